@@ -1,0 +1,42 @@
+# Two commands on a fresh machine: `make demo` and `make test`. See CONTRIBUTING.md for the others.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo check test test-long bench clean
+setup: $(STAMP)-dev
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(STAMP)-dev: pyproject.toml setup.py pfs/_cdc.c | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e '.[dev,demo]'
+	touch $@
+
+$(STAMP)-demo: pyproject.toml setup.py pfs/_cdc.c | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e '.[demo]'
+	touch $@
+
+demo: $(STAMP)-demo
+	$(BIN)/python examples/demo.py
+
+check: $(STAMP)-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/pytest -m 'not long'
+
+test-long: $(STAMP)-dev
+	$(BIN)/pytest -m long
+
+bench: $(STAMP)-dev
+	$(BIN)/python -m pip install --quiet -e '.[bench]'
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf build dist *.egg-info pfs/_cdc*.so

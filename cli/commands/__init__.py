@@ -1,0 +1,1 @@
+"""One file a noun: the commands of `pfs` and `pps`."""

@@ -1,0 +1,109 @@
+"""The protocol of an object store: a flat, durable map from names to bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pfs.ids import Etag
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object in a listing: size in bytes, time of writing in ns since the epoch by the store's own clock."""
+
+    name: str
+    size: int
+    modified_ns: int
+
+
+class NewObject(Protocol):
+    """An object being written: invisible until `publish`, gone without a trace after `abandon`.
+
+    Used by one thread at a time. A process that dies leaves at most a temporary that no reader sees.
+    """
+
+    def write(self, *buffers: Buffer) -> None:
+        """Append the buffers in order; they may be reused once this returns.
+
+        Raises:
+            StorageFullError, StorageError: nothing is visible; `abandon` it.
+        """
+        ...
+
+    def publish(self) -> bool:
+        """Make the object durable and visible under its name, all at once.
+
+        Returns False, changing nothing, when the name was taken first by another.
+        """
+        ...
+
+    def abandon(self) -> None:
+        """Drop what was written; idempotent, also after `publish` (then it does nothing)."""
+        ...
+
+
+class Backend(Protocol):
+    """A flat, durable store of named byte strings.
+
+    Names are ASCII, at most 1,024 bytes, ``/``-separated. Mutable, and only by `swap`: ``refs/``, ``txn/``,
+    ``gc/state.json``, ``idx/manifest.json``, ``leases/``; all else is written once and never changed. Methods may be called
+    from several threads and, where the place is shared, several processes and machines at once. A method that returns
+    has made its effect durable: it survives power loss. Read-after-write and list-after-write hold.
+    """
+
+    @property
+    def location(self) -> str:
+        """Where it is, for messages: a path or URL."""
+        ...
+
+    def get(self, name: str, *, offset: int = 0, length: int | None = None) -> bytes:
+        """Return the object or a part of it; a range that ends beyond the object is cut short.
+
+        A negative ``offset`` counts from the end (a suffix read; the whole object when it is shorter).
+
+        Raises:
+            NotFoundError: no such object.
+            StorageError: it cannot be read.
+        """
+        ...
+
+    def get_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return the (offset, length) ranges in the order given; may merge near ones into one read."""
+        ...
+
+    def create(self, name: str) -> NewObject:
+        """Begin a new object that is written in pieces, with memory bounded by the pieces (local) or a part (S3)."""
+        ...
+
+    def put_new(self, name: str, data: Buffer) -> bool:
+        """Create the object atomically; False, changing nothing, when the name exists already."""
+        ...
+
+    def read(self, name: str) -> tuple[bytes, Etag] | None:
+        """Return body and etag of a mutable object, or None when there is none."""
+        ...
+
+    def swap(self, name: str, old: Etag | None, new: bytes) -> Etag:
+        """Replace a mutable object if its etag is still ``old`` (None: if it does not exist); return the new etag.
+
+        Raises:
+            BranchMovedError: it is another by now; nothing was changed.
+            StorageError: the outcome is unknown (a lost reply may hide a success): read again and look.
+        """
+        ...
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Yield the objects whose names start with ``prefix``, in byte order of names."""
+        ...
+
+    def delete_many(self, names: Sequence[str]) -> None:
+        """Delete objects; names that do not exist are no error."""
+        ...
+
+    def close(self) -> None:
+        """Release handles; the object is unusable afterwards. Idempotent."""
+        ...

@@ -1,0 +1,295 @@
+"""The one error tree of pfs, pps and s3api.
+
+Grouped by what the caller does about it::
+
+    PfsError
+      InvalidInputError     fix the input               exit 2
+      NotFoundError         name something that exists  exit 3
+      ConflictError         look again, then retry      exit 4
+      CorruptionError       stop, run `pfs fsck`        exit 5
+      StorageError          free space, fix access      exit 5
+      FailedError           the work itself failed      exit 1
+
+Every concrete class has a stable ``kind`` (append only: scripts and the tables at the edges match on it). The
+constructor's fields are the exception's ``args``, so errors pickle across processes. Messages are one line: what, which,
+what to do; lower case, without a final period. The edges (cli/exits.py, s3api/errors.py) add codes and hints.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PfsError(Exception):
+    """Base of every error that is meant for the user."""
+
+    kind: ClassVar[str] = "error"
+
+
+class InvalidInputError(PfsError):
+    """The input cannot be right, whatever the state of the store: ``InvalidInputError(message)``."""
+
+    kind = "invalid-input"
+
+
+class InvalidNameError(InvalidInputError):
+    """A repo, branch, tag, pipeline or key name breaks the rules: ``(what, name)``."""
+
+    kind = "invalid-name"
+
+    def __init__(self, what: str, name: str) -> None:
+        super().__init__(what, name)
+        self.what, self.name = what, name
+
+    def __str__(self) -> str:
+        return f"invalid {self.what} name {self.name!r}: use letters, digits, '-' and '_' only"
+
+
+class InvalidPathError(InvalidInputError):
+    """A path is not one that the file API takes: ``(path, reason)``."""
+
+    kind = "invalid-path"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"invalid path {self.path!r}: {self.reason}"
+
+
+class InvalidAddressError(InvalidInputError):
+    """An address is not ``repo@branch-or-commit[:/path]``: ``(address, reason)``."""
+
+    kind = "invalid-address"
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(address, reason)
+        self.address, self.reason = address, reason
+
+    def __str__(self) -> str:
+        return f"invalid address {self.address!r}: {self.reason}"
+
+
+class InvalidParamsError(InvalidInputError):
+    """Chunker or store parameters are out of range: ``(message)``."""
+
+    kind = "invalid-params"
+
+
+class NotFoundError(PfsError):
+    """Something that was named does not exist: ``(message)``."""
+
+    kind = "not-found"
+
+
+class StoreNotFoundError(NotFoundError):
+    """No store at or above a folder: ``(place)``."""
+
+    kind = "store-not-found"
+
+    def __init__(self, place: str) -> None:
+        super().__init__(place)
+        self.place = place
+
+    def __str__(self) -> str:
+        return f"no store found at {self.place}: make one with `pfs init`, or name one with --store or PFS_STORE"
+
+
+class RepoNotFoundError(NotFoundError):
+    """No repo of that name: ``(repo)``."""
+
+    kind = "repo-not-found"
+
+    def __init__(self, repo: str) -> None:
+        super().__init__(repo)
+        self.repo = repo
+
+    def __str__(self) -> str:
+        return f"repo {self.repo!r} not found: `pfs list-repo` shows what exists"
+
+
+class BranchNotFoundError(NotFoundError):
+    """No branch of that name in the repo: ``(repo, branch)``."""
+
+    kind = "branch-not-found"
+
+    def __init__(self, repo: str, branch: str) -> None:
+        super().__init__(repo, branch)
+        self.repo, self.branch = repo, branch
+
+    def __str__(self) -> str:
+        return f"branch {self.branch!r} not found in repo {self.repo!r}"
+
+
+class CommitNotFoundError(NotFoundError):
+    """No such commit in the repo: ``(repo, ref)``."""
+
+    kind = "commit-not-found"
+
+    def __init__(self, repo: str, ref: str) -> None:
+        super().__init__(repo, ref)
+        self.repo, self.ref = repo, ref
+
+    def __str__(self) -> str:
+        return f"commit or branch {self.ref!r} not found in repo {self.repo!r}"
+
+
+class PathNotFoundError(NotFoundError):
+    """No file or directory at the path: ``(address)`` such as ``repo@commit:/path``."""
+
+    kind = "path-not-found"
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self.address = address
+
+    def __str__(self) -> str:
+        return f"no file or directory at {self.address}"
+
+
+class ConflictError(PfsError):
+    """The state moved on or already holds the thing: ``(message)``."""
+
+    kind = "conflict"
+
+
+class AlreadyExistsError(ConflictError):
+    """The name is taken: ``(what, name)``."""
+
+    kind = "already-exists"
+
+    def __init__(self, what: str, name: str) -> None:
+        super().__init__(what, name)
+        self.what, self.name = what, name
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.name!r} already exists"
+
+
+class BranchMovedError(ConflictError):
+    """A compare-and-swap met another value than expected: ``(name)`` of the object or branch."""
+
+    kind = "branch-moved"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{self.name} was changed by someone else in the meantime: look again and retry"
+
+
+class PathConflictError(ConflictError):
+    """Two writers changed one path: ``(repo, branch, path)``."""
+
+    kind = "path-conflict"
+
+    def __init__(self, repo: str, branch: str, path: str) -> None:
+        super().__init__(repo, branch, path)
+        self.repo, self.branch, self.path = repo, branch, path
+
+    def __str__(self) -> str:
+        return f"{self.path} was changed on {self.repo}@{self.branch} by another writer in the meantime"
+
+
+class FileCollisionError(ConflictError):
+    """A path would be both a file and a directory: ``(path, existing)``."""
+
+    kind = "file-collision"
+
+    def __init__(self, path: str, existing: str) -> None:
+        super().__init__(path, existing)
+        self.path, self.existing = path, existing
+
+    def __str__(self) -> str:
+        return f"cannot write {self.path}: {self.existing} exists, and a path is either a file or a directory"
+
+
+class CommitClosedError(ConflictError):
+    """The commit is finished and takes no more changes: ``(repo, commit)``."""
+
+    kind = "commit-closed"
+
+    def __init__(self, repo: str, commit: str) -> None:
+        super().__init__(repo, commit)
+        self.repo, self.commit = repo, commit
+
+    def __str__(self) -> str:
+        return f"commit {self.repo}@{self.commit} is finished: commits are immutable, write to a branch instead"
+
+
+class PreconditionFailedError(ConflictError):
+    """A conditional write (If-Match and the like) met another state: ``(path)``."""
+
+    kind = "precondition-failed"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"precondition failed for {self.path}"
+
+
+class CorruptionError(PfsError):
+    """Bytes do not match their checksum or id: ``(where, detail)``."""
+
+    kind = "corruption"
+
+    def __init__(self, where: str, detail: str) -> None:
+        super().__init__(where, detail)
+        self.where, self.detail = where, detail
+
+    def __str__(self) -> str:
+        return f"damaged data in {self.where}: {self.detail}; run `pfs fsck` to see what is affected"
+
+
+class MissingObjectError(CorruptionError):
+    """An object that a live reference needs is not there: ``(where, detail)``."""
+
+    kind = "missing-object"
+
+    def __str__(self) -> str:
+        return f"missing data: {self.where}: {self.detail}; run `pfs fsck`, or `pfs recover` if the index was removed"
+
+
+class StorageError(PfsError):
+    """The disk or the object store failed: ``(action, reason)``."""
+
+    kind = "storage"
+
+    def __init__(self, action: str, reason: str) -> None:
+        super().__init__(action, reason)
+        self.action, self.reason = action, reason
+
+    def __str__(self) -> str:
+        return f"cannot {self.action}: {self.reason}"
+
+
+class StorageFullError(StorageError):
+    """No space left: ``(action, reason)``."""
+
+    kind = "storage-full"
+
+    def __str__(self) -> str:
+        return f"cannot {self.action}: no space left on the device; nothing was changed, free space and try again"
+
+
+class FailedError(PfsError):
+    """The command was right, but what it was to do failed: ``(message)``."""
+
+    kind = "failed"
+
+
+class KernelUnavailableError(InvalidInputError):
+    """PFS_KERNEL names a kernel that is not there: ``(kernel, reason)``."""
+
+    kind = "kernel-unavailable"
+
+    def __init__(self, kernel: str, reason: str) -> None:
+        super().__init__(kernel, reason)
+        self.kernel, self.reason = kernel, reason
+
+    def __str__(self) -> str:
+        return f"PFS_KERNEL={self.kernel} cannot be used: {self.reason}; unset it, or use c or numpy"

@@ -1,0 +1,1 @@
+"""Contract suites, fault injection and strategies, shipped so that other backends can prove themselves."""

@@ -1,0 +1,1 @@
+"""pps: the pipeline service: specs, datums, jobs, workers; see docs/architecture.md."""

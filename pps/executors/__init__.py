@@ -1,0 +1,1 @@
+"""Where datums run, behind one protocol; see base.py."""

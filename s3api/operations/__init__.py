@@ -1,0 +1,1 @@
+"""One S3 operation a file, named with S3's own names."""
