@@ -12,7 +12,7 @@ mode = os.environ.get("PFS_BUILD", "")
 kernel = Extension(
     "pfs._cdc",
     sources=["pfs/_cdc.c"],
-    depends=["pfs/_cdc_scan.h"],
+    depends=["pfs/_cdc_scan.h", "pfs/_cdc_lanes.h", "pfs/_cdc_variants.h"],
     extra_compile_args=["-O3", "-std=c11"] + (["-Wall", "-Wextra", "-Werror"] if mode == "strict" else []),
     optional=mode != "strict",
 )
