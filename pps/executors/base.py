@@ -57,8 +57,13 @@ class DatumTask:
 
 
 class UnitId(NamedTuple):
-    """Names one attempt at one unit of a job; also the handle of a submitted unit."""
+    """Names one attempt at one unit of a job; also the handle of a submitted unit.
 
+    Jobs of several pipelines share an id, and so may their datums: what is kept per job or datum (logs,
+    staging) is kept under ``pipeline`` and ``job``.
+    """
+
+    pipeline: str
     job: str
     attempt: int
     number: int
@@ -87,7 +92,7 @@ class WorkUnit:
     @property
     def id(self) -> UnitId:
         """The name of this unit in events."""
-        return UnitId(self.job, self.attempt, self.number)
+        return UnitId(self.pipeline, self.job, self.attempt, self.number)
 
 
 class OutputFile(NamedTuple):
@@ -128,7 +133,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class DatumDone:
-    """A datum reached its end; the packs of ``outputs`` are in the unit's session, see `Executor.take_session`.
+    """A datum reached its end; the packs of ``outputs`` are in the unit's session (`Executor.take_session`).
 
     ``outputs`` is empty unless ``state`` is success. ``exit_code`` is None when a signal ended the command or
     it never started; ``error`` says why a datum failed in one line. ``log_tail``: the end of its output, at
