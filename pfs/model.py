@@ -1,0 +1,135 @@
+"""What the public face hands out: plain frozen values without a way back to the store.
+
+Times are nanoseconds since the epoch (UTC), sizes are bytes, hashes are lower-case hex.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from pfs.ids import CommitId
+
+if TYPE_CHECKING:
+    from pfs.tree import Root
+
+FileType = Literal["file", "directory", "symlink", "removed"]
+ChangeType = Literal["added", "modified", "deleted"]
+
+
+class Provenance(NamedTuple):
+    """A commit that another one was made from."""
+
+    repo: str
+    branch: str
+    commit: CommitId
+
+
+class BranchRef(NamedTuple):
+    """A branch that another branch is computed from."""
+
+    repo: str
+    branch: str
+
+
+@dataclass(frozen=True, slots=True)
+class RepoInfo:
+    """A repo; ``size_bytes`` and ``file_count`` are those of the head of ``master`` (0 without one)."""
+
+    name: str
+    description: str
+    created_ns: int
+    branches: tuple[str, ...]
+    size_bytes: int
+    file_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class BranchInfo:
+    """A branch; ``head`` is the last finished commit, None before the first; ``open_commit`` the one being written."""
+
+    name: str
+    repo: str
+    head: CommitId | None
+    provenance: tuple[BranchRef, ...]
+    created_ns: int
+    open_commit: CommitId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommitInfo:
+    """A commit: finished, finished with an ``error`` (never a head), or open (``finished_ns`` is None)."""
+
+    id: CommitId
+    repo: str
+    branch: str
+    parents: tuple[CommitId, ...]
+    root: Root
+    size_bytes: int
+    file_count: int
+    started_ns: int
+    finished_ns: int | None
+    message: str
+    provenance: tuple[Provenance, ...]
+    error: str | None
+    open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A file or directory of a commit.
+
+    ``path`` ends in ``/`` for directories (the root is ``/``). ``hash`` is the logical content id. ``commit`` is where the
+    row last changed (None for directories). ``etag`` is the one S3 shows: the stored MD5, else 32 hex of ``hash`` and ``-1``.
+    """
+
+    path: str
+    type: FileType
+    size_bytes: int
+    hash: str
+    file_count: int
+    commit: CommitId | None
+    changed_ns: int | None
+    mime: str | None
+    metadata: Mapping[str, str]
+    etag: str
+    executable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """One path that differs between two commits; ``content_same``: only its metadata changed."""
+
+    path: str
+    type: ChangeType
+    old: FileInfo | None
+    new: FileInfo | None
+    content_same: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCommit:
+    """A finished commit to publish: its tree is in the session that `Repo.publish` gets.
+
+    ``parents[0]`` must be the head of the branch when it is swapped in (no parents: the branch has no head yet), else
+    BranchMovedError; a commit with an ``error`` never becomes a head, so its parents are free. Further parents are commits
+    of the repo or of the same call. ``branch_provenance`` sets what the branch is computed from; None leaves it.
+    """
+
+    branch: str
+    root: Root
+    id: CommitId
+    started_ns: int
+    parents: tuple[CommitId, ...] = ()
+    message: str = ""
+    provenance: tuple[Provenance, ...] = ()
+    error: str | None = None
+    branch_provenance: tuple[BranchRef, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeToken:
+    """A state of all refs objects: per object its time, size and etag; compare with ``==``."""
+
+    refs: tuple[tuple[str, int, int, str], ...] = field(repr=False)
