@@ -73,7 +73,9 @@ def from_key(key: bytes) -> str:
 
 def is_disk_name(name: bytes) -> bool:
     """Say whether one element may be made on a disk: not empty, ``.``, ``..``, or with control characters."""
-    return name not in {b"", b".", b".."} and len(name) <= MAX_NAME_BYTES and not any(c < 0x20 or c == 0x7F for c in name)
+    return (
+        name not in {b"", b".", b".."} and len(name) <= MAX_NAME_BYTES and not any(c < 0x20 or c == 0x7F for c in name)
+    )
 
 
 @dataclass(frozen=True, slots=True)

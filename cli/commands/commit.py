@@ -1,0 +1,88 @@
+"""Commands on commits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice, takewhile
+
+import click
+
+from cli import wiring
+from cli.exits import usage_error
+from cli.output import Record, emit, emit_one, field, size_of, time_of
+from cli.records import commit_record
+
+
+def state(record: Record) -> str:
+    """Return one word on a commit: open, failed or finished."""
+    if record["finished"] is None:
+        return "open"
+    return "failed" if record["error"] else "finished"
+
+
+@click.command("start-commit")
+@wiring.address_argument(metavar="REPO@BRANCH")
+@click.option("-p", "--parent", help="Start from this commit instead of the head of the branch.")
+@click.option("-m", "--message", default="", help="Say what the commit is for.")
+def start_commit(address: str, parent: str | None, message: str) -> None:
+    """Open a commit on a branch and print its id; writes to the branch go into it until it is finished."""
+    repo, branch = wiring.branch_address(address)
+    with wiring.open_store() as store:
+        click.echo(store.repo(repo).start_commit(branch, parent=_own(repo, parent), message=message).id)
+
+
+def _own(repo: str, ref: str | None) -> str | None:
+    """Return a ref given as ``C`` or ``R@C`` where the repo is named already."""
+    if ref is None or "@" not in ref:
+        return ref
+    named, own = wiring.branch_address(ref)
+    if named != repo:
+        raise usage_error(f"{ref!r} is of another repo than {repo!r}")
+    return own
+
+
+@click.command("finish-commit")
+@wiring.address_argument(metavar="REPO@BRANCH-OR-COMMIT")
+@click.option("-m", "--message", help="Replace the message.")
+def finish_commit(address: str, message: str | None) -> None:
+    """Finish the open commit of a branch: it becomes immutable and the head."""
+    repo, ref = wiring.branch_address(address)
+    with wiring.open_store() as store:
+        click.echo(store.repo(repo).finish_commit(ref, message=message).id)
+
+
+@click.command("inspect-commit")
+@wiring.address_argument(metavar="REPO@COMMIT")
+@wiring.json_option
+def inspect_commit(address: str, as_json: bool) -> None:
+    """Show one commit: sizes, parents, provenance, error."""
+    repo, ref = wiring.branch_address(address)
+    with wiring.open_store() as store:
+        emit_one(commit_record(store.repo(repo).inspect(ref)), as_json=as_json)
+
+
+@click.command("list-commit")
+@wiring.address_argument(metavar="REPO[@BRANCH]")
+@click.option("-n", "--number", type=click.IntRange(min=0), help="At most so many; 0 is all.")
+@click.option("--from", "after", metavar="COMMIT", help="Only commits newer than this one.")
+@wiring.json_option
+@wiring.raw_option
+def list_commit(address: str, number: int | None, after: str | None, as_json: bool, raw: bool) -> None:
+    """List commits, newest first; without a branch, all of the repo with open and failed ones."""
+    where = wiring.address(address)
+    columns = [
+        ("ID", field("id")),
+        ("BRANCH", field("branch")),
+        ("STATE", state),
+        ("FINISHED", time_of("finished")),
+        ("SIZE", size_of(raw=raw)),
+        ("FILES", field("file_count")),
+        ("MESSAGE", field("message", default="")),
+    ]
+    with wiring.open_store() as store:
+        repo = store.repo(where.repo)
+        records: Iterable[Record] = map(commit_record, repo.commits(where.ref))
+        if after is not None:
+            last = repo.inspect(_own(where.repo, after) or "").id
+            records = takewhile(lambda record: record["id"] != last, records)
+        emit(islice(records, number or None), columns, as_json=as_json)

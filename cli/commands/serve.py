@@ -1,0 +1,41 @@
+"""`pfs serve`: the S3 gateway and the pipeline controller in one process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cli import wiring
+from cli.exits import usage_error
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=30600, show_default=True, help="0 takes a free one.")
+@click.option("--domain", help="Also serve BUCKET.DOMAIN (virtual-host style).")
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="Serve HTTPS with this certificate (PEM).")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="The key of the certificate (PEM).")
+@click.option("--anonymous-read", "anonymous", multiple=True, metavar="REPO", help="Let anyone read this repo.")
+@click.option("--no-pipelines", is_flag=True, help="No pipeline controller.")
+@click.option("--no-s3", is_flag=True, help="No S3 gateway.")
+def serve(
+    host: str,
+    port: int,
+    domain: str | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    anonymous: tuple[str, ...],
+    no_pipelines: bool,
+    no_s3: bool,
+) -> None:
+    """Serve the store over S3 and run pipelines as commits arrive, until SIGTERM or Ctrl-C; both drain."""
+    from cli.daemon import Daemon, Listen
+
+    if no_pipelines and no_s3:
+        raise usage_error("--no-pipelines and --no-s3 together leave nothing to serve")
+    if (tls_cert is None) != (tls_key is None):
+        raise usage_error("--tls-cert and --tls-key go together")
+    listen = Listen(host=host, port=port, domain=domain, tls_cert=tls_cert, tls_key=tls_key, anonymous=anonymous)
+    with wiring.open_store() as store:
+        Daemon(store, listen=None if no_s3 else listen, pipelines=not no_pipelines).run()

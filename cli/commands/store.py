@@ -1,0 +1,144 @@
+"""Commands on the whole store: init, locate, version, doctor, fsck, recover."""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+import click
+
+from cli import wiring
+from cli.exits import FAILED, STORAGE, ExitCode, usage_error
+from cli.output import Json, emit, emit_one, field, human_size, print_json
+from cli.progress import Bar
+from pfs import __version__
+
+
+@click.command("init")
+@click.argument("directory", metavar="[DIR]", required=False)
+@click.option(
+    "--chunk-avg", default="256KiB", show_default=True, help="Mean chunk size, 64KiB to 8MiB; fixed for ever."
+)
+def init(directory: str | None, chunk_avg: str) -> None:
+    """Make a store in DIR/.pfs (default: here, or where --store says)."""
+    from pfs.store import init as init_at
+
+    with init_at(directory or wiring.store_location() or ".", chunk_avg=_size(chunk_avg)) as store:
+        click.echo(f"made a store in {store.path}; `pfs create-repo NAME` makes the first repo")
+
+
+def _size(text: str) -> int:
+    units = {
+        "": 1,
+        "b": 1,
+        "k": 1 << 10,
+        "kb": 1 << 10,
+        "kib": 1 << 10,
+        "m": 1 << 20,
+        "mb": 1 << 20,
+        "mib": 1 << 20,
+    }
+    digits = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
+    unit = text[len(digits) :].strip().lower()
+    if not digits.isdigit() or unit not in units:
+        raise usage_error(f"{text!r} is not a size: write 64KiB, 1MiB or a number of bytes")
+    return int(digits) * units[unit]
+
+
+@click.command("locate")
+def locate() -> None:
+    """Print the folder of the store that commands here use."""
+    from pfs.store import locate as locate_at
+
+    click.echo(str(locate_at(wiring.store_location())))
+
+
+@click.command("version")
+@wiring.json_option
+def version(as_json: bool) -> None:
+    """Say which version of pfs, Python and the chunker's kernel this is."""
+    from pfs.chunker import kernel
+
+    emit_one(
+        {"name": "pfs", "version": __version__, "python": platform.python_version(), "kernel": kernel().name},
+        as_json=as_json,
+    )
+
+
+@click.command("doctor")
+@wiring.json_option
+def doctor(as_json: bool) -> None:
+    """Check what this machine offers: kernel, isolation, store, disk; says what to do about each shortfall."""
+    from cli.diagnosis import diagnose
+
+    findings = diagnose(wiring.store_location())
+    emit(
+        findings,
+        [("CHECK", field("name")), ("STATE", field("state")), ("DETAIL", field("detail", default=""))],
+        as_json=as_json,
+    )
+    if any(finding["state"] == "bad" for finding in findings):
+        raise ExitCode(FAILED)
+
+
+@click.command("fsck")
+@click.option("--deep", is_flag=True, help="Read every byte and verify every id.")
+@wiring.json_option
+def fsck(deep: bool, as_json: bool) -> None:
+    """Check that everything that commits need is there and whole; exit 1 if something is damaged."""
+    from pfs.check import fsck as check
+
+    with wiring.open_store() as store, Bar("checking") as bar:
+        damages = list(check(store, deep=deep, progress=bar))
+    records: list[dict[str, Json]] = [
+        {
+            "name": damage.object,
+            "kind": damage.kind,
+            "detail": damage.detail,
+            "commits": [str(commit) for commit in damage.commits],
+            "paths": list(damage.paths),
+        }
+        for damage in damages
+    ]
+    if as_json:
+        print_json(records)
+    for record in [] if as_json else records:
+        click.echo(f"{record['kind']}: {record['name']}: {record['detail']}")
+        for place in [*record["commits"], *record["paths"]]:  # type: ignore[misc]
+            click.echo(f"  affects {place}")
+    if damages:
+        raise ExitCode(FAILED)
+    if not as_json:
+        click.echo("no damage found" if deep else "no damage found; --deep also reads every byte")
+
+
+@click.command("recover")
+@wiring.json_option
+def recover(as_json: bool) -> None:
+    """Rebuild the index from the packs and refs alone; commits and bytes are those of the object store."""
+    from pfs.recover import recover as rebuild
+    from pfs.store import locate as locate_at
+
+    with Bar("recovering") as bar:
+        report = rebuild(locate_at(wiring.store_location()), progress=bar)
+    if as_json:
+        print_json(
+            {
+                "name": "recover",
+                "packs": report.packs,
+                "chunks": report.chunks,
+                "repos": report.repos,
+                "commits": report.commits,
+                "size_bytes": report.size_bytes,
+                "damaged": list(report.damaged),
+            }
+        )
+    else:
+        click.echo(
+            f"found {report.commits} commits in {report.repos} repos, {report.chunks} chunks in {report.packs} packs "
+            f"({human_size(report.size_bytes)})"
+        )
+        for name in report.damaged:
+            print(f"not a whole pack, left out: {name}", file=sys.stderr)
+    if report.damaged:
+        raise ExitCode(STORAGE)

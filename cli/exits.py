@@ -1,0 +1,99 @@
+"""The one table from errors to exit codes, and the one place where an error becomes a line on stderr.
+
+0 done; 1 failed; 2 usage or invalid input; 3 not found; 4 conflict; 5 storage failure or damage met on reading.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+
+import click
+
+from pfs import errors
+
+DONE, FAILED, USAGE, NOT_FOUND, CONFLICT, STORAGE = range(6)
+
+_CODES: tuple[tuple[type[errors.PfsError], int], ...] = (
+    (errors.InvalidInputError, USAGE),
+    (errors.NotFoundError, NOT_FOUND),
+    (errors.ConflictError, CONFLICT),
+    (errors.CorruptionError, STORAGE),
+    (errors.StorageError, STORAGE),
+    (errors.FailedError, FAILED),
+)
+
+
+class ExitCode(Exception):  # noqa: N818 - not an error: a command's way to end with a code after it has said all
+    """End the program with ``code``, printing nothing more."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def exit_code(error: errors.PfsError) -> int:
+    """Return the documented code of an error's group."""
+    return next((code for group, code in _CODES if isinstance(error, group)), FAILED)
+
+
+def usage_error(message: str) -> errors.InvalidInputError:
+    """Return the error of a wrong command line; raise it."""
+    return errors.InvalidInputError(message)
+
+
+def guard(program: str, body: Callable[[], object]) -> int:
+    """Run ``body`` and return the exit code, having printed at most one line on stderr."""
+    try:
+        result = body()
+        sys.stdout.flush()
+    except errors.PfsError as error:
+        return _say(program, str(error), exit_code(error))
+    except ExitCode as stop:
+        return stop.code
+    except BrokenPipeError:
+        # The reader of our output went away (`pfs list-file … | head`): no error, and no second one at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except KeyboardInterrupt:
+        return _say(program, "interrupted: nothing half-written was kept", 128 + signal.SIGINT)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return DONE
+    except click.ClickException as error:
+        path = _command_path(error) or program
+        return _say(path, f"{_lower(error.format_message())}: see `{path} --help`", USAGE)
+    except click.Abort:
+        return _say(program, "interrupted: nothing half-written was kept", 128 + signal.SIGINT)
+    except OSError as error:
+        place = f" {error.filename!r}" if error.filename is not None else " the system"
+        return _say(program, f"cannot use{place}: {(error.strerror or str(error)).lower()}", _os_code(error))
+    except Exception as error:  # the last guard: our own bugs must not end in a traceback for the user
+        if os.environ.get("PFS_DEBUG"):
+            traceback.print_exc()
+        return _say(program, f"internal error: {type(error).__name__}: {error}; PFS_DEBUG=1 shows where", FAILED)
+    return result if isinstance(result, int) else DONE
+
+
+def _command_path(error: click.ClickException) -> str | None:
+    context = getattr(error, "ctx", None)
+    return context.command_path if isinstance(context, click.Context) else None
+
+
+def _os_code(error: OSError) -> int:
+    return NOT_FOUND if isinstance(error, FileNotFoundError) else STORAGE
+
+
+def _lower(message: str) -> str:
+    message = " ".join(message.split()).rstrip(".")
+    return message[:1].lower() + message[1:]
+
+
+def _say(program: str, message: str, code: int) -> int:
+    line = " ".join(message.splitlines())
+    sys.stdout.flush()
+    print(f"{program}: {line}", file=sys.stderr)
+    return code

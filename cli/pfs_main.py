@@ -1,0 +1,50 @@
+"""The program `pfs`."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from cli.app import Entry, program, run
+
+_STORE, _REPO, _COMMIT, _FILE, _SERVE = "Store", "Repos and branches", "Commits", "Files", "S3"
+COMMANDS = {
+    "init": Entry("cli.commands.store", "init", "Make a store in a folder", _STORE),
+    "locate": Entry("cli.commands.store", "locate", "Print the folder of the store", _STORE),
+    "doctor": Entry("cli.commands.store", "doctor", "Check what this machine offers", _STORE),
+    "fsck": Entry("cli.commands.store", "fsck", "Check that everything is there and whole", _STORE),
+    "recover": Entry("cli.commands.store", "recover", "Rebuild the index from the object store", _STORE),
+    "version": Entry("cli.commands.store", "version", "Say which versions run", _STORE),
+    "completion": Entry("cli.commands.completion", "completion", "Print the completion script of a shell", _STORE),
+    "create-repo": Entry("cli.commands.repo", "create_repo", "Make a repo", _REPO),
+    "list-repo": Entry("cli.commands.repo", "list_repo", "List repos", _REPO),
+    "inspect-repo": Entry("cli.commands.repo", "inspect_repo", "Show a repo", _REPO),
+    "delete-repo": Entry("cli.commands.repo", "delete_repo", "Take a repo away", _REPO),
+    "create-branch": Entry("cli.commands.branch", "create_branch", "Make or move a branch", _REPO),
+    "list-branch": Entry("cli.commands.branch", "list_branch", "List the branches of a repo", _REPO),
+    "inspect-branch": Entry("cli.commands.branch", "inspect_branch", "Show a branch", _REPO),
+    "delete-branch": Entry("cli.commands.branch", "delete_branch", "Take a branch away", _REPO),
+    "start-commit": Entry("cli.commands.commit", "start_commit", "Open a commit on a branch", _COMMIT),
+    "finish-commit": Entry("cli.commands.commit", "finish_commit", "Finish the open commit of a branch", _COMMIT),
+    "list-commit": Entry("cli.commands.commit", "list_commit", "List commits, newest first", _COMMIT),
+    "inspect-commit": Entry("cli.commands.commit", "inspect_commit", "Show a commit", _COMMIT),
+    "put-file": Entry("cli.commands.put", "put_file", "Put files or folders into a branch", _FILE),
+    "get-file": Entry("cli.commands.get", "get_file", "Get a file or directory", _FILE),
+    "list-file": Entry("cli.commands.get", "list_file", "List a directory", _FILE),
+    "glob-file": Entry("cli.commands.get", "glob_file", "List the paths that match a pattern", _FILE),
+    "inspect-file": Entry("cli.commands.get", "inspect_file", "Show a file or directory", _FILE),
+    "delete-file": Entry("cli.commands.put", "delete_file", "Delete a file or directory", _FILE),
+    "copy-file": Entry("cli.commands.put", "copy_file", "Copy a file or directory, moving no bytes", _FILE),
+    "diff-file": Entry("cli.commands.get", "diff_file", "List the paths that differ", _FILE),
+    "serve": Entry("cli.commands.serve", "serve", "Run the S3 gateway and the pipeline controller", _SERVE),
+    "credentials": Entry("cli.commands.key", "credentials", "Print the root key for S3 clients", _SERVE),
+    "create-key": Entry("cli.commands.key", "create_key", "Make an S3 key", _SERVE),
+    "list-key": Entry("cli.commands.key", "list_key", "List S3 keys", _SERVE),
+    "delete-key": Entry("cli.commands.key", "delete_key", "Take an S3 key away", _SERVE),
+}
+
+_HELP = "Versioned data: files become immutable, deduplicated commits; every repo is also an S3 bucket."
+
+
+def main() -> NoReturn:
+    """Run `pfs` with the words of the command line."""
+    run(program("pfs", COMMANDS, help=_HELP))

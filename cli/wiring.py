@@ -1,0 +1,102 @@
+"""From what the user typed to values of the libraries: stores, addresses, options that many commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from cli.exits import usage_error
+from pfs.paths import Address, parse_address
+
+if TYPE_CHECKING:
+    from cli.app import Settings
+    from pfs.repo import Repo
+    from pfs.store import Store
+    from pfs.view import View
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def store_location() -> str | None:
+    """Return what --store said, if anything."""
+    settings: Settings | None = click.get_current_context().obj
+    return settings.store if settings is not None else None
+
+
+@contextmanager
+def open_store() -> Iterator[Store]:
+    """Open the store that this invocation means, and close it afterwards."""
+    from pfs.store import open as open_at
+
+    with open_at(store_location()) as store:
+        yield store
+
+
+def address(text: str, *, ref: bool = False, path: bool = False) -> Address:
+    """Parse an address that must have a ref or a path.
+
+    Raises:
+        InvalidInputError: it has none, or has what this command does not take.
+    """
+    parsed = parse_address(text)
+    if path and parsed.path is None:
+        raise usage_error(f"the path is missing in {text!r}: write repo@branch:/path")
+    if ref and parsed.ref is None:
+        raise usage_error(f"the branch or commit is missing in {text!r}: write {parsed.repo}@master")
+    return parsed
+
+
+def branch_address(text: str) -> tuple[str, str]:
+    """Parse ``repo@branch`` without a path."""
+    parsed = address(text, ref=True)
+    if parsed.path is not None or parsed.ref is None:
+        raise usage_error(f"a path is not wanted in {text!r}: write repo@branch")
+    return parsed.repo, parsed.ref
+
+
+def repo_name(text: str) -> str:
+    """Parse a bare repo name."""
+    parsed = parse_address(text)
+    if parsed.ref is not None:
+        raise usage_error(f"{text!r} should be a repo alone, without a branch or path")
+    return parsed.repo
+
+
+def repo_of(store: Store, where: Address) -> Repo:
+    """Return the repo of an address."""
+    return store.repo(where.repo)
+
+
+def view_of(store: Store, where: Address) -> View:
+    """Return the commit that an address names."""
+    assert where.ref is not None
+    return store.repo(where.repo).view(where.ref)
+
+
+def _complete_address(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete ``repo`` and ``repo@branch`` from the store; silent where there is none."""
+    from pfs.errors import PfsError
+    from pfs.store import open as open_at
+
+    try:
+        with open_at(ctx.find_root().params.get("store")) as store:
+            repos = [info.name for info in store.list_repos()]
+            name, at, _ = incomplete.partition("@")
+            if not at:
+                return [repo for repo in repos if repo.startswith(incomplete)]
+            return [f"{name}@{branch.name}" for branch in store.repo(name).branches()]
+    except (PfsError, OSError):
+        return []
+
+
+def address_argument(name: str = "address", *, metavar: str, required: bool = True) -> Callable[[F], F]:
+    """Return an argument that completes repos and branches."""
+    return click.argument(name, metavar=metavar, required=required, shell_complete=_complete_address)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+raw_option = click.option("--raw", is_flag=True, help="Print sizes as plain byte counts.")
+jobs_option = click.option("-j", "--jobs", type=click.IntRange(1, 256), help="Threads. Default: one a core.")
