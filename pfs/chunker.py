@@ -41,16 +41,12 @@ class ChunkerParams:
 
     def __post_init__(self) -> None:
         if not _MIN_AVG <= self.avg_bytes <= _MAX_AVG:
-            raise InvalidParamsError(
-                f"chunk average {self.avg_bytes} is not between {_MIN_AVG} and {_MAX_AVG} bytes"
-            )
+            raise InvalidParamsError(f"chunk average {self.avg_bytes} is not between {_MIN_AVG} and {_MAX_AVG} bytes")
         if not 0 <= self.seed < 1 << 64:
             raise InvalidParamsError(f"chunker seed {self.seed} is not between 0 and 2**64 - 1")
         byte = hit_by_constant(self.plan)
         if byte is not None:
-            raise InvalidParamsError(
-                f"chunker seed {self.seed} is weak for runs of byte {byte}: choose another"
-            )
+            raise InvalidParamsError(f"chunker seed {self.seed} is weak for runs of byte {byte}: choose another")
 
     @property
     def plan(self) -> Plan:
@@ -129,9 +125,7 @@ class Splitter:
     def __init__(self, params: ChunkerParams, *, buffer_bytes: int | None = None, buffers: int = 1) -> None:
         size = max(8 << 20, 4 * params.max_bytes) if buffer_bytes is None else buffer_bytes
         if size < 2 * params.max_bytes or buffers < 1:
-            raise InvalidParamsError(
-                f"{buffers} buffers of {size} bytes cannot hold two chunks of {params.max_bytes}"
-            )
+            raise InvalidParamsError(f"{buffers} buffers of {size} bytes cannot hold two chunks of {params.max_bytes}")
         self._params = params
         self._buffers = [memoryview(bytearray(size)) for _ in range(buffers)]
 
@@ -160,7 +154,7 @@ class Splitter:
 
 
 def _fill(stream: Readable, buffer: memoryview, filled: int) -> int:
-    """Read into ``buffer`` from ``filled`` on, to its end or that of the stream; return the bytes it holds."""
+    """Read into ``buffer`` from ``filled`` on, to its end or the stream's; return the bytes it holds."""
     while filled < len(buffer):
         got = stream.readinto(buffer[filled:])
         if got is None:
