@@ -11,8 +11,8 @@ Grouped by what the caller does about it::
       FailedError           the work itself failed      exit 1
 
 Every concrete class has a stable ``kind`` (append only: scripts and the tables at the edges match on it). The
-constructor's fields are the exception's ``args``, so errors pickle across processes. Messages are one line: what, which,
-what to do; lower case, without a final period. The edges (cli/exits.py, s3api/errors.py) add codes and hints.
+constructor's fields are the exception's ``args``, so errors pickle across processes. Messages are one line: what,
+which, what to do; lower case, without a final period. The edges (cli/exits.py, s3api/errors.py) add codes and hints.
 """
 
 from __future__ import annotations
