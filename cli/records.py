@@ -80,7 +80,7 @@ def change_record(change: FileChange) -> Record:
     return {
         "name": change.path.rstrip("/").rpartition("/")[2] or "/",
         "path": change.path,
-        "change": change.change,
+        "change": change.type,
         "old": file_record(change.old) if change.old is not None else None,
         "new": file_record(change.new) if change.new is not None else None,
     }
