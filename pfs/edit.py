@@ -1,0 +1,273 @@
+"""Changing a tree: a set of edits on a root gives another root, at the cost of the pages they touch.
+
+The result depends on the files that are there in the end and on nothing else (promise 1): any order of edits, or
+a bulk build, gives the same ``tid`` and, with the same ``changed`` and metadata, the same ``pid``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pfs.cutrule import FORMAT, TreeParams
+from pfs.errors import FileCollisionError, InvalidInputError
+from pfs.ids import NO_PAGE, PageId, TreeId
+from pfs.page import MAX_ELEMENT_BYTES, Cell, Changed, Kind, pack_aux
+from pfs.paths import from_key
+from pfs.tree import Tree
+from pfs.tree_level import Spot, rebuild
+from pfs.tree_row import EMPTY_ROOT, PageSink, Root, Row, open_page
+from pfs.tree_seal import Folder, Group, Sealer, groups_of, inlined_rows, marker
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Set a file."""
+
+    key: bytes
+    kind: Kind
+    size: int
+    tid: TreeId
+    aux: Mapping[str, object] | None = None
+    force: bool = False
+    """Mark the row as changed even if nothing in it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove a file; nothing happens if there is none."""
+
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTree:
+    """Remove a directory and all below it; the empty key is the root."""
+
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Graft:
+    """Set a directory to one of any tree whose pages the sink can read: O(log n), no bytes.
+
+    The rows below keep their ``changed``. An inlined directory has no page to graft: :func:`copy_dir` makes the
+    right edits for either.
+    """
+
+    key: bytes
+    row: Row
+
+
+Edit = Put | Delete | DeleteTree | Graft
+
+
+def copy_dir(source: Tree, key: bytes, target: bytes) -> list[Edit]:
+    """Return the edits that put directory ``key`` of ``source`` at ``target``; empty if there is none.
+
+    One graft, or some puts (at most as many as rows are inlined). Files and directories that stand at ``target``
+    already are replaced.
+    """
+    row = source.stat(key, want="dir")
+    if row is None:
+        return []
+    if row.pid != NO_PAGE:
+        return [Graft(target, row)]
+    base = target + b"/" if target else b""
+    copies: list[Edit] = [DeleteTree(target)]
+    copies += [
+        Put(base + below.key[len(key) + 1 :], below.kind, below.size, below.tid, below.aux)
+        for below in source.walk(key)
+    ]
+    return copies
+
+
+def edit(
+    pages: PageSink,
+    root: Root,
+    edits: Sequence[Edit],
+    *,
+    changed: Changed | None,
+    collisions: Literal["refuse", "allow"] = "refuse",
+    params: TreeParams = FORMAT,
+) -> Root:
+    """Return the root after all ``edits``, applied in their order; touches O(k log n) pages for k edits.
+
+    Args:
+        pages: where pages are read and new ones written.
+        root: the tree to start from.
+        edits: later ones win over earlier ones, also a tree over what was put below it.
+        changed: what rows that differ in kind, size, tid or metadata get; others keep theirs.
+        collisions: whether a path may be both a file and a directory in the end.
+        params: shape of the tree; a store's never change.
+
+    Raises:
+        FileCollisionError: a put or graft would make a path both a file and a directory.
+        InvalidInputError: an empty key, a row that is no file or directory, an element of over 65534 bytes.
+    """
+    plan = _Plan()
+    for one in edits:
+        plan.add(one)
+    editor = _Editor(Sealer(pages, params), changed, refuse=collisions == "refuse")
+    folder = editor.apply(plan, open_root(pages, root), b"")
+    if folder is None:
+        return EMPTY_ROOT
+    if folder.pid == root.pid:
+        return root
+    return Root(editor.sealer.store(folder), folder.tid, folder.size, folder.files)
+
+
+def open_root(pages: PageSink, root: Root) -> Folder | None:
+    """Return the root directory as edits take it."""
+    if root == EMPTY_ROOT:
+        return None
+    return Folder(root.tid, root.size, root.count, None, root.pid, [])
+
+
+@dataclass(slots=True)
+class _Plan:
+    """The edits of one directory: what it starts from, then its direct files, then its directories."""
+
+    base: DeleteTree | Graft | None = None
+    files: dict[bytes, Put | Delete] = field(default_factory=dict)
+    folders: dict[bytes, _Plan] = field(default_factory=dict)
+
+    def add(self, one: Edit) -> None:
+        """Take in one edit of the root directory."""
+        _check(one)
+        if isinstance(one, DeleteTree | Graft) and not one.key:
+            self.base, self.files, self.folders = one, {}, {}
+            return
+        *steps, last = one.key.split(b"/")
+        plan = self
+        for step in steps:
+            plan = plan.folders.setdefault(step + b"/", _Plan())
+        if isinstance(one, Put | Delete):
+            plan.files[last] = one
+        else:
+            plan.folders[last + b"/"] = _Plan(one)
+
+    def names(self) -> list[bytes]:
+        """Return the direct children that are touched, in row order."""
+        return sorted([*self.files, *self.folders])
+
+    def writes(self) -> Iterator[bytes]:
+        """Yield the keys that are put or grafted here and below."""
+        if isinstance(self.base, Graft):
+            yield self.base.key
+        yield from (one.key for one in self.files.values() if isinstance(one, Put))
+        for plan in self.folders.values():
+            yield from plan.writes()
+
+
+def _check(one: Edit) -> None:
+    path = from_key(one.key)
+    if len(path) > MAX_ELEMENT_BYTES and max(map(len, one.key.split(b"/"))) > MAX_ELEMENT_BYTES:
+        raise InvalidInputError(f"{path[:40]}...: an element is over {MAX_ELEMENT_BYTES} bytes")
+    if isinstance(one, Graft) and (one.row.kind != Kind.DIR or one.row.pid == NO_PAGE):
+        raise InvalidInputError(f"cannot graft {path}: the row is not a directory with a page")
+    if not isinstance(one, Put):
+        return
+    if not one.key:
+        raise InvalidInputError("cannot put a file with an empty key")
+    if one.kind in (Kind.DIR, Kind.SHARD) or len(one.tid) != 32 or not 0 <= one.size < 2**63:
+        raise InvalidInputError(f"cannot put {path}: the row is not that of a file")
+
+
+class _Editor:
+    """One run of edits."""
+
+    def __init__(self, sealer: Sealer, changed: Changed | None, *, refuse: bool) -> None:
+        self.sealer = sealer
+        self.changed = changed
+        self.refuse = refuse
+
+    def apply(self, plan: _Plan, old: Folder | None, prefix: bytes) -> Folder | None:
+        """Return a directory after the edits of ``plan``; ``old`` itself if they change nothing."""
+        if isinstance(plan.base, DeleteTree):
+            old = None
+        elif isinstance(plan.base, Graft):
+            old = self.sealer.folder_of(plan.base.row.pid)
+        names = plan.names()
+        if not names:
+            return old
+        if old is None or old.pid == NO_PAGE:
+            groups = groups_of(old.rows) if old else []
+            merged = self._merge(plan, names, groups, prefix)
+            self._check_collisions(plan, {group[0].name for group in merged}, prefix)
+            return old if merged == groups else self.sealer.finish(0, self.sealer.split(0, merged))
+        return self._apply_to_pages(plan, names, old, prefix)
+
+    def _apply_to_pages(self, plan: _Plan, names: list[bytes], old: Folder, prefix: bytes) -> Folder | None:
+        top = Spot(self.sealer.pages, open_page(self.sealer.pages, old.pid))
+        wanted: dict[Spot, list[bytes]] = {}
+        for name in names:
+            wanted.setdefault(top.leaf(name), []).append(name)
+        touched: list[tuple[Spot, list[Group]]] = []
+        there: set[bytes] = set()
+        for spot, some in wanted.items():
+            groups = groups_of(spot.page.cells())
+            merged = self._merge(plan, some, groups, prefix)
+            there.update(group[0].name for group in merged)
+            if merged != groups:
+                touched.append((spot, merged))
+        if self.refuse:
+            self._look_up_siblings(plan, names, top, there)
+            self._check_collisions(plan, there, prefix)
+        return rebuild(self.sealer, touched) if touched else old
+
+    def _look_up_siblings(self, plan: _Plan, names: list[bytes], top: Spot, there: set[bytes]) -> None:
+        """Add to ``there`` the untouched twins (`a` of `a/` and the other way) that lie in other leaves."""
+        for name in names:
+            twin = name[:-1] if name.endswith(b"/") else name + b"/"
+            if name not in there or twin in there or twin in plan.files or twin in plan.folders:
+                continue
+            page = top.leaf(twin).page
+            row = page.find(twin)
+            if row < page.count and page.name(row) == twin and page.depths[row] == 0:
+                there.add(twin)
+
+    def _check_collisions(self, plan: _Plan, there: set[bytes], prefix: bytes) -> None:
+        """Refuse a put or graft of this directory whose path is both a file and a directory in ``there``."""
+        if not self.refuse:
+            return
+        for name, one in plan.files.items():
+            if name and name + b"/" in there and name in there and isinstance(one, Put):
+                raise FileCollisionError(from_key(one.key), from_key(one.key) + "/")
+        for name, below in plan.folders.items():
+            written = next(below.writes(), None)
+            if name != b"/" and name[:-1] in there and name in there and written is not None:
+                raise FileCollisionError(from_key(written), from_key(prefix + name[:-1]))
+
+    def _merge(self, plan: _Plan, names: list[bytes], groups: list[Group], prefix: bytes) -> list[Group]:
+        """Return the groups with those of ``names`` replaced, added or left out."""
+        by_name = {group[0].name: group for group in groups}
+        for name in names:
+            old = by_name.pop(name, None)
+            new = self._file(plan.files[name], old) if name in plan.files else None
+            if name in plan.folders:
+                new = self._folder(plan.folders[name], old, prefix + name)
+            if new:
+                by_name[name] = new
+        return [by_name[name] for name in sorted(by_name)]
+
+    def _file(self, one: Put | Delete, old: Group | None) -> Group | None:
+        if isinstance(one, Delete):
+            return None
+        name = one.key[one.key.rfind(b"/") + 1 :]
+        new = Cell(name, one.kind, 0, one.size, one.tid, changed=self.changed, aux=pack_aux(one.aux))
+        if old and not one.force and old[0]._replace(changed=self.changed) == new:
+            return old
+        return [new]
+
+    def _folder(self, plan: _Plan, old: Group | None, prefix: bytes) -> Group | None:
+        before = None
+        if old:
+            top = old[0]
+            before = Folder(TreeId(top.tid), top.size, top.files, top.changed, PageId(top.pid), inlined_rows(old))
+        after = self.apply(plan, before, prefix)
+        if after is before:
+            return old
+        name = prefix[prefix.rfind(b"/", 0, -1) + 1 :]
+        return marker(name, after) if after else None

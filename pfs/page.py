@@ -1,0 +1,432 @@
+"""Tree page format ``PG01``: the sorted rows of a directory, or of a shard index (docs/format/tree.md).
+
+A page is immutable and addressed by the hash of its bytes, so its encoding is canonical: the same rows give
+the same bytes on every machine. Reading is lazy: a look-up touches a few offsets, and columns are views.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from pfs.errors import CorruptionError
+from pfs.ids import NO_PAGE, PageId, TreeId, page_id, tree_id
+
+U8 = npt.NDArray[np.uint8]
+U32 = npt.NDArray[np.uint32]
+U64 = npt.NDArray[np.uint64]
+
+
+class Kind(IntEnum):
+    """What a row is; the numbers are part of the format."""
+
+    FILE = 0
+    """A file of at most one chunk; its tid is the chunk id."""
+    DIR = 1
+    SHARD = 2
+    """A row of an index page; never seen outside pages."""
+    CHUNKED = 3
+    """A file of several chunks; its tid is the manifest id."""
+    SYMLINK = 4
+    REMOVED = 5
+    """A purged file: its size and tid are kept, its bytes are gone."""
+    EXTERNAL = 6
+    """Bytes by reference to another place."""
+
+
+class Changed(NamedTuple):
+    """The commit in which a row last changed."""
+
+    commit: bytes
+    """16 bytes."""
+    finished_ns: int
+    """Nanoseconds since 1970, UTC."""
+
+
+class Cell(NamedTuple):
+    """One row as a page holds it; ``name`` is relative to the page's directory, directories end in ``/``."""
+
+    name: bytes
+    kind: int
+    depth: int
+    size: int
+    tid: bytes
+    files: int = 1
+    """Files below (1 for a file)."""
+    pid: bytes = NO_PAGE
+    changed: Changed | None = None
+    aux: bytes | None = None
+
+
+class Columns(NamedTuple):
+    """The rows of one page as the encoder takes them; the byte strings are little-endian columns."""
+
+    names: Sequence[bytes]
+    kinds: bytes
+    depths: bytes
+    sizes: bytes
+    tids: bytes
+    sparse: Sequence[int]
+    """Row numbers of DIR and SHARD rows, ascending."""
+    counts: bytes
+    pids: bytes
+    changed: Sequence[Changed | None] | Changed | None
+    """One for each row, or one for all."""
+    aux: Sequence[tuple[int, bytes]]
+    """Row number and packed map, ascending."""
+
+
+MAX_ELEMENT_BYTES = 65534
+"""Of one step of a path: its length with a slash is 16 bits in the logical id."""
+MAGIC = b"PG01"
+VERSION = 1
+NOT_CHANGED = 0xFFFF
+"""The index of a row without a ``changed`` entry."""
+_HEADER = struct.Struct("<4sBBHIIIIIIII")
+_CHANGED = struct.Struct("<16sq")
+_FOLDERS = (Kind.DIR, Kind.SHARD)
+_AUX = msgspec.msgpack.Encoder(order="deterministic")
+_PADDING = (b"", b"\0" * 7, b"\0" * 6, b"\0" * 5, b"\0" * 4, b"\0" * 3, b"\0" * 2, b"\0")
+
+
+def pack_aux(aux: Mapping[str, object] | None) -> bytes | None:
+    """Return the canonical msgpack of a metadata map, keys sorted at every level; an empty map gives None."""
+    return _AUX.encode(aux) if aux else None
+
+
+def unpack_aux(packed: bytes | None) -> Mapping[str, object] | None:
+    """Return the metadata map of a row."""
+    return None if packed is None else msgspec.msgpack.decode(packed, type=dict[str, object])
+
+
+def newest(changes: Sequence[Changed | None] | set[Changed | None]) -> Changed | None:
+    """Return the latest by time, then by commit id: what a directory row shows for the rows below it."""
+    known = [change for change in changes if change is not None]
+    return max(known, key=lambda change: (change.finished_ns, change.commit)) if known else None
+
+
+def level_tid(level: int, names: Sequence[bytes], columns: tuple[bytes, bytes, bytes]) -> TreeId:
+    """Return the logical id of a page; ``columns`` are kinds, sizes and tids of its depth-0 rows."""
+    lengths = np.fromiter(map(len, names), "<u2", len(names)).tobytes()
+    kinds, sizes, tids = columns
+    return tree_id(b"".join((lengths, *names, bytes((level,)), kinds, sizes, tids)))
+
+
+def cells_tid(level: int, cells: Sequence[Cell]) -> TreeId:
+    """Return the logical id of the page that these rows make; rows below depth 0 do not count."""
+    top = [cell for cell in cells if cell.depth == 0]
+    sizes = struct.pack(f"<{len(top)}Q", *(cell.size for cell in top))
+    columns = bytes(cell.kind for cell in top), sizes, b"".join(cell.tid for cell in top)
+    return level_tid(level, [cell.name for cell in top], columns)
+
+
+def encode_cells(level: int, cells: Sequence[Cell]) -> bytes:
+    """Encode rows that are in page order; cost about 0.3 us a row."""
+    sparse = [row for row, cell in enumerate(cells) if cell.kind in _FOLDERS]
+    columns = Columns(
+        names=[cell.name for cell in cells],
+        kinds=bytes(cell.kind for cell in cells),
+        depths=bytes(cell.depth for cell in cells),
+        sizes=struct.pack(f"<{len(cells)}Q", *(cell.size for cell in cells)),
+        tids=b"".join(cell.tid for cell in cells),
+        sparse=sparse,
+        counts=struct.pack(f"<{len(sparse)}Q", *(cells[row].files for row in sparse)),
+        pids=b"".join(cells[row].pid for row in sparse),
+        changed=[cell.changed for cell in cells],
+        aux=[(row, cell.aux) for row, cell in enumerate(cells) if cell.aux is not None],
+    )
+    return encode(level, columns)
+
+
+def encode(level: int, rows: Columns) -> bytes:
+    """Return the page of these rows."""
+    count = len(rows.names)
+    ends = np.cumsum(np.fromiter(map(len, rows.names), np.int64, count))
+    parts = [b"", bytes(4), ends.astype("<u4").tobytes(), *rows.names]
+    at = _HEADER.size + 4 * (count + 1) + (int(ends[-1]) if count else 0)
+    places = []
+    sections = (
+        rows.kinds + rows.depths,
+        rows.sizes,
+        rows.tids,
+        _sparse_section(rows),
+        _changed_section(rows.changed, count),
+        _aux_section(rows.aux),
+    )
+    for position, section in enumerate(sections):
+        padding = _PADDING[at & 7]
+        at += len(padding)
+        places.append(at if position < 3 or section else 0)
+        parts += (padding, section)
+        at += len(section)
+    parts.append(_PADDING[at & 7])
+    kind, size, tid, sparse, changed, aux = places
+    parts[0] = _HEADER.pack(MAGIC, level, 0, VERSION, count, kind, size, tid, sparse, len(rows.sparse), changed, aux)
+    return b"".join(parts)
+
+
+def _sparse_section(rows: Columns) -> bytes:
+    if not rows.sparse:
+        return b""
+    numbers = struct.pack(f"<{len(rows.sparse)}I", *rows.sparse)
+    return numbers + _PADDING[len(numbers) & 7] + rows.counts + rows.pids
+
+
+def _changed_section(changed: Sequence[Changed | None] | Changed | None, count: int) -> bytes:
+    if changed is None or isinstance(changed, Changed):
+        return b"" if changed is None or not count else _changed_table([changed]) + bytes(2 * count)
+    table = sorted({change for change in changed if change is not None})
+    if not table:
+        return b""
+    numbers: dict[Changed | None, int] = {change: number for number, change in enumerate(table)}
+    numbers[None] = NOT_CHANGED
+    return _changed_table(table) + struct.pack(f"<{count}H", *(numbers[change] for change in changed))
+
+
+def _changed_table(table: Sequence[Changed]) -> bytes:
+    return struct.pack("<H6x", len(table)) + b"".join(_CHANGED.pack(*change) for change in table)
+
+
+def _aux_section(aux: Sequence[tuple[int, bytes]]) -> bytes:
+    if not aux:
+        return b""
+    offsets = [0]
+    for _, packed in aux:
+        offsets.append(offsets[-1] + len(packed))
+    numbers = (len(aux), *(row for row, _ in aux), *offsets)
+    return struct.pack(f"<{len(numbers)}I", *numbers) + b"".join(packed for _, packed in aux)
+
+
+class Page:
+    """A decoded page: immutable, safe to share between threads; decoding costs some 20 us whatever its size."""
+
+    def __init__(self, data: bytes, *, where: str = "tree page") -> None:
+        """Check the layout of ``data``; ``where`` names it in errors.
+
+        Raises:
+            CorruptionError: the bytes are not a well-formed page.
+        """
+        self.data = data
+        self.where = where
+        try:
+            self._read()
+        except (ValueError, struct.error, IndexError, OverflowError) as error:
+            raise CorruptionError(where, f"malformed page ({error})") from None
+
+    def _read(self) -> None:
+        data = self.data
+        header = _HEADER.unpack_from(data)
+        magic, self.level, flags, version, count, kind, size, tid, sparse, n_sparse, changed, aux = header
+        self._require(magic == MAGIC and version == VERSION and flags == 0, "not a page of a known version")
+        self.count: int = count
+        self._offsets: U32 = np.frombuffer(data, "<u4", count + 1, _HEADER.size)
+        self._names_at = _HEADER.size + 4 * (count + 1)
+        self._require(self._offsets[0] == 0 and bool(np.all(self._offsets[1:] >= self._offsets[:-1])), "name offsets")
+        at = self._section(kind, self._names_at + int(self._offsets[-1]), 2 * count)
+        self.kinds: U8 = np.frombuffer(data, "u1", count, kind)
+        self.depths: U8 = np.frombuffer(data, "u1", count, kind + count)
+        at = self._section(size, at, 8 * count)
+        self.sizes: U64 = np.frombuffer(data, "<u8", count, size)
+        at = self._section(tid, at, 32 * count)
+        self._tids_at = tid
+        at = self._read_sparse(sparse, at, n_sparse)
+        at = self._read_changed(changed, at)
+        at = self._read_aux(aux, at)
+        self._require(at + (-at & 7) == len(data), "length")
+        self._check_kinds()
+
+    def _require(self, good: bool, what: str) -> None:
+        if not good:
+            raise CorruptionError(self.where, f"malformed page ({what})")
+
+    def _section(self, offset: int, end_of_last: int, length: int) -> int:
+        self._require(offset == end_of_last + (-end_of_last & 7), "section offsets")
+        self._require(offset + length <= len(self.data), "section ends behind the page")
+        return offset + length
+
+    def _read_sparse(self, offset: int, at: int, n_sparse: int) -> int:
+        self.sparse: U32 = np.frombuffer(b"", "<u4")
+        self.counts: U64 = np.frombuffer(b"", "<u8")
+        self._pids_at = 0
+        self._require((offset == 0) == (n_sparse == 0), "directory rows")
+        if not n_sparse:
+            return at
+        counts_at = offset + 4 * n_sparse + (4 * n_sparse & 4)
+        self._pids_at = counts_at + 8 * n_sparse
+        at = self._section(offset, at, self._pids_at + 32 * n_sparse - offset)
+        self.sparse = np.frombuffer(self.data, "<u4", n_sparse, offset)
+        self.counts = np.frombuffer(self.data, "<u8", n_sparse, counts_at)
+        return at
+
+    def _read_changed(self, offset: int, at: int) -> int:
+        self.changes: tuple[Changed, ...] = ()
+        self._changed: npt.NDArray[np.uint16] | None = None
+        if not offset:
+            return at
+        (entries,) = struct.unpack_from("<H", self.data, offset)
+        numbers_at = offset + 8 + _CHANGED.size * entries
+        at = self._section(offset, at, numbers_at + 2 * self.count - offset)
+        table = self.data[offset + 8 : numbers_at]
+        self.changes = tuple(Changed(*fields) for fields in _CHANGED.iter_unpack(table))
+        numbers = np.frombuffer(self.data, "<u2", self.count, numbers_at)
+        self._require(bool(np.all((numbers < entries) | (numbers == NOT_CHANGED))), "commit numbers")
+        self._changed = numbers
+        return at
+
+    def _read_aux(self, offset: int, at: int) -> int:
+        self._aux: dict[int, bytes] = {}
+        if not offset:
+            return at
+        (entries,) = struct.unpack_from("<I", self.data, offset)
+        self._section(offset, at, 8 + 8 * entries)
+        rows = struct.unpack_from(f"<{entries}I", self.data, offset + 4)
+        ends = struct.unpack_from(f"<{entries + 1}I", self.data, offset + 4 + 4 * entries)
+        maps_at = offset + 8 + 8 * entries
+        self._require(list(ends) == sorted(ends) and ends[0] == 0, "metadata offsets")
+        self._require(list(rows) == sorted(set(rows)) and rows[-1] < self.count, "metadata rows")
+        at = self._section(offset, at, maps_at + ends[-1] - offset)
+        for number, row in enumerate(rows):
+            self._aux[row] = self.data[maps_at + ends[number] : maps_at + ends[number + 1]]
+        return at
+
+    def _check_kinds(self) -> None:
+        kinds, depths = self.kinds, self.depths
+        folders = np.flatnonzero((kinds == Kind.DIR) | (kinds == Kind.SHARD))
+        self._require(np.array_equal(folders, self.sparse), "directory rows")
+        self._require(not self.count or int(kinds.max()) <= max(Kind), "unknown kind")
+        if self.level:
+            self._require(bool(np.all(kinds == Kind.SHARD) and np.all(depths == 0)), "rows of an index page")
+            return
+        self._require(not np.any(kinds == Kind.SHARD), "index rows in a leaf")
+        deeper = depths[1:].astype(np.int16) - depths[:-1]
+        into = (kinds[:-1] == Kind.DIR).astype(np.int16)
+        self._require(not self.count or (depths[0] == 0 and bool(np.all(deeper <= into))), "depths")
+
+    @cached_property
+    def pid(self) -> PageId:
+        """The address of the page: the hash of its bytes."""
+        return page_id(self.data)
+
+    @cached_property
+    def names(self) -> list[bytes]:
+        """All names, in order."""
+        data, start = self.data, self._names_at
+        ends = (self._offsets + np.uint32(start)).tolist()
+        return [data[a:b] for a, b in pairwise(ends)]
+
+    @cached_property
+    def logical_id(self) -> TreeId:
+        """The `tid` of the page: of its depth-0 rows, without times, metadata and addresses."""
+        top = np.flatnonzero(self.depths == 0)
+        names = self.names if len(top) == self.count else [self.names[row] for row in top.tolist()]
+        columns = self.kinds[top].tobytes(), self.sizes[top].tobytes(), self.tids[top].tobytes()
+        return level_tid(self.level, names, columns)
+
+    @cached_property
+    def tids(self) -> npt.NDArray[np.uint64]:
+        """The logical ids, four words a row, for comparing columns."""
+        return np.frombuffer(self.data, "<u8", 4 * self.count, self._tids_at).reshape(-1, 4)
+
+    @cached_property
+    def _sparse_rows(self) -> dict[int, int]:
+        return {row: number for number, row in enumerate(self.sparse.tolist())}
+
+    def tid(self, row: int) -> TreeId:
+        """Return the logical id of a row."""
+        at = self._tids_at + 32 * row
+        return TreeId(self.data[at : at + 32])
+
+    def pid_of(self, row: int) -> PageId:
+        """Return the child page of a row; NO_PAGE for files and inlined directories."""
+        number = self._sparse_rows.get(row)
+        if number is None:
+            return NO_PAGE
+        at = self._pids_at + 32 * number
+        return PageId(self.data[at : at + 32])
+
+    def count_of(self, row: int) -> int:
+        """Return the recursive file count of a row; 1 for a file."""
+        number = self._sparse_rows.get(row)
+        return 1 if number is None else int(self.counts[number])
+
+    def changed(self, row: int) -> Changed | None:
+        """Return the commit in which the row last changed."""
+        if self._changed is None:
+            return None
+        number = int(self._changed[row])
+        return None if number == NOT_CHANGED else self.changes[number]
+
+    def aux(self, row: int) -> bytes | None:
+        """Return the packed metadata of a row."""
+        return self._aux.get(row)
+
+    def find(self, name: bytes) -> int:
+        """Return the first row whose name is not below ``name``, else ``count``: binary search."""
+        data, start, offsets = self.data, self._names_at, self._offsets
+        low, high = 0, self.count
+        while low < high:
+            middle = (low + high) // 2
+            if data[start + int(offsets[middle]) : start + int(offsets[middle + 1])] < name:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def find_after(self, name: bytes) -> int:
+        """Return the first row whose name is above ``name``, else ``count``."""
+        row = self.find(name)
+        while row < self.count and self.name(row) == name:
+            row += 1
+        return row
+
+    def name(self, row: int) -> bytes:
+        """Return one name without making the list of all."""
+        start = self._names_at
+        return self.data[start + int(self._offsets[row]) : start + int(self._offsets[row + 1])]
+
+    def group_end(self, row: int) -> int:
+        """Return the row behind ``row`` and the inlined rows below it."""
+        depth = self.depths[row]
+        end = row + 1
+        while end < self.count and self.depths[end] > depth:
+            end += 1
+        return end
+
+    def cell(self, row: int) -> Cell:
+        """Return one row."""
+        number = self._sparse_rows.get(row)
+        count, pid = (1, NO_PAGE) if number is None else (int(self.counts[number]), self.pid_of(row))
+        kind, depth, size = int(self.kinds[row]), int(self.depths[row]), int(self.sizes[row])
+        return Cell(self.name(row), kind, depth, size, self.tid(row), count, pid, self.changed(row), self.aux(row))
+
+    def cells(self) -> list[Cell]:
+        """Return all rows; about 0.6 us each."""
+        tids = [self.data[at : at + 32] for at in range(self._tids_at, self._tids_at + 32 * self.count, 32)]
+        kinds, depths, sizes = self.kinds.tolist(), self.depths.tolist(), self.sizes.tolist()
+        rows = range(self.count)
+        counts, pids = map(self.count_of, rows), map(self.pid_of, rows)
+        changes, auxes = map(self.changed, rows), map(self.aux, rows)
+        return list(map(Cell, self.names, kinds, depths, sizes, tids, counts, pids, changes, auxes))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files below."""
+        return int(self.sizes[self.depths == 0].sum(dtype=np.uint64))
+
+    @property
+    def file_count(self) -> int:
+        """Number of all files below."""
+        top = self.depths[self.sparse] == 0
+        files = np.count_nonzero(self.depths == 0) - np.count_nonzero(top)
+        return int(files) + int(self.counts[top].sum(dtype=np.uint64))
+
+
+EMPTY_PAGE = Page(encode_cells(0, []), where="the empty page")
