@@ -1,0 +1,121 @@
+"""Commands on jobs and datums."""
+
+from __future__ import annotations
+
+import click
+
+from cli import wiring
+from cli.exits import usage_error
+from cli.output import Record, emit, emit_one, field, size_of, time_of
+from cli.pipeline_records import datum_record, job_record
+
+
+def job_address(text: str) -> tuple[str, str]:
+    """Parse ``PIPELINE@JOB``.
+
+    Raises:
+        InvalidInputError: one of them is missing.
+    """
+    pipeline, _, job = text.partition("@")
+    if not pipeline or not job:
+        raise usage_error(f"{text!r} should be PIPELINE@JOB, as `pps list-job` shows them")
+    return pipeline.removeprefix("default/"), job
+
+
+def progress(record: Record) -> str:
+    """Return processed + skipped (+ recovered) / total, as Pachyderm's users know it."""
+    recovered = f" + {record['data_recovered']}" if record["data_recovered"] else ""
+    return f"{record['data_processed']} + {record['data_skipped']}{recovered} / {record['data_total']}"
+
+
+@click.command("list-job")
+@click.option("-p", "--pipeline", help="Only jobs of this pipeline.")
+@click.option("-n", "--number", type=click.IntRange(min=0), default=0, help="At most so many; 0 is all.")
+@wiring.json_option
+def list_job(pipeline: str | None, number: int, as_json: bool) -> None:
+    """List jobs, newest first; a job has the id of its commit."""
+    from itertools import islice
+
+    from pps.pipelines import Pipelines
+
+    columns = [
+        ("PIPELINE", field("pipeline")),
+        ("ID", field("id")),
+        ("STATE", field("state")),
+        ("PROGRESS", progress),
+        ("STARTED", time_of("started")),
+        ("FINISHED", time_of("finished")),
+        ("REASON", field("reason", default="")),
+    ]
+    with wiring.open_store() as store:
+        jobs = Pipelines(store).jobs(pipeline)
+        emit(islice(map(job_record, jobs), number or None), columns, as_json=as_json)
+
+
+@click.command("inspect-job")
+@click.argument("job", metavar="PIPELINE@JOB")
+@wiring.json_option
+def inspect_job(job: str, as_json: bool) -> None:
+    """Show one job: state, counters, reason, inputs."""
+    from pps.pipelines import Pipelines
+
+    with wiring.open_store() as store:
+        emit_one(job_record(Pipelines(store).job(*job_address(job))), as_json=as_json)
+
+
+@click.command("list-datum")
+@click.argument("job", metavar="PIPELINE@JOB")
+@wiring.json_option
+@wiring.raw_option
+def list_datum(job: str, as_json: bool, raw: bool) -> None:
+    """List the datums of a job with their states."""
+    from pps.pipelines import Pipelines
+
+    columns = [
+        ("ID", field("id")),
+        ("STATE", field("state")),
+        ("TRIES", field("tries")),
+        ("SECONDS", field("seconds")),
+        ("IN", size_of("input_bytes", raw=raw)),
+        ("OUT", size_of("output_bytes", raw=raw)),
+        ("FILES", _paths),
+    ]
+    with wiring.open_store() as store:
+        emit(map(datum_record, Pipelines(store).datums(*job_address(job))), columns, as_json=as_json)
+
+
+def _paths(record: Record) -> str:
+    inputs = record["inputs"]
+    assert isinstance(inputs, list)
+    return ", ".join(f"{item['repo']}:{item['path']}" for item in inputs)
+
+
+@click.command("inspect-datum")
+@click.argument("job", metavar="PIPELINE@JOB")
+@click.argument("datum", metavar="DATUM")
+@wiring.json_option
+def inspect_datum(job: str, datum: str, as_json: bool) -> None:
+    """Show one datum: inputs, state, tries, times, exit code and the end of its log."""
+    from pps.pipelines import Pipelines
+
+    with wiring.open_store() as store:
+        emit_one(datum_record(Pipelines(store).datum(*job_address(job), datum)), as_json=as_json)
+
+
+@click.command("logs")
+@click.option("-p", "--pipeline", required=True, help="The pipeline.")
+@click.option("-j", "--job", help="Only this job; default: the newest.")
+@click.option("--datum", help="Only this datum.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
+@click.option("--tail", type=click.IntRange(min=0), help="Only so many last lines.")
+@wiring.json_option
+def logs(pipeline: str, job: str | None, datum: str | None, follow: bool, tail: int | None, as_json: bool) -> None:
+    """Print what the user code of a job wrote to stdout and stderr."""
+    import json
+
+    from cli.pipeline_records import log_record
+    from pps.pipelines import Pipelines
+
+    with wiring.open_store() as store:
+        for line in Pipelines(store).logs(pipeline, job=job, datum=datum, follow=follow, tail=tail):
+            click.echo(json.dumps(log_record(line), ensure_ascii=False) if as_json else line.message)

@@ -1,0 +1,132 @@
+"""Commands on pipelines."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli import wiring
+from cli.output import emit, emit_one, field, print_json, time_of
+from cli.pipeline_records import pipeline_record
+from pfs.errors import InvalidInputError, NotFoundError
+
+if TYPE_CHECKING:
+    from pps.spec import Spec
+
+
+def read_specs(source: str) -> tuple[list[Spec], Path]:
+    """Read the specs in a file or on stdin (``-``); return them with the folder that their code is relative to.
+
+    Raises:
+        NotFoundError: no such file.
+        InvalidInputError: the place in the file and what is wrong with it.
+    """
+    from pps.spec import parse_specs
+
+    if source == "-":
+        return parse_specs(sys.stdin.read(), name="stdin"), Path.cwd()
+    path = Path(source)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise NotFoundError(f"no spec file {source!r}") from error
+    except (UnicodeDecodeError, IsADirectoryError) as error:
+        raise InvalidInputError(f"{source} is not a text file: a spec is JSON or YAML") from error
+    return parse_specs(text, name=source), path.resolve().parent
+
+
+def _note(notes: tuple[str, ...]) -> None:
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+
+
+_file = click.option("-f", "--file", "source", required=True, metavar="FILE|-", help="The spec: JSON or YAML.")
+
+
+@click.command("create-pipeline")
+@_file
+@click.option("--dry-run", is_flag=True, help="Check the spec against the store and change nothing.")
+def create_pipeline(source: str, dry_run: bool) -> None:
+    """Make the pipelines of a spec file; `pps run` or `pfs serve` runs them."""
+    from pps.pipelines import Pipelines
+
+    specs, base_dir = read_specs(source)
+    with wiring.open_store() as store:
+        pipelines = Pipelines(store)
+        for spec in specs:
+            info = pipelines.create(spec, base_dir=base_dir, dry_run=dry_run)
+            _note(info.notes)
+
+
+@click.command("update-pipeline")
+@_file
+@click.option("--reprocess/--no-reprocess", default=None, help="Run all datums again, or none; default: if code changed.")
+def update_pipeline(source: str, reprocess: bool | None) -> None:
+    """Replace the specs of pipelines by those of a file; makes those that do not exist."""
+    from pps.pipelines import Pipelines
+
+    specs, base_dir = read_specs(source)
+    with wiring.open_store() as store:
+        pipelines = Pipelines(store)
+        for spec in specs:
+            info = pipelines.update(spec, base_dir=base_dir, reprocess=reprocess)
+            _note(info.notes)
+
+
+@click.command("validate")
+@_file
+def validate(source: str) -> None:
+    """Check a spec file without a store."""
+    specs, _ = read_specs(source)
+    for spec in specs:
+        _note(spec.notes)
+        click.echo(f"{spec.name}: valid")
+
+
+@click.command("list-pipeline")
+@wiring.json_option
+def list_pipeline(as_json: bool) -> None:
+    """List pipelines with the state of their last job."""
+    from pps.pipelines import Pipelines
+
+    columns = [
+        ("NAME", field("name")),
+        ("VERSION", field("version")),
+        ("INPUT", field("input_text")),
+        ("CREATED", time_of("created")),
+        ("STATE / LAST JOB", lambda record: f"{record['state']} / {record['last_job_state'] or '-'}"),
+        ("DESCRIPTION", field("description", default="")),
+    ]
+    with wiring.open_store() as store:
+        emit(map(pipeline_record, Pipelines(store).list()), columns, as_json=as_json)
+
+
+@click.command("inspect-pipeline")
+@click.argument("pipeline", metavar="PIPELINE")
+@click.option("--spec", "only_spec", is_flag=True, help="Print the spec, as JSON that create-pipeline takes.")
+@wiring.json_option
+def inspect_pipeline(pipeline: str, only_spec: bool, as_json: bool) -> None:
+    """Show one pipeline and its spec."""
+    from pps.pipelines import Pipelines
+
+    with wiring.open_store() as store:
+        record = pipeline_record(Pipelines(store).inspect(pipeline))
+        if only_spec:
+            print_json(record["spec"])
+        else:
+            emit_one(record, as_json=as_json)
+
+
+@click.command("delete-pipeline")
+@click.argument("pipeline", metavar="PIPELINE")
+@click.option("--keep-repo", is_flag=True, help="Keep the output repo as a plain repo.")
+@click.option("-f", "--force", is_flag=True, help="Even when other pipelines read its output.")
+def delete_pipeline(pipeline: str, keep_repo: bool, force: bool) -> None:
+    """Take a pipeline away, with its output repo unless --keep-repo; data stays in trash for 30 days."""
+    from pps.pipelines import Pipelines
+
+    with wiring.open_store() as store:
+        Pipelines(store).delete(pipeline, keep_repo=keep_repo, force=force)

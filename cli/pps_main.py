@@ -1,0 +1,31 @@
+"""The program `pps`."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from cli.app import Entry, program, run
+
+_PIPELINE, _JOB = "Pipelines", "Jobs and datums"
+COMMANDS = {
+    "create-pipeline": Entry("cli.commands.pipeline", "create_pipeline", "Make pipelines from a spec", _PIPELINE),
+    "update-pipeline": Entry("cli.commands.pipeline", "update_pipeline", "Replace the specs of pipelines", _PIPELINE),
+    "list-pipeline": Entry("cli.commands.pipeline", "list_pipeline", "List pipelines", _PIPELINE),
+    "inspect-pipeline": Entry("cli.commands.pipeline", "inspect_pipeline", "Show a pipeline", _PIPELINE),
+    "delete-pipeline": Entry("cli.commands.pipeline", "delete_pipeline", "Take a pipeline away", _PIPELINE),
+    "validate": Entry("cli.commands.pipeline", "validate", "Check a spec file", _PIPELINE),
+    "run": Entry("cli.commands.run", "run_pending", "Do everything that is pending, then end", _JOB),
+    "list-job": Entry("cli.commands.job", "list_job", "List jobs, newest first", _JOB),
+    "inspect-job": Entry("cli.commands.job", "inspect_job", "Show a job", _JOB),
+    "list-datum": Entry("cli.commands.job", "list_datum", "List the datums of a job", _JOB),
+    "inspect-datum": Entry("cli.commands.job", "inspect_datum", "Show a datum", _JOB),
+    "logs": Entry("cli.commands.job", "logs", "Print what user code wrote", _JOB),
+    "completion": Entry("cli.commands.completion", "completion", "Print the completion script of a shell", "Shell"),
+}
+
+_HELP = "Pipelines over versioned data: only what changed runs again, and every output knows its origin."
+
+
+def main() -> NoReturn:
+    """Run `pps` with the words of the command line."""
+    run(program("pps", COMMANDS, help=_HELP))
