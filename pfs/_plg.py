@@ -78,9 +78,7 @@ class _Scan:
 
     def _hash_block(self, start: int) -> None:
         self._start, self._stop = start, min(start + _BLOCK, len(self.data))
-        hits = [
-            _candidates(self.data, self.plan.k, range(first, self._stop, 2)) for first in (start, start + 1)
-        ]
+        hits = [_candidates(self.data, self.plan.k, range(first, self._stop, 2)) for first in (start, start + 1)]
         positions = np.sort(np.concatenate(hits))
         strong = _strong_hashes(self.data, self.plan, positions)
         self._found = list(zip(positions.tolist(), strong.tolist(), strict=True))
