@@ -37,8 +37,9 @@ class TreeParams:
         Raises:
             InvalidParamsError: a value is out of range, or an inlined directory could take several pages.
         """
-        if not (3 <= self.leaf_bits <= 16 and 3 <= self.fan_bits <= 16 and 0 <= self.inline <= 2**self.leaf_bits // 4):
-            raise InvalidParamsError("tree: leaf and fan are 3 to 16 bits, inline is at most a quarter of the leaf")
+        bits_fit = 3 <= self.leaf_bits <= 12 and 3 <= self.fan_bits <= 12
+        if not bits_fit or not 0 <= self.inline <= min(1 << self.leaf_bits >> 2, 255):
+            raise InvalidParamsError("tree: leaf and fan must be 3 to 12 bits, inline at most a quarter of the leaf")
 
     def bits(self, level: int) -> int:
         """Return log2 of the target number of rows in a page of a level."""
@@ -52,7 +53,8 @@ def cuts(names: Sequence[bytes], weights: Sequence[int], level: int, *, params: 
     """Return the index behind the last group of each page that ends within these groups, increasing.
 
     The first group starts a page. ``names`` are depth-0 names, ``weights`` the rows of each group (the
-    marker and its inlined rows). Groups behind the last cut belong to a page that is still open. About 0.1 us a group.
+    marker and its inlined rows). Groups behind the last cut belong to a page that is still open. Cost: about
+    0.1 us a group.
     """
     bits = params.bits(level)
     least, target, most = 1 << bits >> 2, 1 << bits, 16 << bits

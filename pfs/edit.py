@@ -13,12 +13,12 @@ from typing import Literal
 from pfs.cutrule import FORMAT, TreeParams
 from pfs.errors import FileCollisionError, InvalidInputError
 from pfs.ids import NO_PAGE, PageId, TreeId
-from pfs.page import MAX_ELEMENT_BYTES, Cell, Changed, Kind, pack_aux
+from pfs.page import MAX_ELEMENT_BYTES, Cell, Changed, Group, Kind, pack_aux
 from pfs.paths import from_key
 from pfs.tree import Tree
 from pfs.tree_level import Spot, rebuild
 from pfs.tree_row import EMPTY_ROOT, PageSink, Root, Row, open_page
-from pfs.tree_seal import Folder, Group, Sealer, groups_of, inlined_rows, marker
+from pfs.tree_seal import Folder, Sealer, groups_of, inlined_rows, marker
 
 
 @dataclass(frozen=True, slots=True)

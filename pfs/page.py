@@ -66,6 +66,11 @@ class Cell(NamedTuple):
     aux: bytes | None = None
 
 
+Group = list[Cell]
+"""One direct child of a directory as a leaf holds it: a file's row, or a directory's marker with the rows
+inlined below it. In index pages: one SHARD row."""
+
+
 class Columns(NamedTuple):
     """The rows of one page as the encoder takes them; the byte strings are little-endian columns."""
 
@@ -367,6 +372,19 @@ class Page:
     def aux(self, row: int) -> bytes | None:
         """Return the packed metadata of a row."""
         return self._aux.get(row)
+
+    @property
+    def aux_rows(self) -> set[int]:
+        """The rows with metadata."""
+        return set(self._aux)
+
+    def same_names(self, other: Page) -> bool:
+        """Say whether both pages have the same names at the same depths."""
+        if self.count != other.count or not np.array_equal(self._offsets, other._offsets):
+            return False
+        end = self._names_at + int(self._offsets[-1])
+        same = self.data[self._names_at : end] == other.data[self._names_at : end]
+        return same and np.array_equal(self.depths, other.depths)
 
     def find(self, name: bytes) -> int:
         """Return the first row whose name is not below ``name``, else ``count``: binary search."""

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from pfs.errors import InvalidInputError
 from pfs.ids import NO_PAGE, PageId
-from pfs.page import Changed, Kind, Page
+from pfs.page import Changed, Group, Kind, Page
 from pfs.tree_row import (
     EMPTY_ROOT,
     MemoryPages,
@@ -165,6 +165,16 @@ class Tree:
             found = self._find(inside, folder=True)
             if found is not None:
                 yield row_of(found.page.cell(found.row), found.prefix)
+
+    def group(self, path: bytes) -> Group | None:
+        """Return a directory's marker and the rows inlined below it; ``path`` ends in a slash."""
+        at = self._find(path, folder=True)
+        if at is None:
+            return None
+        cells = [at.page.cell(row) for row in range(at.row, at.page.group_end(at.row))]
+        top = cells[0]
+        start = path.rfind(b"/", 0, -1) + 1 - len(at.prefix)
+        return [cell._replace(name=cell.name[start:], depth=cell.depth - top.depth) for cell in cells]
 
     def _find(self, path: bytes, *, folder: bool) -> _At | None:
         """Return the row of a full path; directories are spelled with their slash."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from pfs.page import Page
+from pfs.page import Group, Page
 from pfs.tree_row import PageSource, open_page
-from pfs.tree_seal import Folder, Group, Sealer, groups_of
+from pfs.tree_seal import Folder, Sealer, groups_of
 
 
 class Spot:

@@ -1,8 +1,4 @@
-"""From rows to pages: cutting a level, sealing its pages, and what a directory becomes.
-
-A *group* is one direct child of a directory as a leaf holds it: a file's row, or a directory's marker with the rows
-inlined below it. In index pages a group is one SHARD row.
-"""
+"""From rows to pages: cutting a level, sealing its pages, and what a directory becomes."""
 
 from __future__ import annotations
 
@@ -12,10 +8,8 @@ from typing import NamedTuple
 
 from pfs.cutrule import FORMAT, TreeParams, cuts
 from pfs.ids import NO_PAGE, PageId, TreeId
-from pfs.page import Cell, Changed, Kind, cells_tid, encode_cells, newest
+from pfs.page import Cell, Changed, Group, Kind, cells_tid, encode_cells, newest
 from pfs.tree_row import PageSink, open_page
-
-Group = list[Cell]
 
 
 class Folder(NamedTuple):

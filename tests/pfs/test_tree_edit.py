@@ -11,19 +11,13 @@ from pfs.edit import Delete, Edit, Put, edit
 from pfs.ids import TreeId
 from pfs.page import Changed, Kind
 from pfs.tree import EMPTY_ROOT, MemoryPages, Root, Tree
-from tests.pfs.tree_model import File, reference_root
+from tests.pfs.tree_model import FILES, KEYS, SMALL, TEXTS, TINY, File, put, reference_root
 
-TINY = TreeParams(3, 3, 2)
-SMALL = TreeParams(4, 3, 4)
 FIRST = Changed(b"1" * 16, 1_000)
 
 
 def tid(text: bytes) -> TreeId:
     return TreeId(blake3(text).digest())
-
-
-def put(key: bytes, text: bytes = b"x") -> Put:
-    return Put(key, Kind.FILE, len(text), tid(text))
 
 
 def file(text: bytes = b"x", changed: Changed | None = FIRST) -> File:
@@ -43,12 +37,6 @@ def test_one() -> None:
     pages = MemoryPages()
     files = {b"a": file(), b"b/c": file(b"yy"), b"b/d/e": file(), b"z/": file(b"")}
     assert build(pages, files, SMALL) == reference_root(files, SMALL)
-
-
-STEPS = st.sampled_from([b"", b"a", b"b", b"a-", b"c.txt", b".", b"\xff", *(b"n%d" % n for n in range(40))])
-KEYS = st.lists(STEPS, min_size=1, max_size=4).map(b"/".join).filter(bool)
-TEXTS = st.sampled_from([b"", b"x", b"yy"])
-FILES = st.dictionaries(KEYS, TEXTS, max_size=120)
 
 
 @settings(max_examples=150, deadline=None)

@@ -7,12 +7,25 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from blake3 import blake3
+from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
 from pfs.cutrule import FORMAT, TreeParams
+from pfs.edit import Put
 from pfs.ids import PageId, TreeId
 from pfs.page import Cell, Changed, Kind, encode_cells
 from pfs.tree import Root
+
+TINY = TreeParams(3, 3, 2)
+SMALL = TreeParams(4, 3, 4)
+STEPS = st.sampled_from([b"", b"a", b"b", b"a-", b"c.txt", b".", b"\xff", *(b"n%d" % n for n in range(40))])
+KEYS = st.lists(STEPS, min_size=1, max_size=4).map(b"/".join).filter(bool)
+TEXTS = st.sampled_from([b"", b"x", b"yy"])
+FILES = st.dictionaries(KEYS, TEXTS, max_size=120)
+
+
+def put(key: bytes, text: bytes = b"x") -> Put:
+    return Put(key, Kind.FILE, len(text), TreeId(blake3(text).digest()))
 
 
 class File(NamedTuple):
