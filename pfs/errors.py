@@ -254,6 +254,15 @@ class MissingObjectError(CorruptionError):
         return f"missing data: {self.where}: {self.detail}; run `pfs fsck`, or `pfs recover` if the index was removed"
 
 
+class IndexDamagedError(CorruptionError):
+    """The local index cannot be used; nothing is lost, it is rebuilt from the packs: ``(where, detail)``."""
+
+    kind = "index-damaged"
+
+    def __str__(self) -> str:
+        return f"the index in {self.where} cannot be used: {self.detail}; `pfs recover` builds it anew, no data is lost"
+
+
 class StorageError(PfsError):
     """The disk or the object store failed: ``(action, reason)``."""
 

@@ -1,0 +1,246 @@
+"""A directory on a local disk as an object store.
+
+An object is a file. It is written without a name, synced, then linked to its name, which fails when the name is taken:
+readers see all of it or nothing, and a writer that dies leaves nothing. Mutable objects are replaced by rename under
+one lock of the store.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from blake3 import blake3
+
+from pfs.backends.base import Buffer, Entry
+from pfs.backends.durable import Directories, read_at, storage_errors, sync_directory, sync_file, write_all
+from pfs.backends.unnamed import TMP, UnnamedFile
+from pfs.errors import BranchMovedError, InvalidInputError, NotFoundError, StorageError, StoreNotFoundError
+from pfs.ids import Etag
+
+_LOCK: Final = "lock"
+_PRIVATE: Final = frozenset({TMP, _LOCK, "index.lmdb"})
+"""Names at the top of the directory that are no objects."""
+_NAME: Final = re.compile(r"[A-Za-z0-9_.+=-]+(/[A-Za-z0-9_.+=-]+)*")
+_MAX_NAME: Final = 1024
+
+_swap_locks: dict[tuple[int, int], threading.Lock] = {}
+"""One lock per store directory and process: flock may exclude processes only (NFS maps it to record locks)."""
+
+
+class LocalBackend:
+    """Objects as files below a directory; see base.Backend for the promises. Threads and processes may share it."""
+
+    def __init__(self, directory: Path) -> None:
+        """Use an existing directory.
+
+        Raises:
+            StoreNotFoundError: there is none.
+        """
+        if not directory.is_dir():
+            raise StoreNotFoundError(str(directory))
+        self._root = directory.absolute()
+        self._directories = Directories(self._root)
+        status = self._root.stat()
+        self._swapping = _swap_locks.setdefault((status.st_dev, status.st_ino), threading.Lock())
+
+    @property
+    def location(self) -> str:
+        """Path of the directory."""
+        return str(self._root)
+
+    def get(self, name: str, *, offset: int = 0, length: int | None = None) -> bytes:
+        """Return the object or a part of it; see base.Backend."""
+        with self._opened(name) as fd:
+            size = os.fstat(fd).st_size
+            start = max(size + offset, 0) if offset < 0 else offset
+            rest = max(size - start, 0)
+            return read_at(fd, start, rest if length is None else min(length, rest))
+
+    def get_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return the ranges; one read each, since merging would cost a copy and the page cache reads ahead anyway."""
+        with self._opened(name) as fd:
+            return [read_at(fd, offset, length) for offset, length in ranges]
+
+    def create(self, name: str) -> LocalObject:
+        """Begin a new object; see base.Backend."""
+        path = self._path(name)
+        with storage_errors(f"write {path}"):
+            return LocalObject(path, UnnamedFile(self._root), self._directories)
+
+    def put_new(self, name: str, data: Buffer) -> bool:
+        """Create the object atomically; False when the name exists already."""
+        new = self.create(name)
+        try:
+            new.write(data)
+            return new.publish()
+        finally:
+            new.abandon()
+
+    def read(self, name: str) -> tuple[bytes, Etag] | None:
+        """Return body and etag (BLAKE3 of the body), or None."""
+        try:
+            body = self.get(name)
+        except NotFoundError:
+            return None
+        return body, _etag(body)
+
+    def swap(self, name: str, old: Etag | None, new: bytes) -> Etag:
+        """Replace a mutable object if its etag is still ``old``; two syncs under the store's lock."""
+        path = self._path(name)
+        with self._locked():
+            current = self.read(name)
+            if (current[1] if current else None) != old:
+                raise BranchMovedError(name)
+            with storage_errors(f"write {path}"):
+                self._replace(path, new)
+        return _etag(new)
+
+    def _replace(self, path: Path, body: bytes) -> None:
+        # Under the lock there is one writer, so one name will do, and what a dead one left is overwritten.
+        pending = self._root / TMP / "swap"
+        self._directories.ensure(pending.parent)
+        self._directories.ensure(path.parent)
+        fd = os.open(pending, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            write_all(fd, [body])
+            sync_file(fd)
+        finally:
+            os.close(fd)
+        os.replace(pending, path)
+        sync_directory(path.parent)
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Yield the objects whose names start with ``prefix``, in byte order; holds one directory a level."""
+        above, slash, _ = prefix.rpartition("/")
+        with storage_errors(f"list {self._root / above}"):
+            yield from self._walk(above + slash, prefix)
+
+    def _walk(self, above: str, prefix: str) -> Iterator[Entry]:
+        for name in self._names(above):
+            if not (name.startswith(prefix) or prefix.startswith(name)):
+                continue
+            if name.endswith("/"):
+                yield from self._walk(name, prefix)
+                continue
+            try:
+                status = os.stat(self._root / name)
+            except FileNotFoundError:
+                continue  # deleted since the directory was read
+            yield Entry(name, status.st_size, status.st_mtime_ns)
+
+    def _names(self, above: str) -> list[str]:
+        try:
+            with os.scandir(self._root / above) as found:
+                names = [above + entry.name + ("/" if entry.is_dir() else "") for entry in found]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(name for name in names if name.rstrip("/") not in _PRIVATE)
+
+    def delete_many(self, names: Sequence[str]) -> None:
+        """Delete objects, durably; names that do not exist are no error."""
+        paths = [self._path(name) for name in names]
+        for path in paths:
+            with storage_errors(f"delete {path}"):
+                path.unlink(missing_ok=True)
+        for directory in {path.parent for path in paths}:
+            with storage_errors(f"delete objects in {directory}"):
+                if directory.is_dir():
+                    sync_directory(directory)
+
+    def close(self) -> None:
+        """Do nothing: no handle outlives a call."""
+
+    def _path(self, name: str) -> Path:
+        elements = name.split("/")
+        dotted = "." in elements or ".." in elements
+        if not _NAME.fullmatch(name) or len(name) > _MAX_NAME or dotted or elements[0] in _PRIVATE:
+            raise InvalidInputError(f"{name!r} cannot name an object")
+        return self._root / name
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[int]:
+        path = self._path(name)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise NotFoundError(f"no object {name} in {self._root}") from error
+        except OSError as error:
+            raise StorageError(f"read {path}", error.strerror or str(error)) from error
+        try:
+            with storage_errors(f"read {path}"):
+                yield fd
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        path = self._root / _LOCK
+        with self._swapping:
+            with storage_errors(f"lock {path}"):
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                with storage_errors(f"lock {path}"):
+                    fcntl.flock(fd, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(fd)
+
+
+class LocalObject:
+    """A file being written; see base.NewObject."""
+
+    def __init__(self, path: Path, file: UnnamedFile, directories: Directories) -> None:
+        self._path = path
+        self._file = file
+        self._directories = directories
+
+    def write(self, *buffers: Buffer) -> None:
+        """Append the buffers in order, in one system call."""
+        with storage_errors(f"write {self._path}"):
+            write_all(self._file.fd, buffers)
+
+    def publish(self) -> bool:
+        """Sync the bytes, then link the name, then sync the directory; False when the name was taken.
+
+        When the last sync fails the name is taken back, so that no reader meets what a power loss would undo.
+        """
+        try:
+            with storage_errors(f"write {self._path}"):
+                sync_file(self._file.fd)
+                self._directories.ensure(self._path.parent)
+                linked = self._link()
+                self._sync_name(linked)
+                return linked
+        finally:
+            self.abandon()
+
+    def _link(self) -> bool:
+        try:
+            self._file.link(self._path)
+        except FileExistsError:
+            return False
+        return True
+
+    def _sync_name(self, linked: bool) -> None:
+        try:
+            sync_directory(self._path.parent)
+        except OSError:
+            if linked:
+                self._path.unlink(missing_ok=True)
+            raise
+
+    def abandon(self) -> None:
+        """Drop what was written; idempotent."""
+        with storage_errors(f"close {self._path}"):
+            self._file.close()
+
+
+def _etag(body: bytes) -> Etag:
+    return Etag(blake3(body).hexdigest())
