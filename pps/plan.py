@@ -1,0 +1,72 @@
+"""Which datums of a job run, which are taken over, and which are gone: a pure comparison of two sorted columns.
+
+A million unchanged datums cost one scan of two arrays of digests, not a million look-ups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Digests = npt.NDArray[np.bytes_]
+_DTYPE = np.dtype("S32")
+
+
+def digests(raw: bytes | bytearray) -> Digests:
+    """Return a column of digests from their 32-byte values in a row."""
+    return np.frombuffer(bytes(raw), dtype=_DTYPE)
+
+
+def digest_values(column: Digests) -> Iterator[bytes]:
+    """Yield the 32-byte values of a column; NumPy's own items lose zero bytes at the end."""
+    raw = column.tobytes()
+    return (raw[at : at + 32] for at in range(0, len(raw), 32))
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Datums as digests: ``ids`` strictly ascending, ``hashes`` beside them."""
+
+    ids: Digests
+    hashes: Digests
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``run``: true for each datum of the job that must run; ``gone``: ids that the base has and the job has not."""
+
+    run: npt.NDArray[np.bool_]
+    gone: Digests
+
+    @property
+    def run_count(self) -> int:
+        """How many datums run."""
+        return int(np.count_nonzero(self.run))
+
+
+def columns(pairs: Iterable[tuple[bytes, bytes]]) -> Columns:
+    """Return (id, hash) pairs as columns, whatever their order."""
+    ordered = sorted(pairs)
+    return Columns(digests(b"".join(one for one, _ in ordered)), digests(b"".join(two for _, two in ordered)))
+
+
+def compare(new: Columns, base: Columns, *, every_job: bool = False) -> Plan:
+    """Return what to do with the datums of ``new`` where ``base`` holds the results there are.
+
+    A datum is taken over if the base has its id with the same hash; ``every_job`` takes nothing over.
+    """
+    if not len(base):
+        return Plan(np.ones(len(new), dtype=np.bool_), base.ids)
+    at = np.minimum(np.searchsorted(base.ids, new.ids), len(base) - 1)
+    known = base.ids[at] == new.ids
+    same = known & (base.hashes[at] == new.hashes)
+    kept = np.zeros(len(base), dtype=np.bool_)
+    kept[at[known]] = True
+    run = np.ones(len(new), dtype=np.bool_) if every_job else ~same
+    return Plan(run, base.ids[~kept])

@@ -1,0 +1,176 @@
+"""Reading the fields of one mapping: spelling, types, and what to say about the rest.
+
+Both ``snake_case`` and ``camelCase`` are taken. A field is read (and checked), noted (accepted without
+effect), refused by name, or unknown; `Fields.finish` deals with all that was not read.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pps.spec_node import Node, Place, kind_of
+
+_HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
+_MAX_DURATION_S = 10 * 365 * 86400.0
+
+
+def snake(name: str) -> str:
+    """Return the field's name in the one spelling: ``datumTries`` and ``datum_tries`` give ``datum_tries``."""
+    return _HUMP.sub(r"_\1", name).lower()
+
+
+def duration_s(text: str) -> float | None:
+    """Return the seconds of ``300s``, ``1.5s``, ``5m`` or ``1h30m``; None when it is none of these."""
+    match = _DURATION.fullmatch(text)
+    if not match or not text:
+        return None
+    hours, minutes, seconds = (float(part) if part else 0.0 for part in match.groups())
+    return hours * 3600 + minutes * 60 + seconds
+
+
+@dataclass(slots=True)
+class Fields:
+    """The fields of one mapping; ``where`` names it in messages, ``notes`` collects what has no effect."""
+
+    node: Node
+    where: str
+    notes: list[str]
+    _items: dict[str, tuple[Node, Place]] = field(init=False)
+    _seen: set[str] = field(init=False, default_factory=set)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.node.value, dict):
+            raise self.node.place.error(f"{self.where} must be a mapping, not {kind_of(self.node)}")
+        self._items = {}
+        for key, value in self.node.value.items():
+            place = (self.node.keys or {}).get(key, value.place)
+            if snake(key) in self._items:
+                raise place.error(f"the field {snake(key)!r} of {self.where} is given twice")
+            self._items[snake(key)] = (value, place)
+
+    def has(self, name: str) -> bool:
+        """Say whether the field is there and set, without reading it."""
+        return name in self._items and not self._items[name][0].is_unset
+
+    def get(self, name: str) -> Node | None:
+        """Return the field's value, or None when it is absent or null."""
+        self._seen.add(name)
+        item = self._items.get(name)
+        return item[0] if item and item[0].value is not None else None
+
+    def child(self, name: str) -> Fields | None:
+        """Return the fields of the mapping in field ``name``, or None when it is absent."""
+        node = self.get(name)
+        return Fields(node, name, self.notes) if node else None
+
+    def items(self, name: str) -> list[Node]:
+        """Return the elements of the list in field ``name``; absent gives none."""
+        node = self.get(name)
+        if node is None:
+            return []
+        if not isinstance(node.value, list):
+            raise self._wrong(node, name, "a list")
+        return node.value
+
+    def text(self, name: str, default: str = "") -> str:
+        """Return a string; a number is taken as it is written."""
+        node = self.get(name)
+        return default if node is None else self._as_text(node, name)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a list of strings; a single string counts as a list of one."""
+        node = self.get(name)
+        if node is not None and isinstance(node.value, str):
+            return (node.value,)
+        return tuple(self._as_text(item, name) for item in self.items(name))
+
+    def mapping(self, name: str) -> dict[str, str]:
+        """Return a mapping of strings to strings; numbers and booleans become their JSON text."""
+        node = self.get(name)
+        if node is None:
+            return {}
+        if not isinstance(node.value, dict):
+            raise self._wrong(node, name, "a mapping")
+        return {key: self._as_text(value, f"{name}.{key}") for key, value in node.value.items()}
+
+    def flag(self, name: str) -> bool:
+        """Return true or false; absent is false."""
+        node = self.get(name)
+        if node is None:
+            return False
+        if not isinstance(node.value, bool):
+            raise self._wrong(node, name, "true or false")
+        return node.value
+
+    def count(self, name: str, default: int = 0) -> int:
+        """Return an integer of 0 or more; may be written as a string, as protobuf's JSON does for 64 bits."""
+        node = self.get(name)
+        return default if node is None else self._as_count(node, name)
+
+    def counts(self, name: str) -> tuple[int, ...]:
+        """Return a list of integers of 0 or more."""
+        return tuple(self._as_count(item, name) for item in self.items(name))
+
+    def seconds(self, name: str) -> float | None:
+        """Return a duration in seconds, or None when it is absent or 0: ``"300s"``, ``"5m"``, ``"1h30m"``, ``300``."""
+        node = self.get(name)
+        if node is None:
+            return None
+        value = node.value
+        found = duration_s(value) if isinstance(value, str) else value
+        if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= _MAX_DURATION_S:
+            raise self._wrong(node, name, 'a duration such as "300s", "5m" or "1h30m"')
+        return float(found) or None
+
+    def place(self, name: str) -> Place:
+        """Return where the field's key stands, or the mapping itself when it is absent."""
+        item = self._items.get(name)
+        return item[1] if item else self.node.place
+
+    def finish(self, *, noted: Mapping[str, str], refused: Mapping[str, str], known: Iterable[str] = ()) -> None:
+        """Deal with what was not read: note it, refuse it with its reason, or call it unknown.
+
+        ``noted`` and ``refused`` give the reason for each name; ``known`` adds names that are looked at
+        elsewhere.
+        """
+        for name, (node, place) in self._items.items():
+            if name in self._seen or name in known:
+                continue
+            if name in refused:
+                if not node.is_unset:
+                    raise place.error(f"the field {name!r} of {self.where} {refused[name]}")
+            elif name in noted:
+                if not node.is_unset:
+                    self.notes.append(f"{self.where}.{name}: {noted[name]}")
+            else:
+                raise self._unknown(name, place, {*self._seen, *known, *noted, *refused})
+
+    def _unknown(self, name: str, place: Place, names: set[str]) -> Exception:
+        near = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.0)
+        return place.error(f"unknown field {name!r} in {self.where}: did you mean {near[0]!r}?")
+
+    def _as_text(self, node: Node, name: str) -> str:
+        match node.value:
+            case str():
+                return node.value
+            case bool():
+                return "true" if node.value else "false"
+            case int() | float():
+                return str(node.value)
+            case _:
+                raise self._wrong(node, name, "a string")
+
+    def _as_count(self, node: Node, name: str) -> int:
+        value = node.value
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
+            return int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise self._wrong(node, name, "a whole number of 0 or more")
+        return value
+
+    def _wrong(self, node: Node, name: str, wanted: str) -> Exception:
+        return node.place.error(f"the field {name!r} of {self.where} must be {wanted}, not {kind_of(node)}")

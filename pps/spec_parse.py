@@ -1,0 +1,184 @@
+"""From the text of a spec file to `Spec` values: one or more documents, each a mapping or a list of mappings.
+
+Pachyderm's specs are taken as they are. What has no effect here is noted, what is not built is refused by
+name, and an unknown field is an error that names the nearest known one; every error says line and column.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+
+from pfs.errors import InvalidInputError
+from pfs.paths import check_name
+from pps.spec import DEFAULT_BRANCH, DEFAULT_TRIES, DatumSet, Input, Reprocess, Spec, Transform
+from pps.spec_fields import Fields
+from pps.spec_input import read_input
+from pps.spec_json import parse_json
+from pps.spec_known import PIPELINE_NOTED, PIPELINE_REFUSED, TRANSFORM_NOTED, TRANSFORM_REFUSED
+from pps.spec_node import Node
+from pps.spec_yaml import parse_yaml
+
+_LOOKS_LIKE_JSON = re.compile(r'\s*(?:\{\s*(?:"|\}|$)|\[\s*(?:\{|\]|$))')
+
+
+def parse_specs(text: str, *, source: str = "-") -> tuple[Spec, ...]:
+    """Return the pipelines of a spec file in order; ``source`` names it in messages.
+
+    Raises:
+        InvalidInputError: not JSON or YAML, an unknown or unsupported field, a value of the wrong kind, two
+        pipelines
+            of one name, or no pipeline at all.
+    """
+    specs = tuple(parse_pipeline(node) for node in _pipelines(parse_nodes(text, source), source))
+    names = [spec.name for spec in specs]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidInputError(f"{source}: the pipeline {name!r} is given twice")
+    return specs
+
+
+def parse_nodes(text: str, source: str) -> list[Node]:
+    """Return the documents of ``text``: JSON if it begins like JSON or the file is called so, else YAML.
+
+    Raises:
+        InvalidInputError: it is neither; says line and column.
+    """
+    if source.endswith(".json") or _LOOKS_LIKE_JSON.match(text):
+        return parse_json(text, source)
+    return parse_yaml(text, source)
+
+
+def _pipelines(documents: Sequence[Node], source: str) -> list[Node]:
+    found: list[Node] = []
+    for document in documents:
+        found += document.value if isinstance(document.value, list) else [document]
+    if not found:
+        raise InvalidInputError(f"{source}: there is no pipeline in it")
+    return found
+
+
+def parse_pipeline(node: Node) -> Spec:
+    """Return one pipeline from its mapping.
+
+    Raises:
+        InvalidInputError: see `parse_specs`.
+    """
+    notes: list[str] = []
+    fields = Fields(node, "pipeline spec", notes)
+    spec = Spec(
+        name=_pipeline_name(fields),
+        transform=_transform(fields),
+        input=_input(fields, notes),
+        description=fields.text("description"),
+        output_branch=_output_branch(fields),
+        datum_tries=fields.count("datum_tries") or DEFAULT_TRIES,
+        datum_timeout_s=fields.seconds("datum_timeout"),
+        job_timeout_s=fields.seconds("job_timeout"),
+        parallelism=_parallelism(fields),
+        datum_set=_datum_set(fields),
+        reprocess=_reprocess(fields),
+        salt=fields.text("salt"),
+        source=json.dumps(node.plain(), indent=2, ensure_ascii=False),
+    )
+    fields.finish(noted=PIPELINE_NOTED, refused=PIPELINE_REFUSED)
+    return _with_notes(spec, notes)
+
+
+def _with_notes(spec: Spec, notes: Sequence[str]) -> Spec:
+    from dataclasses import replace
+
+    return replace(spec, notes=tuple(notes))
+
+
+def _pipeline_name(fields: Fields) -> str:
+    named = fields.child("pipeline")
+    if named is None:
+        raise fields.node.place.error("the field 'pipeline' is missing: give the pipeline a name")
+    name = named.text("name")
+    project = named.text("project")
+    if project not in {"", "default"}:
+        raise named.place("project").error(f"there are no projects: {project!r} is none (only 'default' is accepted)")
+    named.finish(noted={}, refused={})
+    return _name(named, "name", "pipeline", name)
+
+
+def _name(fields: Fields, field: str, what: str, name: str) -> str:
+    try:
+        return check_name(what, name)
+    except InvalidInputError as error:
+        raise fields.place(field).error(str(error)) from None
+
+
+def _transform(fields: Fields) -> Transform:
+    transform = fields.child("transform")
+    if transform is None:
+        raise fields.node.place.error("the field 'transform' is missing: it says which command to run")
+    made = Transform(
+        cmd=transform.texts("cmd"),
+        stdin=transform.texts("stdin"),
+        err_cmd=transform.texts("err_cmd"),
+        err_stdin=transform.texts("err_stdin"),
+        env=transform.mapping("env"),
+        accept_return_code=transform.counts("accept_return_code"),
+        code=transform.texts("code"),
+        working_dir=transform.text("working_dir") or None,
+        image=transform.text("image") or None,
+        user=transform.text("user") or None,
+    )
+    if not made.cmd or not made.cmd[0]:
+        raise transform.place("cmd").error("the field 'cmd' of transform is missing: give the command as a list")
+    _note_container_fields(made, fields.notes)
+    transform.finish(noted=TRANSFORM_NOTED, refused=TRANSFORM_REFUSED)
+    return made
+
+
+def _note_container_fields(transform: Transform, notes: list[str]) -> None:
+    if transform.image:
+        notes.append(
+            f"transform.image: without a container runtime the command runs on this host, not in {transform.image}"
+        )
+    if transform.user:
+        notes.append("transform.user: has an effect only in a container")
+
+
+def _input(fields: Fields, notes: list[str]) -> Input:
+    node = fields.get("input")
+    if node is None:
+        raise fields.node.place.error("the field 'input' is missing: it says which repo the pipeline reads")
+    return read_input(node, notes)
+
+
+def _output_branch(fields: Fields) -> str:
+    branch = fields.text("output_branch") or DEFAULT_BRANCH
+    return _name(fields, "output_branch", "branch", branch)
+
+
+def _parallelism(fields: Fields) -> int:
+    spec = fields.child("parallelism_spec")
+    if spec is None:
+        return 0
+    constant = spec.count("constant")
+    old = "has no effect: it is of Pachyderm 1.x"
+    spec.finish(noted={"strategy": old, "coefficient": old}, refused={})
+    return constant
+
+
+def _datum_set(fields: Fields) -> DatumSet:
+    spec = fields.child("datum_set_spec") or fields.child("chunk_spec")
+    fields.get("chunk_spec")
+    if spec is None:
+        return DatumSet()
+    made = DatumSet(spec.count("number"), spec.count("size_bytes"), spec.count("per_worker"))
+    spec.finish(noted={}, refused={})
+    return made
+
+
+def _reprocess(fields: Fields) -> Reprocess:
+    text = fields.text("reprocess_spec") or Reprocess.UNTIL_SUCCESS
+    try:
+        return Reprocess(text)
+    except ValueError:
+        choices = " or ".join(Reprocess)
+        raise fields.place("reprocess_spec").error(f"reprocess_spec must be {choices}, not {text!r}") from None

@@ -1,0 +1,68 @@
+"""A `Spec` as the document that spec_parse.py reads back to an equal value: what the store keeps of each version."""
+
+from __future__ import annotations
+
+import json
+
+from pps.spec import CrossInput, DatumSet, Input, PfsInput, Spec, Transform
+from pps.spec_node import Plain
+
+
+def spec_json(spec: Spec) -> str:
+    """Return the normalised spec as JSON text, snake_case, with a newline at the end; defaults are left out."""
+    return json.dumps(spec_document(spec), indent=2, ensure_ascii=False) + "\n"
+
+
+def spec_document(spec: Spec) -> dict[str, Plain]:
+    """Return the normalised spec as plain values."""
+    document: dict[str, Plain] = {"pipeline": {"name": spec.name}}
+    document |= _set({"description": spec.description})
+    document["transform"] = transform_document(spec.transform)
+    document["input"] = input_document(spec.input)
+    document |= {"output_branch": spec.output_branch, "datum_tries": spec.datum_tries}
+    document |= _set(
+        {
+            "datum_timeout": spec.datum_timeout_s,
+            "job_timeout": spec.job_timeout_s,
+            "parallelism_spec": {"constant": spec.parallelism} if spec.parallelism else None,
+            "datum_set_spec": _datum_set(spec.datum_set),
+        }
+    )
+    document["reprocess_spec"] = spec.reprocess.value
+    return document | _set({"salt": spec.salt})
+
+
+def transform_document(transform: Transform) -> Plain:
+    """Return a transform as plain values."""
+    return _set(
+        {
+            "cmd": list(transform.cmd),
+            "stdin": list(transform.stdin),
+            "err_cmd": list(transform.err_cmd),
+            "err_stdin": list(transform.err_stdin),
+            "env": dict(sorted(transform.env.items())),
+            "accept_return_code": list(transform.accept_return_code),
+            "code": list(transform.code),
+            "working_dir": transform.working_dir,
+            "image": transform.image,
+            "user": transform.user,
+        }
+    )
+
+
+def input_document(node: Input) -> Plain:
+    """Return an input as plain values."""
+    match node:
+        case CrossInput():
+            return {"cross": [input_document(child) for child in node.children]}
+        case PfsInput():
+            leaf: dict[str, Plain] = {"name": node.name, "repo": node.repo, "branch": node.branch, "glob": node.glob}
+            return {"pfs": leaf | _set({"empty_files": node.empty_files, "reference": node.reference})}
+
+
+def _datum_set(spec: DatumSet) -> Plain:
+    return _set({"number": spec.number, "size_bytes": spec.size_bytes, "per_worker": spec.per_worker}) or None
+
+
+def _set(values: dict[str, Plain]) -> dict[str, Plain]:
+    return {key: value for key, value in values.items() if value not in (None, "", [], {}, False, 0)}

@@ -1,0 +1,105 @@
+"""YAML with places, read by the rules of YAML 1.2 (``on`` and ``no`` are strings, ``1:30`` is no number)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pfs.errors import InvalidInputError
+from pps.spec_node import Node, Place, Scalar
+
+if TYPE_CHECKING:
+    import yaml
+
+_INT = re.compile(r"[-+]?[0-9]+")
+_HEX = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_WORDS: dict[str, bool | None] = {"": None, "~": None}
+_WORDS |= dict.fromkeys(("null", "Null", "NULL"))
+_WORDS |= dict.fromkeys(("true", "True", "TRUE"), True)
+_WORDS |= dict.fromkeys(("false", "False", "FALSE"), False)
+
+
+def parse_yaml(text: str, source: str) -> list[Node]:
+    """Return the documents of ``text``; empty documents are left out. Aliases are shared, not copied.
+
+    Raises:
+        InvalidInputError: it is not YAML, or an alias contains itself; says line and column.
+    """
+    import yaml
+
+    try:
+        return list(_documents(text, source))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        raise Place(source, line, column).error(f"invalid YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        first = str(error).splitlines()[0]
+        raise InvalidInputError(f"{source}: invalid YAML: {first}") from None
+
+
+def _documents(text: str, source: str) -> Iterator[Node]:
+    import yaml
+
+    for root in yaml.compose_all(text, Loader=yaml.SafeLoader):
+        node = _Converter(source).convert(root) if root is not None else None
+        if node is not None and node.value is not None:
+            yield node
+
+
+class _Converter:
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._done: dict[int, Node] = {}
+        self._open: set[int] = set()
+
+    def convert(self, node: yaml.Node) -> Node:
+        if id(node) in self._done:
+            return self._done[id(node)]
+        place = self._place(node)
+        if id(node) in self._open:
+            raise place.error("invalid YAML: an alias contains itself")
+        self._open.add(id(node))
+        self._done[id(node)] = made = self._make(node, place)
+        self._open.discard(id(node))
+        return made
+
+    def _place(self, node: yaml.Node) -> Place:
+        return Place(self._source, node.start_mark.line + 1, node.start_mark.column + 1)
+
+    def _make(self, node: yaml.Node, place: Place) -> Node:
+        import yaml
+
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, place)
+        if isinstance(node, yaml.SequenceNode):
+            return Node(place, [self.convert(item) for item in node.value])
+        text = str(node.value)
+        is_plain = isinstance(node, yaml.ScalarNode) and node.style is None
+        return Node(place, _scalar(text) if is_plain else text)
+
+    def _mapping(self, node: yaml.MappingNode, place: Place) -> Node:
+        items: dict[str, Node] = {}
+        keys: dict[str, Place] = {}
+        for key_node, value_node in node.value:
+            where, key = self._place(key_node), key_node.value
+            if not isinstance(key, str):
+                raise where.error("invalid YAML: a key must be a plain word")
+            if key in items:
+                raise where.error(f"the field {key!r} is given twice")
+            items[key], keys[key] = self.convert(value_node), where
+        return Node(place, items, keys)
+
+
+def _scalar(text: str) -> Scalar:
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INT.fullmatch(text):
+        return int(text)
+    if _HEX.fullmatch(text):
+        return int(text, 0)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return text

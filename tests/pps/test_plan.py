@@ -1,0 +1,31 @@
+"""The comparison of a job with what there is, against a dict that does the same."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pps.plan import columns, compare, digest_values
+
+# Few values, so that equal ones meet; some end in zero bytes, which NumPy's strings drop.
+_digest = st.sampled_from(
+    [bytes([value]) * 32 for value in range(6)] + [b"\x07" + bytes(31), bytes([7, 1]) + bytes(30)]
+)
+_jobs = st.dictionaries(_digest, _digest, max_size=8)
+
+
+@given(_jobs, _jobs, st.booleans())
+def test_compare_is_what_a_dict_would_say(new: dict[bytes, bytes], base: dict[bytes, bytes], every_job: bool) -> None:
+    ours, theirs = columns(new.items()), columns(base.items())
+    plan = compare(ours, theirs, every_job=every_job)
+    run = {one for one, flag in zip(digest_values(ours.ids), plan.run, strict=True) if flag}
+    assert run == {one for one in new if every_job or base.get(one) != new[one]}
+    assert set(digest_values(plan.gone)) == set(base) - set(new)
+    assert plan.run_count == len(run)
+
+
+@given(_jobs)
+def test_columns_are_sorted_and_whole(pairs: dict[bytes, bytes]) -> None:
+    found = columns(pairs.items())
+    assert list(digest_values(found.ids)) == sorted(pairs)
+    assert [pairs[one] for one in digest_values(found.ids)] == list(digest_values(found.hashes))

@@ -1,0 +1,248 @@
+"""Spec files: what is taken, what is noted, what is refused, and where the message points."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pfs.errors import InvalidInputError
+from pps.spec import CrossInput, PfsInput, Reprocess, Spec, Transform
+from pps.spec_fields import duration_s, snake
+from pps.spec_parse import parse_specs
+from pps.spec_write import spec_json
+
+EDGES = """{
+  "pipeline": {"name": "edges"},
+  "description": "edge detection",
+  "transform": {"cmd": ["python3", "/edges.py"], "image": "pachyderm/opencv"},
+  "input": {"pfs": {"repo": "images", "glob": "/*"}}
+}
+"""
+
+
+def one(text: str, source: str = "p.json") -> Spec:
+    (spec,) = parse_specs(text, source=source)
+    return spec
+
+
+def refused(text: str, source: str = "p.json") -> str:
+    with pytest.raises(InvalidInputError) as error:
+        parse_specs(text, source=source)
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def with_field(extra: str) -> str:
+    return EDGES.replace('"description": "edge detection",', extra)
+
+
+def test_the_spec_of_pachyderms_documentation_is_taken() -> None:
+    spec = one(EDGES)
+    assert spec.name == "edges"
+    assert spec.transform.cmd == ("python3", "/edges.py")
+    assert spec.input == PfsInput("images", "images", "master", "/*")
+    assert (spec.output_branch, spec.datum_tries, spec.reprocess) == ("master", 3, Reprocess.UNTIL_SUCCESS)
+    assert json.loads(spec.source) == json.loads(EDGES)
+    assert len(spec.notes) == 1
+    assert "pachyderm/opencv" in spec.notes[0]
+
+
+def test_camel_case_and_yaml_mean_the_same() -> None:
+    text = """
+pipeline: {name: edges}
+description: edge detection
+transform:
+  cmd: [python3, /edges.py]
+  image: pachyderm/opencv
+  acceptReturnCode: [3]
+input:
+  pfs: {repo: images, glob: /*, emptyFiles: true}
+datumTries: "5"
+jobTimeout: 1h30m
+datumSetSpec: {number: 4}
+parallelismSpec: {constant: 2}
+"""
+    snaked = one(text.replace("emptyFiles", "empty_files").replace("datumTries", "datum_tries"), "p.yaml")
+    spec = one(text, "p.yaml")
+    assert spec == snaked
+    assert (spec.datum_tries, spec.job_timeout_s, spec.datum_set.number, spec.parallelism) == (5, 5400.0, 4, 2)
+    assert spec.transform.accept_return_code == (3,)
+    assert isinstance(spec.input, PfsInput)
+    assert spec.input.empty_files
+
+
+@pytest.mark.parametrize("between", ["\n", "\n---\n", "\r\n---\r\n\r\n"])
+def test_several_json_documents(between: str) -> None:
+    second = EDGES.replace('"name": "edges"', '"name": "montage"')
+    assert [spec.name for spec in parse_specs(EDGES + between + second, source="p.json")] == ["edges", "montage"]
+
+
+def test_lists_and_yaml_documents() -> None:
+    item = "- pipeline: {name: %s}\n  transform: {cmd: [ls]}\n  input: {pfs: {repo: a, glob: /}}\n"
+    text = "---\n" + item % "a1" + item % "b1" + "---\n" + item % "c1" + "---\n"
+    assert [spec.name for spec in parse_specs(text, source="p.yml")] == ["a1", "b1", "c1"]
+
+
+def test_json_may_be_indented_with_tabs() -> None:
+    assert one(EDGES.replace("  ", "\t")).name == "edges"
+
+
+def test_cross_is_in_the_order_of_names() -> None:
+    one_leaf = '{{"pfs": {{"repo": "{}", "glob": "/"}}}}'
+    zebra, b, a = (one_leaf.format(name) for name in ("zebra", "b", "a"))
+    text = with_field("").replace(
+        '{"pfs": {"repo": "images", "glob": "/*"}}',
+        f'{{"cross": [{zebra}, {{"cross": [{b}, {a}]}}]}}',
+    )
+    spec = one(text)
+    assert isinstance(spec.input, CrossInput)
+    inner, last = spec.input.children
+    assert isinstance(inner, CrossInput)
+    assert [child.name for child in (*inner.children, last) if isinstance(child, PfsInput)] == ["a", "b", "zebra"]
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "what"),
+    [
+        ('{"pipeline": {"name": "a"},\n  "transform": }', "p.json:2:16", "invalid JSON: expected a value"),
+        ('{"pipeline": {"name": "a"}', "p.json:1:27", "',' or '}'"),
+        ('{"pipeline": {"name": "a"},}', "p.json:1:28", "a key in double quotes"),
+        ('{"pipeline": {"name": "a\n"}}', "p.json:1:", "invalid control character"),
+        ("", "p.json", "no pipeline"),
+        ("nonsense", "p.json:1:1", "expected a value"),
+        ("[" * 1000, "p.json:1:201", "nested too deeply"),
+    ],
+)
+def test_bad_json_says_line_and_column(text: str, where: str, what: str) -> None:
+    message = refused(text)
+    assert message.startswith(where)
+    assert what in message
+
+
+def test_bad_yaml_says_line_and_column() -> None:
+    assert refused("pipeline: {name: a\ntransform: b", "p.yaml").startswith("p.yaml:2:")
+    assert "contains itself" in refused("a: &x [*x]\n", "p.yaml")
+    assert "given twice" in refused("a: 1\na: 2\n", "p.yaml")
+
+
+@pytest.mark.parametrize(
+    ("extra", "what"),
+    [
+        ('"trasform": {},', "p.json:3:3: unknown field 'trasform' in pipeline spec: did you mean 'transform'?"),
+        ('"datumTrys": 4,', "p.json:3:3: unknown field 'datum_trys' in pipeline spec: did you mean 'datum_tries'?"),
+        ('"egress": {"URL": "s3://x"},', "p.json:3:3: the field 'egress' of pipeline spec is not supported yet"),
+        ('"spout": {},', "'spout' of pipeline spec is not supported yet"),
+        ('"s3_out": true,', "'s3_out' of pipeline spec is not supported yet"),
+        ('"datum_tries": -1,', "p.json:3:18: the field 'datum_tries' of pipeline spec must be a whole number"),
+        ('"datum_tries": true,', "not true or false"),
+        ('"job_timeout": "5 minutes",', 'must be a duration such as "300s"'),
+        ('"reprocess_spec": "never",', "must be until_success or every_job, not 'never'"),
+        ('"output_branch": "a/b",', "p.json:3:3: invalid branch name 'a/b'"),
+        ('"datum_set_spec": {"nmber": 3},', "did you mean 'number'?"),
+        ('"description": [],', "must be a string, not a list"),
+        ('"description": "a", "description": "b",', "p.json:3:23: the field 'description' is given twice"),
+        ('"job_timeout": "3s", "jobTimeout": "3s",', "p.json:3:24: the field 'job_timeout' of pipeline spec is given"),
+    ],
+)
+def test_bad_fields_say_where_and_what(extra: str, what: str) -> None:
+    assert what in refused(with_field(extra))
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ("{}", "the input has no kind: use pfs or cross"),
+        ('{"union": []}', "p.json:5:13: the field 'union' of input is not supported yet: use pfs or cross"),
+        ('{"cron": {"name": "tick"}}', "the field 'cron' of input is not supported yet"),
+        ('{"atom": {}}', "does not exist any more: use pfs"),
+        ('{"pfs": {"repo": "a", "glob": "/"}, "cross": [{}]}', "several kinds, pfs and cross"),
+        ('{"pfs": {"repo": "a"}}', "the field 'glob' of pfs is missing"),
+        ('{"pfs": {"glob": "/"}}', "the field 'repo' of pfs is missing"),
+        ('{"pfs": {"repo": "a/b", "glob": "/"}}', "invalid repo name 'a/b'"),
+        ('{"pfs": {"repo": "out", "glob": "/"}}', "an input cannot be called 'out'"),
+        ('{"pfs": {"repo": "a", "glob": "/[a"}}', "p.json:5:34"),
+        ('{"pfs": {"repo": "a", "glob": "/", "lazy": true}}', "the field 'lazy' of pfs is not supported yet"),
+        ('{"pfs": {"repo": "a", "glob": "/", "s3": true}}', "the field 's3' of pfs is not supported yet"),
+        ('{"pfs": {"repo": "a", "glob": "/", "commit": "ab"}}', "a pipeline follows a branch"),
+        ('{"pfs": {"repo": "a", "glob": "/", "repo_type": "meta"}}', "only 'user' can be read"),
+        ('{"pfs": {"repo": "a", "glob": "/", "project": "x"}}', "there are no projects"),
+        (
+            '{"cross": [{"pfs": {"repo": "a", "glob": "/"}}, {"pfs": {"repo": "a", "glob": "/*"}}]}',
+            "two inputs have the name 'a'",
+        ),
+    ],
+)
+def test_bad_inputs_say_where_and_what(given: str, what: str) -> None:
+    assert what in refused(EDGES.replace('{"pfs": {"repo": "images", "glob": "/*"}}', given))
+
+
+def test_missing_parts_are_named() -> None:
+    assert "'pipeline' is missing" in refused("{}")
+    assert "'transform' is missing" in refused('{"pipeline": {"name": "a"}}')
+    assert "'cmd' of transform is missing" in refused('{"pipeline": {"name": "a"}, "transform": {}}')
+    assert "'input' is missing" in refused('{"pipeline": {"name": "a"}, "transform": {"cmd": ["ls"]}}')
+    assert "given twice" in refused(EDGES + EDGES)
+
+
+def test_fields_of_kubernetes_are_noted() -> None:
+    spec = one(with_field('"podSpec": "{}", "autoscaling": true, "tolerations": [{"key": "a"}], "standby": false,'))
+    assert [note.split(":")[0] for note in spec.notes] == [
+        "transform.image",
+        "pipeline spec.pod_spec",
+        "pipeline spec.autoscaling",
+        "pipeline spec.tolerations",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("300s", 300), ("1.5s", 1.5), ("5m", 300), ("1h30m", 5400), ("2h", 7200), ("1h1m1s", 3661)],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert duration_s(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "5", "m5", "1s1m", "-1s", "1d", "1h 30m"])
+def test_no_durations(text: str) -> None:
+    assert duration_s(text) is None
+
+
+def test_names_become_snake_case() -> None:
+    names = ["s3Out", "URL", "datumSetSpec", "job_timeout", "repoType"]
+    assert [snake(name) for name in names] == ["s3_out", "url", "datum_set_spec", "job_timeout", "repo_type"]
+
+
+_names = st.from_regex(r"[A-Za-z0-9_-]{1,8}", fullmatch=True).filter(lambda name: name != "out")
+_texts = st.lists(st.text(max_size=8), max_size=3).map(tuple)
+_leaves = st.builds(PfsInput, _names, _names, _names, st.just("/*"), st.booleans(), st.booleans())
+_specs = st.builds(
+    Spec,
+    name=_names,
+    transform=st.builds(
+        Transform,
+        cmd=st.tuples(st.text(min_size=1, max_size=8), st.text(max_size=8)),
+        stdin=_texts,
+        err_cmd=_texts,
+        env=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
+        accept_return_code=st.lists(st.integers(1, 255), max_size=3).map(tuple),
+        working_dir=st.none() | st.text(min_size=1, max_size=5),
+    ),
+    input=_leaves,
+    description=st.text(max_size=10),
+    output_branch=_names,
+    datum_tries=st.integers(1, 9),
+    datum_timeout_s=st.none() | st.floats(0.5, 1e6),
+    parallelism=st.integers(0, 9),
+    reprocess=st.sampled_from(Reprocess),
+    salt=st.text(max_size=5),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(_specs)
+def test_what_is_written_is_read_back(spec: Spec) -> None:
+    assert one(spec_json(spec)) == spec
