@@ -165,12 +165,10 @@ class SharedEnv:
             raise translate(error, self.directory) from error
 
     def _open_tables(self) -> dict[str, Any]:
-        try:
-            with self._env.begin() as raw:
-                return {name: self._env.open_db(name.encode(), txn=raw, create=False) for name in TABLES}
-        except (lmdb.NotFoundError, lmdb.ReadonlyError):  # a new file; else no writer is waited for
-            with self._env.begin(write=True) as raw:
-                return {name: self._env.open_db(name.encode(), txn=raw) for name in TABLES}
+        # In a write transaction also when they exist: handles that a read transaction opened end with it. It writes
+        # nothing then.
+        with self._env.begin(write=True) as raw:
+            return {name: self._env.open_db(name.encode(), txn=raw) for name in TABLES}
 
     def _map(self) -> Any:
         for size in self._map_sizes:
