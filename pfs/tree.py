@@ -116,9 +116,20 @@ class Tree:
             if row.kind != Kind.DIR or (with_dirs and row.order_key != prefix):
                 yield row
 
-    def scan_prefix(self, prefix: bytes = b"", *, start_after: bytes = b"", limit: int | None = None) -> Iterator[Row]:
-        """Yield the files whose key starts with any bytes ``prefix``, in key order, behind ``start_after``."""
-        return islice((row for row in self._scan(prefix, start_after) if row.kind != Kind.DIR), limit)
+    def scan_prefix(
+        self,
+        prefix: bytes = b"",
+        *,
+        start_after: bytes = b"",
+        limit: int | None = None,
+        with_dirs: bool = False,
+    ) -> Iterator[Row]:
+        """Yield the files whose key starts with any bytes ``prefix``, in key order, behind ``start_after``.
+
+        With ``with_dirs`` also the directories whose ``order_key`` does.
+        """
+        rows = self._scan(prefix, start_after)
+        return islice(rows if with_dirs else (row for row in rows if row.kind != Kind.DIR), limit)
 
     def list_delimited(
         self,
