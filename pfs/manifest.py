@@ -1,7 +1,7 @@
 """Chunk manifests: the list of chunks that a file of several chunks consists of.
 
-One blob up to `FAN` chunks; above that, leaves of exactly `FAN` chunks (the last may be shorter) under one top blob that
-lists them. The split depends on the chunk list alone, so equal bytes give one manifest id, which is the file's `tid`.
+One blob up to `FAN` chunks; above that, leaves of exactly `FAN` chunks (the last may be shorter) under one top blob
+that lists them. The split depends on the chunk list alone, so equal bytes give one manifest id: the file's `tid`.
 The builder holds one leaf and the list of leaves, so a file of any size is listed in bounded memory.
 Format: docs/format/manifest.md.
 """
@@ -84,7 +84,7 @@ def encode(chunks: Iterable[tuple[int, ChunkId]]) -> list[tuple[ManifestId, byte
 
 
 class Manifest:
-    """A decoded manifest; leaves below a top are loaded when a range needs them. Immutable, safe in threads.
+    """A decoded manifest; ``load`` gets the blobs below a top when a range needs them. Immutable, safe in threads.
 
     Raises:
         CorruptionError: the blob is no manifest; also from `chunks`, when a leaf does not fit its top.
@@ -93,8 +93,10 @@ class Manifest:
     def __init__(self, blob: bytes, *, load: Callable[[ManifestId], bytes], where: str) -> None:
         self._load = load
         self._where = where
-        self._level, sizes, self._ids = _decode(blob, where)
-        self._ends = np.cumsum(sizes.astype(np.uint64))
+        self.blob = blob
+        """Its bytes as stored."""
+        self._level, sizes, self._ids_at = _decode(blob, where)
+        self._ends = np.cumsum(sizes)
 
     @property
     def size(self) -> int:
@@ -117,7 +119,8 @@ class Manifest:
             if offset >= stop:
                 return
             end = int(self._ends[row])
-            entry = self._ids[row * _ID_BYTES : (row + 1) * _ID_BYTES]
+            at = self._ids_at + row * _ID_BYTES
+            entry = self.blob[at : at + _ID_BYTES]
             if self._level:
                 leaf = self._leaf(ManifestId(entry), end - offset)
                 yield from leaf._refs(start - offset, stop - offset, base=base + offset)
@@ -137,7 +140,7 @@ def _encode(level: int, sizes: Sequence[int], ids: Sequence[bytes]) -> bytes:
     return b"".join((header, np.array(sizes, dtype=_SIZE_TYPES[level]).tobytes(), *ids))
 
 
-def _decode(blob: bytes, where: str) -> tuple[int, npt.NDArray[np.unsignedinteger], bytes]:
+def _decode(blob: bytes, where: str) -> tuple[int, npt.NDArray[np.uint64], int]:
     if len(blob) < _HEADER.size:
         raise CorruptionError(where, "the chunk manifest is too short")
     magic, level, rows, _, total = _HEADER.unpack_from(blob)
@@ -147,7 +150,7 @@ def _decode(blob: bytes, where: str) -> tuple[int, npt.NDArray[np.unsignedintege
     ids_at = _HEADER.size + rows * dtype.itemsize
     if len(blob) != ids_at + rows * _ID_BYTES:
         raise CorruptionError(where, "the chunk manifest has another length than its header says")
-    sizes = np.frombuffer(blob, dtype=dtype, count=rows, offset=_HEADER.size)
-    if int(sizes.min()) == 0 or int(sizes.sum(dtype=np.uint64)) != total:
+    sizes = np.frombuffer(blob, dtype=dtype, count=rows, offset=_HEADER.size).astype(np.uint64)
+    if int(sizes.min()) == 0 or int(sizes.sum()) != total:
         raise CorruptionError(where, "the sizes in the chunk manifest do not add up")
-    return level, sizes, blob[ids_at:]
+    return int(level), sizes, ids_at
