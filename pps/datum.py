@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from pfs.ids import CommitId
 from pfs.paths import from_key
-from pps.spec import PfsInput, Transform
+from pps.spec_types import PfsInput, Transform
 from pps.spec_write import transform_document
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pfs.ids import CommitId
 from pps.datum import Datum, Item
-from pps.spec import CrossInput, Input, PfsInput
+from pps.spec_types import CrossInput, Input, PfsInput
 
 if TYPE_CHECKING:
     from pfs.tree import Row

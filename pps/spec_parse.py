@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from pfs.errors import InvalidInputError
 from pfs.paths import check_name
-from pps.spec import DEFAULT_BRANCH, DEFAULT_TRIES, DatumSet, Input, Reprocess, Spec, Transform
+from pps.spec_types import DEFAULT_BRANCH, DEFAULT_TRIES, DatumSet, Input, Reprocess, Spec, Transform
 from pps.spec_fields import Fields
 from pps.spec_input import read_input
 from pps.spec_json import parse_json
@@ -23,19 +23,19 @@ from pps.spec_yaml import parse_yaml
 _LOOKS_LIKE_JSON = re.compile(r'\s*(?:\{\s*(?:"|\}|$)|\[\s*(?:\{|\]|$))')
 
 
-def parse_specs(text: str, *, source: str = "-") -> tuple[Spec, ...]:
-    """Return the pipelines of a spec file in order; ``source`` names it in messages.
+def parse_specs(text: str, *, name: str = "-") -> list[Spec]:
+    """Return the pipelines of a spec file in order; ``name`` is what messages call it.
 
     Raises:
         InvalidInputError: not JSON or YAML, an unknown or unsupported field, a value of the wrong kind, two
         pipelines
             of one name, or no pipeline at all.
     """
-    specs = tuple(parse_pipeline(node) for node in _pipelines(parse_nodes(text, source), source))
+    specs = [parse_pipeline(node) for node in _pipelines(parse_nodes(text, name), name)]
     names = [spec.name for spec in specs]
-    for name in names:
-        if names.count(name) > 1:
-            raise InvalidInputError(f"{source}: the pipeline {name!r} is given twice")
+    for one in names:
+        if names.count(one) > 1:
+            raise InvalidInputError(f"{name}: the pipeline {one!r} is given twice")
     return specs
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from pps.spec import CrossInput, DatumSet, Input, PfsInput, Spec, Transform
+from pps.spec_types import CrossInput, DatumSet, Input, PfsInput, Spec, Transform
 from pps.spec_node import Plain
 
 

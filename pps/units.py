@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pps.spec import DatumSet
+from pps.spec_types import DatumSet
 
 TARGET_S = 4.0
 """Seconds of work in a unit, aimed at from what the datums so far took."""

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pfs.errors import InvalidInputError
-from pps.spec import CrossInput, PfsInput, Reprocess, Spec, Transform
+from pps.spec import CrossInput, PfsInput, Reprocess, Spec, Transform, parse_specs
 from pps.spec_fields import duration_s, snake
-from pps.spec_parse import parse_specs
 from pps.spec_write import spec_json
 
 EDGES = """{
@@ -24,13 +23,13 @@ EDGES = """{
 
 
 def one(text: str, source: str = "p.json") -> Spec:
-    (spec,) = parse_specs(text, source=source)
+    (spec,) = parse_specs(text, name=source)
     return spec
 
 
 def refused(text: str, source: str = "p.json") -> str:
     with pytest.raises(InvalidInputError) as error:
-        parse_specs(text, source=source)
+        parse_specs(text, name=source)
     message = str(error.value)
     assert "\n" not in message
     return message
@@ -78,13 +77,13 @@ parallelismSpec: {constant: 2}
 @pytest.mark.parametrize("between", ["\n", "\n---\n", "\r\n---\r\n\r\n"])
 def test_several_json_documents(between: str) -> None:
     second = EDGES.replace('"name": "edges"', '"name": "montage"')
-    assert [spec.name for spec in parse_specs(EDGES + between + second, source="p.json")] == ["edges", "montage"]
+    assert [spec.name for spec in parse_specs(EDGES + between + second, name="p.json")] == ["edges", "montage"]
 
 
 def test_lists_and_yaml_documents() -> None:
     item = "- pipeline: {name: %s}\n  transform: {cmd: [ls]}\n  input: {pfs: {repo: a, glob: /}}\n"
     text = "---\n" + item % "a1" + item % "b1" + "---\n" + item % "c1" + "---\n"
-    assert [spec.name for spec in parse_specs(text, source="p.yml")] == ["a1", "b1", "c1"]
+    assert [spec.name for spec in parse_specs(text, name="p.yml")] == ["a1", "b1", "c1"]
 
 
 def test_json_may_be_indented_with_tabs() -> None:

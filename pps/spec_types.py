@@ -1,0 +1,97 @@
+"""A pipeline's spec as typed values; spec_parse.py makes them from JSON or YAML.
+
+Values only: frozen, comparable, without positions or spellings. What they mean field by field is
+docs/pipeline-spec.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+DEFAULT_TRIES = 3
+DEFAULT_BRANCH = "master"
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """The command of a pipeline and what surrounds it.
+
+    ``cmd`` is an argv, run without a shell; ``stdin`` are lines, fed with a newline after each. ``code``
+    names further files or folders under the spec's folder that belong to the command. ``image`` and ``user``
+    only count in a container.
+    """
+
+    cmd: tuple[str, ...]
+    stdin: tuple[str, ...] = ()
+    err_cmd: tuple[str, ...] = ()
+    err_stdin: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    accept_return_code: tuple[int, ...] = ()
+    code: tuple[str, ...] = ()
+    working_dir: str | None = None
+    image: str | None = None
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PfsInput:
+    """One datum for each file or directory of ``repo@branch`` that matches ``glob``."""
+
+    name: str
+    repo: str
+    branch: str = DEFAULT_BRANCH
+    glob: str = "/"
+    empty_files: bool = False
+    reference: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CrossInput:
+    """Every combination of one datum from each child; children are in the order of their names."""
+
+    children: tuple[Input, ...]
+
+
+Input = PfsInput | CrossInput
+
+
+class Reprocess(StrEnum):
+    """When a datum that is unchanged runs again."""
+
+    UNTIL_SUCCESS = "until_success"
+    EVERY_JOB = "every_job"
+
+
+@dataclass(frozen=True, slots=True)
+class DatumSet:
+    """How datums are put together into units of work; 0 means not set."""
+
+    number: int = 0
+    size_bytes: int = 0
+    per_worker: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One pipeline as its author wants it. Times in seconds, sizes in bytes.
+
+    ``notes`` has one line for each field that was accepted but has no effect here. ``source`` is the document
+    as it was given, for people; it takes no part in comparisons.
+    """
+
+    name: str
+    transform: Transform
+    input: Input
+    description: str = ""
+    output_branch: str = DEFAULT_BRANCH
+    datum_tries: int = DEFAULT_TRIES
+    datum_timeout_s: float | None = None
+    job_timeout_s: float | None = None
+    parallelism: int = 0
+    datum_set: DatumSet = DatumSet()
+    reprocess: Reprocess = Reprocess.UNTIL_SUCCESS
+    salt: str = ""
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    source: str = field(default="", compare=False)
