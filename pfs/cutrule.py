@@ -49,18 +49,19 @@ class TreeParams:
 FORMAT = TreeParams()
 
 
-def cuts(names: Sequence[bytes], weights: Sequence[int], level: int, *, params: TreeParams = FORMAT) -> list[int]:
+def cuts(
+    names: Sequence[bytes], weights: Sequence[int], level: int, *, rows: int = 0, params: TreeParams = FORMAT
+) -> list[int]:
     """Return the index behind the last group of each page that ends within these groups, increasing.
 
-    The first group starts a page. ``names`` are depth-0 names, ``weights`` the rows of each group (the
-    marker and its inlined rows). Groups behind the last cut belong to a page that is still open. Cost: about
-    0.1 us a group.
+    The page that is open holds ``rows`` rows already. ``names`` are depth-0 names, ``weights`` the rows of each
+    group (the marker and its inlined rows). Groups behind the last cut belong to a page that is still open. Cost:
+    about 0.1 us a group.
     """
     bits = params.bits(level)
     least, target, most = 1 << bits >> 2, 1 << bits, 16 << bits
     soft, hard = 63 - bits, 66 - bits
     ends: list[int] = []
-    rows = 0
     for index, weight in enumerate(weights):
         rows += weight
         if rows < least:
@@ -72,7 +73,7 @@ def cuts(names: Sequence[bytes], weights: Sequence[int], level: int, *, params: 
     return ends
 
 
-def cuts_of_columns(hashes: U64, weights: I64, level: int, *, params: TreeParams = FORMAT) -> list[int]:
+def cuts_of_columns(hashes: U64, weights: I64, level: int, *, rows: int = 0, params: TreeParams = FORMAT) -> list[int]:
     """Return what :func:`cuts` returns, from ``uint64`` hashes (seed = level) and integer weights."""
     bits = params.bits(level)
     least, target, most = 1 << bits >> 2, 1 << bits, 16 << bits
@@ -81,7 +82,7 @@ def cuts_of_columns(hashes: U64, weights: I64, level: int, *, params: TreeParams
     soft = np.flatnonzero(hashes >> np.uint64(63 - bits) < wide)
     hard = np.flatnonzero(hashes >> np.uint64(66 - bits) < wide)
     ends: list[int] = []
-    before, count = 0, len(total)
+    before, count = -rows, len(total)
     while True:
         first, middle, last = np.searchsorted(total, (before + least, before + target, before + most)).tolist()
         at = _first_from(soft, first, middle)

@@ -135,7 +135,7 @@ class _Plan:
 
     def add(self, one: Edit) -> None:
         """Take in one edit of the root directory."""
-        _check(one)
+        check_edit(one)
         if isinstance(one, DeleteTree | Graft) and not one.key:
             self.base, self.files, self.folders = one, {}, {}
             return
@@ -161,7 +161,12 @@ class _Plan:
             yield from plan.writes()
 
 
-def _check(one: Edit) -> None:
+def check_edit(one: Edit) -> None:
+    """Check one edit by itself.
+
+    Raises:
+        InvalidInputError: an empty key, a row that is no file or directory, an element of over 65534 bytes.
+    """
     path = from_key(one.key)
     if len(path) > MAX_ELEMENT_BYTES and max(map(len, one.key.split(b"/"))) > MAX_ELEMENT_BYTES:
         raise InvalidInputError(f"{path[:40]}...: an element is over {MAX_ELEMENT_BYTES} bytes")

@@ -1,0 +1,151 @@
+"""Bulk builds: the same root as edits and as the plain model, in bounded memory."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pfs.bulk import RowBatch, build, build_columns, build_unsorted
+from pfs.cutrule import TreeParams, cuts, cuts_of_columns
+from pfs.edit import Put, edit
+from pfs.errors import FileCollisionError, InvalidInputError, StorageError
+from pfs.page import Changed, Kind, pack_aux
+from pfs.tree import EMPTY_ROOT, MemoryPages, Root, Tree
+from tests.pfs.tree_model import FILES, SMALL, TINY, File, put, reference_root
+
+CHANGED = Changed(b"1" * 16, 1_000)
+
+
+@settings(max_examples=150, deadline=None)
+@given(FILES, st.sampled_from([TINY, SMALL]), st.sampled_from([None, CHANGED]))
+def test_build_is_the_reference(texts: dict[bytes, bytes], params: TreeParams, changed: Changed | None) -> None:
+    puts = [put(key, text) for key, text in sorted(texts.items())]
+    files = {one.key: File(one.kind, one.size, one.tid, changed) for one in puts}
+    root = build(MemoryPages(), puts, changed=changed, collisions="allow", params=params)
+    assert root == reference_root(files, params)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 400), st.integers(1, 60), st.integers(1, 50), st.sampled_from([TINY, SMALL]))
+def test_one_directory_in_batches(count: int, batch: int, step: int, params: TreeParams) -> None:
+    puts = [put(b"n%05d" % (n * step)) for n in range(count)]
+    batches = [RowBatch.from_puts(puts[at : at + batch]) for at in range(0, count, batch)]
+    root = build_columns(MemoryPages(), batches, changed=CHANGED, params=params)
+    assert root == edit(MemoryPages(), EMPTY_ROOT, puts, changed=CHANGED, params=params)
+
+
+@settings(max_examples=40, deadline=None)
+@given(FILES, st.integers(1, 30), st.randoms())
+def test_unsorted_with_repeats(
+    tmp_path_factory: pytest.TempPathFactory, texts: dict[bytes, bytes], run_rows: int, rng: random.Random
+) -> None:
+    puts = [put(key, text) for key, text in texts.items()]
+    stale = [put(one.key, b"stale") for one in puts if rng.random() < 0.3]
+    rng.shuffle(puts)
+    place = tmp_path_factory.mktemp("spill")
+    root = build_unsorted(
+        MemoryPages(), [*stale, *puts], place, changed=CHANGED, collisions="allow", run_rows=run_rows, params=SMALL
+    )
+    assert root == edit(MemoryPages(), EMPTY_ROOT, puts, changed=CHANGED, collisions="allow", params=SMALL)
+    assert list(place.iterdir()) == []
+
+
+def test_metadata_and_kinds_come_through(tmp_path: Path) -> None:
+    puts = [
+        Put(b"a/big", Kind.CHUNKED, 5, put(b"x", b"1").tid, {"m": "text/plain", "u": {"k": "v"}}),
+        Put(b"a/link", Kind.SYMLINK, 1, put(b"x", b"2").tid),
+        Put(b"b", Kind.REMOVED, 9, put(b"x", b"3").tid, {"x": True}),
+    ]
+    pages = MemoryPages()
+    root = build(pages, puts, changed=CHANGED)
+    assert root == edit(MemoryPages(), EMPTY_ROOT, puts, changed=CHANGED)
+    assert root == build_unsorted(MemoryPages(), puts[::-1], tmp_path, changed=CHANGED)
+    rows = list(Tree(pages, root).walk())
+    assert [(row.key, row.kind, row.aux) for row in rows] == [(one.key, one.kind, one.aux) for one in puts]
+    assert {row.changed for row in rows} == {CHANGED}
+
+
+def test_arrow_batches() -> None:
+    puts = [put(b"d%02d/f%d" % (n // 40, n)) for n in range(10, 90)]
+    puts.sort(key=lambda one: one.key)
+    batch = pa.record_batch(
+        {
+            "key": pa.array([one.key for one in puts], pa.binary()),
+            "kind": pa.array([int(one.kind) for one in puts], pa.uint8()),
+            "size": pa.array([one.size for one in puts], pa.uint64()),
+            "tid": pa.array([one.tid for one in puts], pa.binary(32)),
+            "aux": pa.array([pack_aux({"n": 1})] * len(puts), pa.binary()),
+        }
+    )
+    want = [Put(one.key, one.kind, one.size, one.tid, {"n": 1}) for one in puts]
+    root = build_columns(MemoryPages(), [RowBatch.from_arrow(batch)], changed=None)
+    assert root == edit(MemoryPages(), EMPTY_ROOT, want, changed=None)
+
+
+@pytest.mark.parametrize("keys", [[b"b", b"a"], [b"a", b"a"], [b""], [b"a/b", b"a.b"]])
+def test_order_is_checked(keys: list[bytes]) -> None:
+    with pytest.raises(InvalidInputError):
+        build(MemoryPages(), [put(key) for key in keys], changed=None)
+
+
+@pytest.mark.parametrize(
+    ("keys", "existing"),
+    [
+        ([b"a", b"a/b"], "/a"),
+        ([b"a", b"a!", b"a-b", b"a/b"], "/a"),
+        ([b"a", b"a-/b", b"a/b"], "/a"),
+        ([b"x/a", *(b"x/a-%04d" % n for n in range(3000)), b"x/a/c/d"], "/x/a"),
+        ([b"a", b"a-b", b"a-b/c"], "/a-b"),
+    ],
+)
+def test_collisions(keys: list[bytes], existing: str) -> None:
+    puts = [put(key) for key in keys]
+    with pytest.raises(FileCollisionError) as caught:
+        build(MemoryPages(), puts, changed=None, params=SMALL)
+    assert caught.value.existing == existing
+    root: Root = build(MemoryPages(), puts, changed=None, collisions="allow", params=SMALL)
+    assert root.count == len(keys)
+
+
+def test_near_collisions_are_none() -> None:
+    keys = [b"a", b"a-", b"a-b/c", b"a0", b"b/", b"b//c", b"c/d", b"c0"]
+    assert build(MemoryPages(), [put(key) for key in keys], changed=None).count == len(keys)
+
+
+def test_batches_are_checked() -> None:
+    batch = RowBatch.from_puts([put(b"a"), put(b"b")])
+    with pytest.raises(InvalidInputError):
+        build_columns(MemoryPages(), [batch._replace(kinds=np.array([0, 1], np.uint8))], changed=None)
+    with pytest.raises(InvalidInputError):
+        build_columns(MemoryPages(), [batch._replace(sizes=np.zeros(1, np.uint64))], changed=None)
+    with pytest.raises(InvalidInputError):
+        build_columns(MemoryPages(), [batch, batch], changed=None)
+
+
+def test_a_spill_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="sort files"):
+        build_unsorted(MemoryPages(), [put(b"a")], tmp_path / "missing", changed=None)
+    assert build_unsorted(MemoryPages(), [], tmp_path, changed=None) == EMPTY_ROOT
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(1, 9)), max_size=300),
+    st.integers(0, 40),
+    st.sampled_from([TINY, SMALL, TreeParams()]),
+    st.integers(0, 2),
+)
+def test_both_cut_functions_agree(groups: list[tuple[int, int]], rows: int, params: TreeParams, level: int) -> None:
+    from xxhash import xxh3_64_intdigest
+
+    names = [b"%d" % name for name, _ in groups]
+    weights = [weight for _, weight in groups]
+    hashes = np.array([xxh3_64_intdigest(name, level) for name in names], np.uint64)
+    columns = cuts_of_columns(hashes, np.array(weights, np.int64), level, rows=rows, params=params)
+    assert columns == cuts(names, weights, level, rows=rows, params=params)
