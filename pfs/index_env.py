@@ -27,6 +27,8 @@ TABLES: Final = ("meta", "pack", "packid", "chunk", "repo", "commit")
 _MAP_SIZES: Final = (64 << 30, 8 << 30, 1 << 30, 128 << 20)
 """Address space asked for, the file itself stays small; the smaller ones where limits forbid the first."""
 _MAX_READERS: Final = 1024
+_CHECK_EVERY: Final = 64
+"""Writes between two checks for readers that died: they keep old pages from being used again."""
 _DAMAGED: Final = (
     lmdb.CorruptedError,
     lmdb.InvalidError,
@@ -86,6 +88,7 @@ class SharedEnv:
         self.users = 0
         self.lock = SharedLock()
         self._map_sizes = map_sizes
+        self._writes = 0
         self._env: Any = None
         self._tables: dict[str, Any] = {}
         self._open()
@@ -102,10 +105,19 @@ class SharedEnv:
         Raises:
             StorageFullError, StorageError, IndexDamagedError: nothing was changed.
         """
+        self._writes += 1
+        if self._writes % _CHECK_EVERY == 0:
+            self._check_readers()
         return self._run(work, write=True)
+
+    def _check_readers(self) -> None:
+        self._reopen()
+        with self.lock.shared():
+            self._env.reader_check()
 
     def size_bytes(self) -> int:
         """Bytes of the file that are in use, free pages included."""
+        self._reopen()
         with self.lock.shared():
             return int((self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"])
 

@@ -95,6 +95,7 @@ class PackWriter:
             StorageError: it cannot be written, or does not fit: a pack has at most 4 GiB, a payload 256 MiB.
         """
         plain = len(payload) if ulen is None else ulen
+        self._check_room(payload, entries=1)
         row = ENTRY_ROW.pack(id, self.size, len(payload), plain, type, codec, 0)
         self._append(encode_header(type, id, payload, codec=codec, ulen=plain), payload, [row])
 
@@ -104,6 +105,7 @@ class PackWriter:
         Raises:
             StorageError: as `add`.
         """
+        self._check_room(payload, entries=len(chunks))
         rows, start = [], 0
         for chunk, size in chunks:
             rows.append(ENTRY_ROW.pack(chunk, self.size, start, size, RecordType.CHUNK, Codec.IN_BLOCK, 0))
@@ -112,12 +114,14 @@ class PackWriter:
         id = block_id(payload)
         self._append(encode_header(RecordType.BLOCK, id, payload, codec=Codec.ZSTD, ulen=ulen), payload, rows)
 
-    def _append(self, header: bytes, payload: Buffer, rows: list[bytes]) -> None:
-        added = HEADER_SIZE + len(payload)
-        if len(payload) > MAX_PAYLOAD or self.sealed_size + added + len(rows) * ENTRY.itemsize > MAX_PACK:
+    def _check_room(self, payload: Buffer, *, entries: int) -> None:
+        added = HEADER_SIZE + len(payload) + entries * ENTRY.itemsize
+        if len(payload) > MAX_PAYLOAD or self.sealed_size + added > MAX_PACK:
             raise StorageError(f"write {self._name}", "a pack holds at most 4 GiB, and a record at most 256 MiB")
+
+    def _append(self, header: bytes, payload: Buffer, rows: list[bytes]) -> None:
         self._write(header, payload)
-        self.size += added
+        self.size += HEADER_SIZE + len(payload)
         self._rows += rows
 
     def _write(self, *buffers: Buffer) -> None:

@@ -59,7 +59,9 @@ class PackReader:
             for spot in batch:
                 where = f"{name} at {spot.offset}"
                 if spot.wanted[0].place.type == IN_BLOCK:
-                    block = held[spot.offset] or self._block(name, spot.offset, data=records[spot.offset])
+                    block = held[spot.offset]
+                    if block is None:
+                        block = self._block(name, spot.offset, data=records[spot.offset])
                     yield from ((one.id, _cut(block, one, where=where)) for one in spot.wanted)
                 else:
                     one = spot.wanted[0]

@@ -17,6 +17,8 @@ from typing import Final
 _UNSUPPORTED: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
 """What O_TMPFILE gives where the file system or the kernel does not have it."""
 TMP: Final = "tmp"
+_SUFFIX: Final = ".new"
+"""Of stand-ins; other files in ``tmp/`` are not ours to sweep."""
 
 
 class UnnamedFile:
@@ -55,7 +57,7 @@ class UnnamedFile:
 
 def sweep_stand_ins(directory: Path) -> None:
     """Remove the stand-ins whose writers are gone; those in use, and what cannot be opened, are left alone."""
-    for name in os.listdir(directory):
+    for name in (name for name in os.listdir(directory) if name.endswith(_SUFFIX)):
         try:
             fd = os.open(directory / name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:
@@ -85,7 +87,7 @@ def _open_stand_in(directory: Path) -> tuple[int, Path]:
     directory.mkdir(exist_ok=True)
     sweep_stand_ins(directory)
     while True:
-        path = directory / secrets.token_hex(8)
+        path = directory / (secrets.token_hex(8) + _SUFFIX)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         fcntl.flock(fd, fcntl.LOCK_EX)
         if os.fstat(fd).st_nlink:
