@@ -74,9 +74,10 @@ class WriteSession:
 
     @property
     def pack_ids(self) -> list[PackId]:
-        """Every pack of this session, the last one being the meta pack that the next `seal` writes."""
+        """Every pack of this session, and behind them the meta pack that `seal` would write now, if it had to."""
         with self._lock:
-            return [*self._packs, *self._data.pack_ids, self._meta_pack]
+            pending = self._unwritten or self._block or self._data.has_staged
+            return [*self._packs, *self._data.pack_ids, *([self._meta_pack] if pending else [])]
 
     # chunks
 

@@ -67,6 +67,11 @@ class DataPacks:
         self._staged_bytes = 0
         self._held: dict[ChunkId, StagedRecord] = {}
 
+    @property
+    def has_staged(self) -> bool:
+        """Whether `take_staged` would return anything."""
+        return bool(self._staged)
+
     def add(self, record: StagedRecord, *, last: bool = False) -> None:
         """Store a record; its payload may be reused when this returns. The ``last`` one does not begin a pack.
 
