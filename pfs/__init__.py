@@ -1,3 +1,50 @@
-"""pfs: a versioned, content-addressed file system; see docs/architecture.md."""
+"""pfs: a versioned, content-addressed file system; see docs/architecture.md.
+
+``pfs.open()``, ``pfs.init()`` and the types they lead to are here; each is imported when it is first asked for,
+so that ``import pfs`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pfs.model import BranchInfo, CommitInfo, FileChange, FileInfo, NewCommit, Provenance, RepoInfo
+    from pfs.repo import Repo
+    from pfs.store import Store, init, locate, open
+    from pfs.view import View
+    from pfs.writer import CommitWriter
 
 __version__ = "0.1.0"
+__all__ = [
+    "init",
+    "open",
+    "locate",
+    "Store",
+    "Repo",
+    "View",
+    "CommitWriter",
+    "RepoInfo",
+    "BranchInfo",
+    "CommitInfo",
+    "FileInfo",
+    "FileChange",
+    "NewCommit",
+    "Provenance",
+]
+
+_HOMES = {
+    "pfs.store": ("init", "open", "locate", "Store"),
+    "pfs.repo": ("Repo",),
+    "pfs.view": ("View",),
+    "pfs.writer": ("CommitWriter",),
+    "pfs.model": ("RepoInfo", "BranchInfo", "CommitInfo", "FileInfo", "FileChange", "NewCommit", "Provenance"),
+}
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module 'pfs' has no attribute {name!r}")

@@ -1,8 +1,8 @@
 """Commit records: immutable msgpack in a meta pack (docs/format/commit.md).
 
-A record is a map with short string keys, so that a later release can add fields and an older reader can skip them. Its
-address is the hash of its bytes, but it is found by commit id: refs name the pack of each head, a record names those of its
-parents.
+A record is a map with short string keys, so that a later release can add fields and an older reader can skip
+them. Its address is the hash of its bytes, but it is found by commit id: refs name the pack of each head, a
+record names those of its parents.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pfs.tree import Root
 
 RECORD_VERSION = 1
+SAME_PACK = PackId(bytes(16))
+"""In ``parent_packs``: the parent's record is in the same pack as this one."""
 
 
 class RecordRoot(msgspec.Struct, frozen=True, array_like=True):
@@ -33,8 +35,8 @@ class RecordRoot(msgspec.Struct, frozen=True, array_like=True):
 class CommitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a commit is; times in ns since the epoch; ``packs`` and ``parent_packs`` are hints for catching up.
 
-    ``packs``: ids of the packs this commit added or shares with nothing older; ``parent_packs``: the meta pack with the
-    record of each parent, in the order of ``parents``.
+    ``packs``: ids of the packs this commit added or shares with nothing older; ``parent_packs``: the meta pack
+    with the record of each parent, in the order of ``parents``.
     """
 
     v: int = RECORD_VERSION
@@ -60,6 +62,11 @@ class CommitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     def pack_ids(self) -> tuple[PackId, ...]:
         """Return ``packs`` as typed ids."""
         return tuple(PackId(pack) for pack in self.packs)
+
+    def parents_in(self, pack: PackId) -> list[tuple[CommitId, PackId]]:
+        """Return each parent with the pack of its record, for this record as read from ``pack``."""
+        homes = (pack if home == SAME_PACK else PackId(home) for home in self.parent_packs)
+        return list(zip(self.parents, homes, strict=True))
 
     def info(self) -> CommitInfo:
         """Return the public value of this finished commit."""

@@ -80,8 +80,9 @@ class CommitInfo:
 class FileInfo:
     """A file or directory of a commit.
 
-    ``path`` ends in ``/`` for directories (the root is ``/``). ``hash`` is the logical content id. ``commit`` is where the
-    row last changed (None for directories). ``etag`` is the one S3 shows: the stored MD5, else 32 hex of ``hash`` and ``-1``.
+    ``path`` ends in ``/`` for directories (the root is ``/``). ``hash`` is the logical content id. ``commit``
+    is where it last changed (of a directory: the newest below). ``etag`` is the one S3 shows: the stored MD5,
+    else 32 hex of ``hash`` and ``-1``.
     """
 
     path: str
@@ -112,9 +113,11 @@ class FileChange:
 class NewCommit:
     """A finished commit to publish: its tree is in the session that `Repo.publish` gets.
 
-    ``parents[0]`` must be the head of the branch when it is swapped in (no parents: the branch has no head yet), else
-    BranchMovedError; a commit with an ``error`` never becomes a head, so its parents are free. Further parents are commits
-    of the repo or of the same call. ``branch_provenance`` sets what the branch is computed from; None leaves it.
+    ``parents[0]`` must be the head of the branch when it is swapped in (no parents: the branch has no head
+    yet), else BranchMovedError; a commit with an ``error`` never becomes a head, so its parents are free.
+    Further parents are commits of the repo or of an earlier one of the same call. ``branch_provenance`` sets
+    what the branch is computed from; None leaves it. ``forked``: the head that it replaces is ``onto``, not its
+    parent.
     """
 
     branch: str
@@ -126,6 +129,15 @@ class NewCommit:
     provenance: tuple[Provenance, ...] = ()
     error: str | None = None
     branch_provenance: tuple[BranchRef, ...] | None = None
+    forked: bool = False
+    onto: CommitId | None = None
+
+    @property
+    def replaces(self) -> CommitId | None:
+        """The head that the branch must have when this commit becomes its head."""
+        if self.forked:
+            return self.onto
+        return self.parents[0] if self.parents else None
 
 
 @dataclass(frozen=True, slots=True)

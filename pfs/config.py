@@ -1,0 +1,132 @@
+"""What a store is frozen to at birth, and where it lies.
+
+``.pfs/config.json`` says where the objects are; ``config.json`` among the objects says how they are made. The
+latter never changes: cuts, ids and tree shapes of everything stored depend on it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from pfs.chunker import ChunkerParams
+from pfs.errors import CorruptionError, InvalidInputError, StorageError, StoreNotFoundError
+
+FORMAT = 1
+FOLDER = ".pfs"
+LOCAL_CONFIG = "config.json"
+OBJECT_CONFIG = "config.json"
+LOCAL_OBJECTS = "objects"
+
+
+class ChunkerConfig(msgspec.Struct, frozen=True):
+    """The chunker's parameters: average chunk in bytes, seed, algorithm."""
+
+    avg: int = 262144
+    seed: int = 1
+    id: str = "plg1"
+
+
+class TreeConfig(msgspec.Struct, frozen=True):
+    """log2 of rows a leaf, log2 of rows an index page, rows of a directory that is inlined."""
+
+    leaf: int = 8
+    fan: int = 7
+    inline: int = 32
+
+
+class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The frozen parameters of a store."""
+
+    format: int = FORMAT
+    store_uuid: str
+    hash: str = "blake3"
+    chunker: ChunkerConfig = ChunkerConfig()
+    tree: TreeConfig = TreeConfig()
+
+    def params(self) -> ChunkerParams:
+        """Return the chunker's parameters."""
+        return ChunkerParams(avg_bytes=self.chunker.avg, seed=self.chunker.seed)
+
+
+class LocalConfig(msgspec.Struct, frozen=True):
+    """Where the objects of this ``.pfs`` are: a folder name in it, or a URL."""
+
+    format: int = FORMAT
+    backend: str = LOCAL_OBJECTS
+
+
+def encode_config(config: StoreConfig | LocalConfig) -> bytes:
+    """Return a config as it is stored: JSON, readable."""
+    return msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
+
+
+def decode_store_config(data: bytes, *, where: str) -> StoreConfig:
+    """Parse the frozen parameters.
+
+    Raises:
+        InvalidInputError: the store was made by a newer pfs, or with what this one does not have.
+        CorruptionError: it is no config.
+    """
+    check_format(data, where=where)
+    try:
+        config = msgspec.json.decode(data, type=StoreConfig)
+    except msgspec.DecodeError as error:
+        raise CorruptionError(where, f"not a store config ({error})") from error
+    if config.hash != "blake3" or config.chunker.id != "plg1" or config.tree != TreeConfig():
+        raise InvalidInputError(f"{where}: the store uses a hash, chunker or tree shape that this pfs does not have")
+    return config
+
+
+def read_local_config(folder: Path) -> LocalConfig:
+    """Return the config of a ``.pfs`` folder; errors as `decode_store_config`."""
+    file = folder / LOCAL_CONFIG
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError as error:
+        raise StoreNotFoundError(str(folder)) from error
+    except OSError as error:
+        raise StorageError(f"read {file}", error.strerror or str(error)) from error
+    check_format(data, where=str(file))
+    try:
+        return msgspec.json.decode(data, type=LocalConfig)
+    except msgspec.DecodeError as error:
+        raise CorruptionError(str(file), f"not a store config ({error})") from error
+
+
+def check_format(data: bytes, *, where: str) -> None:
+    """Refuse a config of a newer format before anything else in it is looked at."""
+    try:
+        version = msgspec.json.decode(data, type=dict[str, object]).get("format")
+    except msgspec.DecodeError as error:
+        raise CorruptionError(where, f"not a store config ({error})") from error
+    if not isinstance(version, int) or version > FORMAT:
+        raise InvalidInputError(f"{where}: store format {version!r} needs a newer pfs (this one knows format {FORMAT})")
+
+
+def locate(location: str | Path | None = None) -> Path:
+    """Return the ``.pfs`` folder of a store.
+
+    It is the one meant by ``location``, else by ``PFS_STORE``, else the nearest at or above the working folder.
+    A path may name the ``.pfs`` folder or the one that holds it.
+
+    Raises:
+        StoreNotFoundError: there is none; the message says how to make one.
+    """
+    named = location if location is not None else os.environ.get("PFS_STORE") or None
+    if named is None:
+        return _nearest(Path.cwd())
+    place = Path(named).absolute()
+    for folder in (place / FOLDER, place):
+        if (folder / LOCAL_CONFIG).is_file():
+            return folder
+    raise StoreNotFoundError(str(named))
+
+
+def _nearest(start: Path) -> Path:
+    for place in (start, *start.parents):
+        if (place / FOLDER / LOCAL_CONFIG).is_file():
+            return place / FOLDER
+    raise StoreNotFoundError(f"{start} or above")

@@ -1,0 +1,187 @@
+"""Commit records by id, and keeping the index level with what refs and packs say.
+
+The index may lag: a process died between its commit point and its index update, another machine wrote, or the
+index was removed. Whoever meets an unknown head follows it: refs name the pack of a head's record, a record
+names the packs of its parents' records and those it added. What is still missing after that is looked for in a
+listing of all packs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+
+from pfs.backends.base import Backend
+from pfs.commit import CommitRecord, decode_record, encode_record
+from pfs.errors import CommitNotFoundError, CorruptionError, MissingObjectError, NotFoundError
+from pfs.ids import CommitId, PackId
+from pfs.index import Index
+from pfs.objects import Objects
+from pfs.pack import SealedPack, pack_name, parse_pack_name, read_footer
+from pfs.refs import Refs, RefsState
+
+BATCH = 64
+"""Packs whose footers are in memory at once while catching up (up to 1 MiB of entries each)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A commit record, and the meta pack it was read from."""
+
+    record: CommitRecord
+    pack: PackId
+
+    def row(self) -> tuple[str, CommitId, bytes]:
+        """Return the index row: the pack's 16 bytes, then the record."""
+        return self.record.repo, self.record.id, self.pack + encode_record(self.record)
+
+
+class History:
+    """The commits of a store; thread-safe."""
+
+    def __init__(self, backend: Backend, index: Index, refs: Refs) -> None:
+        self._backend, self._index, self._refs = backend, index, refs
+        self._lock = threading.RLock()
+        self.objects = Objects(backend, index, on_missing=self.catch_up)
+        """Pages, chunks and records by id; a missing one makes the index catch up once."""
+
+    def find(self, repo: str, commit: CommitId) -> CommitRecord | None:
+        """Return the record of a finished commit of the repo, or None."""
+        found = self.locate(repo, commit)
+        return None if found is None else found.record
+
+    def locate(self, repo: str, commit: CommitId) -> Found | None:
+        """Return the record of a finished commit and where it is, or None."""
+        data = self._index.commit(repo, commit)
+        if data is None and self._follow_repo(repo):
+            data = self._index.commit(repo, commit)
+        return None if data is None else _parse_row(repo, commit, data)
+
+    def get(self, repo: str, commit: CommitId) -> CommitRecord:
+        """Return the record of a finished commit of the repo.
+
+        Raises:
+            CommitNotFoundError: there is none.
+        """
+        record = self.find(repo, commit)
+        if record is None:
+            raise CommitNotFoundError(repo, commit)
+        return record
+
+    def home_of(self, state: RefsState, commit: CommitId) -> PackId:
+        """Return the meta pack with the record of a commit: what refs say counts, else what the index knows.
+
+        Raises:
+            CommitNotFoundError: it is no commit of the repo.
+        """
+        live = state.body.heads().get(commit)
+        if live is not None:
+            return live
+        found = self.locate(state.repo, commit)
+        if found is None:
+            raise CommitNotFoundError(state.repo, commit)
+        return found.pack
+
+    def records(self, repo: str) -> Iterator[CommitRecord]:
+        """Yield every known commit of the repo, in no order, hidden branches and failed ones included."""
+        self._follow_repo(repo)
+        for commit, data in self._index.commits(repo):
+            yield _parse_row(repo, commit, data).record
+
+    def first_parents(self, repo: str, commit: CommitId) -> Iterator[CommitRecord]:
+        """Yield the commit, its first parent, that one's, and so on.
+
+        Raises:
+            CommitNotFoundError: the first is none of the repo.
+            MissingObjectError: the record of an ancestor is lost.
+        """
+        record = self.get(repo, commit)
+        yield record
+        while record.parents:
+            parent = self.find(repo, record.parents[0])
+            if parent is None:
+                raise MissingObjectError(f"commit {repo}@{record.parents[0]}", "its record is in no pack")
+            yield parent
+            record = parent
+
+    def catch_up(self) -> bool:
+        """Learn what refs lead to, else what a listing of all packs has; True if anything was new."""
+        with self._lock:
+            before = self._index.stats().packs
+            for state in self._refs.repos():
+                self._follow(state)
+            if self._index.stats().packs == before:
+                self.learn_packs(entry.name for entry in self._backend.entries("packs/"))
+            return self._index.stats().packs != before
+
+    def rebuild(self) -> None:
+        """Fill an empty index: every pack, then every commit that refs lead to."""
+        with self._lock:
+            self.learn_packs(entry.name for entry in self._backend.entries("packs/"))
+            for state in self._refs.repos():
+                self._follow(state)
+
+    def _follow_repo(self, repo: str) -> bool:
+        state = self._refs.find(repo)
+        if state is None:
+            return False
+        with self._lock:
+            return self._follow(state)
+
+    def _follow(self, state: RefsState) -> bool:
+        """Bring the index level with a refs body; True if there was anything to learn."""
+        open_packs = {PackId(bytes.fromhex(pack)) for entry in state.body.open.values() for pack in entry.packs}
+        unknown = {c: p for c, p in state.body.heads().items() if self._index.commit(state.repo, c) is None}
+        trail = self._trail(state.repo, unknown)
+        named = {pack for found in trail for pack in (found.pack, *found.record.pack_ids())} | open_packs
+        missing = [pack for pack in named if not self._index.has_pack(pack)]
+        self._learn(self._footers(missing))
+        if trail:
+            self._index.add([], [found.row() for found in trail])
+        return bool(trail or missing)
+
+    def _trail(self, repo: str, heads: dict[CommitId, PackId]) -> list[Found]:
+        """Read records from ``heads`` back to what the index knows; damaged ones are left out (fsck names them)."""
+        trail: dict[CommitId, Found] = {}
+        todo = list(heads.items())
+        while todo:
+            commit, pack = todo.pop()
+            if commit in trail or self._index.commit(repo, commit) is not None:
+                continue
+            with suppress(CorruptionError, NotFoundError):
+                record = self.objects.record(pack, commit)
+                trail[commit] = Found(record, pack)
+                todo += record.parents_in(pack)
+        return list(trail.values())
+
+    def learn_packs(self, names: Iterable[str]) -> int:
+        """Index the packs of these object names that are unknown yet; return how many. Unreadable ones are left out."""
+        parsed = (parse_pack_name(name) for name in names)
+        unknown = (pack for pack in parsed if pack is not None and not self._index.has_pack(pack[0]))
+        return self._learn(map(self._footer, (pack_name(*pack) for pack in unknown)))
+
+    def _footers(self, packs: Iterable[PackId]) -> Iterator[SealedPack | None]:
+        """Yield the footers of packs whose kind is not known; None where there is no readable one."""
+        for pack in packs:
+            yield self._footer(pack_name(pack, "m")) or self._footer(pack_name(pack, "d"))
+
+    def _footer(self, name: str) -> SealedPack | None:
+        try:
+            return read_footer(self._backend, name)
+        except (NotFoundError, CorruptionError):
+            return None
+
+    def _learn(self, footers: Iterable[SealedPack | None]) -> int:
+        readable, learned = (pack for pack in footers if pack is not None), 0
+        while batch := list(islice(readable, BATCH)):
+            self._index.add(batch)
+            learned += len(batch)
+        return learned
+
+
+def _parse_row(repo: str, commit: CommitId, data: bytes) -> Found:
+    record = decode_record(data[16:], where=f"index row of commit {repo}@{commit}")
+    return Found(record, PackId(data[:16]))

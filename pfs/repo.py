@@ -1,0 +1,174 @@
+"""A repo: branches, commits, and the way to read and write them. Delegates; holds no state but its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from pfs import branches, open_commits
+from pfs.branches import branch_info
+from pfs.ids import CommitId, new_commit_id
+from pfs.model import BranchInfo, BranchRef, CommitInfo, NewCommit, Provenance, RepoInfo
+from pfs.publish import Publication
+from pfs.rebase import Collisions
+from pfs.refs import RefsState
+from pfs.refs_body import is_hidden
+from pfs.resolve import open_info, resolve
+from pfs.view import View
+
+if TYPE_CHECKING:
+    from pfs.session import WriteSession
+    from pfs.store import Store
+    from pfs.writer import CommitWriter
+
+
+class Repo:
+    """One repo of a store; thread-safe. Reads go to the store each time: another process's commits show at once."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self.store = store
+        self.name = name
+
+    def __getitem__(self, ref: str) -> View:
+        """Return the files of a commit: `view`."""
+        return self.view(ref)
+
+    def __repr__(self) -> str:
+        return f"Repo({self.name!r})"
+
+    def info(self) -> RepoInfo:
+        """Return what is known of the repo; one read of its refs."""
+        return self.store.repo_info(self._state())
+
+    def create_branch(
+        self, name: str, *, head: str | None = None, provenance: Sequence[BranchRef] | None = None
+    ) -> BranchInfo:
+        """Create a branch, or move one to another commit; without ``head`` a new branch has no commit yet.
+
+        ``provenance``: the branches it is computed from (None leaves them).
+
+        Raises:
+            InvalidNameError: letters, digits, ``-`` and ``_`` only.
+            CommitNotFoundError: ``head`` is none of the repo's finished commits.
+            ConflictError: ``head`` is open, or finished with an error.
+        """
+        return branches.create(self.store, self.name, name, head=head, provenance=provenance)
+
+    def branches(self, *, hidden: bool = False) -> list[BranchInfo]:
+        """Return the branches by name; ``hidden``: the system's own (``.spec``) too."""
+        body = self._state().body
+        names = sorted(name for name in body.branches if hidden or not is_hidden(name))
+        return [branch_info(self.name, body, name) for name in names]
+
+    def branch(self, name: str) -> BranchInfo:
+        """Return one branch; raises BranchNotFoundError."""
+        return branch_info(self.name, self._state().body, name)
+
+    def delete_branch(self, name: str, *, force: bool = False) -> None:
+        """Take a branch away; its commits stay readable by id, and it is kept in the trash for 30 days.
+
+        Raises:
+            BranchNotFoundError: there is none.
+            ConflictError: it has an open commit, or (without ``force``) other branches are computed from it.
+        """
+        branches.delete(self.store, self.name, name, force=force)
+
+    def start_commit(
+        self,
+        branch: str,
+        *,
+        parent: str | None = None,
+        message: str = "",
+        commit_id: CommitId | None = None,
+        provenance: Sequence[Provenance] = (),
+    ) -> CommitInfo:
+        """Open a commit on a branch, made if need be; it holds the files of ``parent`` (default: the head).
+
+        Open commits are seen by other processes and survive crashes; the head moves when it is finished.
+
+        Raises:
+            ConflictError: the branch has an open commit already, or is computed by a pipeline.
+            AlreadyExistsError: the repo has a commit of that id.
+        """
+        new = open_commits.Opening(branch, parent, message, tuple(provenance))
+        return open_commits.start(self.store, self.name, commit_id or new_commit_id(), new)
+
+    def finish_commit(self, ref: str, *, message: str | None = None, error: str | None = None) -> CommitInfo:
+        """Finish an open commit, named by its id or its branch: it becomes the head, unless it has an ``error``.
+
+        Raises:
+            CommitClosedError: it is finished already; the branch has no open commit.
+            CommitNotFoundError: there is no such commit or branch.
+            PathConflictError: the head moved meanwhile, and one of the same paths was changed.
+        """
+        return open_commits.finish(self.store, self.name, ref, message=message, error=error)
+
+    def drop_open(self, ref: str) -> None:
+        """Give an open commit up, with everything in it; raises as `finish_commit`."""
+        open_commits.drop(self.store, self.name, ref)
+
+    def inspect(self, ref: str) -> CommitInfo:
+        """Return the commit that a ref expression names (pfs/resolve.py); a branch names its last finished commit.
+
+        Raises:
+            CommitNotFoundError: there is none.
+            InvalidInputError: the expression is malformed, or a prefix is ambiguous.
+        """
+        return resolve(self.store, self._state(), ref)
+
+    def commits(self, branch: str | None = None, *, limit: int | None = None) -> Iterator[CommitInfo]:
+        """Yield commits, newest first: those of a branch or ref by first parents, its open one in front.
+
+        Without ``branch``: every commit of the repo, open and failed ones included, those of hidden branches
+        left out.
+        """
+        from pfs.log import all_commits, branch_commits
+
+        state = self._state()
+        found = all_commits(self.store, state) if branch is None else branch_commits(self.store, state, branch)
+        return islice(found, limit)
+
+    def commit(
+        self,
+        branch: str,
+        *,
+        message: str = "",
+        parent: str | None = None,
+        commit_id: CommitId | None = None,
+        provenance: Sequence[Provenance] = (),
+        collisions: Collisions = "refuse",
+    ) -> CommitWriter:
+        """Begin writing: to a branch (made if need be), to its open commit if it has one, or to an open commit by id.
+
+        ``parent``: start from that commit instead of the head; the branch must not move meanwhile.
+
+        Raises:
+            CommitClosedError: ``branch`` is the id of a finished commit.
+            ConflictError: the branch is computed by a pipeline.
+        """
+        from pfs.target import Wish, find_target
+        from pfs.writer import CommitWriter
+
+        wish = Wish(branch, parent, message, commit_id, tuple(provenance), collisions)
+        return CommitWriter(self.store, find_target(self.store, self._state(), wish))
+
+    def publish(self, commits: Sequence[NewCommit], session: WriteSession) -> list[CommitInfo]:
+        """Publish finished commits whose trees are in ``session``, to several branches of this repo in one swap.
+
+        Raises:
+            BranchMovedError: a head is not what its new commit replaces; nothing was published.
+            AlreadyExistsError: the repo has a commit of that id.
+        """
+        return Publication(self.store, self.name, session).commit(lambda _: commits)
+
+    def view(self, ref: str, *, follow_open: bool = False) -> View:
+        """Return the files of a commit; ``follow_open``: of the open commit of that branch, if there is one."""
+        state = self._state()
+        commit = state.body.open_on(ref) if follow_open else None
+        if commit is not None:
+            return View(self.store, open_info(self.name, commit, state.body.open[commit]))
+        return View(self.store, resolve(self.store, state, ref))
+
+    def _state(self) -> RefsState:
+        return self.store.refs.read(self.name)

@@ -1,0 +1,228 @@
+"""A store: the repos of one directory, and everything they stand on. `init` makes one, `open` opens it."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pfs.backends.registry import open_backend
+from pfs.branches import refuse_dependents
+from pfs.config import (
+    FOLDER,
+    LOCAL_CONFIG,
+    LOCAL_OBJECTS,
+    OBJECT_CONFIG,
+    ChunkerConfig,
+    LocalConfig,
+    StoreConfig,
+    decode_store_config,
+    encode_config,
+    locate,
+    read_local_config,
+)
+from pfs.errors import AlreadyExistsError, CommitNotFoundError, CorruptionError, NotFoundError, StorageError
+from pfs.history import History
+from pfs.ids import CommitId
+from pfs.index import Index
+from pfs.model import ChangeToken, CommitInfo, RepoInfo
+from pfs.paths import check_name
+from pfs.refs import Refs, RefsState
+from pfs.refs_body import is_hidden
+from pfs.repo import Repo
+from pfs.resolve import open_info
+from pfs.rootkey import make_root_key
+from pfs.session import WriteSession
+from pfs.turn import Turns
+from pfs.watch import change_token, moved, sleep_until
+
+__all__ = ["Store", "init", "locate", "open"]
+
+INDEX = "index.lmdb"
+
+
+def init(directory: Path | str = ".", *, chunk_avg: int = 262144) -> Store:
+    """Make a store in ``directory/.pfs`` and open it; ``chunk_avg`` is the average chunk in bytes, for ever.
+
+    An `init` that was interrupted is completed by the next one.
+
+    Raises:
+        AlreadyExistsError: there is one.
+        InvalidParamsError: ``chunk_avg`` is not between 64 KiB and 8 MiB.
+        StorageError: it cannot be written.
+    """
+    top = Path(directory).absolute()
+    folder = top if top.name == FOLDER else top / FOLDER
+    if (folder / LOCAL_CONFIG).exists():
+        raise AlreadyExistsError("store", str(folder))
+    config = StoreConfig(store_uuid=str(uuid.uuid4()), chunker=ChunkerConfig(avg=chunk_avg))
+    config.params()
+    try:
+        (folder / LOCAL_OBJECTS).mkdir(parents=True, exist_ok=True)
+        make_root_key(folder)
+        backend = open_backend(folder / LOCAL_OBJECTS)
+        backend.put_new(OBJECT_CONFIG, encode_config(config))
+        backend.close()
+        _write_durably(folder / LOCAL_CONFIG, encode_config(LocalConfig()))
+    except OSError as error:
+        raise StorageError(f"make a store in {folder}", error.strerror or str(error)) from error
+    return open(folder)
+
+
+def open(location: str | Path | None = None) -> Store:  # the verb of the public API: pfs.open
+    """Open the store at a path (the ``.pfs`` folder or the one that holds it); None: see `locate`.
+
+    A missing index is built again from the objects first: about a second per thousand packs.
+
+    Raises:
+        StoreNotFoundError: there is none.
+        InvalidInputError: it was made by a newer pfs.
+        CorruptionError: its index is damaged: `pfs recover` builds a new one.
+    """
+    return Store(locate(location))
+
+
+class Store:
+    """An open store; a context manager, thread-safe. Any number of them, in any number of processes, may be open."""
+
+    def __init__(self, path: Path, *, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        """Open the store in the ``.pfs`` folder ``path``."""
+        self.path = path
+        self.clock_ns = clock_ns
+        self.backend = open_backend(path / read_local_config(path).backend)
+        self.config = _read_config(self.backend.get, self.backend.location)
+        self.params = self.config.params()
+        self.index = Index.open(path / INDEX, store_uuid=self.config.store_uuid)
+        self.refs = Refs(self.backend)
+        self.turns = Turns(path / "run" / "turns")
+        self.history = History(self.backend, self.index, self.refs)
+        self.objects = self.history.objects
+        if self.index.stats().packs == 0:
+            self.history.rebuild()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the index and the backend; idempotent."""
+        self.index.close()
+        self.backend.close()
+
+    def create_repo(self, name: str, *, description: str = "", exist_ok: bool = False) -> Repo:
+        """Create a repo, without branches.
+
+        Raises:
+            InvalidNameError: letters, digits, ``-`` and ``_`` only.
+            AlreadyExistsError: it exists, and ``exist_ok`` is not set.
+        """
+        check_name("repo", name)
+        try:
+            self.refs.create(name, description=description, now_ns=self.clock_ns())
+        except AlreadyExistsError:
+            if not exist_ok:
+                raise
+        else:
+            self.index.forget_repo(name)
+        return Repo(self, name)
+
+    def repo(self, name: str) -> Repo:
+        """Return a repo that exists; raises RepoNotFoundError, InvalidNameError."""
+        self.refs.read(check_name("repo", name))
+        return Repo(self, name)
+
+    def list_repos(self) -> list[RepoInfo]:
+        """Return all repos by name; one read of refs each."""
+        return [self.repo_info(state) for state in self.refs.repos()]
+
+    def repo_info(self, state: RefsState) -> RepoInfo:
+        """Return the public value of a repo whose refs were read."""
+        master = state.body.branches.get("master")
+        head = None if master is None or master.head is None else self.history.find(state.repo, master.head)
+        return RepoInfo(
+            name=state.repo,
+            description=state.body.description,
+            created_ns=state.body.created,
+            branches=tuple(sorted(name for name in state.body.branches if not is_hidden(name))),
+            size_bytes=0 if head is None else head.root.size,
+            file_count=0 if head is None else head.root.count,
+        )
+
+    def delete_repo(self, name: str, *, force: bool = False) -> None:
+        """Take a repo away at once; its last refs stay in ``log/`` and its data in packs until collection.
+
+        Raises:
+            RepoNotFoundError: there is none.
+            ConflictError: branches of other repos are computed from it, and ``force`` is not set.
+            BranchMovedError: somebody changed it at this moment.
+        """
+        state = self.refs.read(check_name("repo", name))
+        if not force:
+            refuse_dependents(self, name)
+        self.refs.bury(state)
+        self.index.forget_repo(name)
+
+    def session(self) -> WriteSession:
+        """Return a fresh write session: for one commit attempt, worker or upload."""
+        return WriteSession(self.backend, self.index, self.objects, clock=self.clock_ns)
+
+    def commits_by_id(self, commit: CommitId) -> list[CommitInfo]:
+        """Return the commit set of an id: the commits of all repos that have it, by repo name; empty if none."""
+        found = []
+        for state in self.refs.repos():
+            entry = state.body.open.get(commit)
+            if entry is not None:
+                found.append(open_info(state.repo, commit, entry))
+                continue
+            with suppress(CommitNotFoundError):
+                found.append(self.history.get(state.repo, commit).info())
+        return found
+
+    def changes(self) -> ChangeToken:
+        """Return a token of the present state of all refs, for `wait`."""
+        return change_token(self.backend, self.clock_ns())
+
+    def wait(self, since: ChangeToken, timeout_s: float) -> bool:
+        """Wait until refs are other than at ``since`` (True, at once if they are) or the time is over (False)."""
+        end, token = time.monotonic() + timeout_s, since
+        while True:
+            token = change_token(self.backend, self.clock_ns(), last=token)
+            if moved(since, token):
+                return True
+            if not sleep_until(end):
+                return False
+
+
+def _read_config(get: Callable[[str], bytes], location: str) -> StoreConfig:
+    where = f"{location}/{OBJECT_CONFIG}"
+    try:
+        data = get(OBJECT_CONFIG)
+    except NotFoundError as error:
+        raise CorruptionError(where, "the store's config is missing") from error
+    return decode_store_config(data, where=where)
+
+
+def _write_durably(file: Path, data: bytes) -> None:
+    """Write a small file so that it is there whole or not at all, after a power loss too."""
+    draft = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(fd, data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    draft.replace(file)
+    folder = os.open(file.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,162 @@
+"""A commit, read-only: what file commands and the S3 front read through. Thread-safe; costs nothing to make."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from pfs.diff import diff
+from pfs.errors import InvalidInputError, PathNotFoundError
+from pfs.ids import CommitId
+from pfs.model import CommitInfo, FileChange, FileInfo, FileType
+from pfs.page import Kind
+from pfs.paths import clean_path, from_key, to_key
+from pfs.tree import Tree
+from pfs.tree_row import EMPTY_ROOT, Root, Row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pfs.ingest import Progress
+    from pfs.store import Store
+
+_TYPES: Mapping[Kind, FileType] = {Kind.DIR: "directory", Kind.SYMLINK: "symlink", Kind.REMOVED: "removed"}
+
+
+class View:
+    """The files of one commit."""
+
+    def __init__(self, store: Store, info: CommitInfo) -> None:
+        self._store = store
+        self.info = info
+        self.tree = Tree(store.objects, info.root)
+
+    def row(self, path: str) -> Row:
+        """Return the tree's row at a path; a trailing slash asks for the directory.
+
+        Raises:
+            PathNotFoundError: nothing is there.
+        """
+        found = self.tree.stat(to_key(path), want="dir" if path.endswith("/") else None)
+        if found is None:
+            raise PathNotFoundError(f"{self.info.repo}@{self.info.id}:{clean_path(path)}")
+        return found
+
+    def stat(self, path: str) -> FileInfo:
+        """Return what is at a path; O(depth), also for the size, count and hash of a directory."""
+        return file_info(self.row(path))
+
+    def list(self, path: str = "/", *, recursive: bool = False) -> Iterator[FileInfo]:
+        """Yield the children of a directory in byte order, or all below it with ``recursive``; a file yields itself.
+
+        Raises:
+            PathNotFoundError: at once, when nothing is there.
+        """
+        start = self.row(path)
+        if not start.is_dir:
+            return iter([file_info(start)])
+        rows = self.tree.walk(start.key, with_dirs=True) if recursive else self.tree.list(start.key)
+        return map(file_info, rows)
+
+    def glob(self, pattern: str) -> Iterator[FileInfo]:
+        """Yield files and directories that a glob pattern matches, in byte order; only fitting directories are read.
+
+        Raises:
+            InvalidInputError: the pattern is malformed.
+        """
+        from pfs.glob import expand
+
+        return map(file_info, expand(self.tree, pattern))
+
+    def diff(self, old: View | None = None, path: str = "/") -> Iterator[FileChange]:
+        """Yield the files that differ from ``old`` (default: the parent), in byte order; O(changes).
+
+        ``path`` keeps to one file or directory.
+        """
+        root = self._parent_root() if old is None else old.info.root
+        key = to_key(path)
+        for change in diff(self._store.objects, root, self._store.objects, self.info.root, prefix=key):
+            if not key or change.key == key or change.key.startswith(key + b"/"):
+                yield _file_change(change.old, change.new)
+
+    def open(self, path: str) -> BinaryIO:
+        """Open a file for reading: binary, buffered, seekable.
+
+        Raises:
+            PathNotFoundError: nothing is there.
+            InvalidInputError: it is a directory, or its content was purged.
+        """
+        from pfs.reader import FileReader
+
+        reader = FileReader(self._store.objects, self._file(path))
+        return cast("BinaryIO", io.BufferedReader(reader, buffer_size=1 << 20))  # it reads as a BinaryIO does
+
+    def read(self, path: str, *, offset: int = 0, length: int | None = None) -> bytes:
+        """Return the bytes of a file, or of a range of it; memory is what is asked for."""
+        with self.open(path) as stream:
+            stream.seek(offset)
+            return stream.read(-1 if length is None else length)
+
+    def restore(
+        self, path: str, target: Path | str, *, jobs: int | None = None, progress: Progress | None = None
+    ) -> None:
+        """Write a file to ``target``, or the content of a directory into the directory ``target``."""
+        from pfs.restore import restore_file, restore_tree
+
+        row, workers = self.row(path), jobs or os.cpu_count() or 1
+        if row.is_dir:
+            restore_tree(self._store.objects, self.tree, row.key, Path(target), jobs=workers, progress=progress)
+        else:
+            restore_file(self._store.objects, self._file(path), Path(target), jobs=workers, progress=progress)
+
+    def to_arrow(self, path: str = "/") -> pa.Table:
+        """Return all files below a path as an Arrow table, one row a file in byte order (pfs/arrow.py)."""
+        from pfs.arrow import files_table
+
+        return files_table(self.tree, self.row(path))
+
+    def _file(self, path: str) -> Row:
+        row = self.row(path)
+        if row.is_dir:
+            raise InvalidInputError(f"{clean_path(path)} is a directory: name a file, or read it with -r")
+        if row.kind == Kind.REMOVED:
+            raise InvalidInputError(f"{clean_path(path)} was purged: only its size and hash are kept")
+        return row
+
+    def _parent_root(self) -> Root:
+        if not self.info.parents:
+            return EMPTY_ROOT
+        return self._store.history.get(self.info.repo, self.info.parents[0]).tree_root()
+
+
+def file_info(row: Row) -> FileInfo:
+    """Return the public value of a tree's row."""
+    path, aux = from_key(row.key), row.aux or {}
+    mime, metadata, etag = aux.get("m"), aux.get("u"), aux.get("e")
+    digest = row.tid.hex()
+    return FileInfo(
+        path=path + "/" if row.is_dir and row.key else path,
+        type=_TYPES.get(row.kind, "file"),
+        size_bytes=row.size,
+        hash=digest,
+        file_count=row.count,
+        commit=None if row.changed is None else CommitId(row.changed.commit.hex()),
+        changed_ns=None if row.changed is None else row.changed.finished_ns,
+        mime=mime if isinstance(mime, str) else None,
+        metadata={str(k): str(v) for k, v in metadata.items()} if isinstance(metadata, Mapping) else {},
+        etag=etag if isinstance(etag, str) else f"{digest[:32]}-1",
+        executable=bool(aux.get("x")),
+    )
+
+
+def _file_change(old: Row | None, new: Row | None) -> FileChange:
+    before = None if old is None else file_info(old)
+    after = None if new is None else file_info(new)
+    if before is None or after is None:
+        there = after or before
+        assert there is not None, "a change has at least one side"
+        return FileChange(there.path, "added" if before is None else "deleted", before, after)
+    return FileChange(after.path, "modified", before, after, before.hash == after.hash)
