@@ -1,0 +1,169 @@
+"""S3 keys: who may speak to the gateway, in which role, to which repos.
+
+A key is a write-once object ``keys/<access key>.json``; its secret is encrypted with AES-256-GCM under the wrapping key
+in the root-key file, bound to the rest of the record, so that neither a copy of the objects nor an edit of one gives
+access. ``keynames/<name>`` makes names unique.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import msgspec
+
+from pfs.errors import AlreadyExistsError, CorruptionError, InvalidInputError, NotFoundError
+from pfs.paths import check_name
+from pfs.rootkey import ACCESS_CHARS, new_access_key, new_secret_key, read_root_key
+
+if TYPE_CHECKING:
+    from pfs.store import Store
+
+Role = Literal["reader", "writer", "owner"]
+ROOT = "root"
+PREFIX = "keys/"
+_NAMES = "keynames/"
+_NONCE_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key without its secret; ``repos``: the repos it is for, empty for all."""
+
+    name: str
+    access_key: str
+    role: Role
+    repos: tuple[str, ...]
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    """A key as stored; ``secret`` is nonce and ciphertext in hex."""
+
+    v: int
+    name: str
+    access_key: str
+    role: Role
+    repos: tuple[str, ...]
+    secret: str
+
+
+class Keys:
+    """The keys of a store; thread-safe; reads the store each time, so that a deleted key is refused at once."""
+
+    def __init__(self, store: Store) -> None:
+        self._backend, self._folder = store.backend, store.path
+
+    def create(self, name: str, *, role: str = "writer", repos: Sequence[str] = ()) -> tuple[Key, str]:
+        """Make a key and return it with its secret, which is not shown again.
+
+        Raises:
+            AlreadyExistsError: the name is taken (``root`` always is).
+            InvalidInputError: an unknown role, or a bad name.
+        """
+        if role not in get_args(Role):
+            raise InvalidInputError(f"unknown role {role!r}: use {', '.join(get_args(Role))}")
+        names = tuple(check_name("repo", repo) for repo in repos)
+        key = Key(check_name("key", name), new_access_key(), role, names)  # type: ignore[arg-type]  # checked above
+        self._take_name(key)
+        secret = new_secret_key()
+        sealed = self._seal(key, secret)
+        stored = _Stored(1, key.name, key.access_key, key.role, key.repos, sealed)
+        self._backend.put_new(f"{PREFIX}{key.access_key}.json", msgspec.json.encode(stored))
+        return key, secret
+
+    def list(self) -> list[Key]:
+        """Return all keys but the root key, by name."""
+        return sorted((_public(stored) for stored in self._all()), key=lambda key: key.name)
+
+    def delete(self, name: str) -> None:
+        """Take a key away.
+
+        Raises:
+            NotFoundError: there is none of that name.
+            InvalidInputError: it is the root key, which is a file beside the store.
+        """
+        if name == ROOT:
+            raise InvalidInputError("the root key cannot be deleted: remove the file and run `pfs recover` to renew it")
+        found = next((stored for stored in self._all() if stored.name == name), None)
+        if found is None:
+            raise NotFoundError(f"key {name!r} not found: `pfs list-key` shows what exists")
+        self._backend.delete_many([f"{PREFIX}{found.access_key}.json", _NAMES + name])
+
+    def find(self, access_key: str) -> tuple[Key, str] | None:
+        """Return a key and its secret by access key, the root key included; None when there is none.
+
+        Raises:
+            CorruptionError: its record was changed, or belongs to another root key.
+        """
+        root, secret = self.root()
+        if access_key == root.access_key:
+            return root, secret
+        stored = self._load(access_key)
+        return None if stored is None else (_public(stored), self._unseal(stored))
+
+    def root(self) -> tuple[Key, str]:
+        """Return the root key, owner of everything, and its secret; raises as `read_root_key`."""
+        key = read_root_key(self._folder)
+        return Key(ROOT, key.access_key, "owner", ()), key.secret_key
+
+    def _take_name(self, key: Key) -> None:
+        """Reserve the name; one that an interrupted `create` left without a key is free."""
+        name = _NAMES + key.name
+        if key.name == ROOT:
+            raise AlreadyExistsError("key", key.name)
+        while not self._backend.put_new(name, key.access_key.encode()):
+            try:
+                holder = self._backend.get(name).decode(errors="replace")
+            except NotFoundError:
+                continue
+            if self._load(holder) is not None:
+                raise AlreadyExistsError("key", key.name)
+            self._backend.delete_many([name])
+
+    def _all(self) -> Iterator[_Stored]:
+        for entry in self._backend.entries(PREFIX):
+            stored = self._load(entry.name.removeprefix(PREFIX).removesuffix(".json"))
+            if stored is not None:
+                yield stored
+
+    def _load(self, access_key: str) -> _Stored | None:
+        if len(access_key) != 20 or any(char not in ACCESS_CHARS for char in access_key):
+            return None
+        name = f"{PREFIX}{access_key}.json"
+        try:
+            return msgspec.json.decode(self._backend.get(name), type=_Stored)
+        except NotFoundError:
+            return None
+        except msgspec.DecodeError as error:
+            raise CorruptionError(name, f"not a key ({error})") from error
+
+    def _seal(self, key: Key, secret: str) -> str:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        nonce = os.urandom(_NONCE_BYTES)
+        wrap = bytes.fromhex(read_root_key(self._folder).wrap)
+        return (nonce + AESGCM(wrap).encrypt(nonce, secret.encode(), _bound(key))).hex()
+
+    def _unseal(self, stored: _Stored) -> str:
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        wrap = bytes.fromhex(read_root_key(self._folder).wrap)
+        try:
+            sealed = bytes.fromhex(stored.secret)
+            plain = AESGCM(wrap).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _bound(_public(stored)))
+        except (InvalidTag, ValueError) as error:
+            where = f"key {stored.name!r}"
+            raise CorruptionError(where, "it is not of this root key: delete it and create it again") from error
+        return plain.decode()
+
+
+def _public(stored: _Stored) -> Key:
+    return Key(stored.name, stored.access_key, stored.role, stored.repos)
+
+
+def _bound(key: Key) -> bytes:
+    """Return what the ciphertext is bound to: the public part of the record."""
+    return msgspec.json.encode([key.name, key.access_key, key.role, key.repos])
