@@ -23,7 +23,7 @@ from pfs.page import MAX_ELEMENT_BYTES, Changed, Kind, pack_aux
 from pfs.paths import from_key
 from pfs.tree_build import FileRun, FolderBuilder
 from pfs.tree_row import EMPTY_ROOT, PageSink, Root
-from pfs.tree_seal import Sealer, marker
+from pfs.tree_seal import Sealer
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -111,7 +111,7 @@ def build_columns(
             _check(batch, last)
             last = batch.keys[-1]
             builder.add(batch)
-    return builder.finish()
+    return builder.finish() if last else EMPTY_ROOT
 
 
 def build_unsorted(
@@ -181,10 +181,8 @@ class _Builder:
     def finish(self) -> Root:
         """Close all and return the root."""
         self._close(0)
-        folder = self._folders[0].finish()
-        if folder is None:
-            return EMPTY_ROOT
-        return Root(self._sealer.store(folder), folder.tid, folder.size, folder.files)
+        root = self._folders[0].finish()
+        return Root(root.pid, root.tid, root.size, root.files)
 
     def _go_to(self, base: bytes, key: bytes) -> None:
         """Close and open directories until ``base`` is the last one."""
@@ -201,13 +199,10 @@ class _Builder:
 
     def _close(self, depth: int) -> None:
         while len(self._steps) > depth:
-            folder = self._folders.pop().finish()
-            name = self._steps.pop() + b"/"
-            if folder is not None:
-                self._folders[-1].add_group(marker(name, folder))
-                if self._refuse:
-                    twins = self._folders[-1].twins
-                    self._folders[-1].twins = [twin for twin in twins if name.startswith(twin)]
+            name, child = self._steps.pop() + b"/", self._folders.pop()
+            parent = self._folders[-1]
+            parent.add_folder(name, child)
+            parent.twins = [twin for twin in parent.twins if name.startswith(twin)]
 
 
 def _runs(keys: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:

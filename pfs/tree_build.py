@@ -6,6 +6,7 @@ a tree, so the result is the same.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,9 +15,11 @@ import numpy.typing as npt
 from xxhash import xxh3_64_intdigest
 
 from pfs.cutrule import cuts, cuts_of_columns
-from pfs.ids import NO_PAGE
-from pfs.page import Cell, Changed, Columns, Group, Kind, Page, cells_tid, encode
-from pfs.tree_seal import Folder, Sealer
+from pfs.ids import PageId, TreeId
+from pfs.page import Cell, Changed, Columns, Group, Kind, Page, encode, level_tid
+from pfs.tree_seal import Folder, Sealer, marker, page_folder
+
+_ONE_DEEPER = bytes((depth + 1) % 256 for depth in range(256))
 
 
 class FileRun(NamedTuple):
@@ -73,6 +76,37 @@ class _Leaf:
                 self.aux.append((row, cell.aux))
         self.last = group[0].name
 
+    def add_folder(self, name: bytes, below: _Leaf) -> None:
+        """Add a directory with its rows inlined; as columns, since there may be one for every few files."""
+        tid, size, files = below.summary()
+        self.add_group([Cell(name, Kind.DIR, 0, size, tid, files)])
+        start = len(self.names)
+        self.names += [name + inner for inner in below.names]
+        self.kinds += below.kinds
+        self.depths += below.depths.translate(_ONE_DEEPER)
+        self.sizes += below.sizes
+        self.tids += below.tids
+        self.sparse += [start + row for row in below.sparse]
+        self.counts += below.counts
+        self.pids += below.pids
+        self.aux += [(start + row, packed) for row, packed in below.aux]
+
+    def summary(self) -> tuple[TreeId, int, int]:
+        """Return tid, size and number of files of the rows as a directory of one page."""
+        sizes = struct.unpack(f"<{len(self.names)}Q", self.sizes)
+        if not self.sparse:
+            return self._tid(range(len(self.names))), sum(sizes), len(self.names)
+        top = [row for row, depth in enumerate(self.depths) if not depth]
+        counts = dict(zip(self.sparse, struct.unpack(f"<{len(self.sparse)}Q", self.counts), strict=True))
+        return self._tid(top), sum(sizes[row] for row in top), sum(counts.get(row, 1) for row in top)
+
+    def _tid(self, top: Sequence[int]) -> TreeId:
+        if len(top) == len(self.names):
+            return level_tid(0, self.names, (bytes(self.kinds), bytes(self.sizes), bytes(self.tids)))
+        sizes = b"".join(self.sizes[8 * row : 8 * row + 8] for row in top)
+        tids = b"".join(self.tids[32 * row : 32 * row + 32] for row in top)
+        return level_tid(0, [self.names[row] for row in top], (bytes(self.kinds[row] for row in top), sizes, tids))
+
     def encode(self, changed: Changed | None) -> bytes:
         columns = (self.kinds, self.depths, self.sizes, self.tids)
         kinds, depths, sizes, tids = map(bytes, columns)
@@ -112,17 +146,24 @@ class FolderBuilder:
             self._open().add_files(run.part(start, count))
             self._rows = before + count - start
 
-    def add_group(self, group: Group) -> None:
-        """Take a child directory: its marker and the rows inlined below it."""
-        self._open().add_group(group)
-        ends = cuts([group[0].name], [len(group)], 0, rows=self._rows, params=self._sealer.params)
-        self._rows += len(group)
+    def add_folder(self, name: bytes, child: FolderBuilder) -> None:
+        """Take a child directory that is complete; ``name`` ends in a slash."""
+        below = child._leaf
+        if child._index is None and len(below.names) <= self._sealer.params.inline:
+            self._open().add_folder(name, below)
+            weight = 1 + len(below.names)
+        else:
+            self._open().add_group(marker(name, child.finish()))
+            weight = 1
+        ends = cuts([name], [weight], 0, rows=self._rows, params=self._sealer.params)
+        self._rows += weight
         self._closed = bool(ends)
 
-    def finish(self) -> Folder | None:
-        """Return the directory; None if nothing came."""
+    def finish(self) -> Folder:
+        """Return the directory, with a page even if it is small: for roots, and what is not inlined."""
         if self._index is None:
-            return self._small() if self._leaf.names else None
+            pid, page = self._put()
+            return Folder(page.logical_id, page.size, page.file_count, self._changed, pid, [])
         self._index.add(self._seal())
         return self._index.finish()
 
@@ -135,20 +176,13 @@ class FolderBuilder:
         return self._leaf
 
     def _seal(self) -> Group:
-        data = self._leaf.encode(self._changed)
-        pid, page = self._sealer.pages.put_page(data), Page(data)
-        tid = page.logical_id
-        return [Cell(self._leaf.last, Kind.SHARD, 0, page.size, tid, page.file_count, pid, self._changed)]
+        pid, page = self._put()
+        tid, files = page.logical_id, page.file_count
+        return [Cell(self._leaf.last, Kind.SHARD, 0, page.size, tid, files, pid, self._changed)]
 
-    def _small(self) -> Folder:
-        page = Page(self._leaf.encode(self._changed))
-        if page.count > self._sealer.params.inline:
-            self._sealer.pages.put_page(page.data)
-            return Folder(page.logical_id, page.size, page.file_count, self._changed, page.pid, [])
-        rows = page.cells()
-        top = [cell for cell in rows if not cell.depth]
-        size, files = sum(cell.size for cell in top), sum(cell.files for cell in top)
-        return Folder(cells_tid(0, top), size, files, self._changed, NO_PAGE, rows)
+    def _put(self) -> tuple[PageId, Page]:
+        data = self._leaf.encode(self._changed)
+        return self._sealer.pages.put_page(data), Page(data)
 
 
 class _IndexBuilder:
@@ -170,8 +204,9 @@ class _IndexBuilder:
         self._groups.append(shard)
         self._closed = bool(cuts([shard[0].name], [1], self._level, rows=rows, params=self._sealer.params))
 
-    def finish(self) -> Folder | None:
+    def finish(self) -> Folder:
+        shard = self._sealer.seal(self._level, self._groups)
         if self._above is None:
-            return self._sealer.finish(self._level, [self._groups])
-        self._above.add(self._sealer.seal(self._level, self._groups))
+            return page_folder(shard[0])
+        self._above.add(shard)
         return self._above.finish()

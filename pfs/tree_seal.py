@@ -86,7 +86,7 @@ class Sealer:
             return self.folder_of(PageId(parts[0][0][0].pid))
         rows = [cell for group in parts[0] for cell in group]
         if level or len(rows) > self.params.inline:
-            return _page_folder(self.seal(level, parts[0])[0])
+            return page_folder(self.seal(level, parts[0])[0])
         top = [group[0] for group in parts[0]]
         size, count = sum(cell.size for cell in top), sum(cell.files for cell in top)
         return Folder(cells_tid(0, top), size, count, newest({cell.changed for cell in top}), NO_PAGE, rows)
@@ -107,5 +107,6 @@ class Sealer:
         return self.pages.put_page(encode_cells(0, folder.rows)) if folder.rows else folder.pid
 
 
-def _page_folder(shard: Cell) -> Folder:
+def page_folder(shard: Cell) -> Folder:
+    """Return the directory whose only page at the top has this row."""
     return Folder(TreeId(shard.tid), shard.size, shard.files, shard.changed, PageId(shard.pid), [])
