@@ -6,9 +6,9 @@ a bulk build, gives the same ``tid`` and, with the same ``changed`` and metadata
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple, TypeVar
 
 from pfs.cutrule import FORMAT, TreeParams
 from pfs.errors import FileCollisionError, InvalidInputError
@@ -110,7 +110,7 @@ def edit(
     for one in edits:
         plan.add(one)
     editor = _Editor(Sealer(pages, params), changed, refuse=collisions == "refuse")
-    folder = editor.apply(plan, open_root(pages, root), b"")
+    folder = editor.run(plan, open_root(pages, root))
     if folder is None:
         return EMPTY_ROOT
     if folder.pid == root.pid:
@@ -154,11 +154,13 @@ class _Plan:
 
     def writes(self) -> Iterator[bytes]:
         """Yield the keys that are put or grafted here and below."""
-        if isinstance(self.base, Graft):
-            yield self.base.key
-        yield from (one.key for one in self.files.values() if isinstance(one, Put))
-        for plan in self.folders.values():
-            yield from plan.writes()
+        plans = [self]
+        while plans:
+            plan = plans.pop()
+            if isinstance(plan.base, Graft):
+                yield plan.base.key
+            yield from (one.key for one in plan.files.values() if isinstance(one, Put))
+            plans += plan.folders.values()
 
 
 def check_edit(one: Edit) -> None:
@@ -180,6 +182,19 @@ def check_edit(one: Edit) -> None:
         raise InvalidInputError(f"cannot put {path}: the row is not that of a file")
 
 
+class _Call(NamedTuple):
+    """One directory to be edited: the edits, what it holds now, and its full key with its slash."""
+
+    plan: _Plan
+    old: Folder | None
+    prefix: bytes
+
+
+_Result = TypeVar("_Result")
+_Steps = Generator[_Call, Folder | None, _Result]
+"""A computation that asks for directories below to be edited first."""
+
+
 class _Editor:
     """One run of edits."""
 
@@ -188,8 +203,26 @@ class _Editor:
         self.changed = changed
         self.refuse = refuse
 
-    def apply(self, plan: _Plan, old: Folder | None, prefix: bytes) -> Folder | None:
-        """Return a directory after the edits of ``plan``; ``old`` itself if they change nothing."""
+    def run(self, plan: _Plan, old: Folder | None) -> Folder | None:
+        """Return the root directory after the edits of ``plan``; ``old`` itself if they change nothing.
+
+        Directories are nested calls on a stack of our own: a key may have 2,000 steps.
+        """
+        calls = [self._apply(_Call(plan, old, b""))]
+        result: Folder | None = None
+        while calls:
+            try:
+                below = calls[-1].send(result)
+            except StopIteration as end:
+                calls.pop()
+                result = end.value
+            else:
+                calls.append(self._apply(below))
+                result = None
+        return result
+
+    def _apply(self, call: _Call) -> _Steps[Folder | None]:
+        plan, old, prefix = call
         if isinstance(plan.base, DeleteTree):
             old = None
         elif isinstance(plan.base, Graft):
@@ -197,14 +230,14 @@ class _Editor:
         names = plan.names()
         if not names:
             return old
-        if old is None or old.pid == NO_PAGE:
-            groups = groups_of(old.rows) if old else []
-            merged = self._merge(plan, names, groups, prefix)
-            self._check_collisions(plan, {group[0].name for group in merged}, prefix)
-            return old if merged == groups else self.sealer.finish(0, self.sealer.split(0, merged))
-        return self._apply_to_pages(plan, names, old, prefix)
+        if old is not None and old.pid != NO_PAGE:
+            return (yield from self._apply_to_pages(plan, names, old, prefix))
+        groups = groups_of(old.rows) if old else []
+        merged = yield from self._merge(plan, names, groups, prefix)
+        self._check_collisions(plan, {group[0].name for group in merged}, prefix)
+        return old if merged == groups else self.sealer.finish(0, self.sealer.split(0, merged))
 
-    def _apply_to_pages(self, plan: _Plan, names: list[bytes], old: Folder, prefix: bytes) -> Folder | None:
+    def _apply_to_pages(self, plan: _Plan, names: list[bytes], old: Folder, prefix: bytes) -> _Steps[Folder | None]:
         top = Spot(self.sealer.pages, open_page(self.sealer.pages, old.pid))
         wanted: dict[Spot, list[bytes]] = {}
         for name in names:
@@ -213,7 +246,7 @@ class _Editor:
         there: set[bytes] = set()
         for spot, some in wanted.items():
             groups = groups_of(spot.page.cells())
-            merged = self._merge(plan, some, groups, prefix)
+            merged = yield from self._merge(plan, some, groups, prefix)
             there.update(group[0].name for group in merged)
             if merged != groups:
                 touched.append((spot, merged))
@@ -245,14 +278,14 @@ class _Editor:
             if name != b"/" and name[:-1] in there and name in there and written is not None:
                 raise FileCollisionError(from_key(written), from_key(prefix + name[:-1]))
 
-    def _merge(self, plan: _Plan, names: list[bytes], groups: list[Group], prefix: bytes) -> list[Group]:
+    def _merge(self, plan: _Plan, names: list[bytes], groups: list[Group], prefix: bytes) -> _Steps[list[Group]]:
         """Return the groups with those of ``names`` replaced, added or left out."""
         by_name = {group[0].name: group for group in groups}
         for name in names:
             old = by_name.pop(name, None)
             new = self._file(plan.files[name], old) if name in plan.files else None
             if name in plan.folders:
-                new = self._folder(plan.folders[name], old, prefix + name)
+                new = yield from self._folder(plan.folders[name], old, prefix + name)
             if new:
                 by_name[name] = new
         return [by_name[name] for name in sorted(by_name)]
@@ -266,12 +299,12 @@ class _Editor:
             return old
         return [new]
 
-    def _folder(self, plan: _Plan, old: Group | None, prefix: bytes) -> Group | None:
+    def _folder(self, plan: _Plan, old: Group | None, prefix: bytes) -> _Steps[Group | None]:
         before = None
         if old:
             top = old[0]
             before = Folder(TreeId(top.tid), top.size, top.files, top.changed, PageId(top.pid), inlined_rows(old))
-        after = self.apply(plan, before, prefix)
+        after = yield _Call(plan, before, prefix)
         if after is before:
             return old
         name = prefix[prefix.rfind(b"/", 0, -1) + 1 :]
