@@ -100,6 +100,17 @@ class View:
             stream.seek(offset)
             return stream.read(-1 if length is None else length)
 
+    def iter(
+        self, path: str, *, offset: int = 0, length: int | None = None, jobs: int | None = None
+    ) -> Iterator[bytes | memoryview]:
+        """Yield a file, or a range of it, in pieces of up to a few MiB, read ahead in threads; for streaming it on."""
+        from pfs.restore import iter_range
+
+        row = self._file(path)
+        start = min(offset, row.size)
+        stop = row.size if length is None else min(start + length, row.size)
+        return iter_range(self._store.objects, row, start=start, stop=stop, jobs=jobs or os.cpu_count() or 1)
+
     def restore(
         self, path: str, target: Path | str, *, jobs: int | None = None, progress: Progress | None = None
     ) -> None:

@@ -75,13 +75,19 @@ def list_datum(job: str, as_json: bool, raw: bool) -> None:
         ("ID", field("id")),
         ("STATE", field("state")),
         ("TRIES", field("tries")),
-        ("SECONDS", field("seconds")),
+        ("SECONDS", _seconds),
         ("IN", size_of("input_bytes", raw=raw)),
         ("OUT", size_of("output_bytes", raw=raw)),
         ("FILES", _paths),
     ]
     with wiring.open_store() as store:
         emit(map(datum_record, Pipelines(store).datums(*job_address(job))), columns, as_json=as_json)
+
+
+def _seconds(record: Record) -> str:
+    times = record["seconds"]
+    assert isinstance(times, dict)
+    return f"{times['process']:.2f}"
 
 
 def _paths(record: Record) -> str:

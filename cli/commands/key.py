@@ -13,7 +13,13 @@ from cli.records import key_record
 
 @click.command("create-key")
 @click.argument("name", metavar="NAME")
-@click.option("--role", type=click.Choice(["reader", "writer", "owner"]), default="writer", show_default=True)
+@click.option(
+    "--role",
+    type=click.Choice(["reader", "writer", "owner"]),
+    default="writer",
+    show_default=True,
+    help="What the key may do: read; write too; or everything, such as making repos.",
+)
 @click.option("--repo", "repos", multiple=True, metavar="REPO", help="Only for these repos; default: all.")
 @wiring.json_option
 def create_key(name: str, role: str, repos: tuple[str, ...], as_json: bool) -> None:

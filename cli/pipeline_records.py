@@ -1,0 +1,87 @@
+"""The JSON records of pipelines, jobs, datums and log lines: field names are fixed here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cli.output import Json, Record, timestamp
+
+if TYPE_CHECKING:
+    from pps.model import DatumInfo, JobInfo, LogLine, PipelineInfo
+
+
+def pipeline_record(info: PipelineInfo) -> Record:
+    """Return the record of a pipeline."""
+    return {
+        "name": info.name,
+        "version": info.version,
+        "state": info.state,
+        "description": info.description,
+        "created": timestamp(info.created_ns),
+        "updated": timestamp(info.updated_ns),
+        "input": info.input,
+        "input_text": info.input_text,
+        "output_branch": info.output_branch,
+        "last_job": info.last_job,
+        "last_job_state": info.last_job_state,
+        "spec_commit": info.spec_commit,
+        "spec": info.spec,
+        "notes": list(info.notes),
+    }
+
+
+def job_record(info: JobInfo) -> Record:
+    """Return the record of a job; its ``id`` is the id of its output commit."""
+    return {
+        "id": info.id,
+        "pipeline": info.pipeline,
+        "state": info.state,
+        "started": timestamp(info.started_ns),
+        "finished": timestamp(info.finished_ns),
+        "data_total": info.data_total,
+        "data_processed": info.data_processed,
+        "data_skipped": info.data_skipped,
+        "data_failed": info.data_failed,
+        "data_recovered": info.data_recovered,
+        "reason": info.reason,
+        "output_commit": info.output_commit,
+        "inputs": [item._asdict() for item in info.inputs],
+        "spec_commit": info.spec_commit,
+        "version": info.version,
+        "isolation": info.isolation,
+        "restart": info.restart,
+    }
+
+
+def datum_record(info: DatumInfo) -> Record:
+    """Return the record of a datum of one job."""
+    times: dict[str, Json] = {name: round(value, 6) for name, value in info.seconds._asdict().items()}
+    return {
+        "id": info.id,
+        "job": info.job,
+        "pipeline": info.pipeline,
+        "state": info.state,
+        "inputs": [item._asdict() for item in info.inputs],
+        "hash": info.hash,
+        "tries": info.tries,
+        "exit_code": info.exit_code,
+        "signal": info.signal,
+        "seconds": times,
+        "input_bytes": info.input_bytes,
+        "output_bytes": info.output_bytes,
+        "reason": info.reason,
+        "ran_in": info.ran_in,
+        "log_tail": info.log_tail,
+    }
+
+
+def log_record(line: LogLine) -> Record:
+    """Return the record of one line that user code wrote."""
+    return {
+        "id": line.datum,
+        "pipeline": line.pipeline,
+        "job": line.job,
+        "time": line.time,
+        "stream": line.stream,
+        "message": line.message,
+    }

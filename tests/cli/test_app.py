@@ -1,0 +1,110 @@
+"""The programs as such: tables, help, aliases, --store, exit codes of the whole error tree."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from cli import exits, pfs_main, pps_main
+from cli.app import Entry, hoist_store
+from pfs import errors
+from tests.cli.conftest import Run
+
+ALL = [*pfs_main.COMMANDS.items(), *pps_main.COMMANDS.items()]
+
+
+@pytest.mark.parametrize(("name", "entry"), ALL, ids=lambda value: value if isinstance(value, str) else "")
+def test_every_entry_leads_to_its_command(name: str, entry: Entry) -> None:
+    command = getattr(importlib.import_module(entry.module), entry.function)
+    assert isinstance(command, click.Command)
+    assert command.name == name
+    assert command.help
+    assert all(option.help for option in command.params if isinstance(option, click.Option))
+
+
+def test_help_lists_every_command_and_imports_none() -> None:
+    script = (
+        "import sys; from cli.pfs_main import main\n"
+        "try: main()\n"
+        "finally: print([m for m in sys.modules if m.startswith(('cli.commands.', 'numpy', 'lmdb', 'rich'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", script, "--help"], capture_output=True, text=True, check=True)
+    assert all(f"  {name} " in done.stdout for name in pfs_main.COMMANDS)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def subclasses(cls: type[errors.PfsError]) -> list[type[errors.PfsError]]:
+    return [sub for direct in cls.__subclasses__() for sub in [direct, *subclasses(direct)]]
+
+
+def test_every_error_has_a_documented_exit_code_and_a_kind_of_its_own() -> None:
+    found = subclasses(errors.PfsError)
+    assert all(any(issubclass(cls, group) for group, _ in exits._CODES) for cls in found)
+    kinds = [cls.kind for cls in found]
+    assert len(set(kinds)) == len(kinds)
+
+
+def test_store_may_stand_anywhere_but_behind_two_dashes() -> None:
+    assert hoist_store(["list-repo", "--store", "x", "--json"]) == ["--store", "x", "list-repo", "--json"]
+    assert hoist_store(["list-repo", "--store=x"]) == ["--store=x", "list-repo"]
+    assert hoist_store(["a", "--", "--store", "x"]) == ["a", "--", "--store", "x"]
+
+
+def test_store_before_and_after_the_command(store: Path, pfs: Run, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("other")
+    pfs("init", other)
+    assert pfs("list-repo", "--json", "--store", other).json == []
+    assert pfs("--store", other / ".pfs", "list-repo", "--json").json == []
+    assert pfs("list-repo", "--json").json != []
+
+
+def test_pfs_store_names_the_store(store: Path, pfs: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PFS_STORE", str(store))
+    monkeypatch.chdir("/")
+    assert pfs("locate").out == f"{store / '.pfs'}\n"
+
+
+def test_no_store(tmp_path: Path, pfs: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PFS_STORE", raising=False)
+    assert "pfs init" in pfs("list-repo", code=3).err
+
+
+def test_plurals_are_aliases_and_typos_are_named(store: Path, pfs: Run) -> None:
+    assert pfs("list-repos").out == pfs("list-repo").out
+    assert pfs("list-branches", "r").out == pfs("list-branch", "r").out
+    assert "did you mean 'list-repo'?" in pfs("lst-repo", code=2).err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("put-file",),
+        ("put-file", "r@master"),
+        ("list-repo", "--nonsense"),
+        ("list-file", "r"),
+        ("list-file", "@master"),
+        ("get-file", "r@master"),
+        ("get-file", "a b@master:/x"),
+        ("get-file", "other/r@master:/x"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_2(store: Path, pfs: Run, words: tuple[str, ...]) -> None:
+    result = pfs(*words, code=2)
+    assert result.err.startswith("pfs")
+    assert "Traceback" not in result.err
+
+
+def test_version(pfs: Run) -> None:
+    assert pfs("--version").out.startswith("pfs ")
+    assert set(pfs("version", "--json").json) >= {"name", "version", "python", "kernel"}  # type: ignore[call-overload]
+
+
+def test_completion_scripts(pfs: Run) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        assert "_PFS_COMPLETE" in pfs("completion", shell).out
