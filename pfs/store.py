@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from pfs.backends.base import Backend
 from pfs.backends.registry import open_backend
 from pfs.branches import refuse_dependents
 from pfs.config import (
@@ -90,12 +91,14 @@ def open(location: str | Path | None = None) -> Store:  # the verb of the public
 class Store:
     """An open store; a context manager, thread-safe. Any number of them, in any number of processes, may be open."""
 
-    def __init__(self, path: Path, *, clock_ns: Callable[[], int] = time.time_ns) -> None:
-        """Open the store in the ``.pfs`` folder ``path``."""
+    def __init__(
+        self, path: Path, *, backend: Backend | None = None, clock_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        """Open the store in the ``.pfs`` folder ``path``; ``backend``: instead of the one its config names."""
         self.path = path
         self.clock_ns = clock_ns
-        self.backend = open_backend(path / read_local_config(path).backend)
-        self.config = _read_config(self.backend.get, self.backend.location)
+        self.backend = backend or open_backend(path / read_local_config(path).backend)
+        self.config = read_config(self.backend)
         self.params = self.config.params()
         self.index = Index.open(path / INDEX, store_uuid=self.config.store_uuid)
         self.refs = Refs(self.backend)
@@ -202,10 +205,11 @@ class Store:
                 return False
 
 
-def _read_config(get: Callable[[str], bytes], location: str) -> StoreConfig:
-    where = f"{location}/{OBJECT_CONFIG}"
+def read_config(backend: Backend) -> StoreConfig:
+    """Return the frozen parameters of the store whose objects ``backend`` holds; raises as `decode_store_config`."""
+    where = f"{backend.location}/{OBJECT_CONFIG}"
     try:
-        data = get(OBJECT_CONFIG)
+        data = backend.get(OBJECT_CONFIG)
     except NotFoundError as error:
         raise CorruptionError(where, "the store's config is missing") from error
     return decode_store_config(data, where=where)

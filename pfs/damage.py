@@ -1,0 +1,64 @@
+"""What a check found, and what it costs: collected while walking, so that each damage names commits and paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+DamageKind = Literal["pack", "record", "missing", "index", "refs", "commit", "tree"]
+PLACES = 20
+"""Commits and paths named for one damage; more are not listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """One damaged object.
+
+    ``commits`` (``repo@commit``) and ``paths`` are those that need it, at most 20 each. Of files that several commits
+    share, the path is that in the commit that was looked at first.
+    """
+
+    kind: DamageKind
+    object: str
+    detail: str
+    commits: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+
+
+class Taint(NamedTuple):
+    """A damaged object, and the path that needs it, relative to where one is."""
+
+    object: str
+    path: bytes
+
+
+@dataclass(slots=True)
+class Damages:
+    """All damages of one check, each once, in the order in which they were met."""
+
+    _found: dict[str, tuple[DamageKind, str]] = field(default_factory=dict)
+    _commits: dict[str, dict[str, None]] = field(default_factory=dict)
+    _paths: dict[str, dict[str, None]] = field(default_factory=dict)
+
+    def add(self, kind: DamageKind, object: str, detail: str) -> str:
+        """Note a damage; return the object's name, by which `affect` knows it."""
+        self._found.setdefault(object, (kind, detail))
+        return object
+
+    def affect(self, taints: Iterable[Taint], place: str) -> None:
+        """Note that the commit ``repo@id`` needs damaged objects."""
+        for taint in taints:
+            _note(self._commits.setdefault(taint.object, {}), place)
+            if taint.path:
+                _note(self._paths.setdefault(taint.object, {}), "/" + taint.path.decode(errors="backslashreplace"))
+
+    def __iter__(self) -> Iterator[Damage]:
+        for object, (kind, detail) in self._found.items():
+            commits, paths = self._commits.get(object, {}), self._paths.get(object, {})
+            yield Damage(kind, object, detail, tuple(commits), tuple(paths))
+
+
+def _note(places: dict[str, None], place: str) -> None:
+    if len(places) < PLACES:
+        places[place] = None
