@@ -95,12 +95,12 @@ class Tree:
         if folder is None:
             return iter(())
         here = folder.prefix + folder.inside
-        if start_after <= here:
+        if not start_after or start_after < here:
             places = self._children(folder, None)
         elif start_after.startswith(here):
             places = self._children(folder, start_after[len(here) :], after=True)
         else:
-            places = iter(()) if start_after > here else self._children(folder, None)
+            return iter(())
         return islice((row_of(at.page.cell(at.row), at.prefix) for at in places), limit)
 
     def walk(self, prefix_dir: bytes = b"", *, start_after: bytes = b"", with_dirs: bool = False) -> Iterator[Row]:

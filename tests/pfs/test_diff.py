@@ -22,8 +22,12 @@ def tree(pages: MemoryPages, texts: dict[bytes, bytes], params: TreeParams, chan
     return edit(pages, EMPTY_ROOT, edits, changed=changed, collisions="allow", params=params)
 
 
+def _tid(row: Row | None) -> bytes | None:
+    return row.tid if row else None
+
+
 def plain(changes: list[Change]) -> list[tuple[bytes, bytes | None, bytes | None]]:
-    return [(one.key, one.old and one.old.tid, one.new and one.new.tid) for one in changes]
+    return [(one.key, _tid(one.old), _tid(one.new)) for one in changes]
 
 
 @settings(max_examples=120, deadline=None)
@@ -71,7 +75,7 @@ def _is_dir(change: Change) -> bool:
 def _dir_changes(old: Tree, new: Tree) -> list[tuple[Row | None, Row | None]]:
     sides = [{row.order_key: row for row in tree.walk(with_dirs=True) if row.is_dir} for tree in (old, new)]
     pairs = [(sides[0].get(key), sides[1].get(key)) for key in sorted(sides[0].keys() | sides[1].keys())]
-    return [(a, b) for a, b in pairs if (a and a.tid) != (b and b.tid)]
+    return [(a, b) for a, b in pairs if _tid(a) != _tid(b)]
 
 
 def test_metadata_alone_is_a_change_of_same_content() -> None:

@@ -273,7 +273,8 @@ def test_a_hundred_thousand_files_at_once_and_by_edits() -> None:
     start = sorted(set(keys) - set(gone)) + extra
     puts = [stale.get(key) or want.get(key) or put(key) for key in sorted(start)]
     root = bulk_build(pages, puts, changed=FIRST)
-    edits: list[Edit] = [want[key] for key in [*stale, *gone]] + [Delete(key) for key in extra]
+    edits: list[Edit] = [want[key] for key in [*stale, *gone]]
+    edits += [Delete(key) for key in extra]
     rng.shuffle(edits)
     at = 0
     while at < len(edits):

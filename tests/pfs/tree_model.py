@@ -39,7 +39,7 @@ class File(NamedTuple):
 class Dir(NamedTuple):
     tid: bytes
     size: int
-    count: int
+    files: int
     changed: Changed | None
     pid: bytes
     rows: list[Cell]
@@ -49,7 +49,7 @@ def reference_root(files: Mapping[bytes, File], params: TreeParams = FORMAT) -> 
     made = _dir(dict(files), params)
     page = encode_cells(0, made.rows)
     pid = _page_id(page) if made.pid == bytes(32) else made.pid
-    return Root(PageId(pid), TreeId(made.tid), made.size, made.count)
+    return Root(PageId(pid), TreeId(made.tid), made.size, made.files)
 
 
 def _dir(files: dict[bytes, File], params: TreeParams) -> Dir:
@@ -79,7 +79,7 @@ def _groups(files: dict[bytes, File], params: TreeParams) -> list[list[Cell]]:
             groups[step] = [Cell(step, file.kind, 0, file.size, file.tid, 1, bytes(32), file.changed, file.aux)]
     for name, inner in below.items():
         made = _dir(inner, params)
-        top = Cell(name, Kind.DIR, 0, made.size, made.tid, made.count, made.pid, made.changed)
+        top = Cell(name, Kind.DIR, 0, made.size, made.tid, made.files, made.pid, made.changed)
         inside = [cell._replace(name=name + cell.name, depth=cell.depth + 1) for cell in made.rows]
         groups[name] = [top, *inside]
     return [groups[name] for name in sorted(groups)]
