@@ -1,0 +1,154 @@
+"""The ASGI application: one request in, one answer out. Errors become XML here, and only here.
+
+Raw ASGI, without a framework: bodies stream both ways through `Body` and `Response`, and the router is a table.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import cast
+
+from pfs.errors import PfsError
+from s3api.access import authorize
+from s3api.auth import authenticate
+from s3api.body import Body, ClientGoneError, Receive
+from s3api.errors import NotModifiedError, S3Error, from_pfs
+from s3api.gateway import Context, Gateway
+from s3api.headers import check_headers
+from s3api.names import parse_bucket
+from s3api.request import Request, parse_request
+from s3api.response import Response, Stream, error_response
+from s3api.router import route
+
+log = logging.getLogger("s3api")
+
+Scope = MutableMapping[str, object]
+Send = Callable[[MutableMapping[str, object]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def create_app(gateway: Gateway) -> App:
+    """Return the application that serves a gateway; it may run in several event loops, one after the other."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await _Exchange(gateway, scope, receive, send).run()
+        elif scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+
+    return app
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
+        self._gateway, self._scope, self._receive, self._send = gateway, scope, receive, send
+        self._id = secrets.token_hex(8).upper()
+        self._body: Body | None = None
+        self._headers = cast("list[tuple[bytes, bytes]]", scope["headers"])  # the ASGI specification says so
+
+    async def run(self) -> None:
+        try:
+            response = await self._answer()
+            await self._respond(response)
+        except ClientGoneError:
+            return
+
+    async def _answer(self) -> Response:
+        try:
+            return await self._handle()
+        except S3Error as error:
+            return self._error(error)
+        except NotModifiedError as error:
+            return Response(304, error.headers)
+        except PfsError as error:
+            answer = from_pfs(error)
+            if answer.status >= 500:
+                log.error("%s: %s", self._place, error)  # noqa: TRY400  # no traceback: it says what and which
+            return self._error(answer)
+        except ClientGoneError:
+            raise
+        except Exception:
+            log.exception("%s: unexpected error, request %s", self._place, self._id)
+            return self._error(S3Error("InternalError"))
+
+    async def _handle(self) -> Response:
+        gateway, request = self._gateway, self._request()
+        caller = await gateway.run(authenticate, request, gateway.keys.find, now_s=gateway.clock_s())
+        operation = route(request)
+        if request.bucket and operation.permission is not None:
+            repo = parse_bucket(request.bucket).repo
+            authorize(caller.key, operation.permission, repo, anonymous_read=gateway.anonymous_read)
+        check_headers(request)
+        self._body = Body(self._receive, request, caller)
+        return await operation.handle(Context(gateway, request, caller, self._body))
+
+    def _request(self) -> Request:
+        scope = self._scope
+        return parse_request(
+            str(scope["method"]),
+            cast("bytes", scope["raw_path"]),
+            cast("bytes", scope["query_string"]),
+            headers=self._headers,
+            domain=self._gateway.domain,
+        )
+
+    @property
+    def _place(self) -> str:
+        return f"{self._scope['method']} {self._scope['path']!r}"
+
+    def _error(self, error: S3Error) -> Response:
+        return error_response(error, resource=str(self._scope["path"]), request_id=self._id)
+
+    async def _respond(self, response: Response) -> None:
+        head = self._scope["method"] == "HEAD"
+        body = response.body
+        size = body.size if isinstance(body, Stream) else len(body)
+        length = response.length if response.length is not None else size
+        headers = [(b"x-amz-request-id", self._id.encode()), (b"server", b"pfs"), *_encoded(response.headers)]
+        if response.status not in {204, 304}:
+            headers.append((b"content-length", str(length).encode()))
+        if self._left_unread():
+            headers.append((b"connection", b"close"))
+        await self._send({"type": "http.response.start", "status": response.status, "headers": headers})
+        if isinstance(body, Stream) and not head:
+            await self._stream(body)
+        else:
+            content = b"" if head or isinstance(body, Stream) else body
+            await self._send({"type": "http.response.body", "body": content, "more_body": False})
+
+    async def _stream(self, body: Stream) -> None:
+        """Send a body in pieces. When one cannot be read, the connection ends before the announced length."""
+        left = body.size
+        try:
+            async for piece in body.pieces:
+                left -= len(piece)
+                await self._send({"type": "http.response.body", "body": piece, "more_body": left > 0})
+        except PfsError as error:
+            log.error("%s: %s", self._place, error)  # noqa: TRY400  # the error's own words say it all
+        if body.size == 0:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _left_unread(self) -> bool:
+        """Say whether the connection holds a body that nobody will read.
+
+        A client that waits for 100 Continue may or may not send it after another answer, so the connection cannot be
+        used on; others have it on the way, and the server passes over it.
+        """
+        waits = any(name == b"expect" for name, _ in self._headers)
+        return waits and (self._body is None or not self._body.started)
+
+
+def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in headers]

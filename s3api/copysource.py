@@ -1,0 +1,55 @@
+"""The header x-amz-copy-source: which object, in which version, is copied from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import unquote, unquote_to_bytes
+
+from pfs.tree import Row
+from s3api.access import Permission
+from s3api.buckets import open_bucket
+from s3api.errors import S3Error
+from s3api.gateway import Context
+from s3api.names import parse_bucket, parse_key
+
+_VERSION = "?versionId="
+
+
+@dataclass(frozen=True, slots=True)
+class CopySource:
+    """A bucket's name, a key, and maybe a version."""
+
+    bucket: str
+    key: bytes
+    version: str | None = None
+
+
+def parse_source(header: str) -> CopySource:
+    """Parse ``[/]bucket/key[?versionId=id]``, percent-encoded; ``+`` is a plus.
+
+    Raises:
+        S3Error: InvalidArgument, KeyTooLongError.
+    """
+    place, mark, version = header.strip().partition(_VERSION)
+    bucket, slash, key = place.removeprefix("/").partition("/")
+    if not slash or not bucket or not key:
+        # The slash between bucket and key may be encoded too.
+        bucket, slash, key = unquote(place).removeprefix("/").partition("/")
+        raw = key.encode()
+    else:
+        raw = unquote_to_bytes(key)
+    if not bucket or not raw or (mark and not version):
+        fields = {"ArgumentName": "x-amz-copy-source"}
+        raise S3Error("InvalidArgument", "the copy source must be bucket/key[?versionId=id]", fields=fields)
+    return CopySource(unquote(bucket), parse_key(raw), unquote(version) if mark else None)
+
+
+def open_source(context: Context, source: CopySource) -> Row:
+    """Return the row of the source, if the caller may read it.
+
+    Raises:
+        S3Error: AccessDenied, NoSuchBucket, NoSuchKey, NoSuchVersion.
+    """
+    name = parse_bucket(source.bucket)
+    context.authorize(Permission.READ, name.repo)
+    return open_bucket(context.store, name).find(source.key, source.version)

@@ -1,0 +1,106 @@
+"""The gateway: a store with keys, served. And the context in which one request is handled."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from pfs.keys import Keys
+from pfs.model import CommitInfo
+from pfs.store import Store
+from s3api.access import Permission, authorize
+from s3api.auth import Caller
+from s3api.body import Body
+from s3api.buckets import Bucket, open_bucket
+from s3api.groupcommit import GroupCommits, Write
+from s3api.names import parse_bucket
+from s3api.request import Request
+from s3api.uploads import Uploads
+
+T = TypeVar("T")
+BLOCKING_THREADS = 32
+COMMIT_THREADS = 4
+
+
+class Gateway:
+    """What all requests share; made once, closed at the end. All durable state is in the store.
+
+    Args:
+        store: what is served.
+        keys: who may come in; asked at each request, so a deleted key is refused at once.
+        domain: suffix of virtual-host style bucket names (``bucket.domain``).
+        anonymous_read: repos that anyone may read.
+        clock_s: the time that signatures are checked against.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        keys: Keys,
+        *,
+        domain: str | None = None,
+        anonymous_read: Collection[str] = (),
+        clock_s: Callable[[], float] = time.time,
+    ) -> None:
+        self.store = store
+        self.keys = keys
+        self.domain = domain
+        self.anonymous_read = frozenset(anonymous_read)
+        self.clock_s = clock_s
+        self.uploads = Uploads(store.backend)
+        self.hashing = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="s3-hash")
+        """Cuts, hashes and compresses; never waits for the other pools."""
+        self._blocking = ThreadPoolExecutor(BLOCKING_THREADS, thread_name_prefix="s3-io")
+        self._committing = ThreadPoolExecutor(COMMIT_THREADS, thread_name_prefix="s3-commit")
+        self._commits = GroupCommits(self._committing)
+
+    async def run(self, function: Callable[..., T], /, *args: object, **options: object) -> T:
+        """Run a blocking function in a thread."""
+        call = partial(function, *args, **options)
+        return await asyncio.get_running_loop().run_in_executor(self._blocking, call)
+
+    async def commit(self, bucket: Bucket, write: Write) -> CommitInfo | None:
+        """Commit a write together with others; returns once it is durable. None: nothing was to be changed."""
+        future = self._commits.submit(bucket.repo, bucket.name.branch, write)
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """Wait for what is under way. The store stays open."""
+        for pool in (self._blocking, self._committing, self.hashing):
+            pool.shutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One request with a checked signature."""
+
+    gateway: Gateway
+    request: Request
+    caller: Caller
+    body: Body
+
+    @property
+    def store(self) -> Store:
+        """The store that is served."""
+        return self.gateway.store
+
+    def authorize(self, permission: Permission, repo: str) -> None:
+        """Refuse what the caller may not do; raises S3Error AccessDenied."""
+        authorize(self.caller.key, permission, repo, anonymous_read=self.gateway.anonymous_read)
+
+    def bucket(self, *, write: bool = False) -> Bucket:
+        """Return the bucket of the request; with ``write`` one that can be written.
+
+        Raises:
+            S3Error: NoSuchBucket, AccessDenied.
+        """
+        bucket = open_bucket(self.store, parse_bucket(self.request.bucket))
+        if write:
+            bucket.require_writable()
+        return bucket

@@ -1,0 +1,76 @@
+"""CopyObject: the same content under another key; no bytes move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from pfs.fileref import FileRef
+from pfs.tree import Row
+from s3api.access import Permission
+from s3api.buckets import Bucket
+from s3api.conditions import check_copy, write_check
+from s3api.copysource import CopySource, open_source, parse_source
+from s3api.errors import S3Error
+from s3api.gateway import Context
+from s3api.metadata import aux_from_headers, checksums_of, etag_of, version_of
+from s3api.operation import Operation
+from s3api.request import Request
+from s3api.response import Headers, Response, xml_response
+from s3api.times import iso_date
+from s3api.writing import put_row
+from s3api.xml import document, leaf
+
+_KEPT_ALWAYS = ("e", "c", "x")
+"""ETag, checksums and the executable bit are of the content; a new set of metadata leaves them."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyObject(Operation):
+    """Copy an object within the store; ``new_aux`` replaces its metadata."""
+
+    permission: ClassVar[Permission | None] = Permission.WRITE
+    key: bytes
+    source: CopySource
+    new_aux: dict[str, object] | None
+
+    @classmethod
+    def parse(cls, request: Request) -> Self:
+        """Read the source and what becomes of the metadata."""
+        directive = (request.header("x-amz-metadata-directive") or "COPY").upper()
+        if directive not in {"COPY", "REPLACE"}:
+            raise S3Error("InvalidArgument", "x-amz-metadata-directive must be COPY or REPLACE")
+        source = parse_source(request.headers["x-amz-copy-source"])
+        new_aux = aux_from_headers(request.headers) if directive == "REPLACE" else None
+        if new_aux is None and source.version is None and (source.bucket, source.key) == (request.bucket, request.key):
+            raise S3Error("InvalidRequest", "a copy onto itself must change the metadata")
+        return cls(request.key, source, new_aux)
+
+    async def handle(self, context: Context) -> Response:
+        """Copy; the source's conditions are checked first, the target's at the commit."""
+        bucket, row = await context.gateway.run(self._open, context)
+        kept = dict(row.aux or {})
+        aux = kept if self.new_aux is None else {n: v for n, v in kept.items() if n in _KEPT_ALWAYS} | self.new_aux
+        check = write_check(context.request.headers)
+        ref = FileRef(row.kind, row.size, row.tid)
+        headers = await put_row(context, bucket, self.key, ref, aux=aux, check=check)
+        return xml_response(_result(row, context), (*headers, *_source_version(row)))
+
+    def _open(self, context: Context) -> tuple[Bucket, Row]:
+        bucket = context.bucket(write=True)
+        row = open_source(context, self.source)
+        check_copy(context.request.headers, row)
+        return bucket, row
+
+
+def _result(row: Row, context: Context) -> bytes:
+    checksums = [
+        leaf(f"Checksum{name.upper()}", value) for name, value in checksums_of(row.aux).items() if name != "type"
+    ]
+    modified = leaf("LastModified", iso_date(context.store.clock_ns()))
+    return document("CopyObjectResult", modified, leaf("ETag", f'"{etag_of(row)}"'), *checksums)
+
+
+def _source_version(row: Row) -> Headers:
+    version = version_of(row)
+    return (("x-amz-copy-source-version-id", version),) if version is not None else ()

@@ -1,0 +1,47 @@
+"""DeleteObject: a commit without the object; its older versions stay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from pfs.edit import Delete
+from s3api.access import Permission
+from s3api.conditions import write_check
+from s3api.errors import S3Error
+from s3api.gateway import Context
+from s3api.groupcommit import Write
+from s3api.metadata import is_object
+from s3api.operation import Operation
+from s3api.request import Request
+from s3api.response import Response
+
+IMMUTABLE = "a version is a commit, and history is immutable: squash, purge and retention are the ways to forget"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteObject(Operation):
+    """Delete an object; one that is not there is no error and makes no commit."""
+
+    permission: ClassVar[Permission | None] = Permission.WRITE
+    key: bytes
+    version: str | None = None
+
+    @classmethod
+    def parse(cls, request: Request) -> Self:
+        """Read the parameters."""
+        return cls(request.key, request.params.get("versionId"))
+
+    async def handle(self, context: Context) -> Response:
+        """Delete; If-Match holds at the commit."""
+        if self.version is not None:
+            raise S3Error("AccessDenied", IMMUTABLE)
+        bucket = await context.gateway.run(context.bucket, write=True)
+        check = write_check(context.request.headers)
+        row = await context.gateway.run(lambda: bucket.tree().stat(self.key, want="file"))
+        if check is None and not is_object(row):
+            return Response(204)
+        checks = () if check is None else ((self.key, check),)
+        info = await context.gateway.commit(bucket, Write([Delete(self.key)], checks=checks))
+        version = (("x-amz-version-id", info.id),) if info is not None else ()
+        return Response(204, (("x-amz-delete-marker", "true"), *version))

@@ -1,0 +1,32 @@
+"""GetBucketLocation: always us-east-1, whose XML is an empty element."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from s3api.access import Permission
+from s3api.gateway import Context
+from s3api.operation import Operation
+from s3api.request import Request
+from s3api.response import Response, xml_response
+from s3api.xml import document
+
+REGION = "us-east-1"
+
+
+@dataclass(frozen=True, slots=True)
+class GetBucketLocation(Operation):
+    """Say where a bucket is."""
+
+    permission: ClassVar[Permission | None] = Permission.READ
+
+    @classmethod
+    def parse(cls, request: Request) -> Self:
+        """Nothing to read."""
+        return cls()
+
+    async def handle(self, context: Context) -> Response:
+        """Answer for a bucket that exists."""
+        await context.gateway.run(context.bucket)
+        return xml_response(document("LocationConstraint"))

@@ -1,0 +1,30 @@
+"""HeadBucket: says whether the bucket exists and may be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from s3api.access import Permission
+from s3api.gateway import Context
+from s3api.operation import Operation
+from s3api.operations.get_bucket_location import REGION
+from s3api.request import Request
+from s3api.response import Response
+
+
+@dataclass(frozen=True, slots=True)
+class HeadBucket(Operation):
+    """Look for a bucket."""
+
+    permission: ClassVar[Permission | None] = Permission.READ
+
+    @classmethod
+    def parse(cls, request: Request) -> Self:
+        """Nothing to read."""
+        return cls()
+
+    async def handle(self, context: Context) -> Response:
+        """Answer 200 or 404."""
+        await context.gateway.run(context.bucket)
+        return Response(200, (("x-amz-bucket-region", REGION),))

@@ -1,0 +1,47 @@
+"""HeadObject: what GetObject answers, without the bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from pfs.tree import Row
+from s3api.access import Permission
+from s3api.conditions import check_read
+from s3api.gateway import Context
+from s3api.operation import Operation
+from s3api.operations.get_object import answer_headers, parse_overrides
+from s3api.ranges import parse_range
+from s3api.request import Request
+from s3api.response import Headers, Response
+
+
+@dataclass(frozen=True, slots=True)
+class HeadObject(Operation):
+    """Describe an object."""
+
+    permission: ClassVar[Permission | None] = Permission.READ
+    key: bytes
+    version: str | None = None
+    range: str | None = None
+    overrides: Headers = ()
+
+    @classmethod
+    def parse(cls, request: Request) -> Self:
+        """Read the parameters."""
+        return cls(request.key, request.params.get("versionId"), request.header("range"), parse_overrides(request))
+
+    async def handle(self, context: Context) -> Response:
+        """Answer 200, 206 or 304 with the headers that GET would have."""
+        row = await context.gateway.run(self._open, context)
+        span = parse_range(self.range, row.size)
+        headers = answer_headers(context.request, row, self.overrides, whole=span is None)
+        if span is None:
+            return Response(200, headers, length=row.size)
+        headers += (("content-range", f"bytes {span.start}-{span.stop - 1}/{row.size}"),)
+        return Response(206, headers, length=span.stop - span.start)
+
+    def _open(self, context: Context) -> Row:
+        row = context.bucket().find(self.key, self.version)
+        check_read(context.request.headers, row)
+        return row

@@ -1,0 +1,76 @@
+"""ListObjectsV2: a page of keys, continued by an opaque token."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from s3api.access import Permission
+from s3api.errors import S3Error
+from s3api.gateway import Context
+from s3api.listing import Page, Query, Writer, list_page, parse_query
+from s3api.operation import Operation
+from s3api.request import Request
+from s3api.response import Response, xml_response
+from s3api.xml import document, leaf
+
+
+@dataclass(frozen=True, slots=True)
+class ListObjectsV2(Operation):
+    """List objects; the token says behind which key to go on and wins over ``start_after``."""
+
+    permission: ClassVar[Permission | None] = Permission.READ
+    bucket: str
+    query: Query
+    start_after: str = ""
+    token: str | None = None
+    fetch_owner: bool = False
+
+    @classmethod
+    def parse(cls, request: Request) -> Self:
+        """Read the parameters; ``list-type`` must be 2."""
+        params = request.params
+        if params["list-type"] != "2":
+            raise S3Error("InvalidArgument", "list-type must be 2", fields={"ArgumentName": "list-type"})
+        owner = params.get("fetch-owner", "").lower() == "true"
+        start, token = params.get("start-after", ""), params.get("continuation-token")
+        return cls(request.bucket, parse_query(request), start, token, owner)
+
+    async def handle(self, context: Context) -> Response:
+        """List one page."""
+        return await context.gateway.run(self._answer, context)
+
+    def _answer(self, context: Context) -> Response:
+        start = self.start_after.encode() if self.token is None else _parse_token(self.token)
+        page = list_page(context.bucket().tree(), self.query, start)
+        return xml_response(self._xml(page))
+
+    def _xml(self, page: Page) -> bytes:
+        out = Writer(self.query, page, self.start_after)
+        return document(
+            "ListBucketResult",
+            leaf("Name", self.bucket),
+            out.leaf("Prefix", self.query.prefix),
+            out.leaf("Delimiter", self.query.delimiter) if self.query.delimiter else "",
+            out.leaf("StartAfter", self.start_after) if self.start_after else "",
+            leaf("ContinuationToken", self.token) if self.token is not None else "",
+            leaf("NextContinuationToken", _token(page.last)) if page.truncated else "",
+            leaf("KeyCount", len(page.rows) + len(page.prefixes)),
+            leaf("MaxKeys", self.query.max_keys),
+            leaf("EncodingType", "url") if out.encoded else "",
+            leaf("IsTruncated", str(page.truncated).lower()),
+            out.contents(owner=self.fetch_owner),
+        )
+
+
+def _token(last: bytes) -> str:
+    return base64.urlsafe_b64encode(last).decode()
+
+
+def _parse_token(token: str) -> bytes:
+    try:
+        return base64.b64decode(token, altchars=b"-_", validate=True)
+    except ValueError as error:
+        fields = {"ArgumentName": "continuation-token"}
+        raise S3Error("InvalidArgument", "the continuation token is not one of ours", fields=fields) from error

@@ -1,0 +1,69 @@
+"""ListParts: the parts of an upload so far, by number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from s3api.access import Permission
+from s3api.gateway import Context
+from s3api.listing import owner_node, parse_count
+from s3api.operation import Operation
+from s3api.parts import find_upload
+from s3api.request import Request
+from s3api.response import Response, xml_response
+from s3api.times import iso_date
+from s3api.uploads import Part
+from s3api.xml import document, leaf, node
+
+
+@dataclass(frozen=True, slots=True)
+class ListParts(Operation):
+    """List parts behind the number ``after``."""
+
+    permission: ClassVar[Permission | None] = Permission.WRITE
+    upload_id: str
+    max_parts: int
+    after: int
+
+    @classmethod
+    def parse(cls, request: Request) -> Self:
+        """Read the parameters."""
+        params = request.params
+        marker = params.get("part-number-marker", "")
+        after = int(marker) if marker.isdecimal() and len(marker) < 10 else 0
+        return cls(params["uploadId"], parse_count(params.get("max-parts", ""), "max-parts"), after)
+
+    async def handle(self, context: Context) -> Response:
+        """List one page."""
+        upload = await context.gateway.run(find_upload, context, self.upload_id)
+        parts = await context.gateway.run(context.gateway.uploads.parts, upload)
+        behind = [part for number, part in parts.items() if number > self.after]
+        page = behind[: self.max_parts]
+        truncated = len(behind) > len(page) > 0
+        body = document(
+            "ListPartsResult",
+            leaf("Bucket", context.request.bucket),
+            leaf("Key", upload.key.decode()),
+            leaf("UploadId", upload.id),
+            owner_node("Initiator"),
+            owner_node(),
+            leaf("StorageClass", "STANDARD"),
+            leaf("PartNumberMarker", self.after),
+            leaf("NextPartNumberMarker", page[-1].number if page else 0),
+            leaf("MaxParts", self.max_parts),
+            leaf("IsTruncated", str(truncated).lower()),
+            *(_part(part) for part in page),
+        )
+        return xml_response(body)
+
+
+def _part(part: Part) -> str:
+    return node(
+        "Part",
+        leaf("PartNumber", part.number),
+        leaf("LastModified", iso_date(part.modified_ns)),
+        leaf("ETag", f'"{part.md5}"'),
+        leaf("Size", part.size),
+        *(leaf(f"Checksum{name.upper()}", value) for name, value in part.checksums.items()),
+    )

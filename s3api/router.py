@@ -1,0 +1,164 @@
+"""From a request to its operation. One table; what is not in it has a name and answers 501.
+
+An operation is found by method, level, and query parameters. Each one lists all parameters that it takes: an unknown
+one is never ignored, for it could be a sub-resource (``?acl``, ``?policy``), and answering that with the base operation
+would be a wrong answer that looks right. Parameters of signatures and ``x-`` ones are nobody's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from s3api.errors import S3Error, not_implemented
+from s3api.operation import Operation
+from s3api.operations.abort_multipart_upload import AbortMultipartUpload
+from s3api.operations.complete_multipart_upload import CompleteMultipartUpload
+from s3api.operations.copy_object import CopyObject
+from s3api.operations.create_bucket import CreateBucket
+from s3api.operations.create_multipart_upload import CreateMultipartUpload
+from s3api.operations.delete_bucket import DeleteBucket
+from s3api.operations.delete_object import DeleteObject
+from s3api.operations.delete_objects import DeleteObjects
+from s3api.operations.get_bucket_location import GetBucketLocation
+from s3api.operations.get_bucket_versioning import GetBucketVersioning
+from s3api.operations.get_object import GetObject
+from s3api.operations.head_bucket import HeadBucket
+from s3api.operations.head_object import HeadObject
+from s3api.operations.list_buckets import ListBuckets
+from s3api.operations.list_multipart_uploads import ListMultipartUploads
+from s3api.operations.list_objects import ListObjects
+from s3api.operations.list_objects_v2 import ListObjectsV2
+from s3api.operations.list_parts import ListParts
+from s3api.operations.put_object import PutObject
+from s3api.operations.upload_part import UploadPart
+from s3api.operations.upload_part_copy import UploadPartCopy
+from s3api.request import Request
+
+_SIGNATURE = {"AWSAccessKeyId", "Signature", "Expires"}
+_LIST = {"prefix", "delimiter", "max-keys", "encoding-type"}
+_OVERRIDES = {f"response-{name}" for name in ("cache-control", "content-disposition", "content-encoding")}
+_READ = {*_OVERRIDES, "response-content-language", "response-content-type", "response-expires", "versionId"}
+_COPY = "x-amz-copy-source"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How an operation is recognised: all of ``needs`` (and ``with_header``), and nothing beyond ``takes``."""
+
+    operation: type[Operation]
+    needs: frozenset[str] = frozenset()
+    takes: frozenset[str] = frozenset()
+    with_header: str | None = None
+
+    def fits(self, request: Request, names: set[str]) -> bool:
+        """Say whether the request is this operation."""
+        known = self.needs <= names <= self.needs | self.takes
+        return known and (self.with_header is None or self.with_header in request.headers)
+
+
+def _route(
+    operation: type[Operation], needs: str = "", *, takes: set[str] | None = None, with_header: str | None = None
+) -> Route:
+    return Route(operation, frozenset(needs.split()), frozenset(takes or ()), with_header)
+
+
+ROUTES: Mapping[tuple[str, str], tuple[Route, ...]] = {
+    ("service", "GET"): (_route(ListBuckets, takes={"max-buckets", "prefix", "continuation-token", "bucket-region"}),),
+    ("bucket", "GET"): (
+        _route(ListObjectsV2, "list-type", takes={*_LIST, "continuation-token", "start-after", "fetch-owner"}),
+        _route(ListObjects, takes={*_LIST, "marker"}),
+        _route(GetBucketLocation, "location"),
+        _route(GetBucketVersioning, "versioning"),
+        _route(
+            ListMultipartUploads,
+            "uploads",
+            takes={"prefix", "delimiter", "encoding-type", "max-uploads", "key-marker", "upload-id-marker"},
+        ),
+    ),
+    ("bucket", "HEAD"): (_route(HeadBucket),),
+    ("bucket", "PUT"): (_route(CreateBucket),),
+    ("bucket", "DELETE"): (_route(DeleteBucket),),
+    ("bucket", "POST"): (_route(DeleteObjects, "delete"),),
+    ("object", "GET"): (
+        _route(GetObject, takes=_READ),
+        _route(ListParts, "uploadId", takes={"max-parts", "part-number-marker", "encoding-type"}),
+    ),
+    ("object", "HEAD"): (_route(HeadObject, takes=_READ),),
+    ("object", "PUT"): (
+        _route(UploadPartCopy, "partNumber uploadId", with_header=_COPY),
+        _route(UploadPart, "partNumber uploadId"),
+        _route(CopyObject, with_header=_COPY),
+        _route(PutObject),
+    ),
+    ("object", "POST"): (
+        _route(CreateMultipartUpload, "uploads"),
+        _route(CompleteMultipartUpload, "uploadId"),
+    ),
+    ("object", "DELETE"): (
+        _route(DeleteObject, takes={"versionId"}),
+        _route(AbortMultipartUpload, "uploadId"),
+    ),
+}
+"""Of the routes that fit, the first counts."""
+
+_SUBRESOURCES = {
+    "accelerate": "AccelerateConfiguration",
+    "acl": "Acl",
+    "analytics": "AnalyticsConfiguration",
+    "attributes": "Attributes",
+    "cors": "Cors",
+    "encryption": "Encryption",
+    "intelligent-tiering": "IntelligentTieringConfiguration",
+    "inventory": "InventoryConfiguration",
+    "legal-hold": "LegalHold",
+    "lifecycle": "LifecycleConfiguration",
+    "logging": "Logging",
+    "metadataTable": "MetadataTableConfiguration",
+    "metrics": "MetricsConfiguration",
+    "notification": "NotificationConfiguration",
+    "object-lock": "ObjectLockConfiguration",
+    "ownershipControls": "OwnershipControls",
+    "partNumber": "Part",
+    "policy": "Policy",
+    "policyStatus": "PolicyStatus",
+    "publicAccessBlock": "PublicAccessBlock",
+    "replication": "Replication",
+    "requestPayment": "RequestPayment",
+    "restore": "Restore",
+    "retention": "Retention",
+    "select": "SelectContent",
+    "tagging": "Tagging",
+    "torrent": "Torrent",
+    "versioning": "Versioning",
+    "versions": "Versions",
+    "website": "Website",
+}
+
+
+def route(request: Request) -> Operation:
+    """Return the operation of a request, with its parameters.
+
+    Raises:
+        S3Error: NotImplemented by name, MethodNotAllowed, and what the operation's parameters raise.
+    """
+    names = {name for name, _ in request.query if name not in _SIGNATURE and not name.lower().startswith("x-")}
+    for candidate in ROUTES.get((request.level, request.method), ()):
+        if candidate.fits(request, names):
+            return candidate.operation.parse(request)
+    raise _no_route(request, names)
+
+
+def _no_route(request: Request, names: set[str]) -> S3Error:
+    level = request.level.capitalize()
+    for name in sorted(names & _SUBRESOURCES.keys()):
+        return not_implemented(f"{request.method.capitalize()}{level}{_SUBRESOURCES[name]}")
+    if names:
+        return not_implemented(
+            f"{request.method} of the {request.level} with {', '.join(f'?{n}' for n in sorted(names))}"
+        )
+    if (level, request.method) == ("Bucket", "POST"):
+        return not_implemented("PostObject (form upload)")
+    if request.method in {"GET", "HEAD", "PUT", "POST", "DELETE"}:
+        return S3Error("MethodNotAllowed", f"{request.method} is not allowed on this {request.level}")
+    return not_implemented(f"method {request.method}")

@@ -1,0 +1,144 @@
+"""The HTTP server: uvicorn with uvloop and httptools, set up for S3 clients."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from pfs.errors import InvalidInputError, PfsError, StorageError
+from s3api.app import create_app
+from s3api.gateway import Gateway
+
+log = logging.getLogger("s3api")
+
+KEEP_ALIVE_S = 90
+"""boto3 keeps idle connections for longer than uvicorn's 5 s and fails on ones that were closed under it."""
+DRAIN_S = 30
+"""Requests under way have this long to end after a stop."""
+UPKEEP_S = 3600.0
+BACKLOG = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where to listen; port 0 takes a free one. With a certificate, HTTPS."""
+
+    host: str = "127.0.0.1"
+    port: int = 30600
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+
+def serve(
+    gateway: Gateway, listen: Listen, *, stop: threading.Event, on_bound: Callable[[str, int], None] | None = None
+) -> None:
+    """Serve until ``stop`` is set, then let the requests under way end; runs in the calling thread, takes no signals.
+
+    ``on_bound`` gets host and port once connections are accepted. The gateway is closed at the end, the store is not.
+
+    Raises:
+        StorageError: the address cannot be bound.
+        InvalidInputError: certificate or key cannot be read.
+    """
+    with _bound(listen) as listener:
+        config = _config(gateway, listen)
+        server = _Server(config, gateway, stop, lambda: _report(listener, on_bound))
+        try:
+            server.run(sockets=[listener])
+        finally:
+            gateway.close()
+
+
+def _report(listener: socket.socket, on_bound: Callable[[str, int], None] | None) -> None:
+    if on_bound is not None:
+        host, port = listener.getsockname()[:2]
+        on_bound(str(host), int(port))
+
+
+@contextmanager
+def _bound(listen: Listen) -> Iterator[socket.socket]:
+    place = f"{listen.host}:{listen.port}"
+    try:
+        family = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((listen.host, listen.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise StorageError(f"listen on {place}", error.strerror or str(error)) from error
+    with listener:
+        yield listener
+
+
+def _config(gateway: Gateway, listen: Listen) -> uvicorn.Config:
+    config = uvicorn.Config(
+        create_app(gateway),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=DRAIN_S,
+        backlog=BACKLOG,
+        ssl_certfile=listen.tls_cert,
+        ssl_keyfile=listen.tls_key,
+    )
+    try:
+        config.load()
+    except OSError as error:
+        raise InvalidInputError(
+            f"cannot use TLS certificate {listen.tls_cert} with key {listen.tls_key}: {error}"
+        ) from error
+    return config
+
+
+class _Server(uvicorn.Server):
+    """A server that ends by an event, leaves signals to the program, and does the gateway's upkeep."""
+
+    def __init__(
+        self, config: uvicorn.Config, gateway: Gateway, stop: threading.Event, on_started: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._gateway, self._stop, self._on_started = gateway, stop, on_started
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone: the program sets the stop event."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept, then say so."""
+        await super().startup(sockets=sockets)
+        self._on_started()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look ten times a second whether to stop."""
+        return self._stop.is_set() or await super().on_tick(counter)
+
+    async def main_loop(self) -> None:
+        """Serve, with upkeep beside it."""
+        upkeep = asyncio.create_task(self._upkeep())
+        try:
+            await super().main_loop()
+        finally:
+            upkeep.cancel()
+            with suppress(asyncio.CancelledError):
+                await upkeep
+
+    async def _upkeep(self) -> None:
+        """Drop uploads that were given up, at the start and every hour."""
+        while True:
+            try:
+                await self._gateway.run(self._gateway.uploads.expire, self._gateway.store.clock_ns())
+            except PfsError as error:
+                log.warning("expiring uploads: %s", error)
+            await asyncio.sleep(UPKEEP_S)

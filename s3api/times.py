@@ -1,0 +1,35 @@
+"""Times as S3 writes them. Inside, a time is nanoseconds since the epoch; outside it has whole seconds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import formatdate, parsedate_to_datetime
+
+SECOND_NS = 1_000_000_000
+
+
+def http_date(time_ns: int) -> str:
+    """Return ``Sun, 22 Nov 2026 08:00:00 GMT``."""
+    return formatdate(time_ns // SECOND_NS, usegmt=True)
+
+
+def iso_date(time_ns: int) -> str:
+    """Return ``2026-11-22T08:00:00.000Z``, as listings have it: whole seconds, the same as in Last-Modified."""
+    return datetime.fromtimestamp(time_ns // SECOND_NS, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def parse_http_date(text: str) -> int | None:
+    """Return the seconds since the epoch of an HTTP date; None when it is none (such a header is ignored)."""
+    try:
+        parsed = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp())
+
+
+def parse_amz_date(text: str) -> int | None:
+    """Return the seconds since the epoch of ``20261122T080000Z``; None when it is none."""
+    try:
+        return int(datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        return None

@@ -1,0 +1,151 @@
+"""Multipart uploads in the store: ``uploads/<repo>/<id>/`` holds one record of the upload and one of each part.
+
+Parts are chunks and manifests like any other content, sealed before their record is written; records are written once,
+a part that is sent again has a newer record. So uploads survive restarts, parts may come out of order and in parallel,
+and every process of a gateway sees the same. Thread-safe.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator
+from typing import TypeVar
+
+import msgspec
+
+from pfs.backends.base import Backend, Entry
+from pfs.errors import NotFoundError
+from s3api.checksums import ChecksumType
+from s3api.errors import S3Error
+
+LIFETIME_NS = 7 * 24 * 3600 * 1_000_000_000
+"""An upload that is neither completed nor aborted is dropped after this time."""
+MAX_PARTS = 10_000
+MIN_PART_BYTES = 5 << 20
+_ID = re.compile(r"[0-9a-f]{32}")
+T = TypeVar("T")
+_UPLOAD = "upload"
+
+
+class Upload(msgspec.Struct, frozen=True):
+    """An upload that was begun; ``aux`` is that of the object to be. Stored as msgpack."""
+
+    id: str
+    repo: str
+    branch: str
+    key: bytes
+    created_ns: int
+    initiator: str
+    aux: dict[str, object]
+    algorithm: str | None
+    checksum_type: ChecksumType
+    v: int = 1
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A part that was stored: its content as in a tree's row, the packs that hold what was new. Stored as msgpack."""
+
+    number: int
+    kind: int
+    size: int
+    tid: bytes
+    md5: str
+    checksums: dict[str, str]
+    modified_ns: int
+    packs: list[bytes]
+    seen_gen: int = 0
+    v: int = 1
+
+
+class Uploads:
+    """The uploads of a store."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def create(self, upload: Upload) -> None:
+        """Record a new upload, durably."""
+        self._backend.put_new(_name(upload.repo, upload.id, _UPLOAD), msgspec.msgpack.encode(upload))
+
+    def get(self, repo: str, upload_id: str) -> Upload:
+        """Return an upload.
+
+        Raises:
+            S3Error: NoSuchUpload.
+        """
+        if _ID.fullmatch(upload_id):
+            found = self._read(_name(repo, upload_id, _UPLOAD), Upload)
+            if found is not None:
+                return found
+        raise S3Error("NoSuchUpload", fields={"UploadId": upload_id})
+
+    def put_part(self, upload: Upload, part: Part) -> None:
+        """Record a part, durably; of two with one number the later one counts.
+
+        Raises:
+            S3Error: NoSuchUpload; it was completed or aborted meanwhile.
+        """
+        name = f"{part.number:05d}-{part.modified_ns:020d}-{uuid.uuid4().hex[:8]}"
+        self._backend.put_new(_name(upload.repo, upload.id, name), msgspec.msgpack.encode(part))
+        try:
+            self.get(upload.repo, upload.id)
+        except S3Error:
+            self._backend.delete_many([_name(upload.repo, upload.id, name)])
+            raise
+
+    def parts(self, upload: Upload) -> dict[int, Part]:
+        """Return the parts by number, ascending."""
+        newest: dict[int, str] = {}
+        for name in self._names(upload.repo, upload.id):
+            number = name.rpartition("/")[2].partition("-")[0]
+            if number.isdecimal():
+                newest[int(number)] = name
+        found = ((number, self._read(name, Part)) for number, name in sorted(newest.items()))
+        return {number: part for number, part in found if part is not None}
+
+    def list(self, repo: str) -> list[Upload]:
+        """Return the uploads of a repo by key, then by age."""
+        names = [
+            entry.name for entry in self._backend.entries(f"uploads/{repo}/") if entry.name.endswith("/" + _UPLOAD)
+        ]
+        found = (self._read(name, Upload) for name in names)
+        return sorted((one for one in found if one is not None), key=lambda one: (one.key, one.created_ns, one.id))
+
+    def remove(self, upload: Upload) -> None:
+        """Forget an upload: first its record, so that nobody sees a half of it. Chunks are left to collection."""
+        self._backend.delete_many([_name(upload.repo, upload.id, _UPLOAD)])
+        self._backend.delete_many(list(self._names(upload.repo, upload.id)))
+
+    def expire(self, now_ns: int) -> int:
+        """Remove what has been there for 7 days, records without their upload included; return how many objects."""
+        uploads: dict[str, list[Entry]] = {}
+        for entry in self._backend.entries("uploads/"):
+            uploads.setdefault(entry.name.rpartition("/")[0], []).append(entry)
+        gone = [
+            entry.name
+            for entries in uploads.values()
+            if min(entry.modified_ns for entry in entries) + LIFETIME_NS < now_ns
+            for entry in entries
+        ]
+        self._backend.delete_many(gone)
+        return len(gone)
+
+    def _names(self, repo: str, upload_id: str) -> Iterator[str]:
+        return (entry.name for entry in self._backend.entries(f"uploads/{repo}/{upload_id}/"))
+
+    def _read(self, name: str, form: type[T]) -> T | None:
+        try:
+            data = self._backend.get(name)
+        except NotFoundError:
+            return None
+        return msgspec.msgpack.decode(data, type=form)
+
+
+def new_upload_id() -> str:
+    """Return a fresh upload id."""
+    return uuid.uuid4().hex
+
+
+def _name(repo: str, upload_id: str, last: str) -> str:
+    return f"uploads/{repo}/{upload_id}/{last}"

@@ -1,0 +1,36 @@
+"""The last step of every write of an object: its row goes into a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pfs.edit import Put
+from pfs.fileref import FileRef
+from pfs.session import WriteSession
+from s3api.buckets import Bucket
+from s3api.conditions import RowCheck
+from s3api.gateway import Context
+from s3api.groupcommit import Write
+from s3api.response import Headers
+
+
+async def put_row(
+    context: Context,
+    bucket: Bucket,
+    key: bytes,
+    ref: FileRef,
+    *,
+    aux: Mapping[str, object],
+    check: RowCheck | None = None,
+    session: WriteSession | None = None,
+) -> Headers:
+    """Commit an object's row and return the header with its version; ``session`` holds what of it is new.
+
+    Raises:
+        S3Error: the check refused it.
+        PfsError: nothing was changed.
+    """
+    put = Put(key, ref.kind, ref.size, ref.tid, aux or None, force=True)
+    checks = () if check is None else ((key, check),)
+    info = await context.gateway.commit(bucket, Write([put], session, checks))
+    return (("x-amz-version-id", info.id),) if info is not None else ()
