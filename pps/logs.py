@@ -5,8 +5,8 @@ itself, such as the start of an attempt); small ``o`` and ``e`` mark a piece tha
 continues: a very long line, or one that was never ended. The first `HEAD_BYTES` and the last `TAIL_BYTES` are kept;
 what is lost between is told by one S line.
 
-On disk that is ``<name>.log`` (the head) and, once that is full, ``<name>.log.1``, ``.2``, … of which the latest two are
-kept: files that only grow, so that `Follower` can read along. `LogWriter.finish` puts them together.
+On disk that is ``<name>.log`` (the head) and, once that is full, ``<name>.log.1``, ``.2``, … of which the latest two
+are kept: files that only grow, so that `Follower` can read along. `LogWriter.finish` puts them together.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ class Follower:
             self._file.close()
 
     def read(self) -> bytes:
-        """Return what came since the last call, whole lines only; empty when nothing is new (or there is no log yet)."""
+        """Return what came since the last call, whole lines only; empty when nothing is new or no log is there."""
         # The next piece is looked for first: once it exists, the present one grows no more.
         following = self._following()
         data = self._rest + (self._file.read() if self._file is not None else b"")

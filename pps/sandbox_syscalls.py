@@ -73,7 +73,7 @@ def setns(fd: int, flags: int) -> None:
 
 
 def mount(source: str, target: str, *, fs: str = "", flags: int = 0, options: str = "") -> None:
-    """Do what mount(2) does; empty strings for what the flags do not need."""
+    """Attach a file system; empty strings for what the flags do not need."""
     result = _libc().mount(
         os.fsencode(source),
         os.fsencode(target),

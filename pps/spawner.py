@@ -138,9 +138,9 @@ class Running:
         last = messages[-1]
         if "error" in last:
             return Exit(error=f"its surroundings could not be made: {last['error']}")
-        if "pid" in last:
+        if "pid" in last or "begun" in last:
             # The init was killed (out of memory, say): with a PID namespace the kernel has ended the rest.
-            if not self._own_pids:
+            if not self._own_pids and "pid" in last:
                 _kill_group(last["pid"])
             last = {"signal": signal.SIGKILL}
         cancelled = self._stopped and not timed_out

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import select
 import signal
@@ -34,8 +35,9 @@ class Request(TypedDict):
 
 
 class Status(TypedDict, total=False):
-    """What is written to the status pipe: first ``pid``, in the end ``code`` or ``signal``, or ``error``."""
+    """What is written to the status pipe: ``begun``, then ``pid``, in the end ``code`` or ``signal``; or ``error``."""
 
+    begun: bool
     pid: int
     code: int
     signal: int
@@ -61,6 +63,7 @@ def run(request: Request, pipes: Pipes, *, own_pids: bool) -> NoReturn:
             mounts.apply(request["mounts"])
         if not own_pids:
             syscalls.become_subreaper()
+        _report(pipes.status, {"begun": True})
         pid = _start(request, pipes)
         _report(pipes.status, {"pid": pid})
         status = _supervise(pid, pipes.control, wakeup)
@@ -141,9 +144,9 @@ def _supervise(pid: int, control: int, wakeup: int) -> Status:
             _drain(wakeup)
         if control in ready:
             grace_s = _order(control)
-            if grace_s:
+            if grace_s and kill_at is None:
                 _signal_group(pid, signal.SIGTERM)
-            kill_at = time.monotonic() + grace_s
+            kill_at = min(time.monotonic() + grace_s, kill_at or math.inf)
         if kill_at is not None and time.monotonic() >= kill_at:
             return {"signal": signal.SIGKILL}
     return status
@@ -165,10 +168,8 @@ def _reap(pid: int) -> Status | None:
 
 def _order(control: int) -> float:
     """Return the seconds of grace that the executor gives; 0 when it is gone or said K."""
-    words = os.read(control, 64).split()
-    if len(words) == 2 and words[0] == b"T":
-        return float(words[1])
-    return 0.0
+    orders = [line.split() for line in os.read(control, 4096).splitlines()]
+    return min((float(words[1]) if words[0] == b"T" else 0.0 for words in orders), default=0.0)
 
 
 def _drain(fd: int) -> None:

@@ -1,0 +1,240 @@
+"""The embedded executor: some threads, each with a unit of datums in hand, and one spawner for their commands.
+
+Threads only wait (for commands, for the disk), so they are cheap; what takes time runs in the commands' processes.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pfs.errors import ConflictError, FailedError, PfsError
+from pfs.session import WriteSession
+from pfs.store import Store
+from pps import sandbox_container as container
+from pps.environment import inherited
+from pps.executors.base import Capacity, Event, Handle, Lost, UnitDone, UnitId, WorkUnit
+from pps.sandbox import Isolation, choose
+from pps.scratch import remove_tree
+from pps.spawner import Spawner
+from pps.staging import Staging
+from pps.worker import Setting, Stop, run_unit
+
+CLOSE_GRACE_S = 2.0
+
+
+class StaleAttemptError(ConflictError):
+    """An older attempt at a job wants to hand over what it did: ``(unit)``."""
+
+    kind = "stale-attempt"
+
+    def __init__(self, unit: UnitId) -> None:
+        super().__init__(unit)
+        self.unit = unit
+
+    def __str__(self) -> str:
+        return f"unit {self.unit.number} of attempt {self.unit.attempt} at job {self.unit.job} is not to be had: \
+it is not done, was taken, or a later attempt took over"
+
+
+@dataclass(slots=True)
+class _Entry:
+    unit: WorkUnit
+    stop: Stop = field(default_factory=Stop)
+
+
+class LocalExecutor:
+    """Runs units in ``slots`` threads of this process; see `pps.executors.base.Executor`.
+
+    ``work_dir`` is for this executor alone and is emptied; ``log_dir/<job>/<datum>.log`` is written while a datum runs
+    and stays: who finishes the job removes the folder. ``env``: what commands inherit, see `pps.environment.inherited`.
+
+    Raises:
+        InvalidInputError: ``isolation`` is no known word.
+        IsolationUnavailableError: the isolation that was asked for does not work here.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        slots: int,
+        work_dir: Path,
+        log_dir: Path,
+        isolation: str = "auto",
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self._store, self._slots = store, slots
+        self._work_dir, self._log_dir = work_dir, log_dir
+        self._may_contain = isolation in {"auto", "container"}
+        remove_tree(work_dir / "slots")
+        work_dir.mkdir(parents=True, exist_ok=True)
+        self.found, self._spawner = choose(isolation, work_dir)
+        self._staging = Staging(store, work_dir / "views")
+        base = inherited() if env is None else dict(env)
+        self._setting = Setting(store, self._spawner, self._staging, self.found, base, log_dir)
+        self._plain = Spawner("none", work_dir / "sandbox")
+        self._images: dict[str, str | None] = {}
+        self._start()
+
+    def _start(self) -> None:
+        self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._entries: dict[UnitId, _Entry] = {}
+        self._done: dict[UnitId, WriteSession] = {}
+        self._attempts: dict[str, int] = {}
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._serve, args=(slot,), name=f"pps-slot-{slot}") for slot in range(self._slots)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def isolation(self) -> str:
+        """How commands see /pfs: ``namespace``, ``container`` or ``none``."""
+        return self.found.kind
+
+    @property
+    def spawner_pid(self) -> int | None:
+        """The process that starts commands, None before the first."""
+        return self._spawner.pid
+
+    def capacity(self) -> Capacity:
+        """Return what can run at once."""
+        return Capacity(self._slots)
+
+    def submit(self, unit: WorkUnit) -> Handle:
+        """Queue a unit; returns at once. A later attempt at the same job ends what an earlier one left.
+
+        Raises:
+            ConflictError: the executor is closed, the unit is there already, or a later attempt was seen.
+        """
+        entry = _Entry(unit)
+        with self._lock:
+            if self._closed:
+                raise ConflictError("the executor is closed")
+            latest = self._attempts.setdefault(unit.job, unit.attempt)
+            if unit.attempt < latest or unit.id in self._entries or unit.id in self._done:
+                raise StaleAttemptError(unit.id)
+            self._attempts[unit.job] = unit.attempt
+            self._entries[unit.id] = entry
+            old = self._forget_older(unit)
+        for session in old:
+            session.abandon()
+        self._queue.put(entry)
+        return unit.id
+
+    def _forget_older(self, unit: WorkUnit) -> list[WriteSession]:
+        older = [id for id in (*self._entries, *self._done) if id.job == unit.job and id.attempt < unit.attempt]
+        for id in older:
+            if id in self._entries:
+                self._entries[id].stop.set(0.0)
+        return [self._done.pop(id) for id in older if id in self._done]
+
+    def events(self, timeout_s: float) -> Iterator[Event]:
+        """Yield what happened, waiting at most ``timeout_s`` for the first event; ends when none is left."""
+        try:
+            yield self._events.get(timeout=timeout_s)
+            while True:
+                yield self._events.get_nowait()
+        except queue.Empty:
+            return
+
+    def take_session(self, unit: UnitId) -> WriteSession:
+        """Hand over what a unit wrote, once, after its UnitDone.
+
+        Raises:
+            StaleAttemptError: it is not done, was taken already, or a later attempt at the job has taken over.
+        """
+        with self._lock:
+            session = self._done.pop(unit, None)
+        if session is None:
+            raise StaleAttemptError(unit)
+        return session
+
+    def cancel(self, handle: Handle, grace_s: float) -> None:
+        """End a unit; its Lost follows. One that is done or unknown is left alone."""
+        with self._lock:
+            entry = self._entries.get(handle)
+        if entry is not None:
+            entry.stop.set(grace_s)
+
+    def close(self) -> None:
+        """Cancel everything, wait for the threads, leave no process and no scratch behind. Idempotent."""
+        with self._lock:
+            first, self._closed = not self._closed, True
+            entries = list(self._entries.values())
+        if not first:
+            return
+        for entry in entries:
+            entry.stop.set(CLOSE_GRACE_S)
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._spawner.close()
+        self._plain.close()
+        for session in self._done.values():
+            session.abandon()
+        self._done.clear()
+        for name in ("slots", "views", "sandbox"):
+            remove_tree(self._work_dir / name)
+
+    def _serve(self, slot: int) -> None:
+        while (entry := self._queue.get()) is not None:
+            lost = self._run(entry, self._work_dir / "slots" / str(slot))
+            if lost is not None:
+                with self._lock:
+                    self._entries.pop(entry.unit.id, None)
+                self._events.put(Lost(entry.unit.id, lost))
+
+    def _run(self, entry: _Entry, scratch: Path) -> str | None:
+        """Run a unit; returns why it is lost, None when it is done."""
+        unit, session = entry.unit, self._store.session()
+        try:
+            setting = self._setting_for(unit)
+            run_unit(setting, unit, session, scratch=scratch, emit=self._events.put, stop=entry.stop)
+        except PfsError as error:
+            session.abandon()
+            return str(error)
+        except Exception as error:  # a thread must not end in silence, whatever the bug: the unit is given out again
+            session.abandon()
+            return f"{type(error).__name__}: {error}"
+        return self._keep(unit.id, session)
+
+    def _keep(self, unit: UnitId, session: WriteSession) -> str | None:
+        with self._lock:
+            self._entries.pop(unit, None)
+            stale = self._attempts[unit.job] != unit.attempt
+            if not stale:
+                self._done[unit] = session
+        if stale:
+            session.abandon()
+            return "a later attempt took over"
+        self._events.put(UnitDone(unit))
+        return None
+
+    def _setting_for(self, unit: WorkUnit) -> Setting:
+        """Return the setting of the executor, or one with a container for a unit that names an image that is there."""
+        image = unit.transform.image
+        demanded = self.found.kind == "container"
+        if image is None and demanded:
+            raise FailedError(f"pipeline {unit.pipeline} names no image, and isolation 'container' was asked for")
+        if image is None or not self._may_contain:
+            return self._setting
+        with self._lock:
+            if image not in self._images:
+                engine = container.find_engine()
+                self._images[image] = engine if engine is not None and container.has_image(engine, image) else None
+            engine = self._images[image]
+        if engine is None and demanded:
+            raise FailedError(f"image {image} is not there and cannot be pulled")
+        if engine is None:
+            return self._setting
+        isolation = Isolation("container", f"{Path(engine).name} runs {image}")
+        return replace(self._setting, isolation=isolation, spawner=self._plain, engine=engine)

@@ -1,0 +1,302 @@
+"""One unit of datums, run to its end: stage, run the command, take the output; again up to the number of tries.
+
+A worker is a thread of an executor with a scratch directory of its own. What it writes goes into the unit's session;
+what happened goes to ``emit``. It reads no clock for decisions but the timeout's, and decides nothing about the job.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from pfs.errors import PfsError
+from pfs.ingest import FileRef, put_stream
+from pfs.session import WriteSession
+from pfs.store import Store
+from pps import sandbox_container as container
+from pps.environment import environment
+from pps.executors.base import (
+    NO_BYTES,
+    NO_SECONDS,
+    Bytes,
+    DatumDone,
+    DatumOutcome,
+    DatumTask,
+    Event,
+    OutputFile,
+    Seconds,
+    Started,
+    WorkUnit,
+)
+from pps.logs import LogWriter
+from pps.outputs import Inputs, take_outputs
+from pps.sandbox import Isolation
+from pps.scratch import Scratch, remove_tree
+from pps.spawner import Command, Exit, Running, Spawner, SpawnerLostError
+from pps.staging import Staging
+from pps.worker_plan import World, make_world
+
+Emit = Callable[[Event], None]
+_SPAWNER_TRIES: Final = 3
+
+
+class CancelledError(PfsError):
+    """The unit was cancelled: ``(reason)``."""
+
+    kind = "cancelled"
+
+
+class Stop:
+    """How a unit is told to end, from any thread; the worker puts what it runs under it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._grace_s: float | None = None
+        self._running: Running | None = None
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the unit is to end."""
+        return self._grace_s is not None
+
+    def set(self, grace_s: float) -> None:
+        """End what runs now: SIGTERM, and SIGKILL after ``grace_s``; and begin nothing new."""
+        with self._lock:
+            self._grace_s = grace_s
+            if self._running is not None:
+                self._running.stop(grace_s)
+
+    def cover(self, running: Running | None) -> None:
+        """Put a command under this stop; None when it ended."""
+        with self._lock:
+            self._running = running
+            if running is not None and self._grace_s is not None:
+                running.stop(self._grace_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What all workers of an executor share. ``engine``: the container program where a container is used."""
+
+    store: Store
+    spawner: Spawner
+    staging: Staging
+    isolation: Isolation
+    base_env: Mapping[str, str]
+    log_dir: Path
+    engine: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """How one attempt went; ``retry`` says whether another may help."""
+
+    state: DatumOutcome
+    outputs: tuple[OutputFile, ...] = ()
+    exit: Exit | None = None
+    error: str | None = None
+    seconds: Seconds = NO_SECONDS
+    bytes: Bytes = NO_BYTES
+
+
+def run_unit(setting: Setting, unit: WorkUnit, session: WriteSession, *, scratch: Path, emit: Emit, stop: Stop) -> None:
+    """Run the datums of ``unit`` in order; ``scratch`` is a directory for this worker alone.
+
+    Raises:
+        CancelledError: ``stop`` was set; the datum that ran has no DatumDone.
+        PfsError: the store or the spawner failed, so that no datum of the unit can count.
+    """
+    for task in unit.datums:
+        _run_datum(_Datum(setting, unit, task, session, scratch, stop), emit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Datum:
+    setting: Setting
+    unit: WorkUnit
+    task: DatumTask
+    session: WriteSession
+    scratch: Path
+    stop: Stop
+
+
+def _run_datum(datum: _Datum, emit: Emit) -> None:
+    unit, task = datum.unit, datum.task
+    log = LogWriter(datum.setting.log_dir / unit.job / f"{task.id}.log")
+    last, tries = _Attempt("failed"), 0
+    try:
+        while last.state != "success" and tries < max(1, task.tries):
+            tries += 1
+            emit(Started(unit.id, task.id, tries))
+            this = _attempt(datum, log)
+            _note(log, this, tries=tries, of=task.tries)
+            last = replace(this, seconds=_plus(last.seconds, this.seconds), bytes=_sum(last.bytes, this.bytes))
+        tail = log.tail
+    finally:
+        whole = log.finish()
+    emit(
+        DatumDone(
+            unit.id,
+            task.id,
+            last.state,
+            last.outputs,
+            tries=tries,
+            exit_code=last.exit.code if last.exit else None,
+            signal=last.exit.signal if last.exit else None,
+            seconds=last.seconds,
+            bytes=last.bytes,
+            log_tail=tail,
+            log=_store_log(datum, log, whole),
+            error=last.error,
+        )
+    )
+
+
+def _note(log: LogWriter, attempt: _Attempt, *, tries: int, of: int) -> None:
+    if attempt.state != "success":
+        log.note(f"attempt {tries} of {max(1, of)}: {attempt.state}: {attempt.error}")
+
+
+def _plus(one: Seconds, two: Seconds) -> Seconds:
+    return Seconds(one.download + two.download, one.process + two.process, one.upload + two.upload)
+
+
+def _sum(one: Bytes, two: Bytes) -> Bytes:
+    return Bytes(one.download + two.download, one.upload + two.upload)
+
+
+def _store_log(datum: _Datum, log: LogWriter, whole: Path | None) -> FileRef | None:
+    if whole is None:
+        return None
+    with whole.open("rb") as file:
+        ref = put_stream(datum.session, datum.setting.store.params, file, jobs=1)
+    if whole != log.path:
+        whole.unlink()
+    return ref
+
+
+def _attempt(datum: _Datum, log: LogWriter) -> _Attempt:
+    if datum.stop.is_set:
+        raise CancelledError("cancelled")
+    scratch = Scratch.make(datum.scratch)
+    try:
+        with ExitStack() as uses:
+            return _stage_and_run(datum, log, scratch, uses)
+    finally:
+        remove_tree(scratch.top)
+
+
+def _stage_and_run(datum: _Datum, log: LogWriter, scratch: Scratch, uses: ExitStack) -> _Attempt:
+    setting, started = datum.setting, time.monotonic()
+    try:
+        world = make_world(
+            datum.unit,
+            datum.task,
+            scratch,
+            isolation=setting.isolation,
+            staging=setting.staging,
+            uses=uses,
+            path=datum.unit.transform.env.get("PATH", setting.base_env["PATH"]),
+        )
+    except PfsError as error:
+        return _Attempt("failed", error=f"its input cannot be staged: {error}")
+    staged = time.monotonic()
+    taken_in = sum(row.size for given in datum.task.inputs if not given.empty_files for row in given.rows)
+    result = _commands(datum, log, scratch, world)
+    ended = time.monotonic()
+    if result.state == "success":
+        result = _take(datum, world, result)
+    seconds = Seconds(staged - started, ended - staged, time.monotonic() - ended)
+    return replace(result, seconds=seconds, bytes=Bytes(taken_in, result.bytes.upload))
+
+
+def _commands(datum: _Datum, log: LogWriter, scratch: Scratch, world: World) -> _Attempt:
+    """Run cmd and, where it failed by itself, err_cmd in the same place."""
+    transform = datum.unit.transform
+    ended = _run(datum, log, scratch, world, argv=transform.cmd, stdin=transform.stdin)
+    error = _why_failed(ended, transform.accept_return_code, timeout_s=datum.unit.timeout_s)
+    if error is None:
+        return _Attempt("success", exit=ended)
+    if transform.err_cmd and not ended.timed_out and ended.error is None:
+        second = _run(datum, log, scratch, world, argv=transform.err_cmd, stdin=transform.err_stdin)
+        if second.code == 0:
+            return _Attempt("recovered", exit=ended, error=error)
+    return _Attempt("failed", exit=ended, error=error)
+
+
+def _why_failed(ended: Exit, accepted: Sequence[int], *, timeout_s: float | None) -> str | None:
+    if ended.timed_out:
+        return f"the command ran longer than datum_timeout ({timeout_s:g} s) and was killed"
+    if ended.error is not None:
+        return f"the command could not be started: {ended.error}"
+    if ended.signal is not None:
+        return f"the command was ended by signal {ended.signal}"
+    return None if ended.code == 0 or ended.code in accepted else f"the command ended with exit code {ended.code}"
+
+
+def _run(
+    datum: _Datum, log: LogWriter, scratch: Scratch, world: World, *, argv: Sequence[str], stdin: Sequence[str]
+) -> Exit:
+    command, name = _command(datum, world, argv)
+    fd = _stdin(scratch, stdin)
+    try:
+        ended = _follow(datum, log, command, fd)
+    finally:
+        os.close(fd)
+    if name is not None and (ended.timed_out or ended.cancelled):
+        container.kill(datum.setting.engine or "", name)
+    if ended.cancelled or datum.stop.is_set:
+        raise CancelledError("cancelled")
+    return ended
+
+
+def _follow(datum: _Datum, log: LogWriter, command: Command, stdin: int) -> Exit:
+    for _ in range(_SPAWNER_TRIES):
+        running = datum.setting.spawner.start(command, stdin=stdin)
+        datum.stop.cover(running)
+        try:
+            ended = running.wait(log.write, timeout_s=datum.unit.timeout_s)
+        finally:
+            datum.stop.cover(None)
+        if ended is not None:
+            return ended
+        os.lseek(stdin, 0, os.SEEK_SET)
+    raise SpawnerLostError("the process that starts commands ends again and again")
+
+
+def _command(datum: _Datum, world: World, argv: Sequence[str]) -> tuple[Command, str | None]:
+    """Return what the spawner is to run, and the name of the container if it is one."""
+    setting, unit, task = datum.setting, datum.unit, datum.task
+    env = environment(unit, task, base=setting.base_env, places=world.places)
+    if setting.isolation.kind != "container":
+        return Command(tuple(argv), env, world.cwd, world.mounts), None
+    name = f"pps-{os.getpid()}-{os.urandom(4).hex()}"
+    engine, image = setting.engine or "", unit.transform.image or ""
+    outer = container.run_argv(
+        engine, image, argv, name=name, env=env, cwd=world.cwd or None, volumes=world.volumes, user=unit.transform.user
+    )
+    return Command(outer, dict(setting.base_env), "/"), name
+
+
+def _stdin(scratch: Scratch, lines: Sequence[str]) -> int:
+    if not lines:
+        return os.open(os.devnull, os.O_RDONLY)
+    path = scratch.top / "stdin"
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return os.open(path, os.O_RDONLY)
+
+
+def _take(datum: _Datum, world: World, result: _Attempt) -> _Attempt:
+    setting = datum.setting
+    inputs = Inputs(world.places.pfs, datum.task.inputs, setting.staging)
+    try:
+        outputs = take_outputs(setting.store, datum.session, world.scene, inputs=inputs)
+    except PfsError as error:
+        return replace(result, state="failed", error=f"its output cannot be taken: {error}")
+    return replace(result, outputs=outputs, bytes=Bytes(0, sum(output.ref.size for output in outputs)))

@@ -1,0 +1,126 @@
+"""From a datum and an isolation to what is mounted where: the command's world, and how to find its files afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from pps.environment import Places
+from pps.executors.base import DatumTask, WorkUnit
+from pps.sandbox import Isolation
+from pps.scene import Scene, layer
+from pps.scratch import Scratch
+from pps.staging import Staging
+
+_TMP = "/tmp"
+_CODE = "/code"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One attempt's surroundings. ``code``: the folder of the code as the command sees it, None without one."""
+
+    places: Places
+    scene: Scene
+    cwd: str
+    mounts: tuple[tuple[str, ...], ...] = ()
+    volumes: tuple[tuple[Path, str, bool], ...] = ()
+
+
+def shown_from_tmp(path: str) -> list[str]:
+    """Return the directories below /tmp that commands need: of Python, pps and PATH; none inside another."""
+    candidates = [sys.prefix, sys.base_prefix, str(Path(__file__).parent.parent), *path.split(os.pathsep)]
+    below = sorted({os.path.normpath(c) for c in candidates if c.startswith(_TMP + "/") and os.path.isdir(c)})
+    return [c for c in below if not any(c.startswith(other + "/") for other in below)]
+
+
+def make_world(
+    unit: WorkUnit,
+    task: DatumTask,
+    scratch: Scratch,
+    *,
+    isolation: Isolation,
+    staging: Staging,
+    uses: ExitStack,
+    path: str,
+) -> World:
+    """Put the inputs of ``task`` in place for one attempt; ``uses`` keeps the views until it is closed.
+
+    Raises:
+        PfsError: an input cannot be staged.
+    """
+    if isolation.kind == "namespace":
+        return _namespace(unit, task, scratch, isolation=isolation, staging=staging, uses=uses, path=path)
+    for given in task.inputs:
+        staging.fill(given, scratch.pfs / given.name)
+    if unit.code_dir is not None:
+        shutil.copytree(unit.code_dir, scratch.cwd, dirs_exist_ok=True, symlinks=True)
+    return _container(unit, task, scratch) if isolation.kind == "container" else _plain(unit, task, scratch)
+
+
+def _namespace(
+    unit: WorkUnit,
+    task: DatumTask,
+    scratch: Scratch,
+    *,
+    isolation: Isolation,
+    staging: Staging,
+    uses: ExitStack,
+    path: str,
+) -> World:
+    steps: list[tuple[str, ...]] = [("bind", str(scratch.pfs), "/pfs")]
+    layers = [layer("/pfs", scratch.pfs), layer(_TMP, scratch.tmp)]
+    for number, given in enumerate(task.inputs):
+        view = uses.enter_context(staging.view(given))
+        (scratch.pfs / given.name).mkdir()
+        steps.append(_show(view, f"/pfs/{given.name}", scratch=scratch, name=str(number), overlay=isolation.overlay))
+        upper = scratch.layer(str(number))[0] if isolation.overlay else None
+        layers.append(layer(f"/pfs/{given.name}", view, upper))
+    steps.append(("bind", str(scratch.tmp), str(scratch.tmp)))
+    for shown in shown_from_tmp(path):
+        steps.append(("ro", shown, f"{scratch.tmp}{shown[len(_TMP) :]}"))
+        layers.append(layer(shown, Path(shown)))
+    if unit.code_dir is not None:
+        code = os.path.realpath(unit.code_dir)
+        in_tmp = code.startswith(_TMP + "/")
+        target = f"{scratch.tmp}{code[len(_TMP) :]}" if in_tmp else code
+        steps.append(_show(Path(code), target, scratch=scratch, name="code", overlay=isolation.overlay))
+        layers.append(layer(code, Path(code), scratch.layer("code")[0] if isolation.overlay else None))
+    steps.append(("tree", str(scratch.tmp), _TMP))
+    if isolation.pid_namespace:
+        steps.append(("proc",))
+    cwd = _working_dir(unit, _TMP if unit.code_dir is None else os.path.realpath(unit.code_dir))
+    return World(Places("/pfs", f"{_TMP}/home", _TMP), Scene(layers), cwd, tuple(steps))
+
+
+def _show(source: Path, target: str, *, scratch: Scratch, name: str, overlay: bool) -> tuple[str, ...]:
+    if not overlay:
+        return ("ro", str(source), target)
+    upper, work = scratch.layer(name)
+    return ("overlay", str(source), str(upper), str(work), target)
+
+
+def _plain(unit: WorkUnit, task: DatumTask, scratch: Scratch) -> World:
+    places = Places(str(scratch.pfs), str(scratch.home), str(scratch.tmp))
+    layers = [layer(str(scratch.pfs), scratch.pfs)]
+    return World(places, Scene(layers), _working_dir(unit, str(scratch.cwd)))
+
+
+def _container(unit: WorkUnit, task: DatumTask, scratch: Scratch) -> World:
+    volumes = [(scratch.pfs, "/pfs", True), (scratch.tmp, _TMP, True)]
+    layers = [layer("/pfs", scratch.pfs), layer(_TMP, scratch.tmp)]
+    cwd = ""
+    if unit.code_dir is not None:
+        volumes.append((scratch.cwd, _CODE, True))
+        layers.append(layer(_CODE, scratch.cwd))
+        cwd = _CODE
+    return World(Places("/pfs", f"{_TMP}/home", _TMP), Scene(layers), _working_dir(unit, cwd), volumes=tuple(volumes))
+
+
+def _working_dir(unit: WorkUnit, default: str) -> str:
+    named = unit.transform.working_dir
+    return default if named is None else os.path.normpath(os.path.join(default or "/", named))
