@@ -7,10 +7,10 @@ the same bytes on every machine. Reading is lazy: a look-up touches a few offset
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import NamedTuple
 
 import msgspec
@@ -425,14 +425,28 @@ class Page:
         kind, depth, size = int(self.kinds[row]), int(self.depths[row]), int(self.sizes[row])
         return Cell(self.name(row), kind, depth, size, self.tid(row), count, pid, self.changed(row), self.aux(row))
 
-    def cells(self) -> list[Cell]:
-        """Return all rows; about 0.6 us each."""
-        tids = [self.data[at : at + 32] for at in range(self._tids_at, self._tids_at + 32 * self.count, 32)]
-        kinds, depths, sizes = self.kinds.tolist(), self.depths.tolist(), self.sizes.tolist()
-        rows = range(self.count)
-        counts, pids = map(self.count_of, rows), map(self.pid_of, rows)
-        changes, auxes = map(self.changed, rows), map(self.aux, rows)
-        return list(map(Cell, self.names, kinds, depths, sizes, tids, counts, pids, changes, auxes))
+    def cells(self, start: int = 0, stop: int | None = None) -> list[Cell]:
+        """Return some or all rows; about 0.4 us each."""
+        stop = self.count if stop is None else min(stop, self.count)
+        at, end = self._tids_at + 32 * start, self._tids_at + 32 * stop
+        tids = [self.data[place : place + 32] for place in range(at, end, 32)]
+        columns = (self.kinds, self.depths, self.sizes)
+        kinds, depths, sizes = (column[start:stop].tolist() for column in columns)
+        counts, pids = [1] * (stop - start), [NO_PAGE] * (stop - start)
+        for row in self._sparse_rows:
+            if start <= row < stop:
+                counts[row - start], pids[row - start] = self.count_of(row), self.pid_of(row)
+        aux = map(self._aux.get, range(start, stop)) if self._aux else repeat(None)
+        changes = self._changes_of(start, stop)
+        rows = zip(self.names[start:stop], kinds, depths, sizes, tids, counts, pids, changes, aux, strict=False)
+        return list(map(Cell._make, rows))
+
+    def _changes_of(self, start: int, stop: int) -> Iterable[Changed | None]:
+        if self._changed is None:
+            return repeat(None)
+        table: dict[int, Changed | None] = dict(enumerate(self.changes))
+        table[NOT_CHANGED] = None
+        return map(table.__getitem__, self._changed[start:stop].tolist())
 
     @property
     def size(self) -> int:

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from pfs.errors import InvalidInputError
 from pfs.ids import NO_PAGE, PageId
-from pfs.page import Changed, Group, Kind, Page
+from pfs.page import Cell, Changed, Group, Kind, Page
 from pfs.tree_row import (
     EMPTY_ROOT,
     MemoryPages,
@@ -37,6 +37,9 @@ __all__ = [
     "Row",
     "Tree",
 ]
+
+
+_BLOCK = 64
 
 
 class _At(NamedTuple):
@@ -101,7 +104,7 @@ class Tree:
             places = self._children(folder, start_after[len(here) :], after=True)
         else:
             return iter(())
-        return islice((row_of(at.page.cell(at.row), at.prefix) for at in places), limit)
+        return islice(places, limit)
 
     def walk(self, prefix_dir: bytes = b"", *, start_after: bytes = b"", with_dirs: bool = False) -> Iterator[Row]:
         """Yield all files below a directory in key order.
@@ -160,8 +163,7 @@ class Tree:
         if start_after.startswith(prefix):
             yield from self._cut_folder(base, start_after)
         bound = max(prefix, start_after)[len(base) :]
-        for at in self._children(folder, bound, after=start_after >= prefix and start_after != b""):
-            row = row_of(at.page.cell(at.row), at.prefix)
+        for row in self._children(folder, bound, after=start_after >= prefix and start_after != b""):
             if not row.order_key.startswith(prefix):
                 return
             yield row
@@ -239,18 +241,17 @@ class Tree:
         stop = at.page.group_end(at.row)
         return _Folder(at.page, at.row + 1, stop, depth, at.prefix, path[len(at.prefix) :])
 
-    def _children(self, folder: _Folder, bound: bytes | None, *, after: bool = False) -> Iterator[_At]:
+    def _children(self, folder: _Folder, bound: bytes | None, *, after: bool = False) -> Iterator[Row]:
         """Yield the direct children at or above ``bound`` (above it with ``after``)."""
         if folder.inside:
-            start = folder.start if bound is None else _row_of(folder.page, folder.inside + bound, after=after)
-            for row in range(max(start, folder.start), folder.stop):
-                if folder.page.depths[row] == folder.depth:
-                    yield _At(folder.page, row, folder.prefix)
+            start = 0 if bound is None else _row_of(folder.page, folder.inside + bound, after=after)
+            cells = folder.page.cells(max(start, folder.start), folder.stop)
+            yield from (row_of(cell, folder.prefix) for cell in cells if cell.depth == folder.depth)
             return
         for page, start in self._leaves(folder.page, bound, after=after):
-            for row in range(start, page.count):
-                if not page.depths[row]:
-                    yield _At(page, row, folder.prefix)
+            for cell in _cells(page, start):
+                if not cell.depth:
+                    yield row_of(cell, folder.prefix)
 
     def _leaves(self, page: Page, bound: bytes | None, *, after: bool) -> Iterator[tuple[Page, int]]:
         """Yield the leaves of one directory from the one of ``bound`` on, each with its first wanted row."""
@@ -283,14 +284,14 @@ class Tree:
                 if row < page.count:
                     stack += (_At(page, row + 1, base), _At(self._child(page, row), 0, base))
                 continue
-            while row < page.count:
-                found = row_of(page.cell(row), base)
-                if not found.order_key.startswith(prefix):
+            for cell in _cells(page, row):
+                found = row_of(cell, base)
+                if not (base + cell.name).startswith(prefix):
                     return
                 yield found
                 row += 1
-                if found.pid != NO_PAGE:
-                    stack += (_At(page, row, base), _At(open_page(self.pages, found.pid), 0, found.order_key))
+                if cell.pid != NO_PAGE:
+                    stack += (_At(page, row, base), _At(open_page(self.pages, found.pid), 0, base + cell.name))
                     break
 
     def _seek(self, bound: bytes, *, after: bool) -> _Stack:
@@ -314,3 +315,9 @@ class Tree:
 
 def _row_of(page: Page, bound: bytes, *, after: bool) -> int:
     return page.find_after(bound) if after else page.find(bound)
+
+
+def _cells(page: Page, start: int) -> Iterator[Cell]:
+    """Yield rows in blocks: a page of a listing costs no more than it shows, a long walk little each."""
+    for at in range(start, page.count, _BLOCK):
+        yield from page.cells(at, at + _BLOCK)
