@@ -21,7 +21,7 @@ from pfs.ids import ChunkId, ManifestId, manifest_id
 FAN: Final = 4096
 """Chunks of a leaf; part of the format."""
 _MAGIC: Final = b"MF01"
-_HEADER: Final = struct.Struct("<4sB3xIIQ")
+_HEADER: Final = struct.Struct("<4sB3sIIQ")
 _SIZE_TYPES: Final = (np.dtype("<u4"), np.dtype("<u8"))
 _ID_BYTES: Final = 32
 
@@ -113,6 +113,8 @@ class Manifest:
         return self._refs(start, self.size if stop is None else min(stop, self.size), base=0)
 
     def _refs(self, start: int, stop: int, *, base: int) -> Iterator[ChunkRef]:
+        if start >= stop:
+            return
         first = int(np.searchsorted(self._ends, np.uint64(max(start, 0)), side="right"))
         offset = int(self._ends[first - 1]) if first else 0
         for row in range(first, len(self._ends)):
@@ -136,15 +138,15 @@ class Manifest:
 
 
 def _encode(level: int, sizes: Sequence[int], ids: Sequence[bytes]) -> bytes:
-    header = _HEADER.pack(_MAGIC, level, len(ids), 0, sum(sizes))
+    header = _HEADER.pack(_MAGIC, level, b"", len(ids), 0, sum(sizes))
     return b"".join((header, np.array(sizes, dtype=_SIZE_TYPES[level]).tobytes(), *ids))
 
 
 def _decode(blob: bytes, where: str) -> tuple[int, npt.NDArray[np.uint64], int]:
     if len(blob) < _HEADER.size:
         raise CorruptionError(where, "the chunk manifest is too short")
-    magic, level, rows, _, total = _HEADER.unpack_from(blob)
-    if magic != _MAGIC or level >= len(_SIZE_TYPES) or rows == 0:
+    magic, level, zeros, rows, zero, total = _HEADER.unpack_from(blob)
+    if magic != _MAGIC or level >= len(_SIZE_TYPES) or rows == 0 or any(zeros) or zero:
         raise CorruptionError(where, "it is no chunk manifest")
     dtype = _SIZE_TYPES[level]
     ids_at = _HEADER.size + rows * dtype.itemsize

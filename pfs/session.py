@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from pfs.backends.base import Backend, Buffer
@@ -59,7 +60,10 @@ class WriteSession:
         self.new_bytes = 0
         """Plain bytes of the chunks that the store did not have."""
         self.new_chunks = 0
-        self._data = DataPacks(self._backend, sealed=self._index_data_pack, clock_ns=self._clock)
+        self._packs: list[PackId] = []
+        self._data = DataPacks(
+            self._backend, begun=self._packs.append, sealed=self._index_data_pack, clock_ns=self._clock
+        )
         self._known: set[ChunkId] = set()
         self._block: list[tuple[ChunkId, bytes]] = []
         self._block_bytes = 0
@@ -67,17 +71,16 @@ class WriteSession:
         self._unwritten: list[bytes] = []
         self._meta_bytes = 0
         self._pages: dict[PageId, Page] = {}
-        self._packs: list[PackId] = []
         self._meta_pack = new_pack_id()
         self._unindexed: list[SealedPack] = []
         self._failed = False
 
     @property
     def pack_ids(self) -> list[PackId]:
-        """Every pack of this session, and behind them the meta pack that `seal` would write now, if it had to."""
+        """Every pack of this session in order, and last the meta pack that `seal` would write now, if it had to."""
         with self._lock:
             pending = self._unwritten or self._block or self._data.has_staged
-            return [*self._packs, *self._data.pack_ids, *([self._meta_pack] if pending else [])]
+            return [*self._packs, *([self._meta_pack] if pending else [])]
 
     # chunks
 
@@ -87,13 +90,10 @@ class WriteSession:
         Known ones cost a look-up and nothing else. The buffers may be reused when this returns. Of two threads that put
         one chunk at once, one stores it.
         """
-        fresh = self._claim(batch)
-        try:
+        with self._ending_on_error():
+            fresh = self._claim(batch)
             for id, data in fresh:
                 self._store(id, data)
-        except BaseException:
-            self._failed = True
-            raise
         return sum(len(data) for _, data in fresh)
 
     def _claim(self, batch: Sequence[tuple[ChunkId, Buffer]]) -> list[tuple[ChunkId, Buffer]]:
@@ -260,10 +260,11 @@ class WriteSession:
 
     def flush_data(self) -> None:
         """End the pending block, so that all chunks are in records."""
-        with self._lock:
-            self._check_usable()
-            block = self._take_block()
-        self._write_block(block, last=True)
+        with self._ending_on_error():
+            with self._lock:
+                self._check_usable()
+                block = self._take_block()
+            self._write_block(block, last=True)
 
     def adopt(self, other: WriteSession) -> None:
         """Take over all that ``other`` wrote and saw; it is empty afterwards, and usable.
@@ -272,30 +273,25 @@ class WriteSession:
         When it fails, both sessions are only good for `abandon`.
         """
         other._check_usable()
-        other._index_all()
-        with self._lock:
+        with self._ending_on_error(), other._ending_on_error(), self._lock:
             self._check_usable()
+            other._index_all()
             self._adopt_data(other)
             self._adopt_meta(other)
         other._start()
 
     def _adopt_data(self, other: WriteSession) -> None:
-        self._packs += other._data.pack_ids
+        self._packs += other._packs
         self._known |= other._known
         self.touched |= other.touched
         self.new_bytes += other.new_bytes
         self.new_chunks += other.new_chunks
-        try:
-            for record in other._data.take_staged():
-                self._data.add(record)
-            for id, data in other._block:
-                self._add_to_block(id, data)
-        except BaseException:
-            self._failed = other._failed = True
-            raise
+        for record in other._data.take_staged():
+            self._data.add(record)
+        for id, data in other._block:
+            self._add_to_block(id, data)
 
     def _adopt_meta(self, other: WriteSession) -> None:
-        self._packs += other._packs
         for id in other._unwritten:
             if id not in self._meta:
                 self._keep_meta(other._meta[id][0], id, other._meta[id][1])
@@ -309,16 +305,13 @@ class WriteSession:
         an earlier `seal` are among them. The session goes on: what was sealed stays known and readable.
         """
         self.flush_data()
-        try:
+        with self._ending_on_error():
             self._data.seal_open()
             with self._lock:
                 staged = self._data.take_staged()
                 if staged or self._unwritten:
                     self._write_meta_pack(staged)
                 return list(self._unindexed)
-        except BaseException:
-            self._failed = True
-            raise
 
     def abandon(self) -> None:
         """Drop what is in no sealed pack; idempotent. Sealed packs are left to collection."""
@@ -328,6 +321,14 @@ class WriteSession:
             self._meta.clear()
             self._pages.clear()
             self._failed = True
+
+    @contextmanager
+    def _ending_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._failed = True
+            raise
 
     def _check_usable(self) -> None:
         if self._failed:

@@ -54,12 +54,17 @@ class StagedRecord(NamedTuple):
 class DataPacks:
     """Takes the records of several threads. After an error it is of no use but for `abandon`."""
 
-    def __init__(self, backend: Backend, *, sealed: Callable[[SealedPack], None], clock_ns: Callable[[], int]) -> None:
-        """``sealed`` is called with each pack that is durable, in the thread whose record filled it."""
-        self.pack_ids: list[PackId] = []
-        """Every data pack begun so far, in order."""
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        begun: Callable[[PackId], None],
+        sealed: Callable[[SealedPack], None],
+        clock_ns: Callable[[], int],
+    ) -> None:
+        """``begun`` is told each new pack, ``sealed`` each durable one, in the thread whose record did it."""
         self._backend = backend
-        self._on_sealed = sealed
+        self._on_begun, self._on_sealed = begun, sealed
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
         self._writer: PackWriter | None = None
@@ -125,7 +130,7 @@ class DataPacks:
     def _spill(self) -> None:
         pack_id = new_pack_id()
         self._writer = PackWriter(self._backend, "d", pack_id=pack_id, created_ms=self._clock_ns() // 1_000_000)
-        self.pack_ids.append(pack_id)
+        self._on_begun(pack_id)
         for record in self._staged:
             record.write(self._writer)
         self._staged, self._staged_bytes = [], 0
