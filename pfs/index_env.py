@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import lmdb
 
+from pfs.backends.durable import FULL, sync_file, write_all
 from pfs.errors import IndexDamagedError, PfsError, StorageError, StorageFullError
 from pfs.shared_lock import SharedLock
 
@@ -27,6 +29,8 @@ TABLES: Final = ("meta", "pack", "packid", "chunk", "repo", "commit")
 _MAP_SIZES: Final = (64 << 30, 8 << 30, 1 << 30, 128 << 20)
 """Address space asked for, the file itself stays small; the smaller ones where limits forbid the first."""
 _MAX_READERS: Final = 1024
+_PROBE: Final = 256 << 10
+"""Bytes that a disk that is not full takes."""
 _CHECK_EVERY: Final = 64
 """Writes between two checks for readers that died: they keep old pages from being used again."""
 _DAMAGED: Final = (
@@ -36,7 +40,7 @@ _DAMAGED: Final = (
     lmdb.PageNotFoundError,
     lmdb.IncompatibleError,
 )
-_FULL_TEXTS: Final = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+_FULL_TEXTS: Final = tuple(os.strerror(code) for code in FULL)
 
 
 class Cursor(Protocol):
@@ -88,6 +92,7 @@ class SharedEnv:
         self.users = 0
         self.lock = SharedLock()
         self._map_sizes = map_sizes
+        self._writing = threading.Lock()
         self._writes = 0
         self._env: Any = None
         self._tables: dict[str, Any] = {}
@@ -105,10 +110,11 @@ class SharedEnv:
         Raises:
             StorageFullError, StorageError, IndexDamagedError: nothing was changed.
         """
-        self._writes += 1
-        if self._writes % _CHECK_EVERY == 0:
-            self._check_readers()
-        return self._run(work, write=True)
+        with self._writing:
+            self._writes += 1
+            if self._writes % _CHECK_EVERY == 0:
+                self._check_readers()
+            return self._run(work, write=True)
 
     def _check_readers(self) -> None:
         self._reopen()
@@ -130,6 +136,7 @@ class SharedEnv:
         """Make this usable in a forked child: the inherited environment goes, the next use opens the file anew."""
         self._close()
         self.lock = SharedLock()
+        self._writing = threading.Lock()
 
     def _close(self) -> None:
         if self._env is not None:
@@ -143,14 +150,26 @@ class SharedEnv:
                 self._reopen()
                 with self.lock.shared():
                     map_size = self._env.info()["map_size"]
-                    with self._env.begin(write=write) as raw:
-                        return work(Txn(raw, self._tables))
+                    return self._transact(work, write=write)
             except lmdb.MapResizedError:  # another process made it larger
                 self._resize(0, seen=map_size)
             except lmdb.MapFullError:
                 self._resize(2 * map_size, seen=map_size)
             except lmdb.Error as error:
                 raise translate(error, self.directory) from error
+
+    def _transact(self, work: Callable[[Txn], T], *, write: bool) -> T:
+        raw = self._env.begin(write=write)
+        try:
+            result = work(Txn(raw, self._tables))
+        except BaseException:
+            # The binding aborts a writer at a moment without any operation of the environment: busy readers would
+            # keep it waiting for minutes.
+            with self.lock.held_back():
+                raw.abort()
+            raise
+        raw.commit()
+        return result
 
     def _reopen(self) -> None:
         if self._env is None:
@@ -220,9 +239,25 @@ def translate(error: lmdb.Error, directory: Path) -> PfsError:
     text = str(error)
     if isinstance(error, _DAMAGED):
         return IndexDamagedError(str(directory), text)
-    if isinstance(error, lmdb.DiskError) or any(full in text for full in _FULL_TEXTS):
+    # LMDB reports a short write, which is how a disk gets full, as an input/output error.
+    unclear = os.strerror(errno.EIO) in text
+    if (
+        isinstance(error, lmdb.DiskError)
+        or any(full in text for full in _FULL_TEXTS)
+        or (unclear and _is_full(directory))
+    ):
         return StorageFullError(f"write the index in {directory}", text)
     return StorageError(f"use the index in {directory}", text)
+
+
+def _is_full(directory: Path) -> bool:
+    try:
+        with tempfile.TemporaryFile(dir=directory, buffering=0) as probe:
+            write_all(probe.fileno(), [bytes(_PROBE)])
+            sync_file(probe.fileno())
+    except OSError as error:
+        return error.errno in FULL
+    return False
 
 
 _open_envs: dict[tuple[int, int], SharedEnv] = {}

@@ -35,6 +35,18 @@ class SharedLock:
                     self._changed.notify_all()
 
     @contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Let nobody new in meanwhile; those that hold it are not waited for. For one who holds it shared."""
+        with self._changed:
+            self._waiting += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._waiting -= 1
+                self._changed.notify_all()
+
+    @contextmanager
     def alone(self) -> Iterator[None]:
         """Hold it alone."""
         self.take()

@@ -19,7 +19,8 @@ from typing import Final
 from pfs.backends.base import Buffer
 from pfs.errors import StorageError, StorageFullError
 
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Error numbers that mean that there is no more room."""
 _IOV_MAX: Final = 1024
 """Buffers that one writev takes on Linux and macOS."""
 _READ_MAX: Final = 1 << 30
@@ -32,7 +33,7 @@ def storage_errors(action: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind = StorageFullError if error.errno in _FULL else StorageError
+        kind = StorageFullError if error.errno in FULL else StorageError
         raise kind(action, error.strerror or str(error)) from error
 
 
