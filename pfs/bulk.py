@@ -222,6 +222,8 @@ def _twins(twins: list[bytes], names: Sequence[bytes]) -> list[bytes]:
     """Return the files among ``twins`` and ``names`` with whose name the last name starts."""
     last = names[-1]
     found = [twin for twin in twins if last.startswith(twin)]
+    if len(names) < len(last):
+        return found + [name for name in names if last.startswith(name)]
     for length in range(1, len(last) + 1):
         at = bisect_left(names, last[:length])
         if names[at] == last[:length]:

@@ -97,7 +97,8 @@ def edit(
     Args:
         pages: where pages are read and new ones written.
         root: the tree to start from.
-        edits: later ones win over earlier ones, also a tree over what was put below it.
+        edits: later ones win over earlier ones, also a tree over what was put below it. What is deleted and put
+            again, with a tree or alone, counts as put over the old.
         changed: what rows that differ in kind, size, tid or metadata get; others keep theirs.
         collisions: whether a path may be both a file and a directory in the end.
         params: shape of the tree; a store's never change.
@@ -142,7 +143,8 @@ class _Plan:
         *steps, last = one.key.split(b"/")
         plan = self
         for step in steps:
-            plan = plan.folders.setdefault(step + b"/", _Plan())
+            cleared = plan.base if isinstance(plan.base, DeleteTree) else None
+            plan = plan.folders.setdefault(step + b"/", _Plan(cleared))
         if isinstance(one, Put | Delete):
             plan.files[last] = one
         else:
@@ -223,19 +225,31 @@ class _Editor:
 
     def _apply(self, call: _Call) -> _Steps[Folder | None]:
         plan, old, prefix = call
-        if isinstance(plan.base, DeleteTree):
-            old = None
-        elif isinstance(plan.base, Graft):
-            old = self.sealer.folder_of(plan.base.row.pid)
         names = plan.names()
-        if not names:
+        if isinstance(plan.base, Graft):
+            old = self.sealer.folder_of(plan.base.row.pid)
+        if isinstance(plan.base, DeleteTree):
+            groups = self._known(names, old)
+        elif not names:
             return old
-        if old is not None and old.pid != NO_PAGE:
+        elif old is not None and old.pid != NO_PAGE:
             return (yield from self._apply_to_pages(plan, names, old, prefix))
-        groups = groups_of(old.rows) if old else []
+        else:
+            groups = groups_of(old.rows) if old else []
         merged = yield from self._merge(plan, names, groups, prefix)
         self._check_collisions(plan, {group[0].name for group in merged}, prefix)
-        return old if merged == groups else self.sealer.finish(0, self.sealer.split(0, merged))
+        return self.sealer.finish(0, self.sealer.split(0, merged))
+
+    def _known(self, names: list[bytes], old: Folder | None) -> list[Group]:
+        """Return the old groups of ``names`` alone: what is removed and put again unchanged keeps its commit."""
+        if old is None or old.pid == NO_PAGE:
+            groups = groups_of(old.rows) if old else []
+        else:
+            top = Spot(self.sealer.pages, open_page(self.sealer.pages, old.pid))
+            spots = dict.fromkeys(top.leaf(name) for name in names)
+            groups = [group for spot in spots for group in groups_of(spot.page.cells())]
+        wanted = set(names)
+        return [group for group in groups if group[0].name in wanted]
 
     def _apply_to_pages(self, plan: _Plan, names: list[bytes], old: Folder, prefix: bytes) -> _Steps[Folder | None]:
         top = Spot(self.sealer.pages, open_page(self.sealer.pages, old.pid))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from pfs.bulk import RowBatch, build, build_columns, build_unsorted
 from pfs.cutrule import TreeParams, cuts, cuts_of_columns
 from pfs.edit import Put, edit
 from pfs.errors import FileCollisionError, InvalidInputError, StorageError
+from pfs.ids import PageId, page_id
 from pfs.page import Changed, Kind, pack_aux
 from pfs.tree import EMPTY_ROOT, MemoryPages, Root, Tree
 from tests.pfs.tree_model import FILES, SMALL, TINY, File, put, reference_root
@@ -149,3 +151,23 @@ def test_both_cut_functions_agree(groups: list[tuple[int, int]], rows: int, para
     hashes = np.array([xxh3_64_intdigest(name, level) for name in names], np.uint64)
     columns = cuts_of_columns(hashes, np.array(weights, np.int64), level, rows=rows, params=params)
     assert columns == cuts(names, weights, level, rows=rows, params=params)
+
+
+class DroppingPages(MemoryPages):
+    """Forgets what it is given."""
+
+    def put_page(self, data: bytes) -> PageId:
+        return page_id(data)
+
+
+def test_memory_does_not_grow_with_the_number_of_files() -> None:
+    def peak(count: int) -> int:
+        tracemalloc.start()
+        rows = (put(b"d%04d/f%07d" % (n // 5000, n)) for n in range(count))
+        assert build(DroppingPages(), rows, changed=CHANGED).count == count
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(100)
+    assert peak(60_000) < 1.3 * peak(20_000)

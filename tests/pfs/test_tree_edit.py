@@ -136,6 +136,21 @@ def test_what_stays_the_same_keeps_its_commit() -> None:
     assert new.tid == root.tid
 
 
+@pytest.mark.parametrize("count", [10, 3000])
+def test_a_tree_that_is_replaced_by_the_same_keeps_its_commits(count: int) -> None:
+    pages = MemoryPages()
+    puts = [put(b"d%d/%d/f%04d" % (n % 3, n % 2, n)) for n in range(count)] + [
+        put(b"top%04d" % n) for n in range(count)
+    ]
+    root = edit(pages, EMPTY_ROOT, puts, changed=FIRST)
+    second = Changed(b"2" * 16, 2_000)
+    assert edit(pages, root, [DeleteTree(b""), *puts], changed=second) == root
+    assert edit(pages, root, [DeleteTree(b"d1"), *puts[:count]], changed=second) == root
+    new = edit(pages, root, [DeleteTree(b"d1"), put(b"d1/1/f0001", b"new"), put(b"d1/0/f0004")], changed=second)
+    rows = {row.key: row.changed for row in Tree(pages, new).walk(b"d1")}
+    assert rows == {b"d1/0/f0004": FIRST, b"d1/1/f0001": second}
+
+
 def test_later_edits_win() -> None:
     pages = MemoryPages()
     root = edit(pages, EMPTY_ROOT, [put(b"a/x"), put(b"a/y"), put(b"b")], changed=FIRST)
