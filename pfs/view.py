@@ -104,7 +104,7 @@ class View:
         self, path: str, *, offset: int = 0, length: int | None = None, jobs: int | None = None
     ) -> Iterator[bytes | memoryview]:
         """Yield a file, or a range of it, in pieces of up to a few MiB, read ahead in threads; for streaming it on."""
-        from pfs.restore import iter_range
+        from pfs.reader import iter_range
 
         row = self._file(path)
         start = min(offset, row.size)

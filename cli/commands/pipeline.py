@@ -63,7 +63,9 @@ def create_pipeline(source: str, dry_run: bool) -> None:
 
 @click.command("update-pipeline")
 @_file
-@click.option("--reprocess/--no-reprocess", default=None, help="Run all datums again, or none; default: if code changed.")
+@click.option(
+    "--reprocess/--no-reprocess", default=None, help="Run all datums again, or none; default: if code changed."
+)
 def update_pipeline(source: str, reprocess: bool | None) -> None:
     """Replace the specs of pipelines by those of a file; makes those that do not exist."""
     from pps.pipelines import Pipelines

@@ -30,12 +30,13 @@ def serve(
     no_s3: bool,
 ) -> None:
     """Serve the store over S3 and run pipelines as commits arrive, until SIGTERM or Ctrl-C; both drain."""
-    from cli.daemon import Daemon, Listen
+    from cli.daemon import Daemon
+    from s3api.server import Listen
 
     if no_pipelines and no_s3:
         raise usage_error("--no-pipelines and --no-s3 together leave nothing to serve")
     if (tls_cert is None) != (tls_key is None):
         raise usage_error("--tls-cert and --tls-key go together")
-    listen = Listen(host=host, port=port, domain=domain, tls_cert=tls_cert, tls_key=tls_key, anonymous=anonymous)
+    listen = None if no_s3 else Listen(host=host, port=port, tls_cert=tls_cert, tls_key=tls_key)
     with wiring.open_store() as store:
-        Daemon(store, listen=None if no_s3 else listen, pipelines=not no_pipelines).run()
+        Daemon(store, listen=listen, domain=domain, anonymous=anonymous, pipelines=not no_pipelines).run()

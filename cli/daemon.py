@@ -1,0 +1,150 @@
+"""The daemon behind `pfs serve`: the S3 gateway and the pipeline controller, one of each a store, and their end.
+
+SIGTERM and SIGINT set one event: the gateway lets the requests under way end, the controller saves what runs; then the
+process ends with 0. A lock on ``.pfs/run/serve.lock`` says who serves, and where, to whoever tries as well.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.live import describe
+from pfs.errors import ConflictError, PfsError
+
+if TYPE_CHECKING:
+    from pfs.store import Store
+    from pps.events import RunEvent
+    from s3api.server import Listen
+
+
+class Daemon:
+    """What runs in one `pfs serve`."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        listen: Listen | None,
+        domain: str | None = None,
+        anonymous: Sequence[str] = (),
+        pipelines: bool = True,
+    ) -> None:
+        self._store, self._listen = store, listen
+        self._domain, self._anonymous, self._pipelines = domain, anonymous, pipelines
+        self._stop = threading.Event()
+        self._trouble: PfsError | None = None
+
+    def run(self) -> None:
+        """Serve until a signal says stop.
+
+        Raises:
+            ConflictError: another daemon or controller works on this store; it says where.
+            StorageError: the address cannot be bound.
+        """
+        with _only_one(self._store.path / "run" / "serve.lock") as lock, self._signals():
+            self._lock = lock
+            controller = self._start_controller() if self._pipelines else None
+            try:
+                if self._listen is None:
+                    _remember(self._lock, None)
+                    self._stop.wait()
+                else:
+                    self._serve(self._listen)
+            finally:
+                self._stop.set()
+                if controller is not None:
+                    controller.join()
+        if self._trouble is not None:
+            raise self._trouble
+
+    def _serve(self, listen: Listen) -> None:
+        from pfs.keys import Keys
+        from s3api.gateway import Gateway
+        from s3api.server import serve
+
+        for repo in self._anonymous:
+            self._store.repo(repo)
+        gateway = Gateway(self._store, Keys(self._store), domain=self._domain, anonymous_read=self._anonymous)
+        scheme = "https" if listen.tls_cert is not None else "http"
+
+        def bound(host: str, port: int) -> None:
+            url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+            _remember(self._lock, url)
+            print(f"serving S3 on {url} ; `pfs credentials --env` prints the keys", flush=True)
+
+        serve(gateway, listen, stop=self._stop, on_bound=bound)
+
+    def _start_controller(self) -> threading.Thread:
+        from pps.controller import Controller, local_executors
+
+        controller = Controller(self._store, local_executors(self._store))
+
+        def work() -> None:
+            try:
+                controller.serve(self._stop, on_event=_log)
+            except PfsError as error:
+                self._trouble = error
+                self._stop.set()
+
+        thread = threading.Thread(target=work, name="controller")
+        thread.start()
+        return thread
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Let SIGTERM and SIGINT set the event, for as long as the daemon runs."""
+        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        self._stop.set()
+
+
+def _log(event: RunEvent) -> None:
+    line = describe(event)
+    if line:
+        print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[int]:
+    """Hold the daemon's lock; the kernel frees it when the process dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConflictError(f"another `pfs serve` runs on this store{_where(fd)}: stop it first") from error
+        _remember(fd, None)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _remember(fd: int, url: str | None) -> None:
+    """Write who serves, and where, for the one that tries as well."""
+    note = json.dumps({"pid": os.getpid(), "url": url}).encode()
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, note, 0)
+
+
+def _where(fd: int) -> str:
+    try:
+        note = json.loads(os.pread(fd, 4096, 0))
+        return f" (process {note['pid']}" + (f", {note['url']})" if note["url"] else ")")
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -1,0 +1,83 @@
+"""What `pfs doctor` finds out: one finding a check, with what to do about a shortfall in its detail."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from cli.output import Record, human_size
+from pfs.errors import PfsError, StoreNotFoundError
+
+_LOW_SPACE = 1 << 30
+
+
+def finding(name: str, state: str, detail: str) -> Record:
+    """Return one finding; ``state`` is good, fair (works, but not at its best), bad or none."""
+    return {"name": name, "state": state, "detail": detail}
+
+
+def diagnose(location: str | None) -> list[Record]:
+    """Return all findings; a check that fails is a finding and ends nothing."""
+    checks: list[tuple[str, Callable[[], Iterator[Record]]]] = [
+        ("python", _python),
+        ("chunker", _chunker),
+        ("isolation", _isolation),
+        ("store", lambda: _store(location)),
+    ]
+    found: list[Record] = []
+    for name, check in checks:
+        try:
+            found += check()
+        except (PfsError, OSError) as error:
+            found.append(finding(name, "bad", str(error)))
+    return found
+
+
+def _python() -> Iterator[Record]:
+    yield finding("python", "good", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+
+
+def _chunker() -> Iterator[Record]:
+    from pfs.chunker import kernel
+
+    name = kernel().name
+    if name == "numpy":
+        advice = "numpy kernel: right but slower; install a C compiler and install pfs again for the native one"
+        yield finding("chunker", "fair", advice)
+    else:
+        yield finding("chunker", "good", f"{name} kernel")
+
+
+def _isolation() -> Iterator[Record]:
+    from pps.sandbox import probe
+
+    with tempfile.TemporaryDirectory(prefix="pfs-doctor-") as scratch:
+        isolation = probe(Path(scratch))
+    full = isolation.kind == "namespace" and isolation.overlay and isolation.pid_namespace
+    yield finding("isolation", "good" if full else "fair", f"{isolation.kind}: {isolation.detail}")
+
+
+def _store(location: str | None) -> Iterator[Record]:
+    from pfs.store import locate, open
+
+    try:
+        path = locate(location)
+    except StoreNotFoundError as error:
+        yield finding("store", "none", str(error))
+        return
+    with open(path) as store:
+        yield finding("store", "good", f"{path}, {len(store.list_repos())} repos, format {store.config.format}")
+    free = shutil.disk_usage(path).free
+    low = free < _LOW_SPACE
+    yield finding("disk", "bad" if low else "good", f"{human_size(free)} free" + (": free some space" if low else ""))
+    key = path / "root-key"
+    private = not os.stat(key).st_mode & 0o077
+    yield finding(
+        "root key",
+        "good" if private else "bad",
+        "readable by its owner alone" if private else f"others can read {key}: run `chmod 600 {key}`",
+    )
