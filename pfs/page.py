@@ -1,213 +1,56 @@
 """Tree page format ``PG01``: the sorted rows of a directory, or of a shard index (docs/format/tree.md).
 
-A page is immutable and addressed by the hash of its bytes, so its encoding is canonical: the same rows give
-the same bytes on every machine. Reading is lazy: a look-up touches a few offsets, and columns are views.
+A page is immutable and addressed by the hash of its bytes. Reading is lazy: a look-up touches a few offsets, and
+columns are views.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
-from enum import IntEnum
+from collections.abc import Iterable
 from functools import cached_property
 from itertools import pairwise, repeat
-from typing import NamedTuple
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from pfs.errors import CorruptionError
-from pfs.ids import NO_PAGE, PageId, TreeId, page_id, tree_id
+from pfs.ids import NO_PAGE, PageId, TreeId, page_id
+from pfs.page_encode import CHANGE, HEADER, MAGIC, NOT_CHANGED, VERSION, Columns, encode, encode_cells
+from pfs.page_row import (
+    MAX_ELEMENT_BYTES,
+    Cell,
+    Changed,
+    Group,
+    Kind,
+    cells_tid,
+    level_tid,
+    newest,
+    pack_aux,
+    unpack_aux,
+)
+
+__all__ = [
+    "EMPTY_PAGE",
+    "MAX_ELEMENT_BYTES",
+    "Cell",
+    "Changed",
+    "Columns",
+    "Group",
+    "Kind",
+    "Page",
+    "cells_tid",
+    "encode",
+    "encode_cells",
+    "level_tid",
+    "newest",
+    "pack_aux",
+    "unpack_aux",
+]
 
 U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
-
-
-class Kind(IntEnum):
-    """What a row is; the numbers are part of the format."""
-
-    FILE = 0
-    """A file of at most one chunk; its tid is the chunk id."""
-    DIR = 1
-    SHARD = 2
-    """A row of an index page; never seen outside pages."""
-    CHUNKED = 3
-    """A file of several chunks; its tid is the manifest id."""
-    SYMLINK = 4
-    REMOVED = 5
-    """A purged file: its size and tid are kept, its bytes are gone."""
-    EXTERNAL = 6
-    """Bytes by reference to another place."""
-
-
-class Changed(NamedTuple):
-    """The commit in which a row last changed."""
-
-    commit: bytes
-    """16 bytes."""
-    finished_ns: int
-    """Nanoseconds since 1970, UTC."""
-
-
-class Cell(NamedTuple):
-    """One row as a page holds it; ``name`` is relative to the page's directory, directories end in ``/``."""
-
-    name: bytes
-    kind: int
-    depth: int
-    size: int
-    tid: bytes
-    files: int = 1
-    """Files below (1 for a file)."""
-    pid: bytes = NO_PAGE
-    changed: Changed | None = None
-    aux: bytes | None = None
-
-
-Group = list[Cell]
-"""One direct child of a directory as a leaf holds it: a file's row, or a directory's marker with the rows
-inlined below it. In index pages: one SHARD row."""
-
-
-class Columns(NamedTuple):
-    """The rows of one page as the encoder takes them; the byte strings are little-endian columns."""
-
-    names: Sequence[bytes]
-    kinds: bytes
-    depths: bytes
-    sizes: bytes
-    tids: bytes
-    sparse: Sequence[int]
-    """Row numbers of DIR and SHARD rows, ascending."""
-    counts: bytes
-    pids: bytes
-    changed: Sequence[Changed | None] | Changed | None
-    """One for each row, or one for all."""
-    aux: Sequence[tuple[int, bytes]]
-    """Row number and packed map, ascending."""
-
-
-MAX_ELEMENT_BYTES = 65534
-"""Of one step of a path: its length with a slash is 16 bits in the logical id."""
-MAGIC = b"PG01"
-VERSION = 1
-NOT_CHANGED = 0xFFFF
-"""The index of a row without a ``changed`` entry."""
-_HEADER = struct.Struct("<4sBBHIIIIIIII")
-_CHANGED = struct.Struct("<16sq")
-_FOLDERS = (Kind.DIR, Kind.SHARD)
-_AUX = msgspec.msgpack.Encoder(order="deterministic")
-_PADDING = (b"", b"\0" * 7, b"\0" * 6, b"\0" * 5, b"\0" * 4, b"\0" * 3, b"\0" * 2, b"\0")
-
-
-def pack_aux(aux: Mapping[str, object] | None) -> bytes | None:
-    """Return the canonical msgpack of a metadata map, keys sorted at every level; an empty map gives None."""
-    return _AUX.encode(aux) if aux else None
-
-
-def unpack_aux(packed: bytes | None) -> Mapping[str, object] | None:
-    """Return the metadata map of a row."""
-    return None if packed is None else msgspec.msgpack.decode(packed, type=dict[str, object])
-
-
-def newest(changes: Sequence[Changed | None] | set[Changed | None]) -> Changed | None:
-    """Return the latest by time, then by commit id: what a directory row shows for the rows below it."""
-    known = [change for change in changes if change is not None]
-    return max(known, key=lambda change: (change.finished_ns, change.commit)) if known else None
-
-
-def level_tid(level: int, names: Sequence[bytes], columns: tuple[bytes, bytes, bytes]) -> TreeId:
-    """Return the logical id of a page; ``columns`` are kinds, sizes and tids of its depth-0 rows."""
-    lengths = np.fromiter(map(len, names), "<u2", len(names)).tobytes()
-    kinds, sizes, tids = columns
-    return tree_id(b"".join((lengths, *names, bytes((level,)), kinds, sizes, tids)))
-
-
-def cells_tid(level: int, cells: Sequence[Cell]) -> TreeId:
-    """Return the logical id of the page that these rows make; rows below depth 0 do not count."""
-    top = [cell for cell in cells if cell.depth == 0]
-    sizes = struct.pack(f"<{len(top)}Q", *(cell.size for cell in top))
-    columns = bytes(cell.kind for cell in top), sizes, b"".join(cell.tid for cell in top)
-    return level_tid(level, [cell.name for cell in top], columns)
-
-
-def encode_cells(level: int, cells: Sequence[Cell]) -> bytes:
-    """Encode rows that are in page order; cost about 0.3 us a row."""
-    sparse = [row for row, cell in enumerate(cells) if cell.kind in _FOLDERS]
-    columns = Columns(
-        names=[cell.name for cell in cells],
-        kinds=bytes(cell.kind for cell in cells),
-        depths=bytes(cell.depth for cell in cells),
-        sizes=struct.pack(f"<{len(cells)}Q", *(cell.size for cell in cells)),
-        tids=b"".join(cell.tid for cell in cells),
-        sparse=sparse,
-        counts=struct.pack(f"<{len(sparse)}Q", *(cells[row].files for row in sparse)),
-        pids=b"".join(cells[row].pid for row in sparse),
-        changed=[cell.changed for cell in cells],
-        aux=[(row, cell.aux) for row, cell in enumerate(cells) if cell.aux is not None],
-    )
-    return encode(level, columns)
-
-
-def encode(level: int, rows: Columns) -> bytes:
-    """Return the page of these rows."""
-    count = len(rows.names)
-    ends = np.cumsum(np.fromiter(map(len, rows.names), np.int64, count))
-    parts = [b"", bytes(4), ends.astype("<u4").tobytes(), *rows.names]
-    at = _HEADER.size + 4 * (count + 1) + (int(ends[-1]) if count else 0)
-    places = []
-    sections = (
-        rows.kinds + rows.depths,
-        rows.sizes,
-        rows.tids,
-        _sparse_section(rows),
-        _changed_section(rows.changed, count),
-        _aux_section(rows.aux),
-    )
-    for position, section in enumerate(sections):
-        padding = _PADDING[at & 7]
-        at += len(padding)
-        places.append(at if position < 3 or section else 0)
-        parts += (padding, section)
-        at += len(section)
-    parts.append(_PADDING[at & 7])
-    kind, size, tid, sparse, changed, aux = places
-    parts[0] = _HEADER.pack(MAGIC, level, 0, VERSION, count, kind, size, tid, sparse, len(rows.sparse), changed, aux)
-    return b"".join(parts)
-
-
-def _sparse_section(rows: Columns) -> bytes:
-    if not rows.sparse:
-        return b""
-    numbers = struct.pack(f"<{len(rows.sparse)}I", *rows.sparse)
-    return numbers + _PADDING[len(numbers) & 7] + rows.counts + rows.pids
-
-
-def _changed_section(changed: Sequence[Changed | None] | Changed | None, count: int) -> bytes:
-    if changed is None or isinstance(changed, Changed):
-        return b"" if changed is None or not count else _changed_table([changed]) + bytes(2 * count)
-    table = sorted({change for change in changed if change is not None})
-    if not table:
-        return b""
-    numbers: dict[Changed | None, int] = {change: number for number, change in enumerate(table)}
-    numbers[None] = NOT_CHANGED
-    return _changed_table(table) + struct.pack(f"<{count}H", *(numbers[change] for change in changed))
-
-
-def _changed_table(table: Sequence[Changed]) -> bytes:
-    return struct.pack("<H6x", len(table)) + b"".join(_CHANGED.pack(*change) for change in table)
-
-
-def _aux_section(aux: Sequence[tuple[int, bytes]]) -> bytes:
-    if not aux:
-        return b""
-    offsets = [0]
-    for _, packed in aux:
-        offsets.append(offsets[-1] + len(packed))
-    numbers = (len(aux), *(row for row, _ in aux), *offsets)
-    return struct.pack(f"<{len(numbers)}I", *numbers) + b"".join(packed for _, packed in aux)
 
 
 class Page:
@@ -228,12 +71,12 @@ class Page:
 
     def _read(self) -> None:
         data = self.data
-        header = _HEADER.unpack_from(data)
+        header = HEADER.unpack_from(data)
         magic, self.level, flags, version, count, kind, size, tid, sparse, n_sparse, changed, aux = header
         self._require(magic == MAGIC and version == VERSION and flags == 0, "not a page of a known version")
         self.count: int = count
-        self._offsets: U32 = np.frombuffer(data, "<u4", count + 1, _HEADER.size)
-        self._names_at = _HEADER.size + 4 * (count + 1)
+        self._offsets: U32 = np.frombuffer(data, "<u4", count + 1, HEADER.size)
+        self._names_at = HEADER.size + 4 * (count + 1)
         self._require(self._offsets[0] == 0 and bool(np.all(self._offsets[1:] >= self._offsets[:-1])), "name offsets")
         at = self._section(kind, self._names_at + int(self._offsets[-1]), 2 * count)
         self.kinds: U8 = np.frombuffer(data, "u1", count, kind)
@@ -277,10 +120,10 @@ class Page:
         if not offset:
             return at
         (entries,) = struct.unpack_from("<H", self.data, offset)
-        numbers_at = offset + 8 + _CHANGED.size * entries
+        numbers_at = offset + 8 + CHANGE.size * entries
         at = self._section(offset, at, numbers_at + 2 * self.count - offset)
         table = self.data[offset + 8 : numbers_at]
-        self.changes = tuple(Changed(*fields) for fields in _CHANGED.iter_unpack(table))
+        self.changes = tuple(Changed(*fields) for fields in CHANGE.iter_unpack(table))
         numbers = np.frombuffer(self.data, "<u2", self.count, numbers_at)
         self._require(bool(np.all((numbers < entries) | (numbers == NOT_CHANGED))), "commit numbers")
         self._changed = numbers
