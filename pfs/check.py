@@ -16,7 +16,7 @@ from pfs.check_tree import TreeCheck
 from pfs.damage import Damage, DamageKind, Damages, Taint
 from pfs.errors import CorruptionError, InvalidInputError, StorageError
 from pfs.ids import CommitId, PackId
-from pfs.refs import PREFIX, RefsState
+from pfs.refs import RefsState, refs_name
 from pfs.refs_body import OpenEntry
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ def fsck(store: Store, *, deep: bool = False, progress: Progress | None = None) 
 
 
 def _states(store: Store, damages: Damages) -> Iterator[RefsState]:
-    for entry in list(store.backend.entries(PREFIX)):
+    for name in list(store.refs.names()):
         try:
-            state = store.refs.find(entry.name.removeprefix(PREFIX).removesuffix(".json"))
+            state = store.refs.find(name)
         except (CorruptionError, InvalidInputError, StorageError) as error:
-            damages.add("refs", entry.name, str(error))
+            damages.add("refs", refs_name(name), str(error))
             continue
         if state is not None:
             yield state

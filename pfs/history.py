@@ -16,7 +16,7 @@ from itertools import islice
 
 from pfs.backends.base import Backend
 from pfs.commit import CommitRecord, decode_record, encode_record
-from pfs.errors import CommitNotFoundError, CorruptionError, MissingObjectError, NotFoundError
+from pfs.errors import CommitNotFoundError, CorruptionError, InvalidInputError, MissingObjectError, NotFoundError
 from pfs.ids import CommitId, PackId
 from pfs.index import Index
 from pfs.objects import Objects
@@ -56,8 +56,9 @@ class History:
     def locate(self, repo: str, commit: CommitId) -> Found | None:
         """Return the record of a finished commit and where it is, or None."""
         data = self._index.commit(repo, commit)
-        if data is None and self._follow_repo(repo):
-            data = self._index.commit(repo, commit)
+        if data is None:
+            self._follow_repo(repo)
+            data = self._index.commit(repo, commit)  # it may be there by now through another thread or process
         return None if data is None else _parse_row(repo, commit, data)
 
     def get(self, repo: str, commit: CommitId) -> CommitRecord:
@@ -108,31 +109,37 @@ class History:
             record = parent
 
     def catch_up(self) -> bool:
-        """Learn what refs lead to, else what a listing of all packs has; True if anything was new."""
+        """Learn what refs lead to, else what a listing of all packs has.
+
+        Returns True: looking again is worth it, since another thread or process may have taught the index meanwhile.
+        """
         with self._lock:
             before = self._index.stats().packs
-            for state in self._refs.repos():
-                self._follow(state)
+            self._follow_all()
             if self._index.stats().packs == before:
                 self.learn_packs(entry.name for entry in self._backend.entries("packs/"))
-            return self._index.stats().packs != before
+        return True
 
     def rebuild(self) -> None:
         """Fill an empty index: every pack, then every commit that refs lead to."""
         with self._lock:
             self.learn_packs(entry.name for entry in self._backend.entries("packs/"))
-            for state in self._refs.repos():
+            self._follow_all()
+
+    def _follow_all(self) -> None:
+        """Follow every repo; one whose refs are damaged does not hurt the others."""
+        for name in list(self._refs.names()):
+            with suppress(CorruptionError, InvalidInputError):
+                self._follow_repo(name)
+
+    def _follow_repo(self, repo: str) -> None:
+        state = self._refs.find(repo)
+        if state is not None:
+            with self._lock:
                 self._follow(state)
 
-    def _follow_repo(self, repo: str) -> bool:
-        state = self._refs.find(repo)
-        if state is None:
-            return False
-        with self._lock:
-            return self._follow(state)
-
-    def _follow(self, state: RefsState) -> bool:
-        """Bring the index level with a refs body; True if there was anything to learn."""
+    def _follow(self, state: RefsState) -> None:
+        """Bring the index level with a refs body."""
         open_packs = {PackId(bytes.fromhex(pack)) for entry in state.body.open.values() for pack in entry.packs}
         unknown = {c: p for c, p in state.body.heads().items() if self._index.commit(state.repo, c) is None}
         trail = self._trail(state.repo, unknown)
@@ -141,7 +148,6 @@ class History:
         self._learn(self._footers(missing))
         if trail:
             self._index.add([], [found.row() for found in trail])
-        return bool(trail or missing)
 
     def _trail(self, repo: str, heads: dict[CommitId, PackId]) -> list[Found]:
         """Read records from ``heads`` back to what the index knows; damaged ones are left out (fsck names them)."""

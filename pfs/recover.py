@@ -20,7 +20,7 @@ from pfs.errors import CorruptionError, InvalidInputError, NotFoundError, Storag
 from pfs.history import History
 from pfs.index import Index
 from pfs.pack import parse_pack_name, read_footer
-from pfs.refs import PREFIX, Refs
+from pfs.refs import Refs, refs_name
 from pfs.rootkey import make_root_key
 from pfs.store import INDEX, read_config
 
@@ -77,14 +77,13 @@ def _fill(backend: Backend, index: Index, progress: Progress | None) -> RecoverR
     refs = Refs(backend)
     history = History(backend, index, refs)
     repos = commits = 0
-    for entry in backend.entries(PREFIX):
-        repo = entry.name.removeprefix(PREFIX).removesuffix(".json")
+    for repo in refs.names():
         try:
             if refs.find(repo) is not None:
                 commits += sum(1 for _ in history.records(repo))
                 repos += 1
         except (CorruptionError, InvalidInputError):
-            damaged.append(entry.name)
+            damaged.append(refs_name(repo))
     rows, packs, _ = index.stats()
     size = sum(entry.size for entry in backend.entries("packs/") if entry.name not in damaged)
     return RecoverReport(packs, rows, repos, commits, size, tuple(damaged))

@@ -51,10 +51,16 @@ class Refs:
 
     def repos(self) -> Iterator[RefsState]:
         """Yield the refs of every repo that exists, by name in byte order; one read each."""
-        for entry in self._backend.entries(PREFIX):
-            state = self._load(entry.name.removeprefix(PREFIX).removesuffix(".json"))
-            if state is not None and not state.body.gone:
+        for name in self.names():
+            state = self.find(name)
+            if state is not None:
                 yield state
+
+    def names(self) -> Iterator[str]:
+        """Yield the names of all repos, deleted ones included, in byte order."""
+        for entry in self._backend.entries(PREFIX):
+            if entry.name.endswith(".json"):
+                yield entry.name.removeprefix(PREFIX).removesuffix(".json")
 
     def find(self, repo: str) -> RefsState | None:
         """Return the refs of a repo, or None when there is no such repo."""

@@ -1,0 +1,191 @@
+"""Refs: the format, compare-and-swap under contention, lost replies."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from pfs.backends.base import Backend
+from pfs.backends.memory import MemoryBackend
+from pfs.errors import (
+    AlreadyExistsError,
+    BranchMovedError,
+    ConflictError,
+    CorruptionError,
+    InvalidInputError,
+    InvalidNameError,
+    RepoNotFoundError,
+    StorageError,
+)
+from pfs.ids import CommitId, PackId
+from pfs.refs import Refs
+from pfs.refs_body import (
+    RECENT,
+    BranchEntry,
+    OpenEntry,
+    RefsBody,
+    RootEntry,
+    TrashEntry,
+    check_branch_name,
+    decode_body,
+    encode_body,
+    move_head,
+    without_branch,
+)
+from pfs.testing.faults import FaultyBackend, How
+
+GOLDEN = Path(__file__).parents[1] / "data" / "refs_v1.json"
+COMMIT = CommitId("0123456789abcdef0123456789abcdef")
+PACK = PackId(bytes(range(16)))
+
+
+def golden_body() -> RefsBody:
+    head = BranchEntry(head=COMMIT, pack=PACK.hex(), created=1_700_000_000_000_000_000, provenance=(("raw", "master"),))
+    root = RootEntry("aa" * 32, "bb" * 32, 12, 3)
+    opened = OpenEntry(
+        branch="dev", started=5, parent=COMMIT, onto=COMMIT, message="m", root=root, packs=(PACK.hex(),),
+        provenance=(("raw", "master", COMMIT),),
+    )  # fmt: skip
+    return RefsBody(
+        seq=7,
+        wid="w7",
+        recent=("w5", "w6"),
+        description="photos",
+        created=1_600_000_000_000_000_000,
+        branches={"master": head, "dev": BranchEntry(created=1)},
+        tags={"v1": BranchEntry(head=COMMIT, pack=PACK.hex())},
+        open={CommitId("f" * 32): opened},
+        trash={"old/9": TrashEntry(branch=head, deleted=9)},
+    )
+
+
+def test_body_is_written_as_the_golden_file() -> None:
+    assert json.loads(encode_body(golden_body())) == json.loads(GOLDEN.read_bytes())
+    assert decode_body(GOLDEN.read_bytes(), where="golden") == golden_body()
+
+
+def test_unknown_fields_survive_a_rewrite() -> None:
+    raw = json.loads(encode_body(golden_body())) | {"later": {"a": [1]}}
+    body = decode_body(json.dumps(raw).encode(), where="x")
+    assert json.loads(encode_body(replace(body, seq=8)))["later"] == {"a": [1]}
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{", b'{"v":1,"seq":"x"}', b'{"v":1,"branches":[]}', b"\xff\xfe"])
+def test_a_damaged_body_is_corruption(data: bytes) -> None:
+    with pytest.raises(CorruptionError):
+        decode_body(data, where="refs/x.json")
+
+
+def test_a_newer_body_asks_for_a_newer_pfs() -> None:
+    with pytest.raises(InvalidInputError, match="newer pfs"):
+        decode_body(b'{"v":2}', where="refs/x.json")
+
+
+@pytest.mark.parametrize("name", ["", ".", "a.b", "a/b", "..x", "a^", "ä", "x" * 256])
+def test_branch_names(name: str) -> None:
+    with pytest.raises(InvalidNameError):
+        check_branch_name(name)
+    assert check_branch_name(".meta") == ".meta"
+
+
+def test_heads_are_branches_tags_and_trash() -> None:
+    body = move_head(RefsBody(), "b", head=COMMIT, pack=PACK, now_ns=1)
+    assert body.heads() == {COMMIT: PACK}
+    gone = without_branch(body, "b", now_ns=2)
+    assert gone.branches == {}
+    assert gone.heads() == {COMMIT: PACK}
+
+
+def test_create_read_bury_and_create_again() -> None:
+    backend = MemoryBackend()
+    refs = Refs(backend)
+    with pytest.raises(RepoNotFoundError):
+        refs.read("r")
+    refs.create("r", description="d", now_ns=1)
+    with pytest.raises(AlreadyExistsError):
+        refs.create("r", description="", now_ns=1)
+    kept = refs.update("r", lambda body: move_head(body, "b", head=COMMIT, pack=PACK, now_ns=1))
+    buried = refs.bury(refs.read("r"))
+    assert refs.find("r") is None
+    assert list(refs.repos()) == []
+    assert buried.body.last is not None
+    assert decode_body(backend.get(buried.body.last), where="log").branches == kept.branches
+    again = refs.create("r", description="", now_ns=3)
+    assert again.body.branches == {}
+    assert again.body.seq > kept.seq
+
+
+def test_a_stale_swap_changes_nothing() -> None:
+    refs = Refs(MemoryBackend())
+    old = refs.create("r", description="", now_ns=1)
+    new = refs.swap(old, replace(old.body, description="new"))
+    with pytest.raises(BranchMovedError):
+        refs.swap(old, replace(old.body, description="stale"))
+    assert refs.read("r") == new
+
+
+def test_write_ids_are_remembered_in_bounds() -> None:
+    refs = Refs(MemoryBackend())
+    first = refs.create("r", description="", now_ns=1).body.wid
+    for number in range(RECENT + 5):
+        body = refs.update("r", lambda body, n=number: replace(body, description=str(n)))
+    assert len(body.recent) == RECENT
+    assert first not in body.recent
+    assert body.wid not in body.recent
+    assert body.seq == RECENT + 6
+
+
+def lose_reply(backend: Backend, *, how: How) -> Refs:
+    return Refs(FaultyBackend(backend, counted=frozenset({"swap"}), fail_at=1, how=how))
+
+
+@pytest.mark.parametrize("how", [How.BEFORE, How.AFTER])
+def test_a_swap_whose_reply_is_lost_lands_once(how: How) -> None:
+    backend = MemoryBackend()
+    Refs(backend).create("r", description="", now_ns=1)
+    body = lose_reply(backend, how=how).update("r", lambda body: replace(body, description=body.description + "x"))
+    assert body.description == "x"
+    assert Refs(backend).read("r").body == body
+    assert body.seq == 2
+
+
+def test_a_full_disk_is_not_tried_again() -> None:
+    backend = MemoryBackend()
+    Refs(backend).create("r", description="", now_ns=1)
+    with pytest.raises(StorageError, match="no space left"):
+        lose_reply(backend, how=How.FULL).update("r", lambda body: replace(body, description="x"))
+    assert Refs(backend).read("r").body.seq == 1
+
+
+def test_an_edit_that_changes_nothing_writes_nothing() -> None:
+    refs = Refs(MemoryBackend())
+    refs.create("r", description="", now_ns=1)
+    assert refs.update("r", lambda body: body).seq == 1
+
+
+def test_threads_lose_no_update() -> None:
+    refs = Refs(MemoryBackend())
+    refs.create("r", description="", now_ns=1)
+
+    def add(thread: int) -> None:
+        for number in range(10):
+            name = f"{thread}-{number}"
+            refs.update("r", lambda body, n=name: replace(body, tags={**body.tags, n: BranchEntry()}))
+
+    threads = [threading.Thread(target=add, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(refs.read("r").body.tags) == 40
+
+
+def test_a_collected_store_is_not_written_by_this_release() -> None:
+    backend = MemoryBackend()
+    refs = Refs(backend)
+    state = refs.create("r", description="", now_ns=1)
+    backend.swap("gc/state.json", None, b'{"gen":1}')
+    with pytest.raises(ConflictError, match="newer pfs"):
+        refs.swap(state, state.body)

@@ -1,0 +1,235 @@
+"""The store: where it lies, what it is frozen to, its repos."""
+
+import json
+import os
+import shutil
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+import pfs
+from pfs.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    CorruptionError,
+    InvalidInputError,
+    InvalidNameError,
+    InvalidParamsError,
+    RepoNotFoundError,
+    StoreNotFoundError,
+)
+from pfs.ids import CommitId, new_commit_id
+from pfs.model import BranchRef, Provenance
+from pfs.repo import Repo
+from pfs.store import Store
+
+
+def test_init_makes_a_folder_with_a_private_key(tmp_path: Path) -> None:
+    with pfs.init(tmp_path / "a/b") as store:
+        folder = tmp_path / "a/b/.pfs"
+        assert store.path == folder
+        assert stat.S_IMODE((folder / "root-key").stat().st_mode) == 0o600
+        assert json.loads((folder / "objects/config.json").read_bytes())["chunker"]["avg"] == 262144
+    assert sorted(os.listdir(folder)) == ["config.json", "index.lmdb", "objects", "root-key"]
+
+
+def test_init_twice_is_refused(tmp_path: Path) -> None:
+    pfs.init(tmp_path).close()
+    for place in (tmp_path, tmp_path / ".pfs"):
+        with pytest.raises(AlreadyExistsError, match="already exists"):
+            pfs.init(place)
+
+
+def test_init_refuses_bad_parameters_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InvalidParamsError):
+        pfs.init(tmp_path, chunk_avg=1000)
+    assert not (tmp_path / ".pfs").exists()
+
+
+def test_an_interrupted_init_is_completed(tmp_path: Path) -> None:
+    with pfs.init(tmp_path) as store:
+        store.create_repo("r")
+        uuid = store.config.store_uuid
+    (tmp_path / ".pfs/config.json").unlink()
+    with pfs.init(tmp_path) as store:
+        assert store.config.store_uuid == uuid
+        assert [info.name for info in store.list_repos()] == ["r"]
+
+
+def test_locate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pfs.init(tmp_path / "a").close()
+    folder = tmp_path / "a/.pfs"
+    (tmp_path / "a/deep/er").mkdir(parents=True)
+    monkeypatch.delenv("PFS_STORE", raising=False)
+    assert pfs.locate(tmp_path / "a") == pfs.locate(folder) == pfs.locate(str(folder)) == folder
+    monkeypatch.chdir(tmp_path / "a/deep/er")
+    assert pfs.locate() == folder
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreNotFoundError, match="pfs init"):
+        pfs.locate()
+    with pytest.raises(StoreNotFoundError):
+        pfs.open(tmp_path / "nowhere")
+    monkeypatch.setenv("PFS_STORE", str(tmp_path / "a"))
+    assert pfs.locate() == folder
+
+
+@pytest.mark.parametrize("name", ["config.json", "objects/config.json"])
+def test_a_newer_store_asks_for_a_newer_pfs(tmp_path: Path, name: str) -> None:
+    pfs.init(tmp_path).close()
+    file = tmp_path / ".pfs" / name
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 2}))
+    with pytest.raises(InvalidInputError, match="newer pfs"):
+        pfs.open(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}'])
+def test_a_damaged_config_is_named(tmp_path: Path, text: str) -> None:
+    pfs.init(tmp_path).close()
+    (tmp_path / ".pfs/objects/config.json").write_text(text)
+    with pytest.raises((CorruptionError, InvalidInputError), match=r"config\.json"):
+        pfs.open(tmp_path)
+
+
+def test_other_tree_shapes_are_refused(tmp_path: Path) -> None:
+    pfs.init(tmp_path).close()
+    file = tmp_path / ".pfs/objects/config.json"
+    config = json.loads(file.read_text())
+    config["tree"]["leaf"] = 9
+    file.write_text(json.dumps(config))
+    with pytest.raises(InvalidInputError, match="tree shape"):
+        pfs.open(tmp_path)
+
+
+def test_repos(store: Store) -> None:
+    store.create_repo("b", description="second")
+    store.create_repo("a")
+    assert [(info.name, info.description) for info in store.list_repos()] == [("a", ""), ("b", "second")]
+    with pytest.raises(AlreadyExistsError):
+        store.create_repo("a")
+    assert store.create_repo("a", exist_ok=True).name == "a"
+    with pytest.raises(InvalidNameError):
+        store.create_repo("a.b")
+    with pytest.raises(RepoNotFoundError):
+        store.repo("c")
+    with pytest.raises(InvalidNameError):
+        store.repo("../a")
+
+
+def test_repo_info_is_that_of_master(store: Store, repo: Repo) -> None:
+    with repo.commit("master") as commit:
+        commit.put_file("/a", b"12345")
+    with repo.commit("dev") as commit:
+        commit.put_file("/b", b"1234567")
+    info = store.list_repos()[0]
+    assert (info.size_bytes, info.file_count, info.branches) == (5, 1, ("dev", "master"))
+
+
+def test_a_deleted_repo_is_gone_and_its_name_free(store: Store, repo: Repo) -> None:
+    with repo.commit("master") as commit:
+        commit.put_file("/a", b"1")
+    store.delete_repo("data")
+    assert store.list_repos() == []
+    with pytest.raises(RepoNotFoundError):
+        repo.inspect("master")
+    with pytest.raises(RepoNotFoundError):
+        store.delete_repo("data")
+    again = store.create_repo("data")
+    assert list(again.commits()) == []
+    assert any(entry.name.startswith("log/data/") for entry in store.backend.entries("log/"))
+
+
+def test_an_input_of_another_repo_is_deleted_only_by_force(store: Store, repo: Repo) -> None:
+    store.create_repo("out").create_branch("master", provenance=[BranchRef("data", "master")])
+    repo.create_branch("master")
+    with pytest.raises(ConflictError, match="out@master"):
+        store.delete_repo("data")
+    with pytest.raises(ConflictError, match="out@master"):
+        repo.delete_branch("master")
+    store.delete_repo("data", force=True)
+    assert [info.name for info in store.list_repos()] == ["out"]
+
+
+def test_a_removed_index_comes_back_by_itself(tmp_path: Path) -> None:
+    with pfs.init(tmp_path) as store:
+        repo = store.create_repo("r")
+        for number in range(3):
+            with repo.commit("master") as commit:
+                commit.put_file(f"/{number}", str(number).encode())
+        before = list(repo.commits())
+    shutil.rmtree(tmp_path / ".pfs/index.lmdb")
+    with pfs.open(tmp_path) as store:
+        assert list(store.repo("r").commits()) == before
+        assert store.repo("r")["master"].read("/2") == b"2"
+
+
+def test_an_index_that_lags_catches_up(tmp_path: Path) -> None:
+    with pfs.init(tmp_path) as store:
+        repo = store.create_repo("r")
+        with repo.commit("master") as commit:
+            commit.put_file("/0", b"0")
+    shutil.copytree(tmp_path / ".pfs/index.lmdb", tmp_path / "old-index")
+    with pfs.open(tmp_path) as store:
+        repo = store.repo("r")
+        for number in range(1, 4):
+            with repo.commit("master") as commit:
+                commit.put_file(f"/{number}", b"x" * number)
+        before = list(repo.commits())
+    shutil.rmtree(tmp_path / ".pfs/index.lmdb")
+    (tmp_path / "old-index").rename(tmp_path / ".pfs/index.lmdb")
+    with pfs.open(tmp_path) as store:
+        assert list(store.repo("r").commits("master")) == before
+        assert store.repo("r")["master^"].read("/2") == b"xx"
+
+
+def test_one_repo_with_damaged_refs_does_not_hurt_the_others(tmp_path: Path) -> None:
+    with pfs.init(tmp_path) as store:
+        store.create_repo("bad")
+        with store.create_repo("good").commit("master") as commit:
+            commit.put_file("/a", b"1")
+    (tmp_path / ".pfs/objects/refs/bad.json").write_text("{")
+    shutil.rmtree(tmp_path / ".pfs/index.lmdb")
+    with pfs.open(tmp_path) as store:
+        assert store.repo("good")["master"].read("/a") == b"1"
+        with pytest.raises(CorruptionError, match="bad"):
+            store.repo("bad")
+
+
+def test_a_commit_set_is_found_in_all_repos(store: Store, repo: Repo) -> None:
+    id = new_commit_id()
+    other = store.create_repo("other")
+    source = Provenance("data", "master", id)
+    with repo.commit("master", commit_id=id) as commit:
+        commit.put_file("/a", b"1")
+    with other.commit("master", commit_id=id, provenance=[source]) as commit:
+        commit.put_file("/b", b"2")
+    found = store.commits_by_id(id)
+    assert [(info.repo, info.id) for info in found] == [("data", id), ("other", id)]
+    assert found[1].provenance == (source,)
+    assert store.commits_by_id(CommitId("0" * 32)) == []
+
+
+def test_wait_sees_what_others_do_and_nothing_else(tmp_path: Path, store: Store, repo: Repo) -> None:
+    token = store.changes()
+    assert not store.wait(token, 0.0)
+    assert not store.wait(store.changes(), 0.05)
+
+    def write() -> None:
+        with pfs.open(tmp_path / "home") as other, other.repo("data").commit("master") as commit:
+            commit.put_file("/a", b"1")
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    assert store.wait(token, 60)
+    thread.join()
+    assert store.wait(token, 0.0)
+    assert not store.wait(store.changes(), 0.0)
+
+
+def test_changes_in_one_clock_tick_are_told_apart(store: Store, repo: Repo) -> None:
+    tokens = []
+    for number in range(20):
+        repo.create_branch(f"b{number:02}")
+        tokens.append(store.changes())
+    assert all(store.wait(token, 0.0) for token in tokens[:-1])
