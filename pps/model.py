@@ -21,7 +21,7 @@ class PipelineInfo:
     """A pipeline. ``spec``: its normalised spec, as create-pipeline takes it; ``notes``: fields without effect.
 
     ``state``: ``running`` while a job of it runs, ``pending`` while one waits, else ``idle``. ``input_text`` is the
-    input in short, such as ``images:/*``.
+    input in short, such as ``images:/*``. ``spec_commit`` is None for a pipeline that was only checked.
     """
 
     name: str
@@ -31,7 +31,7 @@ class PipelineInfo:
     state: PipelineState
     description: str
     spec: Mapping[str, Plain]
-    spec_commit: CommitId
+    spec_commit: CommitId | None
     input: Plain
     input_text: str
     output_branch: str

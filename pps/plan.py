@@ -39,9 +39,14 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``run``: true for each datum of the job that must run; ``gone``: ids that the base has and the job has not."""
+    """What to do with each datum of a job.
+
+    ``run``: whether it must run. ``source``: the row of the base with its id and hash, -1 where there is none.
+    ``gone``: ids that the base has and the job has not.
+    """
 
     run: npt.NDArray[np.bool_]
+    source: npt.NDArray[np.int64]
     gone: Digests
 
     @property
@@ -62,11 +67,11 @@ def compare(new: Columns, base: Columns, *, every_job: bool = False) -> Plan:
     A datum is taken over if the base has its id with the same hash; ``every_job`` takes nothing over.
     """
     if not len(base):
-        return Plan(np.ones(len(new), dtype=np.bool_), base.ids)
+        return Plan(np.ones(len(new), dtype=np.bool_), np.full(len(new), -1, dtype=np.int64), base.ids)
     at = np.minimum(np.searchsorted(base.ids, new.ids), len(base) - 1)
     known = base.ids[at] == new.ids
     same = known & (base.hashes[at] == new.hashes)
     kept = np.zeros(len(base), dtype=np.bool_)
     kept[at[known]] = True
     run = np.ones(len(new), dtype=np.bool_) if every_job else ~same
-    return Plan(run, base.ids[~kept])
+    return Plan(run, np.where(same, at, -1).astype(np.int64), base.ids[~kept])

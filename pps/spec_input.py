@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 from pfs.errors import InvalidInputError
 from pfs.paths import check_name
-from pps.spec_types import DEFAULT_BRANCH, CrossInput, Input, PfsInput
 from pps.spec_fields import Fields
 from pps.spec_known import INPUT_KINDS_GONE, INPUT_KINDS_LATER, PFS_NOTED, PFS_REFUSED
 from pps.spec_node import Node
+from pps.spec_types import DEFAULT_BRANCH, CrossInput, Input, PfsInput
 
 _RESERVED_NAMES = frozenset({"out", ".env"})
 

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 
 from pfs.errors import InvalidInputError
 from pfs.paths import check_name
-from pps.spec_types import DEFAULT_BRANCH, DEFAULT_TRIES, DatumSet, Input, Reprocess, Spec, Transform
 from pps.spec_fields import Fields
 from pps.spec_input import read_input
 from pps.spec_json import parse_json
 from pps.spec_known import PIPELINE_NOTED, PIPELINE_REFUSED, TRANSFORM_NOTED, TRANSFORM_REFUSED
 from pps.spec_node import Node
+from pps.spec_types import DEFAULT_BRANCH, DEFAULT_TRIES, DatumSet, Input, Reprocess, Spec, Transform
 from pps.spec_yaml import parse_yaml
 
 _LOOKS_LIKE_JSON = re.compile(r'\s*(?:\{\s*(?:"|\}|$)|\[\s*(?:\{|\]|$))')

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from pps.spec_types import CrossInput, DatumSet, Input, PfsInput, Spec, Transform
 from pps.spec_node import Plain
+from pps.spec_types import CrossInput, DatumSet, Input, PfsInput, Spec, Transform
 
 
 def spec_json(spec: Spec) -> str:

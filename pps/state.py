@@ -68,10 +68,9 @@ class Ended(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The job's turn has come. ``tries``: losses of its worker that a datum survives; ``units``: most in flight."""
+    """The job's turn has come. ``tries``: so many times may the worker of a datum be lost before it has failed."""
 
     tries: int
-    units: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +82,15 @@ class Unrunnable:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """It is known what runs. ``done``: processed already by an earlier, interrupted run of this same job."""
+    """It is known what runs. ``units``: most units in flight.
+
+    ``done``: datums that were processed by an earlier, interrupted run of this same job.
+    """
 
     total: int
     skipped: int
     done: int = 0
+    units: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,14 @@ class GiveOut:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Note that a datum has failed of which no worker could tell."""
+
+    datum: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """Cancel these units; nothing that they still report counts."""
 
@@ -172,7 +183,7 @@ class Publish:
     reason: str
 
 
-Effect = MakePlan | GiveOut | Cancel | Gather | Publish
+Effect = MakePlan | GiveOut | GiveUp | Cancel | Gather | Publish
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +214,7 @@ def step(job: Job, event: Event) -> tuple[Job, list[Effect]]:
         return job, []
     match event:
         case Begun() if job.state == JobState.CREATED:
-            return replace(job, state=JobState.STARTING, tries=event.tries, units=event.units), [MakePlan()]
+            return replace(job, state=JobState.STARTING, tries=event.tries), [MakePlan()]
         case Unrunnable() if job.state in {JobState.CREATED, JobState.STARTING}:
             return _finish(replace(job, outcome=JobState.UNRUNNABLE, reason=event.reason))
         case Planned() if job.state == JobState.STARTING:
@@ -211,10 +222,9 @@ def step(job: Job, event: Event) -> tuple[Job, list[Effect]]:
         case Submitted() if job.state == JobState.RUNNING:
             return _submitted(job, event), []
         case UnitEnded() if event.unit in job.in_flight:
-            return _go_on(_unit_ended(job, event))
+            return _unit_ended(job, event)
         case UnitLost() if event.unit in job.in_flight:
-            lost = job.in_flight[event.unit]
-            return _go_on(_lose(_without_unit(job, event.unit), lost, event.reason))
+            return _lose(_without_unit(job, event.unit), job.in_flight[event.unit], event.reason)
         case Stopped() if job.state in {JobState.STARTING, JobState.RUNNING}:
             return _stopped(job, event.reason)
         case Gathered() if job.state == JobState.FINISHING:
@@ -236,7 +246,7 @@ def replay(events: Iterable[Event]) -> Job:
 def _planned(job: Job, event: Planned) -> Job:
     counters = Counters(total=event.total, skipped=event.skipped, processed=event.done)
     waiting = event.total - event.skipped - event.done
-    return replace(job, state=JobState.RUNNING, counters=counters, waiting=waiting)
+    return replace(job, state=JobState.RUNNING, counters=counters, waiting=waiting, units=event.units)
 
 
 def _submitted(job: Job, event: Submitted) -> Job:
@@ -250,7 +260,7 @@ def _without_unit(job: Job, unit: int) -> Job:
     return replace(job, in_flight={number: datums for number, datums in job.in_flight.items() if number != unit})
 
 
-def _unit_ended(job: Job, event: UnitEnded) -> Job:
+def _unit_ended(job: Job, event: UnitEnded) -> tuple[Job, list[Effect]]:
     given = set(job.in_flight[event.unit])
     job = _without_unit(job, event.unit)
     for ended in event.ended:
@@ -273,16 +283,20 @@ def _count(job: Job, ended: Ended) -> Job:
             return replace(job, counters=counters._replace(processed=counters.processed + 1))
 
 
-def _lose(job: Job, datums: tuple[int, ...], reason: str) -> Job:
-    """Note datums whose worker is gone: they run again, alone; one that was lost too often has failed."""
+def _lose(job: Job, datums: tuple[int, ...], reason: str) -> tuple[Job, list[Effect]]:
+    """Note datums whose worker is gone: they run again, alone; one that was lost too often has failed. Then go on."""
     losses, again = dict(job.losses), list(job.again)
+    given_up: list[Effect] = []
     for datum in datums:
         losses[datum] = losses.get(datum, 0) + 1
         if losses[datum] < job.tries:
             again.append(datum)
         else:
-            job = _count(job, Ended(datum, DatumState.FAILED, f"worker lost {losses[datum]} times: {reason}"))
-    return replace(job, losses=losses, again=tuple(again))
+            why = f"worker lost {losses[datum]} times: {reason}"
+            job = _count(job, Ended(datum, DatumState.FAILED, why))
+            given_up.append(GiveUp(datum, why))
+    job, effects = _go_on(replace(job, losses=losses, again=tuple(again)))
+    return job, given_up + effects
 
 
 def _go_on(job: Job) -> tuple[Job, list[Effect]]:

@@ -20,6 +20,9 @@ def test_compare_is_what_a_dict_would_say(new: dict[bytes, bytes], base: dict[by
     plan = compare(ours, theirs, every_job=every_job)
     run = {one for one, flag in zip(digest_values(ours.ids), plan.run, strict=True) if flag}
     assert run == {one for one in new if every_job or base.get(one) != new[one]}
+    there = list(digest_values(theirs.ids))
+    for one, at in zip(digest_values(ours.ids), plan.source, strict=True):
+        assert (there[at] == one) if base.get(one) == new[one] else (at == -1)
     assert set(digest_values(plan.gone)) == set(base) - set(new)
     assert plan.run_count == len(run)
 

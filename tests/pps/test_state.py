@@ -16,6 +16,7 @@ from pps.state import (
     Gather,
     Gathered,
     GiveOut,
+    GiveUp,
     Job,
     JobState,
     MakePlan,
@@ -41,13 +42,13 @@ def run(*events: Event) -> tuple[Job, list[Effect]]:
     return job, effects
 
 
-BEGUN = Begun(tries=2, units=2)
+BEGUN = Begun(tries=2)
 
 
 def test_a_job_from_start_to_end() -> None:
     events: list[Event] = [BEGUN]
     assert run(*events)[1] == [MakePlan()]
-    events.append(Planned(total=5, skipped=2))
+    events.append(Planned(total=5, skipped=2, units=2))
     assert run(*events)[1] == [GiveOut(2, ())]
     events += [Submitted(1, (0, 1)), Submitted(2, (4,))]
     job, effects = run(*events)
@@ -72,9 +73,7 @@ def test_nothing_to_run_goes_straight_to_the_gathering() -> None:
 
 
 def test_a_failed_datum_does_not_stop_the_others() -> None:
-    job, effects = run(
-        Begun(tries=2, units=1), Planned(2, 0), Submitted(1, (0,)), UnitEnded(1, (Ended(0, FAILED, "exit code 3"),))
-    )
+    job, effects = run(BEGUN, Planned(2, 0), Submitted(1, (0,)), UnitEnded(1, (Ended(0, FAILED, "exit code 3"),)))
     assert effects == [GiveOut(1, ())]
     job, _ = step(job, Submitted(2, (1,)))
     job, effects = step(job, UnitEnded(2, (Ended(1, FAILED, "exit code 4"),)))
@@ -85,12 +84,13 @@ def test_a_failed_datum_does_not_stop_the_others() -> None:
 
 
 def test_lost_datums_run_again_alone_and_fail_when_lost_too_often() -> None:
-    job, effects = run(BEGUN, Planned(2, 0), Submitted(1, (0, 1)), UnitLost(1, "killed"))
+    job, effects = run(BEGUN, Planned(2, 0, units=2), Submitted(1, (0, 1)), UnitLost(1, "killed"))
     assert effects == [GiveOut(2, (0, 1))]
     job, _ = step(job, Submitted(2, (0,)))
     job, _ = step(job, Submitted(3, (1,)))
     assert (job.again, job.waiting) == ((), 0)
-    job, _ = step(job, UnitLost(2, "killed"))
+    job, effects = step(job, UnitLost(2, "killed"))
+    assert effects == [GiveUp(0, "worker lost 2 times: killed")]
     assert (job.counters.failed, job.reason) == (1, "worker lost 2 times: killed")
     job, effects = step(job, UnitEnded(3, (Ended(1, OK),)))
     assert effects == [Gather()]
@@ -98,13 +98,13 @@ def test_lost_datums_run_again_alone_and_fail_when_lost_too_often() -> None:
 
 
 def test_a_datum_that_its_unit_does_not_report_is_lost() -> None:
-    job, effects = run(BEGUN, Planned(2, 0), Submitted(1, (0, 1)), UnitEnded(1, (Ended(0, OK),)))
+    job, effects = run(BEGUN, Planned(2, 0, units=2), Submitted(1, (0, 1)), UnitEnded(1, (Ended(0, OK),)))
     assert effects == [GiveOut(2, (1,))]
     assert job.counters.processed == 1
 
 
 def test_a_stopped_job_cancels_and_keeps_what_is_done() -> None:
-    job, effects = run(BEGUN, Planned(4, 0), Submitted(1, (0,)), Submitted(2, (1,)), Stopped("time is up"))
+    job, effects = run(BEGUN, Planned(4, 0, units=2), Submitted(1, (0,)), Submitted(2, (1,)), Stopped("time is up"))
     assert effects == [Cancel((1, 2)), Gather()]
     assert step(job, UnitEnded(1, (Ended(0, OK),))) == (job, [])
     assert step(job, Gathered("collision"))[1] == [Publish(JobState.KILLED, "time is up")]
@@ -164,7 +164,8 @@ class Executor:
 def test_every_datum_ends_once_whatever_happens(data: st.DataObject, total: int, tries: int, units: int) -> None:
     outside = Executor(data, total)
     job, log = Job(), list[Event]()
-    todo: list[Event] = [Begun(tries=tries, units=units)]
+    given_up: list[int] = []
+    todo: list[Event] = [Begun(tries=tries)]
     while not job.state.is_final:
         event = todo.pop(0) if todo else outside.next()
         log.append(event)
@@ -172,17 +173,20 @@ def test_every_datum_ends_once_whatever_happens(data: st.DataObject, total: int,
         for effect in effects:
             match effect:
                 case MakePlan():
-                    todo.append(Planned(total, 0))
+                    todo.append(Planned(total, 0, units=units))
                 case GiveOut():
                     todo += outside.give_out(effect)
                 case Gather():
                     todo.append(Gathered())
                 case Publish():
                     todo.append(Published())
+                case GiveUp():
+                    given_up.append(effect.datum)
                 case Cancel():
                     raise AssertionError
         assert len(job.in_flight) <= units
     counters = job.counters
     assert counters.processed + counters.failed + counters.recovered == counters.total == total
     assert job.state == (JobState.FAILURE if counters.failed else JobState.SUCCESS)
+    assert len(given_up) == len(set(given_up)) <= counters.failed
     assert replay(log) == job

@@ -1,0 +1,80 @@
+"""Watching the controller of another process: what it has due, what it runs, what it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pps import events
+from pps.catalog import Catalog, upstream
+from pps.live import LiveJobs
+from pps.queue import due_jobs
+from pps.state import Counters
+
+if TYPE_CHECKING:
+    from pfs.store import Store
+    from pps.catalog import Pipeline
+    from pps.model import JobInfo
+
+_Job = tuple[str, str]
+
+
+class Watcher:
+    """Tells what happens to the jobs of the chosen pipelines and those upstream of them (none chosen: of all)."""
+
+    def __init__(self, store: Store, run_dir: Path, chosen: Sequence[str], on_event: events.OnEvent) -> None:
+        self._store, self._chosen, self._on_event = store, chosen, on_event
+        self._catalog, self._live = Catalog(store), LiveJobs(run_dir)
+        self._known = {(job.pipeline, job.id) for pipeline in self._wanted() for job in _ended(pipeline)}
+        self._running: dict[_Job, Counters] = {}
+        self._jobs: list[JobInfo] = []
+        self._attached = False
+
+    def wait(self, timeout_s: float) -> bool:
+        """Tell what is new, then wait a while; True when nothing is due any more."""
+        if not self._attached:
+            self._attached = True
+            self._on_event(events.Attached())
+        token = self._store.changes()
+        self._tell_running()
+        pipelines = self._wanted()
+        self._tell_ended(pipelines)
+        if not any(due_jobs(self._store, pipelines).values()):
+            return True
+        self._store.wait(token, timeout_s)
+        return False
+
+    def report(self) -> events.RunReport:
+        """Return the jobs that ended since this watcher was made."""
+        return events.RunReport(tuple(self._jobs))
+
+    def _wanted(self) -> list[Pipeline]:
+        pipelines = self._catalog.all()
+        if not self._chosen:
+            return pipelines
+        by_name = {pipeline.name: pipeline for pipeline in pipelines}
+        wanted = {name for one in self._chosen for name in (one, *upstream(one, by_name))}
+        return [pipeline for pipeline in pipelines if pipeline.name in wanted]
+
+    def _tell_running(self) -> None:
+        for record in self._live.records():
+            key, info = (record.pipeline, record.id), record.info()
+            if key not in self._running:
+                self._on_event(events.JobStarted(info))
+            if self._running.get(key) != info.counters:
+                self._on_event(events.JobPlanned(info))
+            self._running[key] = info.counters
+
+    def _tell_ended(self, pipelines: Sequence[Pipeline]) -> None:
+        for pipeline in pipelines:
+            for job in _ended(pipeline):
+                key = (job.pipeline, job.id)
+                if key not in self._known:
+                    self._known.add(key)
+                    self._jobs.append(job)
+                    self._on_event(events.JobFinished(job))
+
+
+def _ended(pipeline: Pipeline) -> list[JobInfo]:
+    return [job.info() for job in pipeline.jobs if job.state.is_final]

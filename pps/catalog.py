@@ -1,0 +1,165 @@
+"""The pipelines of a store and their jobs, as they are in it; parsed once, looked up again by what refs say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pfs.errors import NotFoundError
+from pfs.ids import CommitId, TreeId
+from pfs.tree import Tree
+from pfs.tree_row import EMPTY_ROOT, Root
+from pps.records import (
+    JOBS_DIR,
+    META_BRANCH,
+    PIPELINE_JSON,
+    SPEC_BRANCH,
+    SPEC_JSON,
+    JobRecord,
+    PipelineRecord,
+    decode_job,
+    decode_pipeline,
+)
+from pps.spec_input import leaves
+from pps.spec_parse import parse_specs
+from pps.spec_types import PfsInput, Spec
+
+if TYPE_CHECKING:
+    from pfs.refs import RefsState
+    from pfs.store import Store
+    from pfs.tree_row import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """One pipeline in its present version. ``output``: head of the output branch; ``meta``: head of ``.meta``."""
+
+    name: str
+    spec: Spec
+    record: PipelineRecord
+    spec_commit: CommitId
+    output: CommitId | None
+    meta: CommitId | None
+    meta_root: Root
+    jobs: tuple[JobRecord, ...]
+
+    @property
+    def leaves(self) -> tuple[PfsInput, ...]:
+        """The leaves of its input, in name order."""
+        return tuple(leaves(self.spec.input))
+
+    @property
+    def unfinished(self) -> JobRecord | None:
+        """The newest job that a controller has begun and not ended."""
+        return next((job for job in reversed(self.jobs) if not job.state.is_final), None)
+
+
+class Catalog:
+    """Reads pipelines; keeps what it parsed, keyed by immutable ids. One thread at a time."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._specs: dict[tuple[str, CommitId], tuple[Spec, PipelineRecord]] = {}
+        self._jobs: dict[TreeId, JobRecord] = {}
+
+    def all(self) -> list[Pipeline]:
+        """Return every pipeline, upstream ones before those that read their output."""
+        found = {state.repo: state for state in self._store.refs.repos() if _spec_head(state) is not None}
+        return topological([self._load(state) for state in found.values()])
+
+    def get(self, name: str) -> Pipeline:
+        """Return one pipeline.
+
+        Raises:
+            NotFoundError: there is none of that name.
+        """
+        state = self._store.refs.find(name)
+        if state is None or _spec_head(state) is None:
+            raise NotFoundError(f"pipeline {name!r} not found: `pps list-pipeline` shows what exists")
+        return self._load(state)
+
+    def _load(self, state: RefsState) -> Pipeline:
+        spec_commit = _spec_head(state)
+        assert spec_commit is not None, "only repos with a spec are loaded"
+        spec, record = self._spec(state.repo, spec_commit)
+        output, meta = _head(state, spec.output_branch), _head(state, META_BRANCH)
+        root = EMPTY_ROOT if meta is None else self._store.history.get(state.repo, meta).tree_root()
+        jobs = tuple(self._read_jobs(state.repo, root))
+        return Pipeline(state.repo, spec, record, spec_commit, output, meta, root, jobs)
+
+    def _spec(self, repo: str, commit: CommitId) -> tuple[Spec, PipelineRecord]:
+        known = self._specs.get((repo, commit))
+        if known is None:
+            view = self._store.repo(repo).view(commit)
+            where = f"{repo}@{commit}"
+            record = decode_pipeline(view.read(PIPELINE_JSON), where=f"{where}:{PIPELINE_JSON}")
+            (spec,) = parse_specs(view.read(SPEC_JSON).decode(), name=f"{where}:{SPEC_JSON}")
+            known = self._specs[repo, commit] = (spec, record)
+        return known
+
+    def _read_jobs(self, repo: str, root: Root) -> list[JobRecord]:
+        """Return the jobs that ``.meta`` holds, oldest first; only records that were never seen are read."""
+        tree, found = Tree(self._store.objects, root), []
+        for folder in tree.list(JOBS_DIR):
+            row = tree.stat(folder.key + b"/job.json", want="file")
+            if row is not None:
+                found.append(self._job(repo, row))
+        return sorted(found, key=lambda job: job.number)
+
+    def _job(self, repo: str, row: Row) -> JobRecord:
+        known = self._jobs.get(row.tid)
+        if known is None:
+            data = read_row(self._store, row)
+            known = self._jobs[row.tid] = decode_job(data, where=f"{repo}@{META_BRANCH}:/{row.key.decode()}")
+        return known
+
+
+def read_row(store: Store, row: Row) -> bytes:
+    """Return the bytes of a file by its row."""
+    from pfs.reader import FileReader
+
+    with FileReader(store.objects, row) as reader:
+        return reader.readall()
+
+
+def topological(pipelines: list[Pipeline]) -> list[Pipeline]:
+    """Return pipelines so that each comes after those whose output it reads; by name where that is free.
+
+    Inputs cannot form a circle: that is refused when a pipeline is made.
+    """
+    by_name = {pipeline.name: pipeline for pipeline in pipelines}
+    done: dict[str, Pipeline] = {}
+
+    def visit(name: str) -> None:
+        if name in done or name not in by_name:
+            return
+        for leaf in sorted(by_name[name].leaves, key=lambda leaf: leaf.repo):
+            visit(leaf.repo)
+        done[name] = by_name[name]
+
+    for name in sorted(by_name):
+        visit(name)
+    return list(done.values())
+
+
+def upstream(name: str, pipelines: dict[str, Pipeline]) -> Iterator[str]:
+    """Yield the names of all pipelines whose output reaches ``name``, each once."""
+    seen: set[str] = set()
+    todo = [name]
+    while todo:
+        current = pipelines.get(todo.pop())
+        for leaf in current.leaves if current else ():
+            if leaf.repo in pipelines and leaf.repo not in seen:
+                seen.add(leaf.repo)
+                todo.append(leaf.repo)
+                yield leaf.repo
+
+
+def _head(state: RefsState, branch: str) -> CommitId | None:
+    entry = state.body.branches.get(branch)
+    return None if entry is None else entry.head
+
+
+def _spec_head(state: RefsState) -> CommitId | None:
+    return _head(state, SPEC_BRANCH)

@@ -1,0 +1,165 @@
+"""The controller: does what is due, once (`pps run`) or for as long as the daemon lives (`pfs serve`).
+
+One controller works on a store at a time; `run_pending` beside a running one shows that one's progress instead.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pfs.errors import ConflictError, PfsError
+from pps import events
+from pps.attach import Watcher
+from pps.catalog import Catalog
+from pps.events import OnEvent, RunReport
+from pps.executors.base import Executor
+from pps.live import ControllerLock
+from pps.model import JobInfo
+from pps.pipelines import Pipelines
+from pps.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from pfs.store import Store
+
+ExecutorFactory = Callable[[str], Executor]
+"""Makes an executor for an isolation: ``auto``, ``namespace``, ``container`` or ``none``."""
+CHECKPOINT_S = 30.0
+_TURN_S = 0.2
+_RETRY_S = 10.0
+
+
+def local_executors(store: Store, *, slots: int | None = None) -> ExecutorFactory:
+    """Return the factory of executors that run commands on this machine; ``slots``: one for each CPU by default."""
+    run_dir = store.path / "run"
+
+    def make(isolation: str) -> Executor:
+        from pps.executors.local import LocalExecutor
+
+        return LocalExecutor(
+            store,
+            slots=slots or os.cpu_count() or 1,
+            isolation=isolation,
+            work_dir=run_dir / "work",
+            log_dir=run_dir / "logs",
+        )
+
+    return make
+
+
+class Controller:
+    """Runs jobs on a store. The executor is made when the first datum has to run."""
+
+    def __init__(
+        self,
+        store: Store,
+        executors: ExecutorFactory,
+        *,
+        isolation: str = "auto",
+        checkpoint_s: float = CHECKPOINT_S,
+    ) -> None:
+        self._store, self._executors, self._isolation = store, executors, isolation
+        self._checkpoint_s = checkpoint_s
+        self._run_dir: Path = store.path / "run"
+        self._lock = ControllerLock(self._run_dir)
+
+    def run_pending(self, pipelines: Sequence[str] = (), *, on_event: OnEvent = events.ignore) -> RunReport:
+        """Do everything that is due, of the named pipelines and those upstream of them (none named: of all).
+
+        Code files that were edited since they were stored make a new version of their pipeline first. Beside a running
+        controller: waits until that one has nothing due any more, and tells what it does.
+
+        Raises:
+            NotFoundError: there is no pipeline of that name.
+            IsolationUnavailableError: the isolation that was asked for does not work here.
+            StorageError, CorruptionError: a job could not go on; it stays due.
+        """
+        self._notice_edits(pipelines, on_event)
+        watcher = Watcher(self._store, self._run_dir, pipelines, on_event)
+        while not self._lock.acquire():
+            if watcher.wait(_TURN_S):
+                return watcher.report()
+        try:
+            return RunReport((*watcher.report().jobs, *self._run_here(pipelines, on_event)))
+        finally:
+            self._lock.release()
+
+    def _notice_edits(self, names: Sequence[str], on_event: OnEvent) -> None:
+        face, catalog = Pipelines(self._store), Catalog(self._store)
+        known = {pipeline.name for pipeline in catalog.all()}
+        for name in names:
+            if name not in known:
+                catalog.get(name)
+        for name in sorted(known):
+            changed = face.refresh_code(name)
+            if changed:
+                on_event(events.PipelineUpdated(name, face.inspect(name).version, changed))
+
+    def _run_here(self, pipelines: Sequence[str], on_event: OnEvent) -> tuple[JobInfo, ...]:
+        scheduler = self._scheduler(on_event, retry_s=None)
+        try:
+            scheduler.begin()
+            scheduler.start_due(pipelines)
+            while not scheduler.is_idle:
+                scheduler.turn(_TURN_S)
+                scheduler.start_due(pipelines)
+            return tuple(scheduler.ended)
+        except KeyboardInterrupt:
+            scheduler.save()
+            raise
+        finally:
+            scheduler.close()
+
+    def _scheduler(self, on_event: OnEvent, *, retry_s: float | None) -> Scheduler:
+        return Scheduler(
+            self._store,
+            lambda: self._executors(self._isolation),
+            run_dir=self._run_dir,
+            on_event=on_event,
+            checkpoint_s=self._checkpoint_s,
+            retry_s=retry_s,
+        )
+
+    def serve(self, stop: threading.Event, *, on_event: OnEvent = events.ignore) -> None:
+        """Run jobs as commits arrive, until ``stop`` is set; what runs then is saved and goes on with the next start.
+
+        A job that cannot go on (full disk, damage) is told as `events.Trouble` and tried again later; the others go on.
+
+        Raises:
+            ConflictError: another controller runs on this store.
+        """
+        if not self._take_over(stop):
+            raise ConflictError(f"another controller runs on {self._store.path}: stop it, or use `pps run` beside it")
+        scheduler = self._scheduler(on_event, retry_s=_RETRY_S)
+        try:
+            scheduler.begin()
+            while not stop.is_set():
+                self._serve_once(scheduler, stop, on_event)
+            scheduler.save()
+        finally:
+            scheduler.close()
+            self._lock.release()
+
+    def _take_over(self, stop: threading.Event) -> bool:
+        """Acquire the lock; others hold it for a moment when they only look whether it is held."""
+        end = time.monotonic() + 1.0
+        while not self._lock.acquire():
+            if time.monotonic() > end or stop.wait(0.02):
+                return False
+        return True
+
+    def _serve_once(self, scheduler: Scheduler, stop: threading.Event, on_event: OnEvent) -> None:
+        try:
+            token = self._store.changes()
+            scheduler.start_due()
+            if scheduler.is_idle:
+                self._store.wait(token, _TURN_S)
+            else:
+                scheduler.turn(_TURN_S)
+        except PfsError as error:
+            on_event(events.Trouble("", str(error)))
+            stop.wait(_RETRY_S)

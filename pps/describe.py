@@ -1,0 +1,54 @@
+"""Public values of pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pps.catalog import Pipeline
+from pps.model import PipelineInfo, PipelineState
+from pps.records import JobRecord, PipelineRecord
+from pps.spec_types import CrossInput, Input, PfsInput, Spec
+from pps.spec_write import input_document, spec_document
+
+
+def pipeline_info(pipeline: Pipeline, *, due: bool, running: Sequence[JobRecord]) -> PipelineInfo:
+    """Return the public value of a pipeline; ``due``: a job waits; ``running``: its jobs that run now."""
+    info = describe(pipeline.spec, pipeline.record, max((*pipeline.jobs, *running), key=_number, default=None))
+    state: PipelineState = "running" if running else "pending" if due else "idle"
+    last_state = running[0].state if running else info.last_job_state
+    return replace(info, spec_commit=pipeline.spec_commit, state=state, last_job_state=last_state)
+
+
+def describe(spec: Spec, record: PipelineRecord, last: JobRecord | None) -> PipelineInfo:
+    """Return the public value of a spec and its record, idle; ``last``: its newest job."""
+    return PipelineInfo(
+        name=spec.name,
+        version=record.version,
+        created_ns=record.created_ns,
+        updated_ns=record.updated_ns,
+        state="idle",
+        description=spec.description,
+        spec=spec_document(spec),
+        spec_commit=None,
+        input=input_document(spec.input),
+        input_text=input_text(spec.input),
+        output_branch=spec.output_branch,
+        last_job=None if last is None else last.id,
+        last_job_state=None if last is None else last.state,
+        notes=record.notes,
+    )
+
+
+def _number(job: JobRecord) -> int:
+    return job.number
+
+
+def input_text(node: Input) -> str:
+    """Return an input in short: ``images:/*``, children of a cross joined by ``x``."""
+    match node:
+        case PfsInput():
+            branch = "" if node.branch == "master" else f"@{node.branch}"
+            return f"{node.repo}{branch}:{node.glob}"
+        case CrossInput():
+            return "(" + " x ".join(input_text(child) for child in node.children) + ")"

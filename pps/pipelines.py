@@ -1,0 +1,250 @@
+"""The face of the pipeline service: pipelines, jobs, datums and logs of a store. Delegates; thread-safe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pfs.errors import AlreadyExistsError, InvalidInputError, NotFoundError, PfsError
+from pps.catalog import Catalog, Pipeline
+from pps.code import code_digests, code_files
+from pps.datums import datum_info, find_datum, job_datums
+from pps.describe import describe, pipeline_info
+from pps.joblogs import LogReader
+from pps.live import ControllerLock, LiveJobs
+from pps.model import DatumInfo, JobInfo, LogLine, PipelineInfo
+from pps.queue import due_jobs
+from pps.records import META_BRANCH, SPEC_BRANCH, JobRecord
+from pps.spec_types import Spec
+from pps.versions import Draft, first_record, make_draft, next_record, publish_version
+
+if TYPE_CHECKING:
+    from pfs.refs_body import RefsBody
+    from pfs.store import Store
+
+
+class Pipelines:
+    """What `pps` commands do, but running jobs: that is `pps.controller.Controller`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._run_dir = store.path / "run"
+
+    def create(self, spec: Spec, *, base_dir: Path, dry_run: bool = False) -> PipelineInfo:
+        """Make a pipeline and its output repo; its first job is due at once if every input has a commit.
+
+        ``base_dir`` is the folder that files named in the command are relative to. With ``dry_run`` only the checks are
+        made.
+
+        Raises:
+            AlreadyExistsError: there is a pipeline or repo of that name.
+            RepoNotFoundError: an input repo does not exist.
+            InvalidInputError: it would read its own output; ``transform.code`` names what does not exist.
+        """
+        exists = self._refuse_taken(spec)
+        draft = make_draft(self._store, spec, base_dir)
+        if dry_run:
+            return describe(spec, first_record(self._store, draft), None)
+        if not exists:
+            self._store.create_repo(spec.name, description=spec.description)
+        try:
+            publish_version(self._store, draft, first_record(self._store, draft), None)
+        except PfsError:
+            with suppress(PfsError):
+                self._store.delete_repo(spec.name, force=True)
+            raise
+        return self.inspect(spec.name)
+
+    def _refuse_taken(self, spec: Spec) -> bool:
+        """Raise if the name is taken; True if the repo is there because an earlier create was interrupted."""
+        state = self._store.refs.find(spec.name)
+        if state is None:
+            return False
+        if SPEC_BRANCH in state.body.branches:
+            raise AlreadyExistsError("pipeline", spec.name)
+        if not _is_interrupted(state.body):
+            raise AlreadyExistsError("repo", spec.name)
+        return True
+
+    def update(self, spec: Spec, *, base_dir: Path, reprocess: bool | None = None) -> PipelineInfo:
+        """Make a new version of a pipeline, or the pipeline if there is none. The same spec and code: nothing happens.
+
+        ``reprocess``: True makes every datum run again, False none on account of a changed command; None: if it
+        changed.
+
+        Raises:
+            RepoNotFoundError, InvalidInputError: as `create`.
+        """
+        state = self._store.refs.find(spec.name)
+        if state is None or SPEC_BRANCH not in state.body.branches:
+            return self.create(spec, base_dir=base_dir)
+        old = Catalog(self._store).get(spec.name)
+        draft = make_draft(self._store, spec, base_dir)
+        if old.spec != spec or dict(draft.code) != old.record.code or reprocess:
+            self._publish(draft, old, reprocess=reprocess)
+        return self.inspect(spec.name)
+
+    def _publish(self, draft: Draft, old: Pipeline, *, reprocess: bool | None = None) -> None:
+        record = next_record(self._store, draft, old, reprocess=reprocess)
+        publish_version(self._store, draft, record, old)
+
+    def refresh_code(self, name: str) -> tuple[str, ...]:
+        """Make a new version if code files of a pipeline were edited since they were stored; return which.
+
+        Files that are gone from the disk stay as they are in the store.
+
+        Raises:
+            NotFoundError: there is no such pipeline.
+            StorageError: a file cannot be read.
+        """
+        old = Catalog(self._store).get(name)
+        base_dir, stored = Path(old.record.base_dir), old.record.code
+        try:
+            files = code_files(old.spec.transform, base_dir)
+        except InvalidInputError:
+            return ()
+        found = code_digests(files)
+        changed = tuple(path for path, digest in found.items() if stored.get(path) != digest)
+        if changed:
+            spec = replace(old.spec, notes=old.record.notes)
+            self._publish(Draft(spec, base_dir, files, {**stored, **found}), old)
+        return changed
+
+    def delete(self, name: str, *, keep_repo: bool = False, force: bool = False) -> None:
+        """Take a pipeline away with its output repo; ``keep_repo``: the repo stays, as a plain one.
+
+        Raises:
+            NotFoundError: there is no such pipeline.
+            ConflictError: other pipelines read its output, and ``force`` is not set.
+        """
+        pipeline = Catalog(self._store).get(name)
+        if not keep_repo:
+            self._store.delete_repo(name, force=force)
+            return
+        repo = self._store.repo(name)
+        repo.create_branch(pipeline.spec.output_branch, provenance=())
+        for branch in (SPEC_BRANCH, META_BRANCH):
+            repo.delete_branch(branch, force=True)
+
+    def list(self) -> list[PipelineInfo]:
+        """Return all pipelines, upstream ones first."""
+        pipelines = Catalog(self._store).all()
+        due, running = due_jobs(self._store, pipelines), self._running()
+        return [pipeline_info(one, due=bool(due[one.name]), running=_of(one.name, running)) for one in pipelines]
+
+    def inspect(self, name: str) -> PipelineInfo:
+        """Return one pipeline.
+
+        Raises:
+            NotFoundError: there is none of that name.
+        """
+        pipelines = Catalog(self._store).all()
+        found = next((one for one in pipelines if one.name == name), None)
+        if found is None:
+            found = Catalog(self._store).get(name)
+        due = due_jobs(self._store, pipelines)
+        return pipeline_info(found, due=bool(due.get(name)), running=_of(name, self._running()))
+
+    def jobs(self, pipeline: str | None = None) -> Iterator[JobInfo]:
+        """Return jobs, newest first, those that run now too; of one pipeline or of all.
+
+        Raises:
+            NotFoundError: there is no such pipeline.
+        """
+        catalog = Catalog(self._store)
+        pipelines = catalog.all() if pipeline is None else [catalog.get(pipeline)]
+        found = [job for one in pipelines for job in self._records(one)]
+        found.sort(key=lambda job: (job.started_ns, job.number), reverse=True)
+        return (job.info() for job in found)
+
+    def job(self, pipeline: str, ref: str) -> JobInfo:
+        """Return one job by its id or an unambiguous beginning of it.
+
+        Raises:
+            NotFoundError: there is no such pipeline or job.
+            InvalidInputError: several jobs begin like that.
+        """
+        return self._record(Catalog(self._store).get(pipeline), ref).info()
+
+    def datums(self, pipeline: str, job: str) -> Iterator[DatumInfo]:
+        """Return the datums of a job by id; of one that still runs, those that were saved as done.
+
+        Raises:
+            NotFoundError: there is no such pipeline or job.
+        """
+        found = Catalog(self._store).get(pipeline)
+        record = self._record(found, job)
+        return (datum_info(record, entry) for entry in job_datums(self._store, found, record))
+
+    def datum(self, pipeline: str, job: str, datum: str) -> DatumInfo:
+        """Return one datum by its id or an unambiguous beginning of it.
+
+        Raises:
+            NotFoundError: there is no such pipeline, job or datum.
+            InvalidInputError: several datums begin like that.
+        """
+        found = Catalog(self._store).get(pipeline)
+        record = self._record(found, job)
+        return datum_info(record, find_datum(self._store, found, record, datum))
+
+    def logs(
+        self,
+        pipeline: str,
+        *,
+        job: str | None = None,
+        datum: str | None = None,
+        follow: bool = False,
+        tail: int | None = None,
+    ) -> Iterator[LogLine]:
+        """Return what the commands of a job wrote, datum by datum; ``job`` None: the newest; ``tail``: last lines only.
+
+        ``follow``: go on until the job ends. A datum that was skipped has its log in the job that ran it: asked for by
+        ``datum``, that is shown.
+
+        Raises:
+            NotFoundError: there is no such pipeline, job or datum; the pipeline has no jobs.
+        """
+        found = Catalog(self._store).get(pipeline)
+        records = self._records(found)
+        if job is None and not records:
+            raise NotFoundError(f"pipeline {pipeline!r} has no jobs yet: `pps run` runs what is due")
+        record = max(records, key=lambda one: one.number) if job is None else self._record(found, job)
+        return LogReader(self._store, self._run_dir, record).lines(datum, follow=follow, tail=tail)
+
+    def _record(self, pipeline: Pipeline, ref: str) -> JobRecord:
+        found = [job for job in self._records(pipeline) if job.id.startswith(ref)] if ref else []
+        if not found:
+            raise NotFoundError(
+                f"job {pipeline.name}@{ref} not found: `pps list-job -p {pipeline.name}` shows its jobs"
+            )
+        if len(found) > 1:
+            raise InvalidInputError(f"job {pipeline.name}@{ref} is ambiguous: give more of its id")
+        return found[0]
+
+    def _records(self, pipeline: Pipeline) -> Sequence[JobRecord]:
+        """Return the jobs of a pipeline with the state that a running controller shows of them."""
+        jobs = {job.id: job for job in pipeline.jobs}
+        for job in _of(pipeline.name, self._running()):
+            stored = jobs.get(job.id)
+            if stored is None or not stored.state.is_final:
+                jobs[job.id] = job
+        return list(jobs.values())
+
+    def _running(self) -> Sequence[JobRecord]:
+        """Return the jobs that a controller runs; what a dead one left does not count."""
+        records = list(LiveJobs(self._run_dir).records())
+        return records if records and ControllerLock(self._run_dir).is_held() else []
+
+
+def _is_interrupted(body: RefsBody) -> bool:
+    """Say whether a repo is what `create` makes before the pipeline exists: bound branches, and no commit."""
+    branches = body.branches.values()
+    fresh = not body.open and not body.tags and all(entry.head is None for entry in branches)
+    return fresh and any(entry.provenance for entry in branches)
+
+
+def _of(name: str, records: Sequence[JobRecord]) -> list[JobRecord]:
+    return [record for record in records if record.pipeline == name]

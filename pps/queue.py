@@ -1,0 +1,189 @@
+"""Which jobs are due: derived from commits and past jobs each time, never stored, so that no crash can lose one.
+
+Each commit on an input branch makes one job, in the order in which they were finished; a commit set that reaches a
+pipeline on several inputs makes one job together. A new version of a pipeline makes one job for the heads of that
+moment, which stands for all commits before it. A job whose input failed is due too: it is recorded as unrunnable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pfs.ids import CommitId
+from pps.catalog import Pipeline, upstream
+from pps.records import JobRecord
+from pps.state import JobState
+
+if TYPE_CHECKING:
+    from pfs.commit import CommitRecord
+    from pfs.store import Store
+
+Branch = tuple[str, str]
+"""(repo, branch)."""
+Position = Mapping[Branch, CommitId | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A job to be made. ``inputs``: per input branch the commit that it reads; ``broken``: failed inputs, with why.
+
+    ``position`` is where the pipeline stands after it. ``resume``: the record of this same job, begun and interrupted.
+    """
+
+    pipeline: Pipeline
+    cause: CommitId
+    inputs: Mapping[Branch, CommitId]
+    position: Mapping[Branch, CommitId | None]
+    broken: Mapping[Branch, str] = field(default_factory=dict)
+    resume: JobRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A commit that came on an input branch."""
+
+    branch: Branch
+    commit: CommitId
+    finished_ns: int
+    error: str | None
+
+
+def due_jobs(store: Store, pipelines: Sequence[Pipeline]) -> dict[str, list[Due]]:
+    """Return for each pipeline the jobs that are due, oldest first; ``pipelines`` in topological order."""
+    by_name = {pipeline.name: pipeline for pipeline in pipelines}
+    return {pipeline.name: _due(store, pipeline, by_name) for pipeline in pipelines}
+
+
+def ready(
+    due: Mapping[str, Sequence[Due]], pipelines: Mapping[str, Pipeline], busy: Mapping[str, CommitId]
+) -> list[Due]:
+    """Return the jobs that may start: the first of each idle pipeline, unless its cause is still on its way elsewhere.
+
+    A job waits while a pipeline upstream has, due or running (``busy``: pipeline -> cause), a job of the same cause:
+    the two ways of a diamond meet in one job.
+    """
+    found = []
+    for name, waiting in due.items():
+        if not waiting or name in busy:
+            continue
+        first = waiting[0]
+        above = list(upstream(name, dict(pipelines)))
+        coming = {one.cause for source in above for one in due.get(source, ())}
+        coming |= {busy[source] for source in above if source in busy}
+        if first.cause not in coming:
+            found.append(first)
+    return found
+
+
+def _due(store: Store, pipeline: Pipeline, pipelines: Mapping[str, Pipeline]) -> list[Due]:
+    found = list(_in_order(store, pipeline, pipelines))
+    unfinished = pipeline.unfinished
+    if found and unfinished is not None and _is_same(found[0], unfinished):
+        first = found[0]
+        found[0] = Due(pipeline, first.cause, first.inputs, first.position, first.broken, unfinished)
+    return found
+
+
+def _is_same(due: Due, job: JobRecord) -> bool:
+    read = {(repo, branch): commit for _, repo, branch, commit in job.inputs}
+    return job.spec_commit == due.pipeline.spec_commit and job.cause == due.cause and read == dict(due.inputs)
+
+
+def _in_order(store: Store, pipeline: Pipeline, pipelines: Mapping[str, Pipeline]) -> Iterator[Due]:
+    last = _last_job(pipeline)
+    baseline = {(head.repo, head.branch): head.commit for head in pipeline.record.baseline}
+    position: dict[Branch, CommitId | None] = dict(baseline)
+    if last is not None:
+        position = {(head.repo, head.branch): head.commit for head in last.position}
+    elif _complete(baseline):
+        inputs = {branch: commit for branch, commit in baseline.items() if commit is not None}
+        yield Due(pipeline, _newest(store, inputs), inputs, dict(position))
+    for batch in _arrivals(store, pipeline, pipelines, position):
+        due = _apply(pipeline, batch, position)
+        if due is not None:
+            yield due
+
+
+def _last_job(pipeline: Pipeline) -> JobRecord | None:
+    """Return the last ended job of the present version."""
+    ended = (job for job in reversed(pipeline.jobs) if job.state.is_final)
+    return next((job for job in ended if job.spec_commit == pipeline.spec_commit), None)
+
+
+def _complete(position: Position) -> bool:
+    return all(commit is not None for commit in position.values())
+
+
+def _newest(store: Store, inputs: Mapping[Branch, CommitId]) -> CommitId:
+    records = [store.history.get(repo, commit) for (repo, _), commit in inputs.items()]
+    return max(records, key=lambda record: (record.finished_ns, record.id)).id
+
+
+def _apply(pipeline: Pipeline, batch: Sequence[_Arrival], position: dict[Branch, CommitId | None]) -> Due | None:
+    """Return the job that commits of one id make, and move ``position`` on; None while an input has no commit."""
+    broken = {one.branch: one.error for one in batch if one.error is not None}
+    for one in batch:
+        if one.error is None:
+            position[one.branch] = one.commit
+    read = dict(position) | {one.branch: one.commit for one in batch}
+    if not _complete(read):
+        return None
+    inputs = {branch: commit for branch, commit in read.items() if commit is not None}
+    return Due(pipeline, batch[0].commit, inputs, dict(position), broken)
+
+
+def _arrivals(
+    store: Store, pipeline: Pipeline, pipelines: Mapping[str, Pipeline], position: Position
+) -> list[list[_Arrival]]:
+    """Return what came since ``position``: a list for each commit id, by the time at which all of it was there."""
+    sets: dict[CommitId, list[_Arrival]] = {}
+    for branch in position:
+        found = [
+            *_finished(store, branch, position[branch]),
+            *_failed(pipeline, pipelines.get(branch[0]), branch),
+        ]
+        for one in found:
+            sets.setdefault(one.commit, []).append(one)
+    return sorted(sets.values(), key=lambda batch: (max(one.finished_ns for one in batch), batch[0].commit))
+
+
+def _finished(store: Store, branch: Branch, since: CommitId | None) -> list[_Arrival]:
+    """Return the commits from the head of a branch back to ``since``, oldest first.
+
+    When the branch was moved to where ``since`` is no ancestor, only its head counts.
+    """
+    state = store.refs.find(branch[0])
+    entry = None if state is None else state.body.branches.get(branch[1])
+    if entry is None or entry.head is None or entry.head == since:
+        return []
+    found: list[_Arrival] = []
+    for record in store.history.first_parents(branch[0], entry.head):
+        if record.id == since:
+            return found[::-1]
+        found.append(_arrival(branch, record))
+    return found[::-1] if since is None else found[:1]
+
+
+def _arrival(branch: Branch, record: CommitRecord) -> _Arrival:
+    return _Arrival(branch, record.id, record.finished_ns, record.error)
+
+
+def _failed(pipeline: Pipeline, source: Pipeline | None, branch: Branch) -> list[_Arrival]:
+    """Return the failed output commits of the pipeline that writes this branch, as far as no job has met them."""
+    if source is None:
+        return []
+    met = {(repo, commit) for job in pipeline.jobs if job.state.is_final for _, repo, _, commit in job.inputs}
+    bad = (
+        job
+        for job in source.jobs
+        if job.state.is_final and job.state != JobState.SUCCESS and job.has_output and job.output_branch == branch[1]
+    )
+    fresh = [job for job in bad if (branch[0], job.id) not in met and _after(job, pipeline)]
+    return [_Arrival(branch, job.id, job.finished_ns or 0, job.reason or job.state.value) for job in fresh]
+
+
+def _after(job: JobRecord, pipeline: Pipeline) -> bool:
+    """Say whether a job ended after the pipeline's present version was made: what was before is not its business."""
+    return (job.finished_ns or 0) > pipeline.record.updated_ns

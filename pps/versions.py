@@ -1,0 +1,197 @@
+"""Making a version of a pipeline: one commit on ``.spec`` with the spec, the code, and what the queue starts from."""
+
+from __future__ import annotations
+
+import io
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pfs.edit import DeleteTree, Edit, Put, edit
+from pfs.errors import InvalidInputError, NotFoundError, RepoNotFoundError
+from pfs.ids import CommitId, new_commit_id
+from pfs.ingest import put_stream
+from pfs.model import BranchRef, NewCommit
+from pfs.page import Changed
+from pfs.paths import to_key
+from pfs.tree_row import EMPTY_ROOT, Root
+from pps.code import code_digests, code_files
+from pps.datum import transform_digest
+from pps.records import (
+    CODE_DIR,
+    GIVEN_JSON,
+    META_BRANCH,
+    PIPELINE_JSON,
+    SPEC_BRANCH,
+    SPEC_JSON,
+    Head,
+    PipelineRecord,
+    encode_json,
+)
+from pps.spec_input import leaves
+from pps.spec_types import Spec
+from pps.spec_write import spec_json
+
+if TYPE_CHECKING:
+    from pfs.session import WriteSession
+    from pfs.store import Store
+    from pps.catalog import Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A version that is checked and not stored yet. ``files``: code files on disk by their path in ``/code``."""
+
+    spec: Spec
+    base_dir: Path
+    files: Mapping[str, Path]
+    code: Mapping[str, str]
+
+    @property
+    def transform(self) -> str:
+        """The digest of the command as it is, in hex."""
+        code = {name: bytes.fromhex(digest) for name, digest in self.code.items()}
+        return transform_digest(self.spec.transform, code).hex()
+
+
+def make_draft(store: Store, spec: Spec, base_dir: Path) -> Draft:
+    """Check a spec against the store and the disk; changes nothing.
+
+    Raises:
+        RepoNotFoundError: an input repo does not exist.
+        InvalidInputError: the pipeline would read its own output, or ``transform.code`` names what does not exist.
+        StorageError: a code file cannot be read.
+    """
+    for leaf in leaves(spec.input):
+        store.repo(leaf.repo)
+    _refuse_circle(store, spec)
+    files = code_files(spec.transform, base_dir)
+    return Draft(spec, base_dir.resolve(), files, code_digests(files))
+
+
+def _refuse_circle(store: Store, spec: Spec) -> None:
+    todo, seen = [leaf.repo for leaf in leaves(spec.input)], set[str]()
+    while todo:
+        repo = todo.pop()
+        if repo == spec.name:
+            raise InvalidInputError(f"pipeline {spec.name!r} cannot read {repo!r}: that is made from its own output")
+        if repo not in seen:
+            seen.add(repo)
+            todo += _sources(store, repo)
+
+
+def _sources(store: Store, repo: str) -> list[str]:
+    try:
+        branches = store.repo(repo).branches()
+    except RepoNotFoundError:
+        return []
+    return [source.repo for branch in branches for source in branch.provenance]
+
+
+def first_record(store: Store, draft: Draft) -> PipelineRecord:
+    """Return the record of a new pipeline."""
+    now_ns, transform = store.clock_ns(), draft.transform
+    return PipelineRecord(
+        version=1,
+        created_ns=now_ns,
+        updated_ns=now_ns,
+        base_dir=str(draft.base_dir),
+        notes=draft.spec.notes,
+        code=dict(draft.code),
+        transform=transform,
+        counts_as=transform,
+        salt=draft.spec.salt,
+        baseline=_baseline(store, draft.spec),
+    )
+
+
+def next_record(store: Store, draft: Draft, old: Pipeline, *, reprocess: bool | None) -> PipelineRecord:
+    """Return the record of the version after ``old``.
+
+    ``reprocess``: True makes every datum run again, False none because of a changed command; None: if that changed.
+    """
+    from msgspec.structs import replace
+
+    fresh, before = first_record(store, draft), old.record
+    same = reprocess is False or (before.transform == fresh.transform and not reprocess)
+    counts_as = before.counts_as if same else fresh.counts_as
+    salt = before.salt if reprocess is False else draft.spec.salt or before.salt
+    if reprocess:
+        salt = uuid.uuid4().hex
+    return replace(fresh, version=before.version + 1, created_ns=before.created_ns, counts_as=counts_as, salt=salt)
+
+
+def _baseline(store: Store, spec: Spec) -> tuple[Head, ...]:
+    branches = dict.fromkeys((leaf.repo, leaf.branch) for leaf in leaves(spec.input))
+    return tuple(Head(repo, branch, _head(store, repo, branch)) for repo, branch in branches)
+
+
+def _head(store: Store, repo: str, branch: str) -> CommitId | None:
+    try:
+        return store.repo(repo).branch(branch).head
+    except NotFoundError:
+        return None
+
+
+def publish_version(store: Store, draft: Draft, record: PipelineRecord, old: Pipeline | None) -> CommitId:
+    """Store a version: ``.spec`` moves, and the output branch is bound to the inputs; returns the spec's commit.
+
+    The commit of ``.spec`` is what makes the pipeline exist; everything before it leaves no trace that counts.
+    """
+    _bind_branches(store, draft.spec, old)
+    session = store.session()
+    now_ns, commit = store.clock_ns(), new_commit_id()
+    start = EMPTY_ROOT
+    if old is not None:
+        start = store.history.get(draft.spec.name, old.spec_commit).tree_root()
+    root = edit(session, start, _edits(store, session, draft, record), changed=Changed(bytes.fromhex(commit), now_ns))
+    commits = [
+        _new_commit(SPEC_BRANCH, root, commit, now_ns, old.spec_commit if old else None, f"version {record.version}")
+    ]
+    if old is None:
+        commits.append(_new_commit(META_BRANCH, EMPTY_ROOT, new_commit_id(), now_ns, None, "no jobs yet"))
+    store.repo(draft.spec.name).publish(commits, session)
+    return commit
+
+
+def _new_commit(
+    branch: str, root: Root, commit: CommitId, now_ns: int, parent: CommitId | None, message: str
+) -> NewCommit:
+    parents = () if parent is None else (parent,)
+    return NewCommit(branch=branch, root=root, id=commit, started_ns=now_ns, parents=parents, message=message)
+
+
+def _bind_branches(store: Store, spec: Spec, old: Pipeline | None) -> None:
+    """Make the input branches that are missing, and record what the output branch is computed from."""
+    sources = list(dict.fromkeys(BranchRef(leaf.repo, leaf.branch) for leaf in leaves(spec.input)))
+    for source in sources:
+        repo = store.repo(source.repo)
+        if source.branch not in {branch.name for branch in repo.branches()}:
+            repo.create_branch(source.branch)
+    repo = store.repo(spec.name)
+    repo.create_branch(spec.output_branch, provenance=sources)
+    if old is not None and old.spec.output_branch != spec.output_branch:
+        repo.create_branch(old.spec.output_branch, provenance=())
+
+
+def _edits(store: Store, session: WriteSession, draft: Draft, record: PipelineRecord) -> list[Edit]:
+    texts = {
+        PIPELINE_JSON: encode_json(record),
+        SPEC_JSON: spec_json(draft.spec).encode(),
+        GIVEN_JSON: draft.spec.source.encode(),
+    }
+    edits: list[Edit] = [_put(store, session, path, data) for path, data in texts.items()]
+    keep = set(record.code) - set(draft.files)
+    if not keep:
+        edits.append(DeleteTree(to_key(CODE_DIR)))
+    for name, path in draft.files.items():
+        executable = bool(path.stat().st_mode & 0o111)
+        edits.append(_put(store, session, f"{CODE_DIR}/{name}", path.read_bytes(), executable=executable))
+    return edits
+
+
+def _put(store: Store, session: WriteSession, path: str, data: bytes, *, executable: bool = False) -> Put:
+    ref = put_stream(session, store.params, io.BytesIO(data), jobs=1)
+    return Put(to_key(path), ref.kind, ref.size, ref.tid, {"x": True} if executable else None)
