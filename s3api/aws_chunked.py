@@ -68,10 +68,7 @@ class ChunkDecoder:
         Raises:
             S3Error: IncompleteBody.
         """
-        ended = self._state is _State.DONE or (
-            self._state is _State.TRAILER and not self._line and not self._signed_trailer
-        )
-        if not ended:
+        if self._state is not _State.DONE:
             raise S3Error("IncompleteBody")
         return self.trailers
 

@@ -76,6 +76,7 @@ KINDS: Mapping[str, str] = {
     "precondition-failed": "PreconditionFailed",
     "corruption": "InternalError",
     "missing-object": "InternalError",
+    "index-damaged": "InternalError",
     "storage": "InternalError",
     "storage-full": "InsufficientStorage",
     "failed": "InternalError",

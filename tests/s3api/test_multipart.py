@@ -1,0 +1,229 @@
+"""Multipart uploads: parts in any order, the same chunks as one put, and every way to get it wrong."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+
+from pfs.store import Store
+from s3api.uploads import LIFETIME_NS, Part, Upload, Uploads, new_upload_id
+from tests.s3api.conftest import Server, running
+
+MIB = 1 << 20
+
+
+def code(error: pytest.ExceptionInfo[ClientError]) -> str:
+    return str(error.value.response["Error"]["Code"])
+
+
+def upload(s3: BaseClient, bucket: str, parts: dict[int, bytes], key: str = "k", **options: object) -> str:
+    """Begin an upload and send parts, highest number first; return its id."""
+    upload_id = str(s3.create_multipart_upload(Bucket=bucket, Key=key, **options)["UploadId"])
+    for number in sorted(parts, reverse=True):
+        s3.upload_part(Bucket=bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=parts[number])
+    return upload_id
+
+
+def listed(parts: dict[int, bytes], numbers: Sequence[int] | None = None) -> dict[str, list[dict[str, object]]]:
+    chosen = sorted(parts) if numbers is None else numbers
+    return {"Parts": [{"PartNumber": n, "ETag": f'"{hashlib.md5(parts[n]).hexdigest()}"'} for n in chosen]}
+
+
+def test_parts_become_the_object_of_one_put(s3: BaseClient, server: Server, bucket: str) -> None:
+    parts = {1: os.urandom(5 * MIB + 1), 2: os.urandom(6 * MIB), 7: b"end"}
+    upload_id = upload(s3, bucket, parts, Metadata={"a": "b"}, ContentType="text/x")
+    done = s3.complete_multipart_upload(Bucket=bucket, Key="k", UploadId=upload_id, MultipartUpload=listed(parts))
+    data = b"".join(parts.values())
+    digest = hashlib.md5(b"".join(hashlib.md5(part).digest() for part in parts.values())).hexdigest()
+    got = s3.get_object(Bucket=bucket, Key="k")
+    assert got["Body"].read() == data
+    assert got["ETag"] == done["ETag"] == f'"{digest}-3"'
+    assert (got["Metadata"], got["ContentType"]) == ({"a": "b"}, "text/x")
+    s3.put_object(Bucket=bucket, Key="one", Body=data)
+    view = server.store.repo(bucket)["master"]
+    assert view.stat("/k").hash == view.stat("/one").hash
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+    with pytest.raises(ClientError) as caught:
+        s3.list_parts(Bucket=bucket, Key="k", UploadId=upload_id)
+    assert code(caught) == "NoSuchUpload"
+
+
+def test_parts_in_parallel(server: Server, bucket: str) -> None:
+    parts = {number: os.urandom(5 * MIB) for number in (1, 2, 3, 4)}
+    clients = [server.client() for _ in parts]
+    upload_id = upload(clients[0], bucket, {})
+
+    def send(number: int) -> None:
+        clients[number - 1].upload_part(
+            Bucket=bucket, Key="k", UploadId=upload_id, PartNumber=number, Body=parts[number]
+        )
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(send, parts))
+    clients[0].complete_multipart_upload(Bucket=bucket, Key="k", UploadId=upload_id, MultipartUpload=listed(parts))
+    assert clients[0].get_object(Bucket=bucket, Key="k")["Body"].read() == b"".join(parts.values())
+    for client in clients:
+        client.close()
+
+
+def test_a_part_sent_again_counts_last(s3: BaseClient, bucket: str) -> None:
+    upload_id = upload(s3, bucket, {1: b"old"})
+    s3.upload_part(Bucket=bucket, Key="k", UploadId=upload_id, PartNumber=1, Body=b"new")
+    found = s3.list_parts(Bucket=bucket, Key="k", UploadId=upload_id)["Parts"]
+    assert [(part["PartNumber"], part["Size"]) for part in found] == [(1, 3)]
+    with pytest.raises(ClientError) as caught:
+        s3.complete_multipart_upload(Bucket=bucket, Key="k", UploadId=upload_id, MultipartUpload=listed({1: b"old"}))
+    assert code(caught) == "InvalidPart"
+    s3.complete_multipart_upload(Bucket=bucket, Key="k", UploadId=upload_id, MultipartUpload=listed({1: b"new"}))
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"new"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "answer"), [([2, 1], "InvalidPartOrder"), ([1, 1], "InvalidPartOrder"), ([1, 2], "EntityTooSmall")]
+)
+def test_lists_that_are_refused(s3: BaseClient, bucket: str, numbers: list[int], answer: str) -> None:
+    parts = {1: b"a", 2: b"b"}
+    upload_id = upload(s3, bucket, parts)
+    with pytest.raises(ClientError) as caught:
+        s3.complete_multipart_upload(Bucket=bucket, Key="k", UploadId=upload_id, MultipartUpload=listed(parts, numbers))
+    assert code(caught) == answer
+    assert len(s3.list_parts(Bucket=bucket, Key="k", UploadId=upload_id)["Parts"]) == 2
+
+
+def test_a_part_that_was_never_sent(s3: BaseClient, bucket: str) -> None:
+    upload_id = upload(s3, bucket, {1: b"a"})
+    with pytest.raises(ClientError) as caught:
+        s3.complete_multipart_upload(
+            Bucket=bucket, Key="k", UploadId=upload_id, MultipartUpload=listed({1: b"a", 2: b"b"}, [2])
+        )
+    assert code(caught) == "InvalidPart"
+
+
+def test_abort(s3: BaseClient, server: Server, bucket: str) -> None:
+    upload_id = upload(s3, bucket, {1: b"a", 2: b"b"})
+    s3.abort_multipart_upload(Bucket=bucket, Key="k", UploadId=upload_id)
+    assert list(server.store.backend.entries(f"uploads/{bucket}/")) == []
+    for call in (
+        lambda: s3.abort_multipart_upload(Bucket=bucket, Key="k", UploadId=upload_id),
+        lambda: s3.upload_part(Bucket=bucket, Key="k", UploadId=upload_id, PartNumber=1, Body=b"x"),
+        lambda: s3.upload_part(Bucket=bucket, Key="k", UploadId="../../etc", PartNumber=1, Body=b"x"),
+    ):
+        with pytest.raises(ClientError) as caught:
+            call()
+        assert code(caught) == "NoSuchUpload"
+
+
+def test_an_upload_is_of_its_key_and_bucket(s3: BaseClient, bucket: str) -> None:
+    upload_id = upload(s3, bucket, {1: b"a"})
+    with pytest.raises(ClientError) as caught:
+        s3.list_parts(Bucket=bucket, Key="other", UploadId=upload_id)
+    assert code(caught) == "NoSuchUpload"
+
+
+@pytest.mark.parametrize("number", [0, 10_001])
+def test_part_numbers(s3: BaseClient, bucket: str, number: int) -> None:
+    upload_id = upload(s3, bucket, {})
+    with pytest.raises(ClientError) as caught:
+        s3.upload_part(Bucket=bucket, Key="k", UploadId=upload_id, PartNumber=number, Body=b"x")
+    assert code(caught) == "InvalidArgument"
+
+
+def test_paging_of_parts_and_uploads(s3: BaseClient, bucket: str) -> None:
+    ids = {key: upload(s3, bucket, {}, key=key) for key in ["a/1", "a/2", "b", "c"]}
+    twice = upload(s3, bucket, {}, key="b")
+    pages = s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, PaginationConfig={"PageSize": 2})
+    found = [(one["Key"], one["UploadId"]) for page in pages for one in page.get("Uploads", [])]
+    assert found == [("a/1", ids["a/1"]), ("a/2", ids["a/2"]), ("b", ids["b"]), ("b", twice), ("c", ids["c"])]
+    rolled = s3.list_multipart_uploads(Bucket=bucket, Delimiter="/")
+    assert [one["Prefix"] for one in rolled["CommonPrefixes"]] == ["a/"]
+    assert len(s3.list_multipart_uploads(Bucket=bucket, Prefix="a/")["Uploads"]) == 2
+    for number in range(1, 6):
+        s3.upload_part(Bucket=bucket, Key="c", UploadId=ids["c"], PartNumber=number, Body=b"x")
+    parts = s3.get_paginator("list_parts").paginate(
+        Bucket=bucket, Key="c", UploadId=ids["c"], PaginationConfig={"PageSize": 2}
+    )
+    assert [part["PartNumber"] for page in parts for part in page["Parts"]] == [1, 2, 3, 4, 5]
+
+
+def test_part_copy(s3: BaseClient, bucket: str) -> None:
+    data = os.urandom(11 * MIB)
+    s3.put_object(Bucket=bucket, Key="source", Body=data)
+    upload_id = upload(s3, bucket, {})
+    source = {"Bucket": bucket, "Key": "source"}
+    spans = {1: (0, 6 * MIB + 5), 2: (3 * MIB, 11 * MIB), 3: None}
+    etags = []
+    for number, span in spans.items():
+        options = {"CopySourceRange": f"bytes={span[0]}-{span[1] - 1}"} if span else {}
+        copied = s3.upload_part_copy(
+            Bucket=bucket, Key="k", UploadId=upload_id, PartNumber=number, CopySource=source, **options
+        )
+        etags.append({"PartNumber": number, "ETag": copied["CopyPartResult"]["ETag"]})
+    s3.complete_multipart_upload(Bucket=bucket, Key="k", UploadId=upload_id, MultipartUpload={"Parts": etags})
+    expected = b"".join(data if span is None else data[span[0] : span[1]] for span in spans.values())
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == expected
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "kind"),
+    [("CRC32", "COMPOSITE"), ("CRC32C", "FULL_OBJECT"), ("CRC64NVME", "FULL_OBJECT"), ("SHA256", "COMPOSITE")],
+)
+def test_checksums_of_parts(s3: BaseClient, bucket: str, algorithm: str, kind: str) -> None:
+    parts = {1: os.urandom(5 * MIB), 2: b"end"}
+    created = s3.create_multipart_upload(Bucket=bucket, Key="k", ChecksumAlgorithm=algorithm, ChecksumType=kind)
+    done = []
+    for number, data in parts.items():
+        sent = s3.upload_part(
+            Bucket=bucket,
+            Key="k",
+            UploadId=created["UploadId"],
+            PartNumber=number,
+            Body=data,
+            ChecksumAlgorithm=algorithm,
+        )
+        name = f"Checksum{algorithm}"
+        done.append({"PartNumber": number, "ETag": sent["ETag"], name: sent[name]})
+    result = s3.complete_multipart_upload(
+        Bucket=bucket, Key="k", UploadId=created["UploadId"], MultipartUpload={"Parts": done}
+    )
+    head = s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
+    assert head[f"Checksum{algorithm}"] == result[f"Checksum{algorithm}"]
+    assert head[f"Checksum{algorithm}"].endswith("-2") == (kind == "COMPOSITE")
+    assert head["ChecksumType"] == kind
+    assert s3.get_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")["Body"].read() == b"".join(parts.values())
+
+
+def test_complete_is_conditional(s3: BaseClient, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"there")
+    upload_id = upload(s3, bucket, {1: b"a"})
+    with pytest.raises(ClientError) as caught:
+        s3.complete_multipart_upload(
+            Bucket=bucket, Key="k", UploadId=upload_id, MultipartUpload=listed({1: b"a"}), IfNoneMatch="*"
+        )
+    assert code(caught) == "PreconditionFailed"
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"there"
+
+
+def test_an_upload_survives_a_restart(home: Store) -> None:
+    parts = {1: os.urandom(5 * MIB), 2: os.urandom(100)}
+    with running(home) as first, closing(first.client()) as client:
+        client.create_bucket(Bucket="b")
+        upload_id = upload(client, "b", parts)
+    with running(home) as second, closing(second.client()) as client:
+        client.complete_multipart_upload(Bucket="b", Key="k", UploadId=upload_id, MultipartUpload=listed(parts))
+        assert client.get_object(Bucket="b", Key="k")["Body"].read() == b"".join(parts.values())
+
+
+def test_uploads_expire(home: Store) -> None:
+    uploads = Uploads(home.backend)
+    upload = Upload(new_upload_id(), "r", "master", b"k", 0, "me", {}, None, "COMPOSITE")
+    uploads.create(upload)
+    uploads.put_part(upload, Part(1, 0, 0, bytes(32), "", {}, home.clock_ns(), []))
+    now = home.clock_ns()
+    assert uploads.expire(now + LIFETIME_NS - 10**9 * 60) == 0
+    assert uploads.expire(now + LIFETIME_NS + 10**9 * 60) == 2
+    assert uploads.list("r") == []
