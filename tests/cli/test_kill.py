@@ -1,0 +1,115 @@
+"""kill -9 at random moments: what was acknowledged is whole, and the next command works without repair."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import threading
+from pathlib import Path
+
+import botocore.config
+import botocore.exceptions
+import botocore.session
+import pytest
+
+from pfs.store import init
+from pfs.store import open as open_store
+from tests.cli.processes import Served, ids, kill_after, run, serving, start
+
+ROUNDS = [pytest.param(10), pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(1800)])]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    with init(tmp_path) as made:
+        made.create_repo("r")
+    return tmp_path
+
+
+@pytest.mark.parametrize("rounds", ROUNDS)
+def test_killed_put_file(store: Path, rounds: int) -> None:
+    chance = random.Random(rounds)
+    acknowledged: dict[str, tuple[str, bytes]] = {}
+    for number in range(rounds):
+        data = chance.randbytes(chance.choice([1000, 300_000, 24_000_000]))
+        (store / "data").write_bytes(data)
+        process = start(store, "pfs", "put-file", f"r@master:/f{number}", "-f", "data")
+        commit = kill_after(process, chance.uniform(0.15, 0.9)).decode().strip()
+        if commit:
+            acknowledged[commit] = (f"/f{number}", data)
+    run(store, "pfs", "put-file", "r@master:/last", "-f", "data")
+    _check(store, acknowledged)
+    shutil.rmtree(store / ".pfs" / "index.lmdb")
+    before = ids(store, "r")
+    run(store, "pfs", "recover")
+    assert ids(store, "r") == before
+    _check(store, acknowledged)
+
+
+def _check(store: Path, acknowledged: dict[str, tuple[str, bytes]]) -> None:
+    run(store, "pfs", "fsck", "--deep")
+    there = set(ids(store, "r"))
+    assert set(acknowledged) <= there
+    with open_store(store) as opened:
+        for commit, (path, data) in acknowledged.items():
+            assert opened.repo("r")[commit].read(path) == data
+            assert opened.repo("r")["master"].read(path) == data
+
+
+class Writers:
+    """Clients that put objects until their server is gone, and know what was acknowledged."""
+
+    def __init__(self, served: Served, seed: int) -> None:
+        self.acknowledged: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+        self._served = served
+        self._threads = [threading.Thread(target=self._write, args=(f"{seed}/{n}", seed + n)) for n in range(4)]
+        for thread in self._threads:
+            thread.start()
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+    def _write(self, prefix: str, seed: int) -> None:
+        chance = random.Random(seed)
+        config = botocore.config.Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
+        client = botocore.session.Session().create_client(
+            "s3",
+            region_name="us-east-1",
+            endpoint_url=self._served.url,
+            aws_access_key_id=self._served.access_key,
+            aws_secret_access_key=self._served.secret_key,
+            config=config,
+        )
+        try:
+            for number in range(10_000):
+                body = chance.randbytes(chance.choice([10, 5000, 200_000, 6_000_000]))
+                client.put_object(Bucket="r", Key=f"{prefix}/{number}", Body=body)
+                with self._lock:
+                    self.acknowledged[f"{prefix}/{number}"] = body
+        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
+            pass  # the server is gone: the end of this round
+        finally:
+            client.close()
+
+
+@pytest.mark.parametrize("rounds", ROUNDS)
+def test_killed_serve(store: Path, rounds: int) -> None:
+    chance = random.Random(rounds)
+    acknowledged: dict[str, bytes] = {}
+    for number in range(rounds):
+        with serving(store, "--no-pipelines") as served:
+            writers = Writers(served, seed=number * 100)
+            kill_after(served.process, chance.uniform(0.1, 0.8))
+            writers.join()
+            acknowledged |= writers.acknowledged
+    assert acknowledged
+    run(store, "pfs", "fsck", "--deep")
+    with open_store(store) as opened:
+        view = opened.repo("r")["master"]
+        for key, body in acknowledged.items():
+            assert view.read("/" + key) == body
+    leftovers = [path for path in (store / ".pfs" / "objects").rglob("*") if path.is_file() and "tmp" in path.parts]
+    assert len(leftovers) <= rounds, os.linesep.join(map(str, leftovers))

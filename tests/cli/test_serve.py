@@ -1,0 +1,72 @@
+"""`pfs serve` as a process: one a store, clean ends, wrong secrets."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import botocore.exceptions
+import botocore.session
+import pytest
+
+from pfs.store import init
+from tests.cli.processes import run, serving
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    with init(tmp_path) as made:
+        made.create_repo("r")
+        with made.repo("r").commit("master") as commit:
+            commit.put_file("/a", b"content")
+    return tmp_path
+
+
+def client(url: str, access_key: str, secret_key: str) -> object:
+    return botocore.session.Session().create_client(
+        "s3",
+        region_name="us-east-1",
+        endpoint_url=url,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_and_ends_with_0(store: Path, number: signal.Signals) -> None:
+    with serving(store) as served:
+        s3 = client(served.url, served.access_key, served.secret_key)
+        assert s3.get_object(Bucket="r", Key="a")["Body"].read() == b"content"  # type: ignore[attr-defined]
+        s3.close()  # type: ignore[attr-defined]
+        served.process.send_signal(number)
+        assert served.process.wait(timeout=30) == 0
+
+
+def test_a_second_one_on_the_store_says_so(store: Path) -> None:
+    with serving(store) as served:
+        run(store, "pfs", "serve", "--port", "0", code=4)
+        assert served.process.poll() is None
+    with serving(store):
+        pass
+
+
+def test_a_wrong_secret_reads_nothing(store: Path) -> None:
+    with serving(store, "--no-pipelines") as served:
+        s3 = client(served.url, served.access_key, "wrong")
+        with pytest.raises(botocore.exceptions.ClientError) as refused:
+            s3.get_object(Bucket="r", Key="a")  # type: ignore[attr-defined]
+        s3.close()  # type: ignore[attr-defined]
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+
+
+def test_a_taken_port_is_one_line(store: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("other")
+    init(other).close()
+    with serving(store, "--no-pipelines") as served:
+        run(other, "pfs", "serve", "--no-pipelines", "--port", served.url.rpartition(":")[2], code=5)
+
+
+def test_wrong_options(store: Path) -> None:
+    run(store, "pfs", "serve", "--no-s3", "--no-pipelines", code=2)
+    run(store, "pfs", "serve", "--tls-cert", "x.pem", code=2)
+    run(store, "pfs", "serve", "--anonymous-read", "none", "--port", "0", code=3)
