@@ -11,7 +11,7 @@ from pfs.errors import CorruptionError
 from pfs.ids import chunk_id
 from pfs.index_rows import IN_BLOCK, Location
 from pfs.lru import Lru
-from pfs.pack_record import HEADER_SIZE, Record, RecordType, decode_header, parse_record
+from pfs.pack_record import HEADER_SIZE, Header, Record, RecordType, check_record, decode_header
 
 _GUESS: Final = 64 * 1024
 """Bytes read of a record whose size is not known: most blocks are not larger once compressed."""
@@ -28,11 +28,14 @@ class Wanted(NamedTuple):
 
 
 class _Spot(NamedTuple):
-    """One record and what is wanted of it: more than one thing only from a block."""
+    """One record, ``length`` bytes of its payload, and what is wanted of it: several things only from a block."""
 
     offset: int
     length: int
     wanted: list[Wanted]
+
+
+_Stored = tuple[Header, bytes | memoryview]
 
 
 class PackReader:
@@ -55,47 +58,63 @@ class PackReader:
         for batch in _batches(_spots(wanted)):
             held = {spot.offset: self._blocks.get((name, spot.offset)) for spot in batch}
             cold = [spot for spot in batch if held[spot.offset] is None]
-            records = dict(zip((spot.offset for spot in cold), self._records(name, cold), strict=True))
+            records = dict(zip((spot.offset for spot in cold), self._stored(name, cold), strict=True))
             for spot in batch:
                 where = f"{name} at {spot.offset}"
                 if spot.wanted[0].place.type == IN_BLOCK:
                     block = held[spot.offset]
                     if block is None:
-                        block = self._block(name, spot.offset, data=records[spot.offset])
+                        block = self._block(name, spot.offset, records[spot.offset])
                     yield from ((one.id, _cut(block, one, where=where)) for one in spot.wanted)
                 else:
-                    one = spot.wanted[0]
-                    yield one.id, _open(records[spot.offset], one.id, kind=kind, where=where, verify=verify)
+                    header, stored = records[spot.offset]
+                    record = check_record(header, stored, where=where, verify=verify)
+                    yield _expect(record, spot.wanted[0].id, kind=kind, where=where)
 
     def record(self, name: str, offset: int) -> Record:
         """Return the record at ``offset`` of the pack, whatever it holds, with its full id verified."""
-        spot = _Spot(offset, _GUESS, [])
-        return parse_record(self._records(name, [spot])[0], where=f"{name} at {offset}", verify=True)
+        header, stored = self._stored(name, [_Spot(offset, _GUESS, [])])[0]
+        return check_record(header, stored, where=f"{name} at {offset}", verify=True)
 
-    def _block(self, name: str, offset: int, *, data: bytes) -> bytes:
+    def _block(self, name: str, offset: int, found: _Stored) -> bytes:
         where = f"{name} at {offset}"
-        record = parse_record(data, where=where)
+        record = check_record(*found, where=where)
         if record.type is not RecordType.BLOCK:
             raise CorruptionError(where, "it is no block of chunks")
         self._blocks.put((name, offset), record.payload, weight=len(record.payload))
         return record.payload
 
-    def _records(self, name: str, spots: Sequence[_Spot]) -> list[bytes]:
-        """Return whole records; a second read gets the ends of those that were larger than guessed."""
+    def _stored(self, name: str, spots: Sequence[_Spot]) -> list[_Stored]:
+        """Return header and payload of each; a second read gets the ends of those that were larger than guessed."""
         if not spots:
             return []
-        pieces = self._backend.get_ranges(name, [(spot.offset, spot.length) for spot in spots])
-        rests: list[tuple[int, int]] = []
-        short: list[int] = []
-        for number, (spot, piece) in enumerate(zip(spots, pieces, strict=True)):
-            size = HEADER_SIZE + decode_header(piece, where=f"{name} at {spot.offset}").clen
-            if size > len(piece) == spot.length:
-                rests.append((spot.offset + len(piece), size - len(piece)))
-                short.append(number)
+        ranges: list[tuple[int, int]] = []
+        for spot in spots:
+            ranges += (spot.offset, HEADER_SIZE), (spot.offset + HEADER_SIZE, spot.length)
+        pieces = self._backend.get_ranges(name, ranges)
+        headers = [
+            decode_header(piece, where=f"{name} at {spot.offset}")
+            for spot, piece in zip(spots, pieces[::2], strict=True)
+        ]
+        payloads = pieces[1::2]
+        rests = _rests(spots, headers, payloads)
         if rests:
-            for number, rest in zip(short, self._backend.get_ranges(name, rests), strict=True):
-                pieces[number] += rest
-        return pieces
+            for number, rest in zip(rests, self._backend.get_ranges(name, list(rests.values())), strict=True):
+                payloads[number] += rest
+        return [(header, _cut_to(payload, header.clen)) for header, payload in zip(headers, payloads, strict=True)]
+
+
+def _rests(spots: Sequence[_Spot], headers: Sequence[Header], payloads: Sequence[bytes]) -> dict[int, tuple[int, int]]:
+    """Return what is still to be read, by the number of the spot; none of a pack that ends too early."""
+    rests: dict[int, tuple[int, int]] = {}
+    for number, (spot, header, payload) in enumerate(zip(spots, headers, payloads, strict=True)):
+        if header.clen > len(payload) == spot.length:
+            rests[number] = (spot.offset + HEADER_SIZE + len(payload), header.clen - len(payload))
+    return rests
+
+
+def _cut_to(payload: bytes, size: int) -> bytes | memoryview:
+    return payload if len(payload) <= size else memoryview(payload)[:size]
 
 
 def _spots(wanted: Sequence[Wanted]) -> Iterator[_Spot]:
@@ -103,7 +122,7 @@ def _spots(wanted: Sequence[Wanted]) -> Iterator[_Spot]:
     for offset, group in groupby(ordered, key=_offset):
         ones = list(group)
         place = ones[0].place
-        yield _Spot(offset, _GUESS if place.type == IN_BLOCK else HEADER_SIZE + place.clen, ones)
+        yield _Spot(offset, _GUESS if place.type == IN_BLOCK else place.clen, ones)
 
 
 def _offset(wanted: Wanted) -> int:
@@ -133,9 +152,8 @@ def _cut(block: bytes, wanted: Wanted, *, where: str) -> bytes:
     return chunk
 
 
-def _open(data: bytes, id: bytes, *, kind: RecordType, where: str, verify: bool) -> bytes:
-    record = parse_record(data, where=where, verify=verify)
+def _expect(record: Record, id: bytes, *, kind: RecordType, where: str) -> tuple[bytes, bytes]:
     if record.id != id or record.type is not kind:
         found = f"{record.type.name.lower()} {record.id.hex()[:12]}"
         raise CorruptionError(where, f"it holds {found}, not {kind.name.lower()} {id.hex()[:12]}")
-    return record.payload
+    return id, record.payload

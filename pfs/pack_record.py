@@ -117,7 +117,11 @@ def parse_record(data: Buffer, *, where: str, verify: bool = False) -> Record:
         CorruptionError: it is cut short, or not the bytes that were written.
     """
     header = decode_header(data, where=where)
-    stored = memoryview(data)[HEADER_SIZE : HEADER_SIZE + header.clen]
+    return check_record(header, memoryview(data)[HEADER_SIZE : HEADER_SIZE + header.clen], where=where, verify=verify)
+
+
+def check_record(header: Header, stored: bytes | memoryview, *, where: str, verify: bool = False) -> Record:
+    """Check and decompress the ``stored`` payload of ``header``; as `parse_record`, without a copy of raw bytes."""
     if len(stored) != header.clen:
         raise CorruptionError(where, "the record is cut short")
     if xxh3_64_intdigest(stored) != header.checksum:
@@ -128,7 +132,7 @@ def parse_record(data: Buffer, *, where: str, verify: bool = False) -> Record:
     return Record(header.type, header.codec, header.id, payload, HEADER_SIZE + header.clen)
 
 
-def _decompress(stored: memoryview, ulen: int, *, where: str) -> bytes:
+def _decompress(stored: bytes | memoryview, ulen: int, *, where: str) -> bytes:
     try:
         # Asked first, because decompress() would allocate whatever size the frame claims.
         claimed = zstandard.frame_content_size(stored)
@@ -142,7 +146,7 @@ def _decompress(stored: memoryview, ulen: int, *, where: str) -> bytes:
     return payload
 
 
-def _id_of(type: RecordType, stored: memoryview, payload: bytes) -> bytes:
+def _id_of(type: RecordType, stored: bytes | memoryview, payload: bytes) -> bytes:
     match type:
         case RecordType.CHUNK:
             return chunk_id(payload)

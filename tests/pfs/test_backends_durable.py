@@ -204,3 +204,47 @@ def test_what_a_killed_swap_left_is_overwritten(tmp_path: Path) -> None:
     backend.swap("refs/r.json", None, b"new")
     assert backend.get("refs/r.json") == b"new"
     assert files_below(tmp_path) == ["lock", "refs/r.json"]
+
+
+def recorded(patch: pytest.MonkeyPatch, calls: list[str]) -> None:
+    """Append the name of each call that makes something durable or visible, with the path it is about."""
+
+    def record(name: str) -> None:
+        real = getattr(os, name)
+
+        def call(*args: object, **kwargs: object) -> object:
+            about = args[0] if name != "link" else args[1]
+            path = os.readlink(f"/proc/self/fd/{about}") if isinstance(about, int) else str(about)
+            calls.append(f"{name} {Path(path).name.split(' ')[0]}")
+            return real(*args, **kwargs)
+
+        patch.setattr(os, name, call)
+
+    for name in ("fdatasync", "fsync", "link", "replace"):
+        record(name)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="paths of descriptors are read from /proc")
+def test_bytes_are_durable_before_their_name_and_the_name_before_the_return(tmp_path: Path) -> None:
+    backend = LocalBackend(tmp_path)
+    calls: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        recorded(patch, calls)
+        backend.put_new("packs/d/x.pack", b"1")
+        backend.put_new("packs/d/y.pack", b"2")
+    top = tmp_path.name
+    assert [call.partition(" ")[0] if "fdatasync" in call else call for call in calls] == [
+        *("fdatasync", f"fsync {top}", "fsync packs", "link x.pack", "fsync d"),
+        *("fdatasync", "link y.pack", "fsync d"),
+    ]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="paths of descriptors are read from /proc")
+def test_a_swap_is_durable_before_it_returns(tmp_path: Path) -> None:
+    backend = LocalBackend(tmp_path)
+    etag = backend.swap("refs/r.json", None, b"1")
+    calls: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        recorded(patch, calls)
+        backend.swap("refs/r.json", etag, b"2")
+    assert calls == ["fdatasync swap", "replace swap", "fsync refs"]
