@@ -67,18 +67,22 @@ class Controller:
         self._run_dir: Path = store.path / "run"
         self._lock = ControllerLock(self._run_dir)
 
-    def run_pending(self, pipelines: Sequence[str] = (), *, on_event: OnEvent = events.ignore) -> RunReport:
+    def run_pending(
+        self, pipelines: Sequence[str] = (), *, frozen: bool = False, on_event: OnEvent = events.ignore
+    ) -> RunReport:
         """Do everything that is due, of the named pipelines and those upstream of them (none named: of all).
 
-        Code files that were edited since they were stored make a new version of their pipeline first. Beside a running
+        Code files that were edited since they were stored make a new version of their pipeline first (``frozen``: are
+        refused). Beside a running
         controller: waits until that one has nothing due any more, and tells what it does.
 
         Raises:
             NotFoundError: there is no pipeline of that name.
+            ConflictError: ``frozen``, and a code file was edited.
             IsolationUnavailableError: the isolation that was asked for does not work here.
             StorageError, CorruptionError: a job could not go on; it stays due.
         """
-        self._notice_edits(pipelines, on_event)
+        self._notice_edits(pipelines, frozen, on_event)
         watcher = Watcher(self._store, self._run_dir, pipelines, on_event)
         while not self._lock.acquire():
             if watcher.wait(_TURN_S):
@@ -88,14 +92,14 @@ class Controller:
         finally:
             self._lock.release()
 
-    def _notice_edits(self, names: Sequence[str], on_event: OnEvent) -> None:
+    def _notice_edits(self, names: Sequence[str], frozen: bool, on_event: OnEvent) -> None:
         face, catalog = Pipelines(self._store), Catalog(self._store)
         known = {pipeline.name for pipeline in catalog.all()}
         for name in names:
             if name not in known:
                 catalog.get(name)
         for name in sorted(known):
-            changed = face.refresh_code(name)
+            changed = face.refresh_code(name, frozen=frozen)
             if changed:
                 on_event(events.PipelineUpdated(name, face.inspect(name).version, changed))
 

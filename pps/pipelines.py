@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pfs.errors import AlreadyExistsError, InvalidInputError, NotFoundError, PfsError
+from pfs.errors import AlreadyExistsError, ConflictError, InvalidInputError, NotFoundError, PfsError
 from pps.catalog import Catalog, Pipeline
 from pps.code import code_digests, code_files
 from pps.datums import datum_info, find_datum, job_datums
@@ -91,13 +91,14 @@ class Pipelines:
         record = next_record(self._store, draft, old, reprocess=reprocess)
         publish_version(self._store, draft, record, old)
 
-    def refresh_code(self, name: str) -> tuple[str, ...]:
+    def refresh_code(self, name: str, *, frozen: bool = False) -> tuple[str, ...]:
         """Make a new version if code files of a pipeline were edited since they were stored; return which.
 
-        Files that are gone from the disk stay as they are in the store.
+        Files that are gone from the disk stay as they are in the store. ``frozen`` refuses instead.
 
         Raises:
             NotFoundError: there is no such pipeline.
+            ConflictError: ``frozen``, and a file was edited.
             StorageError: a file cannot be read.
         """
         old = Catalog(self._store).get(name)
@@ -108,6 +109,10 @@ class Pipelines:
             return ()
         found = code_digests(files)
         changed = tuple(path for path, digest in found.items() if stored.get(path) != digest)
+        if changed and frozen:
+            raise ConflictError(
+                f"code of pipeline {name!r} was edited: {', '.join(changed)}; run without --frozen to take it over"
+            )
         if changed:
             spec = replace(old.spec, notes=old.record.notes)
             self._publish(Draft(spec, base_dir, files, {**stored, **found}), old)
