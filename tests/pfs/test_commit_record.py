@@ -27,7 +27,12 @@ FULL = CommitRecord(
     parent_packs=(bytes(range(16, 32)), SAME_PACK),
 )
 PLAIN = CommitRecord(
-    id=CommitId("f" * 32), repo="r", branch="b", root=RecordRoot(bytes(32), bytes(32), 0, 0), started_ns=1, finished_ns=2
+    id=CommitId("f" * 32),
+    repo="r",
+    branch="b",
+    root=RecordRoot(bytes(32), bytes(32), 0, 0),
+    started_ns=1,
+    finished_ns=2,
 )
 
 

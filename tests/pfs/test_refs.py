@@ -2,6 +2,7 @@
 
 import json
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,14 @@ def test_create_read_bury_and_create_again() -> None:
     assert again.body.seq > kept.seq
 
 
+def describe(body: RefsBody, *, text: str) -> RefsBody:
+    return replace(body, description=text)
+
+
+def tag(body: RefsBody, *, name: str) -> RefsBody:
+    return replace(body, tags={**body.tags, name: BranchEntry()})
+
+
 def test_a_stale_swap_changes_nothing() -> None:
     refs = Refs(MemoryBackend())
     old = refs.create("r", description="", now_ns=1)
@@ -130,7 +139,7 @@ def test_write_ids_are_remembered_in_bounds() -> None:
     refs = Refs(MemoryBackend())
     first = refs.create("r", description="", now_ns=1).body.wid
     for number in range(RECENT + 5):
-        body = refs.update("r", lambda body, n=number: replace(body, description=str(n)))
+        body = refs.update("r", partial(describe, text=str(number)))
     assert len(body.recent) == RECENT
     assert first not in body.recent
     assert body.wid not in body.recent
@@ -171,8 +180,7 @@ def test_threads_lose_no_update() -> None:
 
     def add(thread: int) -> None:
         for number in range(10):
-            name = f"{thread}-{number}"
-            refs.update("r", lambda body, n=name: replace(body, tags={**body.tags, n: BranchEntry()}))
+            refs.update("r", partial(tag, name=f"{thread}-{number}"))
 
     threads = [threading.Thread(target=add, args=(number,)) for number in range(4)]
     for thread in threads:

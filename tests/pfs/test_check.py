@@ -1,0 +1,185 @@
+"""fsck finds every kind of damage, and says what it costs."""
+
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import pfs
+from pfs.check import Damage, fsck
+from pfs.errors import CorruptionError
+from pfs.ids import chunk_id
+from pfs.index import Index
+from pfs.pack import read_footer
+from pfs.recover import recover
+from pfs.repo import Repo
+from pfs.store import Store
+
+SMALL, BIG = b"small text " * 50, os.urandom(6_000_000)
+
+
+def make(path: Path) -> None:
+    with pfs.init(path) as store:
+        repo = store.create_repo("data")
+        with repo.commit("master") as commit:
+            for number in range(100):
+                commit.put_file(f"/d/{number}", SMALL + str(number).encode())
+        with repo.commit("master") as commit:
+            commit.put_file("/big", BIG)
+        with repo.commit("master") as commit:
+            commit.put_file("/new", b"new")
+        repo.start_commit("dev")
+        with repo.commit("dev") as commit:
+            commit.put_file("/draft", os.urandom(1000))
+
+
+def check(path: Path, *, deep: bool = False) -> list[Damage]:
+    with pfs.open(path) as store:
+        return list(fsck(store, deep=deep))
+
+
+def objects(path: Path, pattern: str) -> list[Path]:
+    return sorted((path / ".pfs/objects").glob(pattern), key=lambda file: (file.stat().st_size, file.name))
+
+
+def rewrite(file: Path, change: Callable[[bytearray], None]) -> None:
+    data = bytearray(file.read_bytes())
+    change(data)
+    file.chmod(0o644)
+    file.write_bytes(data)
+
+
+def flip(file: Path, at: int) -> None:
+    rewrite(file, lambda data: data.__setitem__(at, data[at] ^ 0x40))
+
+
+def test_a_sound_store_is_clean(tmp_path: Path) -> None:
+    make(tmp_path)
+    seen: list[tuple[int, int]] = []
+
+    class Bar:
+        def total(self, files: int, size: int) -> None:
+            seen.append((files, size))
+
+        def advance(self, *, files: int = 0, size: int = 0) -> None:
+            seen.append((-files, -size))
+
+    with pfs.open(tmp_path) as store:
+        assert list(fsck(store)) == []
+        assert list(fsck(store, deep=True, progress=Bar())) == []
+    assert (sum(files for files, _ in seen), sum(size for _, size in seen)) == (0, 0)
+    assert seen[0][0] >= 3
+
+
+def test_a_missing_data_pack_names_the_file_and_both_commits(tmp_path: Path) -> None:
+    make(tmp_path)
+    objects(tmp_path, "packs/d/*/*.pack")[-1].unlink()
+    (damage,) = check(tmp_path)
+    assert (damage.kind, damage.detail) == ("pack", "the pack is gone")
+    assert damage.paths == ("/big",)
+    assert len(damage.commits) == 2
+
+
+def test_a_missing_meta_pack_names_the_commits(tmp_path: Path) -> None:
+    make(tmp_path)
+    objects(tmp_path, "packs/m/*/*.pack")[-1].unlink()
+    damages = check(tmp_path)
+    assert {"pack", "commit"} <= {damage.kind for damage in damages}
+    with pfs.open(tmp_path) as store:
+        head = store.repo("data").branch("master").head
+    assert any(f"data@{head}" in damage.commits for damage in damages)
+
+
+@pytest.mark.parametrize("cut", [1, 40, 100, 5000])
+def test_a_truncated_pack_is_found_without_deep(tmp_path: Path, cut: int) -> None:
+    make(tmp_path)
+    pack = objects(tmp_path, "packs/d/*/*.pack")[-1]
+    rewrite(pack, lambda data: data.__delitem__(slice(len(data) - cut, None)))
+    assert [(damage.kind, damage.paths) for damage in check(tmp_path)] == [("pack", ("/big",))]
+
+
+def test_every_flipped_byte_is_found_by_deep(tmp_path: Path) -> None:
+    make(tmp_path / "sound")
+    rng, found_shallow = random.Random(3), 0
+    for number in range(25):
+        place = tmp_path / str(number)
+        shutil.copytree(tmp_path / "sound", place)
+        pack = rng.choice(objects(place, "packs/*/*/*.pack"))
+        at = rng.randrange(32, pack.stat().st_size)
+        flip(pack, at)
+        damages = check(place, deep=True)
+        assert damages, f"byte {at} of {pack.name}"
+        assert all(pack.name in d.object or pack.name in d.detail or d.kind in {"commit", "record"} for d in damages)
+        found_shallow += bool(check(place))
+        shutil.rmtree(place)
+    assert found_shallow < 25  # most of the bytes are data, which only deep reads
+
+
+def test_a_damaged_chunk_names_its_file_only(tmp_path: Path) -> None:
+    make(tmp_path)
+    pack = objects(tmp_path, "packs/d/*/*.pack")[-1]
+    rewrite(pack, lambda data: data.__setitem__(200_000, data[200_000] ^ 1))
+    (damage,) = check(tmp_path, deep=True)
+    assert damage.kind == "record"
+    assert damage.paths == ("/big",)
+    assert check(tmp_path) == []
+    with pfs.open(tmp_path) as store, pytest.raises(CorruptionError):
+        store.repo("data")["master"].read("/big")
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"v":1,"seq":[]}'])
+def test_damaged_refs_are_found(tmp_path: Path, body: bytes) -> None:
+    make(tmp_path)
+    (tmp_path / ".pfs/objects/refs/data.json").write_bytes(body)
+    (damage,) = check(tmp_path)
+    assert (damage.kind, damage.object) == ("refs", "refs/data.json")
+
+
+def test_a_head_without_a_record_is_found(tmp_path: Path) -> None:
+    make(tmp_path)
+    refs = tmp_path / ".pfs/objects/refs/data.json"
+    with pfs.open(tmp_path) as store:
+        head = store.repo("data").branch("master").head
+    refs.write_bytes(refs.read_bytes().replace(str(head).encode(), b"e" * 32))
+    damages = check(tmp_path)
+    assert [(damage.kind, damage.object) for damage in damages] == [("commit", f"commit data@{'e' * 32}")]
+
+
+def test_an_index_that_lies_is_found(tmp_path: Path) -> None:
+    make(tmp_path)
+    pack = objects(tmp_path, "packs/d/*/*.pack")[-1]
+    with pfs.open(tmp_path) as store:
+        footer = read_footer(store.backend, pack.relative_to(tmp_path / ".pfs/objects").as_posix())
+        uuid = store.config.store_uuid
+    shifted = footer.entries.copy()
+    shifted["off"] += 8
+    shutil.rmtree(tmp_path / ".pfs/index.lmdb")
+    index = Index.open(tmp_path / ".pfs/index.lmdb", store_uuid=uuid)
+    index.add([footer._replace(entries=shifted)])
+    index.close()
+    assert {damage.kind for damage in check(tmp_path)} == {"index"}
+    recover(tmp_path / ".pfs")
+    assert check(tmp_path) == []
+
+
+def test_what_nothing_needs_is_reported_too(tmp_path: Path) -> None:
+    make(tmp_path)
+    with pfs.open(tmp_path) as store:
+        session = store.session()
+        data = os.urandom(100)
+        session.put_chunks([(chunk_id(data), data)])
+        (pack,) = session.seal()
+    file = next(iter((tmp_path / ".pfs/objects").glob(f"packs/*/*/{pack.pack_id.hex()}.pack")))
+    rewrite(file, lambda data: data.__setitem__(100, data[100] ^ 1))
+    (damage,) = check(tmp_path, deep=True)
+    assert (damage.commits, damage.paths) == ((), ())
+
+
+def test_packs_that_the_index_does_not_know_are_no_damage(store: Store, repo: Repo) -> None:
+    session = store.session()
+    session.put_chunks([(chunk_id(b"x"), b"x")])
+    session.seal()
+    assert list(fsck(store, deep=True)) == []

@@ -1,0 +1,116 @@
+"""Reading a commit."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pfs.edit import Put
+from pfs.errors import InvalidInputError, PathNotFoundError
+from pfs.ids import TreeId
+from pfs.page import Kind
+from pfs.repo import Repo
+from pfs.view import View
+
+BIG = os.urandom(2_500_000)
+
+
+@pytest.fixture
+def view(repo: Repo) -> View:
+    with repo.commit("master") as commit:
+        commit.put_file("/a.txt", b"hello")
+        commit.put_file("/d/b.txt", b"world")
+        commit.put_file("/d/e/big", BIG)
+        commit.put_file("/é", b"")
+    return repo["master"]
+
+
+def test_list(view: View) -> None:
+    assert [info.path for info in view.list()] == ["/a.txt", "/d/", "/é"]
+    assert [info.path for info in view.list("/d/")] == ["/d/b.txt", "/d/e/"]
+    assert [info.path for info in view.list("/a.txt")] == ["/a.txt"]
+    assert [info.path for info in view.list("d", recursive=True)] == ["/d/b.txt", "/d/e/", "/d/e/big"]
+    for path in ("/nothing", "/a.txt/", "/a.txt/x"):
+        with pytest.raises(PathNotFoundError, match="data@"):
+            view.list(path)
+
+
+def test_stat(view: View) -> None:
+    root, folder, file = view.stat("/"), view.stat("/d"), view.stat("/a.txt")
+    assert (root.path, root.type, root.size_bytes, root.file_count) == ("/", "directory", 10 + len(BIG), 4)
+    assert (folder.path, folder.size_bytes, folder.file_count) == ("/d/", 5 + len(BIG), 2)
+    assert (file.type, file.size_bytes, file.commit) == ("file", 5, view.info.id)
+    assert file.etag == file.hash[:32] + "-1"
+    assert root.hash == view.info.root.tid.hex()
+
+
+def test_an_empty_commit_has_a_root(repo: Repo) -> None:
+    with repo.commit("master"):
+        pass
+    view = repo["master"]
+    assert list(view.list()) == []
+    assert view.stat("/").file_count == 0
+    assert view.to_arrow().num_rows == 0
+
+
+def test_read_and_seek(view: View) -> None:
+    assert view.read("/d/e/big") == BIG
+    assert view.read("/d/e/big", offset=1_000_000, length=10) == BIG[1_000_000:1_000_010]
+    assert view.read("/a.txt", offset=9) == b""
+    with view.open("/d/e/big") as stream:
+        stream.seek(-5, os.SEEK_END)
+        assert stream.read() == BIG[-5:]
+        stream.seek(700_000)
+        assert stream.read(7) == BIG[700_000:700_007]
+    for path in ("/", "/d"):
+        with pytest.raises(InvalidInputError, match="directory"):
+            view.open(path)
+
+
+def test_purged_files_say_so(repo: Repo) -> None:
+    with repo.commit("master") as commit:
+        commit.edit([Put(b"gone", Kind.REMOVED, 5, TreeId(bytes(32)))])
+    assert repo["master"].stat("/gone").type == "removed"
+    with pytest.raises(InvalidInputError, match="purged"):
+        repo["master"].read("/gone")
+
+
+def test_glob(view: View) -> None:
+    assert [info.path for info in view.glob("/*")] == ["/a.txt", "/d/", "/é"]
+    assert [info.path for info in view.glob("/**.txt")] == ["/a.txt", "/d/b.txt"]
+
+
+def test_diff(repo: Repo, view: View) -> None:
+    assert [(change.path, change.type) for change in view.diff()] == [
+        (path, "added") for path in ("/a.txt", "/d/b.txt", "/d/e/big", "/é")
+    ]
+    with repo.commit("master") as commit:
+        commit.put_file("/a.txt", b"hello", mime="text/plain")
+        commit.put_file("/d/b.txt", b"changed")
+        commit.delete_file("/é")
+        commit.put_file("/d2/new", b"x")
+    new = repo["master"]
+    found = [(change.path, change.type, change.content_same) for change in new.diff()]
+    assert found == [
+        ("/a.txt", "modified", True),
+        ("/d/b.txt", "modified", False),
+        ("/d2/new", "added", False),
+        ("/é", "deleted", False),
+    ]
+    assert [change.path for change in new.diff(path="/d")] == ["/d/b.txt"]
+    assert [(change.path, change.type) for change in view.diff(new, "/d2/new")] == [("/d2/new", "deleted")]
+
+
+def test_restore(tmp_path: Path, view: View) -> None:
+    view.restore("/d/e/big", tmp_path / "big")
+    assert (tmp_path / "big").read_bytes() == BIG
+    view.restore("/", tmp_path / "all")
+    assert (tmp_path / "all/d/b.txt").read_bytes() == b"world"
+
+
+def test_to_arrow(view: View) -> None:
+    table = view.to_arrow()
+    assert table.column("path").to_pylist() == ["/a.txt", "/d/b.txt", "/d/e/big", "/é"]
+    assert table.column("size_bytes").to_pylist() == [5, 5, len(BIG), 0]
+    assert view.to_arrow("/d").num_rows == 2
+    assert view.to_arrow("/a.txt").column("commit").to_pylist() == [view.info.id]
