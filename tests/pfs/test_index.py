@@ -338,6 +338,7 @@ def test_threads_read_while_others_write_and_the_map_grows(tmp_path: Path) -> No
     shared.close()
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_uses_the_index_and_the_parent_goes_on(index: Index) -> None:
     index.add([chunks(id_of(1))])
     stop = threading.Event()
