@@ -29,6 +29,11 @@ _TAGS: dict[Stream, bytes] = {"out": b"O", "err": b"E"}
 Clock = Callable[[], int]
 
 
+def log_path(log_dir: Path, pipeline: str, job: str, *, datum: str) -> Path:
+    """Return where an executor with ``log_dir`` writes the log of a datum while it runs."""
+    return log_dir / pipeline / job / f"{datum}.log"
+
+
 class Line(NamedTuple):
     """One line: ``time`` as written (RFC 3339, UTC), ``tag`` as above, ``text`` without its newline."""
 

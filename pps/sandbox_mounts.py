@@ -100,8 +100,9 @@ def _make_place(source: str, target: str) -> None:
 def _overlay(lower: str, upper: str, work: str, *, target: str) -> None:
     if any(char in path for path in (lower, upper, work) for char in ",:\\"):
         raise OSError(0, f"overlay: ',', ':' and '\\' cannot be in the path {lower}")
-    # userxattr: without it a user namespace may not mark what was removed; harmless for root.
-    options = f"lowerdir={lower},upperdir={upper},workdir={work},userxattr"
+    # userxattr: without it a user namespace may not mark what was removed; harmless for root. index=off: the namespace
+    # of the datum before may still be on its way out with the same directories, which an index would take for busy.
+    options = f"lowerdir={lower},upperdir={upper},workdir={work},userxattr,index=off"
     syscalls.mount("overlay", target, fs="overlay", options=options)
 
 

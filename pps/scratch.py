@@ -5,27 +5,49 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
+
+_TMP_MODE: Final = 0o1777
+_WORK: Final = "work"
 
 
 @dataclass(frozen=True, slots=True)
 class Scratch:
-    """One attempt's directory: ``pfs`` (with ``out``), ``tmp``, ``home`` in it, and ``layers`` for overlays."""
+    """One attempt's directory: ``pfs`` (with ``out``), ``tmp``, ``home`` in it, and ``layers`` for overlays.
+
+    Making and removing a dozen directories costs a file system more than starting a command, so a worker makes one
+    scratch and clears it after each attempt; directories that are as they were made stay.
+    """
 
     top: Path
 
     @classmethod
     def make(cls, top: Path) -> Self:
-        """Make a fresh one at ``top``; what was there is removed."""
-        if top.exists():
-            remove_tree(top)
+        """Return an empty one at ``top``, whatever was there."""
         scratch = cls(top)
+        if top.is_symlink() or not top.is_dir():
+            _remove(top)
+        top.mkdir(parents=True, exist_ok=True)
+        scratch.clear()
         for path in (scratch.out, scratch.home, scratch.layers):
-            path.mkdir(parents=True)
-        scratch.tmp.chmod(0o1777)
+            path.mkdir(parents=True, exist_ok=True)
+        scratch.tmp.chmod(_TMP_MODE)
         return scratch
+
+    def clear(self) -> None:
+        """Remove all but the directories of a fresh one; of those, the ones that were changed themselves."""
+        mode = stat.S_IMODE(self.top.stat().st_mode)
+        keep = dict.fromkeys(map(str, (self.cwd, self.pfs, self.out, self.home, self.layers)), mode)
+        keep[str(self.tmp)] = _TMP_MODE
+        if _as_made(str(self.layers), mode):
+            for name in os.listdir(self.layers):
+                parts = (self.layers / name, self.layers / name / "upper", self.layers / name / _WORK)
+                keep |= dict.fromkeys(map(str, parts), mode)
+        _clear(str(self.top), keep)
 
     @property
     def pfs(self) -> Path:
@@ -59,10 +81,41 @@ class Scratch:
 
     def layer(self, name: str) -> tuple[Path, Path]:
         """Return the upper and the work directory of an overlay, made on first use; one file system holds both."""
-        upper, work = self.layers / name / "upper", self.layers / name / "work"
+        upper, work = self.layers / name / "upper", self.layers / name / _WORK
         upper.mkdir(parents=True, exist_ok=True)
         work.mkdir(exist_ok=True)
         return upper, work
+
+
+def _clear(directory: str, keep: Mapping[str, int]) -> None:
+    for entry in os.scandir(directory):
+        if entry.path not in keep or not _as_made(entry.path, keep[entry.path]):
+            _remove(Path(entry.path))
+        elif entry.name != _WORK:
+            # What overlayfs leaves in its work directory is cleared by it with the next mount.
+            _clear(entry.path, keep)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        remove_tree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _as_made(path: str, mode: int) -> bool:
+    """Say whether this is a directory with its mode and no attributes (access lists, marks of overlayfs)."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISDIR(status.st_mode) or stat.S_IMODE(status.st_mode) != mode:
+        return False
+    return not any(not name.startswith("security.") for name in _attributes(path))
+
+
+def _attributes(path: str) -> list[str]:
+    return os.listxattr(path) if sys.platform == "linux" else []
 
 
 def remove_tree(top: Path) -> None:

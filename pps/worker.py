@@ -34,10 +34,10 @@ from pps.executors.base import (
     Started,
     WorkUnit,
 )
-from pps.logs import LogWriter
+from pps.logs import LogWriter, log_path
 from pps.outputs import Inputs, take_outputs
 from pps.sandbox import Isolation
-from pps.scratch import Scratch, remove_tree
+from pps.scratch import Scratch
 from pps.spawner import Command, Exit, Running, Spawner, SpawnerLostError
 from pps.staging import Staging
 from pps.worker_plan import World, make_world
@@ -128,7 +128,7 @@ class _Datum:
 
 def _run_datum(datum: _Datum, emit: Emit) -> None:
     unit, task = datum.unit, datum.task
-    log = LogWriter(datum.setting.log_dir / unit.job / f"{task.id}.log")
+    log = LogWriter(log_path(datum.setting.log_dir, unit.pipeline, unit.job, datum=task.id))
     last, tries = _Attempt("failed"), 0
     try:
         while last.state != "success" and tries < max(1, task.tries):
@@ -189,7 +189,7 @@ def _attempt(datum: _Datum, log: LogWriter) -> _Attempt:
         with ExitStack() as uses:
             return _stage_and_run(datum, log, scratch, uses)
     finally:
-        remove_tree(scratch.top)
+        scratch.clear()
 
 
 def _stage_and_run(datum: _Datum, log: LogWriter, scratch: Scratch, uses: ExitStack) -> _Attempt:

@@ -36,8 +36,10 @@ class StaleAttemptError(ConflictError):
         self.unit = unit
 
     def __str__(self) -> str:
-        return f"unit {self.unit.number} of attempt {self.unit.attempt} at job {self.unit.job} is not to be had: \
-it is not done, was taken, or a later attempt took over"
+        return (
+            f"unit {self.unit.number} of attempt {self.unit.attempt} at {self.unit.pipeline}@{self.unit.job} is not to"
+            " be had: it is not done, was taken, or a later attempt took over"
+        )
 
 
 @dataclass(slots=True)
@@ -49,8 +51,9 @@ class _Entry:
 class LocalExecutor:
     """Runs units in ``slots`` threads of this process; see `pps.executors.base.Executor`.
 
-    ``work_dir`` is for this executor alone and is emptied; ``log_dir/<job>/<datum>.log`` is written while a datum runs
-    and stays: who finishes the job removes the folder. ``env``: what commands inherit, see `pps.environment.inherited`.
+    ``work_dir`` is for this executor alone and is emptied. ``log_dir/<pipeline>/<job>/<datum>.log`` is written while a
+    datum runs and stays: who finishes the job removes the folder. ``env``: what commands inherit, see
+    `pps.environment.inherited`.
 
     Raises:
         InvalidInputError: ``isolation`` is no known word.
@@ -86,7 +89,7 @@ class LocalExecutor:
         self._lock = threading.Lock()
         self._entries: dict[UnitId, _Entry] = {}
         self._done: dict[UnitId, WriteSession] = {}
-        self._attempts: dict[str, int] = {}
+        self._attempts: dict[tuple[str, str], int] = {}
         self._closed = False
         self._threads = [
             threading.Thread(target=self._serve, args=(slot,), name=f"pps-slot-{slot}") for slot in range(self._slots)
@@ -118,10 +121,10 @@ class LocalExecutor:
         with self._lock:
             if self._closed:
                 raise ConflictError("the executor is closed")
-            latest = self._attempts.setdefault(unit.job, unit.attempt)
+            latest = self._attempts.setdefault((unit.pipeline, unit.job), unit.attempt)
             if unit.attempt < latest or unit.id in self._entries or unit.id in self._done:
                 raise StaleAttemptError(unit.id)
-            self._attempts[unit.job] = unit.attempt
+            self._attempts[unit.pipeline, unit.job] = unit.attempt
             self._entries[unit.id] = entry
             old = self._forget_older(unit)
         for session in old:
@@ -130,7 +133,7 @@ class LocalExecutor:
         return unit.id
 
     def _forget_older(self, unit: WorkUnit) -> list[WriteSession]:
-        older = [id for id in (*self._entries, *self._done) if id.job == unit.job and id.attempt < unit.attempt]
+        older = [id for id in (*self._entries, *self._done) if id[:2] == unit.id[:2] and id.attempt < unit.attempt]
         for id in older:
             if id in self._entries:
                 self._entries[id].stop.set(0.0)
@@ -210,7 +213,7 @@ class LocalExecutor:
     def _keep(self, unit: UnitId, session: WriteSession) -> str | None:
         with self._lock:
             self._entries.pop(unit, None)
-            stale = self._attempts[unit.job] != unit.attempt
+            stale = self._attempts[unit.pipeline, unit.job] != unit.attempt
             if not stale:
                 self._done[unit] = session
         if stale:

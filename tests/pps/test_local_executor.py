@@ -1,0 +1,383 @@
+"""The executor contract on the local executor with each isolation, and what commands see of their inputs."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pfs.errors import InvalidInputError
+from pfs.ids import TreeId, chunk_id
+from pfs.ingest import FileRef
+from pfs.store import Store, init
+from pps.executors.base import DatumInput, DatumTask, Executor, Lost, Started, UnitDone
+from pps.executors.local import LocalExecutor
+from pps.logs import Follower, log_path, parse
+from pps.sandbox import IsolationUnavailableError, probe
+from pps.spec import Transform
+from tests.pps.executor_contract import PATIENCE_S, Bench, ExecutorContract, Make
+
+
+def maker(tmp_path: Path, isolation: str) -> Make:
+    def make(store: Store) -> Executor:
+        try:
+            return LocalExecutor(
+                store, slots=2, work_dir=tmp_path / "work", log_dir=tmp_path / "logs", isolation=isolation
+            )
+        except IsolationUnavailableError as error:
+            pytest.skip(str(error))
+
+    return make
+
+
+class TestWithNamespaces(ExecutorContract):
+    @pytest.fixture
+    def make(self, tmp_path: Path) -> Make:
+        return maker(tmp_path, "namespace")
+
+
+class TestWithoutIsolation(ExecutorContract):
+    no_op_count = 300
+
+    @pytest.fixture
+    def make(self, tmp_path: Path) -> Make:
+        return maker(tmp_path, "none")
+
+
+@pytest.fixture(params=["namespace", "none"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    with init(tmp_path / "store") as store:
+        repo = store.create_repo("in")
+        with repo.commit("master") as commit:
+            for number in range(10):
+                commit.put_file(f"/f{number}", f"file {number}\n".encode())
+            commit.put_file("/dir/a", b"in a folder\n")
+            commit.put_file("/dir/sub/b", b"deeper\n")
+            commit.put_file("/big", bytes(range(256)) * 12_000)
+        executor = maker(tmp_path, request.param)(store)
+        yield Bench(store, executor, repo["master"])
+        executor.close()
+
+
+def executor_of(bench: Bench) -> LocalExecutor:
+    assert isinstance(bench.executor, LocalExecutor)
+    return bench.executor
+
+
+def outputs(bench: Bench, task: DatumTask, *script: str, **fields: object) -> dict[str, bytes]:
+    """Run one datum and return what it put out, read back from a commit."""
+    unit = bench.unit(task, script=script, **fields)
+    done = bench.run(unit)[task.id]
+    assert done.state == "success", done
+    view = bench.commit(unit.id, done.outputs)
+    return {info.path: view.read(info.path) for info in view.list(recursive=True) if info.type == "file"}
+
+
+def failure(bench: Bench, task: DatumTask, *script: str, **fields: object) -> str:
+    done = bench.run(bench.unit(task, script=script, **fields))[task.id]
+    assert done.state == "failed"
+    assert done.outputs == ()
+    assert done.error is not None
+    return done.error
+
+
+LIST = 'cd "$PFS" && find . -type f | sort > "$TMPDIR/list" && mv "$TMPDIR/list" "$PFS_OUT"'
+
+
+def listing(bench: Bench, *inputs: DatumInput) -> list[str]:
+    return outputs(bench, bench.task(0, *inputs), LIST)["/list"].decode().split()
+
+
+def test_only_the_datum_is_seen_under_its_full_path(bench: Bench) -> None:
+    seen = listing(bench, bench.given("dir/sub"), bench.given("f3", name="other"))
+    assert seen == ["./in/dir/sub/b", "./other/f3"]
+
+
+def test_whole_commit(bench: Bench) -> None:
+    seen = listing(bench, bench.given(""))
+    assert seen == sorted([*(f"./in/f{n}" for n in range(10)), "./in/big", "./in/dir/a", "./in/dir/sub/b"])
+
+
+def test_rows_inside_others_are_staged_once(bench: Bench) -> None:
+    assert listing(bench, bench.given("dir/a", "dir", "f1")) == ["./in/dir/a", "./in/dir/sub/b", "./in/f1"]
+
+
+def test_bytes_are_those_of_the_store(bench: Bench) -> None:
+    assert (
+        outputs(bench, bench.task(0, bench.given("big")), 'cp "$in" "$PFS_OUT/x"')["/x"] == bytes(range(256)) * 12_000
+    )
+
+
+def test_empty_files_have_names_only(bench: Bench) -> None:
+    task = bench.task(0, bench.given("dir", "f1", empty_files=True))
+    found = outputs(bench, task, 'cd "$PFS/in"; wc -c $(find . -type f | sort) | head -n -1 > "$PFS_OUT/list"')
+    assert found["/list"].split() == [b"0", b"./dir/a", b"0", b"./dir/sub/b", b"0", b"./f1"]
+
+
+def test_writing_to_an_input_changes_nothing(bench: Bench) -> None:
+    if executor_of(bench).found.kind == "namespace" and not executor_of(bench).found.overlay:
+        pytest.skip("inputs are read-only without an overlay")
+    script = 'echo more >> "$in"; rm -r "$PFS/in/dir"; mv "$PFS/in/f1" "$PFS_OUT/moved"; cat "$in" > "$PFS_OUT/x"'
+    inputs = bench.given("", name="in")
+    task = bench.task(0, inputs, env={"in_": ""})
+    changed = script.replace('"$in"', '"$PFS/in/f0"')
+    assert outputs(bench, task, changed) == {"/x": b"file 0\nmore\n", "/moved": b"file 1\n"}
+    again = bench.unit(task, script=('cat "$PFS/in/f0" "$PFS/in/f1" "$PFS/in/dir/a" > "$PFS_OUT/x"',), number=1)
+    done = bench.run(again)[task.id]
+    assert bench.commit(again.id, done.outputs).read("/x") == b"file 0\nfile 1\nin a folder\n"
+
+
+def test_environment(bench: Bench) -> None:
+    task = bench.task(7, bench.given("f7"), bench.given("", name="all"), env={"PACH_DATUM_in_JOIN_ON": "k"})
+    transform = Transform(cmd=("sh", "-e"), stdin=('env > "$PFS_OUT/env"',), env={"MINE": "1"})
+    text = outputs(bench, task, transform=transform)["/env"].decode()
+    env = dict(line.split("=", 1) for line in text.splitlines())
+    pfs = env["PFS"]
+    assert env["in"] == f"{pfs}/in/f7"
+    assert env["all"] == f"{pfs}/all"
+    assert env["in_COMMIT"] == env["all_COMMIT"] == bench.view.info.id
+    assert env["PFS_OUT"] == f"{pfs}/out"
+    assert (
+        env["PACH_JOB_ID"] == env["PFS_JOB_ID"] == env["PACH_OUTPUT_COMMIT_ID"] == env["PFS_OUTPUT_COMMIT_ID"] == "job"
+    )
+    assert env["PACH_DATUM_ID"] == env["PFS_DATUM_ID"] == "datum-7"
+    assert (env["MINE"], env["PACH_DATUM_in_JOIN_ON"], env["PPS_PIPELINE_NAME"]) == ("1", "k", "pipe")
+    assert env["PATH"] == os.environ["PATH"]
+    allowed = {"HOME", "TMPDIR", "PATH", "LANG", "LC_ALL", "TZ", "PWD", "SHLVL", "_", "OLDPWD", "MINE"}
+    assert {name for name in env if not name.startswith(("PFS", "PACH_", "PPS_", "in", "all"))} <= allowed
+
+
+def test_absolute_pfs_and_private_tmp(bench: Bench) -> None:
+    if executor_of(bench).isolation != "namespace":
+        pytest.skip("/pfs is there with namespaces only")
+    Path("/tmp/pfs-test-leak").unlink(missing_ok=True)
+    script = 'cp /pfs/in/f2 /pfs/out/x; touch /tmp/pfs-test-leak; ls -A "$HOME" > /pfs/out/home; pwd > /pfs/out/pwd'
+    found = outputs(bench, bench.task(2), script)
+    assert found == {"/x": b"file 2\n", "/home": b"", "/pwd": b"/tmp\n"}
+    assert not Path("/tmp/pfs-test-leak").exists()
+
+
+def test_code_folder_is_where_the_command_starts(bench: Bench, tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    (code / "lib").mkdir(parents=True)
+    (code / "main.sh").write_text('. lib/part.sh; echo "$part" > "$PFS_OUT/x"; echo junk > lib/junk\n')
+    (code / "lib/part.sh").write_text("part=whole\n")
+    transform = Transform(cmd=("sh", "main.sh"))
+    found = outputs(bench, bench.task(0), code_dir=code, transform=transform)
+    assert found == {"/x": b"whole\n"}
+    assert sorted(path.name for path in code.rglob("*")) == ["lib", "main.sh", "part.sh"]
+
+
+def test_working_dir(bench: Bench) -> None:
+    transform = Transform(cmd=("sh", "-c", 'pwd > "$PFS_OUT/x"'), working_dir="/usr")
+    assert outputs(bench, bench.task(0), transform=transform) == {"/x": b"/usr\n"}
+    missing = Transform(cmd=("true",), working_dir="/no/such")
+    done = bench.run(bench.unit(bench.task(0), transform=missing, number=1))["datum-0"]
+    assert (done.state, done.log_tail) == ("failed", "pps: cannot run /no/such: No such file or directory\n")
+
+
+def test_symlinks_to_inputs_are_references(bench: Bench) -> None:
+    script = (
+        'ln -s "$PFS/in/big" "$PFS_OUT/big"',
+        'ln -s ../in/dir "$PFS_OUT/dir"',
+        'ln -s big "$PFS_OUT/again"',
+    )
+    unit = bench.unit(bench.task(0, bench.given("")), script=script)
+    done = bench.run(unit)["datum-0"]
+    row = bench.view.tree.stat(b"big")
+    assert row is not None
+    refs = {output.key: output.ref for output in done.outputs}
+    assert sorted(refs) == [b"again", b"big", b"dir/a", b"dir/sub/b"]
+    assert refs[b"big"].tid == refs[b"again"].tid == row.tid
+    session = executor_of(bench).take_session(unit.id)
+    assert session.new_bytes == 0
+    session.abandon()
+
+
+def test_symlinks_to_empty_files_bring_the_content(bench: Bench) -> None:
+    task = bench.task(0, bench.given("", empty_files=True))
+    found = outputs(bench, task, 'ln -s "$PFS/in/f4" "$PFS_OUT/shuffled"', 'ln -s "$PFS/in/dir" "$PFS_OUT/d"')
+    assert found == {"/shuffled": b"file 4\n", "/d/a": b"in a folder\n", "/d/sub/b": b"deeper\n"}
+
+
+def test_symlinks_to_changed_inputs_bring_the_change(bench: Bench) -> None:
+    if executor_of(bench).found.kind == "namespace" and not executor_of(bench).found.overlay:
+        pytest.skip("inputs are read-only without an overlay")
+    script = (
+        'cd "$PFS/in"; echo changed > dir/a; rm dir/sub/b; rm f1; mkdir f1; echo new > f1/n; rm -r dir/sub',
+        'ln -s "$PFS/in/dir" "$PFS_OUT/dir"; ln -s "$PFS/in/f1" "$PFS_OUT/f1"; ln -s "$PFS/in/f2" "$PFS_OUT/f2"',
+    )
+    found = outputs(bench, bench.task(0, bench.given("")), *script)
+    assert found == {"/dir/a": b"changed\n", "/f1/n": b"new\n", "/f2": b"file 2\n"}
+
+
+def test_other_symlinks_stand_for_what_they_lead_to(bench: Bench) -> None:
+    script = 'echo t > "$TMPDIR/t"; ln -s "$TMPDIR/t" "$PFS_OUT/t"; ln -s /etc/hostname "$PFS_OUT/h"'
+    found = outputs(bench, bench.task(0), script)
+    assert found == {"/t": b"t\n", "/h": Path("/etc/hostname").read_bytes()}
+
+
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        ('ln -s nowhere "$PFS_OUT/x"', "/x in the output is a symlink that leads to nothing"),
+        ('ln -s b "$PFS_OUT/a"; ln -s a "$PFS_OUT/b"', "loop of symlinks"),
+        ('mkdir "$PFS_OUT/d"; ln -s . "$PFS_OUT/d/d"', "leads in circles"),
+        ("touch \"$PFS_OUT/$(printf 'a\\tb')\"", "control characters are not allowed"),
+        ("touch \"$PFS_OUT/$(printf 'a\\377b')\"", "not valid UTF-8"),
+    ],
+)
+def test_bad_outputs_fail_the_datum_with_words(bench: Bench, script: str, error: str) -> None:
+    assert error in failure(bench, bench.task(0), script)
+
+
+def test_what_is_no_file_is_passed_over(bench: Bench) -> None:
+    found = outputs(
+        bench, bench.task(0), 'mkfifo "$PFS_OUT/pipe"; mkdir -p "$PFS_OUT/empty/dir"; echo x > "$PFS_OUT/f"'
+    )
+    assert found == {"/f": b"x\n"}
+
+
+def test_unreadable_leftovers_do_not_disturb(bench: Bench) -> None:
+    script = 'mkdir -p "$TMPDIR/a/b"; chmod 000 "$TMPDIR/a"; rmdir "$PFS_OUT"; ln -s / "$PFS_OUT"; exit 1'
+    failure(bench, bench.task(0, tries=2), script)
+    again = bench.unit(bench.task(1), script=('echo x > "$PFS_OUT/x"',), number=1)
+    assert [output.key for output in bench.run(again)["datum-1"].outputs] == [b"x"]
+    assert Path("/usr").is_dir()
+
+
+def test_executable_bit(bench: Bench) -> None:
+    unit = bench.unit(
+        bench.task(0), script=('echo x > "$PFS_OUT/a"; cp "$PFS_OUT/a" "$PFS_OUT/b"; chmod +x "$PFS_OUT/b"',)
+    )
+    assert [(output.key, output.executable) for output in bench.run(unit)["datum-0"].outputs] == [
+        (b"a", False),
+        (b"b", True),
+    ]
+
+
+def test_accept_return_code(bench: Bench) -> None:
+    transform = Transform(cmd=("sh", "-c", "exit 4"), accept_return_code=(4,))
+    done = bench.run(bench.unit(bench.task(0), transform=transform))["datum-0"]
+    assert (done.state, done.exit_code, done.error) == ("success", 4, None)
+
+
+def test_err_cmd_recovers_in_the_same_place(bench: Bench) -> None:
+    transform = Transform(
+        cmd=("sh", "-c", 'echo left > "$PFS_OUT/left"; exit 1'),
+        err_cmd=("sh",),
+        err_stdin=('cat "$PFS_OUT/left"',),
+    )
+    done = bench.run(bench.unit(bench.task(0, tries=2), transform=transform))["datum-0"]
+    assert (done.state, done.exit_code, done.tries, done.outputs) == ("recovered", 1, 2, ())
+    assert done.log_tail == "left\nleft\n"
+
+
+def test_err_cmd_that_fails_too(bench: Bench) -> None:
+    transform = Transform(cmd=("false",), err_cmd=("false",))
+    done = bench.run(bench.unit(bench.task(0), transform=transform))["datum-0"]
+    assert (done.state, done.error) == ("failed", "the command ended with exit code 1")
+
+
+def test_datum_timeout(bench: Bench) -> None:
+    transform = Transform(cmd=("sh", "-c", "sleep 1000 & sleep 1000"), err_cmd=("true",))
+    done = bench.run(bench.unit(bench.task(0), transform=transform, timeout_s=0.2))["datum-0"]
+    assert done.state == "failed"
+    assert done.error == "the command ran longer than datum_timeout (0.2 s) and was killed"
+
+
+def test_unknown_command(bench: Bench) -> None:
+    done = bench.run(bench.unit(bench.task(0), transform=Transform(cmd=("no-such-command",))))["datum-0"]
+    assert (done.state, done.exit_code) == ("failed", 127)
+    assert done.log_tail == "pps: cannot run no-such-command: command not found\n"
+
+
+def test_log_is_written_live_and_kept_in_the_session(bench: Bench, tmp_path: Path) -> None:
+    unit = bench.unit(bench.task(0), script=("echo one; echo two >&2", "sleep 1000"))
+    bench.executor.submit(unit)
+    path = log_path(tmp_path / "logs", "pipe", "job", datum="datum-0")
+    text = b""
+    with Follower(path) as follower:
+        while text.count(b"\n") < 2:
+            text += follower.read()
+    assert sorted((line.tag, line.text) for line in parse(text)) == [("E", "two"), ("O", "one")]
+    bench.executor.cancel(unit.id, 0.0)
+    bench.until_end(unit.id)
+    other = bench.unit(bench.task(1), script=("echo three", "exit 3"), number=1)
+    done = bench.run(other)["datum-1"]
+    stored = log_path(tmp_path / "logs", "pipe", "job", datum="datum-1").read_bytes()
+    assert done.log is not None
+    assert done.log.tid == TreeId(chunk_id(stored))
+    assert [line.text for line in parse(stored)] == [
+        "three",
+        "attempt 1 of 1: failed: the command ended with exit code 3",
+    ]
+
+
+def test_input_names_that_no_disk_holds_are_refused_by_name(bench: Bench) -> None:
+    repo = bench.store.repo("in")
+    with repo.commit("master") as commit:
+        row = bench.view.tree.stat(b"f1")
+        assert row is not None
+        commit.put_ref(b"a\x01b", FileRef(row.kind, row.size, row.tid))
+    odd = Bench(bench.store, bench.executor, repo["master"])
+    for key in ("a\x01b", ""):
+        error = failure(bench, odd.task(0, odd.given(key)), "true", number=len(key))
+        assert error.startswith("its input cannot be staged: ")
+        assert "a\\x01b" in error
+
+
+def test_killed_spawner_does_no_harm(bench: Bench) -> None:
+    bench.run(bench.unit(bench.task(0), script=("true",)))
+    unit = bench.unit(bench.task(1, tries=2), script=("echo up", "sleep 0.5", 'echo x > "$PFS_OUT/x"'), number=1)
+    bench.executor.submit(unit)
+    assert next(iter(bench.executor.events(PATIENCE_S))) == Started(unit.id, "datum-1", 1)
+    pid = executor_of(bench).spawner_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    ends = bench.until_end(unit.id)
+    assert isinstance(ends[unit.id], UnitDone)
+    done = bench.done(unit.id)["datum-1"]
+    assert (done.state, [output.key for output in done.outputs]) == ("success", [b"x"])
+    assert bench.run(bench.unit(bench.task(2), script=("true",), number=2))["datum-2"].state == "success"
+
+
+def test_a_bug_in_a_worker_loses_the_unit_only(bench: Bench) -> None:
+    unit = bench.unit(bench.task(0), transform=Transform(cmd=("bad\0name",)))
+    bench.executor.submit(unit)
+    ends = bench.until_end(unit.id)
+    assert isinstance(ends[unit.id], Lost | UnitDone)
+    assert bench.run(bench.unit(bench.task(1), script=("true",), number=1))["datum-1"].state == "success"
+
+
+def test_views_are_shared_and_given_up(bench: Bench, tmp_path: Path) -> None:
+    if executor_of(bench).isolation != "namespace":
+        pytest.skip("each datum has its own copy without namespaces")
+    shared = bench.given("")
+    tasks = [bench.task(number, shared, bench.given(f"f{number}", name="one")) for number in range(10)]
+    bench.run(bench.unit(*tasks, script=('cat "$one" "$PFS/in/dir/a" > "$PFS_OUT/x"',)))
+    names = {path.name for path in (tmp_path / "work" / "views").iterdir()}
+    assert len(names) <= 17
+    assert len(names) == 11
+
+
+def test_close_leaves_no_scratch(bench: Bench, tmp_path: Path) -> None:
+    bench.run(bench.unit(bench.task(0), script=("true",)))
+    bench.executor.close()
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_unknown_isolation(tmp_path: Path) -> None:
+    with init(tmp_path / "store") as store, pytest.raises(InvalidInputError, match="unknown isolation"):
+        LocalExecutor(store, slots=1, work_dir=tmp_path / "w", log_dir=tmp_path / "l", isolation="vm")
+
+
+def test_probe_agrees_with_the_executor(tmp_path: Path) -> None:
+    found = probe(tmp_path / "probe")
+    with init(tmp_path / "store") as store:
+        executor = LocalExecutor(store, slots=1, work_dir=tmp_path / "w", log_dir=tmp_path / "l")
+        assert executor.found == found
+        executor.close()
