@@ -97,7 +97,7 @@ class Store:
         """Open the store in the ``.pfs`` folder ``path``; ``backend``: instead of the one its config names."""
         self.path = path
         self.clock_ns = clock_ns
-        self.backend = backend or open_backend(path / read_local_config(path).backend)
+        self.backend = open_backend(path / read_local_config(path).backend) if backend is None else backend
         self.config = read_config(self.backend)
         self.params = self.config.params()
         self.index = Index.open(path / INDEX, store_uuid=self.config.store_uuid)
