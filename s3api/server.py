@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pfs.errors import InvalidInputError, PfsError, StorageError
 from s3api.app import create_app
@@ -23,6 +24,8 @@ KEEP_ALIVE_S = 90
 """boto3 keeps idle connections for longer than uvicorn's 5 s and fails on ones that were closed under it."""
 DRAIN_S = 30
 """Requests under way have this long to end after a stop."""
+LINGER_S = 1.0
+"""A closed TLS connection waits for the client's farewell, which one idle in a pool never sends: cut it then."""
 UPKEEP_S = 3600.0
 BACKLOG = 1024
 
@@ -133,6 +136,25 @@ class _Server(uvicorn.Server):
             upkeep.cancel()
             with suppress(asyncio.CancelledError):
                 await upkeep
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let the requests under way end, then cut what is idle."""
+        cutting = asyncio.create_task(self._cut_idle())
+        try:
+            await super().shutdown(sockets=sockets)
+        finally:
+            cutting.cancel()
+            with suppress(asyncio.CancelledError):
+                await cutting
+
+    async def _cut_idle(self) -> None:
+        while True:
+            await asyncio.sleep(LINGER_S)
+            for connection in list(self.server_state.connections):
+                assert isinstance(connection, HttpToolsProtocol)
+                idle = connection.cycle is None or connection.cycle.response_complete
+                if idle and not connection.transport.get_write_buffer_size():
+                    connection.transport.abort()
 
     async def _upkeep(self) -> None:
         """Drop uploads that were given up, at the start and every hour."""

@@ -22,7 +22,7 @@ def tree_of(keys: list[str]) -> Tree:
 
 def expected(keys: list[str], prefix: str, delimiter: str) -> list[str]:
     """What a listing holds, by definition."""
-    found = []
+    found: list[str] = []
     for key in sorted(keys, key=str.encode):
         if key.startswith(prefix):
             at = key.find(delimiter, len(prefix)) if delimiter else -1

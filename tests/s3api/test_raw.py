@@ -1,0 +1,261 @@
+"""Plain HTTP, for what SDKs hide: framing, headers, sub-resources, connections, damage."""
+
+import hashlib
+import http.client
+import socket
+from contextlib import closing
+
+import pytest
+
+from s3api.request import MAX_HEADERS_BYTES
+from tests.s3api.conftest import Server
+
+TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+CHUNKED = b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:NhCmhg==\r\n\r\n"
+
+
+def has(server: Server, bucket: str, key: str) -> bool:
+    return server.request("HEAD", f"/{bucket}/{key}").status == 200
+
+
+def streaming(body: bytes, trailer: str = "x-amz-checksum-crc32") -> dict[str, str]:
+    return {
+        "Content-Encoding": "gzip,aws-chunked",
+        "X-Amz-Trailer": trailer,
+        "X-Amz-Decoded-Content-Length": "5",
+        "Content-Length": str(len(body)),
+    }
+
+
+def test_aws_chunked_with_a_trailer(server: Server, bucket: str) -> None:
+    reply = server.request("PUT", f"/{bucket}/k", body=CHUNKED, headers=streaming(CHUNKED), payload=TRAILER)
+    assert reply.status == 200, reply.body
+    assert reply.headers["x-amz-checksum-crc32"] == "NhCmhg=="
+    got = server.request("GET", f"/{bucket}/k")
+    assert got.body == b"hello"
+    assert got.headers["content-encoding"] == "gzip"
+    assert got.headers["etag"] == f'"{hashlib.md5(b"hello").hexdigest()}"'
+
+
+@pytest.mark.parametrize(
+    ("body", "change", "code"),
+    [
+        (CHUNKED.replace(b"NhCmhg", b"AAAAAA"), {}, "BadDigest"),
+        (CHUNKED.replace(b"x-amz-checksum-crc32:NhCmhg==\r\n", b""), {}, "InvalidRequest"),
+        (CHUNKED[:-2], {}, "IncompleteBody"),
+        (CHUNKED, {"X-Amz-Decoded-Content-Length": "6"}, "IncompleteBody"),
+        (b"x" + CHUNKED, {}, "InvalidRequest"),
+    ],
+)
+def test_a_damaged_streamed_body_changes_nothing(
+    server: Server, bucket: str, body: bytes, change: dict[str, str], code: str
+) -> None:
+    headers = streaming(body) | change
+    reply = server.request("PUT", f"/{bucket}/k", body=body, headers=headers, payload=TRAILER)
+    assert reply.code == code
+    assert not has(server, bucket, "k")
+
+
+@pytest.mark.parametrize(
+    ("headers", "payload", "code"),
+    [
+        ({"Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}, "UNSIGNED-PAYLOAD", "BadDigest"),
+        ({}, hashlib.sha256(b"other").hexdigest(), "XAmzContentSHA256Mismatch"),
+        ({"x-amz-checksum-crc64nvme": "AAAAAAAAAAA="}, "UNSIGNED-PAYLOAD", "BadDigest"),
+        ({}, "nonsense", "InvalidArgument"),
+        ({}, "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD", "NotImplemented"),
+        ({"x-amz-server-side-encryption": "AES256"}, "UNSIGNED-PAYLOAD", "NotImplemented"),
+        ({"x-amz-tagging": "a=b"}, "UNSIGNED-PAYLOAD", "NotImplemented"),
+        ({"x-amz-acl": "public-read-write"}, "UNSIGNED-PAYLOAD", "NotImplemented"),
+        ({"x-amz-expected-bucket-owner": "somebody"}, "UNSIGNED-PAYLOAD", "AccessDenied"),
+    ],
+)
+def test_puts_that_are_refused_change_nothing(
+    server: Server, bucket: str, headers: dict[str, str], payload: str, code: str
+) -> None:
+    reply = server.request("PUT", f"/{bucket}/k", body=b"hello", headers=headers, payload=payload)
+    assert reply.code == code
+    assert not has(server, bucket, "k")
+
+
+def test_an_acl_that_is_the_default_is_taken(server: Server, bucket: str) -> None:
+    assert server.request("PUT", f"/{bucket}/k", body=b"1", headers={"x-amz-acl": "private"}).status == 200
+
+
+def test_a_copy_does_not_check_the_md5_of_an_empty_body(server: Server, bucket: str) -> None:
+    server.request("PUT", f"/{bucket}/k", body=b"hello")
+    headers = {"x-amz-copy-source": f"/{bucket}/k", "Content-MD5": "XUFAKrxLKna5cZ2REBfFkg=="}
+    assert server.request("PUT", f"/{bucket}/copy", headers=headers).status == 200
+    assert server.request("GET", f"/{bucket}/copy").body == b"hello"
+
+
+SUBRESOURCES = [
+    "acl",
+    "cors",
+    "policy",
+    "policyStatus",
+    "lifecycle",
+    "encryption",
+    "tagging",
+    "website",
+    "logging",
+    "notification",
+    "replication",
+    "analytics",
+    "metrics",
+    "inventory",
+    "accelerate",
+    "requestPayment",
+    "publicAccessBlock",
+    "object-lock",
+    "ownershipControls",
+    "intelligent-tiering",
+    "versions",
+    "retention",
+    "legal-hold",
+    "torrent",
+    "attributes",
+    "restore",
+    "select",
+    "unheard-of",
+    "partNumber=1",
+]
+
+
+@pytest.mark.parametrize("name", SUBRESOURCES)
+def test_a_sub_resource_never_falls_through(server: Server, bucket: str, name: str) -> None:
+    server.request("PUT", f"/{bucket}/k", body=b"1")
+    for method in ("GET", "HEAD", "PUT", "POST", "DELETE"):
+        for path in (f"/{bucket}", f"/{bucket}/k"):
+            reply = server.request(method, f"{path}?{name}", body=b"x" if method == "PUT" else b"")
+            assert reply.status == 501
+            assert method == "HEAD" or reply.code == "NotImplemented"
+    assert server.request("GET", f"/{bucket}/k").body == b"1"
+
+
+@pytest.mark.parametrize("query", ["x-id=GetObject", "X-Amz-Request-Note=1", "x-custom="])
+def test_parameters_that_are_nobodys_are_passed_over(server: Server, bucket: str, query: str) -> None:
+    server.request("PUT", f"/{bucket}/k", body=b"1")
+    assert server.request("GET", f"/{bucket}/k?{query}").body == b"1"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("PATCH", "/b/k", 501), ("OPTIONS", "/b", 501), ("POST", "/b", 501), ("POST", "/b/k", 405), ("PUT", "/", 405)],
+)
+def test_methods_that_are_not_served(server: Server, method: str, path: str, status: int) -> None:
+    assert server.request(method, path).status == status
+
+
+def test_head_has_the_headers_of_get_and_no_body(server: Server, bucket: str) -> None:
+    server.request("PUT", f"/{bucket}/k", body=b"hello", headers={"Content-Type": "text/x"})
+    head, get = server.request("HEAD", f"/{bucket}/k"), server.request("GET", f"/{bucket}/k")
+    assert head.body == b""
+    volatile = {"date", "x-amz-request-id"}
+    assert {k: v for k, v in head.headers.items() if k not in volatile} == {
+        k: v for k, v in get.headers.items() if k not in volatile
+    }
+    missing = server.request("HEAD", f"/{bucket}/none")
+    assert (missing.status, missing.body) == (404, b"")
+
+
+def test_not_modified_has_an_etag(server: Server, bucket: str) -> None:
+    tag = server.request("PUT", f"/{bucket}/k", body=b"hello").headers["etag"]
+    reply = server.request("GET", f"/{bucket}/k", headers={"If-None-Match": tag})
+    assert (reply.status, reply.body, reply.headers["etag"]) == (304, b"", tag)
+
+
+def test_errors_are_xml_that_says_what_and_where(server: Server, bucket: str) -> None:
+    reply = server.request("GET", f"/{bucket}/no%26ne")
+    assert reply.status == 404
+    assert reply.headers["content-type"] == "application/xml"
+    assert b"<Key>no&amp;ne</Key>" in reply.body
+    assert f"<RequestId>{reply.headers['x-amz-request-id']}</RequestId>".encode() in reply.body
+
+
+def test_overrides_cannot_forge_headers(server: Server, bucket: str) -> None:
+    server.request("PUT", f"/{bucket}/k", body=b"1")
+    reply = server.request("GET", f"/{bucket}/k?response-content-type=a%0D%0AX-Forged%3A1")
+    assert (reply.status, reply.code) == (400, "InvalidArgument")
+
+
+def test_headers_over_the_limit(server: Server, bucket: str) -> None:
+    reply = server.request("GET", f"/{bucket}/k", headers={"x-amz-meta-a": "x" * MAX_HEADERS_BYTES})
+    assert reply.code == "MaxMessageLengthExceeded"
+
+
+def test_xml_with_entities_is_refused(server: Server, bucket: str) -> None:
+    body = b'<!DOCTYPE d [<!ENTITY a "aaaa">]><Delete><Object><Key>&a;</Key></Object></Delete>'
+    assert server.request("POST", f"/{bucket}?delete", body=body).code == "MalformedXML"
+
+
+def test_transfer_encoding_chunked_without_a_length(server: Server, bucket: str) -> None:
+    headers = server.sign("PUT", f"/{bucket}/k", {})
+    with closing(http.client.HTTPConnection(*server.address, timeout=30)) as connection:
+        connection.request("PUT", f"/{bucket}/k", iter([b"hel", b"lo"]), headers, encode_chunked=True)
+        assert connection.getresponse().status == 200
+    assert server.request("GET", f"/{bucket}/k").body == b"hello"
+
+
+def exchange(server: Server, head: str) -> tuple[socket.socket, bytes]:
+    """Send a request's head and return the socket with what came at once."""
+    sock = socket.create_connection(server.address, timeout=20)
+    sock.sendall(head.encode())
+    return sock, sock.recv(65536)
+
+
+def head_of(server: Server, path: str, headers: dict[str, str]) -> str:
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([f"PUT {path} HTTP/1.1", *lines, "", ""])
+
+
+def test_expect_100_continue_is_answered_at_once(server: Server, bucket: str) -> None:
+    path = f"/{bucket}/k"
+    headers = server.sign("PUT", path, {}) | {"Content-Length": "5", "Expect": "100-continue"}
+    sock, first = exchange(server, head_of(server, path, headers))
+    with sock:
+        assert first == b"HTTP/1.1 100 Continue\r\n\r\n"
+        sock.sendall(b"hello")
+        assert sock.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def test_a_refused_request_is_never_asked_for_its_body(server: Server, bucket: str) -> None:
+    path = f"/{bucket}/k"
+    headers = server.sign("PUT", path, {}) | {"Content-Length": "5", "Expect": "100-continue"}
+    headers["Authorization"] = headers["Authorization"][:-4] + "0000"
+    sock, first = exchange(server, head_of(server, path, headers))
+    with sock:
+        assert first.startswith(b"HTTP/1.1 403")
+        assert b"connection: close" in first
+        while first:
+            first = sock.recv(65536)
+
+
+def test_a_torn_upload_leaves_nothing(server: Server, bucket: str) -> None:
+    path = f"/{bucket}/k"
+    headers = server.sign("PUT", path, {}) | {"Content-Length": str(5 << 20)}
+    with socket.create_connection(server.address, timeout=20) as sock:
+        sock.sendall(head_of(server, path, headers).encode() + b"x" * (3 << 20))
+    assert not has(server, bucket, "k")
+    assert server.request("PUT", path, body=b"after").status == 200
+
+
+def test_one_connection_serves_many_requests(server: Server, bucket: str) -> None:
+    with closing(http.client.HTTPConnection(*server.address, timeout=30)) as connection:
+        for number in range(20):
+            path = f"/{bucket}/k{number % 3}"
+            connection.request("PUT", path, b"1", server.sign("PUT", path, {}))
+            assert connection.getresponse().read() == b""
+            bad = f"/{bucket}/none"
+            connection.request("GET", bad, headers=server.sign("GET", bad, {}))
+            assert b"NoSuchKey" in connection.getresponse().read()
+
+
+@pytest.mark.parametrize(
+    "junk", [b"\x00\x01\x02\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n"]
+)
+def test_junk_gets_a_400(server: Server, junk: bytes) -> None:
+    with socket.create_connection(server.address, timeout=20) as sock:
+        sock.sendall(junk)
+        assert sock.recv(65536).startswith(b"HTTP/1.1 400")
+    assert server.request("GET", "/").status == 200

@@ -1,0 +1,189 @@
+"""The server itself: HTTPS, draining, addresses that are taken, certificates that are not there."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.client import BaseClient
+from botocore.config import Config
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+import pfs
+from pfs.errors import InvalidInputError, StorageError
+from pfs.keys import Keys
+from pfs.store import Store
+from s3api.gateway import Gateway
+from s3api.server import DRAIN_S, Listen, serve
+from tests.s3api.conftest import running
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Make a certificate for 127.0.0.1 that signs itself."""
+    import ipaddress
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    cert_file, key_file = folder / "cert.pem", folder / "key.pem"
+    cert_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    pem, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    key_file.write_bytes(key.private_bytes(serialization.Encoding.PEM, pem, plain))
+    return cert_file, key_file
+
+
+@contextmanager
+def over_https(store: Store, folder: Path) -> Iterator[BaseClient]:
+    cert, key_file = certificate(folder)
+    stop, bound, ports = threading.Event(), threading.Event(), list[int]()
+
+    def on_bound(host: str, port: int) -> None:
+        ports.append(port)
+        bound.set()
+
+    gateway = Gateway(store, Keys(store))
+    listen = Listen(port=0, tls_cert=cert, tls_key=key_file)
+    thread = threading.Thread(target=serve, args=(gateway, listen), kwargs={"stop": stop, "on_bound": on_bound})
+    thread.start()
+    client = None
+    try:
+        assert bound.wait(30)
+        key, secret = Keys(store).root()
+        client = boto3.client(
+            "s3",
+            endpoint_url=f"https://127.0.0.1:{ports[0]}",
+            verify=str(cert),
+            aws_access_key_id=key.access_key,
+            aws_secret_access_key=secret,
+            region_name="us-east-1",
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+        yield client
+    finally:
+        stop.set()
+        thread.join()
+        if client is not None:
+            client.close()
+
+
+def test_https_where_boto3_streams_with_trailers(home: Store, tmp_path: Path) -> None:
+    with over_https(home, tmp_path) as client:
+        client.create_bucket(Bucket="b")
+        for size in (0, 5, 3 << 20):
+            data = os.urandom(size)
+            client.put_object(Bucket="b", Key="k", Body=data, ContentEncoding="gzip", ChecksumAlgorithm="CRC64NVME")
+            got = client.get_object(Bucket="b", Key="k", ChecksumMode="ENABLED")
+            assert got["Body"].read() == data
+            assert got["ContentEncoding"] == "gzip"
+            assert got["ChecksumCRC64NVME"]
+        client.upload_file(__file__, "b", "file")
+        assert client.get_object(Bucket="b", Key="file")["Body"].read() == Path(__file__).read_bytes()
+
+
+def test_virtual_host_style(home: Store) -> None:
+    home.create_repo("images")
+    with running(home, domain="s3.test") as server:
+        host = {"Host": "images.s3.test:80"}
+        assert server.request("PUT", "/dir/k", body=b"1", headers=host).status == 200
+        assert server.request("GET", "/images/dir/k").body == b"1"
+        assert b"<Key>dir/k</Key>" in server.request("GET", "/", headers=host).body
+        assert b"<Name>images</Name>" in server.request("GET", "/", headers={"Host": "s3.test"}).body
+
+
+def test_an_idle_client_does_not_hold_up_the_end(home: Store, tmp_path: Path) -> None:
+    with over_https(home, tmp_path) as client:
+        client.create_bucket(Bucket="b")  # its connection stays in the pool until after the end
+        started = time.monotonic()
+    assert time.monotonic() - started < DRAIN_S
+
+
+def test_an_address_that_is_taken(home: Store) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, closing(Gateway(home, Keys(home))) as gateway:
+        port = taken.getsockname()[1]
+        with pytest.raises(StorageError, match=f"listen on 127.0.0.1:{port}"):
+            serve(gateway, Listen(port=port), stop=threading.Event())
+
+
+def test_a_certificate_that_is_not_there(home: Store, tmp_path: Path) -> None:
+    listen = Listen(port=0, tls_cert=tmp_path / "no.pem", tls_key=tmp_path / "no.key")
+    with pytest.raises(InvalidInputError, match=r"no\.pem"):
+        serve(Gateway(home, Keys(home)), listen, stop=threading.Event())
+
+
+def test_a_request_under_way_ends_before_the_server(home: Store) -> None:
+    home.create_repo("r")
+    with running(home) as server:
+        headers = server.sign("PUT", "/r/k", {}) | {"Content-Length": "10", "Expect": "100-continue"}
+        sock = socket.create_connection(server.address, timeout=30)
+        lines = [f"{name}: {value}" for name, value in headers.items()]
+        sock.sendall("\r\n".join(["PUT /r/k HTTP/1.1", *lines, "", ""]).encode())
+        assert sock.recv(100).startswith(b"HTTP/1.1 100")
+        stopper = threading.Timer(0.3, lambda: sock.sendall(b"0123456789"))
+        stopper.start()
+    with sock:
+        assert sock.recv(65536).startswith(b"HTTP/1.1 200")
+    stopper.join()
+    assert home.repo("r")["master"].read("/k") == b"0123456789"
+
+
+PROGRAM = """
+import sys, threading
+import pfs
+from pfs.keys import Keys
+from s3api.gateway import Gateway
+from s3api.server import Listen, serve
+stop = threading.Event()
+with pfs.open(sys.argv[1]) as store:
+    serve(Gateway(store, Keys(store)), Listen(port=0), stop=stop, on_bound=lambda h, p: print(p, flush=True))
+"""
+
+
+def test_killed_while_writing_keeps_every_acknowledged_object(tmp_path: Path) -> None:
+    with pfs.init(tmp_path) as store:
+        key, secret = Keys(store).root()
+        store.create_repo("r")
+    acknowledged = list[int]()
+    for round_no in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+            client = boto3.client(
+                "s3",
+                endpoint_url=f"http://127.0.0.1:{port}",
+                aws_access_key_id=key.access_key,
+                aws_secret_access_key=secret,
+                region_name="us-east-1",
+                config=Config(retries={"total_max_attempts": 1}),
+            )
+            with closing(client):
+                for number in range(round_no * 100, round_no * 100 + 10 + 7 * round_no):
+                    client.put_object(Bucket="r", Key=str(number), Body=str(number).encode() * 100)
+                    acknowledged.append(number)
+                process.kill()
+    with pfs.open(tmp_path) as store:
+        view = store.repo("r")["master"]
+        for number in acknowledged:
+            assert view.read(f"/{number}") == str(number).encode() * 100
