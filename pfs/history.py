@@ -75,16 +75,15 @@ class History:
     def home_of(self, state: RefsState, commit: CommitId) -> PackId:
         """Return the meta pack with the record of a commit: what refs say counts, else what the index knows.
 
+        The index knows the commit afterwards: what is put on top of it may be indexed.
+
         Raises:
             CommitNotFoundError: it is no commit of the repo.
         """
-        live = state.body.heads().get(commit)
-        if live is not None:
-            return live
         found = self.locate(state.repo, commit)
         if found is None:
             raise CommitNotFoundError(state.repo, commit)
-        return found.pack
+        return state.body.heads().get(commit, found.pack)
 
     def records(self, repo: str) -> Iterator[CommitRecord]:
         """Yield every known commit of the repo, in no order, hidden branches and failed ones included."""

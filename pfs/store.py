@@ -105,8 +105,12 @@ class Store:
         self.turns = Turns(path / "run" / "turns")
         self.history = History(self.backend, self.index, self.refs)
         self.objects = self.history.objects
-        if self.index.stats().packs == 0:
-            self.history.rebuild()
+        try:
+            if self.index.stats().packs == 0:
+                self.history.rebuild()
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

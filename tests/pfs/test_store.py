@@ -21,7 +21,7 @@ from pfs.errors import (
     StoreNotFoundError,
 )
 from pfs.ids import CommitId, new_commit_id
-from pfs.model import BranchRef, Provenance
+from pfs.model import BranchRef, NewCommit, Provenance
 from pfs.repo import Repo
 from pfs.store import Store
 
@@ -181,6 +181,32 @@ def test_an_index_that_lags_catches_up(tmp_path: Path) -> None:
     with pfs.open(tmp_path) as store:
         assert list(store.repo("r").commits("master")) == before
         assert store.repo("r")["master^"].read("/2") == b"xx"
+
+
+@pytest.mark.parametrize("how", ["commit", "open", "publish"])
+def test_a_commit_on_top_of_one_that_the_index_missed(tmp_path: Path, how: str) -> None:
+    with pfs.init(tmp_path) as store, store.create_repo("r").commit("master") as commit:
+        commit.put_file("/0", b"0")
+    shutil.copytree(tmp_path / ".pfs/index.lmdb", tmp_path / "old-index")
+    with pfs.open(tmp_path) as store, store.repo("r").commit("master") as missed:
+        missed.put_file("/1", b"1")
+    shutil.rmtree(tmp_path / ".pfs/index.lmdb")
+    (tmp_path / "old-index").rename(tmp_path / ".pfs/index.lmdb")
+    with pfs.open(tmp_path) as store:
+        repo = store.repo("r")
+        if how == "publish":
+            root = repo.inspect("master.1").root
+            new = NewCommit(branch="master", root=root, id=new_commit_id(), started_ns=1, parents=(missed.id,))
+            repo.publish([new], store.session())
+        elif how == "open":
+            repo.start_commit("master")
+            repo.finish_commit("master")
+        else:
+            with repo.commit("master") as commit:
+                commit.put_file("/2", b"2")
+        assert repo.inspect("master^").id == missed.id
+        assert repo[missed.id].read("/1") == b"1"
+        assert len(list(repo.commits())) == 3
 
 
 def test_one_repo_with_damaged_refs_does_not_hurt_the_others(tmp_path: Path) -> None:
