@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pfs.edit import DeleteTree, Edit, Put, edit
+from pfs.errors import BranchMovedError
 from pfs.ids import CommitId, new_commit_id
 from pfs.ingest import FileRef
 from pfs.model import CommitInfo, NewCommit, Provenance
@@ -296,7 +297,12 @@ class JobData:
         return tuple(Provenance(*source) for source in (*sources, spec))
 
     def look_again(self) -> None:
-        """Read the heads again, after somebody moved one of them."""
+        """Read the output branch again, after somebody moved it.
+
+        Raises:
+            BranchMovedError: ``.meta`` was moved too, which only another controller can have done.
+        """
         present = Catalog(self._store).get(self._pipeline.name)
+        if present.meta != self._meta_head:
+            raise BranchMovedError(f"{self._pipeline.name}@{META_BRANCH}")
         self._pipeline = present
-        self._meta_head = present.meta

@@ -83,11 +83,13 @@ class JobRun:
             return
         self._feed(state.Begun(tries=self.pipeline.spec.datum_tries))
 
+    def awaits(self, unit: UnitId) -> bool:
+        """Say whether events of a unit still count: it is one of this attempt, and neither done nor cancelled."""
+        return unit == self._unit_id(unit.number) and unit.number in self._given
+
     def take(self, event: ExecutorEvent) -> None:
-        """Take an event of one of the job's units; late ones of units that do not count any more are passed over."""
+        """Take an event of a unit that the job awaits."""
         number = event.unit.number
-        if number not in self._given:
-            return
         match event:
             case DatumDone():
                 self._ended[number].append(event)
@@ -250,12 +252,12 @@ class JobRun:
             if task is not None:
                 self._data.add(task, done)
                 self._sizing.learn(sum(done.seconds))
-                told.append((task, state.Ended(task.index, DatumState(done.state), _reason(done))))
+                told.append((done, state.Ended(task.index, DatumState(done.state), _reason(done))))
         self._again |= {task.index: task for task in tasks.values()}
         event = state.UnitEnded(unit.number, tuple(one for _, one in told))
         after, _ = state.step(self._job, event)
-        for task, one in told:
-            self._tell_datum(task, one.state, one.error, counters=after.counters)
+        for done, one in told:
+            self._tell_datum(done.datum, one.state, done.error or "", counters=after.counters)
         self._feed(event)
 
     def _unit_lost(self, number: int, reason: str) -> None:
@@ -266,11 +268,11 @@ class JobRun:
 
     def _give_up(self, place: int, reason: str) -> None:
         task = self._again.pop(place)
-        self._data.fail(place, f"datum {task.id} failed: {reason}")
-        self._tell_datum(task, DatumState.FAILED, reason, counters=self._job.counters)
+        self._data.fail(place, reason)
+        self._tell_datum(task.id, DatumState.FAILED, reason, counters=self._job.counters)
 
-    def _tell_datum(self, task: DatumTask, how: DatumState, reason: str, *, counters: state.Counters) -> None:
-        self._tell(events.DatumFinished(self.pipeline.name, self.id, task.id, how, counters, reason))
+    def _tell_datum(self, datum: str, how: DatumState, reason: str, *, counters: state.Counters) -> None:
+        self._tell(events.DatumFinished(self.pipeline.name, self.id, datum, how, counters, reason))
 
     def _gather(self) -> state.Event:
         try:

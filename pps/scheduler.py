@@ -9,16 +9,17 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pfs.errors import NotFoundError, PfsError
+from pfs.errors import ConflictError, NotFoundError, PfsError
 from pfs.model import ChangeToken
 from pps import events
 from pps.catalog import Catalog, Pipeline, upstream
-from pps.executors.base import Executor
+from pps.executors.base import Executor, UnitDone, UnitId
 from pps.jobrun import JobRun, Surroundings
 from pps.live import LiveJobs
 from pps.queue import Due, due_jobs, ready
@@ -97,7 +98,8 @@ class Scheduler:
             return False
         self._seen = token
         pipelines = self._catalog.all()
-        self._stop_outdated(pipelines)
+        if self._stop_outdated(pipelines):
+            return True
         by_name = {pipeline.name: pipeline for pipeline in pipelines}
         wanted = _with_upstream(chosen, by_name) if chosen else set(by_name)
         due = {name: found for name, found in due_jobs(self._store, pipelines).items() if name in wanted}
@@ -107,14 +109,16 @@ class Scheduler:
                 self._start(one)
         return True
 
-    def _stop_outdated(self, pipelines: list[Pipeline]) -> None:
-        """End jobs whose pipeline has a new version, and forget those whose pipeline is gone."""
+    def _stop_outdated(self, pipelines: list[Pipeline]) -> bool:
+        """End jobs whose pipeline has a new version or is gone; True if there were any: ``pipelines`` is old then."""
         present = {pipeline.name: pipeline.spec_commit for pipeline in pipelines}
-        for name, run in list(self._active.items()):
-            if name not in present:
+        outdated = [name for name, run in self._active.items() if present.get(name) != run.pipeline.spec_commit]
+        for name in outdated:
+            if name in present:
+                self._guard(name, partial(self._active[name].stop, "the pipeline was updated"))
+            else:
                 self._give_up(name)
-            elif present[name] != run.pipeline.spec_commit:
-                self._guard(name, partial(run.stop, "the pipeline was updated"))
+        return bool(outdated)
 
     def _start(self, due: Due) -> None:
         name = due.pipeline.name
@@ -133,14 +137,22 @@ class Scheduler:
         if self._executor is not None:
             for event in self._executor.events(timeout_s):
                 run = self._active.get(event.unit.pipeline)
-                if run is not None and run.id == event.unit.job:
+                if run is not None and run.awaits(event.unit):
                     self._guard(event.unit.pipeline, partial(run.take, event))
+                elif isinstance(event, UnitDone):
+                    self._drop(event.unit)
         now_ns = self._store.clock_ns()
         for name, run in list(self._active.items()):
             self._guard(name, partial(run.check_time, now_ns))
             if name in self._active and now_ns - self._saved_ns[name] > self._checkpoint_ns:
                 self._saved_ns[name] = now_ns
                 self._guard(name, run.checkpoint)
+
+    def _drop(self, unit: UnitId) -> None:
+        """Let go of what a unit wrote that nobody waits for any more."""
+        if self._executor is not None:
+            with suppress(ConflictError):
+                self._executor.take_session(unit).abandon()
 
     def _guard(self, name: str, act: Callable[[], None]) -> None:
         """Act on a job; clear up after it when that ends it or fails."""

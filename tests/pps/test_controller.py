@@ -1,0 +1,319 @@
+"""Jobs from commit to output, with the real store and executor."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pfs.errors import ConflictError, NotFoundError
+from pps import events
+from pps.event_log import decode_events
+from pps.live import ControllerLock
+from pps.records import decode_job, job_key
+from pps.state import Counters, DatumState, JobState, replay
+from tests.pps.pipe_world import UPPER, World, pfs_input, world_in
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with world_in(tmp_path / "home") as made:
+        made.code("run.sh", UPPER)
+        made.store.create_repo("images")
+        yield made
+
+
+def test_a_pipeline_over_a_hundred_files(world: World) -> None:
+    first = world.put("images", {f"/f{number:03}": b"text %d" % number for number in range(100)})
+    world.create("upper", pfs_input("images"))
+    job = world.run_one()
+    assert (job.id, job.state, job.counters) == (first.id, JobState.SUCCESS, Counters(total=100, processed=100))
+    assert world.output("upper") == {f"/f{number:03}": b"TEXT %d" % number for number in range(100)}
+    assert world.run().jobs == ()
+
+    world.put("images", {"/f007": b"new"})
+    assert world.run_one().counters == Counters(total=100, processed=1, skipped=99)
+    assert world.output("upper")["/f007"] == b"NEW"
+
+    world.put("images", {"/f007": None, "/f008": None})
+    assert world.run_one().counters == Counters(total=98, skipped=98)
+    assert set(world.output("upper")) == {f"/f{number:03}" for number in range(100) if number not in (7, 8)}
+
+    world.code("run.sh", UPPER.replace("a-z A-Z", "t T"))
+    job = world.run_one()
+    assert (job.version, job.counters) == (2, Counters(total=98, processed=98))
+    assert world.output("upper")["/f000"] == b"TexT 0"
+    assert isinstance(world.events[0], events.PipelineUpdated)
+    assert world.run().jobs == ()
+
+
+def test_an_output_is_the_same_however_it_came_about(world: World) -> None:
+    world.create("upper", pfs_input("images"))
+    for files in ({"/a": b"1", "/b": b"2"}, {"/a": b"3"}, {"/b": None, "/c": b"x"}):
+        world.put("images", files)
+        world.run()
+    world.code("again.sh", UPPER)
+    world.create("again", pfs_input("images"), cmd=["sh", "again.sh"])
+    world.run()
+    heads = [world.store.repo(name)["master"].info.root.tid for name in ("upper", "again")]
+    assert heads[0] == heads[1]
+
+
+def test_failing_code_fails_the_job_and_the_rest_is_taken_over(world: World) -> None:
+    world.put("images", {"/a": b"a", "/b": b"b", "/c": b"c"})
+    world.code("run.sh", UPPER)
+    world.create("upper", pfs_input("images"), datum_tries=2)
+    good = world.run_one()
+    world.code("run.sh", 'test -e "$PFS/images/b" && echo broken $images >&2 && exit 3\n' + UPPER)
+    job = world.run_one()
+    assert (job.state, job.counters) == (JobState.FAILURE, Counters(total=3, processed=2, failed=1))
+    (bad,) = (datum for datum in world.pipelines.datums("upper", job.id) if datum.state == DatumState.FAILED)
+    assert (bad.exit_code, bad.tries, bad.inputs[0].path) == (3, 2, "/b")
+    assert job.reason.startswith(f"datum {bad.id} failed: ")
+    assert "broken" in bad.log_tail
+    lines = world.pipelines.logs("upper", job=job.id, datum=bad.id[:12])
+    assert next(line.message for line in lines if line.stream == "stderr").startswith("broken ")
+    # The head stays at the last good commit; the failed one can be read by its id.
+    assert world.store.repo("upper")["master"].info.id == good.id
+    failed = world.store.repo("upper").inspect(job.id)
+    assert failed.error == job.reason
+    assert set(world.output("upper", job.id)) == {"/a", "/c"}
+    assert world.run().jobs == ()
+
+    world.put("images", {"/d": b"d", "/b": b"fine"})
+    world.code("run.sh", 'test -e "$PFS/images/b" && echo broken $images >&2 && exit 3\n' + UPPER)
+    job = world.run_one()
+    assert job.counters == Counters(total=4, processed=1, skipped=2, failed=1)
+    world.put("images", {"/b": None})
+    assert world.run_one().counters == Counters(total=3, skipped=3)
+    assert world.output("upper") == {"/a": b"A", "/c": b"C", "/d": b"D"}
+
+
+def test_recovered_and_accepted_datums(world: World) -> None:
+    world.put("images", {"/a": b"a", "/b": b"b", "/c": b"c"})
+    world.code(
+        "run.sh", 'cp "$PFS"/images/* "$PFS_OUT"; case $images in */a) exit 0;; */b) exit 4;; */c) exit 5;; esac\n'
+    )
+    world.create(
+        "some",
+        pfs_input("images"),
+        transform={"err_cmd": ["true"], "accept_return_code": [4]},
+        datum_tries=1,
+    )
+    job = world.run_one()
+    assert (job.state, job.counters) == (JobState.SUCCESS, Counters(total=3, processed=2, recovered=1))
+    assert world.output("some") == {"/a": b"a", "/b": b"b"}
+    world.put("images", {"/d": b"d"})
+    assert world.run_one().counters == Counters(total=4, processed=1, skipped=2, recovered=1)
+
+
+def test_chained_pipelines_share_the_id_and_know_where_it_came_from(world: World) -> None:
+    world.code("list.sh", 'ls "$PFS/upper" > "$PFS_OUT/names"\n')
+    world.put("images", {"/a": b"a"})
+    upper = world.create("upper", pfs_input("images"))
+    names = world.create("names", pfs_input("upper", "/"), cmd=["sh", "list.sh"])
+    commit = world.put("images", {"/b": b"b"})
+    report = world.run()
+    assert [job.pipeline for job in report.jobs] == ["upper", "upper", "names", "names"] or len(report.jobs) == 4
+    assert world.output("names") == {"/names": b"a\nb\n"}
+    head = world.store.repo("names").inspect("master")
+    assert head.id == commit.id
+    assert {tuple(source) for source in head.provenance} == {
+        ("upper", "master", commit.id),
+        ("names", ".spec", names.spec_commit),
+    }
+    source = world.store.repo("upper").inspect(commit.id)
+    assert ("upper", ".spec", upper.spec_commit) in {tuple(one) for one in source.provenance}
+
+
+def test_the_two_ways_of_a_diamond_meet_in_one_job(world: World) -> None:
+    world.code("copy.sh", 'for f in "$PFS"/images/*; do cp "$f" "$PFS_OUT"; done\n')
+    world.code("join.sh", 'cat "$PFS"/left/* "$PFS"/right/* > "$PFS_OUT/all"\n')
+    world.create("left", pfs_input("images"), cmd=["sh", "copy.sh"])
+    world.create("right", pfs_input("images"), cmd=["sh", "copy.sh"])
+    world.create("both", {"cross": [pfs_input("left", "/"), pfs_input("right", "/")]}, cmd=["sh", "join.sh"])
+    commit = world.put("images", {"/a": b"one"})
+    report = world.run()
+    assert sorted(job.pipeline for job in report.jobs) == ["both", "left", "right"]
+    assert {job.id for job in report.jobs} == {commit.id}
+    assert world.output("both") == {"/all": b"oneone"}
+
+
+def test_what_reads_a_failed_output_is_unrunnable(world: World) -> None:
+    world.code("fail.sh", "exit 1\n")
+    world.put("images", {"/a": b"a"})
+    world.create("bad", pfs_input("images"), cmd=["sh", "fail.sh"], datum_tries=1)
+    world.create("after", pfs_input("bad"), cmd=["sh", "fail.sh"])
+    world.create("last", pfs_input("after"), cmd=["sh", "fail.sh"])
+    report = world.run()
+    assert [(job.pipeline, job.state) for job in report.jobs] == [
+        ("bad", JobState.FAILURE),
+        ("after", JobState.UNRUNNABLE),
+        ("last", JobState.UNRUNNABLE),
+    ]
+    assert "bad@master" in report.jobs[1].reason
+    assert world.run().jobs == ()
+
+
+def test_each_commit_makes_a_job_in_order(world: World) -> None:
+    world.create("upper", pfs_input("images"))
+    commits = [world.put("images", {"/a": b"%d" % number}).id for number in range(3)]
+    assert [job.id for job in world.run().jobs] == commits
+
+
+def test_two_datums_that_write_one_path_fail_the_job(world: World) -> None:
+    world.put("images", {"/a": b"a", "/b": b"b"})
+    world.code("run.sh", 'mkdir "$PFS_OUT/d"; cp "$PFS"/images/* "$PFS_OUT/d/same"\n')
+    world.create("one", pfs_input("images"))
+    job = world.run_one()
+    assert job.state == JobState.FAILURE
+    ids = sorted(datum.id[:12] for datum in world.pipelines.datums("one", job.id))
+    assert job.reason == f"datums {ids[0]} and {ids[1]} both wrote /d/same: each path may come from one datum only"
+    world.put("images", {"/b": None})
+    assert world.run_one().counters == Counters(total=1, skipped=1)
+    assert world.output("one") == {"/d/same": b"a"}
+    # A path may pass from a datum that is gone to another, and a new datum collides with an unchanged one too.
+    world.put("images", {"/a": None, "/b": b"b"})
+    assert world.run_one().state == JobState.SUCCESS
+    assert world.output("one") == {"/d/same": b"b"}
+    world.put("images", {"/c": b"c"})
+    assert "both wrote /d/same" in world.run_one().reason
+
+
+def test_a_file_below_a_file_fails_the_job(world: World) -> None:
+    world.put("images", {"/a": b"a", "/b": b"b"})
+    world.code(
+        "run.sh", 'case $images in */a) echo > "$PFS_OUT/x";; *) mkdir "$PFS_OUT/x"; echo > "$PFS_OUT/x/y";; esac\n'
+    )
+    world.create("one", pfs_input("images"))
+    job = world.run_one()
+    assert job.state == JobState.FAILURE
+    assert "cannot both exist: written by datums" in job.reason
+
+
+def test_a_job_that_takes_too_long_is_killed(world: World) -> None:
+    world.put("images", {"/a": b"a", "/b": b"b"})
+    world.code("run.sh", "case $images in */b) exec sleep 600;; esac\n" + UPPER)
+    world.create("slow", pfs_input("images"), job_timeout="1s", datum_set_spec={"number": 1})
+    job = world.run_one()
+    assert job.state == JobState.KILLED
+    assert "job_timeout" in job.reason
+    assert world.store.repo("slow").inspect(job.id).error == job.reason
+    assert {datum.state for datum in world.pipelines.datums("slow", job.id)} <= {"starting", "success"}
+
+
+def test_no_datums_is_success_and_every_job_runs_all(world: World) -> None:
+    world.put("images", {"/a": b"a"})
+    world.create("none", pfs_input("images", "/*.jpg"))
+    world.create("every", pfs_input("images"), reprocess_spec="every_job")
+    assert {job.pipeline: job.counters for job in world.run().jobs} == {
+        "none": Counters(),
+        "every": Counters(total=1, processed=1),
+    }
+    world.put("images", {"/b": b"b"})
+    assert {job.pipeline: job.counters for job in world.run("every").jobs} == {"every": Counters(total=2, processed=2)}
+    assert [job.pipeline for job in world.run().jobs] == ["none"]
+
+
+def test_naming_a_pipeline_runs_what_it_depends_on(world: World) -> None:
+    world.code("copy.sh", 'cp "$PFS"/upper/* "$PFS_OUT"\n')
+    world.put("images", {"/a": b"a"})
+    for name, source in (("upper", "images"), ("copy", "upper"), ("other", "images")):
+        world.create(name, pfs_input(source), cmd=["sh", "run.sh" if source == "images" else "copy.sh"])
+    assert [job.pipeline for job in world.run("copy").jobs] == ["upper", "copy"]
+    with pytest.raises(NotFoundError, match="nosuch"):
+        world.run("nosuch")
+
+
+def test_the_events_of_a_job_can_be_replayed(world: World) -> None:
+    world.put("images", {"/a": b"a", "/b": b"b"})
+    world.create("upper", pfs_input("images"))
+    job = world.run_one()
+    meta = world.store.repo("upper")[".meta"]
+    record = decode_job(meta.read("/" + job_key(job.id).decode()), where="test")
+    replayed = replay(decode_events(record.events))
+    assert (replayed.outcome, replayed.counters) == (JobState.SUCCESS, job.counters)
+
+
+class Server:
+    """A controller that serves in a thread."""
+
+    def __init__(self, world: World) -> None:
+        self.stop = threading.Event()
+        self.told: list[events.RunEvent] = []
+        self._changed = threading.Condition()
+        controller = world.make_controller()
+        self.thread = threading.Thread(target=lambda: controller.serve(self.stop, on_event=self._take))
+        self.thread.start()
+        lock = ControllerLock(world.store.path / "run")
+        while not lock.is_held():
+            self.stop.wait(0.01)
+
+    def _take(self, event: events.RunEvent) -> None:
+        with self._changed:
+            self.told.append(event)
+            self._changed.notify_all()
+
+    def wait(self, wanted: Callable[[events.RunEvent], bool]) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: any(map(wanted, self.told)), timeout=60), self.told
+
+    def end(self) -> None:
+        self.stop.set()
+        self.thread.join(60)
+        assert not self.thread.is_alive()
+
+
+def ended(job: str) -> Callable[[events.RunEvent], bool]:
+    return lambda event: isinstance(event, events.JobFinished) and event.job.id == job
+
+
+@pytest.fixture
+def server(world: World) -> Iterator[Server]:
+    made = Server(world)
+    yield made
+    made.end()
+
+
+def test_a_daemon_runs_jobs_as_commits_arrive(world: World, server: Server) -> None:
+    world.create("upper", pfs_input("images"))
+    for number in range(2):
+        commit = world.put("images", {"/a": b"x%d" % number})
+        server.wait(ended(commit.id))
+        assert world.output("upper") == {"/a": b"X%d" % number}
+
+
+def test_run_beside_a_daemon_shows_its_progress(world: World, server: Server) -> None:
+    world.create("upper", pfs_input("images"))
+    world.put("images", {"/a": b"x"})
+    report = world.run()
+    assert isinstance(world.events[0], events.Attached)
+    assert [job.state for job in report.jobs] in ([JobState.SUCCESS], [])
+    assert world.output("upper") == {"/a": b"X"}
+    with pytest.raises(ConflictError, match="another controller"):
+        world.make_controller().serve(threading.Event())
+
+
+def test_an_update_ends_the_job_that_runs(world: World, server: Server) -> None:
+    world.put("images", {"/a": b"x"})
+    world.code("run.sh", "exec sleep 600\n")
+    world.create("upper", pfs_input("images"))
+    server.wait(lambda event: isinstance(event, events.JobPlanned))
+    world.code("run.sh", UPPER)
+    world.pipelines.update(world.spec("upper", pfs_input("images")), base_dir=world.folder)
+    server.wait(lambda event: isinstance(event, events.JobFinished) and event.job.state == JobState.SUCCESS)
+    states = [job.state for job in world.pipelines.jobs("upper")]
+    assert states == [JobState.SUCCESS, JobState.KILLED]
+
+
+def test_deleting_a_pipeline_ends_its_job(world: World, server: Server) -> None:
+    world.put("images", {"/a": b"x"})
+    world.code("run.sh", "exec sleep 600\n")
+    world.create("upper", pfs_input("images"))
+    server.wait(lambda event: isinstance(event, events.JobPlanned))
+    world.pipelines.delete("upper")
+    world.code("run.sh", UPPER)
+    world.create("next", pfs_input("images"))
+    server.wait(lambda event: isinstance(event, events.JobFinished) and event.job.pipeline == "next")

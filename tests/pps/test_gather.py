@@ -1,0 +1,81 @@
+"""Outputs of datums put together, against the plain definition: the union of what the datums have."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pfs.edit import Edit, Put, edit
+from pfs.errors import FailedError
+from pfs.ids import TreeId, chunk_id
+from pfs.page import Changed, Kind
+from pfs.tree import Tree
+from pfs.tree_row import EMPTY_ROOT, MemoryPages, Root
+from pps.gather import Before, gather
+
+CHANGED = Changed(bytes(16), 1)
+Outputs = dict[str, dict[str, str]]
+"""datum -> path -> content."""
+
+
+def tree_of(pages: MemoryPages, files: dict[str, str]) -> Root:
+    puts: list[Edit] = [
+        Put(path.encode(), Kind.FILE, len(text), TreeId(chunk_id(text.encode()))) for path, text in files.items()
+    ]
+    return edit(pages, EMPTY_ROOT, puts, changed=CHANGED, collisions="allow")
+
+
+def meta_of(pages: MemoryPages, outputs: Outputs) -> Root:
+    return tree_of(
+        pages, {f"out/{datum}/{path}": text for datum, files in outputs.items() for path, text in files.items()}
+    )
+
+
+def union(outputs: Outputs) -> dict[str, str]:
+    return {path: text for files in outputs.values() for path, text in files.items()}
+
+
+def conflicts(outputs: Outputs) -> bool:
+    paths = [path for files in outputs.values() for path in files]
+    parents = {path[:at] for path in paths for at in range(len(path)) if path[at] == "/"}
+    return len(set(paths)) != len(paths) or bool(parents & set(paths))
+
+
+def gathered(pages: MemoryPages, old: Outputs, new: Outputs) -> Root:
+    before = Before(tree_of(pages, union(old)), meta_of(pages, old))
+    return gather(pages, before, meta_of(pages, new), changed=CHANGED)
+
+
+_files = st.dictionaries(st.sampled_from(["a", "b", "d", "d/a", "d/b", "d/e/f"]), st.sampled_from("xyz"), max_size=3)
+_outputs = st.dictionaries(st.sampled_from(["d1", "d2", "d3"]), _files, max_size=3)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_outputs.filter(lambda outputs: not conflicts(outputs)), _outputs)
+def test_gather_gives_the_union_or_says_who_is_in_the_way(old: Outputs, new: Outputs) -> None:
+    pages = MemoryPages()
+    if conflicts(new):
+        with pytest.raises(FailedError, match=r"d\d"):
+            gathered(pages, old, new)
+    else:
+        assert gathered(pages, old, new).tid == tree_of(pages, union(new)).tid
+
+
+def test_messages_name_path_and_datums() -> None:
+    pages = MemoryPages()
+    with pytest.raises(FailedError, match="datums d1 and d2 both wrote /p/q: each path"):
+        gathered(pages, {}, {"d1": {"p/q": "x"}, "d2": {"p/q": "x"}})
+    with pytest.raises(FailedError, match="datums d1 and d2 both wrote /p"):
+        gathered(pages, {"d1": {"p": "x"}}, {"d1": {"p": "x"}, "d2": {"p": "y"}})
+    with pytest.raises(FailedError, match="cannot both exist: written by datums d1 and d2"):
+        gathered(pages, {}, {"d1": {"p": "x"}, "d2": {"p/q": "y"}})
+
+
+def test_files_of_no_datum_stay_and_are_not_overwritten() -> None:
+    pages = MemoryPages()
+    before = Before(tree_of(pages, {"mine": "x"}), EMPTY_ROOT)
+    found = gather(pages, before, meta_of(pages, {"d1": {"p": "y"}}), changed=CHANGED)
+    assert [row.key for row in Tree(pages, found).walk()] == [b"mine", b"p"]
+    with pytest.raises(FailedError, match="of no datum"):
+        gather(pages, before, meta_of(pages, {"d1": {"mine": "y"}}), changed=CHANGED)

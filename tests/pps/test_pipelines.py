@@ -1,0 +1,223 @@
+"""The face of the service: making, updating and deleting pipelines, and looking at what they did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pfs.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    CorruptionError,
+    InvalidInputError,
+    NotFoundError,
+    RepoNotFoundError,
+)
+from pfs.model import BranchRef
+from pps.spec_parse import parse_specs
+from pps.state import Counters
+from tests.pps.pipe_world import UPPER, World, pfs_input, world_in
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with world_in(tmp_path / "home") as made:
+        made.code("run.sh", UPPER)
+        made.put("images", {"/a": b"a", "/b": b"b"})
+        yield made
+
+
+def test_create_makes_a_repo_bound_to_its_inputs(world: World) -> None:
+    info = world.create("upper", pfs_input("images"), description="shouts")
+    assert (info.name, info.version, info.state, info.description) == ("upper", 1, "pending", "shouts")
+    assert (info.input_text, info.output_branch, info.last_job) == ("images:/*", "master", None)
+    repo = world.store.repo("upper")
+    assert repo.branch("master").provenance == (BranchRef("images", "master"),)
+    assert repo.view(".spec").read("/code/run.sh") == UPPER.encode()
+    assert [branch.name for branch in repo.branches()] == ["master"]
+    assert parse_specs(repo.view(".spec").read("/spec.json").decode())[0].name == "upper"
+
+
+def test_create_checks_before_it_changes_anything(world: World) -> None:
+    world.create("upper", pfs_input("images"))
+    before = world.store.list_repos()
+    with pytest.raises(AlreadyExistsError, match="pipeline 'upper' already exists"):
+        world.create("upper", pfs_input("images"))
+    with pytest.raises(AlreadyExistsError, match="repo 'images' already exists"):
+        world.create("images", pfs_input("upper"))
+    with pytest.raises(RepoNotFoundError, match="nosuch"):
+        world.create("other", pfs_input("nosuch"))
+    with pytest.raises(InvalidInputError, match="no file or folder 'lib'"):
+        world.create("other", pfs_input("images"), transform={"code": ["lib"]})
+    with pytest.raises(InvalidInputError, match=r"outside the spec's folder"):
+        world.create("other", pfs_input("images"), transform={"code": ["../x"]})
+    assert world.pipelines.create(world.spec("other", pfs_input("images")), base_dir=world.folder, dry_run=True).version
+    assert world.store.list_repos() == before
+
+
+def test_an_interrupted_create_can_be_done_again(world: World) -> None:
+    repo = world.store.create_repo("upper")
+    repo.create_branch("master", provenance=[BranchRef("images", "master")])
+    assert world.create("upper", pfs_input("images")).version == 1
+    assert world.run_one().counters == Counters(total=2, processed=2)
+
+
+def test_a_missing_input_branch_is_made_and_waited_for(world: World) -> None:
+    world.create("upper", pfs_input("images", branch="dev"))
+    assert world.pipelines.inspect("upper").state == "idle"
+    assert world.run().jobs == ()
+    world.put("images", {"/x": b"x"}, branch="dev")
+    assert world.run_one().counters.total == 1
+
+
+def test_an_input_cannot_come_from_the_output(world: World) -> None:
+    world.create("one", pfs_input("images"))
+    world.create("two", pfs_input("one"))
+    with pytest.raises(InvalidInputError, match="made from its own output"):
+        world.pipelines.update(world.spec("one", pfs_input("two")), base_dir=world.folder)
+    with pytest.raises((InvalidInputError, RepoNotFoundError)):
+        world.create("self", pfs_input("self"))
+
+
+def test_update_runs_what_changed(world: World) -> None:
+    world.create("upper", pfs_input("images"))
+    world.run()
+    spec = world.spec("upper", pfs_input("images"))
+    assert world.pipelines.update(spec, base_dir=world.folder).version == 1
+    assert world.run().jobs == ()
+    described = world.pipelines.update(replace(spec, description="new"), base_dir=world.folder)
+    assert (described.version, described.description) == (2, "new")
+    assert world.run_one().counters == Counters(total=2, skipped=2)
+    assert world.pipelines.update(spec, base_dir=world.folder, reprocess=True).version == 3
+    assert world.run_one().counters == Counters(total=2, processed=2)
+    world.code("run.sh", "# as before\n" + UPPER)
+    world.pipelines.update(spec, base_dir=world.folder, reprocess=False)
+    assert world.run_one().counters == Counters(total=2, skipped=2)
+    world.put("images", {"/c": b"c"})
+    assert world.run_one().counters == Counters(total=3, processed=1, skipped=2)
+    narrowed = world.pipelines.update(world.spec("upper", pfs_input("images", "/[ab]")), base_dir=world.folder)
+    assert narrowed.version == 5
+    assert world.run_one().counters == Counters(total=2, skipped=2)
+    assert set(world.output("upper")) == {"/a", "/b"}
+
+
+def test_update_makes_what_does_not_exist(world: World) -> None:
+    assert world.pipelines.update(world.spec("upper", pfs_input("images")), base_dir=world.folder).version == 1
+
+
+def test_another_output_branch_gets_the_whole_output(world: World) -> None:
+    world.create("upper", pfs_input("images"))
+    world.run()
+    world.pipelines.update(world.spec("upper", pfs_input("images"), output_branch="out2"), base_dir=world.folder)
+    assert world.run_one().counters == Counters(total=2, skipped=2)
+    assert world.output("upper", "out2") == {"/a": b"A", "/b": b"B"}
+    assert world.store.repo("upper").branch("master").provenance == ()
+
+
+def test_only_the_pipeline_writes_to_its_output(world: World) -> None:
+    world.create("upper", pfs_input("images"))
+    with pytest.raises(ConflictError, match="output of a pipeline"):
+        world.put("upper", {"/x": b"x"})
+
+
+def test_delete(world: World) -> None:
+    world.create("upper", pfs_input("images"))
+    world.create("next", pfs_input("upper"))
+    world.run("upper")
+    with pytest.raises(ConflictError, match="next"):
+        world.pipelines.delete("upper")
+    world.pipelines.delete("next")
+    world.pipelines.delete("upper", keep_repo=True)
+    assert world.output("upper") == {"/a": b"A", "/b": b"B"}
+    assert world.pipelines.list() == []
+    world.put("upper", {"/c": b"mine"})
+    with pytest.raises(AlreadyExistsError, match="repo 'upper'"):
+        world.create("upper", pfs_input("images"))
+    with pytest.raises(NotFoundError, match="pipeline 'upper' not found"):
+        world.pipelines.delete("upper")
+
+
+def test_listing_is_upstream_first(world: World) -> None:
+    world.create("zeta", pfs_input("images"))
+    world.create("alpha", {"cross": [pfs_input("zeta", "/"), pfs_input("images", branch="dev")]})
+    assert [info.name for info in world.pipelines.list()] == ["zeta", "alpha"]
+    assert world.pipelines.inspect("alpha").input_text == "(images@dev:/* x zeta:/)"
+    with pytest.raises(NotFoundError, match="pps list-pipeline"):
+        world.pipelines.inspect("nosuch")
+
+
+def test_looking_at_jobs_and_datums(world: World) -> None:
+    world.create("upper", pfs_input("images"))
+    first = world.run_one()
+    world.put("images", {"/c": b"c"})
+    second = world.run_one()
+    assert [job.id for job in world.pipelines.jobs()] == [second.id, first.id]
+    assert world.pipelines.job("upper", second.id[:8]) == second
+    datums = list(world.pipelines.datums("upper", second.id))
+    assert [datum.id for datum in datums] == sorted(datum.id for datum in datums)
+    assert [(d.inputs[0].path, d.state, d.ran_in) for d in sorted(datums, key=lambda d: d.inputs)] == [
+        ("/a", "skipped", first.id),
+        ("/b", "skipped", first.id),
+        ("/c", "success", second.id),
+    ]
+    assert world.pipelines.datum("upper", second.id, datums[0].id[:10]) == datums[0]
+    assert (datums[0].exit_code, datums[0].tries, datums[0].input_bytes) == (0, 1, 1)
+    info = world.pipelines.inspect("upper")
+    assert (info.state, info.last_job, info.last_job_state) == ("idle", second.id, "success")
+    with pytest.raises(NotFoundError, match="pps list-job"):
+        world.pipelines.job("upper", "ffffff")
+    with pytest.raises(NotFoundError, match="pps list-datum"):
+        world.pipelines.datum("upper", first.id, "f" * 64)
+    with pytest.raises(NotFoundError, match="pps list-datum"):
+        world.pipelines.datum("upper", first.id, "zz")
+    with pytest.raises(InvalidInputError, match="ambiguous"):
+        world.pipelines.job("upper", first.id[:0] + _common(first.id, second.id))
+
+
+def _common(one: str, two: str) -> str:
+    """Return a beginning that both ids have; ids are random, so this may be none, which is no reference."""
+    same = [a for a, b in zip(one, two, strict=True) if a == b and one.startswith(a) and two.startswith(b)]
+    if not same:
+        raise InvalidInputError("ambiguous: the ids have no beginning in common")
+    return same[0]
+
+
+def test_logs_of_a_job(world: World) -> None:
+    world.code("run.sh", 'echo out $images; echo err >&2; cp "$images" "$PFS_OUT"\n')
+    world.create("upper", pfs_input("images"))
+    with pytest.raises(NotFoundError, match="no jobs yet"):
+        world.pipelines.logs("upper")
+    job = world.run_one()
+    lines = [line for line in world.pipelines.logs("upper") if line.stream != "system"]
+    assert sorted((line.stream, line.message.split("/")[0].strip()) for line in lines) == [
+        ("stderr", "err"),
+        ("stderr", "err"),
+        ("stdout", "out"),
+        ("stdout", "out"),
+    ]
+    assert len(list(world.pipelines.logs("upper", tail=1))) == 1
+    world.put("images", {"/c": b"c"})
+    second = world.run_one()
+    old = next(datum for datum in world.pipelines.datums("upper", second.id) if datum.ran_in == job.id)
+    skipped = list(world.pipelines.logs("upper", job=second.id, datum=old.id))
+    assert {line.datum for line in skipped} == {old.id}
+    assert [line for line in world.pipelines.logs("upper", follow=True) if line.stream == "stderr"]
+
+
+def test_code_that_is_gone_from_the_disk_stays_in_the_store(world: World) -> None:
+    world.create("upper", pfs_input("images"))
+    (world.folder / "run.sh").unlink()
+    assert world.run_one().counters == Counters(total=2, processed=2)
+    world.code("run.sh", UPPER)
+    assert world.run().jobs == ()
+
+
+def test_a_damaged_record_is_named(world: World) -> None:
+    world.create("upper", pfs_input("images"))
+    with world.store.repo("upper").commit(".spec") as commit:
+        commit.put_file("/pipeline.json", b"nonsense")
+    with pytest.raises(CorruptionError, match=r"pipeline\.json"):
+        world.pipelines.list()

@@ -1,0 +1,173 @@
+"""What is stored of pipelines, jobs and datums: golden bytes, round trips, damage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pfs.errors import CorruptionError
+from pfs.ids import NO_PAGE, CommitId, TreeId
+from pfs.page import Kind
+from pfs.tree_row import Row
+from pps import state
+from pps.datum import Datum, Item
+from pps.event_log import EventLog, decode_events
+from pps.executors.base import Bytes, Seconds
+from pps.plan import digest_values
+from pps.records import Head, JobRecord, PipelineRecord, decode_job, decode_pipeline, encode_json
+from pps.spec import PfsInput
+from pps.state import Counters, DatumState, JobState
+from pps.table import (
+    Result,
+    TableBuilder,
+    by_id,
+    columns_of,
+    decode_table,
+    empty_table,
+    encode_table,
+    entries,
+    find,
+    ids_of,
+    in_state,
+    mine,
+    with_results,
+    with_state,
+    without,
+)
+
+DATA = Path(__file__).parent.parent / "data"
+JOB, OTHER = CommitId("a" * 32), CommitId("b" * 32)
+PIPELINE = PipelineRecord(
+    version=3,
+    created_ns=1,
+    updated_ns=2,
+    base_dir="/home/me",
+    notes=("a note",),
+    code={"run.sh": "00" * 32},
+    transform="11" * 32,
+    counts_as="22" * 32,
+    salt="salt",
+    baseline=(Head("images", "master", JOB), Head("images", "dev", None)),
+)
+RECORD = JobRecord(
+    id=JOB,
+    pipeline="edges",
+    number=7,
+    cause=OTHER,
+    state=JobState.FAILURE,
+    reason="datum failed",
+    started_ns=5,
+    finished_ns=6,
+    counters=Counters(4, 1, 1, 1, 1),
+    inputs=(("in", "images", "master", OTHER),),
+    position=(Head("images", "master", OTHER),),
+    spec_commit=CommitId("c" * 32),
+    version=3,
+    output_branch="master",
+    has_output=True,
+    meta_commit=CommitId("d" * 32),
+    isolation="namespace",
+    restart=2,
+    events=((0, 'Begun {"tries":3}'),),
+)
+
+
+def test_records_are_those_of_the_first_release() -> None:
+    assert encode_json(PIPELINE) == (DATA / "pipeline_record.json").read_bytes()
+    assert encode_json(RECORD) == (DATA / "job_record.json").read_bytes()
+    assert decode_pipeline(encode_json(PIPELINE), where="here") == PIPELINE
+    assert decode_job(encode_json(RECORD), where="here") == RECORD
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b"\xff", b'{"v":1,"id":3}'])
+def test_damaged_records_are_named(data: bytes) -> None:
+    with pytest.raises(CorruptionError, match="here"):
+        decode_job(data, where="here")
+    with pytest.raises(CorruptionError, match="here"):
+        decode_pipeline(data, where="here")
+    with pytest.raises(CorruptionError, match="here"):
+        decode_table(data, where="here")
+
+
+def datum(key: str) -> Datum:
+    row = Row(key.encode(), Kind.FILE, 1, TreeId(bytes(32)), 1, NO_PAGE, None, None)
+    return (Item(PfsInput("in", "images"), OTHER, row),)
+
+
+_result = st.builds(
+    Result,
+    state=st.sampled_from(DatumState),
+    tries=st.integers(0, 5),
+    exit_code=st.none() | st.integers(0, 255),
+    signal=st.none() | st.integers(1, 64),
+    seconds=st.builds(Seconds, st.floats(0, 1e6), st.floats(0, 1e6), st.floats(0, 1e6)),
+    bytes=st.builds(Bytes, st.integers(0, 1 << 50), st.integers(0, 1 << 50)),
+    log_tail=st.text(max_size=5),
+    reason=st.text(max_size=5),
+    ran_in=st.sampled_from([None, JOB, OTHER]),
+)
+# Some ids end in zero bytes, which NumPy's strings drop.
+_ids = st.binary(min_size=1, max_size=3).map(lambda raw: raw.ljust(32, b"\0"))
+_rows = st.dictionaries(_ids, _result, max_size=6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(_rows)
+def test_a_table_holds_what_was_put_into_it(rows: dict[bytes, Result]) -> None:
+    builder = TableBuilder()
+    for number, identity in enumerate(rows):
+        builder.add(identity, bytes([number]) * 32, datum(f"key{number}"))
+    planned, order = builder.build()
+    given_order = list(rows)
+    results = [rows[given_order[place]] for place in order]
+    table = decode_table(encode_table(with_results(planned, range(len(rows)), results)), where="here")
+    found = list(entries(table))
+    assert [entry.id for entry in found] == sorted(rows) == list(digest_values(ids_of(table)))
+    assert {entry.id: entry.result for entry in found} == rows
+    for number, identity in enumerate(rows):
+        entry = find(table, identity)
+        assert entry is not None
+        assert (entry.hash, entry.inputs) == (bytes([number]) * 32, (("in", f"/key{number}"),))
+    assert find(table, b"\xff" * 32) is None
+    assert list(digest_values(columns_of(table).hashes)) == [entry.hash for entry in found]
+    assert list(mine(table, JOB)) == [entry.result.ran_in == JOB for entry in found]
+    failed = in_state(table, DatumState.FAILED)
+    assert [entry.id for entry in entries(failed)] == [e.id for e in found if e.result.state == DatumState.FAILED]
+    rest = without(table, ids_of(failed))
+    assert by_id(with_state(failed, DatumState.FAILED), rest).equals(table)
+
+
+def test_an_empty_table_is_a_table() -> None:
+    table = decode_table(encode_table(empty_table()), where="here")
+    assert len(table) == len(columns_of(table)) == len(by_id(table, table)) == 0
+    assert list(mine(table, JOB)) == []
+
+
+def test_the_event_log_is_bounded_and_keeps_both_ends() -> None:
+    log = EventLog()
+    for number in range(2000):
+        log.add(number, state.Submitted(number, (number,)))
+    kept = [event.unit for event in decode_events(log.lines()) if isinstance(event, state.Submitted)]
+    assert kept == [*range(200), *range(1200, 2000)]
+
+
+def test_all_events_come_back_from_the_log() -> None:
+    ended = state.Ended(3, DatumState.FAILED, "bad")
+    given_events: list[state.Event] = [
+        state.Begun(3),
+        state.Unrunnable("x"),
+        state.Planned(3, 2, 1, 4),
+        state.Submitted(1, (2, 3)),
+        state.UnitEnded(1, (ended,)),
+        state.UnitLost(2, "gone"),
+        state.Stopped("late"),
+        state.Gathered("bad"),
+        state.Published(),
+    ]
+    log = EventLog()
+    for event in given_events:
+        log.add(0, event)
+    assert list(decode_events(log.lines())) == given_events
