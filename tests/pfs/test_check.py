@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 
 import pfs
 from pfs.check import Damage, fsck
 from pfs.errors import CorruptionError
-from pfs.ids import chunk_id
+from pfs.ids import chunk_id, new_pack_id
 from pfs.index import Index
-from pfs.pack import read_footer
+from pfs.pack import PackWriter, read_footer
 from pfs.recover import recover
 from pfs.repo import Repo
 from pfs.store import Store
@@ -183,3 +184,16 @@ def test_packs_that_the_index_does_not_know_are_no_damage(store: Store, repo: Re
     session.put_chunks([(chunk_id(b"x"), b"x")])
     session.seal()
     assert list(fsck(store, deep=True)) == []
+
+
+def test_a_block_that_does_not_hold_what_its_footer_says_is_found(store: Store) -> None:
+    plain = b"a" * 1000 + b"b" * 1000
+    for last in (b"b" * 1000, b"c" * 1000):
+        writer = PackWriter(store.backend, "d", pack_id=new_pack_id(), created_ms=1)
+        chunks = [(chunk_id(b"a" * 1000), 1000), (chunk_id(last), 1000)]
+        writer.add_block(chunks, zstandard.ZstdCompressor().compress(plain), ulen=len(plain))
+        writer.seal()
+    assert list(fsck(store)) == []
+    (damage,) = list(fsck(store, deep=True))
+    assert damage.kind == "record"
+    assert chunk_id(b"c" * 1000).hex()[:12] in damage.detail
