@@ -1,7 +1,7 @@
 """Bytes in: streams and trees of files become chunks in the store, in parallel and in bounded memory.
 
-The order of work decides the speed: cut, hash, drop what is known, and only then sample, compress and write. Another put
-of the same bytes stops after the look-up. Measurements: docs/design/ingest.md.
+The order of work decides the speed: cut, hash, drop what is known, and only then sample, compress and write. So the
+second put of the same bytes stops after the look-up. Measurements: docs/design/ingest.md.
 """
 
 from pfs.fileref import EMPTY_FILE, FileRef
