@@ -1,0 +1,118 @@
+"""Which jobs are due, derived from commits and past jobs; without running any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pps.catalog import Catalog, topological, upstream
+from pps.queue import Due, due_jobs, ready
+from tests.pps.pipe_world import UPPER, World, pfs_input, world_in
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with world_in(tmp_path / "home") as made:
+        made.code("run.sh", UPPER)
+        made.store.create_repo("images")
+        made.store.create_repo("labels")
+        yield made
+
+
+def due(world: World, name: str) -> list[Due]:
+    return due_jobs(world.store, Catalog(world.store).all())[name]
+
+
+def causes(world: World, name: str) -> list[str]:
+    return [one.cause for one in due(world, name)]
+
+
+def test_a_commit_each_in_order_of_their_end(world: World) -> None:
+    world.create("upper", pfs_input("images"))
+    assert due(world, "upper") == []
+    commits = [world.put("images", {"/a": b"%d" % number}).id for number in range(3)]
+    assert causes(world, "upper") == commits
+    world.run()
+    assert due(world, "upper") == []
+
+
+def test_what_was_there_before_makes_one_job(world: World) -> None:
+    commits = [world.put("images", {"/a": b"%d" % number}).id for number in range(3)]
+    world.create("upper", pfs_input("images"))
+    assert causes(world, "upper") == commits[-1:]
+    later = world.put("images", {"/a": b"later"}).id
+    assert causes(world, "upper") == [commits[-1], later]
+
+
+def test_all_inputs_must_have_a_commit(world: World) -> None:
+    world.create("both", {"cross": [pfs_input("images"), pfs_input("labels")]})
+    first = [world.put("images", {"/a": b"%d" % number}).id for number in range(2)]
+    assert due(world, "both") == []
+    label = world.put("labels", {"/x": b"x"}).id
+    (one,) = due(world, "both")
+    assert (one.cause, one.inputs) == (label, {("images", "master"): first[1], ("labels", "master"): label})
+    world.run()
+    third = world.put("images", {"/a": b"3"}).id
+    (one,) = due(world, "both")
+    assert one.inputs == {("images", "master"): third, ("labels", "master"): label}
+
+
+def test_an_open_commit_makes_no_job(world: World) -> None:
+    world.create("upper", pfs_input("images"))
+    repo = world.store.repo("images")
+    opened = repo.start_commit("master")
+    assert due(world, "upper") == []
+    repo.finish_commit("master")
+    assert causes(world, "upper") == [opened.id]
+
+
+def test_a_branch_that_is_moved_makes_one_job_for_its_head(world: World) -> None:
+    world.create("upper", pfs_input("images"))
+    commits = [world.put("images", {"/a": b"%d" % number}).id for number in range(3)]
+    world.run()
+    world.store.repo("images").create_branch("master", head=commits[0])
+    assert causes(world, "upper") == [commits[0]]
+    job = world.run_one()
+    assert job.id != commits[0]
+    assert world.output("upper") == {"/a": b"0"}
+    assert due(world, "upper") == []
+    world.store.repo("images").delete_branch("master", force=True)
+    assert due(world, "upper") == []
+
+
+def test_a_new_version_stands_for_what_waited(world: World) -> None:
+    world.create("upper", pfs_input("images"))
+    commits = [world.put("images", {"/a": b"%d" % number}).id for number in range(2)]
+    world.pipelines.update(world.spec("upper", pfs_input("images"), datum_tries=1), base_dir=world.folder)
+    assert causes(world, "upper") == commits[-1:]
+    world.run()
+    world.pipelines.update(world.spec("upper", pfs_input("images"), datum_tries=2), base_dir=world.folder)
+    assert causes(world, "upper") == commits[-1:]
+    assert world.run_one().id not in commits
+
+
+def test_two_inputs_on_one_branch_read_one_commit(world: World) -> None:
+    world.create("both", {"cross": [pfs_input("images", name="x"), pfs_input("images", name="y")]})
+    commit = world.put("images", {"/a": b"a", "/b": b"b"}).id
+    (one,) = due(world, "both")
+    assert one.inputs == {("images", "master"): commit}
+
+
+def test_a_job_waits_for_the_same_cause_upstream(world: World) -> None:
+    world.code("copy.sh", 'cp "$PFS"/upper/* "$PFS_OUT"\n')
+    world.create("upper", pfs_input("images"))
+    world.create("both", {"cross": [pfs_input("images"), pfs_input("upper")]}, cmd=["sh", "copy.sh"])
+    old = world.put("images", {"/a": b"a"}).id
+    world.run()
+    new = world.put("images", {"/a": b"b"}).id
+    pipelines = Catalog(world.store).all()
+    by_name = {one.name: one for one in pipelines}
+    waiting = due_jobs(world.store, pipelines)
+    assert [one.cause for one in waiting["both"]] == [new]
+    assert [one.pipeline.name for one in ready(waiting, by_name, {})] == ["upper"]
+    assert ready(waiting, by_name, {"upper": new}) == []
+    assert [one.pipeline.name for one in ready(waiting | {"upper": []}, by_name, {"upper": old})] == ["both"]
+    assert list(upstream("both", by_name)) == ["upper"]
+    assert [one.name for one in topological(pipelines[::-1])] == ["upper", "both"]
