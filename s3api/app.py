@@ -5,9 +5,11 @@ Raw ASGI, without a framework: bodies stream both ways through `Body` and `Respo
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from contextlib import aclosing
 from typing import cast
 
 from pfs.errors import PfsError
@@ -23,6 +25,9 @@ from s3api.response import Response, Stream, error_response
 from s3api.router import route
 
 log = logging.getLogger("s3api")
+
+SEND_TIMEOUT_S = 120.0
+"""For one piece; a client that takes nothing for so long is dropped."""
 
 Scope = MutableMapping[str, object]
 Send = Callable[[MutableMapping[str, object]], Awaitable[None]]
@@ -130,15 +135,26 @@ class _Exchange:
 
     async def _stream(self, body: Stream) -> None:
         """Send a body in pieces. When one cannot be read, the connection ends before the announced length."""
-        left = body.size
+        left, gone = body.size, asyncio.ensure_future(self._gone())
         try:
-            async for piece in body.pieces:
-                left -= len(piece)
-                await self._send({"type": "http.response.body", "body": piece, "more_body": left > 0})
+            async with aclosing(body.pieces) as pieces:
+                async for piece in pieces:
+                    left -= len(piece)
+                    async with asyncio.timeout(SEND_TIMEOUT_S):
+                        await self._send({"type": "http.response.body", "body": piece, "more_body": left > 0})
+                    if gone.done() and left:
+                        return
         except PfsError as error:
-            log.error("%s: %s", self._place, error)  # noqa: TRY400  # the error's own words say it all
-        if body.size == 0:
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+            log.error("%s: %s", self._place, error)  # noqa: TRY400  # no traceback: it says what and which
+        except TimeoutError:
+            log.info("%s: the client takes nothing more", self._place)
+        finally:
+            gone.cancel()
+
+    async def _gone(self) -> None:
+        """Return when the client has closed the connection: sending alone does not tell."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
     def _left_unread(self) -> bool:
         """Say whether the connection holds a body that nobody will read.

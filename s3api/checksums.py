@@ -158,7 +158,9 @@ class Digests:
             if name not in expected:
                 raise S3Error("InvalidRequest", f"the trailer {HEADER}{name} was announced but not sent")
         for name, value in expected.items():
-            if name in self._running and encode(self._running[name].digest()) != value:
+            if name not in self._running:
+                raise S3Error("InvalidRequest", f"the trailer {HEADER}{name} was sent but not announced")
+            if encode(self._running[name].digest()) != value:
                 raise S3Error("BadDigest", f"the {name.upper()} that was sent does not match the body")
 
     @property

@@ -76,7 +76,10 @@ class GroupCommits:
 
     def _run(self, repo: Repo, branch: str) -> None:
         while batch := self._take((repo.name, branch)):
-            _commit(repo, branch, [one for one in batch if one.future.set_running_or_notify_cancel()])
+            wanted = [one for one in batch if one.future.set_running_or_notify_cancel()]
+            if wanted:
+                _commit(repo, branch, wanted)
+            _release(batch)
 
     def _take(self, branch: Branch) -> list[_Waiting]:
         """Return the next batch in order of arrival, without a key twice; later writes of those keys stay behind."""
@@ -117,8 +120,6 @@ def _commit(repo: Repo, branch: str, batch: Sequence[_Waiting]) -> None:
                 edits += one.write.edits
         return edits
 
-    if not batch:
-        return
     session = repo.store.session()
     try:
         for one in batch:
@@ -126,9 +127,11 @@ def _commit(repo: Repo, branch: str, batch: Sequence[_Waiting]) -> None:
                 session.adopt(one.write.session)
         info = apply(repo, branch, change, session=session)
     except Exception as error:  # whatever it was, every client of the batch must be told
-        session.abandon()
-        _fail(batch, error)
+        for one in batch:
+            one.future.set_exception(error)
         return
+    finally:
+        session.abandon()  # after a commit there is nothing left in it
     for one in batch:
         if one in refused:
             one.future.set_exception(refused[one])
@@ -145,6 +148,8 @@ def _refusal(tree: Tree, write: Write) -> Exception | None:
     return None
 
 
-def _fail(batch: Sequence[_Waiting], error: Exception) -> None:
+def _release(batch: Sequence[_Waiting]) -> None:
+    """Drop what no commit took over: of a write that was given up, or of a group that failed."""
     for one in batch:
-        one.future.set_exception(error)
+        if one.write.session is not None:
+            one.write.session.abandon()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from pfs.backends.base import Buffer
@@ -17,7 +17,7 @@ class Stream:
     """A body that comes in pieces, ``size`` bytes in all."""
 
     size: int
-    pieces: AsyncIterator[Buffer]
+    pieces: AsyncGenerator[Buffer, None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from pfs.errors import InvalidInputError, PfsError, StorageError
 from s3api.app import create_app
 from s3api.gateway import Gateway
+from s3api.protocol import BoundedProtocol
 
 log = logging.getLogger("s3api")
 
@@ -82,7 +83,7 @@ def _config(gateway: Gateway, listen: Listen) -> uvicorn.Config:
     config = uvicorn.Config(
         create_app(gateway),
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

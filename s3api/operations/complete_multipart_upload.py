@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from pfs.concat import concat
+from pfs.errors import PfsError
 from pfs.fileref import FileRef
 from pfs.ids import TreeId
 from pfs.page import Kind
@@ -62,7 +64,8 @@ class CompleteMultipartUpload(Operation):
         version = await put_row(
             context, joined.bucket, upload.key, joined.ref, aux=joined.aux, check=check, session=joined.session
         )
-        await context.gateway.run(context.gateway.uploads.remove, upload)
+        with suppress(PfsError):  # the object is there; what is left of the upload expires
+            await context.gateway.run(context.gateway.uploads.remove, upload)
         return xml_response(_result(context, upload, joined.aux), version)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
@@ -84,7 +84,7 @@ def answer_headers(request: Request, row: Row, overrides: Headers, *, whole: boo
     return (*(header for header in kept if header[0] not in replaced), *overrides)
 
 
-async def _pieces(gateway: Gateway, row: Row, span: Span) -> AsyncIterator[Buffer]:
+async def _pieces(gateway: Gateway, row: Row, span: Span) -> AsyncGenerator[Buffer, None]:
     """Yield a range in pieces; each is fetched while the one before is sent."""
     pieces = iter_range(gateway.store.objects, row, start=span.start, stop=span.stop, jobs=READ_AHEAD_JOBS)
     coming = asyncio.ensure_future(gateway.run(_next, pieces))

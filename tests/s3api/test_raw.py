@@ -259,3 +259,27 @@ def test_junk_gets_a_400(server: Server, junk: bytes) -> None:
         sock.sendall(junk)
         assert sock.recv(65536).startswith(b"HTTP/1.1 400")
     assert server.request("GET", "/").status == 200
+
+
+def test_a_head_without_end_is_cut_off(server: Server) -> None:
+    with socket.create_connection(server.address, timeout=20) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 40_000)
+        assert sock.recv(65536).startswith(b"HTTP/1.1 400")
+
+
+def test_a_client_that_leaves_in_the_middle_of_an_answer(server: Server, bucket: str) -> None:
+    path = f"/{bucket}/k"
+    data = bytes(range(256)) * (48 << 12)
+    server.request("PUT", path, body=data)
+    for _ in range(3):
+        with closing(http.client.HTTPConnection(*server.address, timeout=30)) as connection:
+            connection.request("GET", path, headers=server.sign("GET", path, {}))
+            assert connection.getresponse().read(100) == data[:100]
+    assert server.request("GET", path).body == data
+
+
+def test_a_trailer_that_was_not_announced(server: Server, bucket: str) -> None:
+    headers = streaming(CHUNKED, "x-amz-checksum-sha1")
+    reply = server.request("PUT", f"/{bucket}/k", body=CHUNKED, headers=headers, payload=TRAILER)
+    assert reply.code == "InvalidRequest"
+    assert not has(server, bucket, "k")

@@ -1,0 +1,112 @@
+"""Random signed requests: whatever is asked, the answer is one of S3's, and the server goes on."""
+
+import string
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.s3api.conftest import Server
+
+METHODS = st.sampled_from(["GET", "HEAD", "PUT", "POST", "DELETE"])
+PARTS = st.sampled_from(["b", "k", "", "..", "%20", "%C3%A9", "a.b.c", "0" * 32 + ".b", "x" * 300, "%01"])
+NAMES = st.sampled_from(
+    [
+        "uploads",
+        "uploadId",
+        "partNumber",
+        "versionId",
+        "list-type",
+        "prefix",
+        "delimiter",
+        "max-keys",
+        "marker",
+        "start-after",
+        "location",
+        "versioning",
+        "continuation-token",
+        "encoding-type",
+        "delete",
+        "acl",
+        "response-expires",
+        "max-parts",
+        "key-marker",
+        "x-id",
+        "part-number-marker",
+    ]
+)
+VALUES = st.text(string.ascii_letters + string.digits + "-_.~", max_size=12) | st.sampled_from(
+    ["2", "0", "url", "%2F", "-1"]
+)
+HEADERS = st.dictionaries(
+    st.sampled_from(
+        [
+            "Range",
+            "If-Match",
+            "If-None-Match",
+            "If-Modified-Since",
+            "Content-Type",
+            "Content-MD5",
+            "Content-Encoding",
+            "x-amz-copy-source",
+            "x-amz-meta-a",
+            "x-amz-checksum-crc32",
+            "x-amz-checksum-algorithm",
+            "x-amz-trailer",
+            "x-amz-decoded-content-length",
+            "x-amz-metadata-directive",
+            "x-amz-copy-source-range",
+            "x-amz-acl",
+            "x-amz-checksum-mode",
+        ]
+    ),
+    st.sampled_from(
+        ["", "*", "bytes=0-3", "bytes=-1", "b/k", "/b/k?versionId=1", "aws-chunked", "CRC32", "REPLACE", "5", "é"]
+    ),
+    max_size=3,
+)
+BODIES = st.sampled_from(
+    [
+        b"",
+        b"hello",
+        b"5\r\nhello\r\n0\r\n\r\n",
+        b"<Delete><Object><Key>k</Key></Object></Delete>",
+        b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>x</ETag></Part></CompleteMultipartUpload>",
+        b"<a><b>",
+    ]
+)
+PAYLOADS = st.sampled_from(
+    ["UNSIGNED-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"]
+)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    METHODS,
+    st.lists(PARTS, max_size=3),
+    st.lists(st.tuples(NAMES, VALUES), max_size=3, unique_by=lambda pair: pair[0]),
+    HEADERS,
+    BODIES,
+    PAYLOADS,
+)
+def test_every_request_is_answered(
+    server: Server,
+    method: str,
+    parts: list[str],
+    query: list[tuple[str, str]],
+    headers: dict[str, str],
+    body: bytes,
+    payload: str,
+) -> None:
+    server.store.create_repo("b", exist_ok=True)
+    path = "/" + "/".join(parts)
+    text = "&".join(f"{name}={value}" for name, value in sorted(query))
+    sent = {name: value.encode().decode("latin-1") for name, value in headers.items()}
+    reply = server.request(method, f"{path}?{text}" if text else path, body=body, headers=sent, payload=payload)
+    assert reply.status < 500 or reply.status == 501
+    assert b"Traceback" not in reply.body
+    if reply.status >= 400 and method != "HEAD":
+        assert reply.code or b"Invalid HTTP request" in reply.body
+
+
+def test_the_server_goes_on(server: Server) -> None:
+    assert server.request("GET", "/").status == 200
