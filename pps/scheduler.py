@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MOST_JOBS = 4
 _SHOW_NS = 200_000_000
+_LOOK_NS = 100_000_000
 
 
 class Scheduler:
@@ -63,6 +64,7 @@ class Scheduler:
         self._shown_ns: dict[str, int] = {}
         self._units = count(1)
         self._seen: ChangeToken | None = None
+        self._next_look_ns = 0
         self.ended: list[JobInfo] = []
         """Jobs that ended, in that order."""
 
@@ -78,7 +80,7 @@ class Scheduler:
     def start_due(self, chosen: Collection[str] = ()) -> None:
         """Start jobs that are due, of the ``chosen`` pipelines and those upstream of them (none chosen: of all).
 
-        Looks at the store only if refs moved, or a job ended, since the last call.
+        Looks at the store at once when a job ended, else ten times a second.
 
         Raises:
             PfsError: a job could not be started; it is given up, and due again.
@@ -87,6 +89,9 @@ class Scheduler:
         for name in [name for name, until_ns in self._troubled.items() if until_ns < now_ns]:
             del self._troubled[name]
             self._seen = None
+        if self._seen is not None and now_ns < self._next_look_ns:
+            return
+        self._next_look_ns = now_ns + _LOOK_NS
         # A job without anything to run has ended when it was started, and the next one may be due because of it.
         while self._look(chosen) and self._seen is None:
             pass

@@ -75,9 +75,14 @@ class World:
         return spec
 
     def create(
-        self, name: str, given: Plain, *, cmd: Sequence[str] = ("sh", "run.sh"), **fields: Plain
+        self,
+        name: str,
+        given: Plain,
+        cmd: Sequence[str] = ("sh", "run.sh"),
+        transform: Mapping[str, Plain] | None = None,
+        **fields: Plain,
     ) -> PipelineInfo:
-        return self.pipelines.create(self.spec(name, given, cmd=cmd, **fields), base_dir=self.folder)
+        return self.pipelines.create(self._spec(name, given, cmd, transform, fields), base_dir=self.folder)
 
     def run(self, *names: str) -> RunReport:
         """Do what is due; afterwards ``events`` has what was told."""

@@ -1,0 +1,66 @@
+"""Every write of a job fails once: the output is there whole or not at all, and the next run completes it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import pfs
+from pfs.backends.local import LocalBackend
+from pfs.check import fsck
+from pfs.errors import PfsError
+from pfs.store import Store
+from pfs.testing.faults import FaultyBackend, How
+from pps.controller import Controller, local_executors
+from pps.state import JobState
+from tests.pps.pipe_world import World, pfs_input, world_in
+
+WANTED = {"/a": b"a\n", "/b": b"b\n"}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("prepared") / "home"
+    with world_in(path) as world:
+        world.code("run.sh", 'cp "$PFS"/images/* "$PFS_OUT"\n')
+        world.put("images", {"/a": b"a\n", "/b": b"b\n"})
+        world.create("copy", pfs_input("images"), datum_set_spec={"number": 1}, datum_tries=2)
+    return path
+
+
+def run(path: Path, *, fail_at: int | None = None, how: How = How.BEFORE, dead_after: bool = False) -> int:
+    """Run what is due over a faulty backend with checkpoints at every turn; return how many writes it made."""
+    backend = FaultyBackend(LocalBackend(path / ".pfs/objects"), fail_at=fail_at, how=how, dead_after=dead_after)
+    with Store(path / ".pfs", backend=backend) as store:
+        controller = Controller(store, local_executors(store, slots=1), isolation="none", checkpoint_s=0.0)
+        try:
+            controller.run_pending()
+        except PfsError:
+            assert fail_at is not None
+    return backend.calls
+
+
+@pytest.mark.parametrize(
+    ("how", "dead"), [(How.BEFORE, True), (How.AFTER, False), (How.FULL, False)], ids=["killed", "lost-reply", "full"]
+)
+def test_whole_or_not_at_all_whatever_write_fails(tmp_path: Path, prepared: Path, how: How, dead: bool) -> None:
+    shutil.copytree(prepared, tmp_path / "whole")
+    calls = run(tmp_path / "whole")
+    assert calls > 3
+    for number in range(1, calls + 1):
+        place = tmp_path / str(number)
+        shutil.copytree(prepared, place)
+        run(place, fail_at=number, how=how, dead_after=dead)
+        with pfs.open(place) as store:
+            world = World(place, store)
+            if store.repo("copy").branch("master").head is not None:
+                assert world.output("copy") == WANTED
+            world.controller = Controller(store, local_executors(store, slots=1), isolation="none")
+            world.run()
+            assert world.output("copy") == WANTED, f"write {number} of {calls}"
+            assert len(list(store.repo("copy").commits("master"))) == 1
+            assert [job.state for job in world.pipelines.jobs("copy")] == [JobState.SUCCESS]
+            assert list(fsck(store, deep=True)) == []
+        shutil.rmtree(place)
