@@ -5,38 +5,31 @@ import string
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from s3api.router import ROUTES
 from tests.s3api.conftest import Server
 
-METHODS = st.sampled_from(["GET", "HEAD", "PUT", "POST", "DELETE"])
-PARTS = st.sampled_from(["b", "k", "", "..", "%20", "%C3%A9", "a.b.c", "0" * 32 + ".b", "x" * 300, "%01"])
-NAMES = st.sampled_from(
-    [
-        "uploads",
-        "uploadId",
-        "partNumber",
-        "versionId",
-        "list-type",
-        "prefix",
-        "delimiter",
-        "max-keys",
-        "marker",
-        "start-after",
-        "location",
-        "versioning",
-        "continuation-token",
-        "encoding-type",
-        "delete",
-        "acl",
-        "response-expires",
-        "max-parts",
-        "key-marker",
-        "x-id",
-        "part-number-marker",
-    ]
-)
 VALUES = st.text(string.ascii_letters + string.digits + "-_.~", max_size=12) | st.sampled_from(
     ["2", "0", "url", "%2F", "-1"]
 )
+PATHS = {
+    "service": st.just("/"),
+    "bucket": st.sampled_from(["/b", "/b/", "/none", "/a.b.c"]),
+    "object": st.sampled_from(["/b/k", "/b/k", "/b/a//%C3%A9%01", "/none/k", "/b/" + "x" * 1025]),
+}
+
+
+@st.composite
+def targets(draw: st.DrawFn) -> tuple[str, str]:
+    """A method and an address: of any operation, with some of its parameters, and now and then one too many."""
+    (level, method), routes = draw(st.sampled_from(sorted(ROUTES.items())))
+    route = draw(st.sampled_from(routes))
+    names = [*sorted(route.needs), *draw(st.lists(st.sampled_from(sorted(route.takes) or ["x-id"]), unique=True))]
+    names += draw(st.sampled_from([[]] * 9 + [["acl"]]))
+    query = "&".join(sorted(f"{name}={draw(VALUES)}" for name in set(names)))
+    path = draw(PATHS[level])
+    return method, f"{path}?{query}" if query else path
+
+
 HEADERS = st.dictionaries(
     st.sampled_from(
         [
@@ -80,32 +73,18 @@ PAYLOADS = st.sampled_from(
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    METHODS,
-    st.lists(PARTS, max_size=3),
-    st.lists(st.tuples(NAMES, VALUES), max_size=3, unique_by=lambda pair: pair[0]),
-    HEADERS,
-    BODIES,
-    PAYLOADS,
-)
+@given(targets(), HEADERS, BODIES, PAYLOADS)
 def test_every_request_is_answered(
-    server: Server,
-    method: str,
-    parts: list[str],
-    query: list[tuple[str, str]],
-    headers: dict[str, str],
-    body: bytes,
-    payload: str,
+    server: Server, target: tuple[str, str], headers: dict[str, str], body: bytes, payload: str
 ) -> None:
     server.store.create_repo("b", exist_ok=True)
-    path = "/" + "/".join(parts)
-    text = "&".join(f"{name}={value}" for name, value in sorted(query))
+    method, path = target
     sent = {name: value.encode().decode("latin-1") for name, value in headers.items()}
-    reply = server.request(method, f"{path}?{text}" if text else path, body=body, headers=sent, payload=payload)
+    reply = server.request(method, path, body=body, headers=sent, payload=payload)
     assert reply.status < 500 or reply.status == 501
     assert b"Traceback" not in reply.body
     if reply.status >= 400 and method != "HEAD":
-        assert reply.code or b"Invalid HTTP request" in reply.body
+        assert reply.code
 
 
 def test_the_server_goes_on(server: Server) -> None:
