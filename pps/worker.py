@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from pfs.errors import PfsError
+from pfs.errors import FailedError, PfsError
 from pfs.ingest import FileRef, put_stream
 from pfs.session import WriteSession
 from pfs.store import Store
@@ -46,7 +46,7 @@ Emit = Callable[[Event], None]
 _SPAWNER_TRIES: Final = 3
 
 
-class CancelledError(PfsError):
+class CancelledError(FailedError):
     """The unit was cancelled: ``(reason)``."""
 
     kind = "cancelled"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,9 @@ def subclasses(cls: type[errors.PfsError]) -> list[type[errors.PfsError]]:
 
 
 def test_every_error_has_a_documented_exit_code_and_a_kind_of_its_own() -> None:
+    for package in map(importlib.import_module, ("pfs", "pps", "s3api", "cli")):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
     found = subclasses(errors.PfsError)
     assert all(any(issubclass(cls, group) for group, _ in exits._CODES) for cls in found)
     kinds = [cls.kind for cls in found]
