@@ -69,12 +69,21 @@ def _take(scene: Scene, path: str, *, key: bytes, inputs: Inputs, depth: int) ->
     if place is None:
         return
     mode = os.lstat(place).st_mode
+    if path.startswith(f"{inputs.pfs}/out/"):
+        _open_up(place, mode)
     if stat.S_ISDIR(mode):
         yield from _walk(scene, path, key=key, inputs=inputs, depth=depth + 1)
     elif stat.S_ISREG(mode):
         yield _Found(_checked(key), Path(place))
     elif stat.S_ISLNK(mode):
         yield from _follow(scene, path, key=key, inputs=inputs, depth=depth)
+
+
+def _open_up(place: str, mode: int) -> None:
+    """Let this user read what its command made unreadable; links and what is readable stay as they are."""
+    needed = 0o700 if stat.S_ISDIR(mode) else 0o400
+    if not stat.S_ISLNK(mode) and mode & needed != needed:
+        os.chmod(place, stat.S_IMODE(mode) | needed)
 
 
 def _follow(scene: Scene, path: str, *, key: bytes, inputs: Inputs, depth: int) -> Iterator[_Found]:

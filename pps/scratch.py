@@ -88,7 +88,7 @@ class Scratch:
 
 
 def _clear(directory: str, keep: Mapping[str, int]) -> None:
-    for entry in os.scandir(directory):
+    for entry in list(os.scandir(directory)):
         if entry.path not in keep or not _as_made(entry.path, keep[entry.path]):
             _remove(Path(entry.path))
         elif entry.name != _WORK:
@@ -130,7 +130,8 @@ def remove_tree(top: Path) -> None:
 
 
 def _open_up(top: Path) -> None:
-    """Give this user every right on the directories below ``top``, each before it is listed."""
+    """Give this user every right on ``top`` and the directories below, each before it is listed."""
+    top.chmod(0o700)
     for folder, names, _files in os.walk(top):
         for name in names:
             path = os.path.join(folder, name)

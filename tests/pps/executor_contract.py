@@ -61,12 +61,10 @@ class Bench:
         given = inputs or (self.given(f"f{number % 10}"),)
         return DatumTask(f"datum-{number}", number, given, env or {}, tries)
 
-    def unit(
-        self, *tasks: DatumTask, script: tuple[str, ...] = (), attempt: int = 1, number: int = 0, **fields: object
-    ) -> WorkUnit:
-        """Return a unit that runs ``script`` in a shell, or what ``transform`` in ``fields`` says."""
+    def unit(self, *tasks: DatumTask, script: tuple[str, ...] = (), **fields: object) -> WorkUnit:
+        """Return a unit that runs ``script`` in a shell; ``fields`` replace those of the WorkUnit."""
         transform = Transform(cmd=SHELL, stdin=script)
-        unit = WorkUnit("job", "pipe", attempt=attempt, number=number, transform=transform, code_dir=None, datums=tasks)
+        unit = WorkUnit("job", "pipe", attempt=1, number=0, transform=transform, code_dir=None, datums=tasks)
         return replace(unit, **fields)  # type: ignore[arg-type]  # the fields of WorkUnit, named by the test
 
     def until_end(self, *units: UnitId) -> dict[UnitId, Event]:

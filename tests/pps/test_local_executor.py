@@ -249,6 +249,11 @@ def test_unreadable_leftovers_do_not_disturb(bench: Bench) -> None:
     assert Path("/usr").is_dir()
 
 
+def test_output_without_read_permission_is_taken(bench: Bench) -> None:
+    script = 'mkdir "$PFS_OUT/d"; echo x > "$PFS_OUT/d/f"; chmod 000 "$PFS_OUT/d/f" "$PFS_OUT/d"'
+    assert outputs(bench, bench.task(0), script) == {"/d/f": b"x\n"}
+
+
 def test_executable_bit(bench: Bench) -> None:
     unit = bench.unit(
         bench.task(0), script=('echo x > "$PFS_OUT/a"; cp "$PFS_OUT/a" "$PFS_OUT/b"; chmod +x "$PFS_OUT/b"',)

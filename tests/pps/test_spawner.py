@@ -244,7 +244,8 @@ def test_commands_end_when_their_starter_dies(tmp_path: Path) -> None:
         "running = spawner.start(Command(argv, {'PATH': os.defpath}, '/'), stdin=os.open('/dev/null', 0))\n"
         "running.wait(lambda stream, data: None, timeout_s=60)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code]) as starter, fifo.open("rb") as reader:
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", code], env=env) as starter, fifo.open("rb") as reader:
         starter.kill()
         # The end of the file comes when the last process that has it open is gone.
         assert reader.read() == b""
