@@ -17,6 +17,7 @@ from blake3 import blake3
 from pfs.errors import InvalidInputError, StorageError
 from pps.spec_types import Transform
 
+_PIECE = 1 << 20
 _LEFT_OUT = frozenset({".pfs", ".git", "__pycache__"})
 
 
@@ -91,8 +92,11 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _digest(path: Path) -> str:
+    hasher = blake3()
     try:
-        hasher = blake3(path.read_bytes())
+        with path.open("rb") as file:
+            while data := file.read(_PIECE):
+                hasher.update(data)
         hasher.update(b"x" if path.stat().st_mode & 0o111 else b"-")
     except OSError as error:
         raise StorageError(f"read the code file {path}", error.strerror or str(error)) from error

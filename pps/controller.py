@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pfs.errors import ConflictError, PfsError
 from pps import events
 from pps.attach import Watcher
-from pps.catalog import Catalog
+from pps.catalog import Catalog, upstream
 from pps.events import OnEvent, RunReport
 from pps.executors.base import Executor
 from pps.live import ControllerLock
@@ -72,9 +72,9 @@ class Controller:
     ) -> RunReport:
         """Do everything that is due, of the named pipelines and those upstream of them (none named: of all).
 
-        Code files that were edited since they were stored make a new version of their pipeline first (``frozen``: are
-        refused). Beside a running
-        controller: waits until that one has nothing due any more, and tells what it does.
+        Code files that were edited since they were stored make a new version of their pipeline first; with ``frozen``
+        they are refused. Beside a running controller: waits until that one has nothing due any more, and tells what
+        it does.
 
         Raises:
             NotFoundError: there is no pipeline of that name.
@@ -82,7 +82,10 @@ class Controller:
             IsolationUnavailableError: the isolation that was asked for does not work here.
             StorageError, CorruptionError: a job could not go on; it stays due.
         """
-        self._notice_edits(pipelines, frozen, on_event)
+        chosen = self._chosen(pipelines)
+        if frozen:
+            self._refuse_edits(chosen)
+        self._take_edits(chosen, on_event)
         watcher = Watcher(self._store, self._run_dir, pipelines, on_event)
         while not self._lock.acquire():
             if watcher.wait(_TURN_S):
@@ -92,16 +95,27 @@ class Controller:
         finally:
             self._lock.release()
 
-    def _notice_edits(self, names: Sequence[str], frozen: bool, on_event: OnEvent) -> None:
-        face, catalog = Pipelines(self._store), Catalog(self._store)
-        known = {pipeline.name for pipeline in catalog.all()}
+    def _chosen(self, names: Sequence[str]) -> list[str]:
+        """Return the named pipelines and those upstream of them; all, if none is named."""
+        catalog = Catalog(self._store)
+        by_name = {pipeline.name: pipeline for pipeline in catalog.all()}
+        wanted = {above for name in names for above in (catalog.get(name).name, *upstream(name, by_name))}
+        return [name for name in by_name if name in wanted or not names]
+
+    def _refuse_edits(self, names: Sequence[str]) -> None:
         for name in names:
-            if name not in known:
-                catalog.get(name)
-        for name in sorted(known):
-            changed = face.refresh_code(name, frozen=frozen)
-            if changed:
-                on_event(events.PipelineUpdated(name, face.inspect(name).version, changed))
+            edited = ", ".join(Pipelines(self._store).changed_code(name))
+            if edited:
+                raise ConflictError(
+                    f"code of pipeline {name!r} was edited: {edited}; run without --frozen to take it over"
+                )
+
+    def _take_edits(self, names: Sequence[str], on_event: OnEvent) -> None:
+        face = Pipelines(self._store)
+        for name in names:
+            edited = face.refresh_code(name)
+            if edited:
+                on_event(events.PipelineUpdated(name, face.inspect(name).version, edited))
 
     def _run_here(self, pipelines: Sequence[str], on_event: OnEvent) -> tuple[JobInfo, ...]:
         scheduler = self._scheduler(on_event, retry_s=None)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pfs.errors import AlreadyExistsError, ConflictError, InvalidInputError, NotFoundError, PfsError
+from pfs.errors import AlreadyExistsError, InvalidInputError, NotFoundError, PfsError
 from pps.catalog import Catalog, Pipeline
 from pps.code import code_digests, code_files
 from pps.datums import datum_info, find_datum, job_datums
@@ -17,7 +17,7 @@ from pps.joblogs import LogReader
 from pps.live import ControllerLock, LiveJobs
 from pps.model import DatumInfo, JobInfo, LogLine, PipelineInfo
 from pps.queue import due_jobs
-from pps.records import META_BRANCH, SPEC_BRANCH, JobRecord
+from pps.records import GIVEN_JSON, META_BRANCH, SPEC_BRANCH, JobRecord
 from pps.spec_types import Spec
 from pps.versions import Draft, first_record, make_draft, next_record, publish_version
 
@@ -91,32 +91,38 @@ class Pipelines:
         record = next_record(self._store, draft, old, reprocess=reprocess)
         publish_version(self._store, draft, record, old)
 
-    def refresh_code(self, name: str, *, frozen: bool = False) -> tuple[str, ...]:
-        """Make a new version if code files of a pipeline were edited since they were stored; return which.
+    def changed_code(self, name: str) -> tuple[str, ...]:
+        """Return the code files of a pipeline that were edited, or are new, since its version was stored.
 
-        Files that are gone from the disk stay as they are in the store. ``frozen`` refuses instead.
+        Files that are gone from the disk are not among them: they stay as they are in the store.
 
         Raises:
             NotFoundError: there is no such pipeline.
-            ConflictError: ``frozen``, and a file was edited.
             StorageError: a file cannot be read.
         """
         old = Catalog(self._store).get(name)
-        base_dir, stored = Path(old.record.base_dir), old.record.code
-        try:
-            files = code_files(old.spec.transform, base_dir)
-        except InvalidInputError:
-            return ()
-        found = code_digests(files)
-        changed = tuple(path for path, digest in found.items() if stored.get(path) != digest)
-        if changed and frozen:
-            raise ConflictError(
-                f"code of pipeline {name!r} was edited: {', '.join(changed)}; run without --frozen to take it over"
-            )
+        return _changed(old, self._code_on_disk(old))
+
+    def refresh_code(self, name: str) -> tuple[str, ...]:
+        """Make a new version of a pipeline if `changed_code` finds something; return what; raises as that."""
+        old = Catalog(self._store).get(name)
+        files = self._code_on_disk(old)
+        changed = _changed(old, files)
         if changed:
-            spec = replace(old.spec, notes=old.record.notes)
-            self._publish(Draft(spec, base_dir, files, {**stored, **found}), old)
+            spec = replace(old.spec, notes=old.record.notes, source=self._given(old))
+            code = {**old.record.code, **code_digests(files)}
+            self._publish(Draft(spec, Path(old.record.base_dir), files, code), old)
         return changed
+
+    def _code_on_disk(self, pipeline: Pipeline) -> dict[str, Path]:
+        try:
+            return code_files(pipeline.spec.transform, Path(pipeline.record.base_dir))
+        except InvalidInputError:
+            return {}
+
+    def _given(self, pipeline: Pipeline) -> str:
+        """Return the spec as it was given."""
+        return self._store.repo(pipeline.name).view(pipeline.spec_commit).read(GIVEN_JSON).decode()
 
     def delete(self, name: str, *, keep_repo: bool = False, force: bool = False) -> None:
         """Take a pipeline away with its output repo; ``keep_repo``: the repo stays, as a plain one.
@@ -249,6 +255,11 @@ def _is_interrupted(body: RefsBody) -> bool:
     branches = body.branches.values()
     fresh = not body.open and not body.tags and all(entry.head is None for entry in branches)
     return fresh and any(entry.provenance for entry in branches)
+
+
+def _changed(pipeline: Pipeline, files: Mapping[str, Path]) -> tuple[str, ...]:
+    stored = pipeline.record.code
+    return tuple(path for path, digest in code_digests(files).items() if stored.get(path) != digest)
 
 
 def _of(name: str, records: Sequence[JobRecord]) -> list[JobRecord]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec.structs
 
 from pfs.edit import DeleteTree, Edit, Put, edit
-from pfs.errors import InvalidInputError, NotFoundError, RepoNotFoundError
+from pfs.errors import InvalidInputError, NotFoundError, RepoNotFoundError, StorageError
 from pfs.ids import CommitId, new_commit_id
 from pfs.ingest import put_stream
 from pfs.model import BranchRef, NewCommit
@@ -112,15 +114,15 @@ def next_record(store: Store, draft: Draft, old: Pipeline, *, reprocess: bool | 
 
     ``reprocess``: True makes every datum run again, False none because of a changed command; None: if that changed.
     """
-    from msgspec.structs import replace
-
     fresh, before = first_record(store, draft), old.record
     same = reprocess is False or (before.transform == fresh.transform and not reprocess)
     counts_as = before.counts_as if same else fresh.counts_as
     salt = before.salt if reprocess is False else draft.spec.salt or before.salt
     if reprocess:
         salt = uuid.uuid4().hex
-    return replace(fresh, version=before.version + 1, created_ns=before.created_ns, counts_as=counts_as, salt=salt)
+    return msgspec.structs.replace(
+        fresh, version=before.version + 1, created_ns=before.created_ns, counts_as=counts_as, salt=salt
+    )
 
 
 def _baseline(store: Store, spec: Spec) -> tuple[Head, ...]:
@@ -182,16 +184,24 @@ def _edits(store: Store, session: WriteSession, draft: Draft, record: PipelineRe
         SPEC_JSON: spec_json(draft.spec).encode(),
         GIVEN_JSON: draft.spec.source.encode(),
     }
-    edits: list[Edit] = [_put(store, session, path, data) for path, data in texts.items()]
+    edits: list[Edit] = [_put(store, session, path, io.BytesIO(data)) for path, data in texts.items()]
     keep = set(record.code) - set(draft.files)
     if not keep:
         edits.append(DeleteTree(to_key(CODE_DIR)))
     for name, path in draft.files.items():
-        executable = bool(path.stat().st_mode & 0o111)
-        edits.append(_put(store, session, f"{CODE_DIR}/{name}", path.read_bytes(), executable=executable))
+        edits.append(_put_code(store, session, name, path))
     return edits
 
 
-def _put(store: Store, session: WriteSession, path: str, data: bytes, *, executable: bool = False) -> Put:
-    ref = put_stream(session, store.params, io.BytesIO(data), jobs=1)
-    return Put(to_key(path), ref.kind, ref.size, ref.tid, {"x": True} if executable else None)
+def _put_code(store: Store, session: WriteSession, name: str, path: Path) -> Put:
+    try:
+        with path.open("rb") as stream:
+            put = _put(store, session, f"{CODE_DIR}/{name}", stream)
+        return replace(put, aux={"x": True} if path.stat().st_mode & 0o111 else None)
+    except OSError as error:
+        raise StorageError(f"read the code file {path}", error.strerror or str(error)) from error
+
+
+def _put(store: Store, session: WriteSession, path: str, stream: BinaryIO) -> Put:
+    ref = put_stream(session, store.params, stream, jobs=1)
+    return Put(to_key(path), ref.kind, ref.size, ref.tid)

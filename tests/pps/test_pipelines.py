@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -213,6 +214,20 @@ def test_code_that_is_gone_from_the_disk_stays_in_the_store(world: World) -> Non
     assert world.run_one().counters == Counters(total=2, processed=2)
     world.code("run.sh", UPPER)
     assert world.run().jobs == ()
+
+
+def test_frozen_refuses_edited_code(world: World) -> None:
+    world.create("upper", pfs_input("images"))
+    world.run()
+    world.code("run.sh", "# edited\n" + UPPER)
+    assert world.pipelines.changed_code("upper") == ("run.sh",)
+    with pytest.raises(ConflictError, match=r"'upper' was edited: run\.sh;"):
+        world.controller.run_pending(frozen=True)
+    assert world.pipelines.inspect("upper").version == 1
+    assert world.run_one().version == 2
+    assert world.controller.run_pending(frozen=True).jobs == ()
+    given = world.store.repo("upper").view(".spec").read("/given.json")
+    assert json.loads(given)["pipeline"] == {"name": "upper"}
 
 
 def test_a_damaged_record_is_named(world: World) -> None:
