@@ -258,9 +258,9 @@ class Spawner:
 
 
 def _launch(mode: Mode, anchor: Path, fd: int) -> subprocess.Popen[bytes]:
-    # -S -E -s: no site-packages, no PYTHON* variables; only the standard library is imported.
+    # Isolated, no site-packages: only the standard library is imported, and no json.py of the working directory.
     package = str(Path(__file__).parent)
-    argv = [sys.executable, "-S", "-E", "-s", "-c", _BOOT, package, str(fd), mode, str(anchor)]
+    argv = [sys.executable, "-I", "-S", "-c", _BOOT, package, str(fd), mode, str(anchor)]
     return subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=(fd,), start_new_session=True)
 
 

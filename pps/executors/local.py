@@ -6,6 +6,8 @@ Threads only wait (for commands, for the disk), so they are cheap; what takes ti
 from __future__ import annotations
 
 import queue
+import secrets
+import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -51,9 +53,9 @@ class _Entry:
 class LocalExecutor:
     """Runs units in ``slots`` threads of this process; see `pps.executors.base.Executor`.
 
-    ``work_dir`` is for this executor alone and is emptied. ``log_dir/<pipeline>/<job>/<datum>.log`` is written while a
-    datum runs and stays: who finishes the job removes the folder. ``env``: what commands inherit, see
-    `pps.environment.inherited`.
+    ``work_dir`` is for one executor at a time; what a killed one left there is removed.
+    ``log_dir/<pipeline>/<job>/<datum>.log`` is written while a datum runs and stays: who finishes the job removes the
+    folder. ``env``: what commands inherit, see `pps.environment.inherited`.
 
     Raises:
         InvalidInputError: ``isolation`` is no known word.
@@ -71,15 +73,15 @@ class LocalExecutor:
         env: Mapping[str, str] | None = None,
     ) -> None:
         self._store, self._slots = store, slots
-        self._work_dir, self._log_dir = work_dir, log_dir
+        self._work_dir, self._log_dir = work_dir / secrets.token_hex(4), log_dir
         self._may_contain = isolation in {"auto", "container"}
-        remove_tree(work_dir / "slots")
-        work_dir.mkdir(parents=True, exist_ok=True)
-        self.found, self._spawner = choose(isolation, work_dir)
-        self._staging = Staging(store, work_dir / "views")
+        _remove_leftovers(work_dir)
+        self._work_dir.mkdir(parents=True)
+        self.found, self._spawner = choose(isolation, self._work_dir)
+        self._staging = Staging(store, self._work_dir / "views")
         base = inherited() if env is None else dict(env)
         self._setting = Setting(store, self._spawner, self._staging, self.found, base, log_dir)
-        self._plain = Spawner("none", work_dir / "sandbox")
+        self._plain = Spawner("none", self._work_dir / "sandbox")
         self._images: dict[str, str | None] = {}
         self._start()
 
@@ -185,8 +187,7 @@ class LocalExecutor:
         for session in self._done.values():
             session.abandon()
         self._done.clear()
-        for name in ("slots", "views", "sandbox"):
-            remove_tree(self._work_dir / name)
+        remove_tree(self._work_dir)
 
     def _serve(self, slot: int) -> None:
         while (entry := self._queue.get()) is not None:
@@ -205,6 +206,9 @@ class LocalExecutor:
         except PfsError as error:
             session.abandon()
             return str(error)
+        except OSError as error:
+            session.abandon()
+            return f"cannot work in {self._work_dir}: {error.strerror}"
         except Exception as error:  # a thread must not end in silence, whatever the bug: the unit is given out again
             session.abandon()
             return f"{type(error).__name__}: {error}"
@@ -241,3 +245,9 @@ class LocalExecutor:
             return self._setting
         isolation = Isolation("container", f"{Path(engine).name} runs {image}")
         return replace(self._setting, isolation=isolation, spawner=self._plain, engine=engine)
+
+
+def _remove_leftovers(work_dir: Path) -> None:
+    """Remove what a killed executor left; what its last commands still hold on to stays for the next time."""
+    for left in work_dir.iterdir() if work_dir.is_dir() else ():
+        shutil.rmtree(left, ignore_errors=True)

@@ -17,7 +17,9 @@ from pps.executors.base import DatumInput, DatumTask, Executor, Lost, Started, U
 from pps.executors.local import LocalExecutor
 from pps.logs import Follower, log_path, parse
 from pps.sandbox import IsolationUnavailableError, probe
+from pps.scratch import remove_tree
 from pps.spec import Transform
+from pps.staging import IDLE_VIEWS
 from tests.pps.executor_contract import PATIENCE_S, Bench, ExecutorContract, Make
 
 
@@ -364,15 +366,61 @@ def test_views_are_shared_and_given_up(bench: Bench, tmp_path: Path) -> None:
     shared = bench.given("")
     tasks = [bench.task(number, shared, bench.given(f"f{number}", name="one")) for number in range(10)]
     bench.run(bench.unit(*tasks, script=('cat "$one" "$PFS/in/dir/a" > "$PFS_OUT/x"',)))
-    names = {path.name for path in (tmp_path / "work" / "views").iterdir()}
-    assert len(names) <= 17
-    assert len(names) == 11
+    (views,) = (tmp_path / "work").glob("*/views")
+    assert len(list(views.iterdir())) == 11
+    others = [bench.task(number, bench.given(f"f{number}", f"f{number // 2 + 5}")) for number in range(1, 10)]
+    bench.run(bench.unit(*others, script=("true",), number=1))
+    assert len(list(views.iterdir())) == IDLE_VIEWS
 
 
 def test_close_leaves_no_scratch(bench: Bench, tmp_path: Path) -> None:
     bench.run(bench.unit(bench.task(0), script=("true",)))
     bench.executor.close()
     assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_leftovers_of_a_killed_executor_go(tmp_path: Path) -> None:
+    (tmp_path / "w" / "old" / "views").mkdir(parents=True)
+    with init(tmp_path / "store") as store:
+        executor = LocalExecutor(store, slots=1, work_dir=tmp_path / "w", log_dir=tmp_path / "l", isolation="none")
+        assert not (tmp_path / "w" / "old").exists()
+        executor.close()
+
+
+def test_damaged_input_fails_its_datum_and_is_tried_again_by_the_next(bench: Bench) -> None:
+    big = bench.given("big")
+    packs = list((bench.store.path / "objects" / "packs").rglob("*.pack"))
+    for pack in packs:
+        pack.rename(pack.with_suffix(".away"))
+    error = failure(bench, bench.task(0, big, tries=2), "true")
+    assert error.startswith("its input cannot be staged: ")
+    for pack in packs:
+        pack.with_suffix(".away").rename(pack)
+    assert outputs(bench, bench.task(0, bench.given("big")), 'wc -c < "$in" > "$PFS_OUT/n"', number=1) == {
+        "/n": b"3072000\n"
+    }
+
+
+def test_work_directory_that_cannot_be_written_loses_the_unit(bench: Bench, tmp_path: Path) -> None:
+    bench.run(bench.unit(bench.task(0), script=("true",)))
+    (top,) = (tmp_path / "work").iterdir()
+    slots = top / "slots"
+    remove_tree(slots)
+    slots.write_bytes(b"")
+    unit = bench.unit(bench.task(0), script=("true",), number=1)
+    bench.executor.submit(unit)
+    end = bench.until_end(unit.id)[unit.id]
+    assert isinstance(end, Lost)
+    assert end.reason.startswith(f"cannot work in {top}: ")
+    slots.unlink()
+    assert bench.run(bench.unit(bench.task(0), script=("true",), number=2))["datum-0"].state == "success"
+
+
+def test_replaced_input_folder_is_not_mixed_with_the_old(bench: Bench) -> None:
+    if executor_of(bench).found.kind == "namespace" and not executor_of(bench).found.overlay:
+        pytest.skip("inputs are read-only without an overlay")
+    script = 'rm -r "$PFS/in/dir"; mkdir "$PFS/in/dir"; echo n > "$PFS/in/dir/n"; ln -s "$PFS/in/dir" "$PFS_OUT/d"'
+    assert outputs(bench, bench.task(0, bench.given("dir")), script) == {"/d/n": b"n\n"}
 
 
 def test_unknown_isolation(tmp_path: Path) -> None:
