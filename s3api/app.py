@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import aclosing
@@ -26,6 +27,8 @@ from s3api.router import route
 
 log = logging.getLogger("s3api")
 
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
+"""What no header may hold; metadata that came through the file API may."""
 SEND_TIMEOUT_S = 120.0
 """For one piece; a client that takes nothing for so long is dropped."""
 
@@ -167,4 +170,4 @@ class _Exchange:
 
 
 def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    return [(name.encode(), value.encode()) for name, value in headers]
+    return [(name.encode(), _CONTROL.sub(" ", value).encode()) for name, value in headers]

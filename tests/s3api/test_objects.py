@@ -316,7 +316,10 @@ def test_a_file_that_came_in_through_the_library(s3: BaseClient, server: Server,
     assert head["ETag"].endswith('-1"')
     assert s3.list_objects_v2(Bucket=bucket)["Contents"][0]["ETag"] == head["ETag"]
     with server.store.repo(bucket).commit("master") as commit:
-        commit.put_file("/x.txt", b"1")
+        commit.put_file("/x.txt", b"1", mime="text/x\r\nforged: 1", metadata={"a": "é\n", "no header": "1"})
+    odd = s3.head_object(Bucket=bucket, Key="x.txt")
+    assert odd["ContentType"] == "text/x  forged: 1"
+    assert list(odd["Metadata"]) == ["a"]
     s3.put_object(Bucket=bucket, Key="s3.txt", Body=b"over s3")
     assert server.store.repo(bucket)["master"].read("/s3.txt") == b"over s3"
 

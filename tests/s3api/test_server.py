@@ -7,21 +7,23 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import boto3
 import pytest
 from botocore.client import BaseClient
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import pfs
 from pfs.errors import InvalidInputError, StorageError
-from pfs.keys import Keys
+from pfs.keys import Key, Keys
 from pfs.store import Store
 from s3api.gateway import Gateway
 from s3api.server import DRAIN_S, Listen, serve
@@ -159,31 +161,51 @@ with pfs.open(sys.argv[1]) as store:
 """
 
 
+def put_until_the_end(client: BaseClient, first: int, acknowledged: list[int]) -> None:
+    """Put numbered objects, noting those that were acknowledged, until the server is gone."""
+    with closing(client), suppress(BotoCoreError, ClientError):
+        for number in count(first):
+            client.put_object(Bucket="r", Key=str(number), Body=str(number).encode() * 100)
+            acknowledged.append(number)
+
+
 def test_killed_while_writing_keeps_every_acknowledged_object(tmp_path: Path) -> None:
     with pfs.init(tmp_path) as store:
         key, secret = Keys(store).root()
         store.create_repo("r")
     acknowledged = list[int]()
     for round_no in range(3):
-        with subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(tmp_path)], stdout=subprocess.PIPE, text=True
-        ) as process:
+        command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
-            port = int(process.stdout.readline())
-            client = boto3.client(
-                "s3",
-                endpoint_url=f"http://127.0.0.1:{port}",
-                aws_access_key_id=key.access_key,
-                aws_secret_access_key=secret,
-                region_name="us-east-1",
-                config=Config(retries={"total_max_attempts": 1}),
-            )
-            with closing(client):
-                for number in range(round_no * 100, round_no * 100 + 10 + 7 * round_no):
-                    client.put_object(Bucket="r", Key=str(number), Body=str(number).encode() * 100)
-                    acknowledged.append(number)
-                process.kill()
+            url = f"http://127.0.0.1:{int(process.stdout.readline())}"
+            firsts = [(round_no * 4 + writer) * 1_000_000 for writer in range(4)]
+            clients = [plain_client(url, key, secret) for _ in firsts]
+            work = [
+                threading.Thread(target=put_until_the_end, args=(client, first, acknowledged))
+                for client, first in zip(clients, firsts, strict=True)
+            ]
+            enough = len(acknowledged) + 15 + 17 * round_no
+            for thread in work:
+                thread.start()
+            while len(acknowledged) < enough and any(thread.is_alive() for thread in work):
+                work[0].join(0.001)
+            process.kill()
+            for thread in work:
+                thread.join()
+    assert len(acknowledged) >= 90
     with pfs.open(tmp_path) as store:
         view = store.repo("r")["master"]
         for number in acknowledged:
             assert view.read(f"/{number}") == str(number).encode() * 100
+
+
+def plain_client(url: str, key: Key, secret: str) -> BaseClient:
+    return boto3.client(
+        "s3",
+        endpoint_url=url,
+        aws_access_key_id=key.access_key,
+        aws_secret_access_key=secret,
+        region_name="us-east-1",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
