@@ -35,11 +35,7 @@ class CommitMatches:
     """The commits that a job reads, as the input algebra takes them."""
 
     def __init__(self, store: Store, inputs: Mapping[Branch, CommitId]) -> None:
-        self._commits = dict(inputs)
-        self._trees = {
-            branch: Tree(store.objects, store.history.get(branch[0], commit).tree_root())
-            for branch, commit in inputs.items()
-        }
+        self._store, self._commits = store, dict(inputs)
 
     def commit(self, leaf: PfsInput) -> CommitId:
         """Return the commit at which a leaf is read."""
@@ -49,7 +45,8 @@ class CommitMatches:
         """Yield what matches a leaf's glob, in key order."""
         from pfs.glob import expand
 
-        return expand(self._trees[leaf.repo, leaf.branch], leaf.glob)
+        root = self._store.history.get(leaf.repo, self.commit(leaf)).tree_root()
+        return expand(Tree(self._store.objects, root), leaf.glob)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,10 +53,16 @@ class Pipelines:
         try:
             publish_version(self._store, draft, first_record(self._store, draft), None)
         except PfsError:
-            with suppress(PfsError):
-                self._store.delete_repo(spec.name, force=True)
+            self._undo_create(spec.name)
             raise
         return self.inspect(spec.name)
+
+    def _undo_create(self, name: str) -> None:
+        """Take the repo of a failed create away again, unless somebody else's create of that name was faster."""
+        with suppress(PfsError):
+            state = self._store.refs.find(name)
+            if state is not None and SPEC_BRANCH not in state.body.branches:
+                self._store.delete_repo(name, force=True)
 
     def _refuse_taken(self, spec: Spec) -> bool:
         """Raise if the name is taken; True if the repo is there because an earlier create was interrupted."""

@@ -8,7 +8,7 @@ moment, which stands for all commits before it. A job whose input failed is due 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pfs.ids import CommitId
@@ -81,8 +81,7 @@ def _due(store: Store, pipeline: Pipeline, pipelines: Mapping[str, Pipeline]) ->
     found = list(_in_order(store, pipeline, pipelines))
     unfinished = pipeline.unfinished
     if found and unfinished is not None and _is_same(found[0], unfinished):
-        first = found[0]
-        found[0] = Due(pipeline, first.cause, first.inputs, first.position, first.broken, unfinished)
+        found[0] = replace(found[0], resume=unfinished)
     return found
 
 
@@ -99,11 +98,11 @@ def _in_order(store: Store, pipeline: Pipeline, pipelines: Mapping[str, Pipeline
         position = {(head.repo, head.branch): head.commit for head in last.position}
     elif _complete(baseline):
         inputs = {branch: commit for branch, commit in baseline.items() if commit is not None}
-        yield Due(pipeline, _newest(store, inputs), inputs, dict(position))
+        yield Due(pipeline, _newest(store, inputs), inputs, dict(position), _gone(store, inputs))
     for batch in _arrivals(store, pipeline, pipelines, position):
         due = _apply(pipeline, batch, position)
         if due is not None:
-            yield due
+            yield replace(due, broken={**due.broken, **_gone(store, due.inputs)})
 
 
 def _last_job(pipeline: Pipeline) -> JobRecord | None:
@@ -117,8 +116,19 @@ def _complete(position: Position) -> bool:
 
 
 def _newest(store: Store, inputs: Mapping[Branch, CommitId]) -> CommitId:
-    records = [store.history.get(repo, commit) for (repo, _), commit in inputs.items()]
-    return max(records, key=lambda record: (record.finished_ns, record.id)).id
+    """Return the commit that was finished last."""
+    found = {commit: store.history.find(repo, commit) for (repo, _), commit in inputs.items()}
+    return max(found, key=lambda commit: (_finished_ns(found[commit]), commit))
+
+
+def _finished_ns(record: CommitRecord | None) -> int:
+    return 0 if record is None else record.finished_ns
+
+
+def _gone(store: Store, inputs: Mapping[Branch, CommitId]) -> dict[Branch, str]:
+    """Return the inputs whose commit is not there any more: the repo was deleted under the pipeline."""
+    missing = (branch for branch, commit in inputs.items() if store.history.find(branch[0], commit) is None)
+    return dict.fromkeys(missing, "its commit is not there any more")
 
 
 def _apply(pipeline: Pipeline, batch: Sequence[_Arrival], position: dict[Branch, CommitId | None]) -> Due | None:

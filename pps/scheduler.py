@@ -129,8 +129,14 @@ class Scheduler:
         name = due.pipeline.name
         number = max((job.number for job in due.pipeline.jobs), default=0) + 1
         around = Surroundings(self._store, self._make_executor, self._code_dir, self._tell, lambda: next(self._units))
-        run = self._active[name] = JobRun(around, due, number=number)
+        try:
+            run = JobRun(around, due, number=number)
+        except PfsError as error:
+            self._meet_trouble(name, error)
+            return
+        self._active[name] = run
         self._saved_ns[name] = self._store.clock_ns()
+        self._live.show(run.record())
         self._guard(name, run.start)
 
     def turn(self, timeout_s: float) -> None:

@@ -317,3 +317,23 @@ def test_deleting_a_pipeline_ends_its_job(world: World, server: Server) -> None:
     world.code("run.sh", UPPER)
     world.create("next", pfs_input("images"))
     server.wait(lambda event: isinstance(event, events.JobFinished) and event.job.pipeline == "next")
+
+
+def test_a_running_job_is_seen_with_its_log(world: World, server: Server) -> None:
+    world.put("images", {"/a": b"x"})
+    world.code("run.sh", "echo hello >&2; exec sleep 600\n")
+    world.create("upper", pfs_input("images"))
+    server.wait(lambda event: isinstance(event, events.JobPlanned))
+    while not (said := [line for line in world.pipelines.logs("upper") if line.stream == "stderr"]):
+        server.stop.wait(0.02)
+    assert [line.message for line in said] == ["hello"]
+    assert world.pipelines.inspect("upper").state == "running"
+    (job,) = world.pipelines.jobs()
+    assert (job.state, job.data_total) == (JobState.RUNNING, 1)
+    assert list(world.pipelines.datums("upper", job.id)) == []
+    followed = world.pipelines.logs("upper", follow=True)
+    assert next(line for line in followed if line.stream == "stderr").message == "hello"
+    world.code("run.sh", UPPER)
+    world.pipelines.update(world.spec("upper", pfs_input("images")), base_dir=world.folder)
+    assert [line.message for line in followed if line.stream == "stderr"] == []
+    assert world.pipelines.job("upper", job.id).state == JobState.KILLED

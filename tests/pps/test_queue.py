@@ -116,3 +116,16 @@ def test_a_job_waits_for_the_same_cause_upstream(world: World) -> None:
     assert [one.pipeline.name for one in ready(waiting | {"upper": []}, by_name, {"upper": old})] == ["both"]
     assert list(upstream("both", by_name)) == ["upper"]
     assert [one.name for one in topological(pipelines[::-1])] == ["upper", "both"]
+
+
+def test_an_input_repo_that_was_deleted_makes_an_unrunnable_job(world: World) -> None:
+    world.put("images", {"/a": b"a"})
+    world.put("labels", {"/x": b"x"})
+    world.create("gone", pfs_input("labels"))
+    world.create("both", {"cross": [pfs_input("images"), pfs_input("labels")]})
+    world.create("fine", pfs_input("images"))
+    world.store.delete_repo("labels", force=True)
+    states = {job.pipeline: job.state for job in world.run().jobs}
+    assert states == {"gone": "unrunnable", "both": "unrunnable", "fine": "success"}
+    world.put("images", {"/b": b"b"})
+    assert {job.pipeline: job.state for job in world.run().jobs} == {"both": "unrunnable", "fine": "success"}

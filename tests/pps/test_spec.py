@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,16 @@ from hypothesis import strategies as st
 from pfs.errors import InvalidInputError
 from pps.spec import CrossInput, PfsInput, Reprocess, Spec, Transform, parse_specs
 from pps.spec_fields import duration_s, snake
+from pps.spec_known import (
+    INPUT_KINDS_GONE,
+    INPUT_KINDS_LATER,
+    PFS_NOTED,
+    PFS_REFUSED,
+    PIPELINE_NOTED,
+    PIPELINE_REFUSED,
+    TRANSFORM_NOTED,
+    TRANSFORM_REFUSED,
+)
 from pps.spec_write import spec_json
 
 EDGES = """{
@@ -213,6 +224,12 @@ def test_no_durations(text: str) -> None:
 def test_names_become_snake_case() -> None:
     names = ["s3Out", "URL", "datumSetSpec", "job_timeout", "repoType"]
     assert [snake(name) for name in names] == ["s3_out", "url", "datum_set_spec", "job_timeout", "repo_type"]
+
+
+def test_every_known_field_is_in_the_documentation() -> None:
+    text = (Path(__file__).parents[2] / "docs/pipeline-spec.md").read_text()
+    known = {**PIPELINE_NOTED, **PIPELINE_REFUSED, **TRANSFORM_NOTED, **TRANSFORM_REFUSED, **PFS_NOTED, **PFS_REFUSED}
+    assert [name for name in (*known, *INPUT_KINDS_LATER, *INPUT_KINDS_GONE) if f"`{name}" not in text] == []
 
 
 _names = st.from_regex(r"[A-Za-z0-9_-]{1,8}", fullmatch=True).filter(lambda name: name != "out")
