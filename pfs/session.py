@@ -281,14 +281,18 @@ class WriteSession:
         other._start()
 
     def _adopt_data(self, other: WriteSession) -> None:
+        # Both may hold the same chunk: sessions do not see each other's before they are in a pack.
+        held = self._known
+        records = [one for one in other._data.take_staged() if not all(id in held for id, _ in one.members)]
+        block = [(id, data) for id, data in other._block if id not in held]
         self._packs += other._packs
-        self._known |= other._known
+        self._known = held | other._known
         self.touched |= other.touched
         self.new_bytes += other.new_bytes
         self.new_chunks += other.new_chunks
-        for record in other._data.take_staged():
+        for record in records:
             self._data.add(record)
-        for id, data in other._block:
+        for id, data in block:
             self._add_to_block(id, data)
 
     def _adopt_meta(self, other: WriteSession) -> None:

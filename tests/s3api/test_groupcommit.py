@@ -1,5 +1,6 @@
 """Group commit: who arrives together is committed together, and every failure is told to the one it concerns."""
 
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,10 +11,12 @@ import pytest
 import pfs
 from pfs.apply import apply
 from pfs.backends.base import Backend
+from pfs.check import fsck
 from pfs.edit import Delete, Edit, Put
 from pfs.errors import StorageError
 from pfs.ids import EMPTY_CHUNK, TreeId, chunk_id
 from pfs.model import CommitInfo
+from pfs.pack import read_footer
 from pfs.page import Kind
 from pfs.repo import Repo
 from pfs.store import Store
@@ -66,6 +69,19 @@ def test_what_gathers_is_one_commit(repo: Repo, held: Held) -> None:
     held.gate.set()
     assert len(set(results(futures))) == 1
     assert [repo["master"].read(f"/k{i}") for i in range(20)] == [f"data {i}".encode() for i in range(20)]
+
+
+@pytest.mark.parametrize("data", [b"text " * 100, os.urandom(500), os.urandom(100_000), b"text " * 40_000])
+def test_equal_bytes_of_several_writers_are_stored_once(repo: Repo, held: Held, data: bytes) -> None:
+    commits = GroupCommits(held)
+    futures = [commits.submit(repo, "master", put(repo.store, f"k{i}", data)) for i in range(8)]
+    held.gate.set()
+    assert len(set(results(futures))) == 1
+    packs = [entry for entry in repo.store.backend.entries("packs/") if entry.size]
+    ids = [id for pack in packs for id in read_footer(repo.store.backend, pack.name).entries["id"].tolist()]
+    assert len(ids) == len({str(id) for id in ids})
+    assert list(fsck(repo.store, deep=True)) == []
+    assert [repo["master"].read(f"/k{i}") for i in range(8)] == [data] * 8
 
 
 def test_two_writes_of_one_key_are_two_commits_in_order(repo: Repo, held: Held) -> None:
