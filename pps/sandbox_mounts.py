@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 
 from pps import sandbox_syscalls as syscalls
 
@@ -42,9 +43,11 @@ def build_root(anchor: str) -> None:
     syscalls.mount("pfs", anchor, fs="tmpfs", flags=syscalls.MS_NOSUID | syscalls.MS_NODEV, options="mode=755")
     # The anchor lies below one of the entries to bind; unbindable keeps the new root from being bound into itself.
     syscalls.mount("", anchor, flags=syscalls.MS_UNBINDABLE)
-    for entry in os.scandir("/"):
+    for entry in list(os.scandir("/")):
         if entry.name != PFS[1:]:
-            _show(entry, os.path.join(anchor, entry.name))
+            # What this user may not even look at (a stranger's FUSE mount, say) is missing inside too.
+            with suppress(OSError):
+                _show(entry, os.path.join(anchor, entry.name))
     os.mkdir(anchor + PFS)
     syscalls.make_read_only(anchor)
     syscalls.enter_root(anchor)

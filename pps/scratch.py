@@ -104,18 +104,22 @@ def _remove(path: Path) -> None:
 
 
 def _as_made(path: str, mode: int) -> bool:
-    """Say whether this is a directory with its mode and no attributes (access lists, marks of overlayfs)."""
+    """Say whether this is a directory with its mode and no attributes, once those of overlayfs are gone."""
     try:
         status = os.lstat(path)
     except FileNotFoundError:
         return False
     if not stat.S_ISDIR(status.st_mode) or stat.S_IMODE(status.st_mode) != mode:
         return False
-    return not any(not name.startswith("security.") for name in _attributes(path))
+    return sys.platform != "linux" or all(_drop_attribute(path, name) for name in os.listxattr(path))
 
 
-def _attributes(path: str) -> list[str]:
-    return os.listxattr(path) if sys.platform == "linux" else []
+def _drop_attribute(path: str, name: str) -> bool:
+    """Say whether nothing is left of an attribute that matters; overlayfs leaves one on the upper of each mount."""
+    if name.startswith(("user.overlay.", "trusted.overlay.")):
+        os.removexattr(path, name)
+        return True
+    return name.startswith("security.")
 
 
 def remove_tree(top: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -421,6 +422,76 @@ def test_replaced_input_folder_is_not_mixed_with_the_old(bench: Bench) -> None:
         pytest.skip("inputs are read-only without an overlay")
     script = 'rm -r "$PFS/in/dir"; mkdir "$PFS/in/dir"; echo n > "$PFS/in/dir/n"; ln -s "$PFS/in/dir" "$PFS_OUT/d"'
     assert outputs(bench, bench.task(0, bench.given("dir")), script) == {"/d/n": b"n\n"}
+
+
+ENGINE = """#!{python} -S
+import os, sys
+words = sys.argv[1:]
+if words[0] != "run":
+    sys.exit(0 if words[0] in {{"version", "kill"}} or words[-1] == "there:1" else 1)
+env, volumes, place, cwd = {{"PATH": os.environ["PATH"]}}, {{}}, 1, "/"
+while words[place].startswith("--"):
+    if words[place] in {{"--rm", "--interactive", "--init"}}:
+        place += 1
+        continue
+    flag, value = words[place : place + 2]
+    place += 2
+    if flag == "--env":
+        env.update([value.split("=", 1)])
+    elif flag == "--volume":
+        source, target, _mode = value.rsplit(":", 2)
+        volumes[target] = source
+    elif flag == "--workdir":
+        cwd = value
+inside = lambda path: next((volumes[t] + path[len(t):] for t in volumes if (path + "/").startswith(t + "/")), path)
+os.chdir(inside(cwd))
+os.execvpe(words[place + 1], words[place + 1 :], {{name: inside(value) for name, value in env.items()}})
+"""
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a stand-in for docker on the PATH: its containers are processes, its volumes paths in their variables."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/docker").write_text(ENGINE.format(python=sys.executable))
+    (tmp_path / "bin/docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.defpath}")
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("isolation", ["auto", "container"])
+def test_image_that_is_there_runs_in_a_container(tmp_path: Path, isolation: str) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "main.sh").write_text('cat "$in" > "$PFS_OUT/x"; echo "$TMPDIR" > "$PFS_OUT/tmp"')
+    with init(tmp_path / "store") as store:
+        repo = store.create_repo("in")
+        with repo.commit("master") as commit:
+            commit.put_file("/f0", b"file 0\n")
+        bench = Bench(store, maker(tmp_path, isolation)(store), repo["master"])
+        transform = Transform(cmd=("sh", "main.sh"), image="there:1")
+        found = outputs(bench, bench.task(0), transform=transform, code_dir=code)
+        assert found["/x"] == b"file 0\n"
+        assert found["/tmp"].startswith(str(tmp_path / "work").encode())
+        stuck = Transform(cmd=("sleep", "1000"), image="there:1")
+        assert "datum_timeout" in failure(bench, bench.task(0), transform=stuck, timeout_s=0.2, number=1)
+        bench.executor.close()
+
+
+@pytest.mark.usefixtures("engine")
+def test_container_that_is_demanded_and_missing_loses_the_unit(tmp_path: Path) -> None:
+    with init(tmp_path / "store") as store:
+        repo = store.create_repo("in")
+        with repo.commit("master") as commit:
+            commit.put_file("/f0", b"file 0\n")
+        bench = Bench(store, maker(tmp_path, "container")(store), repo["master"])
+        for number, image in enumerate([None, "gone:1"]):
+            unit = bench.unit(bench.task(0), transform=Transform(cmd=("true",), image=image), number=number)
+            bench.executor.submit(unit)
+            end = bench.until_end(unit.id)[unit.id]
+            assert isinstance(end, Lost)
+            assert ("names no image" if image is None else "gone:1 is not there") in end.reason
+        bench.executor.close()
 
 
 def test_unknown_isolation(tmp_path: Path) -> None:
