@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pps.spec_known import Known
 from pps.spec_node import Node, Place, kind_of
 
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
@@ -34,23 +34,40 @@ def duration_s(text: str) -> float | None:
 
 @dataclass(slots=True)
 class Fields:
-    """The fields of one mapping; ``where`` names it in messages, ``notes`` collects what has no effect."""
+    """The fields of one mapping; ``notes`` collects what has no effect.
+
+    Raises:
+        InvalidInputError: it is no mapping, or has a field that is unknown, refused or given twice.
+    """
 
     node: Node
-    where: str
+    known: Known
     notes: list[str]
     _items: dict[str, tuple[Node, Place]] = field(init=False)
-    _seen: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         if not isinstance(self.node.value, dict):
-            raise self.node.place.error(f"{self.where} must be a mapping, not {kind_of(self.node)}")
+            raise self.node.place.error(f"{self.known.where} must be a mapping, not {kind_of(self.node)}")
         self._items = {}
         for key, value in self.node.value.items():
             place = (self.node.keys or {}).get(key, value.place)
             if snake(key) in self._items:
-                raise place.error(f"the field {snake(key)!r} of {self.where} is given twice")
+                raise place.error(f"the field {snake(key)!r} of {self.known.where} is given twice")
             self._items[snake(key)] = (value, place)
+        for name, (value, place) in self._items.items():
+            self._check(name, value, place)
+
+    def _check(self, name: str, value: Node, place: Place) -> None:
+        """Note a field without effect, refuse it with its reason, or call it unknown."""
+        known = self.known
+        if name in known.read or (value.is_unset and name in {*known.noted, *known.refused}):
+            return
+        if name in known.refused:
+            raise place.error(f"the field {name!r} of {known.where} {known.refused[name]}")
+        if name not in known.noted:
+            near = difflib.get_close_matches(name, [*known.read, *known.noted, *known.refused], n=1, cutoff=0.0)
+            raise place.error(f"unknown field {name!r} in {known.where}: did you mean {near[0]!r}?")
+        self.notes.append(f"{known.where}.{name}: {known.noted[name]}")
 
     def has(self, name: str) -> bool:
         """Say whether the field is there and set, without reading it."""
@@ -58,14 +75,13 @@ class Fields:
 
     def get(self, name: str) -> Node | None:
         """Return the field's value, or None when it is absent or null."""
-        self._seen.add(name)
         item = self._items.get(name)
         return item[0] if item and item[0].value is not None else None
 
-    def child(self, name: str) -> Fields | None:
+    def child(self, name: str, known: Known) -> Fields | None:
         """Return the fields of the mapping in field ``name``, or None when it is absent."""
         node = self.get(name)
-        return Fields(node, name, self.notes) if node else None
+        return Fields(node, known, self.notes) if node else None
 
     def items(self, name: str) -> list[Node]:
         """Return the elements of the list in field ``name``; absent gives none."""
@@ -131,28 +147,6 @@ class Fields:
         item = self._items.get(name)
         return item[1] if item else self.node.place
 
-    def finish(self, *, noted: Mapping[str, str], refused: Mapping[str, str], known: Iterable[str] = ()) -> None:
-        """Deal with what was not read: note it, refuse it with its reason, or call it unknown.
-
-        ``noted`` and ``refused`` give the reason for each name; ``known`` adds names that are looked at
-        elsewhere.
-        """
-        for name, (node, place) in self._items.items():
-            if name in self._seen or name in known:
-                continue
-            if name in refused:
-                if not node.is_unset:
-                    raise place.error(f"the field {name!r} of {self.where} {refused[name]}")
-            elif name in noted:
-                if not node.is_unset:
-                    self.notes.append(f"{self.where}.{name}: {noted[name]}")
-            else:
-                raise self._unknown(name, place, {*self._seen, *known, *noted, *refused})
-
-    def _unknown(self, name: str, place: Place, names: set[str]) -> Exception:
-        near = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.0)
-        return place.error(f"unknown field {name!r} in {self.where}: did you mean {near[0]!r}?")
-
     def _as_text(self, node: Node, name: str) -> str:
         match node.value:
             case str():
@@ -173,4 +167,4 @@ class Fields:
         return value
 
     def _wrong(self, node: Node, name: str, wanted: str) -> Exception:
-        return node.place.error(f"the field {name!r} of {self.where} must be {wanted}, not {kind_of(node)}")
+        return node.place.error(f"the field {name!r} of {self.known.where} must be {wanted}, not {kind_of(node)}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pfs.errors import InvalidInputError
 from pfs.paths import check_name
 from pps.spec_fields import Fields
-from pps.spec_known import INPUT_KINDS_GONE, INPUT_KINDS_LATER, PFS_NOTED, PFS_REFUSED
+from pps.spec_known import INPUT, PFS, PROPAGATION
 from pps.spec_node import Node
 from pps.spec_types import DEFAULT_BRANCH, CrossInput, Input, PfsInput
 
@@ -41,10 +41,7 @@ def leaves(node: Input) -> Iterator[PfsInput]:
 
 
 def _read(node: Node, notes: list[str]) -> Input:
-    fields = Fields(node, "input", notes)
-    later = dict.fromkeys(INPUT_KINDS_LATER, "is not supported yet: use pfs or cross")
-    gone = {name: f"does not exist any more: use {instead}" for name, instead in INPUT_KINDS_GONE.items()}
-    fields.finish(noted={}, refused=later | gone, known=_KINDS)
+    fields = Fields(node, INPUT, notes)
     given = [kind for kind in _KINDS if fields.has(kind)]
     if not given:
         raise node.place.error(f"the input has no kind: use {' or '.join(_KINDS)}")
@@ -54,7 +51,7 @@ def _read(node: Node, notes: list[str]) -> Input:
 
 
 def _pfs(fields: Fields, notes: list[str]) -> Input:
-    leaf = fields.child("pfs")
+    leaf = fields.child("pfs", PFS)
     if leaf is None:
         raise fields.node.place.error("the input has no kind")
     repo = _repo(leaf)
@@ -67,7 +64,6 @@ def _pfs(fields: Fields, notes: list[str]) -> Input:
         reference=leaf.flag("reference"),
     )
     _propagation(leaf)
-    leaf.finish(noted=PFS_NOTED, refused=PFS_REFUSED)
     return made
 
 
@@ -114,12 +110,9 @@ def _glob(leaf: Fields) -> str:
 
 
 def _propagation(leaf: Fields) -> None:
-    spec = leaf.child("propagation_spec")
-    if spec is None:
-        return
-    if spec.flag("never"):
+    spec = leaf.child("propagation_spec", PROPAGATION)
+    if spec is not None and spec.flag("never"):
         raise leaf.place("propagation_spec").error("propagation_spec 'never' is not supported yet: remove it")
-    spec.finish(noted={}, refused={})
 
 
 def _cross(fields: Fields, notes: list[str]) -> Input:

@@ -1,15 +1,29 @@
-"""Every field of Pachyderm's specs that is not read: accepted without effect, or refused, and why.
+"""Every field of Pachyderm's specs: which are read, which are accepted without effect, which are refused, and why.
 
-A field that is in neither table and that spec_parse.py does not read is unknown.
+Any other field is unknown.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 _KUBERNETES = "has no effect: it is for Kubernetes"
 _RESOURCES = "has no effect: nothing is reserved or limited on this machine"
 _OLD = "has no effect: it is of Pachyderm 1.x"
 _REQUEST = "has no effect in a file: it is a flag of `pps update-pipeline`"
 _NOT_YET = "is not supported yet: remove it"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The fields of one kind of mapping; ``where`` names it in messages, the mappings give the reason for each name."""
+
+    where: str
+    read: tuple[str, ...]
+    noted: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+
 
 PIPELINE_NOTED = {
     "resource_requests": _RESOURCES,
@@ -63,3 +77,67 @@ PFS_REFUSED = {
 }
 INPUT_KINDS_LATER = ("union", "join", "group", "cron")
 INPUT_KINDS_GONE = {"atom": "pfs", "git": "pfs"}
+
+PIPELINE = Known(
+    "pipeline spec",
+    (
+        "pipeline",
+        "description",
+        "transform",
+        "input",
+        "output_branch",
+        "datum_tries",
+        "datum_timeout",
+        "job_timeout",
+        "parallelism_spec",
+        "datum_set_spec",
+        "chunk_spec",
+        "reprocess_spec",
+        "salt",
+    ),
+    PIPELINE_NOTED,
+    PIPELINE_REFUSED,
+)
+NAME = Known("pipeline", ("name", "project"))
+TRANSFORM = Known(
+    "transform",
+    (
+        "cmd",
+        "stdin",
+        "err_cmd",
+        "err_stdin",
+        "env",
+        "accept_return_code",
+        "code",
+        "working_dir",
+        "image",
+        "user",
+    ),
+    TRANSFORM_NOTED,
+    TRANSFORM_REFUSED,
+)
+PARALLELISM = Known("parallelism_spec", ("constant",), {"strategy": _OLD, "coefficient": _OLD})
+DATUM_SET = Known("datum_set_spec", ("number", "size_bytes", "per_worker"))
+INPUT = Known(
+    "input",
+    ("pfs", "cross"),
+    refused=dict.fromkeys(INPUT_KINDS_LATER, "is not supported yet: use pfs or cross")
+    | {kind: f"does not exist any more: use {instead}" for kind, instead in INPUT_KINDS_GONE.items()},
+)
+PFS = Known(
+    "pfs",
+    (
+        "name",
+        "repo",
+        "project",
+        "repo_type",
+        "branch",
+        "glob",
+        "empty_files",
+        "reference",
+        "propagation_spec",
+    ),
+    PFS_NOTED,
+    PFS_REFUSED,
+)
+PROPAGATION = Known("propagation_spec", ("never",))

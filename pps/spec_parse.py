@@ -15,7 +15,7 @@ from pfs.paths import check_name
 from pps.spec_fields import Fields
 from pps.spec_input import read_input
 from pps.spec_json import parse_json
-from pps.spec_known import PIPELINE_NOTED, PIPELINE_REFUSED, TRANSFORM_NOTED, TRANSFORM_REFUSED
+from pps.spec_known import DATUM_SET, NAME, PARALLELISM, PIPELINE, TRANSFORM
 from pps.spec_node import Node
 from pps.spec_types import DEFAULT_BRANCH, DEFAULT_TRIES, DatumSet, Input, Reprocess, Spec, Transform
 from pps.spec_yaml import parse_yaml
@@ -66,7 +66,7 @@ def parse_pipeline(node: Node) -> Spec:
         InvalidInputError: see `parse_specs`.
     """
     notes: list[str] = []
-    fields = Fields(node, "pipeline spec", notes)
+    fields = Fields(node, PIPELINE, notes)
     spec = Spec(
         name=_pipeline_name(fields),
         transform=_transform(fields),
@@ -82,7 +82,6 @@ def parse_pipeline(node: Node) -> Spec:
         salt=fields.text("salt"),
         source=json.dumps(node.plain(), indent=2, ensure_ascii=False),
     )
-    fields.finish(noted=PIPELINE_NOTED, refused=PIPELINE_REFUSED)
     return _with_notes(spec, notes)
 
 
@@ -93,14 +92,13 @@ def _with_notes(spec: Spec, notes: Sequence[str]) -> Spec:
 
 
 def _pipeline_name(fields: Fields) -> str:
-    named = fields.child("pipeline")
+    named = fields.child("pipeline", NAME)
     if named is None:
         raise fields.node.place.error("the field 'pipeline' is missing: give the pipeline a name")
     name = named.text("name")
     project = named.text("project")
     if project not in {"", "default"}:
         raise named.place("project").error(f"there are no projects: {project!r} is none (only 'default' is accepted)")
-    named.finish(noted={}, refused={})
     return _name(named, "name", "pipeline", name)
 
 
@@ -112,7 +110,7 @@ def _name(fields: Fields, field: str, what: str, name: str) -> str:
 
 
 def _transform(fields: Fields) -> Transform:
-    transform = fields.child("transform")
+    transform = fields.child("transform", TRANSFORM)
     if transform is None:
         raise fields.node.place.error("the field 'transform' is missing: it says which command to run")
     made = Transform(
@@ -130,7 +128,6 @@ def _transform(fields: Fields) -> Transform:
     if not made.cmd or not made.cmd[0]:
         raise transform.place("cmd").error("the field 'cmd' of transform is missing: give the command as a list")
     _note_container_fields(made, fields.notes)
-    transform.finish(noted=TRANSFORM_NOTED, refused=TRANSFORM_REFUSED)
     return made
 
 
@@ -156,23 +153,15 @@ def _output_branch(fields: Fields) -> str:
 
 
 def _parallelism(fields: Fields) -> int:
-    spec = fields.child("parallelism_spec")
-    if spec is None:
-        return 0
-    constant = spec.count("constant")
-    old = "has no effect: it is of Pachyderm 1.x"
-    spec.finish(noted={"strategy": old, "coefficient": old}, refused={})
-    return constant
+    spec = fields.child("parallelism_spec", PARALLELISM)
+    return spec.count("constant") if spec else 0
 
 
 def _datum_set(fields: Fields) -> DatumSet:
-    spec = fields.child("datum_set_spec") or fields.child("chunk_spec")
-    fields.get("chunk_spec")
+    spec = fields.child("datum_set_spec", DATUM_SET) or fields.child("chunk_spec", DATUM_SET)
     if spec is None:
         return DatumSet()
-    made = DatumSet(spec.count("number"), spec.count("size_bytes"), spec.count("per_worker"))
-    spec.finish(noted={}, refused={})
-    return made
+    return DatumSet(spec.count("number"), spec.count("size_bytes"), spec.count("per_worker"))
 
 
 def _reprocess(fields: Fields) -> Reprocess:

@@ -142,7 +142,10 @@ def test_bad_yaml_says_line_and_column() -> None:
 @pytest.mark.parametrize(
     ("extra", "what"),
     [
-        ('"trasform": {},', "p.json:3:3: unknown field 'trasform' in pipeline spec: did you mean 'transform'?"),
+        (
+            '"description": "a", "trasform": {},',
+            "p.json:3:23: unknown field 'trasform' in pipeline spec: did you mean 'transform'?",
+        ),
         ('"datumTrys": 4,', "p.json:3:3: unknown field 'datum_trys' in pipeline spec: did you mean 'datum_tries'?"),
         ('"egress": {"URL": "s3://x"},', "p.json:3:3: the field 'egress' of pipeline spec is not supported yet"),
         ('"spout": {},', "'spout' of pipeline spec is not supported yet"),
@@ -190,6 +193,11 @@ def test_bad_inputs_say_where_and_what(given: str, what: str) -> None:
     assert what in refused(EDGES.replace('{"pfs": {"repo": "images", "glob": "/*"}}', given))
 
 
+def test_a_misspelt_field_is_unknown_before_another_is_missing() -> None:
+    message = refused(EDGES.replace('"transform"', '"trasform"'))
+    assert message == "p.json:4:3: unknown field 'trasform' in pipeline spec: did you mean 'transform'?"
+
+
 def test_missing_parts_are_named() -> None:
     assert "'pipeline' is missing" in refused("{}")
     assert "'transform' is missing" in refused('{"pipeline": {"name": "a"}}')
@@ -201,10 +209,10 @@ def test_missing_parts_are_named() -> None:
 def test_fields_of_kubernetes_are_noted() -> None:
     spec = one(with_field('"podSpec": "{}", "autoscaling": true, "tolerations": [{"key": "a"}], "standby": false,'))
     assert [note.split(":")[0] for note in spec.notes] == [
-        "transform.image",
         "pipeline spec.pod_spec",
         "pipeline spec.autoscaling",
         "pipeline spec.tolerations",
+        "transform.image",
     ]
 
 
