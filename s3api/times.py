@@ -1,4 +1,9 @@
-"""Times as S3 writes them. Inside, a time is nanoseconds since the epoch; outside it has whole seconds."""
+"""Times as S3 writes them. Inside, a time is nanoseconds since the epoch.
+
+Headers have whole seconds, since HTTP has no others. Listings have milliseconds: `aws s3 sync` compares them with the
+time of the local file, and with whole seconds it would send every file again that was written in the second of its
+upload.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +19,9 @@ def http_date(time_ns: int) -> str:
 
 
 def iso_date(time_ns: int) -> str:
-    """Return ``2026-11-22T08:00:00.000Z``, as listings have it: whole seconds, the same as in Last-Modified."""
-    return datetime.fromtimestamp(time_ns // SECOND_NS, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    """Return ``2026-11-22T08:00:00.123Z``, as listings have it; cut off to seconds it is what Last-Modified says."""
+    seconds, rest_ns = divmod(time_ns, SECOND_NS)
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{rest_ns // 1_000_000:03d}Z"
 
 
 def parse_http_date(text: str) -> int | None:
