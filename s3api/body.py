@@ -126,7 +126,7 @@ class Body:
         under_way: asyncio.Future[None] | None = None
         try:
             async for piece in self._pieces(first):
-                decoded = await run(self.decode, piece)
+                decoded = self.decode(piece) if self._decoder is None else await run(self.decode, piece)
                 if under_way is not None:
                     await under_way
                 under_way = asyncio.ensure_future(_both(run(digests.update, decoded), run(_write_all, write, decoded)))

@@ -267,6 +267,29 @@ def test_a_head_without_end_is_cut_off(server: Server) -> None:
         assert sock.recv(65536).startswith(b"HTTP/1.1 400")
 
 
+def test_a_head_that_does_not_come_is_not_waited_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("s3api.protocol.HEAD_TIMEOUT_S", 0.05)
+    for start in (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n"):
+        with socket.create_connection(server.address, timeout=20) as sock:
+            sock.sendall(start)
+            assert sock.recv(100) == b""
+
+
+def test_a_body_that_stops_coming(server: Server, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("s3api.body.IDLE_TIMEOUT_S", 0.05)
+    path = f"/{bucket}/k"
+    headers = server.sign("PUT", path, {}) | {"Content-Length": "10"}
+    sock, first = exchange(server, head_of(server, path, headers) + "half")
+    with sock:
+        while b"</Error>" not in first:
+            more = sock.recv(65536)
+            assert more, first
+            first += more
+        assert first.startswith(b"HTTP/1.1 400")
+        assert b"RequestTimeout" in first
+    assert not has(server, bucket, "k")
+
+
 def test_a_client_that_leaves_in_the_middle_of_an_answer(server: Server, bucket: str) -> None:
     path = f"/{bucket}/k"
     data = bytes(range(256)) * (48 << 12)
