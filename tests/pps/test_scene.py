@@ -1,0 +1,98 @@
+"""`Layer` puts an overlay together as the kernel does: compared with a real one after random changes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pfs.errors import FailedError
+from pps.sandbox import choose
+from pps.scene import Scene, layer
+from pps.spawner import Command, Spawner
+
+NAMES = ("a", "b", "c")
+PATHS = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3).map("/".join)
+CHANGES = st.lists(
+    st.one_of(
+        PATHS.map(lambda path: f"rm -rf {path}"),
+        PATHS.map(lambda path: f"mkdir -p {path}"),
+        PATHS.map(lambda path: f"echo new > {path}"),
+        PATHS.map(lambda path: f"rm -rf {path}; mkdir -p {path}; echo deep > {path}/c"),
+        st.tuples(PATHS, PATHS).map(lambda pair: f"mv {pair[0]} {pair[1]}"),
+    ),
+    max_size=8,
+)
+
+
+@pytest.fixture(scope="module")
+def spawner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spawner]:
+    isolation, found = choose("auto", tmp_path_factory.mktemp("work"))
+    if not isolation.overlay:
+        found.close()
+        pytest.skip(f"no overlay here: {isolation.detail}")
+    yield found
+    found.close()
+
+
+def seen_from_outside(scene: Scene, folder: str) -> list[str]:
+    found = []
+    for name in scene.names(folder):
+        path = f"{folder}/{name}"
+        place = scene.find(path)
+        assert place is not None
+        if os.path.isdir(place):
+            found += [f"d {path}", *seen_from_outside(scene, path)]
+        else:
+            found.append(f"f {path} {Path(place).read_text().strip()}")
+    return sorted(found)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sets(PATHS, max_size=5), CHANGES)
+def test_same_as_the_kernel(spawner: Spawner, files: set[str], changes: list[str]) -> None:
+    with TemporaryDirectory() as name:
+        top = Path(name)
+        for part in ("pfs", "lower", "upper", "work"):
+            (top / part).mkdir()
+        for file in files:
+            if not any(other.startswith(file + "/") for other in files):
+                place = top / "lower" / file
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_text("old")
+        walk = 'find . -mindepth 1 -type d -printf "d %p\\n"; find . -type f | while read f; do echo "f $f $(cat $f)"; done'
+        script = "\n".join(["cd /pfs/in", *(f"({change}) 2>/dev/null" for change in changes), walk])
+        lower, upper, work = (str(top / part) for part in ("lower", "upper", "work"))
+        mounts = (("bind", str(top / "pfs"), "/pfs"), ("overlay", lower, upper, work, "/pfs/in"))
+        output = bytearray()
+        with open(os.devnull, "rb") as null:
+            command = Command(("sh", "-c", script), {"PATH": os.defpath}, "/", mounts)
+            running = spawner.start(command, stdin=null.fileno())
+        running.wait(lambda _stream, data: output.extend(data), timeout_s=60)
+        inside = sorted(line.replace(" ./", " /pfs/in/", 1) for line in output.decode().splitlines())
+        scene = Scene([layer("/pfs/in", top / "lower", top / "upper")])
+        assert seen_from_outside(scene, "/pfs/in") == inside
+
+
+def test_links_are_followed_in_the_commands_world(tmp_path: Path) -> None:
+    (tmp_path / "pfs/out").mkdir(parents=True)
+    (tmp_path / "view/d").mkdir(parents=True)
+    (tmp_path / "view/d/f").write_text("x")
+    (tmp_path / "pfs/out/abs").symlink_to("/pfs/in/d")
+    (tmp_path / "pfs/out/rel").symlink_to("../in/./d/../d/f")
+    (tmp_path / "pfs/out/both").symlink_to("abs/f")
+    (tmp_path / "pfs/out/none").symlink_to("/pfs/in/e")
+    (tmp_path / "pfs/out/loop").symlink_to("loop")
+    scene = Scene([layer("/pfs", tmp_path / "pfs"), layer("/pfs/in", tmp_path / "view")])
+    assert scene.resolve("/pfs/out/abs") == "/pfs/in/d"
+    assert scene.resolve("/pfs/out/rel") == scene.resolve("/pfs/out/both") == "/pfs/in/d/f"
+    assert scene.find("/pfs/in/d/f") == str(tmp_path / "view/d/f")
+    assert scene.resolve("/pfs/out/none") is None
+    assert scene.resolve("/..") == "/"
+    with pytest.raises(FailedError, match="loop of symlinks"):
+        scene.resolve("/pfs/out/loop")
