@@ -65,7 +65,8 @@ def test_same_as_the_kernel(spawner: Spawner, files: set[str], changes: list[str
                 place = top / "lower" / file
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_text("old")
-        walk = 'find . -mindepth 1 -type d -printf "d %p\\n"; find . -type f | while read f; do echo "f $f $(cat $f)"; done'
+        walk = 'find . -mindepth 1 -type d -printf "d %p\\n"'
+        walk += '; find . -type f | while read f; do echo "f $f $(cat $f)"; done'
         script = "\n".join(["cd /pfs/in", *(f"({change}) 2>/dev/null" for change in changes), walk])
         lower, upper, work = (str(top / part) for part in ("lower", "upper", "work"))
         mounts = (("bind", str(top / "pfs"), "/pfs"), ("overlay", lower, upper, work, "/pfs/in"))
