@@ -59,14 +59,15 @@ class LogWriter:
 
     def write(self, stream: Stream, data: bytes) -> None:
         """Take what came on a stream; whole lines are written at once, the rest waits for its newline."""
-        lines = (self._open[stream] + data).split(b"\n")
-        rest = lines.pop()
+        whole, newline, rest = (self._open[stream] + data).rpartition(b"\n")
         tag = _TAGS[stream]
-        keep_from = len(rest) - len(rest) % LINE_BYTES if len(rest) >= LINE_BYTES else 0
-        pieces = [piece for line in lines for piece in _cut(line, tag)]
-        pieces += [(tag.lower(), rest[at : at + LINE_BYTES]) for at in range(0, keep_from, LINE_BYTES)]
+        if newline and max(map(len, whole.split(b"\n"))) <= LINE_BYTES:
+            self._add_lines(whole, tag)
+        elif newline:
+            self._add([piece for line in whole.split(b"\n") for piece in _cut(line, tag)])
+        keep_from = len(rest) // LINE_BYTES * LINE_BYTES
+        self._add([(tag.lower(), rest[at : at + LINE_BYTES]) for at in range(0, keep_from, LINE_BYTES)])
         self._open[stream] = rest[keep_from:]
-        self._add(pieces)
 
     def note(self, text: str) -> None:
         """Add a word of pps itself."""
@@ -100,6 +101,12 @@ class LogWriter:
                 self._add([(_TAGS[stream].lower(), rest)])
                 self._open[stream] = b""
 
+    def _add_lines(self, lines: bytes, tag: bytes) -> None:
+        """Add whole lines, the last without its newline; a flood of short ones is stamped without a loop."""
+        start = b"%s %s " % (_stamp(self._clock()), tag)
+        self._tail = (self._tail + lines[-2 * TAIL_TEXT_BYTES :] + b"\n")[-2 * TAIL_TEXT_BYTES :]
+        self._write(start + lines.replace(b"\n", b"\n" + start) + b"\n")
+
     def _add(self, pieces: list[tuple[bytes, bytes]]) -> None:
         if not pieces:
             return
@@ -107,6 +114,9 @@ class LogWriter:
         block = b"".join(b"%s %s %s\n" % (stamp, tag, text) for tag, text in pieces)
         said = b"".join(text + (b"\n" if tag.isupper() else b"") for tag, text in pieces if tag != b"S")
         self._tail = (self._tail + said)[-2 * TAIL_TEXT_BYTES :]
+        self._write(block)
+
+    def _write(self, block: bytes) -> None:
         while block:
             block = self._fill(block)
 
