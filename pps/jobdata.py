@@ -164,6 +164,8 @@ class JobData:
         )
         (info,) = self._repo.publish([commit], self.session)
         self._meta_head, self._meta = info.id, meta
+        # A session remembers all that it wrote; what is published needs no remembering.
+        self.session = self._store.session()
 
     def _base_with_fresh(self) -> None:
         """Add the new successes to the results that can be taken over, and set their plan's rows to them."""
