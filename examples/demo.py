@@ -134,6 +134,7 @@ def main() -> None:
     say("A store is a folder. Repos hold commits; photos and tables are committed.")
     run("pfs", "init", shown)
     print("$ export PFS_STORE=demo")
+    run("pfs", "doctor")
     run("pfs", "create-repo", "photos", "-d", "photos that ship with scikit-image")
     run("pfs", "create-repo", "tables", "-d", "tables that ship with scikit-learn")
     run("pfs", "put-file", "photos@master", "-r", "-f", shown / "photos", "-m", "the first photos")
