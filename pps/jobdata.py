@@ -190,7 +190,7 @@ class JobData:
         from msgspec.structs import replace
 
         old = [job for job in self._pipeline.jobs if not job.state.is_final and job.id != record.id]
-        reason = "it was interrupted, and a newer version of the pipeline runs now"
+        reason = "it was interrupted, and is not due any more"
         now_ns = self._store.clock_ns()
         return [replace(job, state=JobState.KILLED, reason=reason, finished_ns=now_ns) for job in old]
 
