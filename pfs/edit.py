@@ -171,17 +171,16 @@ def check_edit(one: Edit) -> None:
     Raises:
         InvalidInputError: an empty key, a row that is no file or directory, an element of over 65534 bytes.
     """
-    path = from_key(one.key)
-    if len(path) > MAX_ELEMENT_BYTES and max(map(len, one.key.split(b"/"))) > MAX_ELEMENT_BYTES:
-        raise InvalidInputError(f"{path[:40]}...: an element is over {MAX_ELEMENT_BYTES} bytes")
+    if len(one.key) > MAX_ELEMENT_BYTES and max(map(len, one.key.split(b"/"))) > MAX_ELEMENT_BYTES:
+        raise InvalidInputError(f"{from_key(one.key)[:40]}...: an element is over {MAX_ELEMENT_BYTES} bytes")
     if isinstance(one, Graft) and (one.row.kind != Kind.DIR or one.row.pid == NO_PAGE):
-        raise InvalidInputError(f"cannot graft {path}: the row is not a directory with a page")
+        raise InvalidInputError(f"cannot graft {from_key(one.key)}: the row is not a directory with a page")
     if not isinstance(one, Put):
         return
     if not one.key:
         raise InvalidInputError("cannot put a file with an empty key")
     if one.kind in (Kind.DIR, Kind.SHARD) or len(one.tid) != 32 or not 0 <= one.size < 2**63:
-        raise InvalidInputError(f"cannot put {path}: the row is not that of a file")
+        raise InvalidInputError(f"cannot put {from_key(one.key)}: the row is not that of a file")
 
 
 class _Call(NamedTuple):
@@ -253,9 +252,7 @@ class _Editor:
 
     def _apply_to_pages(self, plan: _Plan, names: list[bytes], old: Folder, prefix: bytes) -> _Steps[Folder | None]:
         top = Spot(self.sealer.pages, open_page(self.sealer.pages, old.pid))
-        wanted: dict[Spot, list[bytes]] = {}
-        for name in names:
-            wanted.setdefault(top.leaf(name), []).append(name)
+        wanted = top.leaves(names)
         touched: list[tuple[Spot, list[Group]]] = []
         there: set[bytes] = set()
         for spot, some in wanted.items():
@@ -265,14 +262,17 @@ class _Editor:
             if merged != groups:
                 touched.append((spot, merged))
         if self.refuse:
-            self._look_up_siblings(plan, names, top, there)
+            self._look_up_siblings(plan, wanted, top, there)
             self._check_collisions(plan, there, prefix)
         return rebuild(self.sealer, touched) if touched else old
 
-    def _look_up_siblings(self, plan: _Plan, names: list[bytes], top: Spot, there: set[bytes]) -> None:
-        """Add to ``there`` the untouched twins (`a` of `a/` and the other way) that lie in other leaves."""
-        for name in names:
-            twin = name[:-1] if name.endswith(b"/") else name + b"/"
+    def _look_up_siblings(self, plan: _Plan, wanted: dict[Spot, list[bytes]], top: Spot, there: set[bytes]) -> None:
+        """Add to ``there`` the untouched twins (`a` of `a/` and the other way) that lie in other leaves than those."""
+        for spot, name in ((spot, name) for spot, names in wanted.items() for name in names):
+            is_dir = name.endswith(b"/")
+            twin = name[:-1] if is_dir else name + b"/"
+            if not is_dir and spot.last is not None and twin <= spot.last:
+                continue  # it would be in the leaf of `name`, of which all is in `there`
             if name not in there or twin in there or twin in plan.files or twin in plan.folders:
                 continue
             page = top.leaf(twin).page

@@ -21,6 +21,8 @@ class Spot:
         self.page = page
         self.parent = parent
         self.row = row
+        self.last = None if parent is None else parent.page.name(row)
+        """The last name that this page takes beside its siblings; the last sibling takes what is behind it too."""
         self._pages = pages
         self._children: dict[int, Spot] = {}
 
@@ -47,6 +49,17 @@ class Spot:
         while spot.page.level:
             spot = spot.child(min(spot.page.find(name), spot.page.count - 1))
         return spot
+
+    def leaves(self, names: Sequence[bytes]) -> dict[Spot, list[bytes]]:
+        """Return the leaves of ascending names, with their names; one search a leaf."""
+        found: dict[Spot, list[bytes]] = {}
+        spot, some = self, list[bytes]()
+        for name in names:
+            if spot.last is None or name > spot.last:
+                spot = self.leaf(name)
+                some = found.setdefault(spot, [])
+            some.append(name)
+        return found
 
 
 Touched = Iterable[tuple[Spot, Sequence[Group]]]
