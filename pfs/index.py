@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from pfs.backends.durable import storage_errors
@@ -35,6 +36,8 @@ _FEW: Final = 16
 """Up to this many ids, single look-ups beat sorting."""
 _PAGE: Final = 256
 """Commits read in one transaction."""
+SEEN_ROWS: Final = 1 << 21
+"""Rows of local files at most, some 200 MB; when more are added, the older ones are dropped."""
 
 
 class IndexStats(NamedTuple):
@@ -88,16 +91,27 @@ class Index:
     def find(self, ids: Sequence[bytes]) -> list[Location | None]:
         """Return where each id lies, or None, in the order given; one transaction, 1-2 us an id."""
         keys = [id[:KEY_SIZE] for id in ids]
-        found = self._shared.read(lambda txn: _look_up(txn, keys))
+        found = self._shared.read(lambda txn: _look_up(txn, "chunk", keys))
         return [None if (value := found.get(key)) is None else decode_location(value) for key in keys]
 
-    def add(self, packs: Sequence[SealedPack], commits: Sequence[tuple[str, CommitId, bytes]] = ()) -> None:
-        """Add durable packs and (repo, id, encoded record) of commits, all or nothing; known ones change nothing.
+    def seen(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the rows of local files (`pfs.seen`) by key, in the order given; one transaction, 1 us a row."""
+        found = self._shared.read(lambda txn: _look_up(txn, "seen", keys))
+        return [found.get(key) for key in keys]
 
-        An id in several packs is found in the one added last. Half a million rows a second.
+    def add(
+        self,
+        packs: Sequence[SealedPack],
+        commits: Sequence[tuple[str, CommitId, bytes]] = (),
+        *,
+        seen: Mapping[bytes, bytes] = MappingProxyType({}),
+    ) -> None:
+        """Add durable packs, (repo, id, encoded record) of commits and rows of local files, all or nothing.
+
+        Known packs change nothing. An id in several packs is found in the one added last. Half a million rows a second.
         """
         fresh = [pack for pack in packs if not self.has_pack(pack.pack_id)]
-        if not fresh and not commits:
+        if not fresh and not commits and not seen:
             return
         rows = chunk_rows(fresh)
 
@@ -106,6 +120,7 @@ class Index:
             txn.cursor("chunk").putmulti(rows.items(numbers))
             for repo, commit, record in commits:
                 txn.put("commit", commit_key(_number_repo(txn, repo), commit), record)
+            _put_seen(txn, seen)
 
         self._shared.write(work)
 
@@ -188,10 +203,16 @@ def _put_meta(txn: Txn, values: Mapping[str, bytes]) -> None:
         txn.put("meta", key.encode(), value)
 
 
-def _look_up(txn: Txn, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+def _look_up(txn: Txn, table: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
     if len(keys) > _FEW:
-        return dict(txn.cursor("chunk").getmulti(sorted(set(keys))))
-    return {key: value for key in keys if (value := txn.get("chunk", key)) is not None}
+        return dict(txn.cursor(table).getmulti(sorted(set(keys))))
+    return {key: value for key in keys if (value := txn.get(table, key)) is not None}
+
+
+def _put_seen(txn: Txn, rows: Mapping[bytes, bytes]) -> None:
+    if txn.rows("seen") + len(rows) > SEEN_ROWS:
+        txn.clear("seen")
+    txn.cursor("seen").putmulti(sorted(rows.items()))
 
 
 def _put_pack(txn: Txn, pack: SealedPack) -> int:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from pfs.shared_lock import SharedLock
 
 T = TypeVar("T")
 
-TABLES: Final = ("meta", "pack", "packid", "chunk", "repo", "commit")
+TABLES: Final = ("meta", "pack", "packid", "chunk", "repo", "commit", "seen")
 _MAP_SIZES: Final = (64 << 30, 8 << 30, 1 << 30, 128 << 20)
 """Address space asked for, the file itself stays small; the smaller ones where limits forbid the first."""
 _MAX_READERS: Final = 1024
@@ -78,6 +77,10 @@ class Txn:
         """Return a cursor over a table."""
         cursor: Cursor = self._raw.cursor(db=self._tables[table])
         return cursor
+
+    def clear(self, table: str) -> None:
+        """Remove all rows of a table."""
+        self._raw.drop(self._tables[table], delete=False)
 
     def rows(self, table: str) -> int:
         """Return the number of rows, O(1)."""
@@ -251,6 +254,8 @@ def translate(error: lmdb.Error, directory: Path) -> PfsError:
 
 
 def _is_full(directory: Path) -> bool:
+    import tempfile  # costs a start-up more than the rest of this module, and is needed on a full disk alone
+
     try:
         with tempfile.TemporaryFile(dir=directory, buffering=0) as probe:
             write_all(probe.fileno(), [bytes(_PROBE)])

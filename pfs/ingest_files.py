@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
 from pfs.chunker import ChunkerParams, cut_points
@@ -15,14 +15,16 @@ from pfs.fileref import FileRef, RefBuilder
 from pfs.ingest_queue import BATCH_BYTES, store_chunks
 from pfs.ingest_stream import put_stream, split
 from pfs.progress import Progress
+from pfs.seen import Reading, SeenFiles
 from pfs.session import WriteSession
+from pfs.sources import is_executable
 
 Stored: TypeAlias = tuple[bytes, FileRef, bool]
 """Key, content, whether the file is executable."""
 _BATCH_FILES: Final = 256
 _WHOLE_BYTES: Final = 1 << 20
 """Files up to this are read whole; larger ones are streamed."""
-_EXECUTABLE: Final = 0o111
+StrPath: TypeAlias = str | os.PathLike[str]
 
 
 class _Read(NamedTuple):
@@ -30,20 +32,22 @@ class _Read(NamedTuple):
 
     key: bytes
     data: bytes
-    executable: bool
+    reading: Reading
 
 
 def put_files(
     session: WriteSession,
     params: ChunkerParams,
-    files: Iterable[tuple[bytes, Path]],
+    files: Iterable[tuple[bytes, StrPath]],
     *,
     jobs: int | None = None,
     progress: Progress | None = None,
+    seen: SeenFiles | None = None,
 ) -> Iterator[Stored]:
     """Store files, given as (key, file), and yield (key, content, executable) in the same order.
 
-    Links are followed. What was read is stored of a file that changes meanwhile. Memory: ``jobs`` + 2 batches of
+    Links are followed. What was read is stored of a file that changes meanwhile. ``seen`` is told what was read, for
+    the next time; its paths are those given here. Memory: ``jobs`` + 2 batches of
     some 4 MiB, whatever the number of files; ``files`` is read as the results are asked for.
 
     Raises:
@@ -51,9 +55,9 @@ def put_files(
     """
     jobs = jobs or os.cpu_count() or 1
     with ThreadPoolExecutor(jobs, "ingest") as pool:
-        batches = _Batches(session, params, pool, depth=jobs + 1)
+        batches = _Batches(_Target(session, params, seen), pool, jobs=jobs)
         try:
-            for stored in batches.run(files, jobs):
+            for stored in batches.run(files):
                 yield _told(stored, progress)
         finally:
             batches.stop()
@@ -65,28 +69,43 @@ def _told(stored: Stored, progress: Progress | None) -> Stored:
     return stored
 
 
+class _Target(NamedTuple):
+    """Where files go."""
+
+    session: WriteSession
+    params: ChunkerParams
+    seen: SeenFiles | None
+
+    def clock_ns(self) -> int:
+        return time.time_ns() if self.seen is None else self.seen.clock_ns()
+
+    def note(self, reading: Reading, ref: FileRef) -> None:
+        if self.seen is not None:
+            self.seen.note(reading, ref)
+
+
 class _Batches:
     """The files under way, in order."""
 
-    def __init__(self, session: WriteSession, params: ChunkerParams, pool: ThreadPoolExecutor, *, depth: int) -> None:
-        self._session, self._params, self._pool, self._depth = session, params, pool, depth
+    def __init__(self, target: _Target, pool: ThreadPoolExecutor, *, jobs: int) -> None:
+        self._target, self._pool, self._jobs = target, pool, jobs
         self._waiting: deque[Future[list[Stored]]] = deque()
         self._batch: list[_Read] = []
         self._batch_bytes = 0
 
-    def run(self, files: Iterable[tuple[bytes, Path]], jobs: int) -> Iterator[Stored]:
+    def run(self, files: Iterable[tuple[bytes, StrPath]]) -> Iterator[Stored]:
         for key, file in files:
-            read = _read(key, file)
+            read = _read(key, file, self._target.clock_ns())
             if read is None:
                 self._send()
                 yield from self._finished(0)
-                yield self._stream(key, file, jobs)
+                yield self._stream(key, file)
                 continue
             self._batch.append(read)
             self._batch_bytes += len(read.data)
             if self._batch_bytes >= BATCH_BYTES or len(self._batch) == _BATCH_FILES:
                 self._send()
-                yield from self._finished(self._depth)
+                yield from self._finished(self._jobs + 1)
         self._send()
         yield from self._finished(0)
 
@@ -97,31 +116,36 @@ class _Batches:
 
     def _send(self) -> None:
         if self._batch:
-            self._waiting.append(self._pool.submit(_store_batch, self._session, self._params, self._batch))
+            self._waiting.append(self._pool.submit(_store_batch, self._target, self._batch))
             self._batch, self._batch_bytes = [], 0
 
     def _finished(self, leave: int) -> Iterator[Stored]:
         while len(self._waiting) > leave:
             yield from self._waiting.popleft().result()
 
-    def _stream(self, key: bytes, file: Path, jobs: int) -> Stored:
+    def _stream(self, key: bytes, file: StrPath) -> Stored:
+        session, params, _ = self._target
         try:
-            with file.open("rb", buffering=0) as stream:
-                executable = bool(os.fstat(stream.fileno()).st_mode & _EXECUTABLE)
-                return key, put_stream(self._session, self._params, stream, jobs=jobs), executable
+            with open(file, "rb", buffering=0) as stream:
+                before, at_ns = os.fstat(stream.fileno()), self._target.clock_ns()
+                ref = put_stream(session, params, stream, jobs=self._jobs)
+                self._target.note(Reading(os.fspath(file), before, os.fstat(stream.fileno()), at_ns), ref)
+                return key, ref, is_executable(before)
         except OSError as error:
             raise _unreadable(file, error) from error
 
 
-def _store_batch(session: WriteSession, params: ChunkerParams, batch: list[_Read]) -> list[Stored]:
-    pieces = [_cut(file.data, params) for file in batch]
-    stored = iter(store_chunks(session, [chunk for chunks in pieces for chunk in chunks]))
+def _store_batch(target: _Target, batch: list[_Read]) -> list[Stored]:
+    pieces = [_cut(file.data, target.params) for file in batch]
+    stored = iter(store_chunks(target.session, [chunk for chunks in pieces for chunk in chunks]))
     results = []
     for file, chunks in zip(batch, pieces, strict=True):
-        ref = RefBuilder(session)
+        builder = RefBuilder(target.session)
         for _ in chunks:
-            ref.add(*next(stored))
-        results.append((file.key, ref.finish(), file.executable))
+            builder.add(*next(stored))
+        ref = builder.finish()
+        target.note(file.reading, ref)
+        results.append((file.key, ref, is_executable(file.reading.before)))
     return results
 
 
@@ -131,22 +155,23 @@ def _cut(data: bytes, params: ChunkerParams) -> list[bytes] | list[memoryview]:
     return split(memoryview(data), cut_points(data, params))
 
 
-def _read(key: bytes, file: Path) -> _Read | None:
+def _read(key: bytes, file: StrPath, at_ns: int) -> _Read | None:
     """Return the file, or None when it is too large to be read whole, or grew while it was read."""
     try:
         fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            status = os.fstat(fd)
-            if status.st_size > _WHOLE_BYTES:
+            before = os.fstat(fd)
+            if before.st_size > _WHOLE_BYTES:
                 return None
             # One byte more than the file should have tells that it ends there, in one call.
-            data = os.read(fd, status.st_size + 1)
+            data = os.read(fd, before.st_size + 1)
+            after = os.fstat(fd)
         finally:
             os.close(fd)
     except OSError as error:
         raise _unreadable(file, error) from error
-    return _Read(key, data, bool(status.st_mode & _EXECUTABLE)) if len(data) == status.st_size else None
+    return _Read(key, data, Reading(os.fspath(file), before, after, at_ns)) if len(data) == before.st_size else None
 
 
-def _unreadable(file: Path, error: OSError) -> StorageError:
-    return StorageError(f"read {file}", error.strerror or str(error))
+def _unreadable(file: StrPath, error: OSError) -> StorageError:
+    return StorageError(f"read {os.fspath(file)}", error.strerror or str(error))

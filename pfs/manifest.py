@@ -112,6 +112,15 @@ class Manifest:
         """Yield the chunks that hold the bytes from ``start`` to ``stop``, in order; O(log n) to the first."""
         return self._refs(start, self.size if stop is None else min(stop, self.size), base=0)
 
+    def ids(self) -> Iterator[list[bytes]]:
+        """Yield the ids that it names, a list a blob: its chunks, or its leaves and then the chunks of each leaf."""
+        entries = [self.blob[at : at + _ID_BYTES] for at in range(self._ids_at, len(self.blob), _ID_BYTES)]
+        yield entries
+        if self._level:
+            sizes = np.diff(self._ends, prepend=np.uint64(0)).tolist()
+            for entry, size in zip(entries, sizes, strict=True):
+                yield from self._leaf(ManifestId(entry), size).ids()
+
     def _refs(self, start: int, stop: int, *, base: int) -> Iterator[ChunkRef]:
         if start >= stop:
             return

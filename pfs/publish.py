@@ -6,8 +6,9 @@ point: what fails before it changed nothing, and nothing that fails after it is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -54,8 +55,11 @@ Prepare = Callable[[RefsState], Sequence[NewCommit]]
 class Publication:
     """One act of publishing to one repo."""
 
-    def __init__(self, store: Store, repo: str, session: WriteSession) -> None:
-        self._store, self._repo, self._session = store, repo, session
+    def __init__(
+        self, store: Store, repo: str, session: WriteSession, *, seen: Mapping[bytes, bytes] = MappingProxyType({})
+    ) -> None:
+        """``seen``: rows of local files (`pfs.seen`) for the index."""
+        self._store, self._repo, self._session, self._seen = store, repo, session, seen
         self._sealed: list[SealedPack] = []
         self._commits: tuple[NewCommit, ...] = ()
         self._found: list[Found] = []
@@ -162,7 +166,7 @@ class Publication:
     def _learn(self) -> None:
         """Index what was published. A failure here is no failure of the commit: the next reader catches up."""
         with suppress(PfsError):
-            self._store.index.add(self._sealed, [found.row() for found in self._found])
+            self._store.index.add(self._sealed, [found.row() for found in self._found], seen=self._seen)
 
 
 def _with_commit(body: RefsBody, commit: NewCommit, found: Found, *, held: bool) -> RefsBody:

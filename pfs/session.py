@@ -112,6 +112,16 @@ class WriteSession:
             self.new_bytes += sum(len(data) for _, data in fresh)
         return fresh
 
+    def holds(self, ids: Sequence[bytes]) -> list[bool]:
+        """Say of each chunk or manifest blob whether the store or the session has it, as if it were put again."""
+        found = self._index.find(ids) if ids else []
+        with self._lock:
+            self._check_usable()
+            self.touched.update(place.pack_no for place in found if place is not None)
+            return [
+                place is not None or id in self._known or id in self._meta for id, place in zip(ids, found, strict=True)
+            ]
+
     def _store(self, id: ChunkId, data: Buffer) -> None:
         size = len(data)
         if not is_compressible(data):

@@ -4,22 +4,42 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final, NamedTuple
 
 from pfs.errors import InvalidInputError, NotFoundError, StorageError
-from pfs.paths import to_key
+from pfs.paths import MAX_PATH_BYTES, to_key
 
-EXECUTABLE = 0o111
-"""Permission bits of which any makes a file executable."""
+_EXECUTABLE: Final = 0o111
+_PLAIN_NAME: Final = re.compile(r"[ -~]{1,255}")
+"""What any path takes as the name of an entry of a directory."""
+
+
+class LocalFile(NamedTuple):
+    """A file on the disk: the key it is put at, its absolute path, and its status."""
+
+    key: bytes
+    path: str
+    status: os.stat_result
+
+    @property
+    def executable(self) -> bool:
+        """Whether anybody may execute it."""
+        return is_executable(self.status)
+
+
+def is_executable(status: os.stat_result) -> bool:
+    """Say whether any of the permission bits makes the file executable."""
+    return bool(status.st_mode & _EXECUTABLE)
 
 
 @contextmanager
-def open_source(source: Path | str | bytes | BinaryIO) -> Iterator[tuple[BinaryIO, bool]]:
-    """Yield a stream of the source and whether it is an executable file; closes only what it opened.
+def open_source(source: Path | str | bytes | BinaryIO, key: bytes) -> Iterator[tuple[BinaryIO, LocalFile | None]]:
+    """Yield a stream of the source, and what it was opened from if that is a file; closes only what it opened.
 
     Raises:
         NotFoundError: no such file.
@@ -27,12 +47,12 @@ def open_source(source: Path | str | bytes | BinaryIO) -> Iterator[tuple[BinaryI
         StorageError: it cannot be read.
     """
     if isinstance(source, bytes):
-        yield io.BytesIO(source), False
+        yield io.BytesIO(source), None
     elif isinstance(source, str | Path):
         with _open_file(Path(source)) as stream:
-            yield stream, bool(os.fstat(stream.fileno()).st_mode & EXECUTABLE)
+            yield stream, LocalFile(key, str(Path(source).absolute()), os.fstat(stream.fileno()))
     else:
-        yield source, False
+        yield source, None
 
 
 def _open_file(file: Path) -> BinaryIO:
@@ -46,8 +66,8 @@ def _open_file(file: Path) -> BinaryIO:
         raise StorageError(f"read {file}", error.strerror or str(error)) from error
 
 
-def walk_files(directory: Path, under: str, *, leave_out: Path) -> Iterator[tuple[bytes, Path]]:
-    """Yield (key, file) of every regular file below, in key order, with links followed; ``under`` is the target path.
+def walk_files(directory: Path, under: str, *, leave_out: Path) -> Iterator[LocalFile]:
+    """Yield every regular file below, in key order, with links followed; ``under`` is the target path.
 
     Sockets, pipes and devices are passed over, and so is ``leave_out`` (the store itself).
 
@@ -62,35 +82,42 @@ def walk_files(directory: Path, under: str, *, leave_out: Path) -> Iterator[tupl
         raise NotFoundError(f"no directory at {directory}") from error
     if not stat.S_ISDIR(top.st_mode):
         raise InvalidInputError(f"{directory} is not a directory")
-    yield from _walk(directory, under.rstrip("/"), ((top.st_dev, top.st_ino),), leave_out)
+    yield from _walk(str(directory), under.rstrip("/"), ((top.st_dev, top.st_ino),), str(leave_out))
 
 
-def _walk(
-    directory: Path, under: str, above: tuple[tuple[int, int], ...], leave_out: Path
-) -> Iterator[tuple[bytes, Path]]:
+def _walk(directory: str, under: str, above: tuple[tuple[int, int], ...], leave_out: str) -> Iterator[LocalFile]:
+    base: bytes | None = None
     for name, entry, status in _children(directory):
-        path = f"{under}/{name.rstrip('/')}"
         if stat.S_ISREG(status.st_mode):
-            yield to_key(path), entry
+            if base is None:
+                base = to_key(under) + b"/" if under else b""
+            yield LocalFile(_key(base, under, name), entry, status)
             continue
         here = (status.st_dev, status.st_ino)
         if here in above:
             raise InvalidInputError(f"{entry} links to a directory that it lies in")
         if entry != leave_out:
-            yield from _walk(entry, path, (*above, here), leave_out)
+            yield from _walk(entry, f"{under}/{name.rstrip('/')}", (*above, here), leave_out)
 
 
-def _children(directory: Path) -> list[tuple[str, Path, os.stat_result]]:
+def _key(base: bytes, under: str, name: str) -> bytes:
+    """Return the key of a file in the directory ``under``, whose key is ``base``; usual names need no full check."""
+    if _PLAIN_NAME.fullmatch(name) and len(base) + len(name) < MAX_PATH_BYTES:
+        return base + name.encode()
+    return to_key(f"{under}/{name}")
+
+
+def _children(directory: str) -> list[tuple[str, str, os.stat_result]]:
     """Return files and directories in the order of keys: as bytes, directories spelled with a slash at the end."""
     found = []
     try:
         with os.scandir(directory) as entries:
             for entry in entries:
                 status = _status(entry)
-                if status is not None and stat.S_ISDIR(status.st_mode):
-                    found.append((entry.name + "/", Path(entry.path), status))
-                elif status is not None and stat.S_ISREG(status.st_mode):
-                    found.append((entry.name, Path(entry.path), status))
+                if status is not None and stat.S_ISREG(status.st_mode):
+                    found.append((entry.name, entry.path, status))
+                elif status is not None and stat.S_ISDIR(status.st_mode):
+                    found.append((entry.name + "/", entry.path, status))
     except OSError as error:
         raise StorageError(f"read {directory}", error.strerror or str(error)) from error
     return sorted(found, key=lambda item: os.fsencode(item[0]))

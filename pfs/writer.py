@@ -19,7 +19,8 @@ from pfs.rebase import rebase
 from pfs.refs import RefsState
 from pfs.refs_body import BranchEntry, OpenEntry
 from pfs.resolve import open_info
-from pfs.sources import open_source, walk_files
+from pfs.seen import Reading, SeenFiles
+from pfs.sources import LocalFile, open_source, walk_files
 from pfs.staging import Staging
 from pfs.target import Target
 from pfs.tree import Tree
@@ -47,6 +48,7 @@ class CommitWriter:
         self.session: WriteSession = self._store.session()
         self._changed = Changed(bytes.fromhex(target.commit), self._store.clock_ns())
         self._staging = Staging(self.session, target.root, self._changed, collisions=target.collisions)
+        self._seen = SeenFiles(store.index, self.session, clock_ns=store.clock_ns)
         self._required: list[tuple[bytes, Check]] = []
         self._ended = False
 
@@ -69,31 +71,44 @@ class CommitWriter:
         append: bool = False,
         mime: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        checksum: bool = False,
         jobs: int | None = None,
         progress: Progress | None = None,
     ) -> FileRef:
         """Write one file from a local file (str or Path), bytes or a binary stream.
 
-        ``append`` adds to what is there; mime type and metadata given here replace those of the file.
+        ``append`` adds to what is there; mime type and metadata given here replace those of the file. A local file that
+        was put before and whose status shows no change since is not read, unless ``checksum`` is set.
 
         Raises:
             InvalidPathError: the path is the root or none that the file API takes.
             FileCollisionError: the path is a directory or lies below a file.
             NotFoundError, StorageError: the source cannot be read.
         """
-        from pfs.ingest import put_stream
-
         key = _file_key(path)
-        with open_source(source) as (stream, executable):
-            ref = put_stream(
-                self.session, self._store.params, stream, jobs=jobs or os.cpu_count() or 1, progress=progress
-            )
-        aux: dict[str, object] = {"x": True} if executable else {}
+        with open_source(source, key) as (stream, file):
+            ref = None if file is None or checksum else self._seen.recall([file])[0]
+            if ref is None:
+                ref = self._read(stream, file, jobs=jobs, progress=progress)
+            elif progress is not None:
+                progress.advance(size=ref.size)
+        aux: dict[str, object] = {"x": True} if file is not None and file.executable else {}
         aux |= {"m": mime} if mime else {}
         aux |= {"u": dict(metadata)} if metadata else {}
         if append:
             return self._append(key, ref, aux)
         self._staging.add_file(Put(key, ref.kind, ref.size, ref.tid, aux or None))
+        return ref
+
+    def _read(
+        self, stream: BinaryIO, file: LocalFile | None, *, jobs: int | None, progress: Progress | None
+    ) -> FileRef:
+        from pfs.ingest import put_stream
+
+        at_ns = self._store.clock_ns()
+        ref = put_stream(self.session, self._store.params, stream, jobs=jobs, progress=progress)
+        if file is not None:
+            self._seen.note(Reading(file.path, file.status, os.fstat(stream.fileno()), at_ns), ref)
         return ref
 
     def _append(self, key: bytes, ref: FileRef, aux: dict[str, object]) -> FileRef:
@@ -110,11 +125,18 @@ class CommitWriter:
         return ref
 
     def put_tree(
-        self, path: str, directory: Path | str, *, jobs: int | None = None, progress: Progress | None = None
+        self,
+        path: str,
+        directory: Path | str,
+        *,
+        checksum: bool = False,
+        jobs: int | None = None,
+        progress: Progress | None = None,
     ) -> int:
         """Write every file below a directory under ``path``; return how many. Memory does not grow with their number.
 
-        Symbolic links are followed; sockets, pipes and devices are passed over, and so is the store itself.
+        Symbolic links are followed; sockets, pipes and devices are passed over, and so is the store itself. Files that
+        were put before and whose status shows no change since are not read, unless ``checksum`` is set.
 
         Raises:
             InvalidPathError: a file name that paths do not take, by name; files before it may have been staged.
@@ -123,12 +145,22 @@ class CommitWriter:
         """
         from pfs.ingest import put_files
 
-        top, count = Path(directory).absolute(), 0
-        files = walk_files(top, clean_path(path), leave_out=self._store.path)
-        refs = put_files(self.session, self._store.params, files, jobs=jobs or os.cpu_count() or 1, progress=progress)
-        for key, ref, executable in refs:
-            aux = {"x": True} if executable else None
-            self._staging.add([Put(key, ref.kind, ref.size, ref.tid, aux)])
+        count = 0
+
+        def stage_known(known: Sequence[tuple[LocalFile, FileRef]]) -> None:
+            nonlocal count
+            self._staging.add([_put(file.key, ref, executable=file.executable) for file, ref in known])
+            count += len(known)
+            if progress is not None:
+                progress.advance(files=len(known), size=sum(ref.size for _, ref in known))
+
+        files = walk_files(Path(directory).absolute(), clean_path(path), leave_out=self._store.path)
+        unread = files if checksum else self._seen.unread(files, stage_known)
+        to_read = ((file.key, file.path) for file in unread)
+        for key, ref, executable in put_files(
+            self.session, self._store.params, to_read, jobs=jobs, progress=progress, seen=self._seen
+        ):
+            self._staging.add([_put(key, ref, executable=executable)])
             count += 1
         return count
 
@@ -220,7 +252,7 @@ class CommitWriter:
         """
         if self._ended:
             raise ConflictError(f"commit {self._place} was ended already")
-        publication = Publication(self._store, self._target.repo, self.session)
+        publication = Publication(self._store, self._target.repo, self.session, seen=self._seen.take())
         try:
             if self._target.open:
                 info = open_info(self._target.repo, self.id, publication.update_open(self.id, self._onto_open))
@@ -278,6 +310,10 @@ class CommitWriter:
     @property
     def _place(self) -> str:
         return f"{self._target.repo}@{self._target.branch}"
+
+
+def _put(key: bytes, ref: FileRef, *, executable: bool) -> Put:
+    return Put(key, ref.kind, ref.size, ref.tid, {"x": True} if executable else None)
 
 
 def _file_key(path: str) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,10 +31,17 @@ class Source(NamedTuple):
 @click.option("-f", "--file", "files", multiple=True, required=True, help="A file, a folder with -r, or - for stdin.")
 @click.option("-r", "--recursive", is_flag=True, help="Put the content of folders, with everything below.")
 @click.option("-a", "--append", is_flag=True, help="Append to files that exist instead of replacing them.")
+@click.option("--checksum", is_flag=True, help="Read all files, also those that show no change since the last put.")
 @wiring.jobs_option
 @click.option("-m", "--message", default="", help="The message of the commit.")
 def put_file(
-    address: str, files: tuple[str, ...], recursive: bool, append: bool, jobs: int | None, message: str
+    address: str,
+    files: tuple[str, ...],
+    recursive: bool,
+    append: bool,
+    checksum: bool,
+    jobs: int | None,
+    message: str,
 ) -> None:
     """Put files into a branch and print the commit's id.
 
@@ -45,13 +54,24 @@ def put_file(
     sources = list(_sources(files, where.path, recursive=recursive))
     if append and any(source.local is not None and source.local.is_dir() for source in sources):
         raise usage_error("-a appends single files; it does not go with folders")
-    with wiring.open_store() as store, Bar("putting") as bar:
+    with _rare_collections(), wiring.open_store() as store, Bar("putting") as bar:
         writer = store.repo(where.repo).commit(where.ref, message=message)
         with writer:
             _measure(sources, bar)
             for source in sources:
-                _put(writer, source, append=append, jobs=jobs, bar=bar)
+                _put(writer, source, append=append, checksum=checksum, jobs=jobs, bar=bar)
     click.echo(writer.id)
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Look for cyclic garbage rarely: a put makes values by the million and no cycles; looking costs it a fifth."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(100_000, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
 
 
 def _sources(files: tuple[str, ...], path: str | None, *, recursive: bool) -> Iterator[Source]:
@@ -85,13 +105,13 @@ def _measure(sources: list[Source], bar: Bar) -> None:
     bar.total(len(sizes), sum(sizes))
 
 
-def _put(writer: CommitWriter, source: Source, *, append: bool, jobs: int | None, bar: Bar) -> None:
+def _put(writer: CommitWriter, source: Source, *, append: bool, checksum: bool, jobs: int | None, bar: Bar) -> None:
     if source.local is None:
         writer.put_file(source.path, sys.stdin.buffer, append=append, progress=bar)
     elif source.local.is_dir():
-        writer.put_tree(source.path, source.local, jobs=jobs, progress=bar)
+        writer.put_tree(source.path, source.local, checksum=checksum, jobs=jobs, progress=bar)
     else:
-        writer.put_file(source.path, source.local, append=append, jobs=jobs, progress=bar)
+        writer.put_file(source.path, source.local, append=append, checksum=checksum, jobs=jobs, progress=bar)
 
 
 @click.command("delete-file")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pfs.seen import Reading, SeenFiles
+from pfs.store import open as open_store
 from tests.cli.conftest import Run
 
 
@@ -133,3 +136,20 @@ def test_refusals_change_nothing(store: Path, pfs: Run) -> None:
     pfs("copy-file", "r@master:/none", "r@master:/x", code=3)
     record: Any = pfs("inspect-commit", "r@master", "--json").json
     assert record["id"] == before
+
+
+def test_checksum_reads_what_shows_no_change(store: Path, pfs: Run) -> None:
+    file = Path("in/a").absolute()
+    file.parent.mkdir()
+    file.write_bytes(b"real")
+    with open_store(store) as opened, opened.repo("r").commit("other") as commit:
+        status, ref = file.stat(), commit.put_file("/x", b"fake")
+        seen = SeenFiles(opened.index, commit.session, clock_ns=time.time_ns)
+        seen.note(Reading(str(file), status, status, time.time_ns() + 10**12), ref)
+        opened.index.add([], seen=seen.take())
+    for words in (["-f", "in/a"], ["-r", "-f", "in"]):
+        pfs("put-file", "r@master:/", *words)
+        assert pfs("get-file", "r@master:/a").out == "fake"
+    for words in (["-f", "in/a"], ["-r", "-f", "in"]):
+        pfs("put-file", "r@master:/", "--checksum", *words)
+        assert pfs("get-file", "r@master:/a").out == "real"
