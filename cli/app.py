@@ -7,7 +7,6 @@ private copy of click and pydantic since 0.2x, and a lazy group is a documented 
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -63,6 +62,8 @@ class CommandTable(click.Group):
         """Like click's, but says which command was probably meant."""
         name = args[0]
         if not name.startswith("-") and singular(name, self.table) is None:
+            import difflib
+
             near = difflib.get_close_matches(name, self.table, n=1, cutoff=0.6)
             hint = f"did you mean {near[0]!r}?" if near else f"`{ctx.info_name} --help` lists the commands"
             raise exits.usage_error(f"no such command {name!r}: {hint}")

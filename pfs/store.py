@@ -9,11 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pfs.backends.base import Backend
 from pfs.backends.registry import open_backend
-from pfs.branches import refuse_dependents
 from pfs.config import (
     FOLDER,
     LOCAL_CONFIG,
@@ -35,12 +34,13 @@ from pfs.model import ChangeToken, CommitInfo, RepoInfo
 from pfs.paths import check_name
 from pfs.refs import Refs, RefsState
 from pfs.refs_body import is_hidden
-from pfs.repo import Repo
-from pfs.resolve import open_info
 from pfs.rootkey import make_root_key
-from pfs.session import WriteSession
 from pfs.turn import Turns
 from pfs.watch import change_token, moved, sleep_until
+
+if TYPE_CHECKING:
+    from pfs.repo import Repo
+    from pfs.session import WriteSession
 
 __all__ = ["Store", "init", "locate", "open"]
 
@@ -132,6 +132,8 @@ class Store:
             InvalidNameError: letters, digits, ``-`` and ``_`` only.
             AlreadyExistsError: it exists, and ``exist_ok`` is not set.
         """
+        from pfs.repo import Repo
+
         check_name("repo", name)
         try:
             self.refs.create(name, description=description, now_ns=self.clock_ns())
@@ -144,6 +146,8 @@ class Store:
 
     def repo(self, name: str) -> Repo:
         """Return a repo that exists; raises RepoNotFoundError, InvalidNameError."""
+        from pfs.repo import Repo
+
         self.refs.read(check_name("repo", name))
         return Repo(self, name)
 
@@ -172,6 +176,8 @@ class Store:
             ConflictError: branches of other repos are computed from it, and ``force`` is not set.
             BranchMovedError: somebody changed it at this moment.
         """
+        from pfs.branches import refuse_dependents
+
         state = self.refs.read(check_name("repo", name))
         if not force:
             refuse_dependents(self, name)
@@ -180,10 +186,14 @@ class Store:
 
     def session(self) -> WriteSession:
         """Return a fresh write session: for one commit attempt, worker or upload."""
+        from pfs.session import WriteSession
+
         return WriteSession(self.backend, self.index, self.objects, clock=self.clock_ns)
 
     def commits_by_id(self, commit: CommitId) -> list[CommitInfo]:
         """Return the commit set of an id: the commits of all repos that have it, by repo name; empty if none."""
+        from pfs.resolve import open_info
+
         found = []
         for state in self.refs.repos():
             entry = state.body.open.get(commit)

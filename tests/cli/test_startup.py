@@ -1,0 +1,51 @@
+"""What a cold command imports: nothing that it does not use. Modules are counted, not seconds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+HEAVY = {
+    "asyncio", "awscrt", "boto3", "botocore", "concurrent", "cryptography", "difflib", "http", "pps", "pyarrow",
+    "rich", "s3api", "socket", "ssl", "subprocess", "tempfile", "uvicorn", "uvloop", "xml", "yaml", "zipfile",
+}  # fmt: skip
+WRITING = {"pfs.edit", "pfs.ingest", "pfs.rebase", "pfs.repo", "pfs.session", "pfs.writer"}
+SCRIPT = (
+    "import sys; from cli.pfs_main import main\ntry: main()\nfinally: print(*sys.modules, sep='\\n', file=sys.stderr)"
+)
+
+
+def modules(store: Path, *words: str) -> set[str]:
+    """Return the modules that a command of a fresh process has imported at its end."""
+    environment = {**os.environ, "PFS_STORE": str(store)}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *words], env=environment, capture_output=True, text=True, check=True
+    )
+    return set(done.stderr.split())
+
+
+def heavy(found: set[str]) -> set[str]:
+    return HEAVY & {name.partition(".")[0] for name in found}
+
+
+@pytest.mark.parametrize("words", [["list-repo"], ["list-repo", "--json"]])
+def test_listing_repos_imports_little(store: Path, words: list[str]) -> None:
+    found = modules(store, *words)
+    assert "pfs.store" in found
+    assert heavy(found) == set()
+    assert found & WRITING == set()
+    assert len(found) < 340, "of them some 220 are numpy, msgspec, click and the standard library"
+
+
+def test_putting_a_file_imports_no_server_or_table_libraries(store: Path, pfs: Run) -> None:
+    (store / "a").write_bytes(b"1")
+    found = modules(store, "put-file", "r@master", "-f", "a")
+    assert "pfs.writer" in found
+    assert heavy(found) <= {"concurrent", "difflib"}, "threads, and what click looks options up with"
+    assert pfs("get-file", "r@master:/a").out == "1"
