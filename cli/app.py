@@ -15,7 +15,7 @@ from typing import NamedTuple, NoReturn
 
 import click
 
-from cli import exits
+from cli import exits, stdio
 
 
 class Entry(NamedTuple):
@@ -140,6 +140,7 @@ def hoist_store(args: Sequence[str]) -> list[str]:
 
 def run(command: CommandTable, args: Sequence[str] | None = None) -> NoReturn:
     """Run a program and exit with the documented code; every error is one line on stderr."""
+    stdio.prepare()
     name = command.name or "pfs"
     words = hoist_store(sys.argv[1:] if args is None else args)
 

@@ -10,9 +10,11 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 
 import click
 
+from cli import stdio
 from pfs import errors
 
 DONE, FAILED, USAGE, NOT_FOUND, CONFLICT, STORAGE = range(6)
@@ -49,15 +51,13 @@ def guard(program: str, body: Callable[[], object]) -> int:
     """Run ``body`` and return the exit code, having printed at most one line on stderr."""
     try:
         result = body()
-        sys.stdout.flush()
+        stdio.flush()
     except errors.PfsError as error:
         return _say(program, str(error), exit_code(error))
     except ExitCode as stop:
         return stop.code
-    except BrokenPipeError:
-        # The reader of our output went away (`pfs list-file … | head`): no error, and no second one at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+    except stdio.OutputClosed as closed:
+        return _output_closed(program, closed.reason)
     except KeyboardInterrupt:
         return _say(program, "interrupted: nothing half-written was kept", 128 + signal.SIGINT)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -69,8 +69,8 @@ def guard(program: str, body: Callable[[], object]) -> int:
     except click.Abort:
         return _say(program, "interrupted: nothing half-written was kept", 128 + signal.SIGINT)
     except OSError as error:
-        place = f" {error.filename!r}" if error.filename is not None else " the system"
-        return _say(program, f"cannot use{place}: {(error.strerror or str(error)).lower()}", _os_code(error))
+        place = f"{error.filename!r}" if error.filename is not None else "the system"
+        return _say(program, f"cannot use {place}: {(error.strerror or str(error)).lower()}", _os_code(error))
     except Exception as error:  # the last guard: our own bugs must not end in a traceback for the user
         if os.environ.get("PFS_DEBUG"):
             traceback.print_exc()
@@ -94,6 +94,16 @@ def _lower(message: str) -> str:
 
 def _say(program: str, message: str, code: int) -> int:
     line = " ".join(message.splitlines())
-    sys.stdout.flush()
+    with suppress(stdio.OutputClosed):
+        stdio.flush()
     print(f"{program}: {line}", file=sys.stderr)
     return code
+
+
+def _output_closed(program: str, reason: OSError) -> int:
+    """Say why the output could not be written; silence for a reader that has seen enough (`… | head`)."""
+    stdio.give_up()
+    if isinstance(reason, BrokenPipeError):
+        return 128 + signal.SIGPIPE
+    detail = (reason.strerror or str(reason)).lower()
+    return _say(program, f"cannot write the output: {detail}; what the command did stands", STORAGE)

@@ -8,7 +8,7 @@ from cli.output import Json, Record, timestamp
 
 if TYPE_CHECKING:
     from pfs.keys import Key
-    from pfs.model import BranchInfo, CommitInfo, FileChange, FileInfo, Provenance, RepoInfo
+    from pfs.model import BranchInfo, CommitInfo, CommitSetInfo, FileChange, FileInfo, Provenance, RepoInfo, TagInfo
 
 
 def repo_record(info: RepoInfo) -> Record:
@@ -31,6 +31,23 @@ def branch_record(info: BranchInfo) -> Record:
         "head": info.head,
         "provenance": [{"repo": item.repo, "branch": item.branch} for item in info.provenance],
         "created": timestamp(info.created_ns),
+    }
+
+
+def tag_record(info: TagInfo) -> Record:
+    """Return the record of a tag."""
+    return {"name": info.name, "repo": info.repo, "commit": info.commit, "created": timestamp(info.created_ns)}
+
+
+def commit_set_record(info: CommitSetInfo) -> Record:
+    """Return the record of a commit set; ``finished`` is null while one of its commits is open."""
+    return {
+        "id": info.id,
+        "repos": [commit.repo for commit in info.commits],
+        "created": timestamp(info.created_ns),
+        "finished": timestamp(info.finished_ns),
+        "errors": sum(commit.error is not None for commit in info.commits),
+        "commits": [commit_record(commit) for commit in info.commits],
     }
 
 

@@ -32,7 +32,8 @@ from pfs.page import Kind
 from pfs.session import WriteSession
 from pfs.sources import LocalFile
 
-RACY_NS: Final = 2_000_000_000
+RACY_NS: Final = 100_000_000
+"""Ten times the longest tick by which kernels stamp files; file systems of coarser times stamp whole seconds."""
 NOTES: Final = 32_768
 """Notes in memory at most; a put of fewer files writes them with its commit."""
 _BATCH: Final = 4096

@@ -28,10 +28,10 @@ def start_commit(address: str, parent: str | None, message: str) -> None:
     """Open a commit on a branch and print its id; writes to the branch go into it until it is finished."""
     repo, branch = wiring.branch_address(address)
     with wiring.open_store() as store:
-        click.echo(store.repo(repo).start_commit(branch, parent=_own(repo, parent), message=message).id)
+        click.echo(store.repo(repo).start_commit(branch, parent=own_ref(repo, parent), message=message).id)
 
 
-def _own(repo: str, ref: str | None) -> str | None:
+def own_ref(repo: str, ref: str | None) -> str | None:
     """Return a ref given as ``C`` or ``R@C`` where the repo is named already."""
     if ref is None or "@" not in ref:
         return ref
@@ -83,6 +83,6 @@ def list_commit(address: str, number: int | None, after: str | None, as_json: bo
         repo = store.repo(where.repo)
         records: Iterable[Record] = map(commit_record, repo.commits(where.ref))
         if after is not None:
-            last = repo.inspect(_own(where.repo, after) or "").id
+            last = repo.inspect(own_ref(where.repo, after) or "").id
             records = takewhile(lambda record: record["id"] != last, records)
         emit(islice(records, number or None), columns, as_json=as_json)

@@ -69,9 +69,11 @@ def _to_stdout(view: View, path: str, *, offset: int, length: int | None) -> Non
 
 def _part_to_file(view: View, path: str, target: Path, *, offset: int, length: int | None) -> None:
     """Write a range through a temporary beside the target, so that a failure leaves nothing half-written."""
+    from pfs.backends.durable import storage_errors
+
     partial = target.with_name(f".{target.name}.part")
     try:
-        with partial.open("wb") as file:
+        with storage_errors(f"write {target}"), partial.open("wb") as file:
             for piece in view.iter(path, offset=offset, length=length):
                 file.write(piece)
         partial.replace(target)

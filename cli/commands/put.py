@@ -14,6 +14,7 @@ import click
 from cli import wiring
 from cli.exits import usage_error
 from cli.progress import Bar
+from pfs.errors import NotFoundError
 
 if TYPE_CHECKING:
     from pfs.writer import CommitWriter
@@ -81,13 +82,15 @@ def _sources(files: tuple[str, ...], path: str | None, *, recursive: bool) -> It
         raise usage_error("stdin can be read once only: give -f - once")
     for file in files:
         if file == "-":
+            if sys.stdin is None:
+                raise usage_error("stdin is closed: there is nothing to read for -f -")
             if path is None or path.endswith("/"):
                 raise usage_error("stdin has no name: give the path, as in repo@branch:/name")
             yield Source(None, path)
             continue
         local = Path(file)
         if not local.exists():
-            raise usage_error(f"no file {file!r} to put")
+            raise NotFoundError(f"no file {file!r} to put")
         if local.is_dir():
             if not recursive:
                 raise usage_error(f"{file!r} is a directory: use -r to put what is in it")

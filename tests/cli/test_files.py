@@ -127,7 +127,7 @@ def test_refusals_change_nothing(store: Path, pfs: Run) -> None:
     before = pfs("put-file", "r@master", "-f", "a").out.strip()
     assert "file or a directory" in pfs("put-file", "r@master:/a/b", "-f", "a", code=4).err
     pfs("put-file", "nowhere@master", "-f", "a", code=3)
-    pfs("put-file", "r@master", "-f", "missing", code=2)
+    pfs("put-file", "r@master", "-f", "missing", code=3)
     pfs("put-file", "r@master", "-f", "d", code=2)
     pfs("put-file", "r@master:/../x", "-f", "a", code=2)
     pfs("put-file", "r@bad.name:/x", "-f", "a", code=2)

@@ -1,0 +1,62 @@
+"""Standard streams that end well: closed ones, readers that go away (`… | head`), full disks behind `>`.
+
+A failed write to stdout must not look like a failure of the store, nor be taken for something else by a library in
+between (click ends the program with 1 on a broken pipe): so it becomes an error of its own, for cli/exits.py alone.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+
+class OutputClosed(Exception):  # noqa: N818 - how a command ends, not what went wrong with the store
+    """Standard output takes no more: ``(reason)``."""
+
+    def __init__(self, reason: OSError) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class _Output(io.FileIO):
+    """File descriptor 1, whose errors cannot be mistaken for others."""
+
+    def write(self, data: object, /) -> int:
+        try:
+            return super().write(data)  # type: ignore[arg-type]  # what BufferedWriter hands over is a buffer
+        except OSError as error:
+            raise OutputClosed(error) from error
+
+
+def prepare() -> None:
+    """Take over the standard streams of this process; where a test captures stdout, leave it alone.
+
+    A closed stdout or stderr is a null device from now on: else the next file that is opened would get its number, and
+    what is printed would go into that.
+    """
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - lives as long as the process
+    if sys.stdout is None or sys.stdout is sys.__stdout__:
+        encoding = "utf-8" if sys.stdout is None else sys.stdout.encoding
+        raw = io.BufferedWriter(_Output(1, "wb", closefd=False), buffer_size=1 << 16)
+        sys.stdout = io.TextIOWrapper(raw, encoding=encoding, errors="backslashreplace", line_buffering=os.isatty(1))
+
+
+def flush() -> None:
+    """Write out what was printed.
+
+    Raises:
+        OutputClosed: it cannot be written.
+    """
+    sys.stdout.flush()
+
+
+def give_up() -> None:
+    """Let what was not written go nowhere, so that the interpreter's last flush does not fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
