@@ -11,7 +11,16 @@ from pfs.errors import BranchNotFoundError, ConflictError, InvalidInputError, In
 from pfs.ids import is_commit_id
 from pfs.model import BranchInfo, BranchRef
 from pfs.refs import RefsState
-from pfs.refs_body import BranchEntry, RefsBody, check_branch_name, with_branch, without_branch
+from pfs.refs_body import (
+    HEAD,
+    BranchEntry,
+    RefsBody,
+    TrashEntry,
+    check_branch_name,
+    with_branch,
+    with_trash,
+    without_branch,
+)
 from pfs.resolve import finished
 
 if TYPE_CHECKING:
@@ -37,11 +46,13 @@ def create(
     if any(source.repo == repo for source in provenance or ()):
         raise InvalidInputError(f"branch {repo}@{name} cannot be computed from its own repo")
     state, now_ns = store.refs.read(repo), store.clock_ns()
-    target = None if head is None else _movable(store, state, head)
+    target = None if head is None else movable(store, state, head)
 
     def edit(body: RefsBody) -> RefsBody:
+        refuse_tag(repo, body, name)
         entry = body.branches.get(name, BranchEntry(created=now_ns))
         if target is not None:
+            body = _keep_old_head(store, body, (repo, name, entry), target=target)
             entry = replace(entry, head=target.head, pack=target.pack)
         if provenance is not None:
             entry = replace(entry, provenance=tuple((source.repo, source.branch) for source in provenance))
@@ -82,8 +93,30 @@ def refuse_dependents(store: Store, repo: str, *, branch: str | None = None) -> 
                 raise ConflictError(f"{what} is an input of {state.repo}@{name}: delete that first, or use --force")
 
 
-def _movable(store: Store, state: RefsState, ref: str) -> BranchEntry:
-    """Return the entry of a branch at the commit ``ref``."""
+def refuse_tag(repo: str, body: RefsBody, name: str) -> None:
+    """Raise ConflictError if the name is that of a tag: tags do not move, and take no writes."""
+    if name in body.tags:
+        raise ConflictError(f"{repo}@{name} is a tag, which never moves: name a branch")
+
+
+def _keep_old_head(
+    store: Store, body: RefsBody, branch: tuple[str, str, BranchEntry], *, target: BranchEntry
+) -> RefsBody:
+    """Return the body with a branch's old head in the trash, if the commit that it is moved to does not lead to it."""
+    repo, name, old = branch
+    if old.head is None or target.head is None or old.head == target.head:
+        return body
+    if any(record.id == old.head for record in store.history.first_parents(repo, target.head)):
+        return body
+    return with_trash(body, name, TrashEntry(branch=old, deleted=store.clock_ns(), kind=HEAD, onto=target.head))
+
+
+def movable(store: Store, state: RefsState, ref: str) -> BranchEntry:
+    """Return the entry of a branch or tag at the commit ``ref``.
+
+    Raises:
+        CommitNotFoundError: there is none. ConflictError: it is open, or ended with an error.
+    """
     info = finished(store, state, ref)
     if info.error is not None:
         raise ConflictError(f"commit {state.repo}@{info.id} ended with an error and cannot be a head: {info.error}")

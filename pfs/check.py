@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pfs.check_packs import check_packs
 from pfs.check_tree import TreeCheck
 from pfs.damage import Damage, DamageKind, Damages, Taint
+from pfs.edges import effective
 from pfs.errors import CorruptionError, InvalidInputError, StorageError
 from pfs.ids import CommitId, PackId
 from pfs.refs import RefsState, refs_name
@@ -72,7 +73,7 @@ def _check_history(store: Store, trees: TreeCheck, damages: Damages, state: Refs
         except (CorruptionError, StorageError) as error:
             _lost_record(damages, place, str(error))
             continue
-        todo += record.parents_in(PackId(pack))
+        todo += effective(state.body, record).parents_in(PackId(pack))
         damages.affect(trees.check(record.tree_root()), place)
 
 

@@ -122,6 +122,19 @@ class BranchNotFoundError(NotFoundError):
         return f"branch {self.branch!r} not found in repo {self.repo!r}"
 
 
+class TagNotFoundError(NotFoundError):
+    """No tag of that name in the repo: ``(repo, tag)``."""
+
+    kind = "tag-not-found"
+
+    def __init__(self, repo: str, tag: str) -> None:
+        super().__init__(repo, tag)
+        self.repo, self.tag = repo, tag
+
+    def __str__(self) -> str:
+        return f"tag {self.tag!r} not found in repo {self.repo!r}"
+
+
 class CommitNotFoundError(NotFoundError):
     """No such commit in the repo: ``(repo, ref)``."""
 

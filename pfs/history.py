@@ -16,12 +16,14 @@ from itertools import islice
 
 from pfs.backends.base import Backend
 from pfs.commit import CommitRecord, decode_record, encode_record
+from pfs.edges import effective
 from pfs.errors import CommitNotFoundError, CorruptionError, InvalidInputError, MissingObjectError, NotFoundError
 from pfs.ids import CommitId, PackId
 from pfs.index import Index
 from pfs.objects import Objects
 from pfs.pack import SealedPack, pack_name, parse_pack_name, read_footer
 from pfs.refs import Refs, RefsState
+from pfs.refs_body import RefsBody
 
 BATCH = 64
 """Packs whose footers are in memory at once while catching up (up to 1 MiB of entries each)."""
@@ -83,7 +85,9 @@ class History:
         found = self.locate(state.repo, commit)
         if found is None:
             raise CommitNotFoundError(state.repo, commit)
-        return state.body.heads().get(commit, found.pack)
+        rewritten = state.body.records.get(commit)
+        home = found.pack if rewritten is None else PackId(bytes.fromhex(rewritten))
+        return state.body.heads().get(commit, home)
 
     def records(self, repo: str) -> Iterator[CommitRecord]:
         """Yield every known commit of the repo, in no order, hidden branches and failed ones included."""
@@ -91,21 +95,31 @@ class History:
         for commit, data in self._index.commits(repo):
             yield _parse_row(repo, commit, data).record
 
+    def mentioning(self, repo: str, commit: CommitId) -> Iterator[CommitRecord]:
+        """Yield the known commits of the repo whose records name ``commit``, itself too; 0.2 us for any other."""
+        self._follow_repo(repo)
+        text = commit.encode()
+        for id, data in self._index.commits(repo):
+            if text in data:
+                yield _parse_row(repo, id, data).record
+
     def first_parents(self, repo: str, commit: CommitId) -> Iterator[CommitRecord]:
-        """Yield the commit, its first parent, that one's, and so on.
+        """Yield the commit, its first parent, that one's, and so on; squashed ones are passed over.
 
         Raises:
             CommitNotFoundError: the first is none of the repo.
             MissingObjectError: the record of an ancestor is lost.
         """
-        record = self.get(repo, commit)
+        state = self._refs.find(repo)
+        body = RefsBody() if state is None else state.body
+        record = effective(body, self.get(repo, commit))
         yield record
         while record.parents:
             parent = self.find(repo, record.parents[0])
             if parent is None:
                 raise MissingObjectError(f"commit {repo}@{record.parents[0]}", "its record is in no pack")
-            yield parent
-            record = parent
+            record = effective(body, parent)
+            yield record
 
     def catch_up(self) -> bool:
         """Learn what refs lead to, else what a listing of all packs has.
@@ -141,25 +155,25 @@ class History:
         """Bring the index level with a refs body."""
         open_packs = {PackId(bytes.fromhex(pack)) for entry in state.body.open.values() for pack in entry.packs}
         unknown = {c: p for c, p in state.body.heads().items() if self._index.commit(state.repo, c) is None}
-        trail = self._trail(state.repo, unknown)
+        trail = self._trail(state, unknown)
         named = {pack for found in trail for pack in (found.pack, *found.record.pack_ids())} | open_packs
         missing = [pack for pack in named if not self._index.has_pack(pack)]
         self._learn(self._footers(missing))
         if trail:
             self._index.add([], [found.row() for found in trail])
 
-    def _trail(self, repo: str, heads: dict[CommitId, PackId]) -> list[Found]:
+    def _trail(self, state: RefsState, heads: dict[CommitId, PackId]) -> list[Found]:
         """Read records from ``heads`` back to what the index knows; damaged ones are left out (fsck names them)."""
         trail: dict[CommitId, Found] = {}
         todo = list(heads.items())
         while todo:
             commit, pack = todo.pop()
-            if commit in trail or self._index.commit(repo, commit) is not None:
+            if commit in trail or self._index.commit(state.repo, commit) is not None:
                 continue
             with suppress(CorruptionError, NotFoundError):
                 record = self.objects.record(pack, commit)
                 trail[commit] = Found(record, pack)
-                todo += record.parents_in(pack)
+                todo += effective(state.body, record).parents_in(pack)
         return list(trail.values())
 
     def learn_packs(self, names: Iterable[str]) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pfs.ids import CommitId
+from pfs.lineage import Lineage
 from pfs.model import CommitInfo
 from pfs.refs import RefsState
 from pfs.refs_body import is_hidden
@@ -44,6 +45,6 @@ def all_commits(store: Store, state: RefsState) -> Iterator[CommitInfo]:
     """Yield the open commits, then every commit of the repo by the time it was finished; hidden branches left out."""
     opened = sorted(state.body.open.items(), key=lambda item: -item[1].started)
     yield from (open_info(state.repo, commit, entry) for commit, entry in opened)
-    shown = [record for record in store.history.records(state.repo) if not is_hidden(record.branch)]
+    shown = [record for record in Lineage(store, state).records() if not is_hidden(record.branch)]
     shown.sort(key=lambda record: (-record.finished_ns, record.id))
     yield from (record.info() for record in shown)

@@ -58,6 +58,16 @@ class BranchInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class TagInfo:
+    """A tag: a name that means ``commit`` for good."""
+
+    name: str
+    repo: str
+    commit: CommitId
+    created_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class CommitInfo:
     """A commit: finished, finished with an ``error`` (never a head), or open (``finished_ns`` is None)."""
 
@@ -74,6 +84,16 @@ class CommitInfo:
     provenance: tuple[Provenance, ...]
     error: str | None
     open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CommitSetInfo:
+    """The commits of all repos with one id, by repo name; ``finished_ns`` is None while one of them is open."""
+
+    id: CommitId
+    commits: tuple[CommitInfo, ...]
+    created_ns: int
+    finished_ns: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pfs.branches import refuse_output
+from pfs.branches import refuse_output, refuse_tag
 from pfs.errors import AlreadyExistsError, CommitClosedError, CommitNotFoundError, ConflictError
 from pfs.ids import CommitId
 from pfs.model import CommitInfo, NewCommit, Provenance
@@ -50,6 +50,7 @@ def start(store: Store, repo: str, commit: CommitId, new: Opening) -> CommitInfo
         raise AlreadyExistsError("commit", f"{repo}@{commit}")
 
     def edit(body: RefsBody) -> RefsBody:
+        refuse_tag(repo, body, new.branch)
         _refuse_second(repo, body, new)
         branch = body.branches.get(new.branch, BranchEntry(created=now_ns))
         parent = branch.head if named is None else named

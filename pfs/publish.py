@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from pfs.branches import refuse_tag
 from pfs.commit import SAME_PACK, CommitRecord, record_root
 from pfs.errors import (
     AlreadyExistsError,
@@ -28,14 +29,17 @@ from pfs.model import CommitInfo, NewCommit
 from pfs.refs import RefsState, back_off
 from pfs.refs_body import (
     FAILED,
+    HEAD,
     BranchEntry,
     OpenEntry,
     RefsBody,
+    TrashEntry,
     check_branch_name,
     move_head,
     root_entry,
     with_branch,
     with_open,
+    with_trash,
     without_open,
 )
 
@@ -115,6 +119,7 @@ class Publication:
         taken = opened is not None and opened.branch != commit.branch
         if taken or self._store.history.find(self._repo, commit.id) is not None:
             raise AlreadyExistsError("commit", f"{self._repo}@{commit.id}")
+        refuse_tag(self._repo, body, commit.branch)
         head = body.branches.get(commit.branch, BranchEntry()).head
         if commit.error is None and commit.replaces != head:
             raise BranchMovedError(f"{self._repo}@{commit.branch}")
@@ -169,10 +174,19 @@ class Publication:
             self._store.index.add(self._sealed, [found.row() for found in self._found], seen=self._seen)
 
 
+def _keep_old_head(body: RefsBody, commit: NewCommit, *, now_ns: int) -> RefsBody:
+    """Return the body with the head that ``commit`` replaces in the trash, if it does not descend from that."""
+    old = body.branches.get(commit.branch, BranchEntry())
+    if old.head is None or old.head in commit.parents:
+        return body
+    return with_trash(body, commit.branch, TrashEntry(branch=old, deleted=now_ns, kind=HEAD, onto=commit.id))
+
+
 def _with_commit(body: RefsBody, commit: NewCommit, found: Found, *, held: bool) -> RefsBody:
     """Return the body with the commit in it: as head, or, failed, just reachable; ``held``: by another commit."""
     at_ns = found.record.finished_ns
     if commit.error is None:
+        body = _keep_old_head(body, commit, now_ns=at_ns)
         body = move_head(body, commit.branch, head=commit.id, pack=found.pack, now_ns=at_ns)
     elif not held:
         body = move_head(body, FAILED + commit.id, head=commit.id, pack=found.pack, now_ns=at_ns)

@@ -20,6 +20,8 @@ from pfs.errors import (
     AlreadyExistsError,
     BranchMovedError,
     ConflictError,
+    CorruptionError,
+    NotFoundError,
     RepoNotFoundError,
     StorageError,
     StorageFullError,
@@ -105,6 +107,23 @@ class Refs:
         name = f"log/{state.repo}/{state.body.seq:012d}-{state.body.wid}"
         self._backend.put_new(name, encode_body(state.body))
         return self._swap(state.repo, state.etag, tombstone(state.body, last=name))
+
+    def unbury(self, repo: str) -> RefsState | None:
+        """Put the last body of a deleted repo back in place of its tombstone; None if there is no tombstone.
+
+        Raises:
+            BranchMovedError: a new repo of that name was made meanwhile.
+            CorruptionError: the last body cannot be read.
+        """
+        state = self._load(repo)
+        if state is None or state.body.last is None:
+            return None
+        try:
+            body = decode_body(self._backend.get(state.body.last), where=state.body.last)
+        except NotFoundError as error:
+            raise CorruptionError(state.body.last, "the last state of the repo is missing") from error
+        stone = state.body
+        return self.swap(state, replace(body, seq=stone.seq, gc_gen=stone.gc_gen, wid=stone.wid, recent=stone.recent))
 
     def swap(self, state: RefsState, body: RefsBody) -> RefsState:
         """Replace ``state`` by ``body`` (seq, write ids are set here); returns once it is durable.

@@ -7,7 +7,7 @@ beside a newer one loses nothing. Ids are lower-case hex.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec.structs import fields, replace
@@ -24,6 +24,11 @@ RECENT = 64
 _BRANCH = re.compile(r"\.?[A-Za-z0-9_-]+")
 FAILED = ".failed-"
 """A commit that was finished with an error, and is nobody's parent, is held by a hidden branch: this and its id."""
+TrashKind = Literal["branch", "tag", "head", "dropped"]
+BRANCH: TrashKind = "branch"
+TAG: TrashKind = "tag"
+HEAD: TrashKind = "head"
+DROPPED: TrashKind = "dropped"
 
 
 class BranchEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -65,11 +70,16 @@ class OpenEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return Root(PageId(bytes.fromhex(root.pid)), TreeId(bytes.fromhex(root.tid)), root.size, root.count)
 
 
-class TrashEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A deleted branch, kept for 30 days."""
+class TrashEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was taken away by name, kept for 30 days: a deleted branch or tag, or a head that another took the place of.
+
+    ``dropped``: a head whose id is not found any more. ``onto``: the head that the branch got instead.
+    """
 
     branch: BranchEntry
     deleted: int
+    kind: TrashKind = BRANCH
+    onto: CommitId | None = None
 
 
 class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,7 +184,15 @@ def without_branch(body: RefsBody, name: str, *, now_ns: int) -> RefsBody:
     """Return the body with the branch in the trash."""
     entry = TrashEntry(branch=body.branches[name], deleted=now_ns)
     branches = {key: value for key, value in body.branches.items() if key != name}
-    return replace(body, branches=branches, trash={**body.trash, f"{name}/{now_ns}": entry})
+    return with_trash(replace(body, branches=branches), name, entry)
+
+
+def with_trash(body: RefsBody, name: str, entry: TrashEntry) -> RefsBody:
+    """Return the body with an entry in the trash, under the name that it had."""
+    number = entry.deleted
+    while f"{name}/{number}" in body.trash:
+        number += 1
+    return replace(body, trash={**body.trash, f"{name}/{number}": entry})
 
 
 def tombstone(body: RefsBody, *, last: str) -> RefsBody:

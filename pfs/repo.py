@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from pfs import branches, open_commits
+from pfs import branches, open_commits, squash, tags, trash
 from pfs.branches import branch_info
 from pfs.ids import CommitId, new_commit_id
-from pfs.model import BranchInfo, BranchRef, CommitInfo, NewCommit, Provenance, RepoInfo
+from pfs.model import BranchInfo, BranchRef, CommitInfo, NewCommit, Provenance, RepoInfo, TagInfo
 from pfs.publish import Publication
 from pfs.rebase import Collisions
 from pfs.refs import RefsState
@@ -107,6 +107,30 @@ class Repo:
     def drop_open(self, ref: str) -> None:
         """Give an open commit up, with everything in it; raises as `finish_commit`."""
         open_commits.drop(self.store, self.name, ref)
+
+    def create_tag(self, name: str, ref: str) -> TagInfo:
+        """Name a finished commit for good; see `pfs.tags.create_tag`."""
+        return tags.create_tag(self.store, self.name, name, ref)
+
+    def tags(self) -> list[TagInfo]:
+        """Return the tags by name."""
+        return tags.list_tags(self.store, self.name)
+
+    def delete_tag(self, name: str) -> None:
+        """Take a tag away, into the trash; raises TagNotFoundError."""
+        tags.delete_tag(self.store, self.name, name)
+
+    def squash_commit(self, ref: str) -> CommitInfo:
+        """Take a commit out from between its parent and its children, O(1); see `pfs.squash.squash`."""
+        return squash.squash(self.store, self.name, ref)
+
+    def drop_commit(self, ref: str) -> CommitInfo:
+        """Take a commit without children away: its branch moves back to the parent; see `pfs.squash.drop`."""
+        return squash.drop(self.store, self.name, ref)
+
+    def undelete(self, name: str) -> CommitId | None:
+        """Put back a branch, tag or head that was taken away, or a dropped commit by id; see `pfs.trash.undelete`."""
+        return trash.undelete(self.store, self.name, name)
 
     def inspect(self, ref: str) -> CommitInfo:
         """Return the commit that a ref expression names (pfs/resolve.py); a branch names its last finished commit.

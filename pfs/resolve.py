@@ -12,8 +12,10 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from pfs.edges import effective
 from pfs.errors import CommitNotFoundError, ConflictError, InvalidInputError
 from pfs.ids import CommitId, is_commit_id
+from pfs.lineage import Lineage
 from pfs.model import CommitInfo, Provenance
 from pfs.refs import RefsState
 from pfs.refs_body import OpenEntry, RefsBody
@@ -74,16 +76,17 @@ def open_info(repo: str, commit: CommitId, entry: OpenEntry) -> CommitInfo:
 def find_id(store: Store, state: RefsState, text: str) -> CommitId | None:
     """Return the commit of the repo, open or finished, that a full id or an unambiguous prefix names.
 
+    The id of a squashed commit names the child that took it over; a dropped one is not found.
+
     Raises:
         InvalidInputError: several commits start with it.
     """
     body, repo = state.body, state.repo
     if is_commit_id(text):
-        known = text in body.open or store.history.find(repo, CommitId(text)) is not None
-        return CommitId(text) if known else None
+        return CommitId(text) if text in body.open else Lineage(store, state).survivor(CommitId(text))
     if not _PREFIX.fullmatch(text):
         return None
-    ids = {*body.open, *(record.id for record in store.history.records(repo))}
+    ids = {*body.open, *(record.id for record in Lineage(store, state).records())}
     fitting = sorted(commit for commit in ids if commit.startswith(text))
     if len(fitting) > 1:
         raise InvalidInputError(f"{text} is ambiguous in repo {repo!r}: it starts {', '.join(c[:12] for c in fitting)}")
@@ -100,7 +103,7 @@ def _base(store: Store, state: RefsState, base: str) -> CommitInfo:
     entry = state.body.open.get(commit)
     if entry is not None:
         return open_info(state.repo, commit, entry)
-    return store.history.get(state.repo, commit).info()
+    return effective(state.body, store.history.get(state.repo, commit)).info()
 
 
 def _named_head(body: RefsBody, name: str) -> CommitId | None:
@@ -112,11 +115,15 @@ def _ancestor(store: Store, info: CommitInfo, steps: int, ref: str) -> CommitInf
     if info.open:
         if not info.parents:
             raise CommitNotFoundError(info.repo, ref)
-        info, steps = store.history.get(info.repo, info.parents[0]).info(), steps - 1
+        info, steps = _parent(store, info), steps - 1
     record = next(islice(store.history.first_parents(info.repo, info.id), steps, None), None)
     if record is None:
         raise CommitNotFoundError(info.repo, ref)
     return record.info()
+
+
+def _parent(store: Store, info: CommitInfo) -> CommitInfo:
+    return next(store.history.first_parents(info.repo, info.parents[0])).info()
 
 
 def _nth(store: Store, state: RefsState, branch: str, number: int) -> CommitInfo:
@@ -124,10 +131,10 @@ def _nth(store: Store, state: RefsState, branch: str, number: int) -> CommitInfo
     entry = state.body.branches.get(branch)
     if entry is None:
         raise InvalidInputError(f"{branch}.{number}: only a branch can be counted from its first commit")
-    chain = [] if entry.head is None else [r.id for r in store.history.first_parents(state.repo, entry.head)]
+    chain = [] if entry.head is None else [r.info() for r in store.history.first_parents(state.repo, entry.head)]
     if not 1 <= number <= len(chain):
         raise CommitNotFoundError(state.repo, f"{branch}.{number}")
-    return store.history.get(state.repo, chain[-number]).info()
+    return chain[-number]
 
 
 def _through_provenance(store: Store, repo: str, text: str) -> CommitId | None:

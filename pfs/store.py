@@ -6,7 +6,6 @@ import os
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -26,7 +25,7 @@ from pfs.config import (
     locate,
     read_local_config,
 )
-from pfs.errors import AlreadyExistsError, CommitNotFoundError, CorruptionError, NotFoundError, StorageError
+from pfs.errors import AlreadyExistsError, CorruptionError, NotFoundError, StorageError
 from pfs.history import History
 from pfs.ids import CommitId
 from pfs.index import Index
@@ -192,17 +191,9 @@ class Store:
 
     def commits_by_id(self, commit: CommitId) -> list[CommitInfo]:
         """Return the commit set of an id: the commits of all repos that have it, by repo name; empty if none."""
-        from pfs.resolve import open_info
+        from pfs.commit_set import members
 
-        found = []
-        for state in self.refs.repos():
-            entry = state.body.open.get(commit)
-            if entry is not None:
-                found.append(open_info(state.repo, commit, entry))
-                continue
-            with suppress(CommitNotFoundError):
-                found.append(self.history.get(state.repo, commit).info())
-        return found
+        return [info for _, info in members(self, commit)]
 
     def changes(self) -> ChangeToken:
         """Return a token of the present state of all refs, for `wait`."""

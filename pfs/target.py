@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pfs.branches import refuse_output
+from pfs.branches import refuse_output, refuse_tag
 from pfs.errors import CommitClosedError
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import Provenance
@@ -60,6 +60,7 @@ def find_target(store: Store, state: RefsState, wish: Wish) -> Target:
         CommitClosedError: the wish names a finished commit.
         ConflictError: the branch is computed by a pipeline, and no provenance is given.
     """
+    refuse_tag(state.repo, state.body, wish.branch)
     opened = _open_commit(store, state, wish.branch)
     if opened is not None:
         return _open_target(state, opened, wish)
