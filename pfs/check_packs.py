@@ -10,7 +10,7 @@ from pfs.damage import Damages
 from pfs.errors import CorruptionError, StorageError
 from pfs.ids import PackId, chunk_id
 from pfs.index_rows import IN_BLOCK
-from pfs.pack import Codec, Record, SealedPack, pack_name, parse_pack_name, read_footer, scan_records
+from pfs.pack import Codec, Record, RecordType, SealedPack, pack_name, parse_pack_name, read_footer, scan_records
 
 if TYPE_CHECKING:
     from pfs.progress import Progress
@@ -29,6 +29,10 @@ class Packs:
     whole: set[PackId] = field(default_factory=set)
     bad_places: dict[tuple[PackId, int], str] = field(default_factory=dict)
     """(pack, offset of the record) to the name of the damage."""
+    commits: dict[PackId, list[int]] = field(default_factory=dict)
+    """Where in each meta pack commit records begin."""
+    walked: set[PackId] = field(default_factory=set)
+    """Meta packs with records that refs lead to."""
 
 
 class _Entry(NamedTuple):
@@ -65,6 +69,9 @@ def check_packs(store: Store, damages: Damages, *, deep: bool, progress: Progres
         footer = _read_footer(store, damages, entry.name, entry.size)
         if footer is not None:
             packs.whole.add(footer.pack_id)
+            commits = footer.entries["off"][footer.entries["type"] == RecordType.COMMIT].tolist()
+            if commits:
+                packs.commits[footer.pack_id] = commits
             store.index.add([footer])
             _check_rows(store, damages, footer)
             if deep:

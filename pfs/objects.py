@@ -96,6 +96,10 @@ class Objects:
             raise MissingObjectError(where, f"its pack {name} is gone") from error
         raise MissingObjectError(where, f"{name} does not have it")
 
+    def record_bytes(self, name: str, offset: int) -> bytes:
+        """Return what the record at ``offset`` of the pack ``name`` holds, verified; raises NotFoundError too."""
+        return self._packs.record(name, offset).payload
+
     def chunk(self, id: ChunkId, size: int, *, verify: bool = False) -> bytes:
         """Return a chunk of ``size`` bytes; ``verify`` compares the full id too (2 GB/s), not only the checksum."""
         return self._chunks([(id, size)], verify=verify)[0]

@@ -1,7 +1,7 @@
 """The body of a refs object: the mutable truth of one repo, as a value with pure edits (docs/format/refs.md).
 
-JSON on disk. Fields that this release does not know are kept when a body is rewritten, so that an older release
-beside a newer one loses nothing. Ids are lower-case hex.
+JSON on disk, with a checksum at its end. Fields that this release does not know are kept when a body is rewritten, so
+that an older release beside a newer one loses nothing. Ids are lower-case hex.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec.structs import fields, replace
+from xxhash import xxh3_128_hexdigest
 
 from pfs.errors import CorruptionError, InvalidInputError, InvalidNameError
 from pfs.ids import CommitId, PackId, PageId, TreeId
@@ -114,25 +115,46 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _KNOWN = {field.name for field in fields(RefsBody)} - {"extra"}
+_REQUIRED = ("v", "seq", "wid")
+_SUM = re.compile(rb',"sum":"([0-9a-f]{32})"}')
+_SUM_BYTES = len(',"sum":""}') + 32
 
 
 def encode_body(body: RefsBody) -> bytes:
-    """Return the stored JSON."""
+    """Return the stored JSON; its last field is the checksum of what comes before."""
     plain = msgspec.to_builtins(body)
     extra = plain.pop("extra")
-    return msgspec.json.encode({**plain, **extra})
+    return sign_body(msgspec.json.encode({**plain, **extra}))
+
+
+def sign_body(plain: bytes) -> bytes:
+    """Return the JSON object ``plain`` with its checksum as the last field."""
+    return b'%s,"sum":"%s"}' % (plain[:-1], xxh3_128_hexdigest(plain).encode())
+
+
+def _unsigned(data: bytes, *, where: str) -> bytes:
+    """Return a stored body without its checksum, once that was compared."""
+    match = _SUM.fullmatch(data[-_SUM_BYTES:])
+    plain = data[:-_SUM_BYTES] + b"}"
+    if match is None or match[1] != xxh3_128_hexdigest(plain).encode():
+        raise CorruptionError(where, "its checksum does not match")
+    return plain
 
 
 def decode_body(data: bytes, *, where: str) -> RefsBody:
     """Parse a stored body.
 
     Raises:
-        CorruptionError: it is no refs body.
+        CorruptionError: it is no refs body, or its checksum does not match.
         InvalidInputError: it was written by a newer release.
     """
+    plain = _unsigned(data, where=where)
     try:
-        raw = msgspec.json.decode(data, type=dict[str, object])
-        version = raw.get("v")
+        raw = msgspec.json.decode(plain, type=dict[str, object])
+        missing = [name for name in _REQUIRED if not raw.get(name)]
+        if missing:
+            raise CorruptionError(where, f"not a refs body (it has no {' and no '.join(missing)})")
+        version = raw["v"]
         if isinstance(version, int) and version > BODY_VERSION:
             raise InvalidInputError(f"{where} has format {version}, this pfs knows {BODY_VERSION}: use a newer pfs")
         known = {name: value for name, value in raw.items() if name in _KNOWN}

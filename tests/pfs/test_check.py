@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from msgspec.structs import replace
 
 import pfs
 from pfs.check import Damage, fsck
 from pfs.errors import CorruptionError
-from pfs.ids import chunk_id, new_pack_id
+from pfs.ids import CommitId, chunk_id, new_pack_id
 from pfs.index import Index
 from pfs.pack import PackWriter, read_footer
 from pfs.recover import recover
+from pfs.refs_body import BranchEntry, RefsBody, decode_body, encode_body, sign_body
 from pfs.repo import Repo
 from pfs.store import Store
 
@@ -144,9 +146,56 @@ def test_a_head_without_a_record_is_found(tmp_path: Path) -> None:
     refs = tmp_path / ".pfs/objects/refs/data.json"
     with pfs.open(tmp_path) as store:
         head = store.repo("data").branch("master").head
-    refs.write_bytes(refs.read_bytes().replace(str(head).encode(), b"e" * 32))
+    signed = refs.read_bytes().replace(str(head).encode(), b"e" * 32)
+    refs.write_bytes(sign_body(signed[: signed.rindex(b',"sum"')] + b"}"))
     damages = check(tmp_path)
     assert [(damage.kind, damage.object) for damage in damages] == [("commit", f"commit data@{'e' * 32}")]
+
+
+def change_body(path: Path, change: Callable[[RefsBody], RefsBody]) -> None:
+    refs = path / ".pfs/objects/refs/data.json"
+    refs.write_bytes(encode_body(change(decode_body(refs.read_bytes(), where="refs"))))
+
+
+@pytest.mark.parametrize("field", ["records", "onto", "no pack"])
+def test_whatever_refs_name_must_be_there(tmp_path: Path, field: str) -> None:
+    make(tmp_path)
+    lost = CommitId("e" * 32)
+
+    def change(body: RefsBody) -> RefsBody:
+        if field == "records":
+            return replace(body, records={lost: "ab" * 16})
+        if field == "onto":
+            return replace(body, open={id: replace(entry, onto=lost) for id, entry in body.open.items()})
+        return replace(body, tags={"t": BranchEntry(head=lost)})
+
+    change_body(tmp_path, change)
+    assert f"commit data@{lost}" in {damage.object for damage in check(tmp_path)}
+
+
+def test_a_flipped_byte_in_refs_is_no_empty_repo(tmp_path: Path) -> None:
+    make(tmp_path)
+    refs = tmp_path / ".pfs/objects/refs/data.json"
+    refs.write_bytes(refs.read_bytes().replace(b'"branches"', b'"brqnches"'))
+    assert [damage.kind for damage in check(tmp_path)] == ["refs"]
+    with pfs.open(tmp_path) as store, pytest.raises(CorruptionError, match="checksum"):
+        store.repo("data")
+
+
+def test_lost_refs_are_found_by_the_commits_that_packs_hold(tmp_path: Path) -> None:
+    make(tmp_path)
+    with pfs.open(tmp_path) as store:
+        heads = [branch.head for branch in store.repo("data").branches()]
+        store.create_repo("gone")
+        with store.repo("gone").commit("master") as commit:
+            commit.put_file("/x", b"x")
+        store.delete_repo("gone")  # a tombstone stays
+    assert check(tmp_path) == []
+    (tmp_path / ".pfs/objects/refs/data.json").unlink()
+    (damage,) = check(tmp_path)
+    assert (damage.kind, damage.object) == ("refs", "refs/data.json")
+    assert "missing" in damage.detail
+    assert f"data@{heads[0] or heads[1]}" in damage.commits
 
 
 def test_an_index_that_lies_is_found(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from pfs.refs_body import (
     decode_body,
     encode_body,
     move_head,
+    sign_body,
     without_branch,
 )
 from pfs.testing.faults import FaultyBackend, How
@@ -63,25 +64,48 @@ def golden_body() -> RefsBody:
 
 
 def test_body_is_written_as_the_golden_file() -> None:
-    assert json.loads(encode_body(golden_body())) == json.loads(GOLDEN.read_bytes())
+    assert encode_body(golden_body()) == GOLDEN.read_bytes()
     assert decode_body(GOLDEN.read_bytes(), where="golden") == golden_body()
 
 
 def test_unknown_fields_survive_a_rewrite() -> None:
     raw = json.loads(encode_body(golden_body())) | {"later": {"a": [1]}}
-    body = decode_body(json.dumps(raw).encode(), where="x")
+    del raw["sum"]
+    body = decode_body(sign_body(json.dumps(raw).encode()), where="x")
     assert json.loads(encode_body(replace(body, seq=8)))["later"] == {"a": [1]}
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"{", b'{"v":1,"seq":"x"}', b'{"v":1,"branches":[]}', b"\xff\xfe"])
-def test_a_damaged_body_is_corruption(data: bytes) -> None:
+_WRONG = [
+    b"", b"[]", b"{", b"\xff\xfe", b'{"v":1}', b'{"seq":1,"wid":"w"}', b'{"v":1,"wid":"w"}', b'{"v":1,"seq":1}',
+    b'{"v":1,"seq":1,"wid":""}', b'{"v":1,"seq":"x","wid":"w"}', b'{"v":1,"seq":1,"wid":"w","branches":[]}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("data", _WRONG)
+@pytest.mark.parametrize("sign", [True, False])
+def test_a_damaged_body_is_corruption(data: bytes, *, sign: bool) -> None:
     with pytest.raises(CorruptionError):
-        decode_body(data, where="refs/x.json")
+        decode_body(sign_body(data) if sign else data, where="refs/x.json")
+
+
+def test_every_flipped_byte_of_a_body_is_corruption() -> None:
+    data = encode_body(golden_body())
+    for at in range(len(data)):
+        for bit in (1, 64):
+            with pytest.raises(CorruptionError):
+                decode_body(data[:at] + bytes([data[at] ^ bit]) + data[at + 1 :], where="refs/x.json")
+
+
+def test_a_body_without_its_checksum_is_corruption() -> None:
+    raw = json.loads(encode_body(golden_body()))
+    del raw["sum"]
+    with pytest.raises(CorruptionError, match="checksum"):
+        decode_body(json.dumps(raw).encode(), where="refs/x.json")
 
 
 def test_a_newer_body_asks_for_a_newer_pfs() -> None:
     with pytest.raises(InvalidInputError, match="newer pfs"):
-        decode_body(b'{"v":2}', where="refs/x.json")
+        decode_body(sign_body(b'{"v":2,"seq":1,"wid":"w"}'), where="refs/x.json")
 
 
 @pytest.mark.parametrize("name", ["", ".", "a.b", "a/b", "..x", "a^", "ä", "x" * 256])
