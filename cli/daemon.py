@@ -13,12 +13,14 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli import stdio
 from cli.live import describe
-from pfs.errors import ConflictError, PfsError
+from cli.stdio import OutputClosed
+from pfs.errors import ConflictError, FailedError, PfsError
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -55,7 +57,7 @@ class Daemon:
             controller = self._start_controller() if self._pipelines else None
             try:
                 if self._listen is None:
-                    _remember(self._lock, None)
+                    _tell("running pipelines as commits arrive")
                     self._stop.wait()
                 else:
                     self._serve(self._listen)
@@ -79,7 +81,7 @@ class Daemon:
         def bound(host: str, port: int) -> None:
             url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
             _remember(self._lock, url)
-            print(f"serving S3 on {url} ; `pfs credentials --env` prints the keys", flush=True)
+            _tell(f"serving S3 on {url} ; `pfs credentials --env` prints the keys")
 
         serve(gateway, listen, stop=self._stop, on_bound=bound)
 
@@ -93,6 +95,9 @@ class Daemon:
                 controller.serve(self._stop, on_event=_log)
             except PfsError as error:
                 self._trouble = error
+            except Exception as error:  # a bug of ours must end the daemon, not leave a gateway without pipelines
+                self._trouble = FailedError(f"the pipeline controller failed: {type(error).__name__}: {error}")
+            finally:
                 self._stop.set()
 
         thread = threading.Thread(target=work, name="controller")
@@ -114,9 +119,19 @@ class Daemon:
 
 
 def _log(event: RunEvent) -> None:
+    """Tell an event; whoever read the log may be gone, and jobs go on without."""
     line = describe(event)
     if line:
-        print(line, file=sys.stderr, flush=True)
+        with suppress(OSError):
+            print(line, file=sys.stderr, flush=True)
+
+
+def _tell(line: str) -> None:
+    """Print the line that says what is served; a reader that is gone ends no server."""
+    try:
+        print(line, flush=True)
+    except OutputClosed:
+        stdio.give_up()
 
 
 @contextmanager

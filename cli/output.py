@@ -66,9 +66,18 @@ def print_table(records: Iterable[Record], columns: Sequence[Column]) -> None:
     _print_block(block)
 
 
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+
+
+def printable(text: str) -> str:
+    """Return text with control characters escaped: names come from others, and a terminal would obey them."""
+    return text if text.isprintable() else text.translate(_CONTROLS)
+
+
 def _print_block(rows: list[list[str]]) -> None:
     if not rows:
         return
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
@@ -96,7 +105,7 @@ def _plain(value: Json) -> str:
     if value is None:
         return "-"
     if isinstance(value, str):
-        return value
+        return printable(value)
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -42,7 +42,7 @@ COMMANDS = {
     "inspect-file": Entry("cli.commands.get", "inspect_file", "Show a file or directory", _FILE),
     "delete-file": Entry("cli.commands.put", "delete_file", "Delete a file or directory", _FILE),
     "copy-file": Entry("cli.commands.put", "copy_file", "Copy a file or directory, moving no bytes", _FILE),
-    "diff-file": Entry("cli.commands.get", "diff_file", "List the paths that differ", _FILE),
+    "diff-file": Entry("cli.commands.diff", "diff_file", "List the paths or rows that differ", _FILE),
     "serve": Entry("cli.commands.serve", "serve", "Run the S3 gateway and the pipeline controller", _SERVE),
     "credentials": Entry("cli.commands.key", "credentials", "Print the root key for S3 clients", _SERVE),
     "create-key": Entry("cli.commands.key", "create_key", "Make an S3 key", _SERVE),

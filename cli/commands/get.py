@@ -1,4 +1,4 @@
-"""Commands that read: get-file, list-file, glob-file, inspect-file, diff-file."""
+"""Commands that read: get-file, list-file, glob-file, inspect-file."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import click
 
 from cli import wiring
 from cli.exits import usage_error
-from cli.output import Column, Record, emit, emit_one, field, size_of
+from cli.output import Column, emit, emit_one, field, size_of
 from cli.progress import Bar
-from cli.records import change_record, file_record
+from cli.records import file_record
 
 if TYPE_CHECKING:
     from pfs.view import View
@@ -120,32 +120,3 @@ def inspect_file(address: str, as_json: bool) -> None:
     assert where.path is not None
     with wiring.open_store() as store:
         emit_one(file_record(wiring.view_of(store, where).stat(where.path)), as_json=as_json)
-
-
-_MARKS = {"added": "+", "deleted": "-", "modified": "~"}
-
-
-def _mark(record: Record) -> str:
-    return _MARKS[str(record["change"])]
-
-
-@click.command("diff-file")
-@wiring.address_argument("new", metavar="REPO@COMMIT[:/PATH]")
-@wiring.address_argument("old", metavar="[REPO@COMMIT[:/PATH]]", required=False)
-@click.option("--name-only", is_flag=True, help="Print the paths only.")
-@wiring.json_option
-def diff_file(new: str, old: str | None, name_only: bool, as_json: bool) -> None:
-    """List the paths that differ between two commits; without OLD, between a commit and its parent."""
-    where = wiring.address(new, ref=True)
-    with wiring.open_store() as store:
-        newer = wiring.view_of(store, where)
-        older = None
-        if old is not None:
-            text = old if "@" in old else f"{where.repo}@{old}"
-            older = wiring.view_of(store, wiring.address(text, ref=True))
-        changes = map(change_record, newer.diff(older, where.path or "/"))
-        if name_only and not as_json:
-            for record in changes:
-                click.echo(str(record["path"]))
-            return
-        emit(changes, [("", _mark), ("PATH", field("path")), ("CHANGE", field("change"))], as_json=as_json)

@@ -7,6 +7,7 @@ import shlex
 import click
 
 from cli import wiring
+from cli.exits import usage_error
 from cli.output import Record, emit, emit_one, field
 from cli.records import key_record
 
@@ -70,6 +71,8 @@ def credentials(as_env: bool, as_json: bool) -> None:
     from pfs.keys import Keys
 
     with wiring.open_store() as store:
+        if as_env and as_json:
+            raise usage_error("--env and --json are two forms of the same: give one")
         key, secret = Keys(store).root()
         if as_env:
             click.echo(f"export AWS_ACCESS_KEY_ID={shlex.quote(key.access_key)}")

@@ -33,6 +33,8 @@ def serve(
     from cli.daemon import Daemon
     from s3api.server import Listen
 
+    if not host:
+        raise usage_error("--host is empty: write 127.0.0.1, or 0.0.0.0 for every address")
     if no_pipelines and no_s3:
         raise usage_error("--no-pipelines and --no-s3 together leave nothing to serve")
     if (tls_cert is None) != (tls_key is None):

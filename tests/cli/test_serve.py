@@ -70,3 +70,30 @@ def test_wrong_options(store: Path) -> None:
     run(store, "pfs", "serve", "--no-s3", "--no-pipelines", code=2)
     run(store, "pfs", "serve", "--tls-cert", "x.pem", code=2)
     run(store, "pfs", "serve", "--anonymous-read", "none", "--port", "0", code=3)
+
+
+def test_jobs_go_on_when_the_reader_of_the_log_is_gone(store: Path) -> None:
+    (store / "p.json").write_text(
+        '{"pipeline": {"name": "p"}, "input": {"pfs": {"repo": "r", "glob": "/*"}},'
+        ' "transform": {"cmd": ["sh"], "stdin": ["cp /pfs/r/* /pfs/out/"]}}'
+    )
+    with serving(store) as served:
+        assert served.process.stderr is not None
+        served.process.stderr.close()
+        run(store, "pps", "create-pipeline", "-f", "p.json")
+        run(store, "pps", "run")
+        (store / "b").write_bytes(b"more")
+        run(store, "pfs", "put-file", "r@master", "-f", "b")
+        run(store, "pps", "run")
+        assert run(store, "pfs", "get-file", "p@master:/b") == "more"
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(timeout=30) == 0
+        served.process.stderr = None
+
+
+def test_names_cannot_speak_to_the_terminal(store: Path) -> None:
+    with serving(store, "--no-pipelines") as served:
+        s3 = client(served.url, served.access_key, served.secret_key)
+        s3.put_object(Bucket="r", Key="\x1b[31mred\n", Body=b"x")  # type: ignore[attr-defined]
+        s3.close()  # type: ignore[attr-defined]
+    assert "\\x1b[31mred\\x0a" in run(store, "pfs", "list-file", "r@master")

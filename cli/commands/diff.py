@@ -1,0 +1,79 @@
+"""diff-file: which paths differ between two commits, and with --rows which rows of their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from cli import wiring
+from cli.exits import usage_error
+from cli.output import Record, emit, field
+from cli.records import change_record
+
+if TYPE_CHECKING:
+    from pfs.paths import Address
+    from pfs.rows.compare import TableDiff
+    from pfs.view import View
+
+_MARKS = {"added": "+", "deleted": "-", "modified": "~"}
+
+
+def _mark(record: Record) -> str:
+    return _MARKS[str(record["change"])]
+
+
+@click.command("diff-file")
+@wiring.address_argument("new", metavar="REPO@COMMIT[:/PATH]")
+@wiring.address_argument("old", metavar="[REPO@COMMIT[:/PATH]]", required=False)
+@click.option("--name-only", is_flag=True, help="Print the paths only.")
+@click.option("--rows", is_flag=True, help="Compare the rows of tables: CSV, JSON Lines, Parquet.")
+@click.option("--key", "keys", metavar="COLUMN", multiple=True, help="With --rows: what identifies a row; repeatable.")
+@wiring.json_option
+def diff_file(new: str, old: str | None, name_only: bool, rows: bool, keys: tuple[str, ...], as_json: bool) -> None:
+    """List the paths that differ between two commits; without OLD, between a commit and its parent.
+
+    With --rows, list the rows and columns of tables that differ: rows with the same --key, or else at the same
+    position.
+    """
+    if keys and not rows:
+        raise usage_error("--key is for --rows")
+    if rows and name_only:
+        raise usage_error("--rows and --name-only do not go together")
+    where = wiring.address(new, ref=True)
+    with wiring.open_store() as store:
+        newer = wiring.view_of(store, where)
+        before = None if old is None else _old_address(old, where)
+        older = None if before is None else wiring.view_of(store, before)
+        if rows:
+            _emit_rows(_tables(newer, older, where, before, keys), as_json=as_json)
+            return
+        changes = map(change_record, newer.diff(older, where.path or "/"))
+        if name_only and not as_json:
+            for record in changes:
+                click.echo(str(record["path"]))
+            return
+        emit(changes, [("", _mark), ("PATH", field("path")), ("CHANGE", field("change"))], as_json=as_json)
+
+
+def _old_address(old: str, where: Address) -> Address:
+    """Parse OLD, which may leave out the repo."""
+    return wiring.address(old if "@" in old else f"{where.repo}@{old}", ref=True)
+
+
+def _tables(
+    newer: View, older: View | None, where: Address, before: Address | None, keys: tuple[str, ...]
+) -> Iterator[TableDiff]:
+    """Return the comparisons to run: of the tables below a path, or of two files."""
+    path = where.path or "/"
+    old_path = path if before is None or before.path is None else before.path
+    if old_path.strip("/") == path.strip("/"):
+        return newer.diff_tables(older, path, key=keys)
+    return iter([newer.diff_rows(older, path, old_path=old_path, key=keys)])
+
+
+def _emit_rows(tables: Iterator[TableDiff], *, as_json: bool) -> None:
+    from cli.row_records import row_columns, table_records
+
+    emit((record for table in tables for record in table_records(table)), row_columns(), as_json=as_json)
