@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pfs.ingest import Progress
+    from pfs.rows.compare import TableDiff
     from pfs.store import Store
 
 _TYPES: Mapping[Kind, FileType] = {Kind.DIR: "directory", Kind.SYMLINK: "symlink", Kind.REMOVED: "removed"}
@@ -82,6 +83,42 @@ class View:
             if not key or change.key == key or change.key.startswith(key + b"/"):
                 yield _file_change(change.old, change.new)
 
+    def diff_rows(
+        self, old: View | None = None, path: str = "/", *, old_path: str | None = None, key: str | Sequence[str] = ()
+    ) -> TableDiff:
+        """Compare the rows of one table with those of ``old`` (default: the parent): an iterable of record batches.
+
+        CSV, TSV, JSON Lines and Parquet, in bounded memory. Rows are paired by ``key``, the names of one or several
+        columns, or by position. A file that only one side has counts as empty on the other. See `TableDiff`.
+
+        Args:
+            old: the commit to compare with.
+            path: the file.
+            old_path: the file in ``old``, where it is another; it may have another format too.
+            key: the columns that identify a row.
+
+        Raises:
+            PathNotFoundError: neither commit has the file.
+            InvalidInputError: it is not a table, or has no such key column.
+        """
+        from pfs.rows.select import table_diff
+
+        before = path if old_path is None else old_path
+        older = self._parent() if old is None else old
+        return table_diff(self._store.path / "tmp", self, path, old=older, old_path=before, key=_as_tuple(key))
+
+    def diff_tables(
+        self, old: View | None = None, path: str = "/", *, key: str | Sequence[str] = ()
+    ) -> Iterator[TableDiff]:
+        """Yield the comparison of a file as `diff_rows` does, or those of all tables below a directory that changed.
+
+        Tables come in byte order of paths; other files are passed over.
+        """
+        from pfs.rows.select import table_diffs
+
+        older = self._parent() if old is None else old
+        return table_diffs(self._store.path / "tmp", self, path, old=older, key=_as_tuple(key))
+
     def open(self, path: str) -> BinaryIO:
         """Open a file for reading: binary, buffered, seekable.
 
@@ -137,10 +174,17 @@ class View:
             raise InvalidInputError(f"{clean_path(path)} was purged: only its size and hash are kept")
         return row
 
+    def _parent(self) -> View | None:
+        return self._store.repo(self.info.repo).view(self.info.parents[0]) if self.info.parents else None
+
     def _parent_root(self) -> Root:
         if not self.info.parents:
             return EMPTY_ROOT
         return self._store.history.get(self.info.repo, self.info.parents[0]).tree_root()
+
+
+def _as_tuple(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def file_info(row: Row) -> FileInfo:
