@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pfs.errors import InvalidInputError, MissingObjectError
 from pfs.fileref import Chunks, Content
@@ -18,11 +18,16 @@ from pfs.parallel import in_order
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-    from pfs.objects import Objects
-
 BATCH_BYTES: Final = 4 << 20
 """Bytes that are fetched at once; one chunk at least."""
 _AHEAD_BYTES: Final = 16 << 20
+
+
+class Source(Chunks, Protocol):
+    """Chunks that can be fetched many at once: `Objects`."""
+
+    def chunks(self, wanted: Sequence[tuple[ChunkId, int]]) -> list[bytes]:
+        """Return the (id, size) chunks in the order given."""
 
 
 def chunk_refs(chunks: Chunks, content: Content, *, start: int = 0, stop: int | None = None) -> Iterator[ChunkRef]:
@@ -59,7 +64,7 @@ def batches(refs: Iterable[ChunkRef], size: int = BATCH_BYTES) -> Iterator[list[
 
 
 def iter_range(
-    objects: Objects, content: Content, *, start: int = 0, stop: int | None = None, jobs: int = 4
+    objects: Source, content: Content, *, start: int = 0, stop: int | None = None, jobs: int = 4
 ) -> Iterator[memoryview]:
     """Yield the bytes from ``start`` to ``stop``, in order, a chunk or part of one at a time.
 
@@ -81,7 +86,7 @@ def iter_range(
             yield from pieces
 
 
-def _fetch(objects: Objects, start: int, stop: int, refs: Sequence[ChunkRef]) -> list[memoryview]:
+def _fetch(objects: Source, start: int, stop: int, refs: Sequence[ChunkRef]) -> list[memoryview]:
     data = objects.chunks([(ref.id, ref.size) for ref in refs])
     return [
         memoryview(piece)[max(start - ref.offset, 0) : stop - ref.offset] for ref, piece in zip(refs, data, strict=True)
@@ -94,7 +99,7 @@ class FileReader(io.RawIOBase):
     It keeps the chunk read last, so that small reads in a row cost one fetch. Errors are those of `Objects`.
     """
 
-    def __init__(self, objects: Objects, content: Content) -> None:
+    def __init__(self, objects: Source, content: Content) -> None:
         super().__init__()
         self._objects = objects
         self._content = content

@@ -76,7 +76,8 @@ class Staging:
             staged = self._files.get(key)
             if isinstance(staged, Put) and want != "dir":
                 return Row(key, staged.kind, staged.size, staged.tid, 1, NO_PAGE, self._changed, staged.aux)
-            if self._pending and (staged is not None or want != "file"):
+            below = want != "file" and (not key or key in self._dirs)
+            if self._pending and (staged is not None or below):
                 self._flush()
             return Tree(self._session, self._root).stat(key, want=want)
 
