@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 def repo_record(info: RepoInfo) -> Record:
-    """Return the record of a repo; sizes are those of the head of master."""
+    """Return the record of a repo; sizes are those of the head of master; ``error`` is there for a damaged one."""
+    damage = {} if info.error is None else {"error": info.error}
     return {
         "name": info.name,
         "description": info.description,
@@ -20,6 +21,7 @@ def repo_record(info: RepoInfo) -> Record:
         "branches": list(info.branches),
         "size_bytes": info.size_bytes,
         "file_count": info.file_count,
+        **damage,
     }
 
 

@@ -22,6 +22,7 @@ from pfs.ids import CommitId, PackId
 from pfs.index import Index
 from pfs.objects import Objects
 from pfs.pack import SealedPack, pack_name, parse_pack_name, read_footer
+from pfs.pack_salvage import salvage
 from pfs.refs import Refs, RefsState
 from pfs.refs_body import RefsBody
 
@@ -56,12 +57,24 @@ class History:
         return None if found is None else found.record
 
     def locate(self, repo: str, commit: CommitId) -> Found | None:
-        """Return the record of a finished commit and where it is, or None."""
+        """Return the record of a finished commit and where it is, or None.
+
+        Raises:
+            CorruptionError, MissingObjectError: refs name the commit, but its record cannot be read.
+        """
         data = self._index.commit(repo, commit)
         if data is None:
-            self._follow_repo(repo)
+            state = self._follow_repo(repo)
             data = self._index.commit(repo, commit)  # it may be there by now through another thread or process
+            home = None if state is None or data is not None else state.body.heads().get(commit)
+            if home is not None:
+                return Found(self.objects.record(home, commit), home)
         return None if data is None else _parse_row(repo, commit, data)
+
+    def refuse_lost(self, state: RefsState) -> None:
+        """Raise what reading the first lost commit among those that refs name raises; O(heads) of index look-ups."""
+        for commit in state.body.heads():
+            self.locate(state.repo, commit)
 
     def get(self, repo: str, commit: CommitId) -> CommitRecord:
         """Return the record of a finished commit of the repo.
@@ -145,11 +158,12 @@ class History:
             with suppress(CorruptionError, InvalidInputError):
                 self._follow_repo(name)
 
-    def _follow_repo(self, repo: str) -> None:
+    def _follow_repo(self, repo: str) -> RefsState | None:
         state = self._refs.find(repo)
         if state is not None:
             with self._lock:
                 self._follow(state)
+        return state
 
     def _follow(self, state: RefsState) -> None:
         """Bring the index level with a refs body."""
@@ -177,7 +191,10 @@ class History:
         return list(trail.values())
 
     def learn_packs(self, names: Iterable[str]) -> int:
-        """Index the packs of these object names that are unknown yet; return how many. Unreadable ones are left out."""
+        """Index the packs of these object names that are unknown yet; return how many.
+
+        Of a pack whose frame is damaged its whole records are indexed.
+        """
         parsed = (parse_pack_name(name) for name in names)
         unknown = (pack for pack in parsed if pack is not None and not self._index.has_pack(pack[0]))
         return self._learn(map(self._footer, (pack_name(*pack) for pack in unknown)))
@@ -190,7 +207,9 @@ class History:
     def _footer(self, name: str) -> SealedPack | None:
         try:
             return read_footer(self._backend, name)
-        except (NotFoundError, CorruptionError):
+        except CorruptionError:
+            return salvage(self._backend, name)
+        except NotFoundError:
             return None
 
     def _learn(self, footers: Iterable[SealedPack | None]) -> int:

@@ -6,7 +6,7 @@ transaction an `add`; nothing here waits for the network or hashes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -133,6 +133,22 @@ class Index:
                 raise IndexDamagedError(str(self._shared.directory), f"it names pack {pack_no}, which it does not have")
             known = self._packs[pack_no] = decode_pack(value)
         return known
+
+    def rows_of(self, packs: Collection[PackId]) -> dict[PackId, list[tuple[bytes, Location]]]:
+        """Return the (key, place) rows of each pack; reads the whole table, 0.3 us a row."""
+
+        def work(txn: Txn) -> dict[PackId, list[tuple[bytes, Location]]]:
+            numbers = {pack: txn.get("packid", pack) for pack in packs}
+            found: dict[PackId, list[tuple[bytes, Location]]] = {pack: [] for pack in packs}
+            lists = {NUMBER.unpack(number)[0]: found[pack] for pack, number in numbers.items() if number is not None}
+            cursor = txn.cursor("chunk")
+            for key, value in cursor.iternext() if lists and cursor.set_range(b"\0") else ():
+                place = decode_location(value)
+                if place.pack_no in lists:
+                    lists[place.pack_no].append((key, place))
+            return found
+
+        return self._shared.read(work)
 
     def has_pack(self, pack_id: PackId) -> bool:
         """Say whether the pack's rows are in."""

@@ -35,7 +35,10 @@ class BranchRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RepoInfo:
-    """A repo; ``size_bytes`` and ``file_count`` are those of the head of ``master`` (0 without one)."""
+    """A repo; ``size_bytes`` and ``file_count`` are those of the head of ``master`` (0 without one).
+
+    ``error``: in listings, why it cannot be read; all but the name is empty then.
+    """
 
     name: str
     description: str
@@ -43,6 +46,7 @@ class RepoInfo:
     branches: tuple[str, ...]
     size_bytes: int
     file_count: int
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ and records are verified by their full id, chunks where the caller wants it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from pfs.backends.base import Backend
@@ -17,7 +17,7 @@ from pfs.ids import EMPTY_CHUNK, ChunkId, CommitId, ManifestId, PackId, PageId, 
 from pfs.index import Index
 from pfs.lru import Lru
 from pfs.manifest import Manifest
-from pfs.pack import RecordType, pack_name, read_footer
+from pfs.pack import RecordType, pack_name, read_footer, scan_records
 from pfs.pack_read import PackReader, Wanted
 from pfs.page import Page
 
@@ -86,15 +86,24 @@ class Objects:
         name = pack_name(pack, "m")
         where = f"commit {commit[:12]}"
         try:
-            entries = read_footer(self._backend, name).entries
-            for offset in sorted(entries["off"][entries["type"] == RecordType.COMMIT].tolist()):
-                payload = self._packs.record(name, offset).payload
+            for offset, payload in self._commit_payloads(name):
                 record = decode_record(payload, where=f"{name} at {offset}")
                 if record.id == commit:
                     return record
         except NotFoundError as error:
             raise MissingObjectError(where, f"its pack {name} is gone") from error
         raise MissingObjectError(where, f"{name} does not have it")
+
+    def _commit_payloads(self, name: str) -> Iterator[tuple[int, bytes]]:
+        """Yield the commit records of a pack; by a scan of all of it where its footer is damaged."""
+        try:
+            entries = read_footer(self._backend, name).entries
+        except CorruptionError:
+            scanned = scan_records(self._backend, name)
+            yield from ((at, record.payload) for at, record in scanned if record.type is RecordType.COMMIT)
+            return
+        for offset in sorted(entries["off"][entries["type"] == RecordType.COMMIT].tolist()):
+            yield offset, self.record_bytes(name, offset)
 
     def record_bytes(self, name: str, offset: int) -> bytes:
         """Return what the record at ``offset`` of the pack ``name`` holds, verified; raises NotFoundError too."""

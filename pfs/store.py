@@ -25,7 +25,7 @@ from pfs.config import (
     locate,
     read_local_config,
 )
-from pfs.errors import AlreadyExistsError, CorruptionError, NotFoundError, StorageError
+from pfs.errors import AlreadyExistsError, CorruptionError, InvalidInputError, NotFoundError, StorageError
 from pfs.history import History
 from pfs.ids import CommitId
 from pfs.index import Index
@@ -151,11 +151,25 @@ class Store:
         return Repo(self, name)
 
     def list_repos(self) -> list[RepoInfo]:
-        """Return all repos by name; one read of refs each."""
-        return [self.repo_info(state) for state in self.refs.repos()]
+        """Return all repos by name; one read of refs each. One that is damaged is there too, with its ``error``."""
+        found = (self._listed(name) for name in self.refs.names())
+        return [info for info in found if info is not None]
+
+    def _listed(self, name: str) -> RepoInfo | None:
+        try:
+            state = self.refs.find(name)
+            return None if state is None else self.repo_info(state)
+        except (CorruptionError, InvalidInputError) as error:
+            return RepoInfo(
+                name, description="", created_ns=0, branches=(), size_bytes=0, file_count=0, error=str(error)
+            )
 
     def repo_info(self, state: RefsState) -> RepoInfo:
-        """Return the public value of a repo whose refs were read."""
+        """Return the public value of a repo whose refs were read.
+
+        Raises:
+            CorruptionError, MissingObjectError: the record of master's head cannot be read.
+        """
         master = state.body.branches.get("master")
         head = None if master is None or master.head is None else self.history.find(state.repo, master.head)
         return RepoInfo(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cli import wiring
-from cli.output import emit, emit_one, field, size_of, time_of
+from cli.output import Record, emit, emit_one, field, size_of, time_of
 from cli.records import repo_record
 
 
@@ -27,10 +27,15 @@ def list_repo(as_json: bool, raw: bool) -> None:
         ("NAME", field("name")),
         ("CREATED", time_of("created")),
         ("SIZE (MASTER)", size_of(raw=raw)),
-        ("DESCRIPTION", field("description", default="")),
+        ("DESCRIPTION", _described),
     ]
     with wiring.open_store() as store:
         emit(map(repo_record, store.list_repos()), columns, as_json=as_json)
+
+
+def _described(record: Record) -> str:
+    """Return the description, and of a repo that cannot be read the reason."""
+    return str(record.get("error") or record["description"])
 
 
 @click.command("inspect-repo")

@@ -131,6 +131,7 @@ def recover(as_json: bool) -> None:
                 "commits": report.commits,
                 "size_bytes": report.size_bytes,
                 "damaged": list(report.damaged),
+                "salvaged": list(report.salvaged),
             }
         )
     else:
@@ -139,6 +140,8 @@ def recover(as_json: bool) -> None:
             f"({human_size(report.size_bytes)})"
         )
         for name in report.damaged:
-            print(f"not a whole pack, left out: {name}", file=sys.stderr)
-    if report.damaged:
+            print(f"damaged, left out: {name}", file=sys.stderr)
+        for name in report.salvaged:
+            print(f"damaged, its whole records were kept: {name}; `pfs fsck` says what is affected", file=sys.stderr)
+    if report.damaged or report.salvaged:
         raise ExitCode(STORAGE)

@@ -1,5 +1,6 @@
 """Recovering the index from the objects alone."""
 
+import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 import pfs
 from pfs.check import fsck
-from pfs.errors import CorruptionError, StoreNotFoundError
+from pfs.errors import ConflictError, CorruptionError, MissingObjectError, StoreNotFoundError
 from pfs.keys import Keys
 from pfs.model import CommitInfo
 from pfs.recover import recover
@@ -76,8 +77,100 @@ def test_broken_packs_and_refs_are_left_out_by_name(tmp_path: Path) -> None:
     os.truncate(pack, pack.stat().st_size - 10)
     (objects / "refs/one.json").write_text("{")
     report = recover(tmp_path / ".pfs")
-    assert set(report.damaged) == {pack.relative_to(objects).as_posix(), "refs/one.json"}
+    assert report.damaged == ("refs/one.json",)
+    assert report.salvaged == (pack.relative_to(objects).as_posix(),)
     assert report.repos == 1
+
+
+@pytest.mark.parametrize("old_index", [True, False])
+def test_a_pack_without_its_end_is_salvaged(tmp_path: Path, *, old_index: bool) -> None:
+    texts = {f"/{number}": b"%d small text " % number * 40 for number in range(50)}  # these go into blocks
+    blobs = {f"/blob{number}": os.urandom(100_000) for number in range(5)}
+    with pfs.init(tmp_path) as store, store.create_repo("data").commit("master") as commit:
+        for path, data in (texts | blobs).items():
+            commit.put_file(path, data)
+    (pack,) = (tmp_path / ".pfs/objects").glob("packs/m/*/*.pack")
+    os.truncate(pack, pack.stat().st_size - 20)
+    if not old_index:
+        shutil.rmtree(tmp_path / ".pfs/index.lmdb")
+    for _ in range(2):
+        report = recover(tmp_path / ".pfs")
+        assert (len(report.salvaged), report.damaged, report.commits) == (1, (), 1)
+        with pfs.open(tmp_path) as store:
+            view = store.repo("data")["master"]
+            for path, data in (texts | blobs if old_index else blobs).items():
+                assert view.read(path) == data
+            assert {damage.kind for damage in fsck(store)} == {"pack"}
+
+
+def test_an_open_without_an_index_salvages_too(tmp_path: Path) -> None:
+    make(tmp_path)
+    with pfs.open(tmp_path) as store:
+        before = everything(store)
+    for pack in (tmp_path / ".pfs/objects").glob("packs/*/*/*.pack"):
+        os.truncate(pack, pack.stat().st_size - 1)
+    shutil.rmtree(tmp_path / ".pfs/index.lmdb")
+    with pfs.open(tmp_path) as store:
+        assert everything(store) == before
+
+
+def lose_head(path: Path) -> str:
+    """Remove the pack with the head of one@master, and the index; return the head."""
+    with pfs.open(path) as store:
+        state = store.refs.read("one")
+    branch = state.body.branches["master"]
+    (pack,) = (path / ".pfs/objects").glob(f"packs/m/*/{branch.pack}.pack")
+    pack.unlink()
+    shutil.rmtree(path / ".pfs/index.lmdb")
+    return str(branch.head)
+
+
+def test_a_lost_head_is_damage_and_never_nothing(tmp_path: Path) -> None:
+    make(tmp_path)
+    head = lose_head(tmp_path)
+    report = recover(tmp_path / ".pfs")
+    assert any(head[:12] in name for name in report.damaged)
+    with pfs.open(tmp_path) as store:
+        repo = store.repo("one")
+        for look in (
+            lambda: repo["master"],
+            lambda: repo[head],
+            lambda: repo.inspect("master^"),
+            lambda: list(repo.commits("master")),
+            lambda: list(repo.commits()),
+            lambda: repo.info(),
+            lambda: repo.commit("master"),
+            lambda: repo.create_branch("b", head="master"),
+            lambda: repo.start_commit("master"),
+        ):
+            with pytest.raises(MissingObjectError, match=head[:12]):
+                look()
+        listed = {info.name: info for info in store.list_repos()}
+        assert head[:12] in (listed["one"].error or "")
+        assert listed["two"].error is None
+        assert store.repo("two").info() == listed["two"]
+
+
+def test_a_repo_with_damaged_refs_is_listed_with_what_is_wrong(tmp_path: Path) -> None:
+    make(tmp_path)
+    (tmp_path / ".pfs/objects/refs/one.json").write_text("{")
+    with pfs.open(tmp_path) as store:
+        one, two = store.list_repos()
+        assert (one.name, two.error) == ("one", None)
+        assert "checksum" in (one.error or "")
+
+
+def test_drafts_of_killed_recoveries_are_removed_and_those_of_live_ones_are_not(tmp_path: Path) -> None:
+    make(tmp_path)
+    draft = tmp_path / ".pfs/tmp/index-abc"
+    draft.mkdir(parents=True)
+    with (tmp_path / ".pfs/run/recover").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ConflictError, match="recover"):
+            recover(tmp_path / ".pfs")
+        assert draft.exists()
+    recover(tmp_path / ".pfs")
+    assert not draft.exists()
 
 
 def test_a_lost_root_key_is_made_anew(tmp_path: Path) -> None:
