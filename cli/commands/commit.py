@@ -53,12 +53,16 @@ def finish_commit(address: str, message: str | None) -> None:
 
 @click.command("inspect-commit")
 @wiring.address_argument(metavar="REPO@COMMIT")
+@click.option("--wait", is_flag=True, help="Wait until it is finished; a branch means its open commit.")
 @wiring.json_option
-def inspect_commit(address: str, as_json: bool) -> None:
+def inspect_commit(address: str, wait: bool, as_json: bool) -> None:
     """Show one commit: sizes, parents, provenance, error."""
+    from pfs.waiting import wait_commit
+
     repo, ref = wiring.branch_address(address)
     with wiring.open_store() as store:
-        emit_one(commit_record(store.repo(repo).inspect(ref)), as_json=as_json)
+        info = wait_commit(store, store.repo(repo).name, ref) if wait else store.repo(repo).inspect(ref)
+        emit_one(commit_record(info), as_json=as_json)
 
 
 @click.command("list-commit")
