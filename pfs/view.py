@@ -166,6 +166,18 @@ class View:
 
         return files_table(self.tree, self.row(path))
 
+    def glob_to_arrow(self, pattern: str) -> pa.Table:
+        """Return what a glob pattern matches, directories too, as an Arrow table (pfs/arrow.py); errors as `glob`."""
+        from pfs.arrow import infos_table
+
+        return infos_table(self.glob(pattern))
+
+    def diff_to_arrow(self, old: View | None = None, path: str = "/") -> pa.Table:
+        """Return the files that differ from ``old`` (default: the parent) as an Arrow table (pfs/arrow.py)."""
+        from pfs.arrow import changes_table
+
+        return changes_table(self.diff(old, path))
+
     def _file(self, path: str) -> Row:
         row = self.row(path)
         if row.is_dir:

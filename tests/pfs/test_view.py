@@ -114,3 +114,36 @@ def test_to_arrow(view: View) -> None:
     assert table.column("size_bytes").to_pylist() == [5, 5, len(BIG), 0]
     assert view.to_arrow("/d").num_rows == 2
     assert view.to_arrow("/a.txt").column("commit").to_pylist() == [view.info.id]
+
+
+def test_glob_to_arrow(view: View) -> None:
+    table = view.glob_to_arrow("/*")
+    assert table.select(["path", "type", "file_count"]).to_pylist() == [
+        {"path": "/a.txt", "type": "file", "file_count": 1},
+        {"path": "/d/", "type": "directory", "file_count": 2},
+        {"path": "/é", "type": "file", "file_count": 1},
+    ]
+    assert table.schema == view.to_arrow().schema == view.glob_to_arrow("/nothing*").schema
+    with pytest.raises(InvalidInputError):
+        view.glob_to_arrow("/[")
+
+
+def test_diff_to_arrow(repo: Repo, view: View) -> None:
+    with repo.commit("master") as commit:
+        commit.put_file("/a.txt", b"hello", mime="text/plain")
+        commit.put_file("/d/b.txt", b"changed")
+        commit.delete_file("/é")
+        commit.put_file("/new", b"x")
+    new = repo["master"]
+    columns = ["path", "type", "content_same", "old_size_bytes", "new_size_bytes"]
+    table = new.diff_to_arrow()
+    assert [tuple(row.values()) for row in table.select(columns).to_pylist()] == [
+        ("/a.txt", "modified", True, 5, 5),
+        ("/d/b.txt", "modified", False, 5, 7),
+        ("/new", "added", False, None, 1),
+        ("/é", "deleted", False, 0, None),
+    ]
+    assert table.column("new_hash").to_pylist()[1] == new.stat("/d/b.txt").hash
+    assert table.column("old_commit").to_pylist()[3] == view.info.id
+    assert new.diff_to_arrow(view, "/d").column("path").to_pylist() == ["/d/b.txt"]
+    assert new.diff_to_arrow(new).schema == table.schema
