@@ -20,6 +20,8 @@ PackKind = Literal["d", "m"]
 """Data packs hold chunks; meta packs hold pages, manifests, commit records, and the chunks of small commits."""
 
 PACK_HEADER: Final = struct.Struct("<4sBcH16sQ")
+_CREATED: Final = 24
+"""Where in the header the clock's time begins, which readers do not use."""
 _MAGIC: Final = b"PPK1"
 _TRAILER: Final = struct.Struct("<QII16s16sII8s")
 _END: Final = b"PPKEND01"
@@ -73,6 +75,17 @@ def encode_pack_header(pack_id: PackId, kind: PackKind, *, created_ms: int) -> b
     return PACK_HEADER.pack(_MAGIC, _VERSION, kind.encode(), 0, pack_id, created_ms)
 
 
+def check_pack_header(data: bytes, pack_id: PackId, kind: PackKind, *, where: str) -> None:
+    """Check the first 32 bytes of a pack; raises CorruptionError, naming ``where``."""
+    wanted = encode_pack_header(pack_id, kind, created_ms=0)[:_CREATED]
+    if len(data) < PACK_HEADER.size or data[:4] != _MAGIC:
+        raise CorruptionError(where, "it does not begin as a pack")
+    if data[4] != _VERSION:
+        raise CorruptionError(where, f"its format version is {data[4]}, this release reads {_VERSION}")
+    if data[:_CREATED] != wanted:
+        raise CorruptionError(where, "it begins as another pack")
+
+
 def encode_footer(rows: Sequence[bytes], pack_id: PackId, *, footer_off: int) -> tuple[bytes, bytes]:
     """Return footer and trailer for sorted 48-byte ``rows``; the footer begins at ``footer_off``."""
     footer = b"".join(rows)
@@ -81,7 +94,9 @@ def encode_footer(rows: Sequence[bytes], pack_id: PackId, *, footer_off: int) ->
 
 
 def read_footer(backend: Backend, name: str, *, size: int | None = None) -> SealedPack:
-    """Read the footer of the pack: one suffix read of 64 KiB, a second one when it is longer.
+    """Read the footer of the pack and check its header: one suffix read of 64 KiB, a second one when it is longer.
+
+    A pack of more than 64 KiB takes one more short read, of the header.
 
     Args:
         backend: where the pack is.
@@ -90,7 +105,7 @@ def read_footer(backend: Backend, name: str, *, size: int | None = None) -> Seal
 
     Raises:
         NotFoundError: no such pack.
-        CorruptionError: it has no valid footer; `scan_records` may still find its records.
+        CorruptionError: it has no valid header or footer; `scan_records` may still find its records.
     """
     identity = parse_pack_name(name)
     if identity is None:
@@ -106,6 +121,8 @@ def read_footer(backend: Backend, name: str, *, size: int | None = None) -> Seal
     end = footer_off + footer_len + _TRAILER.size
     if (size is not None and end != size) or (len(tail) < _GUESS and end != len(tail)):
         raise CorruptionError(name, f"it is not {end} bytes long as its trailer says")
+    header = tail if len(tail) == end else backend.get(name, length=PACK_HEADER.size)
+    check_pack_header(header[: PACK_HEADER.size], pack_id, kind, where=name)
     entries: Entries = np.frombuffer(footer, dtype=ENTRY)
     _check_entries(entries, footer_off, name)
     return SealedPack(pack_id, kind, end, pack_time_ms(pack_id), entries)

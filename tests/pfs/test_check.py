@@ -133,6 +133,17 @@ def test_a_damaged_chunk_names_its_file_only(tmp_path: Path) -> None:
         store.repo("data")["master"].read("/big")
 
 
+@pytest.mark.parametrize("at", [0, 4, 5, 6, 8, 23])
+def test_a_damaged_pack_header_is_found_without_deep(tmp_path: Path, at: int) -> None:
+    make(tmp_path)
+    packs = objects(tmp_path, "packs/*/*/*.pack")
+    for pack in (packs[0], packs[-1]):  # one is read whole with its footer, of the other the header is read too
+        flip(pack, at)
+        assert [damage.kind for damage in check(tmp_path) if pack.name in damage.object] == ["pack"]
+        flip(pack, at)
+    assert check(tmp_path) == []
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b'{"v":1,"seq":[]}'])
 def test_damaged_refs_are_found(tmp_path: Path, body: bytes) -> None:
     make(tmp_path)

@@ -143,8 +143,8 @@ def test_limits_of_a_pack() -> None:
         writer.add(RecordType.CHUNK, bytes(32), b"")
 
 
-@pytest.mark.parametrize(("count", "reads"), [(1364, 1), (1365, 2), (5000, 2)])
-def test_a_footer_takes_one_read_or_two(count: int, reads: int) -> None:
+@pytest.mark.parametrize(("count", "reads"), [(300, 1), (1364, 2), (1365, 3), (5000, 3)])
+def test_a_footer_takes_few_reads_and_the_header_of_a_long_pack_one(count: int, reads: int) -> None:
     backend = FaultyBackend(MemoryBackend(), counted=READS)
     writer = PackWriter(backend, "d", pack_id=PACK_ID, created_ms=0)
     for number in range(count):
