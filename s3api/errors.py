@@ -66,6 +66,7 @@ KINDS: Mapping[str, str] = {
     "repo-not-found": "NoSuchBucket",
     "branch-not-found": "NoSuchBucket",
     "commit-not-found": "NoSuchBucket",
+    "tag-not-found": "NoSuchBucket",
     "path-not-found": "NoSuchKey",
     "conflict": "OperationAborted",
     "already-exists": "BucketAlreadyOwnedByYou",
