@@ -20,7 +20,7 @@ from pfs.fileref import FileRef
 from pfs.fsspec_address import Place, parse
 from pfs.fsspec_draft import Draft, Mode, put_edit, target_of
 from pfs.fsspec_errors import os_errors
-from pfs.fsspec_file import CompressedFile, ReadFile, WriteFile
+from pfs.fsspec_file import CompressedFile, ReadFile, TextFile, WriteFile
 from pfs.fsspec_files import is_a_directory
 from pfs.fsspec_reading import ReadingFileSystem
 from pfs.session import WriteSession
@@ -42,11 +42,14 @@ class PfsFileSystem(ReadingFileSystem):
 
         A file to write ends in a commit when it is closed; a ``with`` block that raises drops it.
         """
+        if "r" in mode:
+            return super().open(path, mode, **options)
+        if "b" not in mode:
+            text = {name: options.pop(name) for name in ("encoding", "errors", "newline") if name in options}
+            return TextFile(self.open(path, mode.replace("t", "") + "b", **options), **text)
         codec = get_compression(self._strip_protocol(path), options.pop("compression", None))
-        if "b" not in mode or codec is None or mode == "rb":
-            return super().open(path, mode, compression=codec, **options)
         file = super().open(path, mode, **options)
-        return CompressedFile(compr[codec](file, mode=mode[0]), file)
+        return file if codec is None else CompressedFile(compr[codec](file, mode=mode[0]), file)
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **options: object) -> None:
         """Set the bytes of a file; ``mode="create"``: only where none is."""

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, cast
 
 from pfs.backends.base import Buffer
 from pfs.fileref import FileRef
 from pfs.fsspec_errors import os_errors
-from pfs.reader import FileReader
+from pfs.reader import iter_range
 
 if TYPE_CHECKING:
     from pfs.fsspec import PfsFileSystem
-    from pfs.fsspec_files import Info
+    from pfs.fsspec_files import Files, Info
     from pfs.stream_ingest import StreamIngest
+    from pfs.tree_row import Row
 
 _BUFFER_BYTES: Final = 1 << 20
 
@@ -26,10 +30,11 @@ class ReadFile(io.BufferedReader):
 
     mode = "rb"
 
-    def __init__(self, fs: PfsFileSystem, raw: FileReader, *, info: Info, pinned: str) -> None:
-        """``pinned`` is the name under which the same bytes are found for ever."""
-        super().__init__(_Raw(raw), _BUFFER_BYTES)
-        self.fs, self.details, self.size, self._pinned = fs, info, raw.size, pinned
+    def __init__(self, fs: PfsFileSystem, files: Files, row: Row) -> None:
+        """Read the file ``row`` of ``files``."""
+        super().__init__(_Raw(files, row), _BUFFER_BYTES)
+        self.fs, self.details, self.size = fs, files.info(row), row.size
+        self._pinned = f"{files.pinned}/{row.key.decode()}"
 
     @property
     def path(self) -> str:
@@ -64,11 +69,12 @@ def _reopen(fs: PfsFileSystem, name: str, position: int) -> ReadFile:
 
 
 class _Raw(io.RawIOBase):
-    """A raw stream with our errors as OSErrors."""
+    """A raw stream with our errors as OSErrors, that reads large pieces in threads."""
 
-    def __init__(self, reader: FileReader) -> None:
+    def __init__(self, files: Files, row: Row) -> None:
         super().__init__()
-        self._reader = reader
+        self._reader = files.open(row)
+        self._pieces = partial(iter_range, files.source, row, jobs=os.cpu_count() or 1)
 
     def readable(self) -> bool:
         return True
@@ -84,12 +90,25 @@ class _Raw(io.RawIOBase):
             return self._reader.seek(offset, whence)
 
     def readinto(self, buffer: Any, /) -> int:
+        view = memoryview(buffer).cast("B")
         with os_errors():
-            return self._reader.readinto(buffer)
+            return self._reader.readinto(view) if len(view) <= _BUFFER_BYTES else self._read_large(view)
+
+    def _read_large(self, view: memoryview) -> int:
+        start, size = self.tell(), self._reader.size
+        at = 0
+        for piece in self._pieces(start=min(start, size), stop=min(start + len(view), size)):
+            view[at : at + len(piece)] = piece
+            at += len(piece)
+        self.seek(start + at)
+        return at
 
     def readall(self) -> bytes:
+        start, size = self.tell(), self._reader.size
         with os_errors():
-            return self._reader.readall()
+            data = b"".join(self._pieces(start=min(start, size), stop=size))
+        self.seek(start + len(data))
+        return data
 
 
 class WriteFile(io.BufferedIOBase):
@@ -221,10 +240,32 @@ class CompressedFile(io.BufferedIOBase):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            self._file.discard()
-            super().close()
+            self.discard()
         else:
             self.close()
 
+    def discard(self) -> None:
+        """Drop what was written; idempotent."""
+        self._file.discard()
+        super().close()
+
     def __del__(self) -> None:
         """Leave it to the file to complain that it was not closed."""
+
+
+class TextFile(io.TextIOWrapper):
+    """A text file to write; one whose ``with`` block raises is dropped, as a binary one is."""
+
+    def __init__(self, file: WriteFile | CompressedFile, **options: Any) -> None:
+        super().__init__(cast("BinaryIO", file), **options)  # it writes as a BinaryIO does
+        self._file = file
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+            return
+        self._file.discard()
+        with suppress(ValueError):  # what it still holds has nowhere to go
+            self.close()

@@ -249,9 +249,7 @@ class ReadingFileSystem(AbstractFileSystem, metaclass=_Placed):  # type: ignore[
 
     def _open_read(self, path: str) -> ReadFile:
         with lookup_errors():
-            files, row = self._file(path)
-            pinned = f"{files.pinned}/{parse(self._strip_protocol(path)).path[1:]}"
-            return ReadFile(self, files.open(row), info=files.info(row), pinned=pinned)
+            return ReadFile(self, *self._file(path))
 
     def _file(self, path: str) -> tuple[Files, Row]:
         place = parse(self._strip_protocol(path))

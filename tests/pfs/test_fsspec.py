@@ -187,6 +187,11 @@ def test_reading(tree: PfsFileSystem) -> None:
         assert file.read() == BIG[-5:]
         file.seek(1_000_000)
         assert file.read(7) == BIG[1_000_000:1_000_007]
+        assert file.read(2_000_000) == BIG[1_000_007:3_000_007]  # in threads, past what the buffer holds
+        assert file.read(5) == BIG[3_000_007:3_000_012]
+        assert file.tell() == 3_000_012
+        file.seek(2 * len(BIG))
+        assert (file.read(), file.read(4 << 20)) == (b"", b"")
         with pytest.raises(OSError, match="files begin at 0"):
             file.seek(-1)
     with tree.open("data@master/a.txt", "r") as text:
@@ -274,6 +279,11 @@ def test_each_write_is_a_commit(repo: Repo, fs: PfsFileSystem, tmp_path: Path) -
     assert fs.find("data@master") == ["data@master/c", "data@master/t"]
     fs.rm("data@master/*")
     assert fs.ls("data@master") == []
+    fs.pipe_file("data@master/d/x", b"")
+    fs.rm("data@master", recursive=True)
+    assert fs.tree("data@master") == "data@master"
+    with pytest.raises(OSError, match="the repo or the branch is missing"):
+        fs.rm("", recursive=True)
 
 
 def test_messages(repo: Repo) -> None:
@@ -344,6 +354,11 @@ def test_an_error_in_the_block_drops_the_file(repo: Repo, fs: PfsFileSystem) -> 
         raise RuntimeError
     with pytest.raises(ValueError, match="closed"):
         file.write(b"")
+    for options in ({}, {"compression": "gzip"}):
+        with pytest.raises(RuntimeError), fs.open("data@master/a", "w", **options) as text:  # noqa: PT012
+            text.write("half")
+            raise RuntimeError
+        assert text.closed
     assert commits(repo) == 0
 
 
