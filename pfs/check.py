@@ -1,8 +1,9 @@
 """fsck: is everything that commits need there, and whole?
 
 Packs first (frames and index rows; with ``deep`` every byte), then from refs through commit records and tree
-pages to every chunk, and from the packs back: commits whose repo has no refs at all mean that these were lost. Reads
-only, but for telling the index of packs it did not know. Damage to shared things
+pages to every chunk, and from the packs back: commits whose repo has no refs at all mean that these were lost. Changes
+nothing but the index: packs that it did not know are added, and rows of damaged records go, so that what they held
+can be put again. Damage to shared things
 names the commits and paths that need them. What nothing refers to may be damaged without harm, and is reported
 all the same.
 """
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pfs.check_packs import Packs, check_packs
+from pfs.check_packs import Packs, check_packs, forget_damaged
 from pfs.check_tree import TreeCheck
 from pfs.commit import decode_record
 from pfs.damage import Damage, DamageKind, Damages, Taint
@@ -46,6 +47,7 @@ def fsck(store: Store, *, deep: bool = False, progress: Progress | None = None) 
             _check_open(trees, damages, f"{state.repo}@{commit}", entry)
         packs.walked |= _check_history(store, trees, damages, state)
     _check_lost_refs(store, packs, damages)
+    forget_damaged(store, packs, deep=deep)
     yield from damages
 
 
@@ -112,7 +114,7 @@ def _check_lost_refs(store: Store, packs: Packs, damages: Damages) -> None:
         name = pack_name(pack, "m")
         for offset in offsets:
             with suppress(CorruptionError, StorageError, NotFoundError):  # reported as the pack's damage, if it is any
-                record = decode_record(store.objects.record_bytes(name, offset), where=f"{name} at {offset}")
+                record = decode_record(store.objects.record_at(name, offset).payload, where=f"{name} at {offset}")
                 if store.backend.read(refs_name(record.repo)) is None:
                     detail = f"it is missing, and with it all branches of the repo: {name} has a commit of it"
                     lost = damages.add("refs", refs_name(record.repo), detail)

@@ -40,6 +40,8 @@ class TreeCheck:
         ]
 
     def _place(self, id: bytes, location: tuple[int, int, int, int] | None, what: str) -> str | None:
+        if location is None and id in self._packs.bad_ids:
+            return self._packs.bad_ids[id]
         if location is None:
             return self._damages.add("missing", f"{what} {id.hex()[:12]}", "it is in no pack")
         pack, kind = self._store.index.pack(location[0])

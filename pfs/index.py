@@ -6,7 +6,7 @@ transaction an `add`; nothing here waits for the network or hashes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -133,6 +133,19 @@ class Index:
                 raise IndexDamagedError(str(self._shared.directory), f"it names pack {pack_no}, which it does not have")
             known = self._packs[pack_no] = decode_pack(value)
         return known
+
+    def drop(self, rows: Iterable[tuple[bytes, Location]]) -> None:
+        """Remove rows, given as (id, place), that still say so: their objects are damaged, and can be stored again."""
+
+        def work(txn: Txn) -> None:
+            for id, place in wanted:
+                value = txn.get("chunk", id[:KEY_SIZE])
+                if value is not None and decode_location(value) == place:
+                    txn.delete("chunk", id[:KEY_SIZE])
+
+        wanted = list(rows)
+        if wanted:
+            self._shared.write(work)
 
     def rows_of(self, packs: Collection[PackId]) -> dict[PackId, list[tuple[bytes, Location]]]:
         """Return the (key, place) rows of each pack; reads the whole table, 0.3 us a row."""

@@ -8,16 +8,17 @@ and records are verified by their full id, chunks where the caller wants it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from pfs.backends.base import Backend
 from pfs.commit import CommitRecord, decode_record
-from pfs.errors import CorruptionError, MissingObjectError, NotFoundError
+from pfs.errors import CorruptionError, MissingObjectError, NotFoundError, StorageError
 from pfs.ids import EMPTY_CHUNK, ChunkId, CommitId, ManifestId, PackId, PageId, TreeId
 from pfs.index import Index
 from pfs.lru import Lru
 from pfs.manifest import Manifest
-from pfs.pack import RecordType, pack_name, read_footer, scan_records
+from pfs.pack import Record, RecordType, pack_name, read_footer, scan_records
 from pfs.pack_read import PackReader, Wanted
 from pfs.page import Page
 
@@ -103,11 +104,11 @@ class Objects:
             yield from ((at, record.payload) for at, record in scanned if record.type is RecordType.COMMIT)
             return
         for offset in sorted(entries["off"][entries["type"] == RecordType.COMMIT].tolist()):
-            yield offset, self.record_bytes(name, offset)
+            yield offset, self.record_at(name, offset).payload
 
-    def record_bytes(self, name: str, offset: int) -> bytes:
-        """Return what the record at ``offset`` of the pack ``name`` holds, verified; raises NotFoundError too."""
-        return self._packs.record(name, offset).payload
+    def record_at(self, name: str, offset: int) -> Record:
+        """Return the record at ``offset`` of the pack ``name``, verified; raises NotFoundError too."""
+        return self._packs.record(name, offset)
 
     def chunk(self, id: ChunkId, size: int, *, verify: bool = False) -> bytes:
         """Return a chunk of ``size`` bytes; ``verify`` compares the full id too (2 GB/s), not only the checksum."""
@@ -150,7 +151,23 @@ class Objects:
                 found.update(self._packs.read(name, wanted, kind=request.kind, verify=request.verify))
             except NotFoundError as error:
                 raise _missing(request.kind, wanted[0].id, f"its pack {name} is gone") from error
+            except CorruptionError:
+                self._forget_damaged(name, wanted, request)
+                raise
         return found
+
+    def _forget_damaged(self, name: str, wanted: Sequence[Wanted], request: _Request) -> None:
+        """Take the rows of objects away that cannot be read, now for the second time: a writer stores them again."""
+        bad = []
+        for one in wanted:
+            try:
+                list(self._packs.read(name, [one], kind=request.kind, verify=request.verify))
+            except CorruptionError:
+                bad.append((one.id, one.place))
+            except (NotFoundError, StorageError):
+                return
+        with suppress(StorageError):  # the index may be on a disk that is full or read-only
+            self._index.drop(bad)
 
     def _locate(self, request: _Request) -> dict[int, list[Wanted]]:
         by_pack: dict[int, list[Wanted]] = {}

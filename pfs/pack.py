@@ -17,8 +17,10 @@ from pfs.pack_footer import (
     ENTRY,
     ENTRY_ROW,
     MAX_PACK,
+    PACK_HEADER,
     PackKind,
     SealedPack,
+    check_pack_header,
     encode_footer,
     encode_pack_header,
     pack_name,
@@ -40,6 +42,7 @@ from pfs.pack_scan import ScannedRecord, scan_records
 
 __all__ = [
     "ENTRY",
+    "HEADER_BYTES",
     "HEADER_SIZE",
     "MAX_PACK",
     "Codec",
@@ -49,6 +52,7 @@ __all__ = [
     "RecordType",
     "ScannedRecord",
     "SealedPack",
+    "check_pack_header",
     "pack_name",
     "parse_pack_name",
     "parse_record",
@@ -56,6 +60,8 @@ __all__ = [
     "scan_records",
 ]
 
+HEADER_BYTES = PACK_HEADER.size
+"""What `check_pack_header` looks at."""
 _TRAILER_SIZE = 64
 
 

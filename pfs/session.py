@@ -24,6 +24,7 @@ from pfs.objects import Objects
 from pfs.pack import Codec, PackWriter, RecordType, SealedPack
 from pfs.page import Page
 from pfs.session_data import DataPacks, StagedRecord
+from pfs.trust import TrustedIndex
 
 BLOCK_BYTES: Final = 256 << 10
 """Plain bytes of a full block."""
@@ -49,6 +50,7 @@ class WriteSession:
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self._backend, self._index, self._objects = backend, index, objects
+        self._stored = TrustedIndex(backend, index)
         self._level = compression_level
         self._clock = clock
         self._lock = threading.RLock()
@@ -102,7 +104,7 @@ class WriteSession:
             unknown = {id: data for id, data in batch if id not in self._known}
         if not unknown:
             return []
-        found = self._index.find(list(unknown))
+        found = self._stored.find(list(unknown))
         with self._lock:
             self.touched.update(place.pack_no for place in found if place is not None)
             missed = (item for item, place in zip(unknown.items(), found, strict=True) if place is None)
@@ -114,7 +116,7 @@ class WriteSession:
 
     def holds(self, ids: Sequence[bytes]) -> list[bool]:
         """Say of each chunk or manifest blob whether the store or the session has it, as if it were put again."""
-        found = self._index.find(ids) if ids else []
+        found = self._stored.find(ids)
         with self._lock:
             self._check_usable()
             self.touched.update(place.pack_no for place in found if place is not None)
@@ -222,7 +224,7 @@ class WriteSession:
             self._check_usable()
             if id in self._meta:
                 return
-            place = self._index.find([id])[0]
+            place = self._stored.find([id])[0]
             if place is not None:
                 self.touched.add(place.pack_no)
                 return

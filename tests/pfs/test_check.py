@@ -15,7 +15,7 @@ from pfs.check import Damage, fsck
 from pfs.errors import CorruptionError
 from pfs.ids import CommitId, chunk_id, new_pack_id
 from pfs.index import Index
-from pfs.pack import PackWriter, read_footer
+from pfs.pack import PackWriter, RecordType, read_footer
 from pfs.recover import recover
 from pfs.refs_body import BranchEntry, RefsBody, decode_body, encode_body, sign_body
 from pfs.repo import Repo
@@ -113,10 +113,10 @@ def test_every_flipped_byte_is_found_by_deep(tmp_path: Path) -> None:
         pack = rng.choice(objects(place, "packs/*/*/*.pack"))
         at = rng.randrange(32, pack.stat().st_size)
         flip(pack, at)
+        found_shallow += bool(check(place))
         damages = check(place, deep=True)
         assert damages, f"byte {at} of {pack.name}"
         assert all(pack.name in d.object or pack.name in d.detail or d.kind in {"commit", "record"} for d in damages)
-        found_shallow += bool(check(place))
         shutil.rmtree(place)
     assert found_shallow < 25  # most of the bytes are data, which only deep reads
 
@@ -125,12 +125,53 @@ def test_a_damaged_chunk_names_its_file_only(tmp_path: Path) -> None:
     make(tmp_path)
     pack = objects(tmp_path, "packs/d/*/*.pack")[-1]
     rewrite(pack, lambda data: data.__setitem__(200_000, data[200_000] ^ 1))
+    assert check(tmp_path) == []
     (damage,) = check(tmp_path, deep=True)
     assert damage.kind == "record"
     assert damage.paths == ("/big",)
-    assert check(tmp_path) == []
+    assert "put the files" in damage.detail
+    assert check(tmp_path) == [damage]  # what was found once is looked at again without deep
     with pfs.open(tmp_path) as store, pytest.raises(CorruptionError):
         store.repo("data")["master"].read("/big")
+
+
+@pytest.mark.parametrize("found_by", ["fsck", "fsck without a footer", "a read"])
+def test_putting_a_damaged_file_again_heals_it(tmp_path: Path, found_by: str) -> None:
+    make(tmp_path)
+    pack = objects(tmp_path, "packs/d/*/*.pack")[-1]
+    rewrite(pack, lambda data: data.__setitem__(200_000, data[200_000] ^ 1))
+    if found_by.endswith("footer"):
+        rewrite(pack, lambda data: data.__delitem__(slice(len(data) - 1, None)))
+    if found_by == "a read":
+        with pfs.open(tmp_path) as store, pytest.raises(CorruptionError):
+            store.repo("data")["master"].read("/big")
+    else:
+        assert check(tmp_path, deep=True)
+    with pfs.open(tmp_path) as store:
+        with store.repo("data").commit("fresh") as commit:
+            commit.put_file("/again", BIG)
+            assert commit.session.new_chunks == 1
+        assert store.repo("data")["master"].read("/big") == BIG
+    if not found_by.endswith("footer"):
+        assert check(tmp_path) == []
+        (left,) = check(tmp_path, deep=True)
+        assert (left.kind, left.paths, left.commits) == ("record", (), ())
+        assert "stored again" in left.detail
+
+
+@pytest.mark.parametrize("harm", ["remove", "empty", "overwrite"])
+def test_a_writer_does_not_rely_on_a_pack_that_is_gone_or_no_pack(tmp_path: Path, harm: str) -> None:
+    make(tmp_path)
+    pack = objects(tmp_path, "packs/d/*/*.pack")[-1]
+    if harm == "remove":
+        pack.unlink()
+    else:
+        rewrite(pack, lambda data: data.clear() if harm == "empty" else data.__setitem__(slice(0, 4096), bytes(4096)))
+    with pfs.open(tmp_path) as store:
+        with store.repo("data").commit("master") as commit:
+            commit.put_file("/big", BIG)
+        assert store.repo("data")["master"].read("/big") == BIG
+    assert {damage.paths for damage in check(tmp_path, deep=True)} <= {()}
 
 
 @pytest.mark.parametrize("at", [0, 4, 5, 6, 8, 23])
@@ -244,6 +285,30 @@ def test_packs_that_the_index_does_not_know_are_no_damage(store: Store, repo: Re
     session.put_chunks([(chunk_id(b"x"), b"x")])
     session.seal()
     assert list(fsck(store, deep=True)) == []
+
+
+def test_an_id_twice_in_a_pack_is_no_damage(store: Store) -> None:
+    writer = PackWriter(store.backend, "d", pack_id=new_pack_id(), created_ms=1)
+    for _ in range(2):
+        writer.add(RecordType.CHUNK, chunk_id(b"twice"), b"twice")
+    writer.seal()
+    assert list(fsck(store)) == []
+    assert list(fsck(store, deep=True)) == []
+
+
+def test_a_row_that_is_missing_without_reason_is_damage_of_the_index(tmp_path: Path) -> None:
+    make(tmp_path)
+    with pfs.open(tmp_path) as store:
+        id = chunk_id(b"new")
+        (place,) = store.index.find([id])
+        assert place is not None
+        store.index.drop([(id, place._replace(offset=1))])  # it says something else by now: it stays
+        assert store.index.find([id]) == [place]
+        store.index.drop([(id, place)])
+        damages = list(fsck(store))
+    assert {damage.kind for damage in damages} >= {"index"}
+    recover(tmp_path / ".pfs")
+    assert check(tmp_path) == []
 
 
 def test_a_block_that_does_not_hold_what_its_footer_says_is_found(store: Store) -> None:
