@@ -21,6 +21,7 @@ from s3api.errors import NotModifiedError, S3Error, from_pfs
 from s3api.gateway import Context, Gateway
 from s3api.headers import check_headers
 from s3api.names import parse_bucket
+from s3api.reading import patience
 from s3api.request import Request, parse_request
 from s3api.response import Response, Stream, error_response
 from s3api.router import route
@@ -29,8 +30,6 @@ log = logging.getLogger("s3api")
 
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 """What no header may hold; metadata that came through the file API may."""
-SEND_TIMEOUT_S = 120.0
-"""For one piece; a client that takes nothing for so long is dropped."""
 
 Scope = MutableMapping[str, object]
 Send = Callable[[MutableMapping[str, object]], Awaitable[None]]
@@ -143,7 +142,7 @@ class _Exchange:
             async with aclosing(body.pieces) as pieces:
                 async for piece in pieces:
                     left -= len(piece)
-                    async with asyncio.timeout(SEND_TIMEOUT_S):
+                    async with patience(self._gateway.reading.budget):
                         await self._send({"type": "http.response.body", "body": piece, "more_body": left > 0})
                     if gone.done() and left:
                         return

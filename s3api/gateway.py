@@ -20,6 +20,7 @@ from s3api.body import Body
 from s3api.buckets import Bucket, open_bucket
 from s3api.groupcommit import GroupCommits, Write
 from s3api.names import parse_bucket
+from s3api.reading import Reading
 from s3api.request import Request
 from s3api.uploads import Uploads
 
@@ -56,6 +57,7 @@ class Gateway:
         self.uploads = Uploads(store.backend)
         self.hashing = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="s3-hash")
         """Cuts, hashes and compresses; never waits for the other pools."""
+        self.reading = Reading()
         self._blocking = ThreadPoolExecutor(BLOCKING_THREADS, thread_name_prefix="s3-io")
         self._committing = ThreadPoolExecutor(COMMIT_THREADS, thread_name_prefix="s3-commit")
         self._commits = GroupCommits(self._committing)
@@ -72,6 +74,7 @@ class Gateway:
 
     def close(self) -> None:
         """Wait for what is under way. The store stays open."""
+        self.reading.close()
         for pool in (self._blocking, self._committing, self.hashing):
             pool.shutdown()
 
