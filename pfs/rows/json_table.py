@@ -35,9 +35,11 @@ class JsonTable:
         self.where = source.where
         self._source = source
         guesses: dict[str, _Guess] = {}
-        for rows in self._rows():
-            for name in _names(rows):
-                guesses.setdefault(name, _Guess()).see([row.get(name) for row in rows])
+        with reading(source, "JSON Lines"):
+            for rows in self._rows():
+                for name in _names(rows):
+                    guesses.setdefault(name, _Guess()).see([row.get(name) for row in rows])
+            "".join(guesses).encode()  # half a surrogate pair is no text
         self.columns: Sequence[Column] = [guess.column(name) for name, guess in guesses.items()]
 
     def batches(self, forms: Mapping[str, Form]) -> Iterator[pa.RecordBatch]:
@@ -46,19 +48,21 @@ class JsonTable:
 
         names = [column.name for column in self.columns]
         for rows in self._rows() if names else ():
-            arrays = [
-                _array(column, forms.get(column.name, Form.OWN), [row.get(column.name) for row in rows])
-                for column in self.columns
-            ]
+            with reading(self._source, "JSON Lines"):
+                arrays = [
+                    _array(column, forms.get(column.name, Form.OWN), [row.get(column.name) for row in rows])
+                    for column in self.columns
+                ]
             yield pa.RecordBatch.from_arrays(arrays, names=names)
 
     def _rows(self) -> Iterator[list[_Row]]:
         line = 1
         for block in self._blocks():
-            try:
-                rows = _ROWS.decode_lines(block)
-            except (msgspec.DecodeError, UnicodeError):
-                rows = self._slowly(block, line)
+            with reading(self._source, "JSON Lines"):
+                try:
+                    rows = _ROWS.decode_lines(block)
+                except (msgspec.DecodeError, UnicodeError):
+                    rows = self._slowly(block, line)
             line += block.count(b"\n")
             if rows:
                 yield rows

@@ -25,7 +25,6 @@ def key_array(array: pa.Array, common: pa.DataType, *, name: str) -> pa.Array:
     Raises:
         InvalidInputError: a value is not exact in the type that both tables share, so rows might be mistaken.
     """
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     values = as_common(array, common)
@@ -33,8 +32,6 @@ def key_array(array: pa.Array, common: pa.DataType, *, name: str) -> pa.Array:
     if kept is not None and not pc.all(kept, min_count=0).as_py():
         message = f"key column {name!r} is {array.type} here and not there: some values have no equal as {common}"
         raise InvalidInputError(f"{message}; give both tables one type")
-    if pa.types.is_floating(common):
-        return pc.add(values.cast(pa.float64()), 0.0)  # -0.0 becomes 0.0
     return values.cast(sort_type(common))
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
-from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Final
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Final
 
 from pfs.errors import StorageError, StorageFullError
 from pfs.rows.keys import Rank, rank, sort
@@ -26,75 +27,57 @@ Batches = Iterator["pa.RecordBatch"]
 
 
 class Spills:
-    """Files of sorted runs in a folder below ``directory``, made with the first of them; a context manager."""
+    """Sorted runs in unnamed files on the disk of ``directory``: a process that is killed leaves none behind."""
 
     def __init__(self, directory: Path, *, run_bytes: int = RUN_BYTES) -> None:
         self.run_bytes = run_bytes
         self._directory = directory
-        self._folder: Path | None = None
-        self._count = 0
-
-    @property
-    def folder(self) -> Path | None:
-        """Where the files are; None while there is none."""
-        return self._folder
+        self._files: set[IO[bytes]] = set()
 
     def close(self) -> None:
-        """Remove all files."""
-        import shutil
+        """Give the space of all runs back."""
+        while self._files:
+            with suppress(OSError):  # what a full disk did not take is not needed any more
+                self._files.pop().close()
 
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-
-    def write(self, batches: Batches) -> Path:
-        """Write a run; returns its file.
+    def write(self, batches: Batches) -> IO[bytes]:
+        """Write a run of a batch or more; returns its file.
 
         Raises:
             StorageError, StorageFullError: the disk does not take it.
         """
         import pyarrow as pa
 
-        with self._storing():
-            if self._folder is None:
-                self._directory.mkdir(parents=True, exist_ok=True)
-                self._folder = Path(mkdtemp(prefix="rows-", dir=self._directory))
-            path = self._folder / f"{self._count:06}.arrow"
-            self._count += 1
-            sink = pa.OSFile(str(path), "wb")
-        with sink:
-            self._write(sink, batches)
-        return path
-
-    def _write(self, sink: object, batches: Batches) -> None:
-        import pyarrow as pa
-
-        options = pa.ipc.IpcWriteOptions(compression="lz4")
         first = next(batches)
         with self._storing():
-            writer = pa.ipc.new_stream(sink, first.schema, options=options)
-        for batch in _with_first(first, batches):
+            self._directory.mkdir(parents=True, exist_ok=True)
+            file = TemporaryFile(dir=self._directory)  # noqa: SIM115 - closed when it was read, or by close()
+            self._files.add(file)
+            options = pa.ipc.IpcWriteOptions(compression="lz4")
+            writer = pa.ipc.new_stream(file, first.schema, options=options)
+        for batch in chain((first,), batches):
             for piece in pieces(batch):
                 with self._storing():
                     writer.write_batch(piece)
         with self._storing():
             writer.close()
+            file.seek(0)
+        return file
 
-    def read(self, path: Path) -> Batches:
-        """Yield the batches of a run and remove its file."""
+    def read(self, file: IO[bytes]) -> Batches:
+        """Yield the batches of a run and give its space back."""
         import pyarrow as pa
 
         with self._storing():
-            source = pa.OSFile(str(path), "rb")
-        with source:
+            reader = pa.ipc.open_stream(file)
+        while True:
             with self._storing():
-                reader = pa.ipc.open_stream(source)
-            while True:
-                with self._storing():
-                    batch = next(reader, None)
-                if batch is None:
-                    break
-                yield batch
-        path.unlink(missing_ok=True)
+                batch = next(reader, None)
+            if batch is None:
+                break
+            yield batch
+        self._files.discard(file)
+        file.close()
 
     @contextmanager
     def _storing(self) -> Iterator[None]:
@@ -105,11 +88,6 @@ class Spills:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             action = f"sort rows in {self._directory}"
             raise (StorageFullError if full else StorageError)(action, reason) from error
-
-
-def _with_first(first: pa.RecordBatch, others: Batches) -> Batches:
-    yield first
-    yield from others
 
 
 def pieces(batch: pa.RecordBatch) -> Batches:
@@ -131,7 +109,7 @@ def sorted_rows(batches: Batches, keys: Sequence[str], spills: Spills) -> Batche
 
     Nothing is written when all rows fit one run.
     """
-    runs: list[Path] = []
+    runs: list[IO[bytes]] = []
     held: list[pa.RecordBatch] = []
     held_bytes = 0
     for batch in batches:
@@ -143,7 +121,7 @@ def sorted_rows(batches: Batches, keys: Sequence[str], spills: Spills) -> Batche
     last = [sort(joined(held), keys)] if held else []
     while len(runs) >= _MERGED_AT_ONCE:
         group, runs = runs[:_MERGED_AT_ONCE], runs[_MERGED_AT_ONCE:]
-        runs.append(spills.write(merged([spills.read(path) for path in group], keys)))
+        runs.append(spills.write(merged([spills.read(run) for run in group], keys)))
     return merged([*map(spills.read, runs), *(pieces(batch) for batch in last)], keys)
 
 

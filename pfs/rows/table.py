@@ -86,7 +86,7 @@ def reading(source: Source, what: str) -> Iterator[None]:
 
     try:
         yield
-    except (pa.ArrowException, OSError, UnicodeError) as error:
+    except (pa.ArrowException, OSError, UnicodeError, RecursionError) as error:
         raise not_a_table(source, what, str(error)) from error
 
 

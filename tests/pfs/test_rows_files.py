@@ -114,6 +114,12 @@ def test_csv_fields_as_they_are_meant(world: World) -> None:
     assert found(world.diff("b_tsv", b"a\tb\n1\t2\n", b"a\tb\n1\t3\n")) == [("changed", 0, 0, ("b",))]
 
 
+def test_line_ends_in_fields_wherever_a_block_ends(world: World) -> None:
+    old = b"a,b\n" + b'"x\n\ny,z\n",1\n' * 400_000
+    diff = world.diff("a_csv", old, old + b'"x",1\n')
+    assert found(diff) == [("added", None, 400_000, ())]
+
+
 def test_a_row_longer_than_a_block(world: World) -> None:
     long = b"x" * (3 << 20)
     diff = world.diff("a_csv", b"a,b\n" + long + b",1\n1,2\n", b"a,b\n" + long + b"y,1\n1,2\n")
@@ -214,6 +220,10 @@ def test_compressed_text(world: World) -> None:
         ("a_csv_gz", b"not compressed", "cannot be read as CSV"),
         ("a_jsonl", b'{"a":1}\n\n{"a":\n', "cannot be read as JSON Lines: line 3"),
         ("a_jsonl", b'{"a":1}\n[1]\n', "line 2 is not an object"),
+        pytest.param("a_jsonl", b'{"a":' + b"[" * 100_000, "as JSON Lines: maximum recursion depth", id="deep"),
+        pytest.param("a_jsonl", b'{"a":' + b"[" * 900 + b"]" * 900 + b"}", "JSON Lines: maximum recursion", id="900"),
+        ("a_jsonl", b'{"a":"\\ud800"}', "cannot be read as JSON Lines"),
+        ("a_jsonl", b'{"\\ud800":1}', "cannot be read as JSON Lines"),
         ("a_parquet", b"", "cannot be read as Parquet"),
         ("a_parquet", b"PAR1 or not", "cannot be read as Parquet"),
         ("a_txt", b"text", "is not a table"),

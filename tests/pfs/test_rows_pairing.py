@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import resource
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,12 +37,20 @@ def _table(rows: list[Row]) -> pa.Table:
 
 
 @settings(max_examples=60, deadline=None)
-@given(_ROWS, _ROWS, st.sampled_from([("a",), ("b",), ("b", "a"), ("v", "b")]), st.sampled_from([1, 400, 1 << 20]))
-def test_pairs_by_key_are_those_of_the_model(old: list[Row], new: list[Row], key: tuple[str, ...], run: int) -> None:
+@given(
+    _ROWS,
+    _ROWS,
+    st.sampled_from([("a",), ("b",), ("b", "a"), ("v", "b")]),
+    st.sampled_from([1, 400, 1 << 20]),
+    st.tuples(st.integers(1, 7), st.integers(1, 7)),
+)
+def test_pairs_by_key_are_those_of_the_model(
+    old: list[Row], new: list[Row], key: tuple[str, ...], run: int, batches: tuple[int, int]
+) -> None:
+    tables = [MemoryTable(_table(rows), batch_rows=size) for rows, size in zip((old, new), batches, strict=True)]
     with TemporaryDirectory() as directory:
-        diff = diff_of(_table(old), _table(new), Path(directory), key=key, run_bytes=run)
+        diff = TableDiff("/t", *tables, key=key, directory=Path(directory), run_bytes=run)
         assert found(diff) == model(old, new, key, _SCHEMA.names)
-        assert not list(Path(directory).iterdir()), "files for sorting are gone"
     counts = diff.counts
     assert counts.removed + counts.changed + counts.unchanged == len(old)
     assert counts.added + counts.changed + counts.unchanged == len(new)
@@ -69,7 +79,8 @@ def test_a_shuffled_table_is_the_same_table(tmp_path: Path) -> None:
 def test_one_key_for_all_rows_is_paired_in_order(tmp_path: Path) -> None:
     old = pa.table({"k": ["x"] * 5000, "v": range(5000)})
     new = pa.table({"k": ["x"] * 5001, "v": [*range(4999), 7, 8]})
-    diff = diff_of(old, new, tmp_path, key=["k"], run_bytes=10_000)
+    tables = MemoryTable(old, batch_rows=700), MemoryTable(new, batch_rows=900)
+    diff = TableDiff("/t", *tables, key=["k"], directory=tmp_path, run_bytes=10_000)
     assert found(diff) == [("changed", 4999, 4999, ("v",)), ("added", None, 5000, ())]
     assert diff.counts.repeated == 9999
 
@@ -128,10 +139,33 @@ def test_a_disk_that_takes_no_runs_is_a_storage_error(tmp_path: Path) -> None:
     assert rows_of(diff_of(table, table, place, key=["id"])) == [], "small tables need no disk"
 
 
-def test_an_iteration_that_is_left_removes_its_files(tmp_path: Path) -> None:
+def test_a_disk_that_is_full_half_way_is_a_storage_error(tmp_path: Path) -> None:
+    table = pa.table({"id": np.random.default_rng(1).permutation(50_000)})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for limit in (0, 10_000, 100_000):
+        diff = diff_of(table, table, tmp_path, key=["id"], run_bytes=200_000)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        try:
+            with pytest.raises(StorageError, match=f"sort rows in {tmp_path}"):
+                rows_of(diff)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert not list(tmp_path.iterdir())
+
+
+def test_runs_have_no_names_and_are_given_back_when_an_iteration_is_left(tmp_path: Path) -> None:
+    def open_runs() -> int:
+        links = [os.readlink(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd") if _is_open(number)]
+        return sum(link.startswith(str(tmp_path)) for link in links)
+
     old, new = pa.table({"id": range(20_000)}), pa.table({"id": range(20_000, 40_000)})
-    stream = iter(diff_of(old, new, tmp_path, key=["id"], run_bytes=1000))
+    stream = iter(diff_of(old, new, tmp_path, key=["id"], run_bytes=50_000))
     next(stream)
-    assert list(tmp_path.glob("rows-*/*"))
-    stream.close()  # type: ignore[attr-defined]
+    assert open_runs() > 2
     assert not list(tmp_path.iterdir())
+    stream.close()  # type: ignore[attr-defined]
+    assert open_runs() == 0
+
+
+def _is_open(number: str) -> bool:
+    return Path(f"/proc/self/fd/{number}").is_symlink()

@@ -6,6 +6,7 @@ import datetime as dt
 import math
 from decimal import Decimal
 from fractions import Fraction
+from itertools import permutations
 
 import pyarrow as pa
 import pytest
@@ -110,6 +111,11 @@ def _type(texts: list[str | None]) -> str:
 )
 def test_guesses(texts: list[str | None], expected: str) -> None:
     assert _type(texts) == expected
+    for order in permutations(texts):
+        one_by_one = Guess()
+        for text in order:
+            one_by_one.see(pa.array([text], pa.string()))
+        assert str(one_by_one.type) == expected, order
 
 
 _TEXTS = st.sampled_from(
