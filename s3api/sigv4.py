@@ -25,6 +25,7 @@ STREAMING = "STREAMING-"
 MAX_EXPIRES_S = 7 * 24 * 3600
 _SAFE = "-_.~"
 _FIELD = re.compile(r"(Credential|SignedHeaders|Signature)=([^,\s]+)")
+_EXPIRES = re.compile("[0-9]{1,6}")
 _BLANKS = re.compile(" +")
 
 
@@ -109,7 +110,7 @@ def check_query(request: Request, find: KeyFinder, *, now_s: float) -> Caller:
 
 def _check_window(date: str, expires: str, now_s: float) -> None:
     start = parse_amz_date(date)
-    if start is None or not expires.isdecimal() or not 0 < int(expires[:10]) <= MAX_EXPIRES_S:
+    if start is None or not _EXPIRES.fullmatch(expires) or not 0 < int(expires) <= MAX_EXPIRES_S:
         raise S3Error("AccessDenied", "X-Amz-Date must be a time, X-Amz-Expires 1 to 604800 seconds")
     if now_s > start + int(expires):
         raise S3Error("AccessDenied", "the presigned address has expired")
