@@ -25,6 +25,7 @@ from s3api.reading import patience
 from s3api.request import Request, parse_request
 from s3api.response import Response, Stream, error_response
 from s3api.router import route
+from s3api.sigv2 import with_signed_query
 
 log = logging.getLogger("s3api")
 
@@ -103,13 +104,14 @@ class _Exchange:
 
     def _request(self) -> Request:
         scope = self._scope
-        return parse_request(
+        request = parse_request(
             str(scope["method"]),
             cast("bytes", scope["raw_path"]),
             cast("bytes", scope["query_string"]),
             headers=self._headers,
             domain=self._gateway.domain,
         )
+        return with_signed_query(request)
 
     @property
     def _place(self) -> str:

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import base64
 import hmac
+import re
+from dataclasses import replace
 from http.client import HTTPMessage
 from urllib.parse import urlsplit
 
-from s3api.auth import Caller, KeyFinder, check_skew, compare, find_key
+from s3api.auth import Caller, KeyFinder, check_skew, find_key
 from s3api.errors import S3Error
 from s3api.request import Request
 from s3api.times import parse_amz_date, parse_http_date
+
+_EXPIRES = re.compile("[0-9]{1,12}")
 
 
 def check_header(request: Request, header: str, find: KeyFinder, *, now_s: float) -> Caller:
@@ -25,8 +29,7 @@ def check_header(request: Request, header: str, find: KeyFinder, *, now_s: float
     amz_date = request.header("x-amz-date")
     date = amz_date or request.header("date") or ""
     check_skew(parse_http_date(date) or parse_amz_date(date), now_s)
-    expected = signature_of(request, secret, date="" if amz_date else date)
-    compare(expected, signature, access_key)
+    _compare(request, secret, signature, date="" if amz_date else date)
     return Caller(key, request.header("x-amz-content-sha256") or "UNSIGNED-PAYLOAD")
 
 
@@ -34,22 +37,54 @@ def check_query(request: Request, find: KeyFinder, *, now_s: float) -> Caller:
     """Check ``?AWSAccessKeyId=..&Expires=..&Signature=..``; see `s3api.auth.authenticate`."""
     params = request.params
     access_key, expires, signature = (params.get(name, "") for name in ("AWSAccessKeyId", "Expires", "Signature"))
-    if not access_key or not signature or not expires.isdecimal():
+    if not access_key or not signature or not _EXPIRES.fullmatch(expires):
         raise S3Error("AccessDenied", "a presigned address needs AWSAccessKeyId, Signature and Expires")
     key, secret = find_key(find, access_key)
-    if now_s > int(expires[:19]):
+    if now_s > int(expires):
         raise S3Error("AccessDenied", "the presigned address has expired")
-    compare(signature_of(request, secret, date=expires), signature, access_key)
+    _compare(request, secret, signature, date=expires)
     return Caller(key, request.header("x-amz-content-sha256") or "UNSIGNED-PAYLOAD")
 
 
-def signature_of(request: Request, secret: str, *, date: str) -> str:
-    """Return the base64 signature; ``date`` is the Date line: the header, the expiry, or empty beside x-amz-date."""
-    canonical = canonical_string(request, date)
-    return base64.b64encode(hmac.digest(secret.encode(), canonical.encode(), "sha1")).decode()
+def with_signed_query(request: Request) -> Request:
+    """Return a presigned request with the headers that its address carries where they belong.
+
+    Signing puts Content-Type, Content-MD5 and every ``x-amz-`` header beside the signature, which covers them as
+    headers. A header that was sent counts; if it differs, the signature does not match.
+    """
+    if "AWSAccessKeyId" not in request.params or "Signature" not in request.params:
+        return request
+    carried = {name.lower(): value for name, value in request.query if _is_header(name)}
+    rest = tuple(pair for pair in request.query if not _is_header(pair[0]))
+    return replace(request, headers={**carried, **request.headers}, query=rest) if carried else request
 
 
-def canonical_string(request: Request, date: str) -> str:
+def _is_header(name: str) -> bool:
+    return name.lower() in {"content-type", "content-md5"} or name.lower().startswith("x-amz-")
+
+
+def _compare(request: Request, secret: str, signature: str, *, date: str) -> None:
+    """Compare with the signature of the path as it came, and for a bucket of both spellings of its path.
+
+    ``date`` is the Date line: the header, the expiry, or empty beside x-amz-date. Clients sign ``/bucket/`` and send
+    ``/bucket``.
+    """
+    path = f"/{request.bucket}{request.raw_path}" if request.virtual_host else request.raw_path
+    paths = {path}
+    if request.level == "bucket":
+        paths |= {path.rstrip("/"), path.rstrip("/") + "/"}
+    expected = [_signature_of(request, secret, date, one) for one in sorted(paths)]
+    if not any(hmac.compare_digest(one, signature.encode()) for one in expected):
+        raise S3Error("SignatureDoesNotMatch")
+
+
+def _signature_of(request: Request, secret: str, date: str, path: str) -> bytes:
+    """Return the base64 signature."""
+    canonical = _canonical_string(request, date, path)
+    return base64.b64encode(hmac.digest(secret.encode(), canonical.encode(), "sha1"))
+
+
+def _canonical_string(request: Request, date: str, path: str) -> str:
     """Return the string to sign, computed by botocore from the request as it came."""
     from botocore.auth import HmacV1Auth
 
@@ -60,7 +95,6 @@ def canonical_string(request: Request, date: str) -> str:
     headers = HTTPMessage()
     for name, value in request.headers.items():
         headers[name] = value
-    path = f"/{request.bucket}{request.raw_path}" if request.virtual_host else request.raw_path
     address = urlsplit(f"//host/?{request.raw_query}")
     text: str = _Signer(None).canonical_string(request.method, address, headers, auth_path=path)
     return text

@@ -306,3 +306,18 @@ def test_a_trailer_that_was_not_announced(server: Server, bucket: str) -> None:
     reply = server.request("PUT", f"/{bucket}/k", body=CHUNKED, headers=headers, payload=TRAILER)
     assert reply.code == "InvalidRequest"
     assert not has(server, bucket, "k")
+
+
+@pytest.mark.parametrize("send", [True, False])
+def test_a_presigned_put_with_a_content_type(server: Server, bucket: str, send: bool) -> None:
+    with closing(server.client(signature_version="s3")) as client:
+        place = {"Bucket": bucket, "Key": "k"}
+        params = {**place, "ContentType": "text/x", "Metadata": {"a": "1"}}
+        url = client.generate_presigned_url("put_object", Params=params).removeprefix(server.url)
+        headers = {"Content-Type": "text/x", "x-amz-meta-a": "1"} if send else {}
+        assert server.request("PUT", url, body=b"1", headers=headers, sign=False).status == 200
+        assert server.request("PUT", url, body=b"1", headers={"Content-Type": "other"}, sign=False).status == 403
+        found = client.head_object(**place)
+        assert (found["ContentType"], found["Metadata"]) == ("text/x", {"a": "1"})
+        listing = client.generate_presigned_url("list_objects_v2", Params={"Bucket": bucket})
+        assert server.request("GET", listing.removeprefix(server.url), sign=False).status == 200

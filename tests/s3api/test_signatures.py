@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from botocore.auth import HmacV1Auth, HmacV1QueryAuth, S3SigV4Auth, S3SigV4QueryAuth
@@ -16,6 +16,7 @@ from pfs.keys import Key
 from s3api.auth import UNSIGNED, Caller, authenticate
 from s3api.errors import S3Error
 from s3api.request import Request, parse_request
+from s3api.sigv2 import with_signed_query
 
 KEY = Key("root", "AKID", "owner", ())
 SECRET = "secret/key+"
@@ -68,6 +69,47 @@ def test_what_botocore_signs_is_accepted(signer: type, options: dict[str, int], 
     assert caller.key == KEY
 
 
+@pytest.mark.parametrize("signer", [HmacV1Auth, HmacV1QueryAuth])
+@pytest.mark.parametrize(("signs", "sends"), [("/b/", "/b"), ("/b", "/b/"), ("/b/?uploads", "/b?uploads")])
+def test_a_bucket_may_be_signed_with_a_slash_and_sent_without(signer: type, signs: str, sends: str) -> None:
+    request = signed(signer, "GET", f"http://{HOST}{signs}")
+    query = "&".join({*request.raw_query.split("&"), *urlsplit(sends).query.split("&")})
+    assert check(received("GET", f"http://{HOST}{urlsplit(sends).path}?{query}", request.headers)).key == KEY
+    with pytest.raises(S3Error, match="SignatureDoesNotMatch"):
+        check(received("GET", f"http://{HOST}/c?{query}", request.headers))
+
+
+CARRIED = {"Content-Type": "text/x; a=b", "Content-MD5": "abc", "x-amz-meta-a": "1", "x-amz-acl": "private"}
+
+
+def test_headers_that_a_presigned_address_of_version_2_carries_are_headers() -> None:
+    url = signed(HmacV1QueryAuth, "PUT", f"http://{HOST}/b/k", CARRIED).raw_query
+    alone = with_signed_query(received("PUT", f"http://{HOST}/b/k?{url}", {}))
+    assert check(alone).key == KEY
+    assert {name: alone.headers.get(name.lower()) for name in CARRIED} == CARRIED
+    assert set(alone.params) == {"AWSAccessKeyId", "Signature", "Expires"}
+    beside = with_signed_query(received("PUT", f"http://{HOST}/b/k?{url}", CARRIED))
+    assert check(beside).key == KEY
+    for name in CARRIED:
+        changed = with_signed_query(received("PUT", f"http://{HOST}/b/k?{url}", {**CARRIED, name: "other"}))
+        with pytest.raises(S3Error, match="SignatureDoesNotMatch"):
+            check(changed)
+
+
+def test_without_a_signature_of_version_2_the_query_holds_no_headers() -> None:
+    request = received("PUT", f"http://{HOST}/b/k?content-type=x", {})
+    assert with_signed_query(request) is request
+
+
+@pytest.mark.parametrize("seconds", ["0", "604801", "9999999999", "9" * 5000, "1e3", "-1", "٣", "1_0", " 1"])
+def test_how_long_a_presigned_address_may_be_valid(seconds: str) -> None:
+    request = signed(S3SigV4QueryAuth, "GET", f"http://{HOST}/b", expires=60)
+    query = request.raw_query.replace("X-Amz-Expires=60", f"X-Amz-Expires={quote(seconds)}")
+    with pytest.raises(S3Error, match="604800"):
+        check(received("GET", f"http://{HOST}/b?{query}", {}))
+    assert check(signed(S3SigV4QueryAuth, "GET", f"http://{HOST}/b", expires=604800)).key == KEY
+
+
 @pytest.mark.parametrize(("signer", "options"), SIGNERS, ids=SIGNERS_IDS)
 @pytest.mark.parametrize("part", ["method", "path", "query", "header"])
 def test_what_was_changed_after_signing_is_refused(signer: type, options: dict[str, int], part: str) -> None:
@@ -91,8 +133,6 @@ def test_what_was_changed_after_signing_is_refused(signer: type, options: dict[s
 
 @given(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), min_size=1, max_size=40))
 def test_any_key_is_signed_alike(key: str) -> None:
-    from urllib.parse import quote
-
     assert check(signed(S3SigV4Auth, "GET", f"http://{HOST}/b/{quote(key)}")).key == KEY
 
 
