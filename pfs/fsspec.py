@@ -5,9 +5,11 @@ Needs the extra ``pfs[fsspec]``; found by the entry point ``fsspec.specs``, nobo
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from glob import has_magic
 from typing import Any, cast
 
 from fsspec.compression import compr
@@ -69,15 +71,46 @@ class PfsFileSystem(ReadingFileSystem):
         with self._one_commit():
             super().put(*args, **options)
 
-    def copy(self, *args: Any, **options: Any) -> None:
-        """Copy files or directories within the store, as fsspec says, in one commit; no bytes move."""
-        with self._one_commit():
-            super().copy(*args, **options)
+    def copy(
+        self,
+        path1: str | list[str],
+        path2: str | list[str],
+        recursive: bool = False,
+        maxdepth: int | None = None,
+        **options: Any,
+    ) -> None:
+        """Copy files or directories within the store, as fsspec says, in one commit; no bytes move.
 
-    def mv(self, *args: Any, **options: Any) -> None:
-        """Move files or directories, as fsspec says; within a branch in one commit. No bytes move."""
+        A whole directory to a new place costs O(log n), whatever is in it; else it is file by file.
+        """
+        with os_errors(), self._one_commit() as draft:
+            whole = recursive and maxdepth is None and isinstance(path1, str) and isinstance(path2, str)
+            if not (whole and self._copy_directory(draft, str(path1), str(path2))):
+                super().copy(path1, path2, recursive=recursive, maxdepth=maxdepth, **options)
+
+    def _copy_directory(self, draft: Draft, source: str, target: str) -> bool:
+        """Copy a whole directory if it is one and can be; a target that exists is copied into, as fsspec says."""
+        name = self._strip_protocol(source)
+        if not name or has_magic(name) or not self.isdir(name):
+            return False
+        if not source.endswith("/") and (target.endswith("/") or self.isdir(target)):
+            target = f"{target}/{name.rpartition('/')[2]}"
+        return draft.copy_dir(*self._row(name), parse(self._strip_protocol(target)))
+
+    def mv(self, path1: str | list[str], path2: str | list[str], *args: Any, **options: Any) -> None:
+        """Move files or directories, as fsspec says; within a branch in one commit. No bytes move.
+
+        Raises:
+            OSError: a directory would be moved into itself, also as `copy` and `rm`.
+        """
+        if isinstance(path1, str) and isinstance(path2, str):
+            source, target = self._strip_protocol(path1), self._strip_protocol(path2)
+            if source == target:
+                return
+            if source in _parents(target) and self.isdir(source):
+                raise OSError(errno.EINVAL, f"{source} cannot be moved into itself, to {target}")
         with self._one_commit():
-            super().mv(*args, **options)
+            super().mv(path1, path2, *args, **options)
 
     def cp_file(self, path1: str, path2: str, **options: object) -> None:
         """Copy one file; no bytes move. A directory is there with its files, so alone it is nothing to copy."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from fsspec.transaction import Transaction
 
 from pfs.concat import concat
-from pfs.edit import Put
+from pfs.edit import Put, copy_dir
 from pfs.errors import AlreadyExistsError, FileCollisionError
 from pfs.fileref import FileRef
 from pfs.fsspec_address import Place
@@ -73,11 +73,17 @@ def put_edit(session: WriteSession, store: Store, put: Put, *, tree: Tree, mode:
 def _refuse_collision(tree: Tree, key: bytes) -> None:
     if tree.stat(key, want="dir") is not None:
         raise FileCollisionError(from_key(key), f"directory {from_key(key)}/")
-    parts = key.split(b"/")
-    for depth in range(1, len(parts)):
-        above = b"/".join(parts[:depth])
-        if tree.stat(above, want="file") is not None:
-            raise FileCollisionError(from_key(key), f"file {from_key(above)}")
+    if b"/" in key:
+        _refuse_file_on(tree, key[: key.rfind(b"/")], key)
+
+
+def _refuse_file_on(tree: Tree, folder: bytes, key: bytes) -> None:
+    """Raise if the directory or one above it is a file."""
+    parts = folder.split(b"/")
+    for depth in range(1, len(parts) + 1):
+        place = b"/".join(parts[:depth])
+        if tree.stat(place, want="file") is not None:
+            raise FileCollisionError(from_key(key), f"file {from_key(place)}")
 
 
 class DraftWriter(CommitWriter):
@@ -101,6 +107,21 @@ class DraftWriter(CommitWriter):
                 put = put_edit(self.session, self._store, put, tree=self.tree(), mode=mode)
             self._staging.add_file(put)
             self.changed = True
+
+    def copy_dir(self, source: Tree, key: bytes, target: bytes) -> bool:
+        """Stage a copy of a directory of any tree of the store, O(log n); False if the target is there already.
+
+        Raises:
+            FileCollisionError: the target is a file or lies below one; nothing is staged.
+        """
+        with self._staging.lock:
+            tree = self.tree()
+            if tree.stat(target, want="dir") is not None:
+                return False
+            _refuse_file_on(tree, target, target)
+            self._staging.add(copy_dir(source, key, target))
+            self.changed = True
+            return True
 
     def delete(self, path: str, *, recursive: bool) -> None:
         """Stage the removal of a file, or with ``recursive`` of a directory; errors as `delete_file`."""
@@ -180,6 +201,16 @@ class Draft:
             stream = cast("BinaryIO", files.open(row))  # it reads as a BinaryIO does
             ref = put_stream(writer.session, self._store.params, stream)
         writer.put(Put(place.key, ref.kind, ref.size, ref.tid, row.aux), mode="wb")
+
+    def copy_dir(self, files: Files, row: Row, place: Place) -> bool:
+        """Stage a copy of a directory; False if it has to go file by file.
+
+        That is when the target is there, or the content is in another commit of this draft.
+        """
+        writer = self.writer(place)
+        if isinstance(files, DraftFiles) and files.writer is not writer:
+            return False
+        return writer.copy_dir(files.tree, row.key, place.key)
 
     def finish(self) -> None:
         """Commit, branch by branch in the order of their first change; the first error drops what is left."""

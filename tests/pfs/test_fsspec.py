@@ -348,6 +348,37 @@ def test_big_files_and_copies_move_no_bytes(repo: Repo, tree: PfsFileSystem) -> 
     assert sum(entry.size for entry in repo.store.backend.entries("packs/d/")) == packs
 
 
+def test_directories_are_copied_as_a_whole(repo: Repo, tree: PfsFileSystem) -> None:
+    with repo.commit("master") as commit:
+        for number in range(300):
+            commit.put_file(f"/many/{number}", b"%d" % number)
+    repo.store.create_repo("other")
+    tree.copy("data@master/many", "other@main/there", recursive=True)
+    tree.copy("pfs://data@master/many", "pfs://other@main/there", recursive=True)
+    tree.copy("data@master/d/", "other@main/there/", recursive=True)
+    tree.copy("data@master", "other@whole", recursive=True)
+    assert tree.ukey("other@main/there/many") == tree.ukey("data@master/many")
+    assert tree.cat_file("other@main/there/b.txt") == b"world!"
+    assert tree.ukey("other@whole") == tree.ukey("data@master")
+    before = tree.ukey("data@master/many")
+    tree.mv("data@master/many", "data@master/moved", recursive=True)
+    assert (tree.ukey("data@master/moved"), tree.exists("data@master/many"), commits(repo)) == (before, False, 3)
+    for target in ("data@master/moved/in", "data@master/moved/a/b"):
+        with pytest.raises(OSError, match="into itself"):
+            tree.mv("data@master/moved", target, recursive=True)
+    tree.mv("data@master/moved", "data@master/moved/", recursive=True)
+    with pytest.raises(NotADirectoryError):
+        tree.copy("data@master/d", "data@master/a.txt", recursive=True)
+    with pytest.raises(FileNotFoundError):
+        tree.copy("data@master/no", "data@master/new", recursive=True)
+    assert (commits(repo), len(tree.find("data@master/moved"))) == (3, 300)
+    with tree.transaction:
+        tree.pipe_file("other@tx/x/y", BIG)
+        tree.copy("other@tx/x", "data@master/x", recursive=True)
+        tree.copy("other@tx/x", "other@tx/z", recursive=True)
+    assert tree.cat_file("data@master/x/y") == tree.cat_file("other@tx/z/y") == BIG
+
+
 def test_an_error_in_the_block_drops_the_file(repo: Repo, fs: PfsFileSystem) -> None:
     with pytest.raises(RuntimeError), fs.open("data@master/a", "wb") as file:  # noqa: PT012  # the block is the matter
         file.write(BIG)
@@ -485,6 +516,9 @@ def test_an_operation_that_fails_in_a_transaction_leaves_the_rest(repo: Repo, tr
             tree.pipe_file("data@master/new/x", b"1")
         with pytest.raises(FileExistsError):
             tree.pipe_file("data@master/new", b"2", mode="create")
+        for target in ("a.txt", "new", "new/below"):
+            with pytest.raises(NotADirectoryError):
+                tree.copy("data@master/d", f"data@master/{target}", recursive=True)
     assert tree.cat(["data@master/new", "data@master/a.txt"]) == {
         "data@master/new": b"1",
         "data@master/a.txt": b"hello",
