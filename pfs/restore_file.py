@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from pfs.backends.durable import storage_errors
+from pfs.backends.durable import storage_errors, write_all
 from pfs.errors import StorageError
 from pfs.ids import ChunkId
 from pfs.manifest import ChunkRef
@@ -18,7 +19,7 @@ from pfs.objects import Objects
 from pfs.page import Kind
 from pfs.parallel import in_order
 from pfs.progress import Progress
-from pfs.reader import BATCH_BYTES, batches, chunk_refs
+from pfs.reader import BATCH_BYTES, batches, chunk_refs, iter_range
 from pfs.tree_row import Row
 
 
@@ -27,6 +28,7 @@ def restore_file(
 ) -> None:
     """Write a stored file to ``target``, replacing a file there; its directory must exist.
 
+    A link to a file stays, and the file that it leads to is replaced; a device or named pipe is written into.
     Executable if the row says so; a symbolic link if the row is one, wherever it points. Nothing is synced to the disk.
     Memory: ``jobs`` + 1 batches of 4 MiB.
 
@@ -35,7 +37,9 @@ def restore_file(
         CorruptionError, MissingObjectError: it cannot be read; likewise.
     """
     jobs = jobs or os.cpu_count() or 1
-    if row.kind is Kind.SYMLINK:
+    if is_stream(target):
+        write_pieces(iter_range(objects, row, jobs=jobs), target)
+    elif row.kind is Kind.SYMLINK:
         place_link(target, objects.chunk(ChunkId(row.tid), row.size))
     elif row.size <= BATCH_BYTES or jobs == 1:
         _restore(objects, row, target, pool=None, jobs=1, progress=progress)
@@ -51,10 +55,36 @@ def is_executable(row: Row) -> bool:
     return bool(row.aux and row.aux.get("x"))
 
 
+def is_stream(target: Path) -> bool:
+    """Say whether ``target`` is a device, named pipe or socket: something to write into, never to replace."""
+    try:
+        mode = target.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def write_pieces(pieces: Iterable[bytes | memoryview], target: Path) -> None:
+    """Write pieces in order to ``target``: all of them take the place of a file there, or go into a device or pipe.
+
+    Raises:
+        StorageError, StorageFullError: it cannot be written; a file that stood there is untouched.
+    """
+    if is_stream(target):
+        with storage_errors(f"write {target}"), target.open("wb", buffering=0) as stream:
+            for piece in pieces:
+                write_all(stream.fileno(), [piece])
+        return
+    with replacing(target, executable=False) as fd:
+        for piece in pieces:
+            write_all(fd, [piece])
+
+
 @contextmanager
 def replacing(target: Path, *, executable: bool) -> Iterator[int]:
     """Yield the descriptor of a new file that takes the place of ``target`` at the end, or vanishes on an error."""
     with storage_errors(f"write {target}"):
+        target = target.resolve() if target.is_symlink() and target.exists() else target
         pending = _beside(target)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         fd = os.open(pending, flags, 0o777 if executable else 0o666)

@@ -31,6 +31,8 @@ def get_file(
     address: str, output: str | None, recursive: bool, offset: int, length: int | None, jobs: int | None
 ) -> None:
     """Write a file to stdout or to -o; with -r, a whole directory into the folder -o."""
+    from pfs.restore_file import write_pieces
+
     where = wiring.address(address, ref=True, path=True)
     assert where.path is not None
     with wiring.open_store() as store:
@@ -48,7 +50,7 @@ def get_file(
         elif output is None or output == "-":
             _to_stdout(view, where.path, offset=offset, length=length)
         elif partial:
-            _part_to_file(view, where.path, _target(output, info.path), offset=offset, length=length)
+            write_pieces(view.iter(where.path, offset=offset, length=length), _target(output, info.path))
         else:
             with Bar("getting") as bar:
                 bar.total(1, info.size_bytes)
@@ -65,20 +67,6 @@ def _to_stdout(view: View, path: str, *, offset: int, length: int | None) -> Non
     for piece in view.iter(path, offset=offset, length=length):
         sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()
-
-
-def _part_to_file(view: View, path: str, target: Path, *, offset: int, length: int | None) -> None:
-    """Write a range through a temporary beside the target, so that a failure leaves nothing half-written."""
-    from pfs.backends.durable import storage_errors
-
-    partial = target.with_name(f".{target.name}.part")
-    try:
-        with storage_errors(f"write {target}"), partial.open("wb") as file:
-            for piece in view.iter(path, offset=offset, length=length):
-                file.write(piece)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _file_columns(*, raw: bool) -> list[Column]:

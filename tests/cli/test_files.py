@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -153,3 +155,20 @@ def test_checksum_reads_what_shows_no_change(store: Path, pfs: Run) -> None:
     for words in (["-f", "in/a"], ["-r", "-f", "in"]):
         pfs("put-file", "r@master:/", "--checksum", *words)
         assert pfs("get-file", "r@master:/a").out == "real"
+
+
+def test_get_goes_through_links_and_into_pipes(store: Path, pfs: Run) -> None:
+    Path("a").write_bytes(b"content")
+    pfs("put-file", "r@master", "-f", "a")
+    Path("real").write_bytes(b"old")
+    Path("link").symlink_to("real")
+    pfs("get-file", "r@master:/a", "-o", "link")
+    assert Path("link").is_symlink()
+    assert Path("real").read_bytes() == b"content"
+    os.mkfifo("pipe")
+    for options in ((), ("--offset", 3)):
+        reader = os.open("pipe", os.O_RDONLY | os.O_NONBLOCK)
+        pfs("get-file", "r@master:/a", "-o", "pipe", *options)
+        assert os.read(reader, 100) == b"content"[3 if options else 0 :]
+        os.close(reader)
+    assert stat.S_ISFIFO(Path("pipe").stat().st_mode)
