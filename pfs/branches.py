@@ -16,7 +16,7 @@ from pfs.refs_body import (
     BranchEntry,
     RefsBody,
     TrashEntry,
-    check_branch_name,
+    check_user_branch,
     with_branch,
     with_trash,
     without_branch,
@@ -40,7 +40,7 @@ def create(
     store: Store, repo: str, name: str, *, head: str | None, provenance: Sequence[BranchRef] | None
 ) -> BranchInfo:
     """Create a branch or move it; see `Repo.create_branch`."""
-    check_branch_name(name)
+    check_user_branch(name)
     if is_commit_id(name):
         raise InvalidNameError("branch", name)
     if any(source.repo == repo for source in provenance or ()):

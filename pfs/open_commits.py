@@ -17,7 +17,7 @@ from pfs.refs_body import (
     BranchEntry,
     OpenEntry,
     RefsBody,
-    check_branch_name,
+    check_user_branch,
     root_entry,
     with_branch,
     with_open,
@@ -43,7 +43,7 @@ class Opening:
 
 def start(store: Store, repo: str, commit: CommitId, new: Opening) -> CommitInfo:
     """Open a commit; see `Repo.start_commit`."""
-    check_branch_name(new.branch)
+    check_user_branch(new.branch)
     state, now_ns = store.refs.read(repo), store.clock_ns()
     named = None if new.parent is None else finished(store, state, new.parent).id
     if store.history.find(repo, commit) is not None or commit in state.body.open:

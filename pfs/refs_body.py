@@ -176,6 +176,13 @@ def check_branch_name(name: str) -> str:
     return name
 
 
+def check_user_branch(name: str) -> str:
+    """Return ``name`` if a user may write to a branch of that name: hidden ones are written by `Repo.publish` alone."""
+    if is_hidden(name):
+        raise InvalidNameError("branch", name)
+    return check_branch_name(name)
+
+
 def is_hidden(branch: str) -> bool:
     """Say whether a branch is one of the system's own."""
     return branch.startswith(".")

@@ -13,7 +13,7 @@ from pfs.model import BranchInfo, BranchRef, CommitInfo, NewCommit, Provenance, 
 from pfs.publish import Publication
 from pfs.rebase import Collisions
 from pfs.refs import RefsState
-from pfs.refs_body import is_hidden
+from pfs.refs_body import check_user_branch, is_hidden
 from pfs.resolve import open_info, resolve
 from pfs.view import View
 
@@ -69,10 +69,11 @@ class Repo:
         """Take a branch away; its commits stay readable by id, and it is kept in the trash for 30 days.
 
         Raises:
+            InvalidNameError: no name, or that of a branch of the system's own.
             BranchNotFoundError: there is none.
             ConflictError: it has an open commit, or (without ``force``) other branches are computed from it.
         """
-        branches.delete(self.store, self.name, name, force=force)
+        branches.delete(self.store, self.name, check_user_branch(name), force=force)
 
     def start_commit(
         self,

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pfs.branches import refuse_output, refuse_tag
-from pfs.errors import CommitClosedError
+from pfs.errors import CommitClosedError, InvalidNameError
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import Provenance
 from pfs.rebase import Collisions
 from pfs.refs import RefsState
-from pfs.refs_body import BranchEntry, check_branch_name
+from pfs.refs_body import BranchEntry, check_branch_name, is_hidden
 from pfs.resolve import find_id, finished
 from pfs.tree_row import EMPTY_ROOT, Root
 
@@ -57,9 +57,12 @@ def find_target(store: Store, state: RefsState, wish: Wish) -> Target:
     """Return what to write to.
 
     Raises:
+        InvalidNameError: no name of a branch, or that of a hidden one.
         CommitClosedError: the wish names a finished commit.
         ConflictError: the branch is computed by a pipeline, and no provenance is given.
     """
+    if is_hidden(wish.branch):
+        raise InvalidNameError("branch", wish.branch)
     refuse_tag(state.repo, state.body, wish.branch)
     opened = _open_commit(store, state, wish.branch)
     if opened is not None:

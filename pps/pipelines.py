@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pfs import branches
 from pfs.errors import AlreadyExistsError, InvalidInputError, NotFoundError, PfsError
 from pps.catalog import Catalog, Pipeline
 from pps.code import code_digests, code_files
@@ -144,7 +145,7 @@ class Pipelines:
         repo = self._store.repo(name)
         repo.create_branch(pipeline.spec.output_branch, provenance=())
         for branch in (SPEC_BRANCH, META_BRANCH):
-            repo.delete_branch(branch, force=True)
+            branches.delete(self._store, name, branch, force=True)
 
     def list(self) -> list[PipelineInfo]:
         """Return all pipelines, upstream ones first."""

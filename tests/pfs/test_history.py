@@ -253,9 +253,10 @@ def test_what_drop_refuses(store: Store, repo: Repo) -> None:
         repo.drop_commit("master")
     store.repo("out").drop_commit("master")
     repo.drop_commit("master")
-    hidden = put(repo, 5, ".spec")
+    hidden = NewCommit(branch=".spec", root=repo.inspect("master").root, id=new_commit_id(), started_ns=1)
+    repo.publish([hidden], store.session())
     with pytest.raises(ConflictError, match="belongs to a pipeline"):
-        repo.drop_commit(hidden)
+        repo.drop_commit(hidden.id)
 
 
 def test_drop_of_a_failed_commit_and_back(repo: Repo) -> None:

@@ -29,6 +29,13 @@ def put(repo: Repo, path: str, data: bytes, branch: str = "master", **options: o
     return repo.inspect(commit.id)
 
 
+def put_hidden(repo: Repo, branch: str, **files: bytes) -> CommitInfo:
+    """Commit to a branch of the system's own."""
+    session = repo.store.session()
+    new = NewCommit(branch=branch, root=tree(session, EMPTY_ROOT, **files), id=new_commit_id(), started_ns=1)
+    return repo.publish([new], session)[0]
+
+
 def names(repo: Repo, ref: str) -> list[str]:
     return [info.path for info in repo[ref].list()]
 
@@ -92,7 +99,7 @@ def test_commits_lists_newest_first_with_open_and_failed_ones(repo: Repo) -> Non
     other = put(repo, "/b", b"2", branch="dev")
     failed = repo.finish_commit(repo.start_commit("dev").id, error="boom")
     opened = repo.start_commit("master")
-    put(repo, "/hidden", b"3", branch=".spec")
+    put_hidden(repo, ".spec", hidden=b"3")
     assert [info.id for info in repo.commits()] == [opened.id, failed.id, other.id, first.id]
     assert [info.id for info in repo.commits("master")] == [opened.id, first.id]
     assert [info.id for info in repo.commits("dev")] == [other.id]
@@ -125,7 +132,7 @@ def test_branches(repo: Repo) -> None:
 
 
 def test_hidden_branches_are_shown_on_demand(repo: Repo) -> None:
-    put(repo, "/a", b"1", branch=".meta")
+    put_hidden(repo, ".meta", a=b"1")
     assert repo.branches() == []
     assert [branch.name for branch in repo.branches(hidden=True)] == [".meta"]
     assert repo.info().branches == ()
@@ -227,6 +234,20 @@ def tree(session: WriteSession, base: Root, **files: bytes) -> Root:
     return edit(session, base, puts, changed=None)
 
 
+def test_users_do_not_write_to_hidden_branches(repo: Repo) -> None:
+    put(repo, "/a", b"1")
+    head = put_hidden(repo, ".spec", spec=b"1")
+    for name in (".spec", ".new"):
+        for write in (repo.commit, repo.start_commit, repo.create_branch, repo.delete_branch):
+            with pytest.raises(InvalidNameError):
+                write(name)
+    with pytest.raises(InvalidNameError):
+        repo.create_branch(".spec", head="master")
+    assert repo[".spec"].read("/spec") == b"1"
+    assert repo.create_branch("shown", head=".spec").head == head.id
+    assert [branch.name for branch in repo.branches(hidden=True)] == [".spec", "master", "shown"]
+
+
 def test_publish_moves_several_branches_at_once(store: Store, repo: Repo) -> None:
     session, job, meta = store.session(), new_commit_id(), new_commit_id()
     out = NewCommit(
@@ -237,9 +258,7 @@ def test_publish_moves_several_branches_at_once(store: Store, repo: Repo) -> Non
     with pytest.raises(BranchMovedError):
         repo.publish([out, log], session)
     assert repo.branches(hidden=True) == []
-    repo.create_branch(".meta", head=put(repo, "/log", b"0", branch=".m").id)
-    head = repo.branch(".meta").head
-    assert head is not None
+    head = put_hidden(repo, ".meta", log=b"0").id
     log = NewCommit(
         branch=".meta", root=tree(session, EMPTY_ROOT, log=b"2"), id=meta, started_ns=1, parents=(head, job)
     )
