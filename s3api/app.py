@@ -15,7 +15,7 @@ from typing import cast
 
 from pfs.errors import PfsError
 from s3api.access import authorize
-from s3api.auth import authenticate
+from s3api.auth import Caller, authenticate
 from s3api.body import Body, ClientGoneError, Receive
 from s3api.errors import NotModifiedError, S3Error, from_pfs
 from s3api.gateway import Context, Gateway
@@ -81,10 +81,7 @@ class _Exchange:
         except NotModifiedError as error:
             return Response(304, error.headers)
         except PfsError as error:
-            answer = from_pfs(error)
-            if answer.status >= 500:
-                log.error("%s: %s", self._place, error)  # noqa: TRY400  # no traceback: it says what and which
-            return self._error(answer)
+            return self._error(self._told(error))
         except ClientGoneError:
             raise
         except Exception:
@@ -93,7 +90,7 @@ class _Exchange:
 
     async def _handle(self) -> Response:
         gateway, request = self._gateway, self._request()
-        caller = await gateway.run(authenticate, request, gateway.keys.find, now_s=gateway.clock_s())
+        caller = await self._authenticate(request)
         operation = route(request)
         if request.bucket and operation.permission is not None:
             repo = parse_bucket(request.bucket).repo
@@ -101,6 +98,23 @@ class _Exchange:
         check_headers(request)
         self._body = Body(self._receive, request, caller)
         return await operation.handle(Context(gateway, request, caller, self._body))
+
+    async def _authenticate(self, request: Request) -> Caller:
+        """Find out who sends it. Keys that cannot be read are the server's trouble, not the client's."""
+        gateway = self._gateway
+        try:
+            return await gateway.run(authenticate, request, gateway.keys.find, now_s=gateway.clock_s())
+        except PfsError as error:
+            log.error("%s: %s, request %s", self._place, error, self._id)  # noqa: TRY400  # it says what and which
+            raise S3Error("ServiceUnavailable") from error
+
+    def _told(self, error: PfsError) -> S3Error:
+        """Return what the client is told; of the server's own trouble no more than its kind, for it names files."""
+        answer = from_pfs(error)
+        if answer.status < 500:
+            return answer
+        log.error("%s: %s, request %s", self._place, error, self._id)
+        return S3Error(answer.code)
 
     def _request(self) -> Request:
         scope = self._scope
@@ -110,6 +124,7 @@ class _Exchange:
             cast("bytes", scope["query_string"]),
             headers=self._headers,
             domain=self._gateway.domain,
+            scheme=str(scope["scheme"]),
         )
         return with_signed_query(request)
 

@@ -32,6 +32,8 @@ class Request:
     key: bytes
     virtual_host: bool
     """The bucket came from the Host header, not from the path."""
+    scheme: str = "http"
+    """How the client came in: http or https."""
 
     @property
     def level(self) -> Level:
@@ -50,7 +52,13 @@ class Request:
 
 
 def parse_request(
-    method: str, raw_path: bytes, raw_query: bytes, *, headers: Iterable[tuple[bytes, bytes]], domain: str | None = None
+    method: str,
+    raw_path: bytes,
+    raw_query: bytes,
+    *,
+    headers: Iterable[tuple[bytes, bytes]],
+    domain: str | None = None,
+    scheme: str = "http",
 ) -> Request:
     """Build the request value; ``domain`` is the suffix of virtual-host style names.
 
@@ -72,6 +80,7 @@ def parse_request(
         bucket=name,
         key=parse_key(rest) if rest else b"",
         virtual_host=bucket is not None,
+        scheme=scheme,
     )
 
 

@@ -4,11 +4,14 @@ import hashlib
 import http.client
 import socket
 from contextlib import closing
+from pathlib import Path
 
 import pytest
+from botocore.client import BaseClient
 
+from pfs.store import Store
 from s3api.request import MAX_HEADERS_BYTES
-from tests.s3api.conftest import Server
+from tests.s3api.conftest import Server, running
 
 TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 CHUNKED = b"5\r\nhello\r\n0\r\nx-amz-checksum-crc32:NhCmhg==\r\n\r\n"
@@ -321,3 +324,39 @@ def test_a_presigned_put_with_a_content_type(server: Server, bucket: str, send: 
         assert (found["ContentType"], found["Metadata"]) == ("text/x", {"a": "1"})
         listing = client.generate_presigned_url("list_objects_v2", Params={"Bucket": bucket})
         assert server.request("GET", listing.removeprefix(server.url), sign=False).status == 200
+
+
+def test_a_framed_body_without_its_real_length(server: Server, bucket: str) -> None:
+    headers = streaming(CHUNKED)
+    del headers["X-Amz-Decoded-Content-Length"]
+    reply = server.request("PUT", f"/{bucket}/k", body=CHUNKED, headers=headers, payload=TRAILER)
+    assert (reply.status, reply.code) == (411, "MissingContentLength")
+    assert not has(server, bucket, "k")
+
+
+def test_delete_objects_with_keys_that_xml_cannot_hold(server: Server, bucket: str, s3: BaseClient) -> None:
+    keys = ["\x01", "a\x1fb", "\uf8ff", "plain"]
+    for key in keys:
+        s3.put_object(Bucket=bucket, Key=key, Body=b"")
+    answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys]})
+    assert len(answer["Deleted"]) == len(keys)
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+
+def test_what_the_server_cannot_do_is_told_without_its_files(home: Store, caplog: pytest.LogCaptureFixture) -> None:
+    home.create_repo("r")
+    with running(home) as server:
+        for name, code in [("root-key", "ServiceUnavailable"), ("refs/r.json", "InternalError")]:
+            signed = server.sign("GET", "/r/k", {})
+            place = next(found for found in home.path.rglob(Path(name).name))
+            place.rename(place.with_name("away"))
+            if name != "root-key":
+                place.mkdir()  # cannot be read as a file
+            reply = server.request("GET", "/r/k", headers=signed, sign=False)
+            assert (reply.status // 100, reply.code) == (5, code)
+            assert str(home.path).encode() not in reply.body
+            assert "root-key" in caplog.text
+            assert place.name in caplog.text
+            if name != "root-key":
+                place.rmdir()
+            place.with_name("away").rename(place)
