@@ -99,7 +99,7 @@ def _result(context: Context, upload: Upload, aux: dict[str, object]) -> bytes:
     kind = kept.pop("type", None)
     return document(
         "CompleteMultipartUploadResult",
-        leaf("Location", f"http://{host}{context.request.raw_path}"),
+        leaf("Location", f"{context.request.scheme}://{host}{context.request.raw_path}"),
         leaf("Bucket", context.request.bucket),
         leaf("Key", upload.key.decode()),
         leaf("ETag", f'"{aux["e"]}"'),

@@ -99,6 +99,11 @@ def test_https_where_boto3_streams_with_trailers(home: Store, tmp_path: Path) ->
             assert got["Body"].read() == data
             assert got["ContentEncoding"] == "gzip"
             assert got["ChecksumCRC64NVME"]
+        upload = client.create_multipart_upload(Bucket="b", Key="parts")["UploadId"]
+        place = {"Bucket": "b", "Key": "parts", "UploadId": upload}
+        etag = client.upload_part(**place, PartNumber=1, Body=b"1")["ETag"]
+        done = client.complete_multipart_upload(**place, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]})
+        assert done["Location"] == f"{client.meta.endpoint_url}/b/parts"
         client.upload_file(__file__, "b", "file")
         assert client.get_object(Bucket="b", Key="file")["Body"].read() == Path(__file__).read_bytes()
 
