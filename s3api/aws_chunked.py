@@ -8,6 +8,7 @@ Signed chunks form a chain that starts at the request's own signature; signed tr
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from enum import Enum, auto
 
@@ -18,6 +19,7 @@ from s3api.sigv4 import sign_text
 
 MAX_LINE_BYTES = 1024
 MAX_TRAILER_BYTES = 8192
+_SIZE = re.compile("[0-9a-fA-F]{1,16}")
 _EMPTY = hashlib.sha256(b"").hexdigest()
 _TRAILER_SIGNATURE = "x-amz-trailer-signature"
 
@@ -60,6 +62,8 @@ class ChunkDecoder:
                 out.append(piece)
             else:
                 at = self._read_line(bytes(view[at : at + MAX_LINE_BYTES]), at)
+        if at < len(view):
+            raise S3Error("InvalidRequest", "the body goes on after the end of the aws-chunked framing")
         return out
 
     def finish(self) -> Mapping[str, str]:
@@ -108,12 +112,9 @@ class ChunkDecoder:
     def _on_size(self, line: str) -> None:
         size, _, extension = line.partition(";")
         self._signature = extension.strip().removeprefix("chunk-signature=")
-        try:
-            self._left = int(size.strip(), 16) if 0 < len(size) <= 16 and size[0] not in "+-" else -1
-        except ValueError:
-            self._left = -1
-        if self._left < 0 or (self._signing is not None and not self._signature):
+        if not _SIZE.fullmatch(size) or (self._signing is not None and not self._signature):
             raise S3Error("InvalidRequest", "a chunk does not begin with its size (and signature)")
+        self._left = int(size, 16)
         if not self._left:
             self._end_chunk()
         self._state = _State.DATA if self._left else _State.TRAILER

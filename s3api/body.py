@@ -60,9 +60,11 @@ class Body:
         """Receive the next 1 MiB or what is left, still framed; empty at the end.
 
         Raises:
-            S3Error: RequestTimeout; nothing came for a minute.
+            S3Error: RequestTimeout (nothing came for a minute), MissingContentLength (of what is in the framing).
             ClientGoneError: the connection was closed.
         """
+        if self._decoder is not None and self._length is None:
+            raise S3Error("MissingContentLength", "a body in aws-chunked framing needs x-amz-decoded-content-length")
         self.started = True
         parts: list[bytes] = []
         size = 0

@@ -112,3 +112,16 @@ def test_any_bytes_end_in_an_answer(framed: bytes) -> None:
     else:
         answer = 400
     assert answer == 400
+
+
+@pytest.mark.parametrize("size", [b"0_5", b"+5", b"-5", b" 5", b"5 ", b"0x5", b"", b"5" * 17, b"\xd9\xa5"])
+def test_a_size_is_hex_digits_and_nothing_else(size: bytes) -> None:
+    with pytest.raises(S3Error, match="InvalidRequest"):
+        decode(ChunkDecoder(), size + b"\r\nhello\r\n0\r\n\r\n")
+    assert decode(ChunkDecoder(), b"0005\r\nhello\r\n0\r\n\r\n") == b"hello"
+
+
+@pytest.mark.parametrize("pieces", [[BOTO3 + b"x"], [BOTO3, b"x"], [BOTO3 + BOTO3]])
+def test_nothing_may_follow_the_end(pieces: list[bytes]) -> None:
+    with pytest.raises(S3Error, match="goes on after the end"):
+        decode(ChunkDecoder(), *pieces)
