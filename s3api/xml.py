@@ -7,6 +7,7 @@ the caller, see `is_xml_text`. In: no document types, hence no entities; namespa
 from __future__ import annotations
 
 import re
+import sys
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
@@ -17,6 +18,10 @@ MAX_DOCUMENT_BYTES = 4 << 20
 """More than 10,000 parts with all their checksums need."""
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_REFERENCE = re.compile("&#(x[0-9a-fA-F]{1,6}|[0-9]{1,7});")
+_MARK, _SHIFT = "\uf8ff", 0x100
+_HIDDEN = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\uf8ff]")
+_SHOWN = re.compile("\uf8ff([\u0101-\u011f\U000100fe\U000100ff\uf9ff])")
 Node = ElementTree.Element
 
 
@@ -52,14 +57,39 @@ def parse(data: bytes, root: str) -> Node:
         if "<!DOCTYPE" in text or "\0" in text:
             raise S3Error("MalformedXML", "document types are not allowed")
         # A str, so that a declared encoding cannot make the parser read other characters than were checked.
-        found = ElementTree.fromstring(text)
+        plain, hidden = _hide(text)
+        found = ElementTree.fromstring(plain)
     except (UnicodeDecodeError, ElementTree.ParseError, ValueError) as error:
         raise S3Error("MalformedXML") from error
     for element in found.iter():
         element.tag = element.tag.rpartition("}")[2]
+        if hidden and element.text:
+            element.text = _show(element.text)
     if found.tag != root:
         raise S3Error("MalformedXML", f"expected <{root}>, got <{found.tag}>")
     return found
+
+
+def _hide(text: str) -> tuple[str, bool]:
+    """Replace what keys may have and XML 1.0 may not, raw or as a reference, by a mark and a letter; say whether.
+
+    Clients send such keys to DeleteObjects as they are. At most twice as long. A reference in a CDATA section is text,
+    so there they stay.
+    """
+    plain = text if "<![CDATA[" in text else _REFERENCE.sub(_resolve, text)
+    if not _NO_XML.search(plain):
+        return text, False
+    return _HIDDEN.sub(lambda match: _MARK + chr(ord(match[0]) + _SHIFT), plain), True
+
+
+def _resolve(match: re.Match[str]) -> str:
+    """Return the character of a reference to one that is hidden; any other reference stays."""
+    code = int(match[1][1:], 16) if match[1][0] == "x" else int(match[1])
+    return chr(code) if code < sys.maxunicode and _HIDDEN.fullmatch(chr(code)) else match[0]
+
+
+def _show(text: str) -> str:
+    return _SHOWN.sub(lambda match: chr(ord(match[1]) - _SHIFT), text)
 
 
 def text_of(element: Node, name: str) -> str | None:

@@ -341,7 +341,10 @@ def test_xml_escapes_and_parses() -> None:
         b"\xff<R/>",
         "<R/>".encode("utf-16"),
         b"<R>\0</R>",
-        b"<R>\x01</R>",
+        b"<R\x01/>",
+        b"<R a='\x01'>",
+        b"<R>&#0;</R>",
+        b"<R>&#xd800;</R>",
     ],
 )
 def test_xml_that_is_refused(data: bytes) -> None:
@@ -422,3 +425,22 @@ def test_copy_sources(header: str, source: CopySource) -> None:
 def test_copy_sources_that_are_refused(header: str) -> None:
     with pytest.raises(S3Error, match="InvalidArgument"):
         parse_source(header)
+
+
+KEYS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0\r"), min_size=1, max_size=20)
+ODD = st.text(st.sampled_from("\x01\x0b\x1f\ufffe\uffff\uf8ff\u0101\uf9ffa&<#;x1"), min_size=1, max_size=12)
+
+
+@given(KEYS | ODD, st.sampled_from(["raw", "decimal", "hex"]))
+def test_keys_that_xml_cannot_hold_are_read_all_the_same(key: str, form: str) -> None:
+    forms = {"raw": "{}", "decimal": "&#{};", "hex": "&#x{:x};"}
+    special = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+    sent = "".join(special.get(char, char if form == "raw" else forms[form].format(ord(char))) for char in key)
+    parsed = xml.parse(f"<R><K>{sent}</K><L>&#xf8ff;\u0101</L></R>".encode(), "R")
+    assert xml.text_of(parsed, "K") == key
+    assert xml.text_of(parsed, "L") == "\uf8ff\u0101"
+
+
+def test_references_in_cdata_are_text() -> None:
+    parsed = xml.parse(b"<R><K><![CDATA[&#1;]]></K></R>", "R")
+    assert xml.text_of(parsed, "K") == "&#1;"
