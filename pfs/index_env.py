@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import lmdb
 
-from pfs.backends.durable import FULL, sync_file, write_all
+from pfs.backends.durable import FULL, storage_errors, sync_file, write_all
 from pfs.errors import IndexDamagedError, PfsError, StorageError, StorageFullError
 from pfs.shared_lock import SharedLock
 
@@ -28,6 +28,8 @@ TABLES: Final = ("meta", "pack", "packid", "chunk", "repo", "commit", "seen")
 _MAP_SIZES: Final = (64 << 30, 8 << 30, 1 << 30, 128 << 20)
 """Address space asked for, the file itself stays small; the smaller ones where limits forbid the first."""
 _MAX_READERS: Final = 1024
+_LOCK_BYTES: Final = 72 << 10
+"""At least what LMDB makes the lock file for so many readers: 64 bytes each, and 192."""
 _PROBE: Final = 256 << 10
 """Bytes that a disk that is not full takes."""
 _CHECK_EVERY: Final = 64
@@ -189,6 +191,7 @@ class SharedEnv:
                 raise translate(error, self.directory) from error
 
     def _open(self) -> None:
+        self._reserve()
         try:
             self._env = self._map()
             self._lengthen()
@@ -197,6 +200,24 @@ class SharedEnv:
         except lmdb.Error as error:
             self._close()
             raise translate(error, self.directory) from error
+
+    def _reserve(self) -> None:
+        """Give the lock file its blocks, and see that there is room for a new index.
+
+        LMDB makes the lock file sparse and writes to it through a mapping: on a full disk that would kill the process
+        (SIGBUS). Nobody in this process has the file open: closing it would end LMDB's locks.
+        """
+        with storage_errors(f"make the index in {self.directory}"):
+            if not (self.directory / "data.mdb").exists() and _is_full(self.directory):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            fd = os.open(self.directory / "lock.mdb", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                status = os.fstat(fd)
+                size = status.st_size or _LOCK_BYTES
+                if status.st_blocks * 512 < size:
+                    os.posix_fallocate(fd, 0, size)
+            finally:
+                os.close(fd)
 
     def _open_tables(self) -> dict[str, Any]:
         # In a write transaction also when they exist: handles that a read transaction opened end with it. It writes

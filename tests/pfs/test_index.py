@@ -285,6 +285,45 @@ def can_mount() -> bool:
     )
 
 
+_OPEN_ON_A_FULL_DISK = """
+import os, shutil, sys
+from pathlib import Path
+from pfs.errors import StorageFullError
+from pfs.index import Index
+top, outcomes = Path(sys.argv[1]), []
+for sparse in (False, True):
+    for free in range(0, 110, 3):
+        place, filler = top / "index", top / "filler"
+        if sparse:  # as LMDB itself makes the file
+            place.mkdir()
+            with (place / "lock.mdb").open("wb") as lock:
+                lock.truncate(65664)
+        with filler.open("wb") as file:
+            try:
+                while True:
+                    os.write(file.fileno(), bytes(4096))
+            except OSError:
+                os.truncate(file.fileno(), max(file.tell() - free * 4096, 0))
+        try:
+            Index.open(place, store_uuid="u").close()
+            outcomes.append("made")
+        except StorageFullError:
+            outcomes.append("full")
+        filler.unlink()
+        Index.open(place, store_uuid="u").close()
+        shutil.rmtree(place)
+print(*sorted(set(outcomes)))
+"""
+
+
+@pytest.mark.skipif(not can_mount(), reason="needs a mount namespace for a small file system")
+def test_opening_on_a_full_disk_is_an_error_and_no_crash(tmp_path: Path) -> None:
+    script = 'mount -t tmpfs -o size=1m none "$1" && exec "$2" -c "$3" "$1"'
+    command = ["unshare", "-Urm", "sh", "-c", script, "sh", str(tmp_path), sys.executable, _OPEN_ON_A_FULL_DISK]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stdout) == (0, b"full made\n")
+
+
 @pytest.mark.skipif(not can_mount(), reason="needs a mount namespace for a small file system")
 def test_a_full_disk_is_told_and_changes_nothing(tmp_path: Path) -> None:
     script = 'mount -t tmpfs -o size=4m none "$1" && exec "$2" -c "$3" "$1"'
