@@ -52,8 +52,8 @@ def create(
         refuse_tag(repo, body, name)
         entry = body.branches.get(name, BranchEntry(created=now_ns))
         if target is not None:
-            body = _keep_old_head(store, body, (repo, name, entry), target=target)
-            entry = replace(entry, head=target.head, pack=target.pack)
+            body = moved(store, with_branch(body, name, entry), (repo, name), target=target)
+            entry = body.branches[name]
         if provenance is not None:
             entry = replace(entry, provenance=tuple((source.repo, source.branch) for source in provenance))
         return with_branch(body, name, entry)
@@ -99,16 +99,16 @@ def refuse_tag(repo: str, body: RefsBody, name: str) -> None:
         raise ConflictError(f"{repo}@{name} is a tag, which never moves: name a branch")
 
 
-def _keep_old_head(
-    store: Store, body: RefsBody, branch: tuple[str, str, BranchEntry], *, target: BranchEntry
-) -> RefsBody:
-    """Return the body with a branch's old head in the trash, if the commit that it is moved to does not lead to it."""
-    repo, name, old = branch
+def moved(store: Store, body: RefsBody, branch: tuple[str, str], *, target: BranchEntry) -> RefsBody:
+    """Return the body with a branch, (repo, name), at ``target``; an old head that is left behind goes to the trash."""
+    repo, name = branch
+    old = body.branches[name]
+    after = with_branch(body, name, replace(old, head=target.head, pack=target.pack))
     if old.head is None or target.head is None or old.head == target.head:
-        return body
+        return after
     if any(record.id == old.head for record in store.history.first_parents(repo, target.head)):
-        return body
-    return with_trash(body, name, TrashEntry(branch=old, deleted=store.clock_ns(), kind=HEAD, onto=target.head))
+        return after
+    return with_trash(after, name, TrashEntry(branch=old, deleted=store.clock_ns(), kind=HEAD, onto=target.head))
 
 
 def movable(store: Store, state: RefsState, ref: str) -> BranchEntry:

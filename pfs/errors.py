@@ -206,6 +206,21 @@ class PathConflictError(ConflictError):
         return f"{self.path} was changed on {self.repo}@{self.branch} by another writer in the meantime"
 
 
+class MergeConflictError(ConflictError):
+    """Two sides changed the same paths: ``(what, conflicts, count)``; conflicts are the first, as (path, reason)."""
+
+    kind = "merge-conflict"
+
+    def __init__(self, what: str, conflicts: tuple[tuple[str, str], ...], count: int) -> None:
+        super().__init__(what, conflicts, count)
+        self.what, self.conflicts, self.count = what, conflicts, count
+
+    def __str__(self) -> str:
+        named = ", ".join(f"{path} ({reason})" for path, reason in self.conflicts[:3])
+        more = f" and {self.count - 3} more" if self.count > 3 else ""
+        return f"cannot {self.what}: conflict at {named}{more}; choose with --ours, --theirs or --resolve PATH=ours"
+
+
 class FileCollisionError(ConflictError):
     """A path would be both a file and a directory: ``(path, existing)``."""
 

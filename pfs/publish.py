@@ -109,7 +109,7 @@ class Publication:
         parents = {parent for commit in commits for parent in commit.parents}
         for commit, found in zip(commits, self._found, strict=True):
             body = _with_commit(without_open(body, commit.id), commit, found, held=commit.id in parents)
-        return body
+        return _with_old_heads(body, state.body, commits, now_ns=self._store.clock_ns())
 
     def _check(self, body: RefsBody, commit: NewCommit) -> None:
         check_branch_name(commit.branch)
@@ -174,19 +174,21 @@ class Publication:
             self._store.index.add(self._sealed, [found.row() for found in self._found], seen=self._seen)
 
 
-def _keep_old_head(body: RefsBody, commit: NewCommit, *, now_ns: int) -> RefsBody:
-    """Return the body with the head that ``commit`` replaces in the trash, if it does not descend from that."""
-    old = body.branches.get(commit.branch, BranchEntry())
-    if old.head is None or old.head in commit.parents:
-        return body
-    return with_trash(body, commit.branch, TrashEntry(branch=old, deleted=now_ns, kind=HEAD, onto=commit.id))
+def _with_old_heads(body: RefsBody, old: RefsBody, commits: Sequence[NewCommit], *, now_ns: int) -> RefsBody:
+    """Return the body with those heads of ``old`` in the trash that the commits do not descend from."""
+    first = {commit.branch: commit for commit in reversed(commits) if commit.error is None}
+    for branch, commit in first.items():
+        entry = old.branches.get(branch, BranchEntry())
+        if entry.head is not None and entry.head not in commit.parents:
+            onto = body.branches[branch].head
+            body = with_trash(body, branch, TrashEntry(branch=entry, deleted=now_ns, kind=HEAD, onto=onto))
+    return body
 
 
 def _with_commit(body: RefsBody, commit: NewCommit, found: Found, *, held: bool) -> RefsBody:
     """Return the body with the commit in it: as head, or, failed, just reachable; ``held``: by another commit."""
     at_ns = found.record.finished_ns
     if commit.error is None:
-        body = _keep_old_head(body, commit, now_ns=at_ns)
         body = move_head(body, commit.branch, head=commit.id, pack=found.pack, now_ns=at_ns)
     elif not held:
         body = move_head(body, FAILED + commit.id, head=commit.id, pack=found.pack, now_ns=at_ns)

@@ -59,18 +59,18 @@ def _edits(session: WriteSession, changes: Changes, theirs: Tree, place: str) ->
     base, ours = Tree(session, changes.base), Tree(session, changes.ours)
     for put in changes.forced:
         old, new = base.stat(put.key, want="file"), ours.stat(put.key, want="file")
-        if new is not None and _same(old, new):
+        if new is not None and same_file(old, new):
             _refuse_conflict(theirs.stat(put.key, want="file"), old, new, place=(place, put.key))
             yield put
 
 
 def _refuse_conflict(there: Row | None, old: Row | None, new: Row | None, *, place: tuple[str, bytes]) -> None:
-    if not _same(there, old) and not _same(there, new):
+    if not same_file(there, old) and not same_file(there, new):
         repo, _, branch = place[0].partition("@")
         raise PathConflictError(repo, branch, from_key(place[1]))
 
 
-def _same(a: Row | None, b: Row | None) -> bool:
+def same_file(a: Row | None, b: Row | None) -> bool:
     """Say whether two file rows hold the same content and metadata, whenever they were written."""
     if a is None or b is None:
         return a is b
