@@ -2,7 +2,8 @@
 
 Chunks go to memory or data packs as they come (`session_data`); pages, manifests and the commit record wait for the
 meta pack of `seal`. What the store or the session has is not written again. Nothing that a session wrote can be lost
-silently: when storing a chunk fails, another thread may have counted on it, so from then on the session only abandons.
+silently: when storing a chunk fails, another thread may have counted on it, so from then on the session only abandons,
+and every other call raises that first error again.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from typing import Final
 
 from pfs.backends.base import Backend, Buffer
 from pfs.commit import CommitRecord, encode_record
 from pfs.compress import SMALL_CHUNK, compress, compress_block, is_compressible
-from pfs.errors import StorageError
+from pfs.errors import PfsError, StorageError
 from pfs.ids import ChunkId, ManifestId, PackId, PageId, TreeId, new_pack_id, page_id, record_id
 from pfs.index import Index
 from pfs.manifest import Manifest, ManifestBuilder
@@ -75,7 +77,7 @@ class WriteSession:
         self._pages: dict[PageId, Page] = {}
         self._meta_pack = new_pack_id()
         self._unindexed: list[SealedPack] = []
-        self._failed = False
+        self._failure: PfsError | None = None
 
     @property
     def pack_ids(self) -> list[PackId]:
@@ -259,8 +261,8 @@ class WriteSession:
                 type, data = self._meta[id]
                 writer.add(type, id, data)
             sealed = writer.seal()
-        except BaseException:
-            self._failed = True
+        except BaseException as error:
+            self._fail(error)
             writer.abandon()
             raise
         self._packs.append(self._meta_pack)
@@ -336,16 +338,23 @@ class WriteSession:
             self._block.clear()
             self._meta.clear()
             self._pages.clear()
-            self._failed = True
+            self._fail(None)
 
     @contextmanager
     def _ending_on_error(self) -> Iterator[None]:
         try:
             yield
-        except BaseException:
-            self._failed = True
+        except BaseException as error:
+            self._fail(error)
             raise
 
+    def _fail(self, error: BaseException | None) -> None:
+        """End the session; the first cause stays, as the later ones follow from it."""
+        with self._lock:
+            if self._failure is None:
+                ended = StorageError("go on with a commit", "it was dropped, or storing an earlier part of it failed")
+                self._failure = error if isinstance(error, PfsError) else ended
+
     def _check_usable(self) -> None:
-        if self._failed:
-            raise StorageError("go on with a commit", "it was dropped, or storing an earlier part of it failed")
+        if self._failure is not None:
+            raise copy(self._failure) from self._failure

@@ -290,10 +290,36 @@ def test_a_failure_in_one_thread_is_not_hidden_by_another_that_relied_on_it(
     batch = with_ids([noise(200_000)])
     with pytest.raises(StorageError):
         session.put_chunks(batch)
-    with pytest.raises(StorageError, match="earlier part"):
+    with pytest.raises(StorageError, match="injected"):
         session.put_chunks(batch)
-    with pytest.raises(StorageError, match="earlier part"):
+    with pytest.raises(StorageError, match="injected"):
         world.session().adopt(session)
+
+
+def test_the_first_cause_is_told_by_whatever_is_called_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    shrink(monkeypatch)
+    session = world.session(FaultyBackend(world.backend, fail_at=2, how=How.FULL, dead_after=True))
+    with pytest.raises(StorageFullError) as first:
+        put(session, noise(200_000))
+    session.abandon()
+    later = (
+        session.seal, session.flush_data, lambda: put(session, b"x"), lambda: session.put_page(page(b"a")),
+        lambda: session.holds([]), lambda: session.put_record(record()), lambda: world.session().adopt(session),
+    )  # fmt: skip
+    for call in later:
+        with pytest.raises(StorageFullError) as again:
+            call()
+        assert (again.value.args, again.value.__cause__) == (first.value.args, first.value)
+
+
+def test_what_is_no_error_of_ours_ends_a_session_as_dropped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = world.session()
+    with monkeypatch.context() as patch:
+        patch.setattr("pfs.session.is_compressible", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            put(session, b"x")
+    with pytest.raises(StorageError, match="dropped"):
+        session.seal()
 
 
 def test_a_full_pack_by_count_of_chunks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
