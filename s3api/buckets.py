@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pfs.errors import BranchNotFoundError, CommitNotFoundError, NotFoundError, RepoNotFoundError
+from pfs.branches import branch_info
+from pfs.errors import CommitNotFoundError, NotFoundError, RepoNotFoundError
 from pfs.ids import CommitId, is_commit_id
-from pfs.model import BranchInfo
+from pfs.model import BranchInfo, CommitInfo
+from pfs.refs_body import RefsBody
 from pfs.repo import Repo
 from pfs.store import Store
 from pfs.tree import EMPTY_ROOT, Row, Tree
@@ -17,11 +19,15 @@ from s3api.names import MASTER, BucketName
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A bucket that exists; ``branch`` is None for a commit, and for master before its first write."""
+    """A bucket that exists; ``branch`` is None for a commit, and for master before its first write.
+
+    ``born_ns`` is when the repo was made: it tells it from an earlier one of the same name.
+    """
 
     name: BucketName
     repo: Repo
     branch: BranchInfo | None
+    born_ns: int
 
     def tree(self) -> Tree:
         """Return the files as they are now: of the commit, of the branch's open commit, or of its head."""
@@ -46,16 +52,37 @@ class Bucket:
         return row
 
     def _version(self, key: bytes, version: str) -> Row | None:
-        """Return the row that changed in the commit ``version``."""
+        """Return the row that changed in the commit ``version``, if that is of this bucket's history."""
         row = None
         if is_commit_id(version):
             try:
                 row = self.repo.view(CommitId(version)).tree.stat(key, want="file")
             except CommitNotFoundError:
                 row = None
-        if row is None or version_of(row) != version:
+        if row is None or version_of(row) != version or not self._had(key, CommitId(version)):
             raise S3Error("NoSuchVersion", fields={"VersionId": version})
         return row
+
+    def _had(self, key: bytes, version: CommitId) -> bool:
+        """Say whether a version is the present one, or of the history. Only one from elsewhere costs a walk."""
+        present = self.tree().stat(key, want="file")
+        if present is not None and version_of(present) == version:
+            return True
+        info = self.repo.inspect(version)
+        if self.name.commit is not None:
+            return _in_history(self.repo, self.name.commit, info)
+        return self.branch is not None and _belongs(self.repo, self.branch, info)
+
+    def require_same(self, body: RefsBody) -> None:
+        """Refuse a write to a bucket that was deleted since it was opened, made anew or not.
+
+        Raises:
+            S3Error: NoSuchBucket.
+        """
+        branch = body.branches.get(self.name.branch)
+        gone = self.branch is not None and (branch is None or branch.created != self.branch.created_ns)
+        if gone or body.created != self.born_ns:
+            raise S3Error("NoSuchBucket", fields={"BucketName": str(self.name)})
 
     def require_writable(self) -> None:
         """Refuse what cannot be written.
@@ -79,23 +106,31 @@ def open_bucket(store: Store, name: BucketName) -> Bucket:
         S3Error: NoSuchBucket.
     """
     try:
-        repo = store.repo(name.repo)
-        if name.commit is not None:
-            repo.inspect(name.commit)
-            return Bucket(name, repo, None)
-        return Bucket(name, repo, _branch(repo, name.branch))
+        repo, body = store.repo(name.repo), store.refs.read(name.repo).body
+        if name.commit is None:
+            return Bucket(name, repo, _branch(name, body), body.created)
+        info = repo.inspect(name.commit)
+        if name.branch and not _belongs(repo, branch_info(name.repo, body, name.branch), info):
+            raise CommitNotFoundError(name.repo, name.commit)
+        return Bucket(name, repo, None, body.created)
     except NotFoundError as error:
         raise S3Error("NoSuchBucket", fields={"BucketName": str(name)}) from error
 
 
-def _branch(repo: Repo, name: str) -> BranchInfo | None:
-    try:
-        return repo.branch(name)
-    except BranchNotFoundError:
-        if name != MASTER:
-            raise
-        repo.info()
+def _branch(name: BucketName, body: RefsBody) -> BranchInfo | None:
+    if name.branch == MASTER and name.branch not in body.branches:
         return None
+    return branch_info(name.repo, body, name.branch)
+
+
+def _belongs(repo: Repo, branch: BranchInfo, info: CommitInfo) -> bool:
+    """Say whether a commit was made on a branch (this one, not one of that name before), or lies in its history."""
+    made = info.branch == branch.name and (info.open or (info.finished_ns or 0) >= branch.created_ns)
+    return made or (branch.head is not None and _in_history(repo, branch.head, info))
+
+
+def _in_history(repo: Repo, head: CommitId, info: CommitInfo) -> bool:
+    return any(one.id == info.id for one in repo.commits(head))
 
 
 def bucket_exists(store: Store, name: BucketName) -> bool:

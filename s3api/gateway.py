@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -68,8 +68,13 @@ class Gateway:
         return await asyncio.get_running_loop().run_in_executor(self._blocking, call)
 
     async def commit(self, bucket: Bucket, write: Write) -> CommitInfo | None:
-        """Commit a write together with others; returns once it is durable. None: nothing was to be changed."""
-        future = self._commits.submit(bucket.repo, bucket.name.branch, write)
+        """Commit a write together with others; returns once it is durable. None: nothing was to be changed.
+
+        Raises:
+            S3Error: NoSuchBucket; the bucket was deleted since it was opened. And what the write's checks raise.
+        """
+        guarded = replace(write, guard=bucket.require_same)
+        future = self._commits.submit(bucket.repo, bucket.name.branch, guarded)
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:

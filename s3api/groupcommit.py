@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
@@ -18,6 +18,7 @@ from pfs.apply import apply
 from pfs.edit import Delete, Edit, Put
 from pfs.errors import PfsError
 from pfs.model import CommitInfo
+from pfs.refs_body import RefsBody
 from pfs.repo import Repo
 from pfs.session import WriteSession
 from pfs.tree import Tree
@@ -30,11 +31,15 @@ MAX_EDITS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """What one request changes: puts and deletes, each at most once a key; ``session`` holds what they refer to."""
+    """What one request changes: puts and deletes, each at most once a key; ``session`` holds what they refer to.
+
+    ``guard`` raises when the repo, at the moment of the change, is no longer the one that the request was for.
+    """
 
     edits: Sequence[Put | Delete]
     session: WriteSession | None = None
     checks: Sequence[tuple[bytes, RowCheck]] = ()
+    guard: Callable[[RefsBody], None] | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -110,10 +115,12 @@ def _commit(repo: Repo, branch: str, batch: Sequence[_Waiting]) -> None:
     refused: dict[_Waiting, Exception] = {}
 
     def change(tree: Tree) -> list[Edit]:
+        # Read after the refs that the commit swaps: if these differ from those, the swap fails, and this runs again.
+        body = repo.store.refs.read(repo.name).body
         refused.clear()
         edits = list[Edit]()
         for one in batch:
-            error = _refusal(tree, one.write)
+            error = _refusal(body, tree, one.write)
             if error is not None:
                 refused[one] = error
             else:
@@ -139,8 +146,10 @@ def _commit(repo: Repo, branch: str, batch: Sequence[_Waiting]) -> None:
             one.future.set_result(info)
 
 
-def _refusal(tree: Tree, write: Write) -> Exception | None:
+def _refusal(body: RefsBody, tree: Tree, write: Write) -> Exception | None:
     try:
+        if write.guard is not None:
+            write.guard(body)
         for key, check in write.checks:
             check(tree.stat(key, want="file"))
     except (S3Error, PfsError) as error:

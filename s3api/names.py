@@ -18,14 +18,14 @@ MASTER = "master"
 
 @dataclass(frozen=True, slots=True)
 class BucketName:
-    """What a bucket stands for; with a ``commit`` it is read-only."""
+    """What a bucket stands for; with a ``commit`` it is read-only, and of any branch if ``branch`` is empty."""
 
     repo: str
     branch: str = MASTER
     commit: CommitId | None = None
 
     def __str__(self) -> str:
-        branch = "" if self.branch == MASTER else f"{self.branch}."
+        branch = "" if self.branch == ("" if self.commit else MASTER) else f"{self.branch}."
         return f"{self.commit}.{branch}{self.repo}" if self.commit else f"{branch}{self.repo}"
 
 
@@ -45,7 +45,7 @@ def parse_bucket(name: str) -> BucketName:
         raise S3Error("InvalidBucketName", f"bucket {name!r} is not repo, branch.repo or commit.repo")
     try:
         repo = check_name("repo", parts[-1])
-        branch = check_name("branch", parts[0]) if len(parts) == 2 else MASTER
+        branch = check_name("branch", parts[0]) if len(parts) == 2 else "" if commit else MASTER
     except InvalidNameError as error:
         raise S3Error("InvalidBucketName", f"bucket {name!r}: {error}") from error
     return BucketName(repo, branch, commit)

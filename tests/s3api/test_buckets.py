@@ -220,3 +220,48 @@ def test_anonymous_reads_only_where_allowed(home: Store) -> None:
         for method, path in [("GET", "/private/k"), ("PUT", "/public/k"), ("DELETE", "/public/k"), ("GET", "/")]:
             reply = live.request(method, path, sign=False)
             assert (reply.status, reply.code) == (403, "AccessDenied")
+
+
+def test_a_commit_and_a_version_belong_to_a_branch(s3: BaseClient, server: Server, bucket: str) -> None:
+    repo = server.store.repo(bucket)
+    first = s3.put_object(Bucket=bucket, Key="k", Body=b"1")["VersionId"]
+    second = s3.put_object(Bucket=bucket, Key="k", Body=b"2")["VersionId"]
+    repo.create_branch("dev", head="master")
+    own = s3.put_object(Bucket=f"dev.{bucket}", Key="k", Body=b"3")["VersionId"]
+    third = s3.put_object(Bucket=bucket, Key="k", Body=b"4")["VersionId"]
+    has = {
+        f"dev.{bucket}": {first, second, own},
+        bucket: {first, second, third},
+        f"{second}.{bucket}": {first, second},
+        f"{second}.dev.{bucket}": {first, second},
+        f"{own}.dev.{bucket}": {first, second, own},
+    }
+    for place, versions in has.items():
+        for version in (first, second, own, third):
+            if version in versions:
+                assert s3.get_object(Bucket=place, Key="k", VersionId=version)["VersionId"] == version
+            else:
+                with pytest.raises(ClientError, match="NoSuchVersion"):
+                    s3.get_object(Bucket=place, Key="k", VersionId=version)
+    for place in (f"{own}.master.{bucket}", f"{third}.dev.{bucket}", f"{first}.none.{bucket}"):
+        with pytest.raises(ClientError, match="NoSuchBucket"):
+            s3.get_object(Bucket=place, Key="k")
+
+
+def test_a_branch_made_anew_has_not_the_commits_of_the_old_one(s3: BaseClient, server: Server, bucket: str) -> None:
+    repo = server.store.repo(bucket)
+    repo.create_branch("dev")
+    old = s3.put_object(Bucket=f"dev.{bucket}", Key="k", Body=b"1")["VersionId"]
+    repo.delete_branch("dev")
+    repo.create_branch("dev")
+    with pytest.raises(ClientError, match="NoSuchVersion"):
+        s3.get_object(Bucket=f"dev.{bucket}", Key="k", VersionId=old)
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        s3.get_object(Bucket=f"{old}.dev.{bucket}", Key="k")
+    assert s3.get_object(Bucket=f"{old}.{bucket}", Key="k")["Body"].read() == b"1"
+
+
+def test_a_version_in_an_open_commit(s3: BaseClient, server: Server, bucket: str) -> None:
+    server.store.repo(bucket).start_commit("master")
+    version = s3.put_object(Bucket=bucket, Key="k", Body=b"1")["VersionId"]
+    assert s3.get_object(Bucket=bucket, Key="k", VersionId=version)["Body"].read() == b"1"

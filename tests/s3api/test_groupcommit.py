@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from pfs.apply import apply
 from pfs.backends.base import Backend
 from pfs.check import fsck
 from pfs.edit import Delete, Edit, Put
-from pfs.errors import StorageError
+from pfs.errors import RepoNotFoundError, StorageError
 from pfs.ids import EMPTY_CHUNK, TreeId, chunk_id
 from pfs.model import CommitInfo
 from pfs.pack import read_footer
@@ -22,8 +23,10 @@ from pfs.repo import Repo
 from pfs.store import Store
 from pfs.testing.faults import FaultyBackend, How
 from pfs.tree import Row, Tree
+from s3api.buckets import open_bucket
 from s3api.errors import S3Error
 from s3api.groupcommit import GroupCommits, Write
+from s3api.names import BucketName
 
 
 class Held(ThreadPoolExecutor):
@@ -229,3 +232,38 @@ def test_every_failing_step_leaves_the_old_state_or_the_new(tmp_path: Path, how:
         if backend.calls < fail_at:
             assert outcomes == [None, None]
             return
+
+
+def test_a_write_to_a_bucket_that_is_gone_does_not_bring_it_back(home: Store, held: Held) -> None:
+    repo = home.create_repo("r")
+    for name in ("kept", "gone", "renewed"):
+        repo.create_branch(name)
+    buckets = {name: open_bucket(home, BucketName("r", name)) for name in ("kept", "gone", "renewed")}
+    commits = GroupCommits(held)
+    futures = {
+        name: commits.submit(repo, name, replace(put(home, "k"), guard=bucket.require_same))
+        for name, bucket in buckets.items()
+    }
+    for name in ("gone", "renewed"):
+        repo.delete_branch(name)
+    repo.create_branch("renewed")
+    held.gate.set()
+    assert results([futures["kept"]])
+    for name in ("gone", "renewed"):
+        with pytest.raises(S3Error, match="NoSuchBucket"):
+            futures[name].result(30)
+    assert {branch.name: branch.head is None for branch in repo.branches()} == {"kept": False, "renewed": True}
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_a_write_to_a_repo_that_is_gone(home: Store, held: Held, anew: bool) -> None:
+    repo = home.create_repo("r")
+    bucket = open_bucket(home, BucketName("r"))
+    future = GroupCommits(held).submit(repo, "master", replace(put(home, "k"), guard=bucket.require_same))
+    home.delete_repo("r")
+    if anew:
+        home.create_repo("r")
+    held.gate.set()
+    with pytest.raises(S3Error if anew else RepoNotFoundError):
+        future.result(30)
+    assert [info.branches for info in home.list_repos()] == ([()] if anew else [])

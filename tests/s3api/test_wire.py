@@ -69,7 +69,7 @@ def test_errors_are_translated_in_their_own_words() -> None:
         ("repo", BucketName("repo")),
         ("b.repo", BucketName("repo", "b")),
         ("b.repo.default", BucketName("repo", "b")),
-        (f"{COMMIT}.repo", BucketName("repo", commit=COMMIT)),
+        (f"{COMMIT}.repo", BucketName("repo", "", COMMIT)),
         (f"{COMMIT}.b.repo", BucketName("repo", "b", COMMIT)),
         (f"{COMMIT}.b.repo.default", BucketName("repo", "b", COMMIT)),
         (COMMIT, BucketName(COMMIT)),
