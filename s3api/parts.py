@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from s3api.buckets import Bucket
 from s3api.checksums import ALGORITHMS
 from s3api.errors import S3Error
 from s3api.gateway import Context
-from s3api.names import parse_bucket
 from s3api.receive import Received
 from s3api.request import Request
-from s3api.uploads import MAX_PARTS, MIN_PART_BYTES, Part, Upload
+from s3api.uploads import MAX_PARTS, MIN_PART_BYTES, Completed, Part, Upload
 from s3api.xml import Node, parse, text_of
 
 
@@ -44,12 +45,21 @@ def find_upload(context: Context, upload_id: str) -> Upload:
     Raises:
         S3Error: NoSuchBucket, NoSuchUpload.
     """
-    context.bucket()
-    name = parse_bucket(context.request.bucket)
-    upload = context.gateway.uploads.get(name.repo, upload_id)
-    if name.commit is not None or (upload.branch, upload.key) != (name.branch, context.request.key):
-        raise S3Error("NoSuchUpload", fields={"UploadId": upload_id})
+    bucket = context.bucket()
+    upload = context.gateway.uploads.get(bucket.repo.name, upload_id)
+    require_place(context, bucket, upload)
     return upload
+
+
+def require_place(context: Context, bucket: Bucket, upload: Upload | Completed) -> None:
+    """Refuse an upload of another bucket or key, or of an earlier repo of the same name.
+
+    Raises:
+        S3Error: NoSuchUpload.
+    """
+    place = (bucket.name.branch, bucket.born_ns, context.request.key)
+    if bucket.name.commit is not None or (upload.branch, upload.born_ns, upload.key) != place:
+        raise S3Error("NoSuchUpload", fields={"UploadId": upload.id})
 
 
 def store_part(context: Context, upload: Upload, received: Received, *, number: int) -> Part:
@@ -115,3 +125,9 @@ def choose_parts(stored: Mapping[int, Part], wanted: Sequence[WantedPart]) -> li
             fields = {"PartNumber": str(part.number), "ProposedSize": str(part.size)}
             raise S3Error("EntityTooSmall", fields={**fields, "MinSizeAllowed": str(MIN_PART_BYTES)})
     return chosen
+
+
+def joined_etag(md5s: Sequence[str]) -> str:
+    """Return the ETag of parts joined, from their MD5s in hex; raises ValueError for what is none."""
+    digest = hashlib.md5(b"".join(bytes.fromhex(md5) for md5 in md5s), usedforsecurity=False).hexdigest()
+    return f"{digest}-{len(md5s)}"

@@ -26,10 +26,14 @@ MIN_PART_BYTES = 5 << 20
 _ID = re.compile(r"[0-9a-f]{32}")
 T = TypeVar("T")
 _UPLOAD = "upload"
+_COMPLETED = "completed"
 
 
 class Upload(msgspec.Struct, frozen=True):
-    """An upload that was begun; ``aux`` is that of the object to be. Stored as msgpack."""
+    """An upload that was begun; ``aux`` is that of the object to be. Stored as msgpack.
+
+    ``born_ns`` is when its repo was made: it is not of a later repo of the same name.
+    """
 
     id: str
     repo: str
@@ -40,6 +44,20 @@ class Upload(msgspec.Struct, frozen=True):
     aux: dict[str, object]
     algorithm: str | None
     checksum_type: ChecksumType
+    born_ns: int = 0
+    v: int = 1
+
+
+class Completed(msgspec.Struct, frozen=True):
+    """What an upload became: the object's ``aux``, and the commit (None: it changed nothing). Stored as msgpack."""
+
+    repo: str
+    id: str
+    branch: str
+    key: bytes
+    born_ns: int
+    aux: dict[str, object]
+    version: str | None
     v: int = 1
 
 
@@ -80,6 +98,15 @@ class Uploads:
                 return found
         raise S3Error("NoSuchUpload", fields={"UploadId": upload_id})
 
+    def complete(self, upload: Upload, done: Completed) -> None:
+        """Record what an upload became, durably, then forget the upload."""
+        self._backend.put_new(_name(done.repo, done.id, _COMPLETED), msgspec.msgpack.encode(done))
+        self.remove(upload)
+
+    def completed(self, repo: str, upload_id: str) -> Completed | None:
+        """Return what an upload became, if it was completed within the last 7 days."""
+        return self._read(_name(repo, upload_id, _COMPLETED), Completed) if _ID.fullmatch(upload_id) else None
+
     def put_part(self, upload: Upload, part: Part) -> None:
         """Record a part, durably; of two with one number the later one counts.
 
@@ -113,9 +140,13 @@ class Uploads:
         return sorted((one for one in found if one is not None), key=lambda one: (one.key, one.created_ns, one.id))
 
     def remove(self, upload: Upload) -> None:
-        """Forget an upload: first its record, so that nobody sees a half of it. Chunks are left to collection."""
+        """Forget an upload but for what it became: first its record, so that nobody sees a half of it.
+
+        Chunks are left to collection.
+        """
         self._backend.delete_many([_name(upload.repo, upload.id, _UPLOAD)])
-        self._backend.delete_many(list(self._names(upload.repo, upload.id)))
+        names = self._names(upload.repo, upload.id)
+        self._backend.delete_many([name for name in names if not name.endswith("/" + _COMPLETED)])
 
     def expire(self, now_ns: int) -> int:
         """Remove what has been there for 7 days, records without their upload included; return how many objects."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,10 +21,10 @@ from s3api.errors import S3Error
 from s3api.gateway import Context
 from s3api.metadata import checksums_of, with_checksums
 from s3api.operation import Operation
-from s3api.parts import WantedPart, choose_parts, find_upload, parse_parts
+from s3api.parts import WantedPart, choose_parts, joined_etag, parse_parts, require_place
 from s3api.request import Request
 from s3api.response import Response, xml_response
-from s3api.uploads import Part, Upload
+from s3api.uploads import Completed, Part, Upload
 from s3api.writing import put_row
 from s3api.xml import MAX_DOCUMENT_BYTES, document, leaf
 
@@ -34,6 +33,7 @@ from s3api.xml import MAX_DOCUMENT_BYTES, document, leaf
 class _Joined:
     """The object to be."""
 
+    upload: Upload
     bucket: Bucket
     ref: FileRef
     session: WriteSession
@@ -53,37 +53,68 @@ class CompleteMultipartUpload(Operation):
         return cls(request.params["uploadId"])
 
     async def handle(self, context: Context) -> Response:
-        """Join and commit; the upload is forgotten once the commit is durable."""
+        """Join and commit; once that is durable, what it became is recorded, and the upload is forgotten."""
         # A checksum header here is that of the object, not of this XML.
         headers = {n: v for n, v in context.request.headers.items() if not n.startswith(HEADER)}
         digests = Digests(headers, payload=context.caller.payload)
         wanted = parse_parts(await context.body.read(digests, limit=MAX_DOCUMENT_BYTES))
-        upload = await context.gateway.run(find_upload, context, self.upload_id)
-        joined = await context.gateway.run(_join, context, upload, wanted)
+        done = await context.gateway.run(_find_completed, context, self.upload_id, wanted)
+        if done is None:
+            done = await self._complete(context, wanted)
+        version = (("x-amz-version-id", done.version),) if done.version is not None else ()
+        return xml_response(_result(context, done), version)
+
+    async def _complete(self, context: Context, wanted: Sequence[WantedPart]) -> Completed:
+        joined = await context.gateway.run(_join, context, self.upload_id, wanted)
+        upload, bucket = joined.upload, joined.bucket
         check = write_check(context.request.headers)
-        version = await put_row(
-            context, joined.bucket, upload.key, joined.ref, aux=joined.aux, check=check, session=joined.session
+        headers = await put_row(
+            context, bucket, upload.key, joined.ref, aux=joined.aux, check=check, session=joined.session
+        )
+        done = Completed(
+            repo=upload.repo,
+            id=upload.id,
+            branch=upload.branch,
+            key=upload.key,
+            born_ns=upload.born_ns,
+            aux=joined.aux,
+            version=dict(headers).get("x-amz-version-id"),
         )
         with suppress(PfsError):  # the object is there; what is left of the upload expires
-            await context.gateway.run(context.gateway.uploads.remove, upload)
-        return xml_response(_result(context, upload, joined.aux), version)
+            await context.gateway.run(context.gateway.uploads.complete, upload, done)
+        return done
 
 
-def _join(context: Context, upload: Upload, wanted: Sequence[WantedPart]) -> _Joined:
+def _find_completed(context: Context, upload_id: str, wanted: Sequence[WantedPart]) -> Completed | None:
+    """Return what the upload became, if a client that missed the answer asks again with the same parts."""
+    bucket = context.bucket()
+    done = context.gateway.uploads.completed(bucket.repo.name, upload_id)
+    if done is None:
+        return None
+    require_place(context, bucket, done)
+    with suppress(ValueError):
+        if joined_etag([part.etag for part in wanted]) == done.aux["e"]:
+            return done
+    raise S3Error("NoSuchUpload", fields={"UploadId": upload_id})
+
+
+def _join(context: Context, upload_id: str, wanted: Sequence[WantedPart]) -> _Joined:
     bucket = context.bucket(write=True)
+    upload = context.gateway.uploads.get(bucket.repo.name, upload_id)
+    require_place(context, bucket, upload)
     parts = choose_parts(context.gateway.uploads.parts(upload), wanted)
     size = sum(part.size for part in parts)
     announced = context.request.header("x-amz-mp-object-size")
     if announced is not None and announced != str(size):
         raise S3Error("InvalidRequest", f"the parts have {size} bytes, not the announced {announced}")
-    digest = hashlib.md5(b"".join(bytes.fromhex(part.md5) for part in parts), usedforsecurity=False).hexdigest()
-    aux = with_checksums({**upload.aux, "e": f"{digest}-{len(parts)}"}, _checksums(upload, parts), upload.checksum_type)
+    etag = joined_etag([part.md5 for part in parts])
+    aux = with_checksums({**upload.aux, "e": etag}, _checksums(upload, parts), upload.checksum_type)
     for name, value in sent_checksums(context.request.headers).items():
         if checksums_of(aux).get(name, value) != value:
             raise S3Error("BadDigest", f"the {name.upper()} of the object does not match")
     session = context.store.session()
     refs = [FileRef(Kind(part.kind), part.size, TreeId(part.tid)) for part in parts]
-    return _Joined(bucket, concat(session, context.store.params, refs), session, aux)
+    return _Joined(upload, bucket, concat(session, context.store.params, refs), session, aux)
 
 
 def _checksums(upload: Upload, parts: Sequence[Part]) -> dict[str, str]:
@@ -93,16 +124,16 @@ def _checksums(upload: Upload, parts: Sequence[Part]) -> dict[str, str]:
     return {name: join_parts(name, upload.checksum_type, [(part.checksums[name], part.size) for part in parts])}
 
 
-def _result(context: Context, upload: Upload, aux: dict[str, object]) -> bytes:
+def _result(context: Context, done: Completed) -> bytes:
     host = context.request.headers.get("host", "")
-    kept = checksums_of(aux)
+    kept = checksums_of(done.aux)
     kind = kept.pop("type", None)
     return document(
         "CompleteMultipartUploadResult",
         leaf("Location", f"{context.request.scheme}://{host}{context.request.raw_path}"),
         leaf("Bucket", context.request.bucket),
-        leaf("Key", upload.key.decode()),
-        leaf("ETag", f'"{aux["e"]}"'),
+        leaf("Key", done.key.decode()),
+        leaf("ETag", f'"{done.aux["e"]}"'),
         *(leaf(f"Checksum{name.upper()}", value) for name, value in kept.items()),
         leaf("ChecksumType", kind) if kind else "",
     )

@@ -63,6 +63,7 @@ class CreateMultipartUpload(Operation):
             aux=self.aux,
             algorithm=self.algorithm,
             checksum_type=self.checksum_type,
+            born_ns=bucket.born_ns,
         )
         context.gateway.uploads.create(upload)
         return upload

@@ -70,7 +70,8 @@ class ListMultipartUploads(Operation):
     def _uploads(self, context: Context) -> list[Upload]:
         bucket = context.bucket()
         found = context.gateway.uploads.list(bucket.repo.name)
-        return [upload for upload in found if upload.branch == bucket.name.branch and bucket.name.commit is None]
+        place = (bucket.name.branch, bucket.born_ns)
+        return [one for one in found if (one.branch, one.born_ns) == place and bucket.name.commit is None]
 
     def _entries(self, uploads: list[Upload]) -> Iterator[Upload | str]:
         """Yield uploads and common prefixes behind the markers, in order."""

@@ -227,3 +227,53 @@ def test_uploads_expire(home: Store) -> None:
     assert uploads.expire(now + LIFETIME_NS - 10**9 * 60) == 0
     assert uploads.expire(now + LIFETIME_NS + 10**9 * 60) == 2
     assert uploads.list("r") == []
+
+
+def test_an_upload_of_a_deleted_repo_is_not_one_of_its_successor(s3: BaseClient, server: Server, bucket: str) -> None:
+    parts = {1: b"old"}
+    upload_id = upload(s3, bucket, parts)
+    done = upload(s3, bucket, parts)
+    s3.complete_multipart_upload(Bucket=bucket, Key="k", UploadId=done, MultipartUpload=listed(parts))
+    server.store.delete_repo(bucket)
+    server.store.create_repo(bucket)
+    place = {"Bucket": bucket, "Key": "k"}
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+    for one in (upload_id, done):
+        with pytest.raises(ClientError) as caught:
+            s3.complete_multipart_upload(**place, UploadId=one, MultipartUpload=listed(parts))
+        assert code(caught) == "NoSuchUpload"
+    with pytest.raises(ClientError) as caught:
+        s3.upload_part(**place, UploadId=upload_id, PartNumber=1, Body=b"")
+    assert code(caught) == "NoSuchUpload"
+    assert "Contents" not in s3.list_objects_v2(Bucket=bucket)
+
+
+def test_complete_asked_again_answers_the_same(s3: BaseClient, server: Server, bucket: str) -> None:
+    parts = {1: os.urandom(5 * MIB), 2: b"end"}
+    upload_id = upload(s3, bucket, parts, ChecksumAlgorithm="CRC32")
+    place = {"Bucket": bucket, "Key": "k", "UploadId": upload_id}
+    stored = server.store.backend.entries(f"uploads/{bucket}/{upload_id}/")
+    assert len(list(stored)) == 3
+
+    def complete(chosen: dict[int, bytes] = parts, **conditions: str) -> dict[str, str]:
+        done = s3.complete_multipart_upload(**place, MultipartUpload=listed(chosen), **conditions)
+        return {name: done[name] for name in ("ETag", "VersionId", "ChecksumCRC32", "Location", "Key")}
+
+    first = complete(IfNoneMatch="*")
+    s3.put_object(Bucket=bucket, Key="k", Body=b"later")
+    assert complete(IfNoneMatch="*") == complete() == first
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"later"
+    names = [entry.name for entry in server.store.backend.entries(f"uploads/{bucket}/{upload_id}/")]
+    assert names == [f"uploads/{bucket}/{upload_id}/completed"]
+    for wrong in ({1: parts[1]}, {1: b"other", 2: b"end"}):
+        with pytest.raises(ClientError) as caught:
+            complete(wrong)
+        assert code(caught) == "NoSuchUpload"
+    with pytest.raises(ClientError) as caught:
+        s3.complete_multipart_upload(**{**place, "Key": "other"}, MultipartUpload=listed(parts))
+    assert code(caught) == "NoSuchUpload"
+    uploads = Uploads(server.store.backend)
+    assert uploads.expire(server.store.clock_ns() + LIFETIME_NS + 1) >= 1
+    with pytest.raises(ClientError) as caught:
+        complete()
+    assert code(caught) == "NoSuchUpload"
