@@ -72,6 +72,8 @@ class _Exchange:
             await self._respond(response)
         except ClientGoneError:
             return
+        except asyncio.CancelledError:  # only the end of the server does that, when the connection was cut before
+            log.warning("%s: given up at the end of the server, request %s", self._place, self._id)
 
     async def _answer(self) -> Response:
         try:

@@ -63,9 +63,14 @@ class Gateway:
         self._commits = GroupCommits(self._committing)
 
     async def run(self, function: Callable[..., T], /, *args: object, **options: object) -> T:
-        """Run a blocking function in a thread."""
+        """Run a blocking function in a thread. Cancelled, it ends when the thread does: nothing works on behind it."""
         call = partial(function, *args, **options)
-        return await asyncio.get_running_loop().run_in_executor(self._blocking, call)
+        future = asyncio.get_running_loop().run_in_executor(self._blocking, call)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait([future])
+            raise
 
     async def commit(self, bucket: Bucket, write: Write) -> CommitInfo | None:
         """Commit a write together with others; returns once it is durable. None: nothing was to be changed.

@@ -24,7 +24,9 @@ log = logging.getLogger("s3api")
 KEEP_ALIVE_S = 90
 """boto3 keeps idle connections for longer than uvicorn's 5 s and fails on ones that were closed under it."""
 DRAIN_S = 30
-"""Requests under way have this long to end after a stop."""
+"""Requests under way have this long to end after a stop; then their connections are cut."""
+FAREWELL_S = 10
+"""What was cut has this long to give back what it holds."""
 LINGER_S = 1.0
 """A closed TLS connection waits for the client's farewell, which one idle in a pool never sends: cut it then."""
 UPKEEP_S = 3600.0
@@ -91,7 +93,7 @@ def _config(gateway: Gateway, listen: Listen) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=DRAIN_S,
+        timeout_graceful_shutdown=DRAIN_S + FAREWELL_S,
         backlog=BACKLOG,
         ssl_certfile=listen.tls_cert,
         ssl_keyfile=listen.tls_key,
@@ -139,11 +141,13 @@ class _Server(uvicorn.Server):
                 await upkeep
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let the requests under way end, then cut what is idle."""
+        """Let the requests under way end, cut what is idle, and in the end what is not."""
         cutting = asyncio.create_task(self._cut_idle())
+        ending = asyncio.get_running_loop().call_later(DRAIN_S, self._cut_all)
         try:
             await super().shutdown(sockets=sockets)
         finally:
+            ending.cancel()
             cutting.cancel()
             with suppress(asyncio.CancelledError):
                 await cutting
@@ -151,11 +155,21 @@ class _Server(uvicorn.Server):
     async def _cut_idle(self) -> None:
         while True:
             await asyncio.sleep(LINGER_S)
-            for connection in list(self.server_state.connections):
-                assert isinstance(connection, HttpToolsProtocol)
-                idle = connection.cycle is None or connection.cycle.response_complete
-                if idle and not connection.transport.get_write_buffer_size():
+            for connection in self._connections():
+                if not _is_busy(connection) and not connection.transport.get_write_buffer_size():
                     connection.transport.abort()
+
+    def _cut_all(self) -> None:
+        """End the connections that are left: to a request it is as if its client had gone, so it cleans up as ever."""
+        left = self._connections()
+        busy = sum(_is_busy(connection) for connection in left)
+        if busy:
+            log.warning("%d requests had not ended %d s after the stop and were cut", busy, DRAIN_S)
+        for connection in left:
+            connection.transport.abort()
+
+    def _connections(self) -> list[HttpToolsProtocol]:
+        return [one for one in self.server_state.connections if isinstance(one, HttpToolsProtocol)]
 
     async def _upkeep(self) -> None:
         """Drop uploads that were given up, at the start and every hour."""
@@ -165,3 +179,8 @@ class _Server(uvicorn.Server):
             except PfsError as error:
                 log.warning("expiring uploads: %s", error)
             await asyncio.sleep(UPKEEP_S)
+
+
+def _is_busy(connection: HttpToolsProtocol) -> bool:
+    """Say whether a request is under way."""
+    return connection.cycle is not None and not connection.cycle.response_complete

@@ -27,7 +27,7 @@ from pfs.keys import Key, Keys
 from pfs.store import Store
 from s3api.gateway import Gateway
 from s3api.server import DRAIN_S, Listen, serve
-from tests.s3api.conftest import running
+from tests.s3api.conftest import Server, running
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
@@ -152,6 +152,34 @@ def test_a_request_under_way_ends_before_the_server(home: Store) -> None:
         assert sock.recv(65536).startswith(b"HTTP/1.1 200")
     stopper.join()
     assert home.repo("r")["master"].read("/k") == b"0123456789"
+
+
+def begun(server: Server, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> socket.socket:
+    """Send a request, take the first of the answer to a GET, and then nothing."""
+    lines = [f"{name}: {value}" for name, value in (server.sign(method, path, {}) | headers).items()]
+    sock = socket.create_connection(server.address, timeout=30)
+    sock.sendall("\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode() + body)
+    if method == "GET":
+        assert sock.recv(16).startswith(b"HTTP/1.1 200")
+    return sock
+
+
+def test_requests_that_do_not_end_are_cut_quietly(
+    home: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("s3api.server.DRAIN_S", 1)
+    with home.create_repo("r").commit("master") as commit:
+        commit.put_file("/big", os.urandom(32 << 20))
+    with running(home) as server:
+        put = begun(server, "PUT", "/r/k", {"Content-Length": str(9 << 20)}, os.urandom(5 << 20))
+        get = begun(server, "GET", "/r/big", {})
+        started = time.monotonic()
+    assert time.monotonic() - started < 8
+    with get, put:
+        assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == [
+            "2 requests had not ended 1 s after the stop and were cut"
+        ]
+    assert not any(record.exc_info for record in caplog.records)
 
 
 PROGRAM = """
