@@ -1,7 +1,7 @@
 """Three-way merge of trees: what one side did since a common base is put on the other; O(changes), memory bounded.
 
-``ours`` is the side that the result is made on, ``theirs`` the one whose changes are taken. Both sides' changes come
-in key order, so they are compared as two sorted streams.
+``ours`` is the side that the result is made on, ``theirs`` the one whose changes are taken. They come in key order, and
+each is compared with what our tree has at its path: it costs what they changed, however much we did.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pfs.page import Changed
 from pfs.paths import clean_path, from_key, to_key
 from pfs.rebase import BATCH, same_file
 from pfs.tree import Tree
-from pfs.tree_row import PageSink, Root
+from pfs.tree_row import PageSink, Root, Row
 
 Side = Literal["ours", "theirs"]
 Reason = Literal["both modified", "both added", "deleted by us", "deleted by them", "file and directory"]
@@ -105,29 +105,28 @@ class Merge:
         return self._without_collisions(root, changed)
 
     def _edits(self) -> Iterator[Edit]:
-        ours = diff(self._pages, self._trees.base, self._pages, self._trees.ours)
-        theirs = diff(self._pages, self._trees.base, self._pages, self._trees.theirs)
-        mine = next(ours, None)
-        for change in theirs:
-            while mine is not None and mine.key < change.key:
-                mine = next(ours, None)
-            if mine is None or mine.key != change.key or self._is_taken(mine, change):
-                yield self._edit(change)
+        """Yield what takes their changes over; what we did is looked up where they changed something, only there."""
+        for change in diff(self._pages, self._trees.base, self._pages, self._trees.theirs):
+            mine = self._ours.stat(change.key, want="file")
+            if same_file(mine, change.old) or self._is_taken(mine, change):
+                yield self._edit(change, there=mine)
 
-    def _edit(self, change: Change) -> Edit:
+    def _edit(self, change: Change, *, there: Row | None) -> Edit:
+        """Return the edit that takes their change over; ``there`` is the file of ours that it changes."""
         row = change.new
         if row is None:
             return Delete(change.key)
-        self._suspect(change.key)
+        if there is None:  # else nothing new can be in the way
+            self._suspect(change.key)
         return Put(row.key, row.kind, row.size, row.tid, row.aux, force=True)
 
-    def _is_taken(self, ours: Change, theirs: Change) -> bool:
+    def _is_taken(self, mine: Row | None, theirs: Change) -> bool:
         """Say whether their change of a path that we changed too is taken; a conflict takes ours, and is noted."""
-        if same_file(ours.new, theirs.new):
+        if same_file(mine, theirs.new):
             return False
         side = self._side(theirs.key)
         if side is None:
-            self._note(theirs.key, _reason(ours, theirs))
+            self._note(theirs.key, _reason(mine, theirs))
         return side == "theirs"
 
     def _side(self, key: bytes) -> Side | None:
@@ -181,9 +180,9 @@ def _is_both(tree: Tree, key: bytes) -> bool:
     return tree.stat(key, want="file") is not None and tree.stat(key, want="dir") is not None
 
 
-def _reason(ours: Change, theirs: Change) -> Reason:
-    if ours.new is None:
+def _reason(mine: Row | None, theirs: Change) -> Reason:
+    if mine is None:
         return "deleted by us"
     if theirs.new is None:
         return "deleted by them"
-    return "both added" if ours.old is None else "both modified"
+    return "both added" if theirs.old is None else "both modified"
