@@ -32,6 +32,9 @@ class InvalidInputError(PfsError):
     kind = "invalid-input"
 
 
+_NAME_MAX = 255
+
+
 class InvalidNameError(InvalidInputError):
     """A repo, branch, tag, pipeline or key name breaks the rules: ``(what, name)``."""
 
@@ -42,6 +45,9 @@ class InvalidNameError(InvalidInputError):
         self.what, self.name = what, name
 
     def __str__(self) -> str:
+        if len(self.name) > _NAME_MAX:
+            shown = f"{self.name[:20]}..."
+            return f"invalid {self.what} name {shown!r}: it has {len(self.name)} characters, {_NAME_MAX} are the most"
         return f"invalid {self.what} name {self.name!r}: use letters, digits, '-' and '_' only"
 
 
@@ -146,6 +152,15 @@ class CommitNotFoundError(NotFoundError):
 
     def __str__(self) -> str:
         return f"commit or branch {self.ref!r} not found in repo {self.repo!r}"
+
+
+class BranchEmptyError(CommitNotFoundError):
+    """The branch has no finished commit yet: ``(repo, branch)``."""
+
+    kind = "branch-empty"
+
+    def __str__(self) -> str:
+        return f"branch {self.ref!r} of repo {self.repo!r} has no finished commit yet"
 
 
 class PathNotFoundError(NotFoundError):
@@ -280,6 +295,15 @@ class MissingObjectError(CorruptionError):
 
     def __str__(self) -> str:
         return f"missing data: {self.where}: {self.detail}; run `pfs fsck`, or `pfs recover` if the index was removed"
+
+
+class ConfigDamagedError(CorruptionError):
+    """A store's config cannot be read, and so nothing of the store: ``(where, detail)``."""
+
+    kind = "config-damaged"
+
+    def __str__(self) -> str:
+        return f"the store's config {self.where} is damaged: {self.detail}; bring the file back from a copy"
 
 
 class IndexDamagedError(CorruptionError):

@@ -23,7 +23,7 @@ from pfs.refs_body import (
     with_open,
     without_open,
 )
-from pfs.resolve import find_id, finished, open_info
+from pfs.resolve import find_id, finished, open_info, refuse_commit
 from pfs.tree_row import EMPTY_ROOT, Root
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def start(store: Store, repo: str, commit: CommitId, new: Opening) -> CommitInfo
     """Open a commit; see `Repo.start_commit`."""
     check_user_branch(new.branch)
     state, now_ns = store.refs.read(repo), store.clock_ns()
+    refuse_commit(store, state, new.branch)
     named = None if new.parent is None else finished(store, state, new.parent).id
     if store.history.find(repo, commit) is not None or commit in state.body.open:
         raise AlreadyExistsError("commit", f"{repo}@{commit}")

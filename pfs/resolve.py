@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from pfs.edges import effective
-from pfs.errors import CommitNotFoundError, ConflictError, InvalidInputError
+from pfs.errors import BranchEmptyError, CommitClosedError, CommitNotFoundError, ConflictError, InvalidInputError
 from pfs.ids import CommitId, is_commit_id
 from pfs.lineage import Lineage
 from pfs.model import CommitInfo, Provenance
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pfs.store import Store
 
 MIN_PREFIX = 6
+_FAR = 10**12
 _REF = re.compile(r"(?P<base>\.?[A-Za-z0-9_-]+)(?P<up>(?:\^\d*)*|(?:~\d*)*)(?P<nth>\.\d+)?")
 _STEP = re.compile(r"[\^~](\d*)")
 _PREFIX = re.compile(rf"[0-9a-f]{{{MIN_PREFIX},31}}")
@@ -40,10 +41,15 @@ def resolve(store: Store, state: RefsState, ref: str) -> CommitInfo:
     if match is None or (match["up"] and match["nth"]):
         raise InvalidInputError(f"{ref!r} is no branch or commit: write master, an id, master^, master~2 or master.1")
     if match["nth"]:
-        return _nth(store, state, match["base"], int(match["nth"][1:]))
+        return _nth(store, state, match["base"], _number(match["nth"][1:]))
     info = _base(store, state, match["base"])
-    steps = sum(int(count or 1) for count in _STEP.findall(match["up"]))
+    steps = sum(_number(count or "1") for count in _STEP.findall(match["up"]))
     return _ancestor(store, info, steps, ref) if steps else info
+
+
+def _number(digits: str) -> int:
+    """Return a count of commits; what is more than any repo has is _FAR."""
+    return int(digits) if len(digits) < len(str(_FAR)) else _FAR
 
 
 def finished(store: Store, state: RefsState, ref: str) -> CommitInfo:
@@ -93,11 +99,31 @@ def find_id(store: Store, state: RefsState, text: str) -> CommitId | None:
     return fitting[0] if fitting else None
 
 
+def refuse_commit(store: Store, state: RefsState, name: str) -> None:
+    """Refuse a name for a new branch that means a commit, by its full id or a prefix of it.
+
+    Raises:
+        CommitClosedError, ConflictError: the commit is finished, or open. CommitNotFoundError: a full id of none.
+        InvalidInputError: the beginning of several ids.
+    """
+    if name in state.body.branches:
+        return
+    commit = find_id(store, state, name)
+    if commit in state.body.open:
+        raise ConflictError(f"{name} is the open commit {state.repo}@{commit}: write to it, or name a branch")
+    if commit is not None:
+        raise CommitClosedError(state.repo, commit)
+    if is_commit_id(name):
+        raise CommitNotFoundError(state.repo, name)
+
+
 def _base(store: Store, state: RefsState, base: str) -> CommitInfo:
     head = _named_head(state.body, base)
     commit = head or find_id(store, state, base)
     if commit is None and base not in state.body.branches:
         commit = _through_provenance(store, state.repo, base)
+    if commit is None and base in state.body.branches:
+        raise BranchEmptyError(state.repo, base)
     if commit is None:
         raise CommitNotFoundError(state.repo, base)
     entry = state.body.open.get(commit)
@@ -116,7 +142,7 @@ def _ancestor(store: Store, info: CommitInfo, steps: int, ref: str) -> CommitInf
         if not info.parents:
             raise CommitNotFoundError(info.repo, ref)
         info, steps = _parent(store, info), steps - 1
-    record = next(islice(store.history.first_parents(info.repo, info.id), steps, None), None)
+    record = next(islice(store.history.first_parents(info.repo, info.id), min(steps, _FAR), None), None)
     if record is None:
         raise CommitNotFoundError(info.repo, ref)
     return record.info()

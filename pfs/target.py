@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pfs.branches import refuse_output, refuse_tag
-from pfs.errors import CommitClosedError, InvalidNameError
+from pfs.errors import InvalidNameError
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import Provenance
 from pfs.rebase import Collisions
 from pfs.refs import RefsState
 from pfs.refs_body import BranchEntry, check_branch_name, is_hidden
-from pfs.resolve import find_id, finished
+from pfs.resolve import find_id, finished, refuse_commit
 from pfs.tree_row import EMPTY_ROOT, Root
 
 if TYPE_CHECKING:
@@ -91,8 +91,9 @@ def _open_commit(store: Store, state: RefsState, name: str) -> CommitId | None:
     if name in state.body.branches:
         return state.body.open_on(name)
     commit = find_id(store, state, name)
-    if commit is not None and commit not in state.body.open:
-        raise CommitClosedError(state.repo, commit)
+    if commit not in state.body.open:
+        refuse_commit(store, state, name)
+        return None
     return commit
 
 

@@ -49,7 +49,22 @@ def test_ancestry(repo: Repo) -> None:
     assert {ref: repo.inspect(ref).id for ref in expected} == {ref: ids[at] for ref, at in expected.items()}
 
 
-@pytest.mark.parametrize("ref", ["master^5", "master~9", "master.0", "master.6", "nothing", "nothing^", "0" * 32])
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "master^5",
+        "master~9",
+        "master.0",
+        "master.6",
+        "nothing",
+        "nothing^",
+        "0" * 32,
+        "master^" + "9" * 20,
+        "master~" + "9" * 5000,
+        "master." + "9" * 5000,
+        "master" + "^9" * 2000,
+    ],
+)
 def test_what_is_not_there(repo: Repo, ref: str) -> None:
     for number in range(5):
         put(repo, f"/{number}", b"x")
@@ -232,6 +247,36 @@ def tree(session: WriteSession, base: Root, **files: bytes) -> Root:
     session.put_chunks([(chunk_id(data), data) for data in files.values()])
     puts = [Put(name.encode(), Kind.FILE, len(data), TreeId(chunk_id(data))) for name, data in files.items()]
     return edit(session, base, puts, changed=None)
+
+
+def test_a_branch_without_commits_says_so(repo: Repo) -> None:
+    repo.create_branch("empty")
+    with pytest.raises(CommitNotFoundError, match="branch 'empty' of repo 'data' has no finished commit yet"):
+        repo.inspect("empty")
+
+
+def test_writing_to_the_beginning_of_an_id_means_that_commit(repo: Repo) -> None:
+    head, opened = put(repo, "/a", b"1"), repo.start_commit("dev")
+    with repo.commit(opened.id[:8]) as commit:
+        commit.put_file("/b", b"2")
+    assert repo.view("dev", follow_open=True).read("/b") == b"2"
+    for ref in (head.id, head.id[:6], head.id[:31]):
+        for write in (repo.commit, repo.start_commit):
+            with pytest.raises(CommitClosedError):
+                write(ref)
+    with pytest.raises(ConflictError, match="open commit"):
+        repo.start_commit(opened.id[:8])
+    for write in (repo.commit, repo.start_commit):
+        with pytest.raises(CommitNotFoundError):
+            write("0" * 32)
+    repo.create_branch(head.id[:7], head="master")  # once there is such a branch, it is meant
+    put(repo, "/c", b"3", branch=head.id[:7])
+    assert [branch.name for branch in repo.branches()] == sorted(["dev", "master", head.id[:7]])
+
+
+def test_a_long_name_is_told_so(repo: Repo) -> None:
+    with pytest.raises(InvalidNameError, match="it has 300 characters, 255 are the most"):
+        repo.create_branch("x" * 300)
 
 
 def test_users_do_not_write_to_hidden_branches(repo: Repo) -> None:
