@@ -33,6 +33,7 @@ def diff(
     root_b: Root,
     *,
     prefix: bytes = b"",
+    old_base: bytes | None = None,
     with_dirs: bool = False,
     content_only: bool = False,
 ) -> Iterator[Change]:
@@ -47,14 +48,17 @@ def diff(
         pages_b: the source of the new tree's pages.
         root_b: the new tree.
         prefix: only keys that start with these bytes.
+        old_base: the directory of the old tree, with its slash, that is compared with the directory ``prefix``; keys of
+            both sides are given as those of the new one.
         with_dirs: directories too, each before what it holds; one that is in both only if its content differs.
         content_only: leave out changes of metadata alone, and do not look for them.
     """
-    if root_a.pid == root_b.pid or (content_only and root_a.tid == root_b.tid):
-        return
     base = prefix[: prefix.rfind(b"/") + 1]
+    moved = old_base is not None and old_base != base
+    if not moved and (root_a.pid == root_b.pid or (content_only and root_a.tid == root_b.tid)):
+        return
     old, new = (Side(pages, stem=prefix[len(base) :]) for pages in (pages_a, pages_b))
-    _start(old, root_a, base)
+    _start(old, root_a, base if old_base is None else old_base)
     _start(new, root_b, base)
     walker = _Walker(pages_a, pages_b, with_dirs=with_dirs, content_only=content_only)
     pairs = unequal_groups(old, new)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -72,16 +73,36 @@ class View:
 
         return map(file_info, expand(self.tree, pattern))
 
-    def diff(self, old: View | None = None, path: str = "/") -> Iterator[FileChange]:
+    def diff(self, old: View | None = None, path: str = "/", *, old_path: str | None = None) -> Iterator[FileChange]:
         """Yield the files that differ from ``old`` (default: the parent), in byte order; O(changes).
 
-        ``path`` keeps to one file or directory.
+        ``path`` keeps to one file or directory. ``old_path`` is what it is compared with in ``old``, where that is
+        another: file with file, or directory with directory by relative path; paths are given as those below ``path``.
+
+        Raises:
+            PathNotFoundError: at once, when neither side has its path.
         """
-        root = self._parent_root() if old is None else old.info.root
-        key = to_key(path)
-        for change in diff(self._store.objects, root, self._store.objects, self.info.root, prefix=key):
+        key, old_key = to_key(path), to_key(path if old_path is None else old_path)
+        before = Tree(self._store.objects, self._parent_root() if old is None else old.info.root)
+        if self.tree.stat(key) is None and before.stat(old_key) is None:
+            raise PathNotFoundError(f"{self.info.repo}@{self.info.id}:{clean_path(path)}")
+        return self._changes(before, key) if key == old_key else self._changes_of_two(before, key, old_key)
+
+    def _changes(self, before: Tree, key: bytes) -> Iterator[FileChange]:
+        for change in diff(self._store.objects, before.root, self._store.objects, self.tree.root, prefix=key):
             if not key or change.key == key or change.key.startswith(key + b"/"):
                 yield _file_change(change.old, change.new)
+
+    def _changes_of_two(self, before: Tree, key: bytes, old_key: bytes) -> Iterator[FileChange]:
+        old, new = before.stat(old_key, want="file"), self.tree.stat(key, want="file")
+        if old is not None:
+            old = replace(old, key=key)
+        if (old and (old.kind, old.size, old.tid, old.aux)) != (new and (new.kind, new.size, new.tid, new.aux)):
+            yield _file_change(old, new)
+        base, old_base = (name + b"/" if name else b"" for name in (key, old_key))
+        pages = self._store.objects
+        for change in diff(pages, before.root, pages, self.tree.root, prefix=base, old_base=old_base):
+            yield _file_change(change.old, change.new)
 
     def diff_rows(
         self, old: View | None = None, path: str = "/", *, old_path: str | None = None, key: str | Sequence[str] = ()
@@ -132,7 +153,12 @@ class View:
         return cast("BinaryIO", io.BufferedReader(reader, buffer_size=1 << 20))  # it reads as a BinaryIO does
 
     def read(self, path: str, *, offset: int = 0, length: int | None = None) -> bytes:
-        """Return the bytes of a file, or of a range of it; memory is what is asked for."""
+        """Return the bytes of a file, or of a range of it, cut short at its end; memory is what is asked for.
+
+        Raises:
+            InvalidInputError: a negative ``offset`` or ``length``.
+        """
+        _check_range(offset, length)
         with self.open(path) as stream:
             stream.seek(offset)
             return stream.read(-1 if length is None else length)
@@ -143,6 +169,7 @@ class View:
         """Yield a file, or a range of it, in pieces of up to a few MiB, read ahead in threads; for streaming it on."""
         from pfs.reader import iter_range
 
+        _check_range(offset, length)
         row = self._file(path)
         start = min(offset, row.size)
         stop = row.size if length is None else min(start + length, row.size)
@@ -197,6 +224,11 @@ class View:
 
 def _as_tuple(names: str | Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _check_range(offset: int, length: int | None) -> None:
+    if offset < 0 or (length is not None and length < 0):
+        raise InvalidInputError(f"cannot read {length} bytes from {offset}: neither may be negative")
 
 
 def file_info(row: Row) -> FileInfo:

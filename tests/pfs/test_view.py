@@ -1,6 +1,7 @@
 """Reading a commit."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from pfs.edit import Put
 from pfs.errors import InvalidInputError, PathNotFoundError
 from pfs.ids import TreeId
+from pfs.model import FileChange
 from pfs.page import Kind
 from pfs.repo import Repo
 from pfs.view import View
@@ -147,3 +149,47 @@ def test_diff_to_arrow(repo: Repo, view: View) -> None:
     assert table.column("old_commit").to_pylist()[3] == view.info.id
     assert new.diff_to_arrow(view, "/d").column("path").to_pylist() == ["/d/b.txt"]
     assert new.diff_to_arrow(new).schema == table.schema
+
+
+def shown(changes: Iterable[FileChange]) -> list[tuple[str, str]]:
+    return [(change.path, change.type) for change in changes]
+
+
+def test_diff_of_two_paths(repo: Repo) -> None:
+    with repo.commit("master") as commit:
+        for name in ("same", "changed", "gone", "deep/gone"):
+            commit.put_file(f"/two/old/{name}", b"1")
+        for number in range(100):  # so that one of the directories has pages of its own
+            commit.put_file(f"/two/many/{number}", b"1")
+        for name, data in {"same": b"1", "changed": b"2", "deep/new": b"3"}.items():
+            commit.put_file(f"/two/new/{name}", data)
+        commit.put_file("/two/file", b"1")
+        commit.put_file("/two/file2", b"1")
+    view = repo["master"]
+    assert shown(view.diff(view, "/two/new", old_path="/two/old")) == [
+        ("/two/new/changed", "modified"),
+        ("/two/new/deep/gone", "deleted"),
+        ("/two/new/deep/new", "added"),
+        ("/two/new/gone", "deleted"),
+    ]
+    assert shown(view.diff(view, "/two/file", old_path="/two/file2")) == []
+    assert shown(view.diff(view, "/two/file", old_path="/two/new/changed")) == [("/two/file", "modified")]
+    assert shown(view.diff(view, "/two/new/changed", old_path="/nothing")) == [("/two/new/changed", "added")]
+    assert shown(view.diff(view, "/nothing", old_path="/two/file")) == [("/nothing", "deleted")]
+    assert len(shown(view.diff(view, "/two/many", old_path="/two/old"))) == 104
+    assert len(shown(view.diff(view, "/two/old", old_path="/two/many"))) == 104
+    assert len(shown(view.diff(view, "/two/empty", old_path="/two/many"))) == 100
+    assert shown(view.diff(view, "/two/new/deep", old_path="/two/file"))[0] == ("/two/new/deep", "deleted")
+    whole = {path.removeprefix("/two") for path, _ in shown(view.diff(view, "/two", old_path="/"))}
+    assert "/file" in whole
+    assert {path for path, kind in shown(view.diff(view, "/", old_path="/two")) if kind == "deleted"} >= {"/file"}
+    for path, old in (("/none", "/nor"), ("/none", None)):
+        with pytest.raises(PathNotFoundError):
+            view.diff(view, path, old_path=old)
+
+
+@pytest.mark.parametrize(("offset", "length"), [(-1, None), (0, -1), (-5, 2)])
+def test_a_negative_range_is_refused(view: View, offset: int, length: int | None) -> None:
+    for read in (view.read, view.iter):
+        with pytest.raises(InvalidInputError, match="negative"):
+            read("/d/a.txt", offset=offset, length=length)
