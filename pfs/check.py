@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pfs.check_packs import Packs, check_packs, forget_damaged
 from pfs.check_tree import TreeCheck
 from pfs.commit import decode_record
-from pfs.damage import Damage, DamageKind, Damages, Taint
+from pfs.damage import Damage, DamageKind, Damages, Taint, reason
 from pfs.edges import effective
 from pfs.errors import CorruptionError, InvalidInputError, NotFoundError, StorageError
 from pfs.ids import CommitId, PackId
@@ -56,7 +56,7 @@ def _states(store: Store, damages: Damages) -> Iterator[RefsState]:
         try:
             state = store.refs.find(name)
         except (CorruptionError, InvalidInputError, StorageError) as error:
-            damages.add("refs", refs_name(name), str(error))
+            damages.add("refs", refs_name(name), reason(error, where=False))
             continue
         if state is not None:
             yield state
@@ -78,7 +78,7 @@ def _check_history(store: Store, trees: TreeCheck, damages: Damages, state: Refs
         try:
             record = store.objects.record(pack, commit)
         except (CorruptionError, StorageError) as error:
-            _lost_record(damages, place, str(error))
+            _lost_record(damages, place, reason(error))
             continue
         walked.add(pack)
         todo += effective(state.body, record).parents_in(PackId(pack))

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from pfs.damage import Damages
+from pfs.damage import Damages, reason
 from pfs.errors import CorruptionError, NotFoundError, StorageError
 from pfs.ids import PackId, chunk_id
 from pfs.index_rows import IN_BLOCK, Location
@@ -124,7 +124,7 @@ def _read_footer(store: Store, damages: Damages, name: str, size: int) -> Sealed
     try:
         footer = read_footer(store.backend, name)
     except (CorruptionError, StorageError) as error:
-        damages.add("pack", name, _reason(error))
+        damages.add("pack", name, reason(error, where=False))
         return None
     if footer.size != size:
         damages.add("pack", name, f"it has {size} bytes, its trailer says {footer.size}")
@@ -222,7 +222,3 @@ def _entries(pack: SealedPack, start: int, stop: int) -> list[_Entry]:
     part = pack.entries[start:stop]
     columns = (part[column].tolist() for column in ("id", "off", "clen", "ulen", "type", "codec"))
     return [_Entry(*row) for row in zip(*columns, strict=True)]
-
-
-def _reason(error: CorruptionError | StorageError) -> str:
-    return error.detail if isinstance(error, CorruptionError) else error.reason

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pfs.check_packs import Packs
-from pfs.damage import Damages, Taint
+from pfs.damage import Damages, Taint, reason
 from pfs.errors import CorruptionError, StorageError
 from pfs.ids import EMPTY_CHUNK, NO_PAGE, PageId, TreeId
 from pfs.page import Cell, Kind
@@ -69,7 +69,7 @@ class TreeCheck:
         try:
             page = open_page(self._store.objects, pid)
         except (CorruptionError, StorageError) as error:
-            return [Taint(self._damages.add("record", where, str(error)), b"")]
+            return [Taint(self._damages.add("record", where, reason(error)), b"")]
         taints = []
         if page.logical_id != tid:
             taints.append(Taint(self._damages.add("tree", where, "it is not what the row above it says"), b""))
@@ -116,7 +116,7 @@ class TreeCheck:
                     batch.clear()
             found.update(self._bad(batch))
         except (CorruptionError, StorageError) as error:
-            found[self._damages.add("record", where, str(error))] = None
+            found[self._damages.add("record", where, reason(error))] = None
         return list(found)
 
     def _bad(self, chunks: Sequence[bytes]) -> dict[str, None]:

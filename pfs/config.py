@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from pfs.chunker import ChunkerParams
-from pfs.errors import CorruptionError, InvalidInputError, StorageError, StoreNotFoundError
+from pfs.errors import ConfigDamagedError, InvalidInputError, StorageError, StoreNotFoundError
 
 FORMAT = 1
 FOLDER = ".pfs"
@@ -68,13 +68,13 @@ def decode_store_config(data: bytes, *, where: str) -> StoreConfig:
 
     Raises:
         InvalidInputError: the store was made by a newer pfs, or with what this one does not have.
-        CorruptionError: it is no config.
+        ConfigDamagedError: it is no config.
     """
     check_format(data, where=where)
     try:
         config = msgspec.json.decode(data, type=StoreConfig)
     except msgspec.DecodeError as error:
-        raise CorruptionError(where, f"not a store config ({error})") from error
+        raise ConfigDamagedError(where, f"not a store config ({error})") from error
     if config.hash != "blake3" or config.chunker.id != "plg1" or config.tree != TreeConfig():
         raise InvalidInputError(f"{where}: the store uses a hash, chunker or tree shape that this pfs does not have")
     return config
@@ -93,16 +93,18 @@ def read_local_config(folder: Path) -> LocalConfig:
     try:
         return msgspec.json.decode(data, type=LocalConfig)
     except msgspec.DecodeError as error:
-        raise CorruptionError(str(file), f"not a store config ({error})") from error
+        raise ConfigDamagedError(str(file), f"not a store config ({error})") from error
 
 
 def check_format(data: bytes, *, where: str) -> None:
     """Refuse a config of a newer format before anything else in it is looked at."""
     try:
         version = msgspec.json.decode(data, type=dict[str, object]).get("format")
-    except msgspec.DecodeError as error:
-        raise CorruptionError(where, f"not a store config ({error})") from error
-    if not isinstance(version, int) or version > FORMAT:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigDamagedError(where, f"not a store config ({error})") from error
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ConfigDamagedError(where, f"not a store config (its format is {version!r})")
+    if version > FORMAT:
         raise InvalidInputError(f"{where}: store format {version!r} needs a newer pfs (this one knows format {FORMAT})")
 
 

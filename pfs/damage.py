@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from pfs.errors import CorruptionError, PfsError, StorageError
+
 DamageKind = Literal["pack", "record", "missing", "index", "refs", "commit", "tree"]
 PLACES = 20
 """Commits and paths named for one damage; more are not listed."""
@@ -31,6 +33,16 @@ class Taint(NamedTuple):
 
     object: str
     path: bytes
+
+
+def reason(error: PfsError, *, where: bool = True) -> str:
+    """Return what an error says, without advice to run a check; ``where``: with the place that it names."""
+    match error:
+        case CorruptionError():
+            return f"{error.where}: {error.detail}" if where else error.detail
+        case StorageError():
+            return error.reason
+    return str(error)
 
 
 @dataclass(slots=True)

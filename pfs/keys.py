@@ -53,7 +53,7 @@ class Keys:
     """The keys of a store; thread-safe; reads the store each time, so that a deleted key is refused at once."""
 
     def __init__(self, store: Store) -> None:
-        self._backend, self._folder = store.backend, store.path
+        self._backend, self._refs, self._folder = store.backend, store.refs, store.path
 
     def create(self, name: str, *, role: str = "writer", repos: Sequence[str] = ()) -> tuple[Key, str]:
         """Make a key and return it with its secret, which is not shown again.
@@ -61,10 +61,13 @@ class Keys:
         Raises:
             AlreadyExistsError: the name is taken (``root`` always is).
             InvalidInputError: an unknown role, or a bad name.
+            RepoNotFoundError: there is no such repo.
         """
         if role not in get_args(Role):
             raise InvalidInputError(f"unknown role {role!r}: use {', '.join(get_args(Role))}")
         names = tuple(check_name("repo", repo) for repo in repos)
+        for repo in names:
+            self._refs.read(repo)
         key = Key(check_name("key", name), new_access_key(), role, names)  # type: ignore[arg-type]  # checked above
         self._take_name(key)
         secret = new_secret_key()

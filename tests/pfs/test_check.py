@@ -41,7 +41,9 @@ def make(path: Path) -> None:
 
 def check(path: Path, *, deep: bool = False) -> list[Damage]:
     with pfs.open(path) as store:
-        return list(fsck(store, deep=deep))
+        damages = list(fsck(store, deep=deep))
+    assert not any("pfs fsck" in damage.detail for damage in damages), "that is what was run"
+    return damages
 
 
 def objects(path: Path, pattern: str) -> list[Path]:

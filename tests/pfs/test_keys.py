@@ -6,13 +6,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pfs.errors import AlreadyExistsError, CorruptionError, InvalidInputError, InvalidNameError, NotFoundError
+from pfs.errors import (
+    AlreadyExistsError,
+    CorruptionError,
+    InvalidInputError,
+    InvalidNameError,
+    NotFoundError,
+    RepoNotFoundError,
+)
 from pfs.keys import Keys
 from pfs.store import Store
 
 
 def test_create_find_list_delete(store: Store) -> None:
     keys = Keys(store)
+    for repo in ("a", "b"):
+        store.create_repo(repo)
     key, secret = keys.create("ci", role="reader", repos=["a", "b"])
     other, _ = keys.create("app")
     assert (key.name, key.role, key.repos) == ("ci", "reader", ("a", "b"))
@@ -38,6 +47,9 @@ def test_names_are_unique_and_checked(store: Store) -> None:
         keys.create("a b")
     with pytest.raises(InvalidInputError, match="role"):
         keys.create("x", role="admin")
+    with pytest.raises(RepoNotFoundError, match="nowhere"):
+        keys.create("x", repos=["nowhere"])
+    assert [key.name for key in keys.list()] == ["ci"]
     with pytest.raises(NotFoundError):
         keys.delete("nothing")
     with pytest.raises(InvalidInputError):
