@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from pfs.backends.durable import storage_errors
-from pfs.errors import IndexDamagedError
+from pfs.errors import IndexDamagedError, InvalidInputError
 from pfs.ids import CommitId, PackId
 from pfs.index_env import SharedEnv, Txn, acquire, release
 from pfs.index_rows import (
@@ -52,7 +52,7 @@ class Index:
     """A handle on the index of one store; thread-safe; any number a process, one environment under them.
 
     Every method raises StorageError when the disk fails (StorageFullError when it is full; then nothing was changed)
-    and IndexDamagedError when the file is damaged.
+    and IndexDamagedError when the file is damaged; InvalidInputError after `close`.
     """
 
     def __init__(self, shared: SharedEnv) -> None:
@@ -78,11 +78,17 @@ class Index:
             raise
         return index
 
+    @property
+    def _env(self) -> SharedEnv:
+        if self._closed:
+            raise InvalidInputError("the store is closed")
+        return self._shared
+
     def _check_owner(self, directory: Path, store_uuid: bytes) -> None:
         found = {"schema": self.get_meta("schema"), "store_uuid": self.get_meta("store_uuid")}
         wanted = {"schema": _SCHEMA, "store_uuid": store_uuid}
         if found == {"schema": None, "store_uuid": None}:
-            self._shared.write(lambda txn: _put_meta(txn, wanted))
+            self._env.write(lambda txn: _put_meta(txn, wanted))
         elif found["schema"] != _SCHEMA:
             raise IndexDamagedError(str(directory), "another release made it")
         elif found["store_uuid"] != store_uuid:
@@ -91,12 +97,12 @@ class Index:
     def find(self, ids: Sequence[bytes]) -> list[Location | None]:
         """Return where each id lies, or None, in the order given; one transaction, 1-2 us an id."""
         keys = [id[:KEY_SIZE] for id in ids]
-        found = self._shared.read(lambda txn: _look_up(txn, "chunk", keys))
+        found = self._env.read(lambda txn: _look_up(txn, "chunk", keys))
         return [None if (value := found.get(key)) is None else decode_location(value) for key in keys]
 
     def seen(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the rows of local files (`pfs.seen`) by key, in the order given; one transaction, 1 us a row."""
-        found = self._shared.read(lambda txn: _look_up(txn, "seen", keys))
+        found = self._env.read(lambda txn: _look_up(txn, "seen", keys))
         return [found.get(key) for key in keys]
 
     def add(
@@ -122,13 +128,13 @@ class Index:
                 txn.put("commit", commit_key(_number_repo(txn, repo), commit), record)
             _put_seen(txn, seen)
 
-        self._shared.write(work)
+        self._env.write(work)
 
     def pack(self, pack_no: int) -> tuple[PackId, PackKind]:
         """Return the pack that a location names; numbers are never given out again."""
         known = self._packs.get(pack_no)
         if known is None:
-            value = self._shared.read(lambda txn: txn.get("pack", NUMBER.pack(pack_no)))
+            value = self._env.read(lambda txn: txn.get("pack", NUMBER.pack(pack_no)))
             if value is None:
                 raise IndexDamagedError(str(self._shared.directory), f"it names pack {pack_no}, which it does not have")
             known = self._packs[pack_no] = decode_pack(value)
@@ -145,7 +151,7 @@ class Index:
 
         wanted = list(rows)
         if wanted:
-            self._shared.write(work)
+            self._env.write(work)
 
     def rows_of(self, packs: Collection[PackId]) -> dict[PackId, list[tuple[bytes, Location]]]:
         """Return the (key, place) rows of each pack; reads the whole table, 0.3 us a row."""
@@ -161,11 +167,11 @@ class Index:
                     lists[place.pack_no].append((key, place))
             return found
 
-        return self._shared.read(work)
+        return self._env.read(work)
 
     def has_pack(self, pack_id: PackId) -> bool:
         """Say whether the pack's rows are in."""
-        return self._shared.read(lambda txn: txn.get("packid", pack_id)) is not None
+        return self._env.read(lambda txn: txn.get("packid", pack_id)) is not None
 
     def commit(self, repo: str, commit: CommitId) -> bytes | None:
         """Return the encoded record of a commit, None when the index does not know it."""
@@ -174,7 +180,7 @@ class Index:
             number = txn.get("repo", repo.encode())
             return txn.get("commit", commit_key(number, commit)) if number else None
 
-        return self._shared.read(work)
+        return self._env.read(work)
 
     def commits(self, repo: str) -> Iterator[tuple[CommitId, bytes]]:
         """Yield the known commits of a repo, in the order of their ids; commits added meanwhile may be among them."""
@@ -190,7 +196,7 @@ class Index:
             rows = _commit_rows(txn, number, start) if number else iter(())
             return list(islice(rows, _PAGE))
 
-        rows = self._shared.read(work)
+        rows = self._env.read(work)
         last = int.from_bytes(rows[-1][0], "big") + 1 if len(rows) == _PAGE else 0
         return rows, last.to_bytes(KEY_SIZE, "big") if 0 < last < 1 << 128 else None
 
@@ -205,20 +211,20 @@ class Index:
                 txn.delete("commit", number + id)
             txn.delete("repo", repo.encode())
 
-        self._shared.write(work)
+        self._env.write(work)
 
     def get_meta(self, key: str) -> bytes | None:
         """Return a value that `set_meta` stored, or None."""
-        return self._shared.read(lambda txn: txn.get("meta", key.encode()))
+        return self._env.read(lambda txn: txn.get("meta", key.encode()))
 
     def set_meta(self, key: str, value: bytes) -> None:
         """Store a small value by name, durably."""
-        self._shared.write(lambda txn: _put_meta(txn, {key: value}))
+        self._env.write(lambda txn: _put_meta(txn, {key: value}))
 
     def stats(self) -> IndexStats:
         """Return how large the index is, O(1)."""
-        rows, packs = self._shared.read(lambda txn: (txn.rows("chunk"), txn.rows("pack")))
-        return IndexStats(rows, packs, self._shared.size_bytes())
+        rows, packs = self._env.read(lambda txn: (txn.rows("chunk"), txn.rows("pack")))
+        return IndexStats(rows, packs, self._env.size_bytes())
 
     def close(self) -> None:
         """Let go of the environment; the last handle closes the file. Idempotent."""

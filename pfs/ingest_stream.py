@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import BinaryIO, Final
 
 from pfs.chunker import ChunkerParams, Splitter, cut_points
-from pfs.errors import StorageError
+from pfs.errors import InvalidInputError, StorageError
 from pfs.fileref import FileRef
 from pfs.ingest_queue import BATCH_BYTES, ChunkQueue
 from pfs.progress import Progress
@@ -133,8 +133,10 @@ class _Source:
             got: int | None = readinto(buffer)
         else:
             data = self._stream.read(len(buffer))
-            got = len(data)
-            buffer[:got] = data
+            if not isinstance(data, bytes | bytearray | memoryview | None):
+                raise InvalidInputError(f"cannot put a stream of {type(data).__name__}: open it in binary mode ('rb')")
+            got = None if data is None else len(data)
+            buffer[:got] = data or b""
         if got is None:
             raise BlockingIOError("it is not in blocking mode")
         return got

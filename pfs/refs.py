@@ -21,6 +21,7 @@ from pfs.errors import (
     BranchMovedError,
     ConflictError,
     CorruptionError,
+    InvalidInputError,
     NotFoundError,
     RepoNotFoundError,
     StorageError,
@@ -50,6 +51,15 @@ class Refs:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._closed = False
+
+    def close(self) -> None:
+        """Refuse everything from now on with InvalidInputError; idempotent."""
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InvalidInputError("the store is closed")
 
     def repos(self) -> Iterator[RefsState]:
         """Yield the refs of every repo that exists, by name in byte order; one read each."""
@@ -60,6 +70,7 @@ class Refs:
 
     def names(self) -> Iterator[str]:
         """Yield the names of all repos, deleted ones included, in byte order."""
+        self._check_open()
         for entry in self._backend.entries(PREFIX):
             if entry.name.endswith(".json"):
                 yield entry.name.removeprefix(PREFIX).removesuffix(".json")
@@ -157,6 +168,7 @@ class Refs:
             raise ConflictError("the store was collected by a newer pfs: write to it with that version")
 
     def _load(self, repo: str) -> RefsState | None:
+        self._check_open()
         name = refs_name(repo)
         found = self._backend.read(name)
         if found is None:

@@ -43,16 +43,25 @@ def open_source(source: Path | str | bytes | BinaryIO, key: bytes) -> Iterator[t
 
     Raises:
         NotFoundError: no such file.
-        InvalidInputError: it is a directory.
+        InvalidInputError: it is a directory, a text stream, or nothing that has bytes.
         StorageError: it cannot be read.
     """
-    if isinstance(source, bytes):
+    if isinstance(source, bytes | bytearray | memoryview):
         yield io.BytesIO(source), None
     elif isinstance(source, str | Path):
         with _open_file(Path(source)) as stream:
             yield stream, LocalFile(key, str(Path(source).absolute()), os.fstat(stream.fileno()))
     else:
+        _check_stream(source)
         yield source, None
+
+
+def _check_stream(source: object) -> None:
+    if isinstance(source, io.TextIOBase):
+        raise InvalidInputError("a text stream has no bytes: open the file in binary mode ('rb'), or encode the text")
+    if not callable(getattr(source, "readinto", None)) and not callable(getattr(source, "read", None)):
+        kind = type(source).__name__
+        raise InvalidInputError(f"cannot put a {kind}: give a path (str or Path), bytes, or a binary stream")
 
 
 def _open_file(file: Path) -> BinaryIO:

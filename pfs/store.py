@@ -25,7 +25,14 @@ from pfs.config import (
     locate,
     read_local_config,
 )
-from pfs.errors import AlreadyExistsError, CorruptionError, InvalidInputError, NotFoundError, StorageError
+from pfs.errors import (
+    AlreadyExistsError,
+    ConfigDamagedError,
+    CorruptionError,
+    InvalidInputError,
+    NotFoundError,
+    StorageError,
+)
 from pfs.history import History
 from pfs.ids import CommitId
 from pfs.index import Index
@@ -120,7 +127,8 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Release the index and the backend; idempotent."""
+        """Release the index and the backend; idempotent. What is called afterwards raises InvalidInputError."""
+        self.refs.close()
         self.index.close()
         self.backend.close()
 
@@ -230,7 +238,7 @@ def read_config(backend: Backend) -> StoreConfig:
     try:
         data = backend.get(OBJECT_CONFIG)
     except NotFoundError as error:
-        raise CorruptionError(where, "the store's config is missing") from error
+        raise ConfigDamagedError(where, "the file is missing") from error
     return decode_store_config(data, where=where)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import stat
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import pfs
+from pfs.check import fsck
 from pfs.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -259,3 +261,43 @@ def test_changes_in_one_clock_tick_are_told_apart(store: Store, repo: Repo) -> N
         repo.create_branch(f"b{number:02}")
         tokens.append(store.changes())
     assert all(store.wait(token, 0.0) for token in tokens[:-1])
+
+
+def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    store = pfs.init(tmp_path)
+    repo = store.create_repo("data")
+    with repo.commit("master") as commit:
+        commit.put_file("/a", b"1")
+    view, writer = repo["master"], repo.commit("master")
+    store.close()
+    store.close()
+    for use in (
+        store.list_repos,
+        lambda: store.repo("data"),
+        lambda: store.create_repo("more"),
+        lambda: repo["master"],
+        lambda: view.read("/a"),
+        lambda: writer.put_file("/b", b"2"),
+        lambda: list(fsck(store)),
+    ):
+        with pytest.raises(InvalidInputError, match="the store is closed"):
+            use()
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"{}", b'{"format":"1"}', b'{"format":true}', b'{"format":0}', b"\xff"])
+@pytest.mark.parametrize("name", ["config.json", "objects/config.json"])
+def test_a_damaged_config_is_named_and_nobody_sent_to_fsck(tmp_path: Path, name: str, data: bytes) -> None:
+    pfs.init(tmp_path).close()
+    file = tmp_path / ".pfs" / name
+    file.chmod(0o644)
+    file.write_bytes(data)
+    with pytest.raises(CorruptionError, match=re.escape(name)) as caught:
+        pfs.open(tmp_path)
+    assert "fsck" not in str(caught.value)
+
+
+def test_a_config_of_a_newer_pfs_is_no_damage(tmp_path: Path) -> None:
+    pfs.init(tmp_path).close()
+    (tmp_path / ".pfs/config.json").write_bytes(b'{"format":2}')
+    with pytest.raises(InvalidInputError, match="newer pfs"):
+        pfs.open(tmp_path)

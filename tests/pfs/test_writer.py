@@ -500,3 +500,19 @@ def test_staged_rows_are_seen(store: Store, repo: Repo) -> None:
         assert staging.stat(b"d/a") is None
         commit.put_ref(b"d/a", ref)
         assert staging.stat(b"d/a", want="dir") is None
+
+
+class Chatty:
+    """A stream of text that does not say so."""
+
+    def read(self, size: int) -> str:
+        return "x"
+
+
+@pytest.mark.parametrize("source", [io.StringIO("text"), Chatty(), 5, None, ["a"]])
+def test_what_has_no_bytes_is_refused(repo: Repo, source: object) -> None:
+    with repo.commit("master") as commit:
+        with pytest.raises(InvalidInputError, match="binary"):
+            commit.put_file("/a", source)  # type: ignore[arg-type]  # that is what is tested
+        commit.put_file("/b", bytearray(b"1"))  # type: ignore[arg-type]
+    assert [file.path for file in repo["master"].list()] == ["/b"]
