@@ -34,6 +34,8 @@ def _mark(record: Record) -> str:
 def diff_file(new: str, old: str | None, name_only: bool, rows: bool, keys: tuple[str, ...], as_json: bool) -> None:
     """List the paths that differ between two commits; without OLD, between a commit and its parent.
 
+    OLD may name another path than NEW: then the two files, or the two directories by relative path, are compared.
+
     With --rows, list the rows and columns of tables that differ: rows with the same --key, or else at the same
     position.
     """
@@ -49,7 +51,8 @@ def diff_file(new: str, old: str | None, name_only: bool, rows: bool, keys: tupl
         if rows:
             _emit_rows(_tables(newer, older, where, before, keys), as_json=as_json)
             return
-        changes = map(change_record, newer.diff(older, where.path or "/"))
+        old_path = None if before is None else before.path
+        changes = map(change_record, newer.diff(older, where.path or "/", old_path=old_path))
         if name_only and not as_json:
             for record in changes:
                 click.echo(str(record["path"]))

@@ -95,6 +95,9 @@ def test_delete_copy_and_diff(store: Path, pfs: Run) -> None:
     changes: Any = pfs("diff-file", "r@master", "--json").json
     assert [(change["path"], change["change"]) for change in changes] == [("/b", "added")]
     assert pfs("diff-file", "r@master", "r@master^", "--name-only").out == "/b\n"
+    assert pfs("diff-file", "other@dev:/copy", "r@master:/d", "--name-only").out == ""
+    assert pfs("diff-file", "r@master:/", "r@master:/d", "--name-only").out == "/a\n/b\n/d/a\n"
+    pfs("diff-file", "r@master:/none", code=3)
     assert "-r" in pfs("delete-file", "r@master:/d", code=2).err
     pfs("delete-file", "r@master:/d", "-r")
     assert paths(pfs("list-file", "r@master", "-r", "--json")) == ["/b"]
