@@ -41,6 +41,7 @@ _DAMAGED: Final = (
     lmdb.PageNotFoundError,
     lmdb.IncompatibleError,
 )
+_NO_WRITING: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _FULL_TEXTS: Final = tuple(os.strerror(code) for code in FULL)
 
 
@@ -100,6 +101,7 @@ class SharedEnv:
         self._writing = threading.Lock()
         self._writes = 0
         self._env: Any = None
+        self._readonly = False
         self._tables: dict[str, Any] = {}
         self._open()
         status = os.stat(directory / "data.mdb")
@@ -123,8 +125,9 @@ class SharedEnv:
 
     def _check_readers(self) -> None:
         self._reopen()
-        with self.lock.shared():
-            self._env.reader_check()
+        if not self._readonly:
+            with self.lock.shared():
+                self._env.reader_check()
 
     def size_bytes(self) -> int:
         """Bytes of the file that are in use, free pages included."""
@@ -191,18 +194,19 @@ class SharedEnv:
                 raise translate(error, self.directory) from error
 
     def _open(self) -> None:
-        self._reserve()
+        self._readonly = not self._reserve()
         try:
             self._env = self._map()
-            self._lengthen()
-            self._env.reader_check()
+            if not self._readonly:
+                self._lengthen()
+                self._env.reader_check()
             self._tables = self._open_tables()
         except lmdb.Error as error:
             self._close()
             raise translate(error, self.directory) from error
 
-    def _reserve(self) -> None:
-        """Give the lock file its blocks, and see that there is room for a new index.
+    def _reserve(self) -> bool:
+        """Give the lock file its blocks, and see that there is room for a new index; False where nobody may write.
 
         LMDB makes the lock file sparse and writes to it through a mapping: on a full disk that would kill the process
         (SIGBUS). Nobody in this process has the file open: closing it would end LMDB's locks.
@@ -210,7 +214,12 @@ class SharedEnv:
         with storage_errors(f"make the index in {self.directory}"):
             if not (self.directory / "data.mdb").exists() and _is_full(self.directory):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            fd = os.open(self.directory / "lock.mdb", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                fd = os.open(self.directory / "lock.mdb", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except OSError as error:
+                if error.errno in _NO_WRITING and (self.directory / "data.mdb").exists():
+                    return False
+                raise
             try:
                 status = os.fstat(fd)
                 size = status.st_size or _LOCK_BYTES
@@ -218,8 +227,11 @@ class SharedEnv:
                     os.posix_fallocate(fd, 0, size)
             finally:
                 os.close(fd)
+        return True
 
     def _open_tables(self) -> dict[str, Any]:
+        if self._readonly:
+            return {name: self._env.open_db(name.encode(), create=False) for name in TABLES}
         # In a write transaction also when they exist: handles that a read transaction opened end with it. It writes
         # nothing then.
         with self._env.begin(write=True) as raw:
@@ -236,6 +248,10 @@ class SharedEnv:
                     max_readers=_MAX_READERS,
                     max_spare_txns=0,
                     readahead=False,
+                    # A reader without the lock file is not seen by writers, who may use its pages again: what it finds
+                    # is then wrong or damaged, and every use of a row checks it. Where nobody can write, there are none.
+                    readonly=self._readonly,
+                    lock=not self._readonly,
                 )
             except lmdb.Error as error:
                 if size == self._map_sizes[-1] or os.strerror(errno.ENOMEM) not in str(error):
@@ -261,6 +277,10 @@ class SharedEnv:
 def translate(error: lmdb.Error, directory: Path) -> PfsError:
     """Return our error for one of LMDB's."""
     text = str(error)
+    if isinstance(error, lmdb.ReadonlyError):
+        return StorageError(
+            f"write the index in {directory}", "it may only be read: the disk or its permissions forbid it"
+        )
     if isinstance(error, _DAMAGED):
         return IndexDamagedError(str(directory), text)
     # LMDB reports a short write, which is how a disk gets full, as an input/output error.

@@ -5,6 +5,8 @@ import os
 import re
 import shutil
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -301,3 +303,42 @@ def test_a_config_of_a_newer_pfs_is_no_damage(tmp_path: Path) -> None:
     (tmp_path / ".pfs/config.json").write_bytes(b'{"format":2}')
     with pytest.raises(InvalidInputError, match="newer pfs"):
         pfs.open(tmp_path)
+
+
+_READ_ONLY = """
+import sys
+import pfs
+from pfs.check import fsck
+from pfs.errors import StorageError
+with pfs.open(sys.argv[1]) as store:
+    assert [info.name for info in store.list_repos()] == ["data"]
+    repo = store.repo("data")
+    assert repo["master"].read("/a") == b"1"
+    assert [info.path for info in repo["master"].list()] == ["/a"]
+    assert len(list(repo.commits())) == 1
+    assert list(fsck(store, deep=True)) == []
+    for write in (lambda: store.create_repo("x"), lambda: repo.start_commit("dev"), lambda: store.index.set_meta("a", b"")):
+        try:
+            write()
+        except StorageError as error:
+            assert sys.argv[1] in str(error), error
+        else:
+            raise AssertionError(write)
+"""
+
+
+def can_mount() -> bool:
+    return (
+        shutil.which("unshare") is not None
+        and subprocess.run(["unshare", "-Urm", "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+    )
+
+
+@pytest.mark.skipif(not can_mount(), reason="needs a mount namespace")
+def test_a_store_on_a_read_only_disk_is_read(tmp_path: Path) -> None:
+    with pfs.init(tmp_path) as store, store.create_repo("data").commit("master") as commit:
+        commit.put_file("/a", b"1")
+    script = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && exec "$2" -c "$3" "$1"'
+    command = ["unshare", "-Urm", "sh", "-c", script, "sh", str(tmp_path), sys.executable, _READ_ONLY]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
