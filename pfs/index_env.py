@@ -248,8 +248,8 @@ class SharedEnv:
                     max_readers=_MAX_READERS,
                     max_spare_txns=0,
                     readahead=False,
-                    # A reader without the lock file is not seen by writers, who may use its pages again: what it finds
-                    # is then wrong or damaged, and every use of a row checks it. Where nobody can write, there are none.
+                    # Writers do not see a reader without the lock file, and may use its pages again: it then finds
+                    # wrong rows, which every use of a row notices. On a read-only disk there are no writers.
                     readonly=self._readonly,
                     lock=not self._readonly,
                 )
@@ -278,9 +278,7 @@ def translate(error: lmdb.Error, directory: Path) -> PfsError:
     """Return our error for one of LMDB's."""
     text = str(error)
     if isinstance(error, lmdb.ReadonlyError):
-        return StorageError(
-            f"write the index in {directory}", "it may only be read: the disk or its permissions forbid it"
-        )
+        return StorageError(f"write the index in {directory}", "the disk or its permissions allow reading only")
     if isinstance(error, _DAMAGED):
         return IndexDamagedError(str(directory), text)
     # LMDB reports a short write, which is how a disk gets full, as an input/output error.

@@ -317,7 +317,9 @@ with pfs.open(sys.argv[1]) as store:
     assert [info.path for info in repo["master"].list()] == ["/a"]
     assert len(list(repo.commits())) == 1
     assert list(fsck(store, deep=True)) == []
-    for write in (lambda: store.create_repo("x"), lambda: repo.start_commit("dev"), lambda: store.index.set_meta("a", b"")):
+    def set_meta() -> None:
+        store.index.set_meta("a", b"")
+    for write in (lambda: store.create_repo("x"), lambda: repo.start_commit("dev"), set_meta):
         try:
             write()
         except StorageError as error:
