@@ -17,7 +17,7 @@ def repo_record(info: RepoInfo) -> Record:
     return {
         "name": info.name,
         "description": info.description,
-        "created": timestamp(info.created_ns),
+        "created": timestamp(info.created_ns if info.error is None else None),
         "branches": list(info.branches),
         "size_bytes": info.size_bytes,
         "file_count": info.file_count,

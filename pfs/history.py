@@ -193,10 +193,11 @@ class History:
     def learn_packs(self, names: Iterable[str]) -> int:
         """Index the packs of these object names that are unknown yet; return how many.
 
-        Of a pack whose frame is damaged its whole records are indexed.
+        Of a pack whose frame is damaged its whole records are indexed. Older ones come first: what was stored again,
+        since a record of it was damaged, is found in the new place.
         """
         parsed = (parse_pack_name(name) for name in names)
-        unknown = (pack for pack in parsed if pack is not None and not self._index.has_pack(pack[0]))
+        unknown = sorted(pack for pack in parsed if pack is not None and not self._index.has_pack(pack[0]))
         return self._learn(map(self._footer, (pack_name(*pack) for pack in unknown)))
 
     def _footers(self, packs: Iterable[PackId]) -> Iterator[SealedPack | None]:

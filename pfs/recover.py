@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 BATCH = 64
 DRAFTS = "tmp"
+_ID_NAME = len(".pack") + 32
+"""Length of the end of a pack's name that begins with its id, and so with the time when it was begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +174,11 @@ def _add_salvaged(
 
 
 def _add_packs(backend: Backend, index: Index, progress: Progress | None) -> list[str]:
-    """Index every whole pack; return the names of the others."""
-    entries, damaged, batch = list(backend.entries("packs/")), [], []
+    """Index every whole pack, older ones first; return the names of the others.
+
+    What was stored again, since an older record of it was damaged, is then found where it is whole.
+    """
+    entries, damaged, batch = sorted(backend.entries("packs/"), key=lambda entry: entry.name[-_ID_NAME:]), [], []
     if progress is not None:
         progress.total(len(entries), sum(entry.size for entry in entries))
     for entry in entries:

@@ -10,8 +10,10 @@ import pytest
 import pfs
 from pfs.check import fsck
 from pfs.errors import ConflictError, CorruptionError, MissingObjectError, StoreNotFoundError
+from pfs.ids import PackId, chunk_id
 from pfs.keys import Keys
 from pfs.model import CommitInfo
+from pfs.pack import PackWriter, RecordType
 from pfs.recover import recover
 from pfs.store import Store
 
@@ -190,3 +192,23 @@ def test_a_lost_root_key_is_made_anew(tmp_path: Path) -> None:
 def test_no_store_to_recover(tmp_path: Path) -> None:
     with pytest.raises(StoreNotFoundError):
         recover(tmp_path)
+
+
+@pytest.mark.parametrize("how", ["recover", "open"])
+def test_what_was_stored_again_is_found_in_the_newer_pack(tmp_path: Path, how: str) -> None:
+    data = os.urandom(1000)
+    with pfs.init(tmp_path) as store:
+        for made_ms, last in ((1, b"\xff"), (2, b"\x00"), (3, b"\x77")):  # a listing has them in another order
+            pack_id = PackId(made_ms.to_bytes(6, "big") + bytes(9) + last)
+            writer = PackWriter(store.backend, "d", pack_id=pack_id, created_ms=made_ms)
+            writer.add(RecordType.CHUNK, chunk_id(data), data)
+            writer.seal()
+            if made_ms < 3:
+                (file,) = (tmp_path / ".pfs/objects").glob(f"packs/d/*/{pack_id.hex()}.pack")
+                file.chmod(0o644)
+                file.write_bytes(file.read_bytes().replace(data, bytes(1000)))
+    shutil.rmtree(tmp_path / ".pfs/index.lmdb")
+    if how == "recover":
+        recover(tmp_path / ".pfs")
+    with pfs.open(tmp_path) as store:
+        assert store.objects.chunk(chunk_id(data), 1000) == data
