@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pfs.errors import FailedError, InvalidPathError
-from pfs.ingest import FileRef, put_files
+from pfs.ingest import FileRef, put_files, put_stream
 from pfs.page import Kind
 from pfs.paths import clean_path, from_key
 from pfs.session import WriteSession
@@ -23,7 +23,8 @@ from pps.executors.base import DatumInput, OutputFile
 from pps.scene import Scene
 from pps.staging import Staging
 
-_MAX_DEPTH = 64
+_MAX_LINKS = 64
+_SHOWN = 400
 
 
 class Inputs(NamedTuple):
@@ -34,9 +35,12 @@ class Inputs(NamedTuple):
     staging: Staging
 
 
-class _Found(NamedTuple):
+class _Place(NamedTuple):
+    """Something to take: ``path`` as the command sees it, ``key`` its name, ``links`` followed to get there."""
+
+    path: str
     key: bytes
-    content: Path | OutputFile
+    links: int = 0
 
 
 def take_outputs(store: Store, session: WriteSession, scene: Scene, *, inputs: Inputs) -> tuple[OutputFile, ...]:
@@ -44,39 +48,90 @@ def take_outputs(store: Store, session: WriteSession, scene: Scene, *, inputs: I
 
     Raises:
         InvalidPathError: a name that the store does not take.
-        FailedError: a symlink leads nowhere or in circles.
+        FailedError: /pfs/out is no directory, something in it cannot be read, a symlink leads nowhere, in circles, or
+            to what the command could not see.
         StorageError: a file cannot be read, or the store not written.
     """
-    found = list(_walk(scene, f"{inputs.pfs}/out", key=b"", inputs=inputs, depth=0))
-    paths = [(item.key, item.content) for item in found if isinstance(item.content, Path)]
+    found = _Walk(store, session, scene, inputs).run()
+    paths = [(key, content) for key, content in found if isinstance(content, Path)]
     outputs = [OutputFile(*put) for put in put_files(session, store.params, paths, jobs=1)]
-    outputs += [item.content for item in found if isinstance(item.content, OutputFile)]
+    outputs += [content for _, content in found if isinstance(content, OutputFile)]
     return tuple(sorted(outputs))
 
 
-def _walk(scene: Scene, folder: str, *, key: bytes, inputs: Inputs, depth: int) -> Iterator[_Found]:
-    if depth > _MAX_DEPTH * 16:
-        raise FailedError(f"{from_key(key)} in the output is nested too deeply")
-    for name in scene.names(folder):
-        path = f"{folder}/{name}"
-        yield from _take(
-            scene, path, key=key + b"/" + os.fsencode(name) if key else os.fsencode(name), inputs=inputs, depth=depth
-        )
+class _Walk:
+    """Finds the output files of one datum. It keeps its own stack: user code decides how deep the directories are."""
+
+    def __init__(self, store: Store, session: WriteSession, scene: Scene, inputs: Inputs) -> None:
+        self._store, self._session = store, session
+        self._scene, self._inputs = scene, inputs
+        self._out = f"{inputs.pfs}/out"
+        self._waiting: list[_Place] = []
+        self._found: list[tuple[bytes, Path | OutputFile]] = []
+
+    def run(self) -> list[tuple[bytes, Path | OutputFile]]:
+        """Return key and content of each file: where it is on disk, or the output that it is already."""
+        out = self._scene.find(self._out)
+        if out is None or not stat.S_ISDIR(os.lstat(out).st_mode):
+            raise FailedError(f"{self._out} is no directory any more: the command removed or replaced it")
+        self._waiting.append(_Place(self._out, b""))
+        while self._waiting:
+            place = self._waiting.pop()
+            try:
+                self._take(place)
+            except OSError as error:
+                raise FailedError(f"cannot read {_short(place.key)}: {error.strerror}") from error
+        return self._found
+
+    def _take(self, place: _Place) -> None:
+        where = self._scene.find(place.path)
+        if where is None:
+            raise FailedError(f"{_short(place.key)} was there and is gone")
+        mode = os.lstat(where).st_mode
+        if f"{place.path}/".startswith(f"{self._out}/"):
+            _open_up(where, mode)
+        if stat.S_ISLNK(mode):
+            self._follow(place)
+        elif self._scene.layer(place.path) is None:
+            self._take_from_outside(place)
+        elif stat.S_ISDIR(mode):
+            names = map(os.fsencode, self._scene.names(place.path))
+            self._waiting += [_below(place, name) for name in names]
+        elif stat.S_ISREG(mode):
+            self._found.append((_checked(place.key), Path(where)))
+
+    def _follow(self, place: _Place) -> None:
+        target = self._scene.resolve(place.path)
+        if target is None:
+            raise FailedError(f"{_short(place.key)} in the output is a symlink that leads to nothing")
+        if place.links > _MAX_LINKS:
+            raise FailedError(f"{_short(place.key)} in the output is a symlink that leads in circles")
+        rows = _input_rows(self._scene, target, self._inputs)
+        if rows is None:
+            self._waiting.append(_Place(target, place.key, place.links + 1))
+            return
+        for rest, row in rows:
+            key = _checked(place.key + b"/" + rest if rest else place.key)
+            executable = bool(row.aux and row.aux.get("x"))
+            self._found.append((key, OutputFile(key, FileRef(row.kind, row.size, row.tid), executable)))
+
+    def _take_from_outside(self, place: _Place) -> None:
+        """Take a file of the host that a link leads to, such as one in /usr."""
+        key = _checked(place.key)
+        with self._scene.open_outside(place.path) as file:
+            ref = put_stream(self._session, self._store.params, file, jobs=1)
+            executable = bool(os.fstat(file.fileno()).st_mode & 0o111)
+        self._found.append((key, OutputFile(key, ref, executable)))
 
 
-def _take(scene: Scene, path: str, *, key: bytes, inputs: Inputs, depth: int) -> Iterator[_Found]:
-    place = scene.find(path)
-    if place is None:
-        return
-    mode = os.lstat(place).st_mode
-    if path.startswith(f"{inputs.pfs}/out/"):
-        _open_up(place, mode)
-    if stat.S_ISDIR(mode):
-        yield from _walk(scene, path, key=key, inputs=inputs, depth=depth + 1)
-    elif stat.S_ISREG(mode):
-        yield _Found(_checked(key), Path(place))
-    elif stat.S_ISLNK(mode):
-        yield from _follow(scene, path, key=key, inputs=inputs, depth=depth)
+def _below(place: _Place, name: bytes) -> _Place:
+    return _Place(f"{place.path}/{os.fsdecode(name)}", place.key + b"/" + name if place.key else name, place.links)
+
+
+def _short(key: bytes) -> str:
+    """Return a key as a path for messages: of one that goes on and on, its beginning and its end."""
+    path = from_key(key)
+    return path if len(path) <= _SHOWN else f"{path[: _SHOWN // 2]}…{path[-_SHOWN // 2 :]}"
 
 
 def _open_up(place: str, mode: int) -> None:
@@ -84,22 +139,6 @@ def _open_up(place: str, mode: int) -> None:
     needed = 0o700 if stat.S_ISDIR(mode) else 0o400
     if not stat.S_ISLNK(mode) and mode & needed != needed:
         os.chmod(place, stat.S_IMODE(mode) | needed)
-
-
-def _follow(scene: Scene, path: str, *, key: bytes, inputs: Inputs, depth: int) -> Iterator[_Found]:
-    target = scene.resolve(path)
-    if target is None:
-        raise FailedError(f"{from_key(key)} in the output is a symlink that leads to nothing")
-    if depth > _MAX_DEPTH:
-        raise FailedError(f"{from_key(key)} in the output is a symlink that leads in circles")
-    rows = _input_rows(scene, target, inputs)
-    if rows is None:
-        yield from _take(scene, target, key=key, inputs=inputs, depth=depth + 1)
-        return
-    for rest, row in rows:
-        full = _checked(key + b"/" + rest if rest else key)
-        executable = bool(row.aux and row.aux.get("x"))
-        yield _Found(full, OutputFile(full, FileRef(row.kind, row.size, row.tid), executable))
 
 
 def _input_rows(scene: Scene, path: str, inputs: Inputs) -> list[tuple[bytes, Row]] | None:

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from pfs.errors import FailedError
 
 _MAX_LINKS = 40
+# Linux opens directories as places, for which the right to enter them is enough.
+_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +66,36 @@ class Layer:
 
 
 class Scene:
-    """The layers of one datum; what is in none of them is at the same path outside."""
+    """The layers of one datum; what is in none of them is at the same path outside, unless it is ``closed``.
 
-    def __init__(self, layers: list[Layer]) -> None:
+    ``closed``: folders in which the command saw something else than there is outside, or that are nobody's business:
+    nothing in them is found, but for the layers that lie there.
+    """
+
+    def __init__(self, layers: list[Layer], *, closed: Sequence[str] = ()) -> None:
         self._layers = sorted(layers, key=lambda layer: -len(layer.seen))
+        self._closed = [folder.rstrip("/") for folder in closed]
 
     def layer(self, path: str) -> tuple[Layer, list[str]] | None:
         """Return the layer that shows a path, and the rest of the path in it."""
         for layer in self._layers:
-            if path == layer.seen or path.startswith(layer.seen + "/"):
+            if _covers(layer.seen, path):
                 return layer, [part for part in path[len(layer.seen) :].split("/") if part]
         return None
 
     def find(self, path: str) -> str | None:
-        """Return where the (resolved) path is outside, None if there is nothing."""
+        """Return where the (resolved) path is outside, None if there is nothing.
+
+        Raises:
+            FailedError: it is closed.
+            OSError: it cannot be looked at: too long a path, or no right to.
+        """
         at = self.layer(path)
+        depth = -1 if at is None else len(at[0].seen)
+        if any(_covers(folder, path) and len(folder) > depth for folder in self._closed):
+            raise FailedError(f"it leads outside what the command could see, to {path}")
         place = path if at is None else at[0].find(at[1])
-        return place if place is not None and os.path.lexists(place) else None
+        return place if place is not None and _exists(place) else None
 
     def names(self, path: str) -> list[str]:
         """Return the names in a (resolved) directory, sorted as bytes."""
@@ -90,27 +107,92 @@ class Scene:
         """Return the absolute path without symlinks; None if it leads nowhere.
 
         Raises:
-            FailedError: more than 40 links.
+            FailedError: more than 40 links, or it leads to what is closed.
+            OSError: it cannot be followed.
         """
-        left, done, links = [part for part in reversed(path.split("/")) if part], "", 0
+        try:
+            return self._resolve(path)
+        except FailedError as error:
+            raise FailedError(f"{path} cannot be followed: {error}") from None
+
+    def _resolve(self, path: str) -> str | None:
+        left, done, links = _parts(path), "", 0
         while left:
             part = left.pop()
             if part in {".", ".."}:
-                done = os.path.dirname(done) if part == ".." and done not in {"", "/"} else done
+                done = done.rpartition("/")[0] if part == ".." else done
                 continue
-            place = self.find(f"{done}/{part}")
+            here = f"{done}/{part}"
+            if self._leads_to_a_layer(here):
+                done = here
+                continue
+            place = self.find(here)
             if place is None:
                 return None
             if not os.path.islink(place):
-                done = f"{done}/{part}"
+                done = here
                 continue
             links += 1
             if links > _MAX_LINKS:
-                raise FailedError(f"{path} is a loop of symlinks")
+                raise FailedError("it is a loop of symlinks")
             target = os.readlink(place)
             done = "" if target.startswith("/") else done
-            left.extend(step for step in reversed(target.split("/")) if step)
-        return done or "/"
+            left.extend(_parts(target))
+        return (done or "/") if self.find(done or "/") is not None else None
+
+    def open_outside(self, path: str) -> BinaryIO:
+        """Open a regular file that no layer shows, given by a resolved path.
+
+        Each step is taken without following links, so that what was resolved is what is read; a closed folder is known
+        by its inode too, wherever it is mounted.
+
+        Raises:
+            FailedError: it is no regular file, or lies in what is closed.
+            OSError: it cannot be opened.
+        """
+        names = _parts(path)[::-1]
+        closed = {(status.st_dev, status.st_ino) for status in map(_status, self._closed) if status is not None}
+        folder = os.open("/", _FOLDER)
+        try:
+            for name in names[:-1]:
+                below = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+                os.close(folder)
+                folder = below
+                if (os.fstat(folder).st_dev, os.fstat(folder).st_ino) in closed:
+                    raise FailedError(f"it leads outside what the command could see, to {path}")
+            if not names or not stat.S_ISREG(os.stat(names[-1], dir_fd=folder, follow_symlinks=False).st_mode):
+                raise FailedError(f"{path} is no regular file: of what is outside /pfs and /tmp only those are taken")
+            return open(os.open(names[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder), "rb")
+        finally:
+            os.close(folder)
+
+    def _leads_to_a_layer(self, path: str) -> bool:
+        """Say whether a path is above a layer: a directory on the way to it, closed or not."""
+        return any(layer.seen.startswith(path + "/") for layer in self._layers)
+
+
+def _parts(path: str) -> list[str]:
+    """Return the parts of a path, the last first."""
+    return [part for part in reversed(path.split("/")) if part]
+
+
+def _covers(folder: str, path: str) -> bool:
+    return path == folder or path.startswith(folder + "/")
+
+
+def _status(folder: str) -> os.stat_result | None:
+    try:
+        return os.stat(folder) if folder else None
+    except OSError:
+        return None
+
+
+def _exists(place: str) -> bool:
+    try:
+        os.lstat(place)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _is_whiteout(status: os.stat_result) -> bool:

@@ -7,6 +7,7 @@ nothing protects it, each attempt gets a directory of its own (`fill`).
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -52,6 +53,11 @@ class Staging:
         self._views: OrderedDict[ViewKey, _View] = OrderedDict()
         self._trees: OrderedDict[tuple[str, str], Tree] = OrderedDict()
         self._count = 0
+
+    @property
+    def store_path(self) -> str:
+        """The store's own folder, without symlinks: no command's business."""
+        return os.path.realpath(self._store.path)
 
     def tree(self, given: DatumInput) -> Tree:
         """Return the tree of the commit that an input is taken from."""

@@ -12,12 +12,14 @@ from pathlib import Path
 from pps.environment import Places
 from pps.executors.base import DatumTask, WorkUnit
 from pps.sandbox import Isolation
-from pps.scene import Scene, layer
+from pps.scene import Layer, Scene, layer
 from pps.scratch import Scratch
 from pps.staging import Staging
 
 _TMP = "/tmp"
 _CODE = "/code"
+_KERNEL = ("/proc", "/sys", "/dev")
+"""What a process sees there is its own, or the machine's: never an output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,9 @@ def make_world(
         staging.fill(given, scratch.pfs / given.name)
     if unit.code_dir is not None:
         shutil.copytree(unit.code_dir, scratch.cwd, dirs_exist_ok=True, symlinks=True)
-    return _container(unit, task, scratch) if isolation.kind == "container" else _plain(unit, task, scratch)
+    if isolation.kind == "container":
+        return _container(unit, scratch)
+    return _plain(unit, scratch, staging)
 
 
 def _namespace(
@@ -73,7 +77,7 @@ def _namespace(
     path: str,
 ) -> World:
     steps: list[tuple[str, ...]] = [("bind", str(scratch.pfs), "/pfs")]
-    layers = [layer("/pfs", scratch.pfs), layer(_TMP, scratch.tmp)]
+    layers = [layer("/pfs", scratch.pfs), layer(_TMP, scratch.tmp), layer(os.path.realpath(_TMP), scratch.tmp)]
     for number, given in enumerate(task.inputs):
         view = uses.enter_context(staging.view(given))
         (scratch.pfs / given.name).mkdir()
@@ -94,7 +98,7 @@ def _namespace(
     if isolation.pid_namespace:
         steps.append(("proc",))
     cwd = _working_dir(unit, _TMP if unit.code_dir is None else os.path.realpath(unit.code_dir))
-    return World(Places("/pfs", f"{_TMP}/home", _TMP), Scene(layers), cwd, tuple(steps))
+    return World(Places("/pfs", f"{_TMP}/home", _TMP), _scene(layers, staging), cwd, tuple(steps))
 
 
 def _show(source: Path, target: str, *, scratch: Scratch, name: str, overlay: bool) -> tuple[str, ...]:
@@ -104,13 +108,18 @@ def _show(source: Path, target: str, *, scratch: Scratch, name: str, overlay: bo
     return ("overlay", str(source), str(upper), str(work), target)
 
 
-def _plain(unit: WorkUnit, task: DatumTask, scratch: Scratch) -> World:
+def _plain(unit: WorkUnit, scratch: Scratch, staging: Staging) -> World:
     places = Places(str(scratch.pfs), str(scratch.home), str(scratch.tmp))
-    layers = [layer(str(scratch.pfs), scratch.pfs)]
-    return World(places, Scene(layers), _working_dir(unit, str(scratch.cwd)))
+    layers = [layer(str(scratch.cwd), scratch.cwd), layer(str(scratch.tmp), scratch.tmp)]
+    return World(places, _scene(layers, staging), _working_dir(unit, str(scratch.cwd)))
 
 
-def _container(unit: WorkUnit, task: DatumTask, scratch: Scratch) -> World:
+def _scene(layers: list[Layer], staging: Staging) -> Scene:
+    """Return the scene of a command that saw the host: all but the kernel's folders and the store itself."""
+    return Scene(layers, closed=(*_KERNEL, staging.store_path))
+
+
+def _container(unit: WorkUnit, scratch: Scratch) -> World:
     volumes = [(scratch.pfs, "/pfs", True), (scratch.tmp, _TMP, True)]
     layers = [layer("/pfs", scratch.pfs), layer(_TMP, scratch.tmp)]
     cwd = ""
@@ -118,7 +127,9 @@ def _container(unit: WorkUnit, task: DatumTask, scratch: Scratch) -> World:
         volumes.append((scratch.cwd, _CODE, True))
         layers.append(layer(_CODE, scratch.cwd))
         cwd = _CODE
-    return World(Places("/pfs", f"{_TMP}/home", _TMP), Scene(layers), _working_dir(unit, cwd), volumes=tuple(volumes))
+    # The rest of what it saw was the image's, which is not to be had here: the host's files are others.
+    scene = Scene(layers, closed=("/",))
+    return World(Places("/pfs", f"{_TMP}/home", _TMP), scene, _working_dir(unit, cwd), volumes=tuple(volumes))
 
 
 def _working_dir(unit: WorkUnit, default: str) -> str:

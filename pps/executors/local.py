@@ -73,6 +73,8 @@ class LocalExecutor:
         env: Mapping[str, str] | None = None,
     ) -> None:
         self._store, self._slots = store, slots
+        # Without symlinks, as what commands leave is looked for by the paths that the kernel would find.
+        work_dir = work_dir.resolve()
         self._work_dir, self._log_dir = work_dir / secrets.token_hex(4), log_dir
         self._may_contain = isolation in {"auto", "container"}
         _remove_leftovers(work_dir)

@@ -237,6 +237,29 @@ def test_bad_outputs_fail_the_datum_with_words(bench: Bench, script: str, error:
     assert error in failure(bench, bench.task(0), script)
 
 
+@pytest.mark.parametrize("target", ["/proc/self/environ", "/sys/kernel", "/dev/null", "$STORE/format", "$STORE"])
+def test_links_do_not_reach_what_is_no_output(bench: Bench, target: str) -> None:
+    target = target.replace("$STORE", str(bench.store.path))
+    for number, way in enumerate(("", "../..") if bench.executor.isolation == "namespace" else ("",)):
+        error = failure(bench, bench.task(0), f'ln -s {way}{target} "$PFS_OUT/x"', number=number)
+        assert "outside what the command could see" in error or "leads to nothing" in error
+        assert "/x" in error
+
+
+def test_links_up_and_down_again(bench: Bench) -> None:
+    if executor_of(bench).isolation != "namespace":
+        pytest.skip("/pfs is there with namespaces only")
+    unit = bench.unit(bench.task(0, bench.given("")), script=("ln -s ../../pfs/in/big /pfs/out/big",))
+    done = bench.run(unit)["datum-0"]
+    row = bench.view.tree.stat(b"big")
+    assert row is not None
+    assert [output.ref.tid for output in done.outputs] == [row.tid]
+
+
+def test_folders_of_the_host_are_not_taken(bench: Bench) -> None:
+    assert "/usr is no regular file" in failure(bench, bench.task(0), 'ln -s /usr "$PFS_OUT/x"')
+
+
 def test_what_is_no_file_is_passed_over(bench: Bench) -> None:
     found = outputs(
         bench, bench.task(0), 'mkfifo "$PFS_OUT/pipe"; mkdir -p "$PFS_OUT/empty/dir"; echo x > "$PFS_OUT/f"'

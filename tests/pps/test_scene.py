@@ -97,3 +97,64 @@ def test_links_are_followed_in_the_commands_world(tmp_path: Path) -> None:
     assert scene.resolve("/..") == "/"
     with pytest.raises(FailedError, match="loop of symlinks"):
         scene.resolve("/pfs/out/loop")
+
+
+def test_dots_and_links_do_not_lead_out_of_the_commands_world(tmp_path: Path) -> None:
+    (tmp_path / "pfs/out").mkdir(parents=True)
+    (tmp_path / "view").mkdir()
+    (tmp_path / "view/f").write_text("x")
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp/f").write_text("the command's")
+    links = {
+        "up": "../../pfs/in/f",
+        "tmp": "../../tmp/f",
+        "more": "../../../../..//tmp/f",
+        "host": f"../..{tmp_path}/view/f",
+        "proc": "/proc/self/environ",
+        "dots": "../../usr/../proc/self",
+        "store": "/etc/../etc/shadow",
+    }
+    for name, target in links.items():
+        (tmp_path / "pfs/out" / name).symlink_to(target)
+    layers = [layer("/pfs", tmp_path / "pfs"), layer("/pfs/in", tmp_path / "view"), layer("/tmp", tmp_path / "tmp")]
+    scene = Scene(layers, closed=("/proc", "/etc"))
+    assert scene.resolve("/pfs/out/up") == "/pfs/in/f"
+    assert scene.resolve("/pfs/out/tmp") == scene.resolve("/pfs/out/more") == "/tmp/f"
+    if str(tmp_path).startswith("/tmp/"):
+        assert scene.resolve("/pfs/out/host") is None
+    for name, place in (("proc", "/proc"), ("dots", "/proc"), ("store", "/etc")):
+        with pytest.raises(FailedError, match=f"/pfs/out/{name} .* outside what the command could see, to {place}$"):
+            scene.resolve(f"/pfs/out/{name}")
+
+
+def test_layers_lie_in_closed_folders(tmp_path: Path) -> None:
+    """As without namespaces, where all of a command's world is in the store's own folder."""
+    (tmp_path / "store/work/out").mkdir(parents=True)
+    (tmp_path / "store/secret").write_text("no")
+    (tmp_path / "store/work/f").write_text("yes")
+    for name, target in (("up", "../f"), ("secret", "../../secret"), ("all", "../..")):
+        (tmp_path / "store/work/out" / name).symlink_to(target)
+    scene = Scene([layer(f"{tmp_path}/store/work", tmp_path / "store/work")], closed=(f"{tmp_path}/store",))
+    assert scene.resolve(f"{tmp_path}/store/work/out/up") == f"{tmp_path}/store/work/f"
+    for name in ("secret", "all"):
+        with pytest.raises(FailedError, match="outside what the command could see"):
+            scene.resolve(f"{tmp_path}/store/work/out/{name}")
+
+
+def test_files_of_the_host_are_opened_step_by_step(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/f").write_text("x")
+    (tmp_path / "link").symlink_to("d")
+    os.mkfifo(tmp_path / "d/pipe")
+    scene = Scene([], closed=(f"{tmp_path}/closed",))
+    with scene.open_outside(f"{tmp_path}/d/f") as file:
+        assert file.read() == b"x"
+    with pytest.raises(NotADirectoryError):
+        scene.open_outside(f"{tmp_path}/link/f")
+    for path in (f"{tmp_path}/d", f"{tmp_path}/d/pipe", f"{tmp_path}/link", "/"):
+        with pytest.raises(FailedError, match="no regular file"):
+            scene.open_outside(path)
+    # A closed folder is known wherever it is seen: here it has another name.
+    scene = Scene([], closed=(f"{tmp_path}/link",))
+    with pytest.raises(FailedError, match="outside"):
+        scene.open_outside(f"{tmp_path}/d/f")
