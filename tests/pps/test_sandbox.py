@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,9 +108,10 @@ def test_private_tmp(spawner: Spawner, tmp_path: Path) -> None:
     fresh, tool = folders(tmp_path, "fresh", "tool")
     (tmp_path / "tool/x").write_text("tool")
     steps = [("bind", fresh, fresh), ("ro", tool, f"{fresh}/kept/tool"), ("tree", fresh, "/tmp")]
-    ended, text = sh(spawner, "cat /tmp/kept/tool/x; echo a > /tmp/mine; ls /tmp", *steps)
-    assert (ended, text) == (Exit(code=0), "toolkept\nmine\n")
-    assert not os.path.exists("/tmp/mine")
+    mine = f"mine-{uuid.uuid4().hex}"
+    ended, text = sh(spawner, f"cat /tmp/kept/tool/x; echo a > /tmp/{mine}; ls /tmp", *steps)
+    assert (ended, text) == (Exit(code=0), f"toolkept\n{mine}\n")
+    assert not os.path.exists(f"/tmp/{mine}")
     assert (tmp_path / "fresh/mine").read_text() == "a\n"
 
 
