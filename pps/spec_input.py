@@ -117,6 +117,8 @@ def _propagation(leaf: Fields) -> None:
 
 def _cross(fields: Fields, notes: list[str]) -> Input:
     children = [_read(child, notes) for child in fields.items("cross")]
+    if not children:
+        raise fields.place("cross").error("the field 'cross' of input is empty: list the inputs to combine")
     return CrossInput(tuple(sorted(children, key=_first_name)))
 
 

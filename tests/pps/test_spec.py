@@ -270,3 +270,17 @@ _specs = st.builds(
 @given(_specs)
 def test_what_is_written_is_read_back(spec: Spec) -> None:
     assert one(spec_json(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        ('{"cross": []}', "1:68"),
+        ('{"cross": [{"pfs": {"repo": "a", "glob": "/"}}, {"cross": []}]}', "1:116"),
+    ],
+)
+def test_an_empty_cross_is_refused(given: str, place: str) -> None:
+    text = '{"pipeline": {"name": "p"}, "transform": {"cmd": ["x"]}, "input": ' + given + "}"
+    with pytest.raises(InvalidInputError) as caught:
+        parse_specs(text, name="p.json")
+    assert str(caught.value) == f"p.json:{place}: the field 'cross' of input is empty: list the inputs to combine"
