@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pfs.errors import NotFoundError
+from pfs.errors import CorruptionError, InvalidInputError, NotFoundError, PfsError
 from pfs.ids import CommitId, TreeId
 from pfs.tree import Tree
 from pfs.tree_row import EMPTY_ROOT, Root
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from pfs.refs import RefsState
     from pfs.store import Store
     from pfs.tree_row import Row
+
+
+DAMAGE = (CorruptionError, InvalidInputError, NotFoundError)
+"""What reading one pipeline can meet that says nothing about the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +66,29 @@ class Catalog:
         self._store = store
         self._specs: dict[tuple[str, CommitId], tuple[Spec, PipelineRecord]] = {}
         self._jobs: dict[TreeId, JobRecord] = {}
+        self.damaged: dict[str, PfsError] = {}
+        """Pipelines that the last `all` left out, by name, with what is wrong with them."""
 
     def all(self) -> list[Pipeline]:
-        """Return every pipeline, upstream ones before those that read their output."""
-        found = {state.repo: state for state in self._store.refs.repos() if _spec_head(state) is not None}
-        return topological([self._load(state) for state in found.values()])
+        """Return every pipeline that can be read, upstream ones before those that read their output."""
+        self.damaged = {}
+        states = {state.repo: state for state in self._store.refs.repos() if _spec_head(state) is not None}
+        found = []
+        for name, state in states.items():
+            try:
+                found.append(self._load(state))
+            except DAMAGE as error:
+                # A repo that was deleted while it was read is no damage.
+                if self._store.refs.find(name) is not None:
+                    self.damaged[name] = error
+        return topological(found)
 
     def get(self, name: str) -> Pipeline:
         """Return one pipeline.
 
         Raises:
             NotFoundError: there is none of that name.
+            CorruptionError: it cannot be read.
         """
         state = self._store.refs.find(name)
         if state is None or _spec_head(state) is None:
@@ -94,8 +110,7 @@ class Catalog:
             view = self._store.repo(repo).view(commit)
             where = f"{repo}@{commit}"
             record = decode_pipeline(view.read(PIPELINE_JSON), where=f"{where}:{PIPELINE_JSON}")
-            (spec,) = parse_specs(view.read(SPEC_JSON).decode(), name=f"{where}:{SPEC_JSON}")
-            known = self._specs[repo, commit] = (spec, record)
+            known = self._specs[repo, commit] = (_parse_spec(view.read(SPEC_JSON), f"{where}:{SPEC_JSON}"), record)
         return known
 
     def _read_jobs(self, repo: str, root: Root) -> list[JobRecord]:
@@ -113,6 +128,14 @@ class Catalog:
             data = read_row(self._store, row)
             known = self._jobs[row.tid] = decode_job(data, where=f"{repo}@{META_BRANCH}:/{row.key.decode()}")
         return known
+
+
+def _parse_spec(data: bytes, where: str) -> Spec:
+    try:
+        (spec,) = parse_specs(data.decode(), name=where)
+    except (InvalidInputError, ValueError) as error:
+        raise CorruptionError(where, f"not the spec of a pipeline ({error})") from error
+    return spec
 
 
 def read_row(store: Store, row: Row) -> bytes:
@@ -154,6 +177,12 @@ def upstream(name: str, pipelines: dict[str, Pipeline]) -> Iterator[str]:
                 seen.add(leaf.repo)
                 todo.append(leaf.repo)
                 yield leaf.repo
+
+
+def relevant(damaged: Collection[str], pipelines: Sequence[Pipeline], chosen: Collection[str]) -> tuple[str, ...]:
+    """Return which damaged pipelines matter to a run of ``pipelines``; all, if it is not one of ``chosen`` ones."""
+    read = {leaf.repo for pipeline in pipelines for leaf in pipeline.leaves}
+    return tuple(sorted(name for name in damaged if not chosen or name in chosen or name in read))
 
 
 def _head(state: RefsState, branch: str) -> CommitId | None:

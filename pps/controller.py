@@ -19,7 +19,6 @@ from pps.catalog import Catalog, upstream
 from pps.events import OnEvent, RunReport
 from pps.executors.base import Executor
 from pps.live import ControllerLock
-from pps.model import JobInfo
 from pps.pipelines import Pipelines
 from pps.scheduler import Scheduler
 
@@ -80,7 +79,9 @@ class Controller:
             NotFoundError: there is no pipeline of that name.
             ConflictError: ``frozen``, and a code file was edited.
             IsolationUnavailableError: the isolation that was asked for does not work here.
-            StorageError, CorruptionError: a job could not go on; it stays due.
+            StorageError: a job could not go on; it stays due.
+            CorruptionError: a named pipeline is damaged. Others that are damaged are told as `events.Trouble`, passed
+                over and named in the report.
         """
         chosen = self._chosen(pipelines)
         if frozen:
@@ -91,7 +92,9 @@ class Controller:
             if watcher.wait(_TURN_S):
                 return watcher.report()
         try:
-            return RunReport((*watcher.report().jobs, *self._run_here(pipelines, on_event)))
+            before = watcher.ended()
+            here = self._run_here(pipelines, on_event)
+            return RunReport((*before, *here.jobs), here.damaged)
         finally:
             self._lock.release()
 
@@ -117,7 +120,7 @@ class Controller:
             if edited:
                 on_event(events.PipelineUpdated(name, face.inspect(name).version, edited))
 
-    def _run_here(self, pipelines: Sequence[str], on_event: OnEvent) -> tuple[JobInfo, ...]:
+    def _run_here(self, pipelines: Sequence[str], on_event: OnEvent) -> RunReport:
         scheduler = self._scheduler(on_event, retry_s=None)
         try:
             scheduler.begin()
@@ -125,7 +128,7 @@ class Controller:
             while not scheduler.is_idle:
                 scheduler.turn(_TURN_S)
                 scheduler.start_due(pipelines)
-            return tuple(scheduler.ended)
+            return RunReport(tuple(scheduler.ended), tuple(sorted(scheduler.damaged)))
         except KeyboardInterrupt:
             scheduler.save()
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pfs.errors import PfsError
 from pps.catalog import Pipeline
 from pps.model import PipelineInfo, PipelineState
 from pps.records import JobRecord, PipelineRecord
@@ -18,6 +19,26 @@ def pipeline_info(pipeline: Pipeline, *, due: bool, running: Sequence[JobRecord]
     state: PipelineState = "running" if running else "pending" if due else "idle"
     last_state = running[0].state if running else info.last_job_state
     return replace(info, spec_commit=pipeline.spec_commit, state=state, last_job_state=last_state)
+
+
+def damaged_info(name: str, error: PfsError) -> PipelineInfo:
+    """Return what there is to say of a pipeline that cannot be read."""
+    return PipelineInfo(
+        name=name,
+        version=0,
+        created_ns=0,
+        updated_ns=0,
+        state="damaged",
+        description=str(error),
+        spec={},
+        spec_commit=None,
+        input=None,
+        input_text="",
+        output_branch="",
+        last_job=None,
+        last_job_state=None,
+        notes=(str(error),),
+    )
 
 
 def describe(spec: Spec, record: PipelineRecord, last: JobRecord | None) -> PipelineInfo:

@@ -74,9 +74,10 @@ def ignore(_event: RunEvent) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """The jobs that ended in a run, in that order."""
+    """The jobs that ended in a run, in that order; ``damaged``: pipelines that were passed over as they are damaged."""
 
     jobs: tuple[JobInfo, ...]
+    damaged: tuple[str, ...] = ()
 
     @property
     def failed(self) -> tuple[JobInfo, ...]:

@@ -13,7 +13,7 @@ from pfs.errors import AlreadyExistsError, InvalidInputError, NotFoundError, Pfs
 from pps.catalog import Catalog, Pipeline
 from pps.code import code_digests, code_files
 from pps.datums import datum_info, find_datum, job_datums
-from pps.describe import describe, pipeline_info
+from pps.describe import damaged_info, describe, pipeline_info
 from pps.joblogs import LogReader
 from pps.live import ControllerLock, LiveJobs
 from pps.model import DatumInfo, JobInfo, LogLine, PipelineInfo
@@ -148,26 +148,33 @@ class Pipelines:
             branches.delete(self._store, name, branch, force=True)
 
     def list(self) -> list[PipelineInfo]:
-        """Return all pipelines, upstream ones first."""
-        pipelines = Catalog(self._store).all()
-        due, running = due_jobs(self._store, pipelines), self._running()
-        return [pipeline_info(one, due=bool(due[one.name]), running=_of(one.name, running)) for one in pipelines]
+        """Return all pipelines, upstream ones first, and last those that are damaged."""
+        catalog = Catalog(self._store)
+        pipelines, damaged = catalog.all(), catalog.damaged
+        due, running = due_jobs(self._store, pipelines, damaged), self._running()
+        sound = [one for one in pipelines if one.name not in damaged]
+        infos = [pipeline_info(one, due=bool(due[one.name]), running=_of(one.name, running)) for one in sound]
+        return [*infos, *(damaged_info(name, error) for name, error in sorted(damaged.items()))]
 
     def inspect(self, name: str) -> PipelineInfo:
         """Return one pipeline.
 
         Raises:
             NotFoundError: there is none of that name.
+            CorruptionError: it is damaged.
         """
-        pipelines = Catalog(self._store).all()
+        catalog = Catalog(self._store)
+        pipelines, damaged = catalog.all(), catalog.damaged
         found = next((one for one in pipelines if one.name == name), None)
         if found is None:
-            found = Catalog(self._store).get(name)
-        due = due_jobs(self._store, pipelines)
+            found = catalog.get(name)
+        due = due_jobs(self._store, pipelines, damaged)
+        if name in damaged:
+            raise damaged[name]
         return pipeline_info(found, due=bool(due.get(name)), running=_of(name, self._running()))
 
     def jobs(self, pipeline: str | None = None) -> Iterator[JobInfo]:
-        """Return jobs, newest first, those that run now too; of one pipeline or of all.
+        """Return jobs, newest first, those that run now too; of one pipeline or of all that can be read.
 
         Raises:
             NotFoundError: there is no such pipeline.

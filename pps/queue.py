@@ -7,17 +7,18 @@ moment, which stands for all commits before it. A job whose input failed is due 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pfs.ids import CommitId
-from pps.catalog import Pipeline, upstream
+from pps.catalog import DAMAGE, Pipeline, upstream
 from pps.records import JobRecord
 from pps.state import JobState
 
 if TYPE_CHECKING:
     from pfs.commit import CommitRecord
+    from pfs.errors import PfsError
     from pfs.store import Store
 
 Branch = tuple[str, str]
@@ -50,10 +51,22 @@ class _Arrival:
     error: str | None
 
 
-def due_jobs(store: Store, pipelines: Sequence[Pipeline]) -> dict[str, list[Due]]:
-    """Return for each pipeline the jobs that are due, oldest first; ``pipelines`` in topological order."""
+def due_jobs(
+    store: Store, pipelines: Sequence[Pipeline], damaged: MutableMapping[str, PfsError]
+) -> dict[str, list[Due]]:
+    """Return for each pipeline the jobs that are due, oldest first; ``pipelines`` in topological order.
+
+    A pipeline of which that cannot be told, as commits that it reads are damaged, has none and is put into ``damaged``.
+    """
     by_name = {pipeline.name: pipeline for pipeline in pipelines}
-    return {pipeline.name: _due(store, pipeline, by_name) for pipeline in pipelines}
+    found: dict[str, list[Due]] = {}
+    for pipeline in pipelines:
+        try:
+            found[pipeline.name] = _due(store, pipeline, by_name)
+        except DAMAGE as error:
+            found[pipeline.name] = []
+            damaged[pipeline.name] = error
+    return found
 
 
 def ready(

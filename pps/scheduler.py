@@ -15,10 +15,10 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pfs.errors import ConflictError, NotFoundError, PfsError
+from pfs.errors import ConflictError, CorruptionError, NotFoundError, PfsError
 from pfs.model import ChangeToken
 from pps import events
-from pps.catalog import Catalog, Pipeline, upstream
+from pps.catalog import Catalog, Pipeline, relevant, upstream
 from pps.executors.base import Executor, UnitDone, UnitId
 from pps.jobrun import JobRun, Surroundings
 from pps.live import LiveJobs
@@ -32,13 +32,15 @@ if TYPE_CHECKING:
 MOST_JOBS = 4
 _SHOW_NS = 200_000_000
 _LOOK_NS = 100_000_000
+_FOREVER_NS = 1 << 63
 
 
 class Scheduler:
     """The jobs that run now.
 
     ``run_dir``: where code is laid out and live state is shown. ``retry_s``: how long a pipeline is left alone whose
-    job could not go on (full disk, damage), which is told as `events.Trouble`; None: that is raised instead.
+    job could not go on (full disk, damage), which is told as `events.Trouble`. None: a full disk and the like are
+    raised instead, and a pipeline that met damage is passed over from then on.
     """
 
     def __init__(
@@ -67,6 +69,8 @@ class Scheduler:
         self._next_look_ns = 0
         self.ended: list[JobInfo] = []
         """Jobs that ended, in that order."""
+        self.damaged: dict[str, str] = {}
+        """Pipelines that are passed over as they are damaged, with what is wrong; told once as `events.Trouble`."""
 
     @property
     def is_idle(self) -> bool:
@@ -107,12 +111,20 @@ class Scheduler:
             return True
         by_name = {pipeline.name: pipeline for pipeline in pipelines}
         wanted = _with_upstream(chosen, by_name) if chosen else set(by_name)
-        due = {name: found for name, found in due_jobs(self._store, pipelines).items() if name in wanted}
+        damaged = dict(self._catalog.damaged)
+        due = {name: found for name, found in due_jobs(self._store, pipelines, damaged).items() if name in wanted}
+        for name in relevant(damaged, [by_name[one] for one in wanted if one in by_name], chosen):
+            self._note_damage(name, str(damaged[name]))
         busy = {name: run.due.cause for name, run in self._active.items()}
         for one in ready(due, by_name, busy):
             if len(self._active) < MOST_JOBS and one.pipeline.name not in self._troubled:
                 self._start(one)
         return True
+
+    def _note_damage(self, name: str, message: str) -> None:
+        if self.damaged.get(name) != message:
+            self.damaged[name] = message
+            self._on_event(events.Trouble(name, message))
 
     def _stop_outdated(self, pipelines: list[Pipeline]) -> bool:
         """End jobs whose pipeline has a new version or is gone; True if there were any: ``pipelines`` is old then."""
@@ -185,6 +197,10 @@ class Scheduler:
     def _meet_trouble(self, name: str, error: PfsError) -> None:
         """Let a pipeline rest whose job could not go on; one that was deleted under its job is no trouble."""
         if isinstance(error, NotFoundError) and self._store.refs.find(name) is None:
+            return
+        if self._retry_s is None and isinstance(error, CorruptionError):
+            self._troubled[name] = _FOREVER_NS
+            self._note_damage(name, str(error))
             return
         if self._retry_s is None:
             raise error

@@ -37,5 +37,5 @@ def run_pending(pipelines: tuple[str, ...], isolation: str, jobs: int | None, fr
         emit(map(job_record, report.jobs), [], as_json=True)
     elif not report.jobs:
         click.echo("nothing is pending")
-    if report.failed:
+    if report.failed or report.damaged:
         raise ExitCode(FAILED)

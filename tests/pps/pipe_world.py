@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pfs
-from pfs.model import CommitInfo
+from pfs.edit import Put, edit
+from pfs.ids import TreeId, chunk_id, new_commit_id
+from pfs.model import CommitInfo, NewCommit
+from pfs.page import Kind
 from pfs.store import Store
 from pps.controller import Controller, local_executors
 from pps.events import RunEvent, RunReport
@@ -94,6 +97,16 @@ class World:
         report = self.run(*names)
         assert len(report.jobs) == 1, report
         return report.jobs[0]
+
+    def damage(self, name: str, file: str, data: bytes) -> None:
+        """Commit other bytes as a file of a pipeline's present version."""
+        repo, session = self.store.repo(name), self.store.session()
+        id = chunk_id(data)
+        session.put_chunks([(id, data)])
+        old = repo.inspect(".spec")
+        root = edit(session, old.root, [Put(file.encode(), Kind.FILE, len(data), TreeId(id))], changed=None)
+        new = NewCommit(branch=".spec", root=root, id=new_commit_id(), started_ns=1, parents=(old.id,))
+        repo.publish([new], session)
 
     def output(self, repo: str, ref: str = "master") -> dict[str, bytes]:
         view = self.store.repo(repo)[ref]

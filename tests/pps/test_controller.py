@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pfs.errors import ConflictError, NotFoundError
+from pfs.errors import ConflictError, CorruptionError, NotFoundError
 from pps import events
 from pps.event_log import decode_events
 from pps.live import ControllerLock
+from pps.model import JobInfo
 from pps.records import decode_job, job_key
 from pps.state import Counters, DatumState, JobState, replay
 from tests.pps.pipe_world import UPPER, World, pfs_input, world_in
@@ -237,6 +238,38 @@ def test_the_events_of_a_job_can_be_replayed(world: World) -> None:
     assert (replayed.outcome, replayed.counters) == (JobState.SUCCESS, job.counters)
 
 
+@pytest.mark.parametrize(
+    ("file", "data"),
+    [
+        ("pipeline.json", b"nonsense"),
+        ("spec.json", b'{"pipeline": {"name": "bad"}, "transform": {"cmd": ["true"]}, "input": {"cross": []}}'),
+        ("spec.json", b"[]"),
+        ("spec.json", b"\xff"),
+    ],
+)
+def test_a_damaged_pipeline_is_named_and_the_others_run(world: World, file: str, data: bytes) -> None:
+    world.put("images", {"/a": b"a"})
+    for name in ("good", "bad", "after"):
+        world.create(name, pfs_input("bad" if name == "after" else "images"))
+    world.damage("bad", file, data)
+    report = world.run()
+    assert [job.pipeline for job in report.jobs] == ["good"]
+    assert report.damaged == ("bad",)
+    (told,) = (event for event in world.events if isinstance(event, events.Trouble))
+    assert told.pipeline == "bad"
+    assert f"bad@{world.store.repo('bad').inspect('.spec').id}:/{file}" in told.message
+    assert {info.name: info.state for info in world.pipelines.list()} == {
+        "good": "idle",
+        "after": "idle",
+        "bad": "damaged",
+    }
+    assert [job.pipeline for job in world.pipelines.jobs()] == ["good"]
+    assert world.pipelines.inspect("good").last_job_state == JobState.SUCCESS
+    assert (world.run("good").damaged, world.run("after").damaged) == ((), ("bad",))
+    with pytest.raises(CorruptionError, match=file):
+        world.run("bad")
+
+
 class Server:
     """A controller that serves in a thread."""
 
@@ -283,6 +316,61 @@ def test_a_daemon_runs_jobs_as_commits_arrive(world: World, server: Server) -> N
         commit = world.put("images", {"/a": b"x%d" % number})
         server.wait(ended(commit.id))
         assert world.output("upper") == {"/a": b"X%d" % number}
+
+
+def test_a_daemon_passes_over_a_damaged_pipeline(world: World, server: Server) -> None:
+    world.create("bad", pfs_input("images"))
+    world.create("upper", pfs_input("images"))
+    world.damage("bad", "spec.json", b"{")
+    commit = world.put("images", {"/a": b"x"})
+    server.wait(ended(commit.id))
+    assert world.output("upper") == {"/a": b"X"}
+    server.wait(lambda event: isinstance(event, events.Trouble) and event.pipeline == "bad")
+    report = world.run()
+    assert report.damaged == ("bad",)
+    assert sum(isinstance(event, events.Trouble) for event in world.events) == 1
+
+
+class Other:
+    """The controller of another process, stood in for by a lock and a controller that does not ask for it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._lock = ControllerLock(world.store.path / "run")
+        assert self._lock.acquire()
+
+    def run(self) -> None:
+        assert self._world.make_controller()._run_here((), events.ignore).jobs
+
+    def end(self) -> None:
+        self._lock.release()
+
+
+def test_a_job_that_ends_while_the_other_controller_goes_is_reported(world: World) -> None:
+    world.put("images", {"/a": b"x"})
+    first = world.create("upper", pfs_input("images"), datum_tries=1)
+    other = Other(world)
+    told: list[events.RunEvent] = []
+
+    def tell(event: events.RunEvent) -> None:
+        told.append(event)
+        if isinstance(event, events.Attached):
+            other.run()
+        elif isinstance(event, events.JobFinished) and len(finished(told)) == 1:
+            # Between what the watcher has read and its next look: the second job fails and its controller is gone.
+            world.code("run.sh", "exit 1\n")
+            world.pipelines.update(world.spec("upper", pfs_input("images"), datum_tries=1), base_dir=world.folder)
+            other.run()
+            other.end()
+
+    report = world.controller.run_pending(on_event=tell)
+    assert first.version == 1
+    assert [job.state for job in report.jobs] == [JobState.SUCCESS, JobState.FAILURE]
+    assert [job.state for job in finished(told)] == [JobState.SUCCESS, JobState.FAILURE]
+
+
+def finished(told: list[events.RunEvent]) -> list[JobInfo]:
+    return [event.job for event in told if isinstance(event, events.JobFinished)]
 
 
 def test_run_beside_a_daemon_shows_its_progress(world: World, server: Server) -> None:

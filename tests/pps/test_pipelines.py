@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from pfs.edit import Put, edit
 from pfs.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -18,9 +17,7 @@ from pfs.errors import (
     NotFoundError,
     RepoNotFoundError,
 )
-from pfs.ids import TreeId, chunk_id, new_commit_id
-from pfs.model import BranchRef, NewCommit
-from pfs.page import Kind
+from pfs.model import BranchRef
 from pps.spec_parse import parse_specs
 from pps.state import Counters
 from tests.pps.pipe_world import UPPER, World, pfs_input, world_in
@@ -235,11 +232,9 @@ def test_frozen_refuses_edited_code(world: World) -> None:
 
 def test_a_damaged_record_is_named(world: World) -> None:
     world.create("upper", pfs_input("images"))
-    repo, session = world.store.repo("upper"), world.store.session()
-    session.put_chunks([(chunk_id(b"nonsense"), b"nonsense")])
-    nonsense = Put(b"pipeline.json", Kind.FILE, 8, TreeId(chunk_id(b"nonsense")))
-    old = repo.inspect(".spec")
-    root = edit(session, old.root, [nonsense], changed=None)
-    repo.publish([NewCommit(branch=".spec", root=root, id=new_commit_id(), started_ns=1, parents=(old.id,))], session)
+    world.damage("upper", "pipeline.json", b"nonsense")
     with pytest.raises(CorruptionError, match=r"pipeline\.json"):
-        world.pipelines.list()
+        world.pipelines.inspect("upper")
+    (info,) = world.pipelines.list()
+    assert (info.name, info.state) == ("upper", "damaged")
+    assert "upper@" in info.description

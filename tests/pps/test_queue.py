@@ -22,7 +22,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def due(world: World, name: str) -> list[Due]:
-    return due_jobs(world.store, Catalog(world.store).all())[name]
+    return due_jobs(world.store, Catalog(world.store).all(), {})[name]
 
 
 def causes(world: World, name: str) -> list[str]:
@@ -109,7 +109,7 @@ def test_a_job_waits_for_the_same_cause_upstream(world: World) -> None:
     new = world.put("images", {"/a": b"b"}).id
     pipelines = Catalog(world.store).all()
     by_name = {one.name: one for one in pipelines}
-    waiting = due_jobs(world.store, pipelines)
+    waiting = due_jobs(world.store, pipelines, {})
     assert [one.cause for one in waiting["both"]] == [new]
     assert [one.pipeline.name for one in ready(waiting, by_name, {})] == ["upper"]
     assert ready(waiting, by_name, {"upper": new}) == []
