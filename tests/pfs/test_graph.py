@@ -81,7 +81,8 @@ def test_a_walk_finds_all_ancestors_children_first(seed: int, tmp_path_factory: 
 
 def test_a_log_of_a_repo_begins_at_all_branches_tags_and_open_commits(repo: Repo) -> None:
     first = put(repo, {"/a": b"1"})
-    put(repo, {"/x": b"1"}, ".hidden")
+    hidden = NewCommit(branch=".hidden", root=EMPTY_ROOT, id=new_commit_id(), started_ns=1)
+    repo.publish([hidden], repo.store.session())
     repo.create_branch("dev", head=first)
     second, third = put(repo, {"/b": b"2"}), put(repo, {"/c": b"3"}, "dev")
     repo.create_tag("v1", third)
