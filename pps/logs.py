@@ -56,6 +56,8 @@ class LogWriter:
         self._dropped = 0
         self._open: dict[Stream, bytes] = {"out": b"", "err": b""}
         self._tail = b""
+        self.error: OSError | None = None
+        """Why nothing could be written any more, if that happened: the log then ends there."""
 
     def write(self, stream: Stream, data: bytes) -> None:
         """Take what came on a stream; whole lines are written at once, the rest waits for its newline."""
@@ -87,13 +89,17 @@ class LogWriter:
         """End it and return the path of the whole, None if nothing was written.
 
         The whole is the log's own file if it was short, else a file beside it, ``<name>.log.whole``, which the caller
-        may remove; the pieces stay for who follows.
+        may remove; the pieces stay for who follows. Where the disk takes no more, it is what was written before.
         """
         self._end_lines()
         if self._file is None:
             return None
         self._file.close()
-        return self._join() if self._number else self.path
+        try:
+            return self._join() if self._number else self.path
+        except OSError as error:
+            self.error = self.error or error
+            return self.path
 
     def _end_lines(self) -> None:
         for stream, rest in self._open.items():
@@ -117,8 +123,12 @@ class LogWriter:
         self._write(block)
 
     def _write(self, block: bytes) -> None:
-        while block:
-            block = self._fill(block)
+        """Write lines; a disk that is full must not end the command, so the error is kept for who asks."""
+        try:
+            while block and self.error is None:
+                block = self._fill(block)
+        except OSError as error:
+            self.error = error
 
     def _fill(self, block: bytes) -> bytes:
         """Write as many whole lines as the present piece takes, at least one; return the rest."""
@@ -127,7 +137,9 @@ class LogWriter:
         stop = len(block) if len(block) <= room else block.rfind(b"\n", 0, max(room, 0)) + 1
         if stop == 0 and self._size == 0:
             stop = block.find(b"\n") + 1
-        file.write(block[:stop])
+        left = memoryview(block)[:stop]
+        while left:
+            left = left[file.write(left) :]
         self._size += stop
         if stop < len(block):
             self._next_piece(file)

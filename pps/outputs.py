@@ -71,8 +71,7 @@ class _Walk:
 
     def run(self) -> list[tuple[bytes, Path | OutputFile]]:
         """Return key and content of each file: where it is on disk, or the output that it is already."""
-        out = self._scene.find(self._out)
-        if out is None or not stat.S_ISDIR(os.lstat(out).st_mode):
+        if not self._is_there():
             raise FailedError(f"{self._out} is no directory any more: the command removed or replaced it")
         self._waiting.append(_Place(self._out, b""))
         while self._waiting:
@@ -82,6 +81,16 @@ class _Walk:
             except OSError as error:
                 raise FailedError(f"cannot read {_short(place.key)}: {error.strerror}") from error
         return self._found
+
+    def _is_there(self) -> bool:
+        """Say whether /pfs/out is still a directory, with no link on the way to it."""
+        try:
+            out = self._scene.find(self._out) if self._scene.resolve(self._out) == self._out else None
+            return out is not None and stat.S_ISDIR(os.lstat(out).st_mode)
+        except FailedError:
+            return False
+        except OSError as error:
+            raise FailedError(f"cannot read {self._out}: {error.strerror}") from error
 
     def _take(self, place: _Place) -> None:
         where = self._scene.find(place.path)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
 import sys
+import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Final, Self
 
@@ -27,7 +31,18 @@ class Scratch:
 
     @classmethod
     def make(cls, top: Path) -> Self:
-        """Return an empty one at ``top``, whatever was there."""
+        """Return an empty one at ``top``, whatever was there; beside it, if what was there cannot be removed.
+
+        Raises:
+            OSError: there is no room, or no right to make it.
+        """
+        try:
+            return cls._make(top)
+        except OSError:
+            return cls._make(top.with_name(f"{top.name}-{uuid.uuid4().hex}"))
+
+    @classmethod
+    def _make(cls, top: Path) -> Self:
         scratch = cls(top)
         if top.is_symlink() or not top.is_dir():
             _remove(top)
@@ -48,6 +63,15 @@ class Scratch:
                 parts = (self.layers / name, self.layers / name / "upper", self.layers / name / _WORK)
                 keep |= dict.fromkeys(map(str, parts), mode)
         _clear(str(self.top), keep)
+
+    def open_up(self) -> None:
+        """Let this user enter what its command made unreadable of the directories that were made for it."""
+        uppers = [self.layers / name / "upper" for name in os.listdir(self.layers)]
+        for path in (self.cwd, self.pfs, self.out, self.tmp, *uppers):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                mode = os.lstat(path).st_mode
+                if stat.S_ISDIR(mode) and mode & 0o700 != 0o700:
+                    os.chmod(path, stat.S_IMODE(mode) | 0o700)
 
     @property
     def pfs(self) -> Path:
@@ -123,21 +147,45 @@ def _drop_attribute(path: str, name: str) -> bool:
 
 
 def remove_tree(top: Path) -> None:
-    """Remove a directory with all it holds, also what user code made unreadable; nothing if there is none."""
+    """Remove a directory with all it holds, also what user code made unreadable or deep; nothing if there is none."""
     try:
         shutil.rmtree(top)
     except FileNotFoundError:
         return
-    except PermissionError:
-        _open_up(top)
-        shutil.rmtree(top)
+    except (OSError, RecursionError):
+        _flatten(str(top))
 
 
-def _open_up(top: Path) -> None:
-    """Give this user every right on ``top`` and the directories below, each before it is listed."""
-    top.chmod(0o700)
-    for folder, names, _files in os.walk(top):
+def _flatten(top: str) -> None:
+    """Remove a directory by moving the ones below up to it, so that no path is long and no depth too much.
+
+    Every directory gets all rights before it is listed or moved.
+    """
+    if not stat.S_ISDIR(os.lstat(top).st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), top)
+    os.chmod(top, 0o700)
+    token, number = uuid.uuid4().hex, count()
+    while names := os.listdir(top):
         for name in names:
-            path = os.path.join(folder, name)
-            if stat.S_ISDIR(os.lstat(path).st_mode):
-                os.chmod(path, 0o700)
+            here = os.path.join(top, name)
+            if not _is_folder(here):
+                os.unlink(here)
+                continue
+            for below in _names(here):
+                place = os.path.join(here, below)
+                if _is_folder(place):
+                    os.chmod(place, 0o700)
+                    os.rename(place, os.path.join(top, f"{token}-{next(number)}"))
+                else:
+                    os.unlink(place)
+            os.rmdir(here)
+    os.rmdir(top)
+
+
+def _names(folder: str) -> list[str]:
+    os.chmod(folder, 0o700)
+    return os.listdir(folder)
+
+
+def _is_folder(path: str) -> bool:
+    return stat.S_ISDIR(os.lstat(path).st_mode)

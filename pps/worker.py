@@ -6,11 +6,12 @@ what happened goes to ``emit``. It reads no clock for decisions but the timeout'
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -105,15 +106,47 @@ class _Attempt:
     bytes: Bytes = NO_BYTES
 
 
-def run_unit(setting: Setting, unit: WorkUnit, session: WriteSession, *, scratch: Path, emit: Emit, stop: Stop) -> None:
-    """Run the datums of ``unit`` in order; ``scratch`` is a directory for this worker alone.
+class _Sessions:
+    """The session of a unit. One that failed takes nothing any more, and nothing in it counts."""
+
+    def __init__(self, store: Store, *, alone: bool) -> None:
+        self._store, self._alone = store, alone
+        self.now = store.session()
+
+    def renew(self) -> None:
+        """After an error: if it ended the session, begin a new one for the only datum of the unit.
+
+        Raises:
+            PfsError: what ended it, when other datums have their results in there.
+        """
+        try:
+            self.now.holds([])
+        except PfsError:
+            if not self._alone:
+                raise
+            self.now.abandon()
+            self.now = self._store.session()
+
+
+def run_unit(setting: Setting, unit: WorkUnit, *, scratch: Path, emit: Emit, stop: Stop) -> WriteSession:
+    """Run the datums of ``unit`` in order and return what they wrote; ``scratch`` is a directory for this worker alone.
+
+    When the store does not take what a datum puts out (a full disk), a unit of several is given up, so that each is
+    tried again in a unit of its own; a datum that is alone has failed, and keeps its log if there is room for that.
 
     Raises:
         CancelledError: ``stop`` was set; the datum that ran has no DatumDone.
         PfsError: the store or the spawner failed, so that no datum of the unit can count.
+        OSError: there is no place to work in.
     """
-    for task in unit.datums:
-        _run_datum(_Datum(setting, unit, task, session, scratch, stop), emit)
+    sessions = _Sessions(setting.store, alone=len(unit.datums) == 1)
+    try:
+        for task in unit.datums:
+            _run_datum(_Datum(setting, unit, task, sessions, scratch, stop), emit)
+    except BaseException:
+        sessions.now.abandon()
+        raise
+    return sessions.now
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +154,7 @@ class _Datum:
     setting: Setting
     unit: WorkUnit
     task: DatumTask
-    session: WriteSession
+    sessions: _Sessions
     scratch: Path
     stop: Stop
 
@@ -136,6 +169,8 @@ def _run_datum(datum: _Datum, emit: Emit) -> None:
             emit(Started(unit.id, task.id, tries))
             this = _attempt(datum, log)
             _note(log, this, tries=tries, of=task.tries)
+            if log.error is not None and this.error is not None:
+                this = replace(this, error=f"{this.error}; its log is cut: {why(log.error)}")
             last = replace(this, seconds=_plus(last.seconds, this.seconds), bytes=_sum(last.bytes, this.bytes))
         tail = log.tail
     finally:
@@ -174,11 +209,16 @@ def _sum(one: Bytes, two: Bytes) -> Bytes:
 def _store_log(datum: _Datum, log: LogWriter, whole: Path | None) -> FileRef | None:
     if whole is None:
         return None
-    with whole.open("rb") as file:
-        ref = put_stream(datum.session, datum.setting.store.params, file, jobs=1)
-    if whole != log.path:
-        whole.unlink()
-    return ref
+    try:
+        with whole.open("rb") as file:
+            return put_stream(datum.sessions.now, datum.setting.store.params, file, jobs=1)
+    except (PfsError, OSError):
+        datum.sessions.renew()
+        return None
+    finally:
+        if whole != log.path:
+            with suppress(OSError):
+                whole.unlink()
 
 
 def _attempt(datum: _Datum, log: LogWriter) -> _Attempt:
@@ -188,8 +228,20 @@ def _attempt(datum: _Datum, log: LogWriter) -> _Attempt:
     try:
         with ExitStack() as uses:
             return _stage_and_run(datum, log, scratch, uses)
+    except OSError as error:
+        return _Attempt("failed", error=f"it cannot be run: {why(error)}")
     finally:
-        scratch.clear()
+        # What cannot be cleared stays behind, and the next attempt works beside it.
+        with suppress(OSError):
+            scratch.clear()
+
+
+def why(error: OSError) -> str:
+    """Return the reason of an error of the system in words, with the file if there is one."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return "no space left on the device"
+    reason = error.strerror or str(error)
+    return f"{reason}: {error.filename}" if error.filename else reason
 
 
 def _stage_and_run(datum: _Datum, log: LogWriter, scratch: Scratch, uses: ExitStack) -> _Attempt:
@@ -206,12 +258,14 @@ def _stage_and_run(datum: _Datum, log: LogWriter, scratch: Scratch, uses: ExitSt
         )
     except PfsError as error:
         return _Attempt("failed", error=f"its input cannot be staged: {error}")
+    except OSError as error:
+        return _Attempt("failed", error=f"its input cannot be staged: {why(error)}")
     staged = time.monotonic()
     taken_in = sum(row.size for given in datum.task.inputs if not given.empty_files for row in given.rows)
     result = _commands(datum, log, scratch, world)
     ended = time.monotonic()
     if result.state == "success":
-        result = _take(datum, world, result)
+        result = _take(datum, scratch, world, result)
     seconds = Seconds(staged - started, ended - staged, time.monotonic() - ended)
     return replace(result, seconds=seconds, bytes=Bytes(taken_in, result.bytes.upload))
 
@@ -292,11 +346,14 @@ def _stdin(scratch: Scratch, lines: Sequence[str]) -> int:
     return os.open(path, os.O_RDONLY)
 
 
-def _take(datum: _Datum, world: World, result: _Attempt) -> _Attempt:
+def _take(datum: _Datum, scratch: Scratch, world: World, result: _Attempt) -> _Attempt:
     setting = datum.setting
     inputs = Inputs(world.places.pfs, datum.task.inputs, setting.staging)
     try:
-        outputs = take_outputs(setting.store, datum.session, world.scene, inputs=inputs)
-    except PfsError as error:
-        return replace(result, state="failed", error=f"its output cannot be taken: {error}")
+        scratch.open_up()
+        outputs = take_outputs(setting.store, datum.sessions.now, world.scene, inputs=inputs)
+    except (PfsError, OSError) as error:
+        datum.sessions.renew()
+        reason = why(error) if isinstance(error, OSError) else str(error)
+        return replace(result, state="failed", error=f"its output cannot be taken: {reason}")
     return replace(result, outputs=outputs, bytes=Bytes(0, sum(output.ref.size for output in outputs)))

@@ -10,6 +10,7 @@ import secrets
 import shutil
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from pps.sandbox import Isolation, choose
 from pps.scratch import remove_tree
 from pps.spawner import Spawner
 from pps.staging import Staging
-from pps.worker import Setting, Stop, run_unit
+from pps.worker import Setting, Stop, run_unit, why
 
 CLOSE_GRACE_S = 2.0
 
@@ -189,7 +190,9 @@ class LocalExecutor:
         for session in self._done.values():
             session.abandon()
         self._done.clear()
-        remove_tree(self._work_dir)
+        # What cannot be removed (user code may have made it immutable) is no reason to fail what is done.
+        with suppress(OSError):
+            remove_tree(self._work_dir)
 
     def _serve(self, slot: int) -> None:
         while (entry := self._queue.get()) is not None:
@@ -201,18 +204,15 @@ class LocalExecutor:
 
     def _run(self, entry: _Entry, scratch: Path) -> str | None:
         """Run a unit; returns why it is lost, None when it is done."""
-        unit, session = entry.unit, self._store.session()
+        unit = entry.unit
         try:
             setting = self._setting_for(unit)
-            run_unit(setting, unit, session, scratch=scratch, emit=self._events.put, stop=entry.stop)
+            session = run_unit(setting, unit, scratch=scratch, emit=self._events.put, stop=entry.stop)
         except PfsError as error:
-            session.abandon()
             return str(error)
         except OSError as error:
-            session.abandon()
-            return f"cannot work in {self._work_dir}: {error.strerror}"
+            return f"cannot work in {self._work_dir}: {why(error)}"
         except Exception as error:  # a thread must not end in silence, whatever the bug: the unit is given out again
-            session.abandon()
             return f"{type(error).__name__}: {error}"
         return self._keep(unit.id, session)
 

@@ -1,0 +1,204 @@
+"""What commands do to their own directories, and what a full disk does to commands: one datum fails, with words."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pfs.backends.local import LocalBackend
+from pfs.store import Store, init
+from pfs.testing.faults import WRITES, FaultyBackend, How
+from pps.executors.base import Lost
+from pps.executors.local import LocalExecutor
+from pps.logs import LogWriter, parse
+from pps.scratch import Scratch, remove_tree
+from tests.pps.executor_contract import Bench
+
+# As root, the rights to pass over the modes of files are given up first, which takes a new program to come into effect.
+WITHOUT_RIGHTS = """
+import ctypes, os, sys
+if os.geteuid() == 0 and "again" not in sys.argv:
+    for right in (1, 2):
+        ctypes.CDLL(None).prctl(24, right, 0, 0, 0)
+    os.execv(sys.executable, [*sys.orig_argv, "again"])
+from pathlib import Path
+from pfs.store import init
+from pps.executors.local import LocalExecutor
+from tests.pps.executor_contract import Bench
+
+top = Path(sys.argv[1])
+with init(top / "store") as store:
+    repo = store.create_repo("in")
+    with repo.commit("master") as commit:
+        for number in range(10):
+            commit.put_file(f"/f{number}", b"x")
+    executor = LocalExecutor(store, slots=1, work_dir=top / "work", log_dir=top / "logs", isolation=sys.argv[2])
+    bench = Bench(store, executor, repo["master"])
+    for number, place in enumerate(('"$PFS_OUT"', '"$PFS/in"', '"$TMPDIR"', '"$HOME"', '"$PFS"')):
+        script = ('echo x > "$PFS_OUT/f"; mkdir -p "$TMPDIR/a/b"; chmod 0 "$TMPDIR/a"', f"chmod 0 {place} || :")
+        unit = bench.unit(*(bench.task(one) for one in range(3)), script=script, number=number)
+        done = bench.run(unit).values()
+        print(place, *(f"{one.state}:{len(one.outputs)}" for one in done), *(one.error for one in done if one.error))
+    executor.close()
+    print(os.listdir(top / "work"))
+"""
+
+
+@pytest.fixture(params=["namespace", "none"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    with init(tmp_path / "store") as store:
+        repo = store.create_repo("in")
+        with repo.commit("master") as commit:
+            for number in range(10):
+                commit.put_file(f"/f{number}", f"file {number}\n".encode())
+        with_isolation = {"isolation": request.param}
+        executor = LocalExecutor(store, slots=1, work_dir=tmp_path / "work", log_dir=tmp_path / "log", **with_isolation)
+        yield Bench(store, executor, repo["master"])
+        executor.close()
+
+
+def in_the_middle(bench: Bench, script: str) -> str:
+    """Run a unit of three datums, of which the second does ``script``; return why that failed."""
+    text = ('echo said; case "$in" in */f1) ;; *) cp "$in" "$PFS_OUT"; exit 0;; esac', script)
+    done = bench.run(bench.unit(*(bench.task(number) for number in range(3)), script=text))
+    assert [done[f"datum-{number}"].state for number in (0, 2)] == ["success", "success"]
+    assert [len(done[f"datum-{number}"].outputs) for number in (0, 2)] == [1, 1]
+    bad = done["datum-1"]
+    assert (bad.state, bad.exit_code, bad.outputs, bad.log_tail) == ("failed", 0, (), "said\n")
+    assert bad.log is not None
+    assert bad.error is not None
+    assert bad.error.startswith("its output cannot be taken: ")
+    return bad.error
+
+
+def test_a_path_that_is_too_long_fails_the_datum_by_name(bench: Bench) -> None:
+    deep = 'cd "$PFS_OUT"; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do'
+    name = "n" * 240
+    error = in_the_middle(bench, f"{deep} mkdir {name}; cd -P {name}; done; echo x > f")
+    assert f" /{name[:190]}" in error
+    assert "File name too long" in error
+
+
+def test_many_directories_inside_one_another(bench: Bench) -> None:
+    depth = 1500
+    path = "/".join("d" * depth)
+    unit = bench.unit(bench.task(0), bench.task(1), script=(f'cd "$PFS_OUT"; mkdir -p {path}; echo x > {path}/f',))
+    done = bench.run(unit)
+    for number in range(2):
+        assert [output.key.count(b"/") for output in done[f"datum-{number}"].outputs] == [depth]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        'rmdir "$PFS_OUT"',
+        'rmdir "$PFS_OUT"; echo x > "$PFS_OUT"',
+        'rmdir "$PFS_OUT"; ln -s /proc "$PFS_OUT"',
+        'rmdir "$PFS_OUT"; ln -s /usr "$PFS_OUT"',
+        'rmdir "$PFS_OUT"; ln -s "$TMPDIR" "$PFS_OUT"',
+        'rmdir "$PFS_OUT"; mkfifo "$PFS_OUT"',
+    ],
+)
+def test_output_folder_that_is_none_any_more(bench: Bench, script: str) -> None:
+    assert "/out is no directory any more" in in_the_middle(bench, script)
+
+
+def test_a_link_to_proc_in_the_middle(bench: Bench) -> None:
+    error = in_the_middle(bench, 'ln -s /proc/self/fd "$PFS_OUT/fd"')
+    assert "outside what the command could see" in error
+
+
+@pytest.mark.parametrize("isolation", ["auto", "none"])
+def test_closed_directories_without_rights_over_files(tmp_path: Path, isolation: str) -> None:
+    argv = [sys.executable, "-c", WITHOUT_RIGHTS, str(tmp_path), isolation]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split(" ", 1)[1] for line in lines[:5]] == ["success:1 success:1 success:1"] * 5
+    assert lines[5] == "[]"
+
+
+def test_scratch_that_cannot_be_cleared_is_left_behind(tmp_path: Path) -> None:
+    scratch = Scratch.make(tmp_path / "slot")
+    (scratch.out / "kept").write_text("x")
+    if subprocess.run(["chattr", "+i", str(scratch.out / "kept")], capture_output=True, check=False).returncode:
+        pytest.skip("no immutable files here")
+    try:
+        other = Scratch.make(tmp_path / "slot")
+        assert other.top != scratch.top
+        assert list(other.out.iterdir()) == []
+    finally:
+        subprocess.run(["chattr", "-i", str(scratch.out / "kept")], check=True)
+
+
+def test_remove_tree_however_deep(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    top.mkdir()
+    here = os.open(top, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("some-name", dir_fd=here)
+        below = os.open("some-name", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    (top / "link").symlink_to("/usr")
+    remove_tree(top)
+    assert not top.exists()
+    assert Path("/usr").is_dir()
+
+
+class FullDisk(FaultyBackend):
+    """Takes nothing more while it is ``full``."""
+
+    full = False
+
+    def _next(self, method: str, name: str) -> How | None:
+        return How.FULL if self.full and method in WRITES else None
+
+
+def test_a_full_disk_says_so_and_fails_only_what_does_not_fit(tmp_path: Path) -> None:
+    with init(tmp_path / "store") as store:
+        repo = store.create_repo("in")
+        with repo.commit("master") as commit:
+            for number in range(10):
+                commit.put_file(f"/f{number}", b"x")
+    backend = FullDisk(LocalBackend(tmp_path / "store/.pfs/objects"))
+    with Store(tmp_path / "store/.pfs", backend=backend) as store:
+        executor = LocalExecutor(store, slots=1, work_dir=tmp_path / "work", log_dir=tmp_path / "log")
+        bench = Bench(store, executor, store.repo("in")["master"])
+        backend.full = True
+        text = 'echo said; case "$in" in */f1) head -c 9000000 /dev/urandom > "$PFS_OUT/x";; esac'
+        executor.submit(bench.unit(*(bench.task(number) for number in range(3)), script=(text,)))
+        (end,) = bench.until_end(bench.unit().id).values()
+        assert isinstance(end, Lost)
+        assert "no space left on the device" in end.reason
+        # What is given out again goes alone: one fails with the reason and its log, the others are none the worse.
+        for number in range(3):
+            unit = bench.unit(bench.task(number, tries=2), script=(text,), number=number + 1)
+            done = bench.run(unit)[f"datum-{number}"]
+            assert done.log is not None
+            if number == 1:
+                assert (done.state, done.tries, done.log_tail) == ("failed", 2, "said\nsaid\n")
+                assert "its output cannot be taken" in (done.error or "")
+                assert "no space left on the device" in (done.error or "")
+            else:
+                assert done.state == "success"
+        executor.close()
+
+
+def test_a_log_that_cannot_be_written_is_kept_as_far_as_it_goes(tmp_path: Path) -> None:
+    log = LogWriter(tmp_path / "x.log", head=100)
+    (tmp_path / "x.log.1").mkdir()
+    log.write("out", b"first\n")
+    log.write("out", b"lines\n" * 100)
+    log.note("the end")
+    assert isinstance(log.error, IsADirectoryError)
+    whole = log.finish()
+    assert whole == tmp_path / "x.log"
+    assert [line.text for line in parse(whole.read_bytes())][:2] == ["first", "lines"]
+    assert log.tail.endswith("lines\n")
