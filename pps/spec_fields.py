@@ -11,11 +11,12 @@ import re
 from dataclasses import dataclass, field
 
 from pps.spec_known import Known
-from pps.spec_node import Node, Place, kind_of
+from pps.spec_node import Node, Place, kind_of, whole_number
 
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 _MAX_DURATION_S = 10 * 365 * 86400.0
+_MAX_COUNT = 2**63 - 1
 
 
 def snake(name: str) -> str:
@@ -101,7 +102,7 @@ class Fields:
         """Return a list of strings; a single string counts as a list of one."""
         node = self.get(name)
         if node is not None and isinstance(node.value, str):
-            return (node.value,)
+            return (self._as_text(node, name),)
         return tuple(self._as_text(item, name) for item in self.items(name))
 
     def mapping(self, name: str) -> dict[str, str]:
@@ -112,6 +113,24 @@ class Fields:
         if not isinstance(node.value, dict):
             raise self._wrong(node, name, "a mapping")
         return {key: self._as_text(value, f"{name}.{key}") for key, value in node.value.items()}
+
+    def words(self, name: str) -> tuple[str, ...]:
+        """Return a command as a list of strings; a single word counts as a list of one."""
+        node = self.get(name)
+        if node is not None and isinstance(node.value, str) and len(node.value.split()) > 1:
+            raise self._wrong(node, name, "a list of strings (one string is not split)")
+        return self.texts(name)
+
+    def variables(self, name: str) -> dict[str, str]:
+        """Return a mapping of names of variables to strings."""
+        found, node = self.mapping(name), self.get(name)
+        for key in found:
+            if not key or "=" in key or "\0" in key:
+                place = (node.keys or {}).get(key, node.place) if node else self.node.place
+                raise place.error(
+                    f"{key!r} in the field {name!r} of {self.known.where} cannot be the name of a variable"
+                )
+        return found
 
     def flag(self, name: str) -> bool:
         """Return true or false; absent is false."""
@@ -138,8 +157,10 @@ class Fields:
             return None
         value = node.value
         found = duration_s(value) if isinstance(value, str) else value
-        if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= _MAX_DURATION_S:
+        if isinstance(found, bool) or not isinstance(found, int | float) or found < 0:
             raise self._wrong(node, name, 'a duration such as "300s", "5m" or "1h30m"')
+        if found > _MAX_DURATION_S:
+            raise self._too_much(node, name, f"{_MAX_DURATION_S:.0f}s, which is ten years")
         return float(found) or None
 
     def place(self, name: str) -> Place:
@@ -150,6 +171,8 @@ class Fields:
     def _as_text(self, node: Node, name: str) -> str:
         match node.value:
             case str():
+                if "\0" in node.value:
+                    raise node.place.error(f"the field {name!r} of {self.known.where} must not hold a NUL byte")
                 return node.value
             case bool():
                 return "true" if node.value else "false"
@@ -160,11 +183,16 @@ class Fields:
 
     def _as_count(self, node: Node, name: str) -> int:
         value = node.value
-        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
-            return int(value)
+        if isinstance(value, str) and re.fullmatch(r"[0-9]+", value):
+            value = whole_number(value, node.place)
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise self._wrong(node, name, "a whole number of 0 or more")
+        if value > _MAX_COUNT:
+            raise self._too_much(node, name, str(_MAX_COUNT))
         return value
+
+    def _too_much(self, node: Node, name: str, most: str) -> Exception:
+        return node.place.error(f"the field {name!r} of {self.known.where} must be at most {most}")
 
     def _wrong(self, node: Node, name: str, wanted: str) -> Exception:
         return node.place.error(f"the field {name!r} of {self.known.where} must be {wanted}, not {kind_of(node)}")

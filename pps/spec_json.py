@@ -11,7 +11,7 @@ import json
 import re
 from bisect import bisect_right
 
-from pps.spec_node import Node, Place
+from pps.spec_node import MAX_DEPTH, Node, Place, checked_text, whole_number
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _BETWEEN = re.compile(r"(?:[ \t\r\n]|^---[ \t\r]*$)*", re.MULTILINE)
@@ -19,7 +19,6 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 _WORD = re.compile(r"[a-z]+")
 _DECODER = json.JSONDecoder()
-_MAX_DEPTH = 200
 
 
 def parse_json(text: str, source: str) -> list[Node]:
@@ -65,7 +64,7 @@ class _Reader:
     def _value(self) -> Node:
         char, place = self._peek(), self._place()
         self._depth += 1
-        if self._depth > _MAX_DEPTH:
+        if self._depth > MAX_DEPTH:
             raise place.error("invalid JSON: nested too deeply")
         try:
             match char:
@@ -118,7 +117,7 @@ class _Reader:
             text, self._at = _DECODER.raw_decode(self._text, start)
         except json.JSONDecodeError as error:
             raise self._place(error.pos).error(f"invalid JSON: {error.msg.lower()}") from None
-        return str(text)
+        return checked_text(str(text), self._place(start))
 
     def _scalar(self, place: Place) -> Node:
         word = _WORD.match(self._text, self._at)
@@ -130,4 +129,4 @@ class _Reader:
             raise self._fail("a value")
         self._at = number.end()
         whole = number.group(1) is None and number.group(2) is None
-        return Node(place, int(number.group()) if whole else float(number.group()))
+        return Node(place, whole_number(number.group(), place) if whole else float(number.group()))

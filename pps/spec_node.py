@@ -7,8 +7,12 @@ from typing import NamedTuple
 
 from pfs.errors import InvalidInputError
 
+MAX_DEPTH = 200
+"""Mappings and lists inside one another, in JSON and YAML alike."""
 Scalar = str | int | float | bool | None
 Plain = Scalar | list["Plain"] | dict[str, "Plain"]
+
+_MAX_DIGITS = 400
 
 
 class Place(NamedTuple):
@@ -45,6 +49,30 @@ class Node:
     def is_unset(self) -> bool:
         """Whether the value is what protobuf's JSON takes for absent: null, false, 0 or an empty string."""
         return self.value is None or (not isinstance(self.value, list | dict) and not self.value)
+
+
+def whole_number(text: str, place: Place) -> int:
+    """Return the number that digits stand for.
+
+    Raises:
+        InvalidInputError: they are too many for any field.
+    """
+    if len(text) > _MAX_DIGITS:
+        raise place.error(f"a number of {len(text)} digits is out of range")
+    return int(text, 0 if text.startswith(("0x", "0o")) else 10)
+
+
+def checked_text(text: str, place: Place) -> str:
+    """Return a string if it is text.
+
+    Raises:
+        InvalidInputError: it holds half of a surrogate pair, which no file or command can hold.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise place.error("the string has half of a surrogate pair, which is no character") from None
+    return text
 
 
 def kind_of(node: Node) -> str:

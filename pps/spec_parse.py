@@ -45,6 +45,7 @@ def parse_nodes(text: str, source: str) -> list[Node]:
     Raises:
         InvalidInputError: it is neither; says line and column.
     """
+    text = text.removeprefix("\ufeff")
     if source.endswith(".json") or _LOOKS_LIKE_JSON.match(text):
         return parse_json(text, source)
     return parse_yaml(text, source)
@@ -99,6 +100,8 @@ def _pipeline_name(fields: Fields) -> str:
     project = named.text("project")
     if project not in {"", "default"}:
         raise named.place("project").error(f"there are no projects: {project!r} is none (only 'default' is accepted)")
+    if name.startswith(("-", "_")):
+        raise named.place("name").error(f"invalid pipeline name {name!r}: it must begin with a letter or a digit")
     return _name(named, "name", "pipeline", name)
 
 
@@ -114,11 +117,11 @@ def _transform(fields: Fields) -> Transform:
     if transform is None:
         raise fields.node.place.error("the field 'transform' is missing: it says which command to run")
     made = Transform(
-        cmd=transform.texts("cmd"),
+        cmd=transform.words("cmd"),
         stdin=transform.texts("stdin"),
-        err_cmd=transform.texts("err_cmd"),
+        err_cmd=transform.words("err_cmd"),
         err_stdin=transform.texts("err_stdin"),
-        env=transform.mapping("env"),
+        env=transform.variables("env"),
         accept_return_code=transform.counts("accept_return_code"),
         code=transform.texts("code"),
         working_dir=transform.text("working_dir") or None,

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pfs.errors import InvalidInputError
-from pps.spec_node import Node, Place, Scalar
+from pps.spec_node import MAX_DEPTH, Node, Place, Scalar, checked_text, whole_number
 
 if TYPE_CHECKING:
     import yaml
 
+_MAX_NODES = 1_000_000
 _INT = re.compile(r"[-+]?[0-9]+")
 _HEX = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -25,11 +26,13 @@ def parse_yaml(text: str, source: str) -> list[Node]:
     """Return the documents of ``text``; empty documents are left out. Aliases are shared, not copied.
 
     Raises:
-        InvalidInputError: it is not YAML, or an alias contains itself; says line and column.
+        InvalidInputError: it is not YAML, too deep or too much of it, or an alias contains itself; says line and
+            column.
     """
     import yaml
 
     try:
+        _check_depth(text, source)
         return list(_documents(text, source))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -38,6 +41,22 @@ def parse_yaml(text: str, source: str) -> list[Node]:
     except yaml.YAMLError as error:
         first = str(error).splitlines()[0]
         raise InvalidInputError(f"{source}: invalid YAML: {first}") from None
+
+
+def _check_depth(text: str, source: str) -> None:
+    """Refuse what is nested so deeply that reading it, which is recursive, would overflow the stack."""
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            mark = event.start_mark
+            place = Place(source, mark.line + 1, mark.column + 1) if mark else Place(source, 1, 1)
+            raise place.error("invalid YAML: nested too deeply")
 
 
 def _documents(text: str, source: str) -> Iterator[Node]:
@@ -54,6 +73,7 @@ class _Converter:
         self._source = source
         self._done: dict[int, Node] = {}
         self._open: set[int] = set()
+        self._sizes: dict[int, tuple[int, int]] = {}
 
     def convert(self, node: yaml.Node) -> Node:
         if id(node) in self._done:
@@ -63,8 +83,23 @@ class _Converter:
             raise place.error("invalid YAML: an alias contains itself")
         self._open.add(id(node))
         self._done[id(node)] = made = self._make(node, place)
+        self._measure(node, place)
         self._open.discard(id(node))
         return made
+
+    def _measure(self, node: yaml.Node, place: Place) -> None:
+        """Refuse what aliases blow up: what is read later on sees each as a copy."""
+        import yaml
+
+        below = list(node.value) if isinstance(node, yaml.SequenceNode) else []
+        if isinstance(node, yaml.MappingNode):
+            below = [value for _, value in node.value]
+        sizes = [self._sizes[id(one)] for one in below]
+        depth = 1 + max((depth for depth, _ in sizes), default=0)
+        size = 1 + sum(size for _, size in sizes)
+        if depth > MAX_DEPTH or size > _MAX_NODES:
+            raise place.error(f"invalid YAML: {'nested too deeply' if depth > MAX_DEPTH else 'too much by aliases'}")
+        self._sizes[id(node)] = depth, size
 
     def _place(self, node: yaml.Node) -> Place:
         return Place(self._source, node.start_mark.line + 1, node.start_mark.column + 1)
@@ -76,9 +111,9 @@ class _Converter:
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
             return Node(place, [self.convert(item) for item in node.value])
-        text = str(node.value)
+        text = checked_text(str(node.value), place)
         is_plain = isinstance(node, yaml.ScalarNode) and node.style is None
-        return Node(place, _scalar(text) if is_plain else text)
+        return Node(place, _scalar(text, place) if is_plain else text)
 
     def _mapping(self, node: yaml.MappingNode, place: Place) -> Node:
         items: dict[str, Node] = {}
@@ -87,19 +122,20 @@ class _Converter:
             where, key = self._place(key_node), key_node.value
             if not isinstance(key, str):
                 raise where.error("invalid YAML: a key must be a plain word")
+            checked_text(key, where)
             if key in items:
                 raise where.error(f"the field {key!r} is given twice")
             items[key], keys[key] = self.convert(value_node), where
         return Node(place, items, keys)
 
 
-def _scalar(text: str) -> Scalar:
+def _scalar(text: str, place: Place) -> Scalar:
     if text in _WORDS:
         return _WORDS[text]
     if _INT.fullmatch(text):
-        return int(text)
+        return whole_number(text, place)
     if _HEX.fullmatch(text):
-        return int(text, 0)
+        return whole_number(text, place)
     if _FLOAT.fullmatch(text):
         return float(text)
     return text

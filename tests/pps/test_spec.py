@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -240,29 +241,35 @@ def test_every_known_field_is_in_the_documentation() -> None:
     assert [name for name in (*known, *INPUT_KINDS_LATER, *INPUT_KINDS_GONE) if f"`{name}" not in text] == []
 
 
+def _text(*, min_size: int = 0, max_size: int) -> st.SearchStrategy[str]:
+    characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+    return st.text(characters, min_size=min_size, max_size=max_size)
+
+
+_keys = _text(min_size=1, max_size=5).filter(lambda key: "=" not in key)
 _names = st.from_regex(r"[A-Za-z0-9_-]{1,8}", fullmatch=True).filter(lambda name: name != "out")
-_texts = st.lists(st.text(max_size=8), max_size=3).map(tuple)
+_texts = st.lists(_text(max_size=8), max_size=3).map(tuple)
 _leaves = st.builds(PfsInput, _names, _names, _names, st.just("/*"), st.booleans(), st.booleans())
 _specs = st.builds(
     Spec,
-    name=_names,
+    name=_names.filter(lambda name: name[0] not in "-_"),
     transform=st.builds(
         Transform,
-        cmd=st.tuples(st.text(min_size=1, max_size=8), st.text(max_size=8)),
+        cmd=st.tuples(_text(min_size=1, max_size=8), _text(max_size=8)),
         stdin=_texts,
         err_cmd=_texts,
-        env=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
+        env=st.dictionaries(_keys, _text(max_size=5), max_size=3),
         accept_return_code=st.lists(st.integers(1, 255), max_size=3).map(tuple),
-        working_dir=st.none() | st.text(min_size=1, max_size=5),
+        working_dir=st.none() | _text(min_size=1, max_size=5),
     ),
     input=_leaves,
-    description=st.text(max_size=10),
+    description=_text(max_size=10),
     output_branch=_names,
     datum_tries=st.integers(1, 9),
     datum_timeout_s=st.none() | st.floats(0.5, 1e6),
     parallelism=st.integers(0, 9),
     reprocess=st.sampled_from(Reprocess),
-    salt=st.text(max_size=5),
+    salt=_text(max_size=5),
 )
 
 
@@ -284,3 +291,80 @@ def test_an_empty_cross_is_refused(given: str, place: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         parse_specs(text, name="p.json")
     assert str(caught.value) == f"p.json:{place}: the field 'cross' of input is empty: list the inputs to combine"
+
+
+def document(transform: str = '"cmd": ["x"]', more: str = "", name: str = "p") -> str:
+    given = '"input": {"pfs": {"repo": "a", "glob": "/"}}'
+    return '{"pipeline": {"name": "' + name + '"}, "transform": {' + transform + "}, " + given + more + "}"
+
+
+def test_deeply_nested_yaml_is_refused() -> None:
+    flow = "a: " + "[" * 5000 + "]" * 5000
+    assert refused(flow, "p.yaml") == "p.yaml:1:203: invalid YAML: nested too deeply"
+    block = "\n".join(" " * depth + "a:" for depth in range(1000))
+    assert refused(block, "p.yaml") == "p.yaml:201:201: invalid YAML: nested too deeply"
+    by_aliases = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 300))
+    assert refused(by_aliases, "p.yaml").endswith(": invalid YAML: nested too deeply")
+    laughs = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 30))
+    assert refused(laughs, "p.yaml").endswith(": invalid YAML: too much by aliases")
+
+
+@pytest.mark.parametrize("name", ["p.json", "p.yaml"])
+def test_half_a_surrogate_pair_is_no_text(name: str) -> None:
+    for text in (document('"cmd": ["\\ud800"]'), document('"cmd": ["x"], "env": {"\\udc00": "x"}')):
+        assert re.match(rf"{name}:1:\d+: the string has half of a surrogate pair", refused(text, name))
+    (spec,) = parse_specs(document('"cmd": ["\\ud83d\\ude00"]'), name="p.json")
+    assert spec.transform.cmd == ("\U0001f600",)
+
+
+@pytest.mark.parametrize(
+    ("transform", "error"),
+    [
+        ('"cmd": ["x", "a\\u0000b"]', "1:56: the field 'cmd' of transform must not hold a NUL byte"),
+        ('"cmd": ["x"], "stdin": "a\\u0000"', "1:66: the field 'stdin' of transform must not hold a NUL byte"),
+        ('"cmd": ["x"], "env": {"A": "\\u0000"}', "1:70: the field 'env.A' of transform must not hold a NUL byte"),
+        ('"cmd": ["x"], "env": {"": "x"}', "1:65: '' in the field 'env' of transform cannot be the name of a variable"),
+        ('"cmd": ["x"], "env": {"A=": "x"}', "1:65: 'A=' in the field 'env' of transform cannot"),
+        ('"cmd": ["x"], "env": {"\\u0000": "x"}', "1:65: '\\x00' in the field 'env' of transform cannot"),
+        (
+            '"cmd": "sh -c true"',
+            "1:50: the field 'cmd' of transform must be a list of strings (one string is not split), not a string",
+        ),
+    ],
+)
+def test_commands_that_no_system_takes(transform: str, error: str) -> None:
+    assert refused(document(transform)).startswith(f"p.json:{error}")
+
+
+@pytest.mark.parametrize(
+    ("more", "error"),
+    [
+        (', "datum_timeout": "100000000h"', "must be at most 315360000s, which is ten years"),
+        (', "datum_timeout": 1e999', "must be at most 315360000s, which is ten years"),
+        (', "datum_tries": 9223372036854775808', "must be at most 9223372036854775807"),
+        (', "datum_tries": "9223372036854775808"', "must be at most 9223372036854775807"),
+        (f', "datum_tries": {"9" * 5000}', "a number of 5000 digits is out of range"),
+    ],
+)
+def test_what_is_out_of_range_says_so(more: str, error: str) -> None:
+    assert refused(document(more=more)).endswith(error)
+    assert error in refused(document(more=more), "p.yaml")
+
+
+def test_a_command_of_one_word_may_stand_alone() -> None:
+    (spec,) = parse_specs(document('"cmd": "true"'))
+    assert spec.transform.cmd == ("true",)
+
+
+def test_a_byte_order_mark_is_skipped() -> None:
+    for name in ("p.json", "p.yaml", "-"):
+        (spec,) = parse_specs("\ufeff" + document(), name=name)
+        assert spec.name == "p"
+
+
+@pytest.mark.parametrize("name", ["-p", "_p"])
+def test_a_pipeline_is_not_called_like_an_option(name: str) -> None:
+    assert refused(document(name=name)).endswith(
+        f"invalid pipeline name {name!r}: it must begin with a letter or a digit"
+    )
+    assert parse_specs(document(name="1-p_"))[0].name == "1-p_"
