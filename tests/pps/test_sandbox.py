@@ -112,7 +112,7 @@ def test_private_tmp(spawner: Spawner, tmp_path: Path) -> None:
     ended, text = sh(spawner, f"cat /tmp/kept/tool/x; echo a > /tmp/{mine}; ls /tmp", *steps)
     assert (ended, text) == (Exit(code=0), f"toolkept\n{mine}\n")
     assert not os.path.exists(f"/tmp/{mine}")
-    assert (tmp_path / "fresh/mine").read_text() == "a\n"
+    assert (tmp_path / "fresh" / mine).read_text() == "a\n"
 
 
 def test_pid_namespace_has_its_own_proc(spawner: Spawner) -> None:
