@@ -137,7 +137,7 @@ class Running:
             return None
         last = messages[-1]
         if "error" in last:
-            return Exit(error=f"its surroundings could not be made: {last['error']}")
+            return Exit(error=last["error"])
         if "pid" in last or "begun" in last:
             # The init was killed (out of memory, say): with a PID namespace the kernel has ended the rest.
             if not self._own_pids and "pid" in last:

@@ -70,9 +70,10 @@ def run(request: Request, pipes: Pipes, *, own_pids: bool) -> NoReturn:
         _end_descendants(pid, wakeup, own_pids=own_pids)
         _report(pipes.status, status)
     except OSError as error:
-        _report(
-            pipes.status, {"error": f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)}
-        )
+        what = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
+        _report(pipes.status, {"error": f"its surroundings could not be made: {what}"})
+    except Exception as error:  # an argument that exec does not take, or a bug: either way not the command's end
+        _report(pipes.status, {"error": f"{type(error).__name__}: {error}"})
     finally:
         os._exit(0)
 
@@ -105,7 +106,12 @@ def _start(request: Request, pipes: Pipes) -> int:
     ignored = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGCHLD]
     try:
         os.chdir(request["cwd"])
-        os.umask(0o022)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"the working directory cannot be entered: {error.strerror}", request["cwd"]
+        ) from error
+    os.umask(0o022)
+    try:
         program = _find(argv[0], env.get("PATH", os.defpath))
         return os.posix_spawn(program, argv, env, file_actions=dup2, setsid=True, setsigdef=ignored)
     except OSError as error:

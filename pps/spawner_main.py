@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from typing import TypedDict
 
 from pps import sandbox_mounts as mounts
@@ -41,9 +42,11 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     hello = _prepare(mode, anchor)
     text = json.dumps(hello).encode()
-    connection.sendall(len(text).to_bytes(4, "big") + text)
-    if not hello["error"]:
-        _serve(connection, flags=_flags(mode, hello))
+    # The executor may be gone at any point, killed perhaps: then there is nobody to serve, and nothing to say.
+    with suppress(ConnectionError):
+        connection.sendall(len(text).to_bytes(4, "big") + text)
+        if not hello["error"]:
+            _serve(connection, flags=_flags(mode, hello))
 
 
 def _flags(mode: str, hello: Hello) -> int:

@@ -179,7 +179,8 @@ def test_working_dir(bench: Bench) -> None:
     assert outputs(bench, bench.task(0), transform=transform) == {"/x": b"/usr\n"}
     missing = Transform(cmd=("true",), working_dir="/no/such")
     done = bench.run(bench.unit(bench.task(0), transform=missing, number=1))["datum-0"]
-    assert (done.state, done.log_tail) == ("failed", "pps: cannot run /no/such: No such file or directory\n")
+    assert (done.state, done.exit_code) == ("failed", None)
+    assert "the working directory cannot be entered: No such file or directory: /no/such" in str(done.error)
 
 
 def test_symlinks_to_inputs_are_references(bench: Bench) -> None:
@@ -376,11 +377,9 @@ def test_killed_spawner_does_no_harm(bench: Bench) -> None:
     assert bench.run(bench.unit(bench.task(2), script=("true",), number=2))["datum-2"].state == "success"
 
 
-def test_a_bug_in_a_worker_loses_the_unit_only(bench: Bench) -> None:
-    unit = bench.unit(bench.task(0), transform=Transform(cmd=("bad\0name",)))
-    bench.executor.submit(unit)
-    ends = bench.until_end(unit.id)
-    assert isinstance(ends[unit.id], Lost | UnitDone)
+def test_an_argument_that_exec_does_not_take_fails_the_datum(bench: Bench) -> None:
+    error = failure(bench, bench.task(0), transform=Transform(cmd=("true", "bad\0word")))
+    assert error == "the command could not be started: ValueError: embedded null byte"
     assert bench.run(bench.unit(bench.task(1), script=("true",), number=1))["datum-1"].state == "success"
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -10,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pps import sandbox_syscalls
-from pps.spawner import Command, Exit, Mode, Spawner, SpawnerLostError
+from pps import sandbox_syscalls, spawner_main
+from pps.spawner import _BOOT, Command, Exit, Mode, Spawner, SpawnerLostError
 
 ENV = {"PATH": os.defpath}
 
@@ -110,9 +111,10 @@ def test_what_cannot_be_run_is_named_on_stderr(spawner: Spawner, name: str, code
 
 
 def test_missing_working_directory_is_named(spawner: Spawner) -> None:
-    ended, output = run(spawner, "true", cwd="/no/such/folder")
-    assert ended == Exit(code=127)
-    assert b"/no/such/folder" in output.err
+    ended, _output = run(spawner, "true", cwd="/no/such/folder")
+    assert ended is not None
+    assert ended.error is not None
+    assert ended.error.endswith("the working directory cannot be entered: No such file or directory: /no/such/folder")
 
 
 def test_megabytes_of_arguments_cross(spawner: Spawner) -> None:
@@ -249,3 +251,19 @@ def test_commands_end_when_their_starter_dies(tmp_path: Path) -> None:
         starter.kill()
         # The end of the file comes when the last process that has it open is gone.
         assert reader.read() == b""
+
+
+@pytest.mark.parametrize("sent", [b"", b"\0\0", b"\0\0\1\0{"])
+def test_the_spawner_ends_quietly_with_its_executor(tmp_path: Path, sent: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs, (tmp_path / "stderr").open("wb") as stderr:
+        argv = [sys.executable, "-I", "-S", "-c", _BOOT, str(Path(spawner_main.__file__).parent)]
+        argv += [str(theirs.fileno()), "none", str(tmp_path)]
+        process = subprocess.Popen(argv, pass_fds=(theirs.fileno(),), stderr=stderr)
+    if sent:
+        ours.recv(4096)
+        ours.sendall(sent)
+    # Unread bytes make the close a reset, as when the executor is killed.
+    ours.close()
+    assert process.wait(60) == 0
+    assert (tmp_path / "stderr").read_bytes() == b""
