@@ -39,8 +39,10 @@ def describe(event: RunEvent) -> str:
             return f"{job.pipeline}@{job.id}: {job.state}: {counts(job.counters)}{_why(job)}"
         case events.PipelineUpdated(pipeline, version, files):
             return f"{pipeline}: version {version}, because {', '.join(files)} changed"
+        case events.CodeGone(pipeline, files, folder):
+            return f"{pipeline}: {', '.join(files)} gone from {folder}: the stored copy runs"
         case events.Attached():
-            return "a controller runs on this store already: showing its progress"
+            return "a controller runs on this store already, with its own isolation and slots: showing its progress"
         case events.Trouble(pipeline, message):
             return f"{pipeline}: {message}" if pipeline else message
     return ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from blake3 import blake3
@@ -36,6 +36,17 @@ def code_files(transform: Transform, base_dir: Path) -> dict[str, Path]:
     for listed in transform.code:
         found.update(_listed(top, listed))
     return dict(sorted(found.items()))
+
+
+def missing_files(transform: Transform, base_dir: Path, stored: Iterable[str]) -> tuple[str, ...]:
+    """Return which of the ``stored`` code files the command still names, though they are not in the spec's folder."""
+    top = base_dir.resolve()
+    named = {_inside(top, word) for word in (*_words(transform), *transform.code)}
+    return tuple(path for path in stored if _is_named(path, named) and not (top / path).is_file())
+
+
+def _is_named(path: str, named: Collection[str | None]) -> bool:
+    return path in named or any(one is not None and path.startswith(f"{one}/") for one in named)
 
 
 def code_digests(files: Mapping[str, Path]) -> dict[str, str]:

@@ -72,8 +72,8 @@ class Controller:
         """Do everything that is due, of the named pipelines and those upstream of them (none named: of all).
 
         Code files that were edited since they were stored make a new version of their pipeline first; with ``frozen``
-        they are refused. Beside a running controller: waits until that one has nothing due any more, and tells what
-        it does.
+        they are refused; files that are gone are told as `events.CodeGone`. Beside a running controller: waits until
+        that one has nothing due any more, and tells what it does; isolation and slots are those of that one.
 
         Raises:
             NotFoundError: there is no pipeline of that name.
@@ -119,6 +119,9 @@ class Controller:
             edited = face.refresh_code(name)
             if edited:
                 on_event(events.PipelineUpdated(name, face.inspect(name).version, edited))
+            gone, folder = face.missing_code(name)
+            if gone:
+                on_event(events.CodeGone(name, gone, str(folder)))
 
     def _run_here(self, pipelines: Sequence[str], on_event: OnEvent) -> RunReport:
         scheduler = self._scheduler(on_event, retry_s=None)

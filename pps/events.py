@@ -64,7 +64,16 @@ class Trouble:
     message: str
 
 
-RunEvent = JobStarted | JobPlanned | DatumFinished | JobFinished | PipelineUpdated | Attached | Trouble
+@dataclass(frozen=True, slots=True)
+class CodeGone:
+    """Code files of a pipeline are not in their folder any more: the copies in the store run."""
+
+    pipeline: str
+    files: tuple[str, ...]
+    folder: str
+
+
+RunEvent = JobStarted | JobPlanned | DatumFinished | JobFinished | PipelineUpdated | CodeGone | Attached | Trouble
 OnEvent = Callable[[RunEvent], None]
 
 

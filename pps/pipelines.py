@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pfs import branches
 from pfs.errors import AlreadyExistsError, InvalidInputError, NotFoundError, PfsError
 from pps.catalog import Catalog, Pipeline
-from pps.code import code_digests, code_files
+from pps.code import code_digests, code_files, missing_files
 from pps.datums import datum_info, find_datum, job_datums
 from pps.describe import damaged_info, describe, pipeline_info
 from pps.joblogs import LogReader
@@ -89,6 +89,10 @@ class Pipelines:
         if state is None or SPEC_BRANCH not in state.body.branches:
             return self.create(spec, base_dir=base_dir)
         old = Catalog(self._store).get(spec.name)
+        gone = missing_files(spec.transform, base_dir, old.record.code)
+        if gone:
+            note = f"code: {', '.join(gone)} gone from {base_dir}: from this version on the command runs without"
+            spec = replace(spec, notes=(*spec.notes, note))
         draft = make_draft(self._store, spec, base_dir)
         if old.spec != spec or dict(draft.code) != old.record.code or reprocess:
             self._publish(draft, old, reprocess=reprocess)
@@ -109,6 +113,16 @@ class Pipelines:
         """
         old = Catalog(self._store).get(name)
         return _changed(old, self._code_on_disk(old))
+
+    def missing_code(self, name: str) -> tuple[tuple[str, ...], Path]:
+        """Return the code files of a pipeline that are gone from the disk, and the folder where they were.
+
+        Raises:
+            NotFoundError: there is no such pipeline.
+        """
+        record = Catalog(self._store).get(name)
+        folder = Path(record.record.base_dir)
+        return missing_files(record.spec.transform, folder, record.record.code), folder
 
     def refresh_code(self, name: str) -> tuple[str, ...]:
         """Make a new version of a pipeline if `changed_code` finds something; return what; raises as that."""

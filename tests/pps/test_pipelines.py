@@ -18,8 +18,9 @@ from pfs.errors import (
     RepoNotFoundError,
 )
 from pfs.model import BranchRef
+from pps import events
 from pps.spec_parse import parse_specs
-from pps.state import Counters
+from pps.state import Counters, JobState
 from tests.pps.pipe_world import UPPER, World, pfs_input, world_in
 
 
@@ -238,3 +239,19 @@ def test_a_damaged_record_is_named(world: World) -> None:
     (info,) = world.pipelines.list()
     assert (info.name, info.state) == ("upper", "damaged")
     assert "upper@" in info.description
+
+
+def test_code_that_is_gone_is_told_and_its_copy_runs(world: World) -> None:
+    world.put("images", {"/a": b"a"})
+    world.create("upper", pfs_input("images"))
+    (world.folder / "run.sh").unlink()
+    assert world.run_one().state == JobState.SUCCESS
+    assert world.events[0] == events.CodeGone("upper", ("run.sh",), str(world.folder))
+    assert world.pipelines.inspect("upper").version == 1
+    world.code("other.sh", UPPER)
+    info = world.pipelines.update(world.spec("upper", pfs_input("images"), description="x"), base_dir=world.folder)
+    assert info.notes == (f"code: run.sh gone from {world.folder}: from this version on the command runs without",)
+    info = world.pipelines.update(
+        world.spec("upper", pfs_input("images"), cmd=["sh", "other.sh"]), base_dir=world.folder
+    )
+    assert info.notes == ()
