@@ -53,6 +53,7 @@ class LogWriter:
         self._head, self._piece = head, max(tail // 2, 1)
         self._file: BinaryIO | None = None
         self._number, self._size = 0, 0
+        self._said: dict[int, int] = {}
         self._dropped = 0
         self._open: dict[Stream, bytes] = {"out": b"", "err": b""}
         self._tail = b""
@@ -111,26 +112,30 @@ class LogWriter:
         """Add whole lines, the last without its newline; a flood of short ones is stamped without a loop."""
         start = b"%s %s " % (_stamp(self._clock()), tag)
         self._tail = (self._tail + lines[-2 * TAIL_TEXT_BYTES :] + b"\n")[-2 * TAIL_TEXT_BYTES :]
-        self._write(start + lines.replace(b"\n", b"\n" + start) + b"\n")
+        self._write(start + lines.replace(b"\n", b"\n" + start) + b"\n", ours=len(start))
 
     def _add(self, pieces: list[tuple[bytes, bytes]]) -> None:
         if not pieces:
             return
         stamp = _stamp(self._clock())
-        block = b"".join(b"%s %s %s\n" % (stamp, tag, text) for tag, text in pieces)
-        said = b"".join(text + (b"\n" if tag.isupper() else b"") for tag, text in pieces if tag != b"S")
-        self._tail = (self._tail + said)[-2 * TAIL_TEXT_BYTES :]
-        self._write(block)
+        for tag, text in pieces:
+            said = b"" if tag == b"S" else text + (b"\n" if tag.isupper() else b"")
+            self._tail = (self._tail + said)[-2 * TAIL_TEXT_BYTES :]
+            line = b"%s %s %s\n" % (stamp, tag, text)
+            self._write(line, ours=len(line) - len(said))
 
-    def _write(self, block: bytes) -> None:
-        """Write lines; a disk that is full must not end the command, so the error is kept for who asks."""
+    def _write(self, block: bytes, *, ours: int) -> None:
+        """Write lines, of each of which so many bytes are not the command's.
+
+        A disk that is full must not end the command, so the error is kept for who asks.
+        """
         try:
             while block and self.error is None:
-                block = self._fill(block)
+                block = self._fill(block, ours=ours)
         except OSError as error:
             self.error = error
 
-    def _fill(self, block: bytes) -> bytes:
+    def _fill(self, block: bytes, *, ours: int) -> bytes:
         """Write as many whole lines as the present piece takes, at least one; return the rest."""
         file = self._file or self._begin()
         room = (self._piece if self._number else self._head) - self._size
@@ -141,6 +146,7 @@ class LogWriter:
         while left:
             left = left[file.write(left) :]
         self._size += stop
+        self._said[self._number] = self._said.get(self._number, 0) + stop - ours * block.count(b"\n", 0, stop)
         if stop < len(block):
             self._next_piece(file)
         return block[stop:]
@@ -157,7 +163,7 @@ class LogWriter:
         self._number += 1
         if self._number > 2:
             old = self._piece_path(self._number - 2)
-            self._dropped += old.stat().st_size
+            self._dropped += self._said.pop(self._number - 2, 0)
             old.unlink()
         self._begin()
 
@@ -169,7 +175,7 @@ class LogWriter:
         with whole.open("wb") as target:
             _append(self.path, target)
             if self._dropped:
-                note = f"{self._dropped} bytes are left out here".encode()
+                note = f"{self._dropped} bytes of output are left out here".encode()
                 target.write(b"%s S %s\n" % (_stamp(self._clock()), note))
             for number in range(max(1, self._number - 1), self._number + 1):
                 _append(self._piece_path(number), target)
