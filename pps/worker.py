@@ -273,6 +273,7 @@ def _stage_and_run(datum: _Datum, log: LogWriter, scratch: Scratch, uses: ExitSt
 def _commands(datum: _Datum, log: LogWriter, scratch: Scratch, world: World) -> _Attempt:
     """Run cmd and, where it failed by itself, err_cmd in the same place."""
     transform = datum.unit.transform
+    _show_variables(datum, scratch, world)
     ended = _run(datum, log, scratch, world, argv=transform.cmd, stdin=transform.stdin)
     error = _why_failed(ended, transform.accept_return_code, timeout_s=datum.unit.timeout_s)
     if error is None:
@@ -336,6 +337,13 @@ def _command(datum: _Datum, world: World, argv: Sequence[str]) -> tuple[Command,
         engine, image, argv, name=name, env=env, cwd=world.cwd or None, volumes=world.volumes, user=unit.transform.user
     )
     return Command(outer, dict(setting.base_env), "/"), name
+
+
+def _show_variables(datum: _Datum, scratch: Scratch, world: World) -> None:
+    """Write /pfs/.env, the datum's variables as Pachyderm shows them: a line each, a value as it is."""
+    env = environment(datum.unit, datum.task, base={}, places=world.places)
+    lines = "".join(f"{name}={value}\n" for name, value in env.items())
+    (scratch.pfs / ".env").write_bytes(os.fsencode(lines))
 
 
 def _stdin(scratch: Scratch, lines: Sequence[str]) -> int:

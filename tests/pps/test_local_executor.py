@@ -87,7 +87,7 @@ def failure(bench: Bench, task: DatumTask, *script: str, **fields: object) -> st
     return done.error
 
 
-LIST = 'cd "$PFS" && find . -type f | sort > "$TMPDIR/list" && mv "$TMPDIR/list" "$PFS_OUT"'
+LIST = 'cd "$PFS" && find . -type f ! -name .env | sort > "$TMPDIR/list" && mv "$TMPDIR/list" "$PFS_OUT"'
 
 
 def listing(bench: Bench, *inputs: DatumInput) -> list[str]:
@@ -151,6 +151,14 @@ def test_environment(bench: Bench) -> None:
     assert env["PATH"] == os.environ["PATH"]
     allowed = {"HOME", "TMPDIR", "PATH", "LANG", "LC_ALL", "TZ", "PWD", "SHLVL", "_", "OLDPWD", "MINE"}
     assert {name for name in env if not name.startswith(("PFS", "PACH_", "PPS_", "in", "all"))} <= allowed
+
+
+def test_variables_are_in_a_file_too(bench: Bench) -> None:
+    transform = Transform(cmd=("sh", "-e"), stdin=('cp "$PFS/.env" "$PFS_OUT/env"',), env={"MINE": "a b"})
+    text = outputs(bench, bench.task(7), transform=transform)["/env"].decode()
+    env = dict(line.split("=", 1) for line in text.splitlines())
+    assert (env["MINE"], env["PACH_DATUM_ID"]) == ("a b", "datum-7")
+    assert env["in"] == f"{env['PFS']}/in/f7"
 
 
 def test_absolute_pfs_and_private_tmp(bench: Bench) -> None:
