@@ -245,7 +245,10 @@ class JobRun:
 
     def _unit_done(self, unit: UnitId) -> None:
         tasks, ended = self._given.pop(unit.number), self._ended.pop(unit.number)
-        self._data.session.adopt(self._around.executor().take_session(unit))
+        executor = self._around.executor()
+        self._data.session.adopt(executor.take_session(unit))
+        # Known at once now: whether the image can be had was found out when the unit ran.
+        self._isolation = executor.isolation_for(self.pipeline.spec.transform)
         told = []
         for done in ended:
             task = tasks.pop(done.datum, None)

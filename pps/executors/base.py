@@ -188,7 +188,11 @@ class Executor(Protocol):
 
     @property
     def isolation(self) -> str:
-        """How commands see /pfs: ``namespace``, ``container`` or ``none``; recorded with each job."""
+        """How commands see /pfs: ``namespace``, ``container`` or ``none``; where a spec names no image."""
+        ...
+
+    def isolation_for(self, transform: Transform) -> str:
+        """Return how this command sees /pfs, as recorded with its job; may take long before a unit of it has run."""
         ...
 
     def capacity(self) -> Capacity:

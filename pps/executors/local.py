@@ -23,6 +23,7 @@ from pps.executors.base import Capacity, Event, Handle, Lost, UnitDone, UnitId, 
 from pps.sandbox import Isolation, choose
 from pps.scratch import remove_tree
 from pps.spawner import Spawner
+from pps.spec import Transform
 from pps.staging import Staging
 from pps.worker import Setting, Stop, run_unit, why
 
@@ -106,6 +107,11 @@ class LocalExecutor:
     def isolation(self) -> str:
         """How commands see /pfs: ``namespace``, ``container`` or ``none``."""
         return self.found.kind
+
+    def isolation_for(self, transform: Transform) -> str:
+        """Return how this command sees /pfs: ``container`` where an image that it names can be had."""
+        engine = None if transform.image is None or not self._may_contain else self._engine_with(transform.image)
+        return self.found.kind if engine is None else "container"
 
     @property
     def spawner_pid(self) -> int | None:
@@ -236,17 +242,21 @@ class LocalExecutor:
             raise FailedError(f"pipeline {unit.pipeline} names no image, and isolation 'container' was asked for")
         if image is None or not self._may_contain:
             return self._setting
-        with self._lock:
-            if image not in self._images:
-                engine = container.find_engine()
-                self._images[image] = engine if engine is not None and container.has_image(engine, image) else None
-            engine = self._images[image]
+        engine = self._engine_with(image)
         if engine is None and demanded:
             raise FailedError(f"image {image} is not there and cannot be pulled")
         if engine is None:
             return self._setting
         isolation = Isolation("container", f"{Path(engine).name} runs {image}")
         return replace(self._setting, isolation=isolation, spawner=self._plain, engine=engine)
+
+    def _engine_with(self, image: str) -> str | None:
+        """Return the container program that has an image, None if there is none or no such image."""
+        with self._lock:
+            if image not in self._images:
+                engine = container.find_engine()
+                self._images[image] = engine if engine is not None and container.has_image(engine, image) else None
+            return self._images[image]
 
 
 def _remove_leftovers(work_dir: Path) -> None:

@@ -22,6 +22,7 @@ from pps.scratch import remove_tree
 from pps.spec import Transform
 from pps.staging import IDLE_VIEWS
 from tests.pps.executor_contract import PATIENCE_S, Bench, ExecutorContract, Make
+from tests.pps.pipe_world import pfs_input, world_in
 
 
 def maker(tmp_path: Path, isolation: str) -> Make:
@@ -502,10 +503,22 @@ def test_image_that_is_there_runs_in_a_container(tmp_path: Path, isolation: str)
         transform = Transform(cmd=("sh", "main.sh"), image="there:1")
         found = outputs(bench, bench.task(0), transform=transform, code_dir=code)
         assert found["/x"] == b"file 0\n"
+        assert bench.executor.isolation_for(transform) == "container"
+        if isolation == "auto":
+            other = Transform(cmd=("true",), image="gone:1")
+            assert bench.executor.isolation_for(other) == bench.executor.isolation != "container"
         assert found["/tmp"].startswith(str(tmp_path / "work").encode())
         stuck = Transform(cmd=("sleep", "1000"), image="there:1")
         assert "datum_timeout" in failure(bench, bench.task(0), transform=stuck, timeout_s=0.2, number=1)
         bench.executor.close()
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_job_in_a_container_says_so(tmp_path: Path) -> None:
+    with world_in(tmp_path / "home") as world:
+        world.put("images", {"/a": b"a"})
+        world.create("there", pfs_input("images"), cmd=["true"], transform={"image": "there:1"})
+        assert world.run_one().isolation == "container"
 
 
 @pytest.mark.usefixtures("engine")
