@@ -88,10 +88,12 @@ class Staging:
             return Changes(self._base, self._root, tuple(self._forced.values()))
 
     def _flush(self) -> None:
-        pending, self._pending = self._pending, []
+        # What collides stays pending: the next flush, at finish the latest, refuses again. Else a caller who caught the
+        # error would commit without what waited beside it.
+        if self._pending:
+            root = edit(self._session, self._root, self._pending, changed=self._changed, collisions=self._collisions)
+            self._root, self._pending = root, []
         self._files, self._dirs = {}, set()
-        if pending:
-            self._root = edit(self._session, self._root, pending, changed=self._changed, collisions=self._collisions)
 
     def _refuse_collision(self, key: bytes) -> None:
         above = _above(key)

@@ -516,3 +516,15 @@ def test_what_has_no_bytes_is_refused(repo: Repo, source: object) -> None:
             commit.put_file("/a", source)  # type: ignore[arg-type]  # that is what is tested
         commit.put_file("/b", bytearray(b"1"))  # type: ignore[arg-type]
     assert [file.path for file in repo["master"].list()] == ["/b"]
+
+
+def test_a_collision_that_was_caught_still_refuses_the_commit(repo: Repo) -> None:
+    writer = repo.commit("master")
+    ref = writer.put_file("/kept", b"1")
+    writer.put_ref(b"d/f", ref)
+    writer.put_ref(b"d", ref)
+    with pytest.raises(FileCollisionError):
+        writer.delete_file("/d", recursive=True)
+    with pytest.raises(FileCollisionError):
+        writer.finish()
+    assert repo.branches() == []
