@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -76,7 +77,12 @@ def _bound(listen: Listen) -> Iterator[socket.socket]:
         family = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((listen.host, listen.port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise StorageError(f"listen on {place}", error.strerror or str(error)) from error
+        # Python's text repeats the address; a failed look-up of the host has no number that the system has words for.
+        if error.errno is None or isinstance(error, socket.gaierror):
+            reason = error.strerror or str(error)
+        else:
+            reason = os.strerror(error.errno)
+        raise StorageError(f"listen on {place}", f"{reason.lower()}; choose another host or port") from error
     with listener:
         yield listener
 

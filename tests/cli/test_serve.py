@@ -10,7 +10,7 @@ import botocore.session
 import pytest
 
 from pfs.store import init
-from tests.cli.processes import run, serving
+from tests.cli.processes import run, serving, start
 
 
 @pytest.fixture
@@ -63,7 +63,11 @@ def test_a_taken_port_is_one_line(store: Path, tmp_path_factory: pytest.TempPath
     other = tmp_path_factory.mktemp("other")
     init(other).close()
     with serving(store, "--no-pipelines") as served:
-        run(other, "pfs", "serve", "--no-pipelines", "--port", served.url.rpartition(":")[2], code=5)
+        port = served.url.rpartition(":")[2]
+        refused = start(other, "pfs", "serve", "--no-pipelines", "--port", port)
+        _, said = refused.communicate(timeout=60)
+        line = f"pfs: cannot listen on 127.0.0.1:{port}: address already in use; choose another host or port\n"
+        assert (refused.returncode, said.decode()) == (5, line)
 
 
 def test_wrong_options(store: Path) -> None:

@@ -129,16 +129,16 @@ def test_dots_and_links_do_not_lead_out_of_the_commands_world(tmp_path: Path) ->
 
 def test_layers_lie_in_closed_folders(tmp_path: Path) -> None:
     """As without namespaces, where all of a command's world is in the store's own folder."""
-    (tmp_path / "store/work/out").mkdir(parents=True)
+    (tmp_path / "store/slot/out").mkdir(parents=True)
     (tmp_path / "store/secret").write_text("no")
-    (tmp_path / "store/work/f").write_text("yes")
+    (tmp_path / "store/slot/f").write_text("yes")
     for name, target in (("up", "../f"), ("secret", "../../secret"), ("all", "../..")):
-        (tmp_path / "store/work/out" / name).symlink_to(target)
-    scene = Scene([layer(f"{tmp_path}/store/work", tmp_path / "store/work")], closed=(f"{tmp_path}/store",))
-    assert scene.resolve(f"{tmp_path}/store/work/out/up") == f"{tmp_path}/store/work/f"
+        (tmp_path / "store/slot/out" / name).symlink_to(target)
+    scene = Scene([layer(f"{tmp_path}/store/slot", tmp_path / "store/slot")], closed=(f"{tmp_path}/store",))
+    assert scene.resolve(f"{tmp_path}/store/slot/out/up") == f"{tmp_path}/store/slot/f"
     for name in ("secret", "all"):
         with pytest.raises(FailedError, match="outside what the command could see"):
-            scene.resolve(f"{tmp_path}/store/work/out/{name}")
+            scene.resolve(f"{tmp_path}/store/slot/out/{name}")
 
 
 def test_files_of_the_host_are_opened_step_by_step(tmp_path: Path) -> None:
