@@ -19,15 +19,15 @@ from statistics import median
 
 from pfs.backends.local import LocalBackend
 from pfs.chunker import ChunkerParams
-from pfs.edit import Put, edit
+from pfs.files.ingest import put_files, put_stream
+from pfs.files.restore import restore_file, restore_tree
 from pfs.ids import chunk_id
-from pfs.index import Index
-from pfs.ingest import put_files, put_stream
-from pfs.objects import Objects
-from pfs.restore import restore_file, restore_tree
-from pfs.session import WriteSession
-from pfs.tree import Tree
-from pfs.tree_row import EMPTY_ROOT, Root, Row
+from pfs.packs.index import Index
+from pfs.packs.objects import Objects
+from pfs.packs.session import WriteSession
+from pfs.trees.edit import Put, edit
+from pfs.trees.row import EMPTY_ROOT, Root, Row
+from pfs.trees.tree import Tree
 
 MIB = 1 << 20
 SYNCED, PLAIN, HASH = "copy + sync", "copy", "read + blake3"

@@ -15,7 +15,7 @@ _DELAY_S = 0.5
 
 
 class Bar:
-    """Implements pfs.ingest.Progress; shows a bar once `_DELAY_S` have gone by and stderr is a terminal.
+    """Implements pfs.files.ingest.Progress; shows a bar once `_DELAY_S` have gone by and stderr is a terminal.
 
     Called from worker threads. Silent otherwise, at the cost of one clock reading a call.
     """

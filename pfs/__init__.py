@@ -10,11 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pfs.changes.writer import CommitWriter
     from pfs.model import BranchInfo, CommitInfo, FileChange, FileInfo, NewCommit, Provenance, RepoInfo
     from pfs.repo import Repo
     from pfs.store import Store, init, locate, open
     from pfs.view import View
-    from pfs.writer import CommitWriter
 
 __version__ = "0.1.0"
 __all__ = [
@@ -38,7 +38,7 @@ _HOMES = {
     "pfs.store": ("init", "open", "locate", "Store"),
     "pfs.repo": ("Repo",),
     "pfs.view": ("View",),
-    "pfs.writer": ("CommitWriter",),
+    "pfs.changes.writer": ("CommitWriter",),
     "pfs.model": ("RepoInfo", "BranchInfo", "CommitInfo", "FileInfo", "FileChange", "NewCommit", "Provenance"),
 }
 

@@ -7,8 +7,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from pfs.model import FileChange, FileInfo
-from pfs.tree import Tree
-from pfs.tree_row import Row
+from pfs.trees.row import Row
+from pfs.trees.tree import Tree
 from pfs.view import file_info
 
 if TYPE_CHECKING:

@@ -15,19 +15,19 @@ from typing import Any, cast
 from fsspec.compression import compr
 from fsspec.core import get_compression
 
-from pfs.apply import apply
-from pfs.edit import Edit, Put
+from pfs.changes.apply import apply
 from pfs.errors import AlreadyExistsError, InvalidInputError
-from pfs.fileref import FileRef
-from pfs.fsspec_address import Place, parse
-from pfs.fsspec_draft import Draft, Mode, put_edit, target_of
-from pfs.fsspec_errors import os_errors
-from pfs.fsspec_file import CompressedFile, ReadFile, TextFile, WriteFile
-from pfs.fsspec_files import is_a_directory
-from pfs.fsspec_reading import ReadingFileSystem
-from pfs.session import WriteSession
-from pfs.stream_ingest import StreamIngest
-from pfs.tree import Tree
+from pfs.files.fileref import FileRef
+from pfs.files.stream_ingest import StreamIngest
+from pfs.fs.address import Place, parse
+from pfs.fs.draft import Draft, Mode, put_edit, target_of
+from pfs.fs.errors import os_errors
+from pfs.fs.file import CompressedFile, ReadFile, TextFile, WriteFile
+from pfs.fs.files import is_a_directory
+from pfs.fs.reading import ReadingFileSystem
+from pfs.packs.session import WriteSession
+from pfs.trees.edit import Edit, Put
+from pfs.trees.tree import Tree
 
 
 class PfsFileSystem(ReadingFileSystem):
@@ -35,7 +35,7 @@ class PfsFileSystem(ReadingFileSystem):
 
     Options: ``store`` as for `pfs.open` (default: what `pfs.locate` finds), ``message`` for the commits made.
 
-    Every method raises OSErrors (pfs/fsspec_errors.py): FileNotFoundError where nothing is, PermissionError for a write
+    Every method raises OSErrors (pfs/fs/errors.py): FileNotFoundError where nothing is, PermissionError for a write
     to a finished commit. A write outside of a transaction is one commit, durable when the call, or `close`, returns.
     """
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from pfs.glob_pattern import Segment, parse
-from pfs.page import Kind
-from pfs.tree import Tree
-from pfs.tree_row import Row, root_row
+from pfs.trees.page import Kind
+from pfs.trees.row import Row, root_row
+from pfs.trees.tree import Tree
 
 _REFERENCE = re.compile(r"\$(?:(\$)|(\d+)|\{(\d+)\})")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from pfs.ids import CommitId
 
 if TYPE_CHECKING:
-    from pfs.tree import Root
+    from pfs.trees.tree import Root
 
 FileType = Literal["file", "directory", "symlink", "removed"]
 ChangeType = Literal["added", "modified", "deleted"]

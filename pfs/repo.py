@@ -6,21 +6,21 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from pfs import branches, open_commits, squash, tags, trash
-from pfs.branches import branch_info
+from pfs.changes import branches, open_commits, squash, tags, trash
+from pfs.changes.branches import branch_info
+from pfs.changes.publish import Publication
+from pfs.changes.rebase import Collisions
+from pfs.history.resolve import open_info, resolve
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import BranchInfo, BranchRef, CommitInfo, NewCommit, Provenance, RepoInfo, TagInfo
-from pfs.publish import Publication
-from pfs.rebase import Collisions
-from pfs.refs import RefsState
-from pfs.refs_body import check_user_branch, is_hidden
-from pfs.resolve import open_info, resolve
+from pfs.refs.body import check_user_branch, is_hidden
+from pfs.refs.swap import RefsState
 from pfs.view import View
 
 if TYPE_CHECKING:
-    from pfs.session import WriteSession
+    from pfs.changes.writer import CommitWriter
+    from pfs.packs.session import WriteSession
     from pfs.store import Store
-    from pfs.writer import CommitWriter
 
 
 class Repo:
@@ -110,7 +110,7 @@ class Repo:
         open_commits.drop(self.store, self.name, ref)
 
     def create_tag(self, name: str, ref: str) -> TagInfo:
-        """Name a finished commit for good; see `pfs.tags.create_tag`."""
+        """Name a finished commit for good; see `pfs.changes.tags.create_tag`."""
         return tags.create_tag(self.store, self.name, name, ref)
 
     def tags(self) -> list[TagInfo]:
@@ -122,19 +122,19 @@ class Repo:
         tags.delete_tag(self.store, self.name, name)
 
     def squash_commit(self, ref: str) -> CommitInfo:
-        """Take a commit out from between its parent and its children, O(1); see `pfs.squash.squash`."""
+        """Take a commit out from between its parent and its children, O(1); see `pfs.changes.squash.squash`."""
         return squash.squash(self.store, self.name, ref)
 
     def drop_commit(self, ref: str) -> CommitInfo:
-        """Take a commit without children away: its branch moves back to the parent; see `pfs.squash.drop`."""
+        """Take a commit without children away: its branch moves back to the parent; see `pfs.changes.squash.drop`."""
         return squash.drop(self.store, self.name, ref)
 
     def undelete(self, name: str) -> CommitId | None:
-        """Put back a branch, tag or head that was taken away, or a dropped commit by id; see `pfs.trash.undelete`."""
+        """Put back a branch, tag or head that was taken away, or a dropped commit by id (`pfs.changes.trash`)."""
         return trash.undelete(self.store, self.name, name)
 
     def inspect(self, ref: str) -> CommitInfo:
-        """Return the commit that a ref expression names (pfs/resolve.py); a branch names its last finished commit.
+        """Return the commit that a ref expression names; a branch names its last finished commit.
 
         Raises:
             CommitNotFoundError: there is none.
@@ -148,7 +148,7 @@ class Repo:
         Without ``branch``: every commit of the repo, open and failed ones included, those of hidden branches
         left out.
         """
-        from pfs.log import all_commits, branch_commits
+        from pfs.history.log import all_commits, branch_commits
 
         state = self._state()
         found = all_commits(self.store, state) if branch is None else branch_commits(self.store, state, branch)
@@ -172,8 +172,8 @@ class Repo:
             CommitClosedError: ``branch`` is the id of a finished commit.
             ConflictError: the branch is computed by a pipeline.
         """
-        from pfs.target import Wish, find_target
-        from pfs.writer import CommitWriter
+        from pfs.changes.target import Wish, find_target
+        from pfs.changes.writer import CommitWriter
 
         wish = Wish(branch, parent, message, commit_id, tuple(provenance), collisions)
         return CommitWriter(self.store, find_target(self.store, self._state(), wish))

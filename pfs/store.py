@@ -33,20 +33,20 @@ from pfs.errors import (
     NotFoundError,
     StorageError,
 )
-from pfs.history import History
+from pfs.history.records import History
 from pfs.ids import CommitId
-from pfs.index import Index
 from pfs.model import ChangeToken, CommitInfo, RepoInfo
+from pfs.packs.index import Index
 from pfs.paths import check_name
-from pfs.refs import Refs, RefsState
-from pfs.refs_body import is_hidden
+from pfs.refs.body import is_hidden
+from pfs.refs.swap import Refs, RefsState
+from pfs.refs.turn import Turns
+from pfs.refs.watch import change_token, moved, sleep_until
 from pfs.rootkey import make_root_key
-from pfs.turn import Turns
-from pfs.watch import change_token, moved, sleep_until
 
 if TYPE_CHECKING:
+    from pfs.packs.session import WriteSession
     from pfs.repo import Repo
-    from pfs.session import WriteSession
 
 __all__ = ["Store", "init", "locate", "open"]
 
@@ -197,7 +197,7 @@ class Store:
             ConflictError: branches of other repos are computed from it, and ``force`` is not set.
             BranchMovedError: somebody changed it at this moment.
         """
-        from pfs.branches import refuse_dependents
+        from pfs.changes.branches import refuse_dependents
 
         state = self.refs.read(check_name("repo", name))
         if not force:
@@ -207,13 +207,13 @@ class Store:
 
     def session(self) -> WriteSession:
         """Return a fresh write session: for one commit attempt, worker or upload."""
-        from pfs.session import WriteSession
+        from pfs.packs.session import WriteSession
 
         return WriteSession(self.backend, self.index, self.objects, clock=self.clock_ns)
 
     def commits_by_id(self, commit: CommitId) -> list[CommitInfo]:
         """Return the commit set of an id: the commits of all repos that have it, by repo name; empty if none."""
-        from pfs.commit_set import members
+        from pfs.history.commit_set import members
 
         return [info for _, info in members(self, commit)]
 

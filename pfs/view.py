@@ -9,19 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from pfs.diff import diff
 from pfs.errors import InvalidInputError, PathNotFoundError
 from pfs.ids import CommitId
 from pfs.model import CommitInfo, FileChange, FileInfo, FileType
-from pfs.page import Kind
 from pfs.paths import clean_path, from_key, to_key
-from pfs.tree import Tree
-from pfs.tree_row import EMPTY_ROOT, Root, Row
+from pfs.trees.diff import diff
+from pfs.trees.page import Kind
+from pfs.trees.row import EMPTY_ROOT, Root, Row
+from pfs.trees.tree import Tree
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pfs.ingest import Progress
+    from pfs.files.ingest import Progress
     from pfs.rows.compare import TableDiff
     from pfs.store import Store
 
@@ -147,7 +147,7 @@ class View:
             PathNotFoundError: nothing is there.
             InvalidInputError: it is a directory, or its content was purged.
         """
-        from pfs.reader import FileReader
+        from pfs.files.reader import FileReader
 
         reader = FileReader(self._store.objects, self._file(path))
         return cast("BinaryIO", io.BufferedReader(reader, buffer_size=1 << 20))  # it reads as a BinaryIO does
@@ -167,7 +167,7 @@ class View:
         self, path: str, *, offset: int = 0, length: int | None = None, jobs: int | None = None
     ) -> Iterator[bytes | memoryview]:
         """Yield a file, or a range of it, in pieces of up to a few MiB, read ahead in threads; for streaming it on."""
-        from pfs.reader import iter_range
+        from pfs.files.reader import iter_range
 
         _check_range(offset, length)
         row = self._file(path)
@@ -179,7 +179,7 @@ class View:
         self, path: str, target: Path | str, *, jobs: int | None = None, progress: Progress | None = None
     ) -> None:
         """Write a file to ``target``, or the content of a directory into the directory ``target``."""
-        from pfs.restore import restore_file, restore_tree
+        from pfs.files.restore import restore_file, restore_tree
 
         row, workers = self.row(path), jobs or os.cpu_count() or 1
         if row.is_dir:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from pfs.errors import CorruptionError, InvalidInputError, NotFoundError, PfsError
 from pfs.ids import CommitId, TreeId
-from pfs.tree import Tree
-from pfs.tree_row import EMPTY_ROOT, Root
+from pfs.trees.row import EMPTY_ROOT, Root
+from pfs.trees.tree import Tree
 from pps.records import (
     JOBS_DIR,
     META_BRANCH,
@@ -26,9 +26,9 @@ from pps.spec_parse import parse_specs
 from pps.spec_types import PfsInput, Spec
 
 if TYPE_CHECKING:
-    from pfs.refs import RefsState
+    from pfs.refs.swap import RefsState
     from pfs.store import Store
-    from pfs.tree_row import Row
+    from pfs.trees.row import Row
 
 
 DAMAGE = (CorruptionError, InvalidInputError, NotFoundError)
@@ -140,7 +140,7 @@ def _parse_spec(data: bytes, where: str) -> Spec:
 
 def read_row(store: Store, row: Row) -> bytes:
     """Return the bytes of a file by its row."""
-    from pfs.reader import FileReader
+    from pfs.files.reader import FileReader
 
     with FileReader(store.objects, row) as reader:
         return reader.readall()

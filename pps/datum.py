@@ -21,7 +21,7 @@ from pps.spec_types import PfsInput, Transform
 from pps.spec_write import transform_document
 
 if TYPE_CHECKING:
-    from pfs.tree import Row
+    from pfs.trees.tree import Row
 
 ID_CONTEXT = "pfs datum id v1"
 HASH_CONTEXT = "pfs datum hash v1"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pfs.errors import InvalidInputError, NotFoundError
-from pfs.tree import Tree
+from pfs.trees.tree import Tree
 from pps.model import DatumFile, DatumInfo, Times
 from pps.records import META_BRANCH, RESULTS, JobRecord, table_key
 from pps.table import Entry, decode_table, entries, find

@@ -11,17 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pfs.diff import diff
-from pfs.edit import Delete, Edit, Put, edit
 from pfs.errors import FailedError, FileCollisionError
-from pfs.page import Changed
 from pfs.paths import from_key, to_key
-from pfs.tree import Tree
-from pfs.tree_row import Root, Row
+from pfs.trees.diff import diff
+from pfs.trees.edit import Delete, Edit, Put, edit
+from pfs.trees.page import Changed
+from pfs.trees.row import Root, Row
+from pfs.trees.tree import Tree
 from pps.records import OUT_DIR
 
 if TYPE_CHECKING:
-    from pfs.tree_row import PageSink
+    from pfs.trees.row import PageSink
 
 _PREFIX = OUT_DIR + b"/"
 

@@ -15,7 +15,7 @@ from pps.datum import Datum, Item
 from pps.spec_types import CrossInput, Input, PfsInput
 
 if TYPE_CHECKING:
-    from pfs.tree import Row
+    from pfs.trees.tree import Row
 
 
 class Matches(Protocol):

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pfs.edit import DeleteTree, Edit, Put, edit
 from pfs.errors import BranchMovedError
+from pfs.files.ingest import FileRef
 from pfs.ids import CommitId, new_commit_id
-from pfs.ingest import FileRef
 from pfs.model import CommitInfo, NewCommit, Provenance
-from pfs.page import Changed
-from pfs.tree import Tree
-from pfs.tree_row import EMPTY_ROOT, Root
+from pfs.trees.edit import DeleteTree, Edit, Put, edit
+from pfs.trees.page import Changed
+from pfs.trees.row import EMPTY_ROOT, Root
+from pfs.trees.tree import Tree
 from pps.catalog import Catalog, read_row
 from pps.executors.base import DatumDone, DatumTask
 from pps.gather import Before, gather
@@ -197,7 +197,7 @@ class JobData:
     def _file(self, key: bytes, data: bytes) -> Edit:
         import io
 
-        from pfs.ingest import put_stream
+        from pfs.files.ingest import put_stream
 
         ref = put_stream(self.session, self._store.params, io.BytesIO(data), jobs=1)
         return Put(key, ref.kind, ref.size, ref.tid)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pfs.errors import NotFoundError
 from pfs.ids import CommitId
-from pfs.tree import Tree
+from pfs.trees.tree import Tree
 from pps.catalog import Catalog, Pipeline, read_row
 from pps.datums import find_datum
 from pps.live import ControllerLock

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pfs.ids import CommitId
-from pfs.tree import Tree
+from pfs.trees.tree import Tree
 from pps.datum import Datum, Item, datum_hash, datum_id
 from pps.executors.base import DatumInput, DatumTask
 from pps.inputs import datums
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pfs.store import Store
-    from pfs.tree_row import Row
+    from pfs.trees.row import Row
     from pps.catalog import Pipeline
     from pps.queue import Branch
 

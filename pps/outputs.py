@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pfs.errors import FailedError, InvalidPathError
-from pfs.ingest import FileRef, put_files, put_stream
-from pfs.page import Kind
+from pfs.files.ingest import FileRef, put_files, put_stream
+from pfs.packs.session import WriteSession
 from pfs.paths import clean_path, from_key
-from pfs.session import WriteSession
 from pfs.store import Store
-from pfs.tree import Row
+from pfs.trees.page import Kind
+from pfs.trees.tree import Row
 from pps.executors.base import DatumInput, OutputFile
 from pps.scene import Scene
 from pps.staging import Staging

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pfs import branches
+from pfs.changes import branches
 from pfs.errors import AlreadyExistsError, InvalidInputError, NotFoundError, PfsError
 from pps.catalog import Catalog, Pipeline
 from pps.code import code_digests, code_files, missing_files
@@ -23,7 +23,7 @@ from pps.spec_types import Spec
 from pps.versions import Draft, first_record, make_draft, next_record, publish_version
 
 if TYPE_CHECKING:
-    from pfs.refs_body import RefsBody
+    from pfs.refs.body import RefsBody
     from pfs.store import Store
 
 

@@ -17,8 +17,8 @@ from pps.records import JobRecord
 from pps.state import JobState
 
 if TYPE_CHECKING:
-    from pfs.commit import CommitRecord
     from pfs.errors import PfsError
+    from pfs.packs.commit_record import CommitRecord
     from pfs.store import Store
 
 Branch = tuple[str, str]

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pfs.errors import FileCollisionError, InvalidPathError
-from pfs.page import Kind
+from pfs.files.restore import restore_file, restore_tree
 from pfs.paths import from_key, is_disk_name
-from pfs.restore import restore_file, restore_tree
 from pfs.store import Store
-from pfs.tree import Row, Tree
+from pfs.trees.page import Kind
+from pfs.trees.tree import Row, Tree
 from pps.executors.base import DatumInput
 from pps.scratch import remove_tree
 

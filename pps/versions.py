@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec.structs
 
-from pfs.edit import DeleteTree, Edit, Put, edit
 from pfs.errors import InvalidInputError, NotFoundError, RepoNotFoundError, StorageError
+from pfs.files.ingest import put_stream
 from pfs.ids import CommitId, new_commit_id
-from pfs.ingest import put_stream
 from pfs.model import BranchRef, NewCommit
-from pfs.page import Changed
 from pfs.paths import to_key
-from pfs.tree_row import EMPTY_ROOT, Root
+from pfs.trees.edit import DeleteTree, Edit, Put, edit
+from pfs.trees.page import Changed
+from pfs.trees.row import EMPTY_ROOT, Root
 from pps.code import code_digests, code_files
 from pps.datum import transform_digest
 from pps.records import (
@@ -37,7 +37,7 @@ from pps.spec_types import Spec
 from pps.spec_write import spec_json
 
 if TYPE_CHECKING:
-    from pfs.session import WriteSession
+    from pfs.packs.session import WriteSession
     from pfs.store import Store
     from pps.catalog import Pipeline
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from pfs.errors import FailedError, PfsError
-from pfs.ingest import FileRef, put_stream
-from pfs.session import WriteSession
+from pfs.files.ingest import FileRef, put_stream
+from pfs.packs.session import WriteSession
 from pfs.store import Store
 from pps import sandbox_container as container
 from pps.environment import environment

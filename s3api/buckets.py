@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pfs.branches import branch_info
+from pfs.changes.branches import branch_info
 from pfs.errors import CommitNotFoundError, NotFoundError, RepoNotFoundError
 from pfs.ids import CommitId, is_commit_id
 from pfs.model import BranchInfo, CommitInfo
-from pfs.refs_body import RefsBody
+from pfs.refs.body import RefsBody
 from pfs.repo import Repo
 from pfs.store import Store
-from pfs.tree import EMPTY_ROOT, Row, Tree
+from pfs.trees.tree import EMPTY_ROOT, Row, Tree
 from s3api.errors import S3Error
 from s3api.metadata import is_object, version_of
 from s3api.names import MASTER, BucketName

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pfs.tree import Row
+from pfs.trees.tree import Row
 from s3api.errors import NotModifiedError, S3Error
 from s3api.metadata import etag_of, is_object, modified_ns
 from s3api.times import SECOND_NS, http_date, parse_http_date

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import unquote, unquote_to_bytes
 
-from pfs.tree import Row
+from pfs.trees.tree import Row
 from s3api.access import Permission
 from s3api.buckets import open_bucket
 from s3api.errors import S3Error

@@ -14,14 +14,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
-from pfs.apply import apply
-from pfs.edit import Delete, Edit, Put
+from pfs.changes.apply import apply
 from pfs.errors import PfsError
 from pfs.model import CommitInfo
-from pfs.refs_body import RefsBody
+from pfs.packs.session import WriteSession
+from pfs.refs.body import RefsBody
 from pfs.repo import Repo
-from pfs.session import WriteSession
-from pfs.tree import Tree
+from pfs.trees.edit import Delete, Edit, Put
+from pfs.trees.tree import Tree
 from s3api.conditions import RowCheck
 from s3api.errors import S3Error
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from urllib.parse import quote
 
-from pfs.tree import Row, Tree
+from pfs.trees.tree import Row, Tree
 from s3api.errors import S3Error
 from s3api.headers import OWNER
 from s3api.metadata import checksums_of, etag_of, is_object, modified_ns

@@ -9,8 +9,8 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Mapping
 
-from pfs.page import Kind
-from pfs.tree import Row
+from pfs.trees.page import Kind
+from pfs.trees.tree import Row
 from s3api.checksums import HEADER, ChecksumType
 from s3api.errors import S3Error
 from s3api.response import Headers

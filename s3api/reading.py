@@ -15,10 +15,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from pfs.fileref import Content
-from pfs.manifest import ChunkRef
-from pfs.objects import Objects
-from pfs.reader import chunk_refs
+from pfs.files.fileref import Content
+from pfs.files.reader import chunk_refs
+from pfs.packs.manifest import ChunkRef
+from pfs.packs.objects import Objects
 
 BUDGET_BYTES: Final = 96 << 20
 FIRST_BYTES: Final = 1 << 20

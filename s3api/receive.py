@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pfs.fileref import FileRef
-from pfs.session import WriteSession
-from pfs.stream_ingest import StreamIngest
+from pfs.files.fileref import FileRef
+from pfs.files.stream_ingest import StreamIngest
+from pfs.packs.session import WriteSession
 from s3api.checksums import Digests
 from s3api.gateway import Context
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pfs.edit import Put
-from pfs.fileref import FileRef
-from pfs.session import WriteSession
+from pfs.files.fileref import FileRef
+from pfs.packs.session import WriteSession
+from pfs.trees.edit import Put
 from s3api.buckets import Bucket
 from s3api.conditions import RowCheck
 from s3api.gateway import Context

@@ -57,7 +57,7 @@ def finish_commit(address: str, message: str | None) -> None:
 @wiring.json_option
 def inspect_commit(address: str, wait: bool, as_json: bool) -> None:
     """Show one commit: sizes, parents, provenance, error."""
-    from pfs.waiting import wait_commit
+    from pfs.changes.waiting import wait_commit
 
     repo, ref = wiring.branch_address(address)
     with wiring.open_store() as store:

@@ -31,7 +31,7 @@ def get_file(
     address: str, output: str | None, recursive: bool, offset: int, length: int | None, jobs: int | None
 ) -> None:
     """Write a file to stdout or to -o; with -r, a whole directory into the folder -o."""
-    from pfs.restore_file import write_pieces
+    from pfs.files.restore_file import write_pieces
 
     where = wiring.address(address, ref=True, path=True)
     assert where.path is not None

@@ -22,7 +22,7 @@ def squash_commit(address: str) -> None:
 
     Heads, tagged commits and what other repos were made from are refused. Prints REPO@ID of what was squashed.
     """
-    from pfs.squash import squash, squash_set
+    from pfs.changes.squash import squash, squash_set
 
     _each(address, squash, squash_set)
 
@@ -35,14 +35,14 @@ def drop_commit(address: str) -> None:
     It stays in trash for 30 days; an open commit is given up for good. Tagged commits and what other repos were made
     from are refused. Prints REPO@ID of what was dropped.
     """
-    from pfs.squash import drop, drop_set
+    from pfs.changes.squash import drop, drop_set
 
     _each(address, drop, drop_set)
 
 
 def _each(address: str, one: Callable[..., CommitInfo], whole: Callable[..., list[CommitInfo]]) -> None:
     """Do ``one`` to a commit, or ``whole`` to a commit set, and say to which commits."""
-    from pfs.commit_set import find_id
+    from pfs.history.commit_set import find_id
 
     with wiring.open_store() as store:
         if "@" in address:
@@ -58,7 +58,7 @@ def _each(address: str, one: Callable[..., CommitInfo], whole: Callable[..., lis
 @wiring.address_argument(metavar="REPO[@BRANCH]")
 def undelete(address: str) -> None:
     """Get back a repo, or the last branch, tag or head that was taken away under a name; a dropped commit by its id."""
-    from pfs.trash import undelete_repo
+    from pfs.changes.trash import undelete_repo
 
     where = wiring.address(address)
     with wiring.open_store() as store:
@@ -73,7 +73,7 @@ def undelete(address: str) -> None:
 @wiring.json_option
 def list_commit_set(as_json: bool) -> None:
     """List the commits of all repos by id, newest first: a commit, and what it caused under the same id."""
-    from pfs.commit_set import commit_sets
+    from pfs.history.commit_set import commit_sets
 
     columns = [
         ("ID", field("id")),
@@ -90,7 +90,7 @@ def list_commit_set(as_json: bool) -> None:
 @wiring.json_option
 def inspect_commit_set(commit: str, as_json: bool) -> None:
     """Show the commits of all repos with one id."""
-    from pfs.commit_set import commit_set
+    from pfs.history.commit_set import commit_set
 
     with wiring.open_store() as store:
         emit_one(commit_set_record(commit_set(store, commit)), as_json=as_json)

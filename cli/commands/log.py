@@ -15,7 +15,7 @@ from cli.records import commit_record
 
 if TYPE_CHECKING:
     from pfs.model import CommitInfo
-    from pfs.refs import RefsState
+    from pfs.refs.swap import RefsState
 
 _number = click.option("-n", "--number", type=click.IntRange(min=0), help="At most so many; 0 is all.")
 
@@ -27,7 +27,7 @@ _number = click.option("-n", "--number", type=click.IntRange(min=0), help="At mo
 @wiring.json_option
 def log(address: str, drawn: bool, number: int | None, as_json: bool) -> None:
     """Show commits by all their parents, newest first; without a branch, those of all branches and tags."""
-    from pfs.graph import Graph
+    from pfs.history.graph import Graph
 
     where = wiring.address(address)
     with wiring.open_store() as store:
@@ -75,8 +75,8 @@ def _line(info: CommitInfo, names: dict[str, list[str]]) -> str:
 @wiring.json_option
 def find_commit(address: str, number: int | None, as_json: bool) -> None:
     """List the commits that changed a file or directory, newest first, from a commit back."""
+    from pfs.history.touched import touching
     from pfs.paths import to_key
-    from pfs.touched import touching
 
     where = wiring.address(address, ref=True, path=True)
     assert where.ref is not None

@@ -14,8 +14,8 @@ from cli.exits import usage_error
 from cli.output import field, print_json, print_table
 
 if TYPE_CHECKING:
-    from pfs.landing import How
-    from pfs.merge import Side
+    from pfs.changes.landing import How
+    from pfs.changes.merge import Side
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -37,8 +37,8 @@ def _choices(command: F) -> F:
 
 
 def _how(ours: bool, theirs: bool, resolve: tuple[str, ...], message: str | None) -> How:
-    from pfs.landing import How
-    from pfs.merge import parse_resolutions
+    from pfs.changes.landing import How
+    from pfs.changes.merge import parse_resolutions
 
     if ours and theirs:
         raise usage_error("--ours and --theirs cannot be had both")
@@ -54,7 +54,7 @@ def merge(
     source: str, target: str, ours: bool, theirs: bool, resolve: tuple[str, ...], message: str | None, as_json: bool
 ) -> None:
     """Merge a commit into a branch and print the id of its head; conflicts are listed, change nothing, and exit 4."""
-    from pfs import replay
+    from pfs.changes import replay
 
     repo, branch = wiring.branch_address(target)
     how = _how(ours, theirs, resolve, message)
@@ -76,7 +76,7 @@ def revert(
     as_json: bool,
 ) -> None:
     """Undo what a commit did, by a new commit on its branch, and print the id of the head; conflicts as with merge."""
-    from pfs import replay
+    from pfs.changes import replay
 
     repo, ref = wiring.branch_address(address)
     how = _how(ours, theirs, resolve, message)
@@ -92,7 +92,7 @@ def cherry_pick(
     commit: str, target: str, ours: bool, theirs: bool, resolve: tuple[str, ...], message: str | None, as_json: bool
 ) -> None:
     """Do on a branch what a commit did elsewhere, and print the id of the head; conflicts as with merge."""
-    from pfs import replay
+    from pfs.changes import replay
 
     repo, branch = wiring.branch_address(target)
     how = _how(ours, theirs, resolve, message)
@@ -111,7 +111,7 @@ def rebase(
 
     Here --ours keeps what ONTO has. The old head comes back with `pfs undelete REPO@BRANCH`.
     """
-    from pfs import replay
+    from pfs.changes import replay
 
     repo, branch = wiring.branch_address(address)
     how = _how(ours, theirs, resolve, message)

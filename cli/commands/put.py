@@ -17,7 +17,7 @@ from cli.progress import Bar
 from pfs.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from pfs.writer import CommitWriter
+    from pfs.changes.writer import CommitWriter
 
 
 class Source(NamedTuple):

@@ -86,7 +86,7 @@ def doctor(as_json: bool) -> None:
 @wiring.json_option
 def fsck(deep: bool, as_json: bool) -> None:
     """Check that everything that commits need is there and whole; exit 1 if something is damaged."""
-    from pfs.check import fsck as check
+    from pfs.upkeep.check import fsck as check
 
     with wiring.open_store() as store, Bar("checking") as bar:
         damages = list(check(store, deep=deep, progress=bar))
@@ -116,8 +116,8 @@ def fsck(deep: bool, as_json: bool) -> None:
 @wiring.json_option
 def recover(as_json: bool) -> None:
     """Rebuild the index from the packs and refs alone; commits and bytes are those of the object store."""
-    from pfs.recover import recover as rebuild
     from pfs.store import locate as locate_at
+    from pfs.upkeep.recover import recover as rebuild
 
     with Bar("recovering") as bar:
         report = rebuild(locate_at(wiring.store_location()), progress=bar)

@@ -23,10 +23,10 @@ def wait_commit(address: str) -> None:
 
     Exit 1 if it was finished with an error, 3 if it was given up.
     """
-    from pfs.commit_set import find_id
+    from pfs.changes.waiting import wait_commit as wait
+    from pfs.changes.waiting import wait_set
     from pfs.errors import FailedError
-    from pfs.waiting import wait_commit as wait
-    from pfs.waiting import wait_set
+    from pfs.history.commit_set import find_id
 
     with wiring.open_store() as store:
         if "@" in address:
@@ -48,7 +48,7 @@ def wait_commit(address: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line instead of ids.")
 def subscribe_commit(address: str, new: bool, number: int | None, as_json: bool) -> None:
     """Print the finished commits of a branch, oldest first, and then each new one, until interrupted."""
-    from pfs.waiting import subscribe
+    from pfs.changes.waiting import subscribe
 
     repo, branch = wiring.branch_address(address)
     with wiring.open_store() as store:

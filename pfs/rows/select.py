@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from pfs.errors import InvalidInputError, PathNotFoundError
-from pfs.page import Kind
 from pfs.paths import clean_path
 from pfs.rows.compare import TableDiff
 from pfs.rows.csv_table import CsvTable
 from pfs.rows.json_table import JsonTable
 from pfs.rows.parquet_table import ParquetTable
 from pfs.rows.table import NoTable, Source, TableFile
+from pfs.trees.page import Kind
 
 if TYPE_CHECKING:
     from pfs.view import View

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 from pps.spec import Transform
 
 if TYPE_CHECKING:
-    from pfs.ingest import FileRef
-    from pfs.session import WriteSession
-    from pfs.tree import Row
+    from pfs.files.ingest import FileRef
+    from pfs.packs.session import WriteSession
+    from pfs.trees.tree import Row
 
 DatumOutcome = Literal["success", "failed", "recovered"]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pfs.errors import ConflictError, FailedError, PfsError
-from pfs.session import WriteSession
+from pfs.packs.session import WriteSession
 from pfs.store import Store
 from pps import sandbox_container as container
 from pps.environment import inherited

@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from pfs.concat import concat
 from pfs.errors import PfsError
-from pfs.fileref import FileRef
+from pfs.files.concat import concat
+from pfs.files.fileref import FileRef
 from pfs.ids import TreeId
-from pfs.page import Kind
-from pfs.session import WriteSession
+from pfs.packs.session import WriteSession
+from pfs.trees.page import Kind
 from s3api.access import Permission
 from s3api.buckets import Bucket
 from s3api.checksums import HEADER, Digests, join_parts, sent_checksums

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from pfs.fileref import FileRef
-from pfs.tree import Row
+from pfs.files.fileref import FileRef
+from pfs.trees.tree import Row
 from s3api.access import Permission
 from s3api.buckets import Bucket
 from s3api.conditions import check_copy, write_check

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from pfs.edit import Delete
+from pfs.trees.edit import Delete
 from s3api.access import Permission
 from s3api.conditions import write_check
 from s3api.errors import S3Error

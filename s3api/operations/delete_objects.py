@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from pfs.edit import Delete
 from pfs.model import CommitInfo
+from pfs.trees.edit import Delete
 from s3api.access import Permission
 from s3api.checksums import Digests
 from s3api.errors import S3Error

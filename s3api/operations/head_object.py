@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from pfs.tree import Row
+from pfs.trees.tree import Row
 from s3api.access import Permission
 from s3api.conditions import check_read
 from s3api.gateway import Context

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from pfs.fileref import FileRef
-from pfs.reader import iter_range
-from pfs.stream_ingest import StreamIngest
-from pfs.tree import Row
+from pfs.files.fileref import FileRef
+from pfs.files.reader import iter_range
+from pfs.files.stream_ingest import StreamIngest
+from pfs.trees.tree import Row
 from s3api.access import Permission
 from s3api.checksums import Digests
 from s3api.conditions import check_copy

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pfs.seen import Reading, SeenFiles
+from pfs.files.seen import Reading, SeenFiles
 from pfs.store import open as open_store
 from tests.cli.conftest import Run
 

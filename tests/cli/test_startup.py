@@ -15,7 +15,14 @@ HEAVY = {
     "asyncio", "awscrt", "boto3", "botocore", "concurrent", "cryptography", "difflib", "http", "pps", "pyarrow",
     "rich", "s3api", "socket", "ssl", "subprocess", "tempfile", "uvicorn", "uvloop", "xml", "yaml", "zipfile",
 }  # fmt: skip
-WRITING = {"pfs.edit", "pfs.ingest", "pfs.rebase", "pfs.repo", "pfs.session", "pfs.writer"}
+WRITING = {
+    "pfs.trees.edit",
+    "pfs.files.ingest",
+    "pfs.changes.rebase",
+    "pfs.repo",
+    "pfs.packs.session",
+    "pfs.changes.writer",
+}
 SCRIPT = (
     "import sys; from cli.pfs_main import main\ntry: main()\nfinally: print(*sys.modules, sep='\\n', file=sys.stderr)"
 )
@@ -46,6 +53,6 @@ def test_listing_repos_imports_little(store: Path, words: list[str]) -> None:
 def test_putting_a_file_imports_no_server_or_table_libraries(store: Path, pfs: Run) -> None:
     (store / "a").write_bytes(b"1")
     found = modules(store, "put-file", "r@master", "-f", "a")
-    assert "pfs.writer" in found
+    assert "pfs.changes.writer" in found
     assert heavy(found) <= {"concurrent", "difflib"}, "threads, and what click looks options up with"
     assert pfs("get-file", "r@master:/a").out == "1"

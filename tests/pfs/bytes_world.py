@@ -11,14 +11,14 @@ import numpy as np
 from pfs.backends.base import Backend
 from pfs.backends.memory import MemoryBackend
 from pfs.chunker import ChunkerParams, cut_points
-from pfs.fileref import Content, FileRef
+from pfs.files.fileref import Content, FileRef
+from pfs.files.reader import iter_range
 from pfs.ids import ChunkId, chunk_id
-from pfs.index import Index
-from pfs.manifest import encode
-from pfs.objects import Objects
-from pfs.page import Kind
-from pfs.reader import iter_range
-from pfs.session import WriteSession
+from pfs.packs.index import Index
+from pfs.packs.manifest import encode
+from pfs.packs.objects import Objects
+from pfs.packs.session import WriteSession
+from pfs.trees.page import Kind
 
 SMALL = ChunkerParams(65536)
 """Chunks of 32 to 256 KiB: the smallest there are, so that tests need little data."""

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfs.bulk import RowBatch, build, build_columns, build_unsorted
-from pfs.cutrule import TreeParams, cuts, cuts_of_columns
-from pfs.edit import Put, edit
 from pfs.errors import FileCollisionError, InvalidInputError, StorageError
 from pfs.ids import PageId, page_id
-from pfs.page import Changed, Kind, pack_aux
-from pfs.tree import EMPTY_ROOT, MemoryPages, Root, Tree
+from pfs.trees.bulk import RowBatch, build, build_columns, build_unsorted
+from pfs.trees.cutrule import TreeParams, cuts, cuts_of_columns
+from pfs.trees.edit import Put, edit
+from pfs.trees.page import Changed, Kind, pack_aux
+from pfs.trees.tree import EMPTY_ROOT, MemoryPages, Root, Tree
 from tests.pfs.tree_model import FILES, SMALL, TINY, File, put, reference_root
 
 CHANGED = Changed(b"1" * 16, 1_000)

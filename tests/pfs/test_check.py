@@ -11,15 +11,15 @@ import zstandard
 from msgspec.structs import replace
 
 import pfs
-from pfs.check import Damage, fsck
 from pfs.errors import CorruptionError
 from pfs.ids import CommitId, chunk_id, new_pack_id
-from pfs.index import Index
-from pfs.pack import PackWriter, RecordType, read_footer
-from pfs.recover import recover
-from pfs.refs_body import BranchEntry, RefsBody, decode_body, encode_body, sign_body
+from pfs.packs.index import Index
+from pfs.packs.pack import PackWriter, RecordType, read_footer
+from pfs.refs.body import BranchEntry, RefsBody, decode_body, encode_body, sign_body
 from pfs.repo import Repo
 from pfs.store import Store
+from pfs.upkeep.check import Damage, fsck
+from pfs.upkeep.recover import recover
 
 SMALL, BIG = b"small text " * 50, os.urandom(6_000_000)
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfs.commit import SAME_PACK, CommitRecord, RecordRoot, decode_record, encode_record
 from pfs.errors import CorruptionError
 from pfs.ids import CommitId, PackId
+from pfs.packs.commit_record import SAME_PACK, CommitRecord, RecordRoot, decode_record, encode_record
 
 DATA = Path(__file__).parents[1] / "data"
 FULL = CommitRecord(

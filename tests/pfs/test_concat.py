@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pfs.chunker import cut_points
-from pfs.concat import concat
 from pfs.errors import InvalidInputError, MissingObjectError
-from pfs.fileref import EMPTY_FILE, FileRef
+from pfs.files.concat import concat
+from pfs.files.fileref import EMPTY_FILE, FileRef
+from pfs.files.ingest import put_stream
 from pfs.ids import ChunkId, TreeId
-from pfs.ingest import put_stream
-from pfs.page import Kind
-from pfs.session import WriteSession
+from pfs.packs.session import WriteSession
+from pfs.trees.page import Kind
 from tests.pfs.bytes_world import SMALL, World, expected_ref, noise, text
 
 DATA = {"noise": noise(1_500_000), "text": text(1_200_000), "zeros": bytes(1_100_000)}

@@ -14,11 +14,11 @@ import pytest
 
 import pfs
 from pfs.backends.local import LocalBackend
-from pfs.check import fsck
 from pfs.errors import PfsError, StorageError
 from pfs.repo import Repo
 from pfs.store import Store
 from pfs.testing.faults import READS, WRITES, FaultyBackend, How
+from pfs.upkeep.check import fsck
 
 Work = Callable[[Repo], object]
 BIG = random.Random(5).randbytes(5_000_000)

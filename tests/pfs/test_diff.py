@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfs.cutrule import TreeParams
-from pfs.diff import Change, diff
-from pfs.edit import Delete, Edit, Put, edit
 from pfs.ids import PageId
-from pfs.page import Changed, Page
-from pfs.tree import EMPTY_ROOT, MemoryPages, Root, Row, Tree
+from pfs.trees.cutrule import TreeParams
+from pfs.trees.diff import Change, diff
+from pfs.trees.edit import Delete, Edit, Put, edit
+from pfs.trees.page import Changed, Page
+from pfs.trees.tree import EMPTY_ROOT, MemoryPages, Root, Row, Tree
 from tests.pfs.tree_model import FILES, KEYS, SMALL, TEXTS, TINY, put
 
 FIRST = Changed(b"1" * 16, 1_000)

@@ -21,18 +21,18 @@ from hypothesis import strategies as st
 
 import pfs
 from pfs.backends.local import LocalBackend
-from pfs.edit import Put
 from pfs.errors import FileCollisionError, PfsError
+from pfs.fs.address import Place, parse, strip
+from pfs.fs.errors import ERRNOS, os_error
+from pfs.fs.file import WriteFile
 from pfs.fsspec import PfsFileSystem
-from pfs.fsspec_address import Place, parse, strip
-from pfs.fsspec_errors import ERRNOS, os_error
-from pfs.fsspec_file import WriteFile
 from pfs.ids import TreeId
 from pfs.model import BranchRef
-from pfs.page import Kind
 from pfs.repo import Repo
 from pfs.store import Store
 from pfs.testing.faults import FaultyBackend, How
+from pfs.trees.edit import Put
+from pfs.trees.page import Kind
 
 BIG = os.urandom(3 << 20)
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfs.edit import edit
 from pfs.errors import InvalidInputError
 from pfs.glob import Glob, expand
 from pfs.ids import PageId
-from pfs.page import Changed, Page
-from pfs.tree import EMPTY_ROOT, MemoryPages, Root, Tree
+from pfs.trees.edit import edit
+from pfs.trees.page import Changed, Page
+from pfs.trees.tree import EMPTY_ROOT, MemoryPages, Root, Tree
 from tests.pfs.tree_model import FILES, SMALL, put
 
 CHANGED = Changed(b"1" * 16, 1)

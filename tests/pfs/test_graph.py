@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pfs
+from pfs.changes.waiting import subscribe, wait_commit, wait_set
 from pfs.errors import BranchNotFoundError, CommitNotFoundError, NotFoundError
-from pfs.graph import Graph
+from pfs.history.graph import Graph
+from pfs.history.touched import touching
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import NewCommit
 from pfs.repo import Repo
-from pfs.touched import touching
-from pfs.tree_row import EMPTY_ROOT
-from pfs.waiting import subscribe, wait_commit, wait_set
+from pfs.trees.row import EMPTY_ROOT
 
 HANG_S = 60.0
 """Only a test that failed waits as long."""

@@ -8,8 +8,8 @@ import pytest
 
 import pfs
 from pfs.backends.local import LocalBackend
-from pfs.check import fsck
-from pfs.commit_set import commit_set, commit_sets
+from pfs.changes.squash import drop_set, squash_set
+from pfs.changes.trash import undelete_repo
 from pfs.errors import (
     AlreadyExistsError,
     CommitNotFoundError,
@@ -21,13 +21,13 @@ from pfs.errors import (
     RepoNotFoundError,
     TagNotFoundError,
 )
+from pfs.history.commit_set import commit_set, commit_sets
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import BranchRef, NewCommit, Provenance
 from pfs.repo import Repo
-from pfs.squash import drop_set, squash_set
 from pfs.store import Store
 from pfs.testing.faults import FaultyBackend, How
-from pfs.trash import undelete_repo
+from pfs.upkeep.check import fsck
 
 
 def put(repo: Repo, number: int, branch: str = "master", **options: object) -> CommitId:

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from pfs.errors import IndexDamagedError, StorageError
 from pfs.ids import CommitId, PackId
-from pfs.index import IN_BLOCK, Index, Location
-from pfs.index_env import SharedEnv
-from pfs.pack import ENTRY, Codec, SealedPack
+from pfs.packs.index import IN_BLOCK, Index, Location
+from pfs.packs.index_env import SharedEnv
+from pfs.packs.pack import ENTRY, Codec, SealedPack
 
 UUID: Final = "store-1"
 Row = tuple[bytes, int, int, int, int]
@@ -193,7 +193,7 @@ def test_a_file_that_lost_its_end_gives_an_error_not_a_crash(tmp_path: Path) -> 
 import sys
 from pathlib import Path
 from pfs.errors import IndexDamagedError
-from pfs.index import Index
+from pfs.packs.index import Index
 try:
     index = Index.open(Path(sys.argv[1]), store_uuid="store-1")
     index.find([bytes([n]) * 32 for n in range(256)])
@@ -232,8 +232,8 @@ _ADD_MANY = """
 import sys
 from pathlib import Path
 import numpy as np
-from pfs.index import Index
-from pfs.pack import ENTRY, SealedPack
+from pfs.packs.index import Index
+from pfs.packs.pack import ENTRY, SealedPack
 entries = np.zeros(50_000, ENTRY)
 entries["id"] = np.frombuffer(np.random.default_rng(1).bytes(32 * 50_000), "V32")
 index = Index.open(Path(sys.argv[1]), store_uuid="store-1")
@@ -260,8 +260,8 @@ import os, sys
 from pathlib import Path
 import numpy as np
 from pfs.errors import StorageFullError
-from pfs.index import Index
-from pfs.pack import ENTRY, SealedPack
+from pfs.packs.index import Index
+from pfs.packs.pack import ENTRY, SealedPack
 entries = np.zeros(20_000, ENTRY)
 entries["id"] = np.frombuffer(np.random.default_rng(1).bytes(32 * 20_000), "V32")
 index = Index.open(Path(sys.argv[1]) / "index", store_uuid="store-1")
@@ -289,7 +289,7 @@ _OPEN_ON_A_FULL_DISK = """
 import os, shutil, sys
 from pathlib import Path
 from pfs.errors import StorageFullError
-from pfs.index import Index
+from pfs.packs.index import Index
 top, outcomes = Path(sys.argv[1]), []
 for sparse in (False, True):
     for free in range(0, 110, 3):
@@ -336,7 +336,7 @@ def test_a_killed_writer_leaves_the_old_state(tmp_path: Path) -> None:
     code = """
 import os, signal, sys
 from pathlib import Path
-from pfs.index_env import acquire
+from pfs.packs.index_env import acquire
 def work(txn):
     for number in range(5000):
         txn.put("chunk", number.to_bytes(16, "big"), bytes(12))

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pfs.errors import StorageError
-from pfs.ingest import EMPTY_FILE, FileRef, StreamIngest, put_files, put_stream
-from pfs.page import Kind
+from pfs.files.ingest import EMPTY_FILE, FileRef, StreamIngest, put_files, put_stream
 from pfs.testing.faults import FaultyBackend
+from pfs.trees.page import Kind
 from tests.pfs.bytes_world import SMALL, World, expected_ref, noise, text
 
 SIZES = [0, 1, 32767, 32768, 32769, 100_000, 262_144, 262_145, 3_000_000, 9_000_000]
@@ -266,11 +266,11 @@ import resource, sys, numpy as np
 from pathlib import Path
 from pfs.backends.local import LocalBackend
 from pfs.chunker import ChunkerParams
-from pfs.index import Index
-from pfs.ingest import put_stream
-from pfs.objects import Objects
-from pfs.reader import iter_range
-from pfs.session import WriteSession
+from pfs.packs.index import Index
+from pfs.files.ingest import put_stream
+from pfs.packs.objects import Objects
+from pfs.files.reader import iter_range
+from pfs.packs.session import WriteSession
 
 class Source:
     def __init__(self, size):

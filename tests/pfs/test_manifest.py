@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pfs.errors import CorruptionError
 from pfs.ids import ChunkId, ManifestId, chunk_id, manifest_id
-from pfs.manifest import FAN, ChunkRef, Manifest, ManifestBuilder, encode
+from pfs.packs.manifest import FAN, ChunkRef, Manifest, ManifestBuilder, encode
 
 
 def listed(sizes: list[int]) -> list[tuple[int, ChunkId]]:

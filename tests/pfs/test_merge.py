@@ -10,26 +10,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pfs
-from pfs.ancestors import is_ancestor, merge_base
 from pfs.backends.local import LocalBackend
-from pfs.bulk import build
-from pfs.check import fsck
-from pfs.edit import edit
+from pfs.changes.landing import How
+from pfs.changes.merge import Merge, Resolution, Side, Trees, parse_resolutions
+from pfs.changes.replay import cherry_pick, merge, rebase, revert
 from pfs.errors import BranchNotFoundError, ConflictError, InvalidInputError, MergeConflictError, PfsError
-from pfs.graph import Graph
+from pfs.history.ancestors import is_ancestor, merge_base
+from pfs.history.graph import Graph
 from pfs.ids import CommitId, PageId, new_commit_id
-from pfs.landing import How
-from pfs.merge import Merge, Resolution, Side, Trees, parse_resolutions
 from pfs.model import BranchRef, NewCommit
-from pfs.page import Changed, Page
-from pfs.refs import Refs, RefsState
-from pfs.refs_body import RefsBody
-from pfs.replay import cherry_pick, merge, rebase, revert
+from pfs.refs.body import RefsBody
+from pfs.refs.swap import Refs, RefsState
 from pfs.repo import Repo
 from pfs.store import Store
 from pfs.testing.faults import FaultyBackend
 from pfs.testing.faults import How as Fault
-from pfs.tree_row import EMPTY_ROOT, MemoryPages, Root
+from pfs.trees.bulk import build
+from pfs.trees.edit import edit
+from pfs.trees.page import Changed, Page
+from pfs.trees.row import EMPTY_ROOT, MemoryPages, Root
+from pfs.upkeep.check import fsck
 from tests.pfs.tree_model import TINY, put
 
 CHANGED = Changed(b"1" * 16, 1_000)

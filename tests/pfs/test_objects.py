@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 
 from pfs.backends.base import Backend
 from pfs.backends.memory import MemoryBackend
-from pfs.commit import CommitRecord, RecordRoot, encode_record
 from pfs.errors import CorruptionError, MissingObjectError, StorageError
 from pfs.ids import EMPTY_CHUNK, NO_PAGE, ChunkId, CommitId, PageId, TreeId, chunk_id, new_pack_id, page_id, record_id
-from pfs.index import Index
 from pfs.lru import Lru
-from pfs.manifest import encode as encode_manifest
-from pfs.objects import Objects
-from pfs.pack import Codec, PackWriter, RecordType, SealedPack, pack_name
-from pfs.page import Cell, Kind, encode_cells
+from pfs.packs.commit_record import CommitRecord, RecordRoot, encode_record
+from pfs.packs.index import Index
+from pfs.packs.manifest import encode as encode_manifest
+from pfs.packs.objects import Objects
+from pfs.packs.pack import Codec, PackWriter, RecordType, SealedPack, pack_name
 from pfs.testing.faults import READS, FaultyBackend
+from pfs.trees.page import Cell, Kind, encode_cells
 
 Chunks = list[tuple[ChunkId, int]]
 

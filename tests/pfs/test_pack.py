@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pfs.backends.memory import MemoryBackend
 from pfs.errors import CorruptionError, NotFoundError, StorageError
 from pfs.ids import ChunkId, PackId, chunk_id, manifest_id, new_pack_id, page_id, record_id
-from pfs.pack import (
+from pfs.packs.pack import (
     ENTRY,
     HEADER_SIZE,
     MAX_PACK,

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfs.cutrule import TreeParams, cuts
-from pfs.edit import Put, edit
 from pfs.errors import CorruptionError, InvalidParamsError
 from pfs.ids import NO_PAGE, TreeId
-from pfs.page import EMPTY_PAGE, Cell, Changed, Kind, Page, encode_cells, newest, pack_aux, unpack_aux
-from pfs.tree import EMPTY_ROOT, MemoryPages, Tree
+from pfs.trees.cutrule import TreeParams, cuts
+from pfs.trees.edit import Put, edit
+from pfs.trees.page import EMPTY_PAGE, Cell, Changed, Kind, Page, encode_cells, newest, pack_aux, unpack_aux
+from pfs.trees.tree import EMPTY_ROOT, MemoryPages, Tree
 from tests.pfs.tree_model import FILES, SMALL, TINY, put
 
 DATA = Path(__file__).parent.parent / "data"

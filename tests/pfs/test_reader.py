@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pfs.errors import CorruptionError, InvalidInputError, MissingObjectError
-from pfs.fileref import EMPTY_FILE, FileRef
+from pfs.files.fileref import EMPTY_FILE, FileRef
+from pfs.files.ingest import put_stream
+from pfs.files.reader import FileReader, batches, chunk_refs, iter_range
 from pfs.ids import TreeId, chunk_id
-from pfs.ingest import put_stream
-from pfs.page import Kind
-from pfs.reader import FileReader, batches, chunk_refs, iter_range
 from pfs.testing.faults import READS, FaultyBackend
+from pfs.trees.page import Kind
 from tests.pfs.bytes_world import SMALL, World, noise
 
 DATA = noise(1_300_000) + bytes(400_000)

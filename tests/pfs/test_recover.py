@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 import pfs
-from pfs.check import fsck
 from pfs.errors import ConflictError, CorruptionError, MissingObjectError, StoreNotFoundError
 from pfs.ids import PackId, chunk_id
 from pfs.keys import Keys
 from pfs.model import CommitInfo
-from pfs.pack import PackWriter, RecordType
-from pfs.recover import recover
+from pfs.packs.pack import PackWriter, RecordType
 from pfs.store import Store
+from pfs.upkeep.check import fsck
+from pfs.upkeep.recover import recover
 
 
 def make(path: Path) -> None:

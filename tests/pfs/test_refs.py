@@ -21,8 +21,7 @@ from pfs.errors import (
     StorageError,
 )
 from pfs.ids import CommitId, PackId
-from pfs.refs import Refs
-from pfs.refs_body import (
+from pfs.refs.body import (
     RECENT,
     BranchEntry,
     OpenEntry,
@@ -36,6 +35,7 @@ from pfs.refs_body import (
     sign_body,
     without_branch,
 )
+from pfs.refs.swap import Refs
 from pfs.testing.faults import FaultyBackend, How
 
 GOLDEN = Path(__file__).parents[1] / "data" / "refs_v1.json"

@@ -2,7 +2,6 @@
 
 import pytest
 
-from pfs.edit import Put, edit
 from pfs.errors import (
     AlreadyExistsError,
     BranchMovedError,
@@ -16,11 +15,12 @@ from pfs.errors import (
 )
 from pfs.ids import CommitId, TreeId, chunk_id, new_commit_id
 from pfs.model import BranchRef, CommitInfo, NewCommit, Provenance
-from pfs.page import Kind
+from pfs.packs.session import WriteSession
 from pfs.repo import Repo
-from pfs.session import WriteSession
 from pfs.store import Store
-from pfs.tree_row import EMPTY_ROOT, Root
+from pfs.trees.edit import Put, edit
+from pfs.trees.page import Kind
+from pfs.trees.row import EMPTY_ROOT, Root
 
 
 def put(repo: Repo, path: str, data: bytes, branch: str = "master", **options: object) -> CommitInfo:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 import pfs
-from pfs.check import fsck
 from pfs.repo import Repo
+from pfs.upkeep.check import fsck
 
 Files = dict[str, bytes]
 PATHS = st.sampled_from(["/a", "/b", "/d/a", "/d/b", "/d/e/f", "/g/h"])

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from pfs.backends.local import LocalBackend
-from pfs.edit import Put, edit
 from pfs.errors import (
     CorruptionError,
     FileCollisionError,
@@ -22,12 +21,13 @@ from pfs.errors import (
     StorageError,
     StorageFullError,
 )
+from pfs.files.ingest import put_stream
+from pfs.files.restore import restore_file, restore_tree
 from pfs.ids import TreeId
-from pfs.ingest import put_stream
-from pfs.page import Kind
-from pfs.restore import restore_file, restore_tree
-from pfs.tree import Tree
-from pfs.tree_row import EMPTY_ROOT, Row
+from pfs.trees.edit import Put, edit
+from pfs.trees.page import Kind
+from pfs.trees.row import EMPTY_ROOT, Row
+from pfs.trees.tree import Tree
 from tests.pfs.bytes_world import SMALL, World, noise, text
 
 

@@ -16,19 +16,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pfs
-from pfs import index as index_module
-from pfs import seen as seen_module
 from pfs.errors import StorageFullError
-from pfs.fileref import FileRef
+from pfs.files import seen as seen_module
+from pfs.files.fileref import FileRef
+from pfs.files.seen import RACY_NS, Reading, SeenFiles
+from pfs.files.sources import LocalFile
 from pfs.ids import ChunkId, TreeId, chunk_id
-from pfs.index import Index
-from pfs.manifest import Manifest, ManifestBuilder
-from pfs.page import Kind
-from pfs.recover import recover
+from pfs.packs import index as index_module
+from pfs.packs.index import Index
+from pfs.packs.manifest import Manifest, ManifestBuilder
 from pfs.repo import Repo
-from pfs.seen import RACY_NS, Reading, SeenFiles
-from pfs.sources import LocalFile
 from pfs.store import Store
+from pfs.trees.page import Kind
+from pfs.upkeep.recover import recover
 from tests.pfs.bytes_world import World, noise
 
 DAY_NS: Final = 86_400_000_000_000

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from pfs import session as session_module
-from pfs import session_data
 from pfs.backends.memory import MemoryBackend
-from pfs.commit import CommitRecord, record_root
 from pfs.errors import StorageError, StorageFullError
 from pfs.ids import CommitId, chunk_id, record_id
-from pfs.pack import Codec, RecordType, pack_name, read_footer
-from pfs.page import Cell, Kind, encode_cells
-from pfs.session import WriteSession
+from pfs.packs import session as session_module
+from pfs.packs import session_data
+from pfs.packs.commit_record import CommitRecord, record_root
+from pfs.packs.pack import Codec, RecordType, pack_name, read_footer
+from pfs.packs.session import WriteSession
 from pfs.testing.faults import FaultyBackend, How
-from pfs.tree_row import EMPTY_ROOT
+from pfs.trees.page import Cell, Kind, encode_cells
+from pfs.trees.row import EMPTY_ROOT
 from tests.pfs.bytes_world import World, noise, text, with_ids
 
 
@@ -198,7 +198,7 @@ def test_a_record_lies_in_the_last_pack(world: World) -> None:
 
 
 def record_id_of(value: CommitRecord) -> bytes:
-    from pfs.commit import encode_record
+    from pfs.packs.commit_record import encode_record
 
     return record_id(encode_record(value))
 
@@ -315,7 +315,7 @@ def test_the_first_cause_is_told_by_whatever_is_called_later(world: World, monke
 def test_what_is_no_error_of_ours_ends_a_session_as_dropped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     session = world.session()
     with monkeypatch.context() as patch:
-        patch.setattr("pfs.session.is_compressible", lambda _: 1 / 0)
+        patch.setattr("pfs.packs.session.is_compressible", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             put(session, b"x")
     with pytest.raises(StorageError, match="dropped"):

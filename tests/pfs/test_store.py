@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 import pfs
-from pfs.check import fsck
 from pfs.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -28,6 +27,7 @@ from pfs.ids import CommitId, new_commit_id
 from pfs.model import BranchRef, NewCommit, Provenance
 from pfs.repo import Repo
 from pfs.store import Store
+from pfs.upkeep.check import fsck
 
 
 def test_init_makes_a_folder_with_a_private_key(tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_a_config_of_a_newer_pfs_is_no_damage(tmp_path: Path) -> None:
 _READ_ONLY = """
 import sys
 import pfs
-from pfs.check import fsck
+from pfs.upkeep.check import fsck
 from pfs.errors import StorageError
 with pfs.open(sys.argv[1]) as store:
     assert [info.name for info in store.list_repos()] == ["data"]

@@ -9,14 +9,14 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfs.bulk import build as bulk_build
-from pfs.cutrule import TreeParams
-from pfs.diff import diff
-from pfs.edit import Delete, DeleteTree, Edit, Graft, Put, copy_dir, edit
 from pfs.errors import FileCollisionError, InvalidInputError, StorageError
 from pfs.ids import NO_PAGE, PageId, TreeId
-from pfs.page import Changed, Kind
-from pfs.tree import EMPTY_ROOT, MemoryPages, Root, Row, Tree
+from pfs.trees.bulk import build as bulk_build
+from pfs.trees.cutrule import TreeParams
+from pfs.trees.diff import diff
+from pfs.trees.edit import Delete, DeleteTree, Edit, Graft, Put, copy_dir, edit
+from pfs.trees.page import Changed, Kind
+from pfs.trees.tree import EMPTY_ROOT, MemoryPages, Root, Row, Tree
 from tests.pfs.tree_model import FILES, KEYS, SMALL, TEXTS, TINY, File, put, reference_root
 
 FIRST = Changed(b"1" * 16, 1_000)

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfs.cutrule import TreeParams
-from pfs.edit import Put, edit
 from pfs.errors import InvalidInputError, MissingObjectError, PfsError
 from pfs.ids import EMPTY_CHUNK, NO_PAGE, PageId, TreeId
-from pfs.page import Changed, Kind, Page
-from pfs.tree import EMPTY_ROOT, MemoryPages, Root, Row, Tree
+from pfs.trees.cutrule import TreeParams
+from pfs.trees.edit import Put, edit
+from pfs.trees.page import Changed, Kind, Page
+from pfs.trees.tree import EMPTY_ROOT, MemoryPages, Root, Row, Tree
 from tests.pfs.tree_model import FILES, KEYS, SMALL, TINY, File, put, reference_root
 
 CHANGED = Changed(b"1" * 16, 1_000)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pfs.edit import Put
 from pfs.errors import InvalidInputError, PathNotFoundError
 from pfs.ids import TreeId
 from pfs.model import FileChange
-from pfs.page import Kind
 from pfs.repo import Repo
+from pfs.trees.edit import Put
+from pfs.trees.page import Kind
 from pfs.view import View
 
 BIG = os.urandom(2_500_000)

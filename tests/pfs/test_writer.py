@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pfs
-from pfs.edit import Put
+from pfs.changes.staging import Staging
 from pfs.errors import (
     ConflictError,
     FileCollisionError,
@@ -24,11 +24,11 @@ from pfs.errors import (
     PreconditionFailedError,
 )
 from pfs.ids import TreeId, chunk_id
-from pfs.page import Kind
 from pfs.repo import Repo
-from pfs.staging import Staging
 from pfs.store import Store
-from pfs.tree_row import Row
+from pfs.trees.edit import Put
+from pfs.trees.page import Kind
+from pfs.trees.row import Row
 
 
 def put(repo: Repo, **files: bytes) -> None:
@@ -435,7 +435,7 @@ def test_another_process_changing_the_same_path_conflicts(tmp_path: Path, repo: 
 
 
 def test_many_staged_files_are_put_into_the_tree_as_they_come(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pfs.staging.PENDING", 50)
+    monkeypatch.setattr("pfs.changes.staging.PENDING", 50)
     with repo.commit("master") as commit:
         ref = commit.put_file("/x", b"1")
         for number in range(500):

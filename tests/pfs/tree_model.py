@@ -10,11 +10,11 @@ from blake3 import blake3
 from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
-from pfs.cutrule import FORMAT, TreeParams
-from pfs.edit import Put
 from pfs.ids import PageId, TreeId
-from pfs.page import Cell, Changed, Kind, encode_cells
-from pfs.tree import Root
+from pfs.trees.cutrule import FORMAT, TreeParams
+from pfs.trees.edit import Put
+from pfs.trees.page import Cell, Changed, Kind, encode_cells
+from pfs.trees.tree import Root
 
 TINY = TreeParams(3, 3, 2)
 SMALL = TreeParams(4, 3, 4)

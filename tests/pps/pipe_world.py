@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pfs
-from pfs.edit import Put, edit
 from pfs.ids import TreeId, chunk_id, new_commit_id
 from pfs.model import CommitInfo, NewCommit
-from pfs.page import Kind
 from pfs.store import Store
+from pfs.trees.edit import Put, edit
+from pfs.trees.page import Kind
 from pps.controller import Controller, local_executors
 from pps.events import RunEvent, RunReport
 from pps.model import JobInfo, PipelineInfo

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pfs.check import fsck
+from pfs.changes.squash import drop_set, squash_set
 from pfs.errors import ConflictError
-from pfs.squash import drop_set, squash_set
+from pfs.upkeep.check import fsck
 from tests.pps.pipe_world import UPPER, pfs_input, world_in
 
 

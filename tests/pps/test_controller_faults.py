@@ -9,10 +9,10 @@ import pytest
 
 import pfs
 from pfs.backends.local import LocalBackend
-from pfs.check import fsck
 from pfs.errors import PfsError
 from pfs.store import Store
 from pfs.testing.faults import FaultyBackend, How
+from pfs.upkeep.check import fsck
 from pps.controller import Controller, local_executors
 from pps.state import JobState
 from tests.pps.pipe_world import World, pfs_input, world_in

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from pfs.ids import NO_PAGE, CommitId, TreeId
-from pfs.page import Kind
-from pfs.tree import Row
+from pfs.trees.page import Kind
+from pfs.trees.tree import Row
 from pps.datum import Datum, Item, datum_hash, datum_id, transform_digest
 from pps.spec import PfsInput, Transform
 

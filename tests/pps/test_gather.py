@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfs.edit import Edit, Put, edit
 from pfs.errors import FailedError
 from pfs.ids import TreeId, chunk_id
-from pfs.page import Changed, Kind
-from pfs.tree import Tree
-from pfs.tree_row import EMPTY_ROOT, MemoryPages, Root
+from pfs.trees.edit import Edit, Put, edit
+from pfs.trees.page import Changed, Kind
+from pfs.trees.row import EMPTY_ROOT, MemoryPages, Root
+from pfs.trees.tree import Tree
 from pps.gather import Before, gather
 
 CHANGED = Changed(bytes(16), 1)

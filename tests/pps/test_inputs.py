@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pfs.ids import EMPTY_CHUNK, NO_PAGE, CommitId, TreeId
-from pfs.page import Kind
-from pfs.tree import Row
+from pfs.trees.page import Kind
+from pfs.trees.tree import Row
 from pps.datum import Datum
 from pps.inputs import datums
 from pps.spec import CrossInput, Input, PfsInput

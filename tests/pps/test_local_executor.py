@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pfs.errors import InvalidInputError
+from pfs.files.ingest import FileRef
 from pfs.ids import TreeId, chunk_id
-from pfs.ingest import FileRef
 from pfs.store import Store, init
 from pps.executors.base import DatumInput, DatumTask, Executor, Lost, Started, UnitDone
 from pps.executors.local import LocalExecutor

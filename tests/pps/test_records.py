@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from pfs.errors import CorruptionError
 from pfs.ids import NO_PAGE, CommitId, TreeId
-from pfs.page import Kind
-from pfs.tree_row import Row
+from pfs.trees.page import Kind
+from pfs.trees.row import Row
 from pps import state
 from pps.datum import Datum, Item
 from pps.event_log import EventLog, decode_events

@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 
 import pfs
-from pfs.apply import apply
 from pfs.backends.base import Backend
-from pfs.check import fsck
-from pfs.edit import Delete, Edit, Put
+from pfs.changes.apply import apply
 from pfs.errors import RepoNotFoundError, StorageError
 from pfs.ids import EMPTY_CHUNK, TreeId, chunk_id
 from pfs.model import CommitInfo
-from pfs.pack import read_footer
-from pfs.page import Kind
+from pfs.packs.pack import read_footer
 from pfs.repo import Repo
 from pfs.store import Store
 from pfs.testing.faults import FaultyBackend, How
-from pfs.tree import Row, Tree
+from pfs.trees.edit import Delete, Edit, Put
+from pfs.trees.page import Kind
+from pfs.trees.tree import Row, Tree
+from pfs.upkeep.check import fsck
 from s3api.buckets import open_bucket
 from s3api.errors import S3Error
 from s3api.groupcommit import GroupCommits, Write

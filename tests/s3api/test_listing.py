@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfs.edit import Put, edit
 from pfs.ids import EMPTY_CHUNK, TreeId
-from pfs.page import Kind
-from pfs.tree import EMPTY_ROOT, MemoryPages, Row, Tree
+from pfs.trees.edit import Put, edit
+from pfs.trees.page import Kind
+from pfs.trees.tree import EMPTY_ROOT, MemoryPages, Row, Tree
 from s3api.listing import Query, Writer, list_page
 from s3api.xml import parse
 

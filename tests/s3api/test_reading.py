@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from pfs.store import Store
-from pfs.tree import Row
+from pfs.trees.tree import Row
 from s3api import reading
 from s3api.reading import LEAST_BYTES, MOST_BYTES, THREADS, Budget, Extent, Reading, patience
 

@@ -10,8 +10,8 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 import pfs
-from pfs.check import fsck
 from pfs.store import Store
+from pfs.upkeep.check import fsck
 from tests.s3api.conftest import running
 
 EACH = 3

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 import pfs
 from pfs.errors import PfsError, RepoNotFoundError, StorageFullError
 from pfs.ids import NO_PAGE, CommitId, TreeId
-from pfs.page import Changed, Kind
-from pfs.tree import Row
+from pfs.trees.page import Changed, Kind
+from pfs.trees.tree import Row
 from s3api import xml
 from s3api.checksums import ALGORITHMS, CRC_BYTES, Digests, encode, join_parts, new_digest, sent_checksums
 from s3api.conditions import check_copy, check_read, write_check

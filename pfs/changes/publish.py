@@ -1,0 +1,199 @@
+"""The commit protocol: packs durable, then one compare-and-swap of refs, then the index.
+
+One publication may carry several commits of a repo; they appear together or not at all. The swap is the commit
+point: what fails before it changed nothing, and nothing that fails after it is reported as a failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from pfs.changes.branches import refuse_tag
+from pfs.errors import (
+    AlreadyExistsError,
+    BranchMovedError,
+    CommitClosedError,
+    ConflictError,
+    InvalidInputError,
+    PfsError,
+)
+from pfs.history.records import Found
+from pfs.ids import CommitId, PackId, is_commit_id
+from pfs.model import CommitInfo, NewCommit
+from pfs.packs.commit_record import SAME_PACK, CommitRecord, record_root
+from pfs.refs.body import (
+    FAILED,
+    HEAD,
+    BranchEntry,
+    OpenEntry,
+    RefsBody,
+    TrashEntry,
+    check_branch_name,
+    move_head,
+    root_entry,
+    with_branch,
+    with_open,
+    with_trash,
+    without_open,
+)
+from pfs.refs.swap import RefsState, back_off
+
+if TYPE_CHECKING:
+    from pfs.packs.pack import SealedPack
+    from pfs.packs.session import WriteSession
+    from pfs.store import Store
+    from pfs.trees.tree import Root
+
+ROUNDS = 10
+"""Swaps that may be lost to other writers before a commit gives up."""
+
+Prepare = Callable[[RefsState], Sequence[NewCommit]]
+"""Says what to publish onto a state of the repo; called again, with the new state, after each lost swap."""
+
+
+class Publication:
+    """One act of publishing to one repo."""
+
+    def __init__(
+        self, store: Store, repo: str, session: WriteSession, *, seen: Mapping[bytes, bytes] = MappingProxyType({})
+    ) -> None:
+        """``seen``: rows of local files (`pfs.files.seen`) for the index."""
+        self._store, self._repo, self._session, self._seen = store, repo, session, seen
+        self._sealed: list[SealedPack] = []
+        self._commits: tuple[NewCommit, ...] = ()
+        self._found: list[Found] = []
+
+    def commit(self, prepare: Prepare) -> list[CommitInfo]:
+        """Publish finished commits; returns once they are durable and visible.
+
+        Raises:
+            BranchMovedError: a head is not the first parent of its new commit.
+            AlreadyExistsError: the repo has a commit of that id.
+            CommitNotFoundError: a parent is no commit of the repo.
+            ConflictError: other writers were first ROUNDS times.
+            StorageError: nothing was changed.
+        """
+        self._swap(lambda state: self._with_commits(state, prepare(state)))
+        self._learn()
+        return [found.record.info() for found in self._found]
+
+    def update_open(self, commit: CommitId, put_on: Callable[[OpenEntry], Root]) -> OpenEntry:
+        """Move the root of an open commit to what ``put_on`` makes of the present one; raises as `commit`."""
+        body = self._swap(lambda state: self._with_root(state.body, commit, put_on))
+        self._learn()
+        return body.open[commit]
+
+    def _swap(self, edit: Callable[[RefsState], RefsBody]) -> RefsBody:
+        with self._store.turns.turn(self._repo):
+            for round_no in range(ROUNDS):
+                state = self._store.refs.read(self._repo)
+                try:
+                    return self._store.refs.swap(state, edit(state)).body
+                except BranchMovedError as error:
+                    if error.name.startswith(self._repo + "@"):  # a head, not the refs object: trying again is no help
+                        raise
+                    back_off(round_no)
+        raise ConflictError(f"repo {self._repo!r} is being changed too often: try again")
+
+    def _with_commits(self, state: RefsState, commits: Sequence[NewCommit]) -> RefsBody:
+        for commit in commits:
+            self._check(state.body, commit)
+        if tuple(commits) != self._commits:
+            self._seal(state, commits)
+        body = state.body
+        parents = {parent for commit in commits for parent in commit.parents}
+        for commit, found in zip(commits, self._found, strict=True):
+            body = _with_commit(without_open(body, commit.id), commit, found, held=commit.id in parents)
+        return _with_old_heads(body, state.body, commits, now_ns=self._store.clock_ns())
+
+    def _check(self, body: RefsBody, commit: NewCommit) -> None:
+        check_branch_name(commit.branch)
+        if not is_commit_id(commit.id):
+            raise InvalidInputError(f"{commit.id!r} is no commit id: it has 32 lower-case hex digits")
+        opened = body.open.get(commit.id)
+        taken = opened is not None and opened.branch != commit.branch
+        if taken or self._store.history.find(self._repo, commit.id) is not None:
+            raise AlreadyExistsError("commit", f"{self._repo}@{commit.id}")
+        refuse_tag(self._repo, body, commit.branch)
+        head = body.branches.get(commit.branch, BranchEntry()).head
+        if commit.error is None and commit.replaces != head:
+            raise BranchMovedError(f"{self._repo}@{commit.branch}")
+
+    def _seal(self, state: RefsState, commits: Sequence[NewCommit]) -> None:
+        """Make records and everything below them durable."""
+        records = [self._record(state, commit, {other.id for other in commits}) for commit in commits]
+        for record in records:
+            self._session.put_record(record)
+        pack = self._session.pack_ids[-1]
+        self._sealed = self._session.seal()
+        self._commits, self._found = tuple(commits), [Found(record, pack) for record in records]
+
+    def _record(self, state: RefsState, commit: NewCommit, batch: set[CommitId]) -> CommitRecord:
+        opened = state.body.open.get(commit.id)
+        older = [] if opened is None else [PackId(bytes.fromhex(pack)) for pack in opened.packs]
+        return CommitRecord(
+            id=commit.id,
+            repo=self._repo,
+            branch=commit.branch,
+            parents=commit.parents,
+            root=record_root(commit.root),
+            started_ns=commit.started_ns,
+            finished_ns=max(self._store.clock_ns(), commit.started_ns),
+            message=commit.message,
+            provenance=tuple((source.repo, source.branch, source.commit) for source in commit.provenance),
+            error=commit.error,
+            packs=tuple(dict.fromkeys([*older, *self._packs()])),
+            parent_packs=tuple(self._home_of(state, parent, batch) for parent in commit.parents),
+        )
+
+    def _packs(self) -> list[PackId]:
+        """Return the packs that this session wrote or found its content in."""
+        touched = (self._store.index.pack(number)[0] for number in sorted(self._session.touched))
+        return [*self._session.pack_ids, *touched]
+
+    def _home_of(self, state: RefsState, parent: CommitId, batch: set[CommitId]) -> PackId:
+        return SAME_PACK if parent in batch else self._store.history.home_of(state, parent)
+
+    def _with_root(self, body: RefsBody, commit: CommitId, put_on: Callable[[OpenEntry], Root]) -> RefsBody:
+        entry = body.open.get(commit)
+        if entry is None:
+            raise CommitClosedError(self._repo, commit)
+        root = put_on(entry)
+        self._sealed = self._session.seal()
+        packs = dict.fromkeys([*entry.packs, *(pack.hex() for pack in self._packs())])
+        return with_open(body, commit, replace(entry, root=root_entry(root), packs=tuple(packs)))
+
+    def _learn(self) -> None:
+        """Index what was published. A failure here is no failure of the commit: the next reader catches up."""
+        with suppress(PfsError):
+            self._store.index.add(self._sealed, [found.row() for found in self._found], seen=self._seen)
+
+
+def _with_old_heads(body: RefsBody, old: RefsBody, commits: Sequence[NewCommit], *, now_ns: int) -> RefsBody:
+    """Return the body with those heads of ``old`` in the trash that the commits do not descend from."""
+    first = {commit.branch: commit for commit in reversed(commits) if commit.error is None}
+    for branch, commit in first.items():
+        entry = old.branches.get(branch, BranchEntry())
+        if entry.head is not None and entry.head not in commit.parents:
+            onto = body.branches[branch].head
+            body = with_trash(body, branch, TrashEntry(branch=entry, deleted=now_ns, kind=HEAD, onto=onto))
+    return body
+
+
+def _with_commit(body: RefsBody, commit: NewCommit, found: Found, *, held: bool) -> RefsBody:
+    """Return the body with the commit in it: as head, or, failed, just reachable; ``held``: by another commit."""
+    at_ns = found.record.finished_ns
+    if commit.error is None:
+        body = move_head(body, commit.branch, head=commit.id, pack=found.pack, now_ns=at_ns)
+    elif not held:
+        body = move_head(body, FAILED + commit.id, head=commit.id, pack=found.pack, now_ns=at_ns)
+    if commit.branch_provenance is None:
+        return body
+    entry = body.branches.get(commit.branch, BranchEntry(created=at_ns))
+    sources = tuple((source.repo, source.branch) for source in commit.branch_provenance)
+    return with_branch(body, commit.branch, replace(entry, provenance=sources))

@@ -1,0 +1,113 @@
+"""The changes of one commit before it is published: edits that wait, over a working tree that holds the earlier ones.
+
+Memory is bounded: at most PENDING edits wait, then they are put into pages of the session. What a commit
+changes is later read off by comparing base and working tree, so the edits themselves need not be kept for a
+merge.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from pfs.changes.rebase import Changes, Collisions
+from pfs.errors import FileCollisionError
+from pfs.ids import NO_PAGE
+from pfs.paths import from_key
+from pfs.trees.edit import Delete, Edit, Put, edit
+from pfs.trees.page import Changed
+from pfs.trees.row import Root, Row
+from pfs.trees.tree import Tree
+
+if TYPE_CHECKING:
+    from pfs.packs.session import WriteSession
+
+PENDING = 32_768
+"""Edits that wait at most; a commit of fewer is one edit of the tree."""
+
+
+class Staging:
+    """Edits on top of a base tree; thread-safe."""
+
+    def __init__(self, session: WriteSession, base: Root, changed: Changed, *, collisions: Collisions) -> None:
+        self._session, self._changed, self._collisions = session, changed, collisions
+        self._base = self._root = base
+        self._pending: list[Edit] = []
+        self._files: dict[bytes, Put | Delete] = {}
+        self._dirs: set[bytes] = set()
+        self._forced: dict[bytes, Put] = {}
+        self.lock = threading.RLock()
+        """Held for what reads the staged state and then changes it."""
+
+    def add(self, edits: Sequence[Edit]) -> None:
+        """Stage edits; they come after all earlier ones.
+
+        Raises:
+            FileCollisionError: found when a full batch is put into the tree; the path may be of an earlier call.
+        """
+        with self.lock:
+            for one in edits:
+                self._pending.append(one)
+                if isinstance(one, Put) and one.force:
+                    self._forced[one.key] = one
+                if isinstance(one, Put | Delete):
+                    self._files[one.key] = one
+                    self._dirs.update(_above(one.key))
+                else:
+                    self._flush()
+                if len(self._pending) >= PENDING:
+                    self._flush()
+
+    def add_file(self, put: Put) -> None:
+        """Stage one file, refusing a path that is a directory or lies below a file.
+
+        Raises:
+            FileCollisionError: naming what stands there; nothing was staged.
+        """
+        with self.lock:
+            if self._collisions == "refuse":
+                self._refuse_collision(put.key)
+            self.add([put])
+
+    def stat(self, key: bytes, *, want: Literal["file", "dir"] | None = None) -> Row | None:
+        """Return the row at ``key`` with everything staged so far."""
+        with self.lock:
+            staged = self._files.get(key)
+            if isinstance(staged, Put) and want != "dir":
+                return Row(key, staged.kind, staged.size, staged.tid, 1, NO_PAGE, self._changed, staged.aux)
+            below = want != "file" and (not key or key in self._dirs)
+            if self._pending and (staged is not None or below):
+                self._flush()
+            return Tree(self._session, self._root).stat(key, want=want)
+
+    def changes(self) -> Changes:
+        """Put everything into the tree and return what changed; raises FileCollisionError."""
+        with self.lock:
+            self._flush()
+            return Changes(self._base, self._root, tuple(self._forced.values()))
+
+    def _flush(self) -> None:
+        # What collides stays pending: the next flush, at finish the latest, refuses again. Else a caller who caught the
+        # error would commit without what waited beside it.
+        if self._pending:
+            root = edit(self._session, self._root, self._pending, changed=self._changed, collisions=self._collisions)
+            self._root, self._pending = root, []
+        self._files, self._dirs = {}, set()
+
+    def _refuse_collision(self, key: bytes) -> None:
+        above = _above(key)
+        if key in self._dirs or any(folder in self._files for folder in above):
+            self._flush()  # the tree says whether what waits really collides
+        tree = Tree(self._session, self._root)
+        if key not in self._files and tree.stat(key, want="dir") is not None:
+            raise FileCollisionError(from_key(key), f"directory {from_key(key)}/")
+        for folder in above:
+            if folder not in self._files and tree.stat(folder, want="file") is not None:
+                raise FileCollisionError(from_key(key), f"file {from_key(folder)}")
+
+
+def _above(key: bytes) -> list[bytes]:
+    """Return the directories that a key lies in, the outermost first."""
+    parts = key.split(b"/")[:-1]
+    return [b"/".join(parts[: depth + 1]) for depth in range(len(parts))]

@@ -1,0 +1,110 @@
+"""Getting back what was taken away: branches, tags, heads and repos (docs/design/history.md)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from pfs.errors import AlreadyExistsError, ConflictError, NotFoundError, RepoNotFoundError
+from pfs.history.resolve import MIN_PREFIX
+from pfs.ids import CommitId
+from pfs.refs.body import BRANCH, DROPPED, HEAD, TAG, RefsBody, TrashEntry, with_branch
+
+if TYPE_CHECKING:
+    from pfs.store import Store
+
+
+def undelete_repo(store: Store, repo: str) -> None:
+    """Put the last state of a deleted repo back, branches, tags and trash included.
+
+    Raises:
+        RepoNotFoundError: none of that name was deleted.
+        AlreadyExistsError: it exists.
+        BranchMovedError: somebody made one of that name at this moment.
+    """
+    if store.refs.find(repo) is not None:
+        raise AlreadyExistsError("repo", repo)
+    state = store.refs.unbury(repo)
+    if state is None:
+        raise RepoNotFoundError(repo)
+
+
+def undelete(store: Store, repo: str, name: str) -> CommitId | None:
+    """Put back what was last taken away under a name: a branch, a tag, a head of a branch, or a dropped commit by id.
+
+    A commit id, or a prefix of it, takes the entry of that commit: its branch gets it back as head unless it moved
+    on, and it is found by id again in any case. Returns the commit that the name means now.
+
+    Raises:
+        NotFoundError: there is nothing of that name in the trash.
+        AlreadyExistsError: there is a branch or tag of that name again.
+        ConflictError: the branch has moved on since.
+    """
+    body = store.refs.update(repo, lambda body: _restored(repo, body, name))
+    entry = body.branches.get(name) or body.tags.get(name)
+    return None if entry is None else entry.head
+
+
+def _restored(repo: str, body: RefsBody, name: str) -> RefsBody:
+    by_name = [key for key in body.trash if key.rpartition("/")[0] == name]
+    if by_name:
+        return _put_back(repo, body, max(by_name, key=lambda key: _order(body, key)), by_id=False)
+    by_id = [key for key, entry in body.trash.items() if entry.kind == DROPPED and _means(name, entry)]
+    if not by_id:
+        raise NotFoundError(f"nothing was deleted in repo {repo!r} under the name {name!r}")
+    for key in by_id:
+        if key in body.trash:
+            body = _put_back(repo, body, key, by_id=True)
+    return body
+
+
+def _order(body: RefsBody, key: str) -> tuple[int, int]:
+    return body.trash[key].deleted, int(key.rpartition("/")[2])
+
+
+def _means(name: str, entry: TrashEntry) -> bool:
+    return len(name) >= MIN_PREFIX and (entry.branch.head or "").startswith(name)
+
+
+def _put_back(repo: str, body: RefsBody, key: str, *, by_id: bool) -> RefsBody:
+    """Return the body with one entry out of the trash, or readable again by id."""
+    entry, name = body.trash[key], key.rpartition("/")[0]
+    by_id = by_id or name == entry.branch.head
+    if entry.kind in (BRANCH, TAG):
+        return _put_name_back(repo, _without(body, key), name, entry)
+    there = body.branches.get(name)
+    unmoved = (None if there is None else there.head) == entry.onto and name != entry.branch.head
+    if not unmoved and not by_id:
+        raise ConflictError(
+            f"{repo}@{name} has moved on: `pfs create-branch {repo}@NEW --head {entry.branch.head}`, "
+            f"after `pfs undelete {repo}@{entry.branch.head}` if that was dropped, keeps both"
+        )
+    body = _readable(body, entry.branch.head)
+    if not unmoved:
+        return body
+    back = entry.branch if there is None else replace(there, head=entry.branch.head, pack=entry.branch.pack)
+    return with_branch(_without(body, key), name, back)
+
+
+def _put_name_back(repo: str, body: RefsBody, name: str, entry: TrashEntry) -> RefsBody:
+    if name in body.branches:
+        raise AlreadyExistsError("branch", f"{repo}@{name}")
+    if name in body.tags:
+        raise AlreadyExistsError("tag", f"{repo}@{name}")
+    if entry.kind == TAG:
+        return replace(body, tags={**body.tags, name: entry.branch})
+    return with_branch(body, name, entry.branch)
+
+
+def _without(body: RefsBody, key: str) -> RefsBody:
+    return replace(body, trash={other: entry for other, entry in body.trash.items() if other != key})
+
+
+def _readable(body: RefsBody, commit: CommitId | None) -> RefsBody:
+    """Return the body with a dropped commit found by its id again; other branches' entries stay in the trash."""
+    trash = {
+        key: replace(entry, kind=HEAD) if entry.kind == DROPPED and entry.branch.head == commit else entry
+        for key, entry in body.trash.items()
+    }
+    return replace(body, trash=trash)

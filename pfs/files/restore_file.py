@@ -1,0 +1,146 @@
+"""One file out: written beside its target and renamed, so that the target is the old file or the whole new one."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from pfs.backends.durable import storage_errors, write_all
+from pfs.errors import StorageError
+from pfs.files.progress import Progress
+from pfs.files.reader import BATCH_BYTES, batches, chunk_refs, iter_range
+from pfs.ids import ChunkId
+from pfs.packs.manifest import ChunkRef
+from pfs.packs.objects import Objects
+from pfs.parallel import in_order
+from pfs.trees.page import Kind
+from pfs.trees.row import Row
+
+
+def restore_file(
+    objects: Objects, row: Row, target: Path, *, jobs: int | None = None, progress: Progress | None = None
+) -> None:
+    """Write a stored file to ``target``, replacing a file there; its directory must exist.
+
+    A link to a file stays, and the file that it leads to is replaced; a device or named pipe is written into.
+    Executable if the row says so; a symbolic link if the row is one, wherever it points. Nothing is synced to the disk.
+    Memory: ``jobs`` + 1 batches of 4 MiB.
+
+    Raises:
+        StorageError, StorageFullError: it cannot be written; what stood at ``target`` is untouched.
+        CorruptionError, MissingObjectError: it cannot be read; likewise.
+    """
+    jobs = jobs or os.cpu_count() or 1
+    if is_stream(target):
+        write_pieces(iter_range(objects, row, jobs=jobs), target)
+    elif row.kind is Kind.SYMLINK:
+        place_link(target, objects.chunk(ChunkId(row.tid), row.size))
+    elif row.size <= BATCH_BYTES or jobs == 1:
+        _restore(objects, row, target, pool=None, jobs=1, progress=progress)
+    else:
+        with ThreadPoolExecutor(jobs, "restore") as pool:
+            _restore(objects, row, target, pool=pool, jobs=jobs, progress=progress)
+    if progress is not None:
+        progress.advance(files=1)
+
+
+def is_executable(row: Row) -> bool:
+    """Say whether the row has the executable bit."""
+    return bool(row.aux and row.aux.get("x"))
+
+
+def is_stream(target: Path) -> bool:
+    """Say whether ``target`` is a device, named pipe or socket: something to write into, never to replace."""
+    try:
+        mode = target.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def write_pieces(pieces: Iterable[bytes | memoryview], target: Path) -> None:
+    """Write pieces in order to ``target``: all of them take the place of a file there, or go into a device or pipe.
+
+    Raises:
+        StorageError, StorageFullError: it cannot be written; a file that stood there is untouched.
+    """
+    if is_stream(target):
+        with storage_errors(f"write {target}"), target.open("wb", buffering=0) as stream:
+            for piece in pieces:
+                write_all(stream.fileno(), [piece])
+        return
+    with replacing(target, executable=False) as fd:
+        for piece in pieces:
+            write_all(fd, [piece])
+
+
+@contextmanager
+def replacing(target: Path, *, executable: bool) -> Iterator[int]:
+    """Yield the descriptor of a new file that takes the place of ``target`` at the end, or vanishes on an error."""
+    with storage_errors(f"write {target}"):
+        target = target.resolve() if target.is_symlink() and target.exists() else target
+        pending = _beside(target)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        fd = os.open(pending, flags, 0o777 if executable else 0o666)
+        try:
+            try:
+                yield fd
+            finally:
+                os.close(fd)
+            os.replace(pending, target)
+        except BaseException:
+            os.unlink(pending)
+            raise
+
+
+def place_link(target: Path, text: bytes) -> None:
+    """Make ``target`` a symbolic link to ``text``, replacing a file there."""
+    with storage_errors(f"write {target}"):
+        pending = _beside(target)
+        os.symlink(text, os.fsencode(pending))
+        try:
+            os.replace(pending, target)
+        except BaseException:
+            os.unlink(pending)
+            raise
+
+
+def write_at(fd: int, data: bytes, offset: int) -> None:
+    """Write all of ``data`` at ``offset``, however short the single writes are."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def _beside(target: Path) -> str:
+    return str(target.parent / f".pfs-{secrets.token_hex(8)}")
+
+
+def _restore(
+    objects: Objects, row: Row, target: Path, *, pool: Executor | None, jobs: int, progress: Progress | None
+) -> None:
+    groups = batches(chunk_refs(objects, row))
+    with replacing(target, executable=is_executable(row)) as fd:
+        work = partial(_copy, objects, fd)
+        done = map(work, groups) if pool is None else in_order(pool, work, groups, depth=jobs)
+        total = 0
+        for size in done:
+            total += size
+            if progress is not None:
+                progress.advance(size=size)
+        if total != row.size:
+            raise StorageError(f"write {target}", f"its chunks have {total} bytes, its row says {row.size}")
+
+
+def _copy(objects: Objects, fd: int, refs: Sequence[ChunkRef]) -> int:
+    data = objects.chunks([(ref.id, ref.size) for ref in refs])
+    for ref, piece in zip(refs, data, strict=True):
+        write_at(fd, piece, ref.offset)
+    return sum(map(len, data))

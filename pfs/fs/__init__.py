@@ -1,0 +1,1 @@
+"""The parts of the fsspec file system (pfs/fsspec.py)."""

@@ -1,0 +1,1 @@
+"""Commits as refs leave them: records, ref expressions, lineage, and walks over the graph."""

@@ -1,0 +1,55 @@
+"""Listing commits, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pfs.history.lineage import Lineage
+from pfs.history.resolve import open_info, resolve
+from pfs.ids import CommitId
+from pfs.model import CommitInfo
+from pfs.refs.body import is_hidden
+from pfs.refs.swap import RefsState
+
+if TYPE_CHECKING:
+    from pfs.store import Store
+
+
+def branch_commits(store: Store, state: RefsState, ref: str) -> Iterator[CommitInfo]:
+    """Return the open commit of a branch, if any, then the commits from its head (or from any ref) back.
+
+    Raises:
+        CommitNotFoundError: at once, when there is no such branch or commit; a branch without commits yields nothing.
+    """
+    opened = state.body.open_on(ref)
+    front = [] if opened is None else [open_info(state.repo, opened, state.body.open[opened])]
+    entry = state.body.branches.get(ref)
+    if entry is not None and entry.head is None:
+        return iter(front)
+    last = resolve(store, state, ref)
+    if last.open:
+        front, parents = [last], last.parents
+    else:
+        parents = (last.id,)
+    return _chain(store, front, state.repo, parents)
+
+
+def _chain(store: Store, front: list[CommitInfo], repo: str, start: tuple[CommitId, ...]) -> Iterator[CommitInfo]:
+    yield from front
+    for commit in start[:1]:
+        yield from (record.info() for record in store.history.first_parents(repo, commit))
+
+
+def all_commits(store: Store, state: RefsState) -> Iterator[CommitInfo]:
+    """Yield the open commits, then every commit of the repo by the time it was finished; hidden branches left out.
+
+    Raises:
+        CorruptionError, MissingObjectError: at the end, when refs name a commit whose record cannot be read.
+    """
+    opened = sorted(state.body.open.items(), key=lambda item: -item[1].started)
+    yield from (open_info(state.repo, commit, entry) for commit, entry in opened)
+    shown = [record for record in Lineage(store, state).records() if not is_hidden(record.branch)]
+    shown.sort(key=lambda record: (-record.finished_ns, record.id))
+    yield from (record.info() for record in shown)
+    store.history.refuse_lost(state)

@@ -1,0 +1,226 @@
+"""Commit records by id, and keeping the index level with what refs and packs say.
+
+The index may lag: a process died between its commit point and its index update, another machine wrote, or the
+index was removed. Whoever meets an unknown head follows it: refs name the pack of a head's record, a record
+names the packs of its parents' records and those it added. What is still missing after that is looked for in a
+listing of all packs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+
+from pfs.backends.base import Backend
+from pfs.errors import CommitNotFoundError, CorruptionError, InvalidInputError, MissingObjectError, NotFoundError
+from pfs.ids import CommitId, PackId
+from pfs.packs.commit_record import CommitRecord, decode_record, encode_record
+from pfs.packs.index import Index
+from pfs.packs.objects import Objects
+from pfs.packs.pack import SealedPack, pack_name, parse_pack_name, read_footer
+from pfs.packs.salvage import salvage
+from pfs.refs.body import RefsBody
+from pfs.refs.edges import effective
+from pfs.refs.swap import Refs, RefsState
+
+BATCH = 64
+"""Packs whose footers are in memory at once while catching up (up to 1 MiB of entries each)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A commit record, and the meta pack it was read from."""
+
+    record: CommitRecord
+    pack: PackId
+
+    def row(self) -> tuple[str, CommitId, bytes]:
+        """Return the index row: the pack's 16 bytes, then the record."""
+        return self.record.repo, self.record.id, self.pack + encode_record(self.record)
+
+
+class History:
+    """The commits of a store; thread-safe."""
+
+    def __init__(self, backend: Backend, index: Index, refs: Refs) -> None:
+        self._backend, self._index, self._refs = backend, index, refs
+        self._lock = threading.RLock()
+        self.objects = Objects(backend, index, on_missing=self.catch_up)
+        """Pages, chunks and records by id; a missing one makes the index catch up once."""
+
+    def find(self, repo: str, commit: CommitId) -> CommitRecord | None:
+        """Return the record of a finished commit of the repo, or None."""
+        found = self.locate(repo, commit)
+        return None if found is None else found.record
+
+    def locate(self, repo: str, commit: CommitId) -> Found | None:
+        """Return the record of a finished commit and where it is, or None.
+
+        Raises:
+            CorruptionError, MissingObjectError: refs name the commit, but its record cannot be read.
+        """
+        data = self._index.commit(repo, commit)
+        if data is None:
+            state = self._follow_repo(repo)
+            data = self._index.commit(repo, commit)  # it may be there by now through another thread or process
+            home = None if state is None or data is not None else state.body.heads().get(commit)
+            if home is not None:
+                return Found(self.objects.record(home, commit), home)
+        return None if data is None else _parse_row(repo, commit, data)
+
+    def refuse_lost(self, state: RefsState) -> None:
+        """Raise what reading the first lost commit among those that refs name raises; O(heads) of index look-ups."""
+        for commit in state.body.heads():
+            self.locate(state.repo, commit)
+
+    def get(self, repo: str, commit: CommitId) -> CommitRecord:
+        """Return the record of a finished commit of the repo.
+
+        Raises:
+            CommitNotFoundError: there is none.
+        """
+        record = self.find(repo, commit)
+        if record is None:
+            raise CommitNotFoundError(repo, commit)
+        return record
+
+    def home_of(self, state: RefsState, commit: CommitId) -> PackId:
+        """Return the meta pack with the record of a commit: what refs say counts, else what the index knows.
+
+        The index knows the commit afterwards: what is put on top of it may be indexed.
+
+        Raises:
+            CommitNotFoundError: it is no commit of the repo.
+        """
+        found = self.locate(state.repo, commit)
+        if found is None:
+            raise CommitNotFoundError(state.repo, commit)
+        rewritten = state.body.records.get(commit)
+        home = found.pack if rewritten is None else PackId(bytes.fromhex(rewritten))
+        return state.body.heads().get(commit, home)
+
+    def records(self, repo: str) -> Iterator[CommitRecord]:
+        """Yield every known commit of the repo, in no order, hidden branches and failed ones included."""
+        self._follow_repo(repo)
+        for commit, data in self._index.commits(repo):
+            yield _parse_row(repo, commit, data).record
+
+    def mentioning(self, repo: str, commit: CommitId) -> Iterator[CommitRecord]:
+        """Yield the known commits of the repo whose records name ``commit``, itself too; 0.2 us for any other."""
+        self._follow_repo(repo)
+        text = commit.encode()
+        for id, data in self._index.commits(repo):
+            if text in data:
+                yield _parse_row(repo, id, data).record
+
+    def first_parents(self, repo: str, commit: CommitId) -> Iterator[CommitRecord]:
+        """Yield the commit, its first parent, that one's, and so on; squashed ones are passed over.
+
+        Raises:
+            CommitNotFoundError: the first is none of the repo.
+            MissingObjectError: the record of an ancestor is lost.
+        """
+        state = self._refs.find(repo)
+        body = RefsBody() if state is None else state.body
+        record = effective(body, self.get(repo, commit))
+        yield record
+        while record.parents:
+            parent = self.find(repo, record.parents[0])
+            if parent is None:
+                raise MissingObjectError(f"commit {repo}@{record.parents[0]}", "its record is in no pack")
+            record = effective(body, parent)
+            yield record
+
+    def catch_up(self) -> bool:
+        """Learn what refs lead to, else what a listing of all packs has.
+
+        Returns True: looking again is worth it, since another thread or process may have taught the index meanwhile.
+        """
+        with self._lock:
+            before = self._index.stats().packs
+            self._follow_all()
+            if self._index.stats().packs == before:
+                self.learn_packs(entry.name for entry in self._backend.entries("packs/"))
+        return True
+
+    def rebuild(self) -> None:
+        """Fill an empty index: every pack, then every commit that refs lead to."""
+        with self._lock:
+            self.learn_packs(entry.name for entry in self._backend.entries("packs/"))
+            self._follow_all()
+
+    def _follow_all(self) -> None:
+        """Follow every repo; one whose refs are damaged does not hurt the others."""
+        for name in list(self._refs.names()):
+            with suppress(CorruptionError, InvalidInputError):
+                self._follow_repo(name)
+
+    def _follow_repo(self, repo: str) -> RefsState | None:
+        state = self._refs.find(repo)
+        if state is not None:
+            with self._lock:
+                self._follow(state)
+        return state
+
+    def _follow(self, state: RefsState) -> None:
+        """Bring the index level with a refs body."""
+        open_packs = {PackId(bytes.fromhex(pack)) for entry in state.body.open.values() for pack in entry.packs}
+        unknown = {c: p for c, p in state.body.heads().items() if self._index.commit(state.repo, c) is None}
+        trail = self._trail(state, unknown)
+        named = {pack for found in trail for pack in (found.pack, *found.record.pack_ids())} | open_packs
+        missing = [pack for pack in named if not self._index.has_pack(pack)]
+        self._learn(self._footers(missing))
+        if trail:
+            self._index.add([], [found.row() for found in trail])
+
+    def _trail(self, state: RefsState, heads: dict[CommitId, PackId]) -> list[Found]:
+        """Read records from ``heads`` back to what the index knows; damaged ones are left out (fsck names them)."""
+        trail: dict[CommitId, Found] = {}
+        todo = list(heads.items())
+        while todo:
+            commit, pack = todo.pop()
+            if commit in trail or self._index.commit(state.repo, commit) is not None:
+                continue
+            with suppress(CorruptionError, NotFoundError):
+                record = self.objects.record(pack, commit)
+                trail[commit] = Found(record, pack)
+                todo += effective(state.body, record).parents_in(pack)
+        return list(trail.values())
+
+    def learn_packs(self, names: Iterable[str]) -> int:
+        """Index the packs of these object names that are unknown yet; return how many.
+
+        Of a pack whose frame is damaged its whole records are indexed. Older ones come first: what was stored again,
+        since a record of it was damaged, is found in the new place.
+        """
+        parsed = (parse_pack_name(name) for name in names)
+        unknown = sorted(pack for pack in parsed if pack is not None and not self._index.has_pack(pack[0]))
+        return self._learn(map(self._footer, (pack_name(*pack) for pack in unknown)))
+
+    def _footers(self, packs: Iterable[PackId]) -> Iterator[SealedPack | None]:
+        """Yield the footers of packs whose kind is not known; None where there is no readable one."""
+        for pack in packs:
+            yield self._footer(pack_name(pack, "m")) or self._footer(pack_name(pack, "d"))
+
+    def _footer(self, name: str) -> SealedPack | None:
+        try:
+            return read_footer(self._backend, name)
+        except CorruptionError:
+            return salvage(self._backend, name)
+        except NotFoundError:
+            return None
+
+    def _learn(self, footers: Iterable[SealedPack | None]) -> int:
+        readable, learned = (pack for pack in footers if pack is not None), 0
+        while batch := list(islice(readable, BATCH)):
+            self._index.add(batch)
+            learned += len(batch)
+        return learned
+
+
+def _parse_row(repo: str, commit: CommitId, data: bytes) -> Found:
+    record = decode_record(data[16:], where=f"index row of commit {repo}@{commit}")
+    return Found(record, PackId(data[:16]))

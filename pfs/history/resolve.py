@@ -1,0 +1,180 @@
+"""What a ref expression means: branch, tag, commit id or prefix, with ancestry behind it.
+
+``master``, ``0f3a9c``, ``master^``, ``master^^``, ``master^3``, ``master~2`` (the same as ``^2``), ``master.1``
+(the first commit of the branch). An id that the repo does not have, but another repo's commit that was made
+from this repo, means the commit of this repo that it was made from: ``images@<job id>`` reads what the job
+read.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from pfs.errors import BranchEmptyError, CommitClosedError, CommitNotFoundError, ConflictError, InvalidInputError
+from pfs.history.lineage import Lineage
+from pfs.ids import CommitId, is_commit_id
+from pfs.model import CommitInfo, Provenance
+from pfs.refs.body import OpenEntry, RefsBody
+from pfs.refs.edges import effective
+from pfs.refs.swap import RefsState
+
+if TYPE_CHECKING:
+    from pfs.store import Store
+
+MIN_PREFIX = 6
+_FAR = 10**12
+_REF = re.compile(r"(?P<base>\.?[A-Za-z0-9_-]+)(?P<up>(?:\^\d*)*|(?:~\d*)*)(?P<nth>\.\d+)?")
+_STEP = re.compile(r"[\^~](\d*)")
+_PREFIX = re.compile(rf"[0-9a-f]{{{MIN_PREFIX},31}}")
+
+
+def resolve(store: Store, state: RefsState, ref: str) -> CommitInfo:
+    """Return the commit that ``ref`` means in the repo.
+
+    Raises:
+        InvalidInputError: it is no ref expression, or an ambiguous prefix. CommitNotFoundError: there is no
+        such branch or commit, the branch has no finished commit, or no such ancestor.
+    """
+    match = _REF.fullmatch(ref)
+    if match is None or (match["up"] and match["nth"]):
+        raise InvalidInputError(f"{ref!r} is no branch or commit: write master, an id, master^, master~2 or master.1")
+    if match["nth"]:
+        return _nth(store, state, match["base"], _number(match["nth"][1:]))
+    info = _base(store, state, match["base"])
+    steps = sum(_number(count or "1") for count in _STEP.findall(match["up"]))
+    return _ancestor(store, info, steps, ref) if steps else info
+
+
+def _number(digits: str) -> int:
+    """Return a count of commits; what is more than any repo has is _FAR."""
+    return int(digits) if len(digits) < len(str(_FAR)) else _FAR
+
+
+def finished(store: Store, state: RefsState, ref: str) -> CommitInfo:
+    """Return the finished commit that ``ref`` means; errors as `resolve`, and ConflictError for an open one."""
+    info = resolve(store, state, ref)
+    if info.open:
+        raise ConflictError(f"commit {state.repo}@{info.id} is open: finish it first")
+    return info
+
+
+def open_info(repo: str, commit: CommitId, entry: OpenEntry) -> CommitInfo:
+    """Return the public value of an open commit."""
+    return CommitInfo(
+        id=commit,
+        repo=repo,
+        branch=entry.branch,
+        parents=() if entry.parent is None else (entry.parent,),
+        root=entry.tree_root(),
+        size_bytes=entry.root.size,
+        file_count=entry.root.count,
+        started_ns=entry.started,
+        finished_ns=None,
+        message=entry.message,
+        provenance=tuple(Provenance(repo, branch, CommitId(id)) for repo, branch, id in entry.provenance),
+        error=None,
+        open=True,
+    )
+
+
+def find_id(store: Store, state: RefsState, text: str) -> CommitId | None:
+    """Return the commit of the repo, open or finished, that a full id or an unambiguous prefix names.
+
+    The id of a squashed commit names the child that took it over; a dropped one is not found.
+
+    Raises:
+        InvalidInputError: several commits start with it.
+    """
+    body, repo = state.body, state.repo
+    if is_commit_id(text):
+        return CommitId(text) if text in body.open else Lineage(store, state).survivor(CommitId(text))
+    if not _PREFIX.fullmatch(text):
+        return None
+    ids = {*body.open, *(record.id for record in Lineage(store, state).records())}
+    fitting = sorted(commit for commit in ids if commit.startswith(text))
+    if len(fitting) > 1:
+        raise InvalidInputError(f"{text} is ambiguous in repo {repo!r}: it starts {', '.join(c[:12] for c in fitting)}")
+    return fitting[0] if fitting else None
+
+
+def refuse_commit(store: Store, state: RefsState, name: str) -> None:
+    """Refuse a name for a new branch that means a commit, by its full id or a prefix of it.
+
+    Raises:
+        CommitClosedError, ConflictError: the commit is finished, or open. CommitNotFoundError: a full id of none.
+        InvalidInputError: the beginning of several ids.
+    """
+    if name in state.body.branches:
+        return
+    commit = find_id(store, state, name)
+    if commit in state.body.open:
+        raise ConflictError(f"{name} is the open commit {state.repo}@{commit}: write to it, or name a branch")
+    if commit is not None:
+        raise CommitClosedError(state.repo, commit)
+    if is_commit_id(name):
+        raise CommitNotFoundError(state.repo, name)
+
+
+def _base(store: Store, state: RefsState, base: str) -> CommitInfo:
+    head = _named_head(state.body, base)
+    commit = head or find_id(store, state, base)
+    if commit is None and base not in state.body.branches:
+        commit = _through_provenance(store, state.repo, base)
+    if commit is None and base in state.body.branches:
+        raise BranchEmptyError(state.repo, base)
+    if commit is None:
+        raise CommitNotFoundError(state.repo, base)
+    entry = state.body.open.get(commit)
+    if entry is not None:
+        return open_info(state.repo, commit, entry)
+    return effective(state.body, store.history.get(state.repo, commit)).info()
+
+
+def _named_head(body: RefsBody, name: str) -> CommitId | None:
+    entry = body.branches.get(name) or body.tags.get(name)
+    return None if entry is None else entry.head
+
+
+def _ancestor(store: Store, info: CommitInfo, steps: int, ref: str) -> CommitInfo:
+    if info.open:
+        if not info.parents:
+            raise CommitNotFoundError(info.repo, ref)
+        info, steps = _parent(store, info), steps - 1
+    record = next(islice(store.history.first_parents(info.repo, info.id), min(steps, _FAR), None), None)
+    if record is None:
+        raise CommitNotFoundError(info.repo, ref)
+    return record.info()
+
+
+def _parent(store: Store, info: CommitInfo) -> CommitInfo:
+    return next(store.history.first_parents(info.repo, info.parents[0])).info()
+
+
+def _nth(store: Store, state: RefsState, branch: str, number: int) -> CommitInfo:
+    """Return the number-th commit of a branch, counted from 1 at its first."""
+    entry = state.body.branches.get(branch)
+    if entry is None:
+        raise InvalidInputError(f"{branch}.{number}: only a branch can be counted from its first commit")
+    chain = [] if entry.head is None else [r.info() for r in store.history.first_parents(state.repo, entry.head)]
+    if not 1 <= number <= len(chain):
+        raise CommitNotFoundError(state.repo, f"{branch}.{number}")
+    return chain[-number]
+
+
+def _through_provenance(store: Store, repo: str, text: str) -> CommitId | None:
+    """Return the commit of ``repo`` that the commit set ``text`` was made from, nearest first."""
+    if not is_commit_id(text):
+        return None
+    wave = [source for info in store.commits_by_id(CommitId(text)) for source in info.provenance]
+    seen: set[Provenance] = set()
+    while wave:
+        for source in wave:
+            if source.repo == repo:
+                return source.commit
+        seen.update(wave)
+        records = (store.history.find(source.repo, source.commit) for source in wave)
+        found = (source for record in records if record is not None for source in record.info().provenance)
+        wave = [source for source in dict.fromkeys(found) if source not in seen]
+    return None

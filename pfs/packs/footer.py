@@ -1,0 +1,154 @@
+"""The frame around a pack's records: header, footer, trailer, and its name (docs/format/pack.md)."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Sequence
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from xxhash import xxh3_128_digest
+
+from pfs.backends.base import Backend
+from pfs.errors import CorruptionError
+from pfs.ids import PackId
+from pfs.packs.record import HEADER_SIZE, Codec, RecordType
+
+PackKind = Literal["d", "m"]
+"""Data packs hold chunks; meta packs hold pages, manifests, commit records, and the chunks of small commits."""
+
+PACK_HEADER: Final = struct.Struct("<4sBcH16sQ")
+_CREATED: Final = 24
+"""Where in the header the clock's time begins, which readers do not use."""
+_MAGIC: Final = b"PPK1"
+_TRAILER: Final = struct.Struct("<QII16s16sII8s")
+_END: Final = b"PPKEND01"
+_VERSION: Final = 1
+MAX_PACK: Final = (1 << 32) - 1
+"""Largest pack in bytes: offsets have 32 bits."""
+_GUESS: Final = 64 * 1024
+"""One suffix read of this many bytes has the trailer and 1,364 entries."""
+_NAME: Final = re.compile(r"packs/([dm])/([0-9a-f]{2})/([0-9a-f]{32})\.pack")
+
+ENTRY: Final = np.dtype(
+    [("id", "V32"), ("off", "<u4"), ("clen", "<u4"), ("ulen", "<u4"), ("type", "u1"), ("codec", "u1"), ("pad", "<u2")]
+)
+"""A footer entry, 48 bytes. With codec IN_BLOCK, ``off`` is the block's and ``clen`` the offset in its plain bytes."""
+ENTRY_ROW: Final = struct.Struct("<32sIIIBBH")
+"""The same, for one row."""
+
+Entries = npt.NDArray[np.void]
+
+
+class SealedPack(NamedTuple):
+    """What the footer of a durable pack says; ``entries`` is an array of ENTRY, sorted by id."""
+
+    pack_id: PackId
+    kind: PackKind
+    size: int
+    created_ms: int
+    entries: Entries
+
+
+def pack_name(pack_id: PackId, kind: PackKind) -> str:
+    """Return the object name of a pack; the last byte of the id spreads packs over 256 directories."""
+    return f"packs/{kind}/{pack_id[-1:].hex()}/{pack_id.hex()}.pack"
+
+
+def parse_pack_name(name: str) -> tuple[PackId, PackKind] | None:
+    """Return id and kind of the pack that an object name means, None when it is no pack's."""
+    match = _NAME.fullmatch(name)
+    if match is None or not match[3].endswith(match[2]):
+        return None
+    return PackId(bytes.fromhex(match[3])), "d" if match[1] == "d" else "m"
+
+
+def pack_time_ms(pack_id: PackId) -> int:
+    """Return when the pack was begun, in ms since the epoch, as its UUIDv7 says."""
+    return int.from_bytes(pack_id[:6], "big")
+
+
+def encode_pack_header(pack_id: PackId, kind: PackKind, *, created_ms: int) -> bytes:
+    """Return the first 32 bytes of a pack."""
+    return PACK_HEADER.pack(_MAGIC, _VERSION, kind.encode(), 0, pack_id, created_ms)
+
+
+def check_pack_header(data: bytes, pack_id: PackId, kind: PackKind, *, where: str) -> None:
+    """Check the first 32 bytes of a pack; raises CorruptionError, naming ``where``."""
+    wanted = encode_pack_header(pack_id, kind, created_ms=0)[:_CREATED]
+    if len(data) < PACK_HEADER.size or data[:4] != _MAGIC:
+        raise CorruptionError(where, "it does not begin as a pack")
+    if data[4] != _VERSION:
+        raise CorruptionError(where, f"its format version is {data[4]}, this release reads {_VERSION}")
+    if data[:_CREATED] != wanted:
+        raise CorruptionError(where, "it begins as another pack")
+
+
+def encode_footer(rows: Sequence[bytes], pack_id: PackId, *, footer_off: int) -> tuple[bytes, bytes]:
+    """Return footer and trailer for sorted 48-byte ``rows``; the footer begins at ``footer_off``."""
+    footer = b"".join(rows)
+    trailer = _TRAILER.pack(footer_off, len(rows), len(footer), xxh3_128_digest(footer), pack_id, _VERSION, 0, _END)
+    return footer, trailer
+
+
+def read_footer(backend: Backend, name: str, *, size: int | None = None) -> SealedPack:
+    """Read the footer of the pack and check its header: one suffix read of 64 KiB, a second one when it is longer.
+
+    A pack of more than 64 KiB takes one more short read, of the header.
+
+    Args:
+        backend: where the pack is.
+        name: its object name.
+        size: its size in bytes if the caller knows it from a listing; then it is checked too.
+
+    Raises:
+        NotFoundError: no such pack.
+        CorruptionError: it has no valid header or footer; `scan_records` may still find its records.
+    """
+    identity = parse_pack_name(name)
+    if identity is None:
+        raise CorruptionError(name, "it has no pack's name")
+    pack_id, kind = identity
+    tail = backend.get(name, offset=-_GUESS)
+    footer_off, footer_len, checksum = _decode_trailer(tail, pack_id, name)
+    if footer_len + _TRAILER.size > len(tail) == _GUESS:
+        tail = backend.get(name, offset=-(footer_len + _TRAILER.size))
+    footer = tail[-_TRAILER.size - footer_len : -_TRAILER.size]
+    if len(footer) != footer_len or xxh3_128_digest(footer) != checksum:
+        raise CorruptionError(name, "the footer's checksum does not match")
+    end = footer_off + footer_len + _TRAILER.size
+    if (size is not None and end != size) or (len(tail) < _GUESS and end != len(tail)):
+        raise CorruptionError(name, f"it is not {end} bytes long as its trailer says")
+    header = tail if len(tail) == end else backend.get(name, length=PACK_HEADER.size)
+    check_pack_header(header[: PACK_HEADER.size], pack_id, kind, where=name)
+    entries: Entries = np.frombuffer(footer, dtype=ENTRY)
+    _check_entries(entries, footer_off, name)
+    return SealedPack(pack_id, kind, end, pack_time_ms(pack_id), entries)
+
+
+def _decode_trailer(tail: bytes, pack_id: PackId, name: str) -> tuple[int, int, bytes]:
+    if len(tail) < _TRAILER.size + PACK_HEADER.size:
+        raise CorruptionError(name, "it is too short to be a pack")
+    fields: tuple[Any, ...] = _TRAILER.unpack_from(tail, len(tail) - _TRAILER.size)
+    footer_off, rows, footer_len, checksum, own_id, version, zero, end = fields
+    if end != _END or own_id != pack_id or zero:
+        raise CorruptionError(name, "it does not end as this pack should")
+    if version != _VERSION:
+        raise CorruptionError(name, f"its format version is {version}, this release reads {_VERSION}")
+    whole = footer_off + footer_len + _TRAILER.size
+    if footer_len != rows * ENTRY.itemsize or footer_off < PACK_HEADER.size or whole > MAX_PACK:
+        raise CorruptionError(name, "its trailer contradicts itself")
+    return footer_off, footer_len, checksum
+
+
+def _check_entries(entries: Entries, footer_off: int, name: str) -> None:
+    kinds, codecs = entries["type"], entries["codec"]
+    starts = entries["off"].astype(np.uint64)
+    in_block = codecs == Codec.IN_BLOCK
+    ends = starts + HEADER_SIZE + np.where(in_block, 0, entries["clen"]).astype(np.uint64)
+    good = (kinds >= RecordType.CHUNK) & (kinds < RecordType.BLOCK) & (codecs <= Codec.IN_BLOCK)
+    good &= (starts >= PACK_HEADER.size) & (ends <= footer_off)
+    if not bool(good.all()):
+        raise CorruptionError(name, "its footer has an entry that no record can have")

@@ -1,0 +1,283 @@
+"""The index: where each id lies, and the commits of each repo. A cache: it is rebuilt from the packs.
+
+It may lag behind the object store but is never ahead of it: rows are added after their pack is durable. One short write
+transaction an `add`; nothing here waits for the network or hashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from pfs.backends.durable import storage_errors
+from pfs.errors import IndexDamagedError, InvalidInputError
+from pfs.ids import CommitId, PackId
+from pfs.packs.index_env import SharedEnv, Txn, acquire, release
+from pfs.packs.index_rows import (
+    IN_BLOCK,
+    KEY_SIZE,
+    NUMBER,
+    Location,
+    chunk_rows,
+    commit_key,
+    decode_location,
+    decode_pack,
+    pack_row,
+)
+from pfs.packs.pack import PackKind, SealedPack
+
+__all__ = ["IN_BLOCK", "Index", "IndexStats", "Location"]
+
+_SCHEMA: Final = b"1"
+_FEW: Final = 16
+"""Up to this many ids, single look-ups beat sorting."""
+_PAGE: Final = 256
+"""Commits read in one transaction."""
+SEEN_ROWS: Final = 1 << 21
+"""Rows of local files at most, some 200 MB; when more are added, the older ones are dropped."""
+
+
+class IndexStats(NamedTuple):
+    """Rows of the chunk table, packs, and bytes of the file in use."""
+
+    rows: int
+    packs: int
+    size_bytes: int
+
+
+class Index:
+    """A handle on the index of one store; thread-safe; any number a process, one environment under them.
+
+    Every method raises StorageError when the disk fails (StorageFullError when it is full; then nothing was changed)
+    and IndexDamagedError when the file is damaged; InvalidInputError after `close`.
+    """
+
+    def __init__(self, shared: SharedEnv) -> None:
+        self._shared = shared
+        self._closed = False
+        self._packs: dict[int, tuple[PackId, PackKind]] = {}
+
+    @classmethod
+    def open(cls, directory: Path, *, store_uuid: str) -> Index:
+        """Open the index in ``directory``, making it if it is not there.
+
+        Raises:
+            IndexDamagedError: it cannot be read, or is another store's or release's.
+            StorageError: it cannot be made or opened.
+        """
+        with storage_errors(f"make the index in {directory}"):
+            directory.mkdir(parents=True, exist_ok=True)
+        index = cls(acquire(directory))
+        try:
+            index._check_owner(directory, store_uuid.encode())
+        except BaseException:
+            index.close()
+            raise
+        return index
+
+    @property
+    def _env(self) -> SharedEnv:
+        if self._closed:
+            raise InvalidInputError("the store is closed")
+        return self._shared
+
+    def _check_owner(self, directory: Path, store_uuid: bytes) -> None:
+        found = {"schema": self.get_meta("schema"), "store_uuid": self.get_meta("store_uuid")}
+        wanted = {"schema": _SCHEMA, "store_uuid": store_uuid}
+        if found == {"schema": None, "store_uuid": None}:
+            self._env.write(lambda txn: _put_meta(txn, wanted))
+        elif found["schema"] != _SCHEMA:
+            raise IndexDamagedError(str(directory), "another release made it")
+        elif found["store_uuid"] != store_uuid:
+            raise IndexDamagedError(str(directory), "it belongs to another store")
+
+    def find(self, ids: Sequence[bytes]) -> list[Location | None]:
+        """Return where each id lies, or None, in the order given; one transaction, 1-2 us an id."""
+        keys = [id[:KEY_SIZE] for id in ids]
+        found = self._env.read(lambda txn: _look_up(txn, "chunk", keys))
+        return [None if (value := found.get(key)) is None else decode_location(value) for key in keys]
+
+    def seen(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the rows of local files (`pfs.files.seen`) by key, in the order given; one transaction, 1 us a row."""
+        found = self._env.read(lambda txn: _look_up(txn, "seen", keys))
+        return [found.get(key) for key in keys]
+
+    def add(
+        self,
+        packs: Sequence[SealedPack],
+        commits: Sequence[tuple[str, CommitId, bytes]] = (),
+        *,
+        seen: Mapping[bytes, bytes] = MappingProxyType({}),
+    ) -> None:
+        """Add durable packs, (repo, id, encoded record) of commits and rows of local files, all or nothing.
+
+        Known packs change nothing. An id in several packs is found in the one added last. Half a million rows a second.
+        """
+        fresh = [pack for pack in packs if not self.has_pack(pack.pack_id)]
+        if not fresh and not commits and not seen:
+            return
+        rows = chunk_rows(fresh)
+
+        def work(txn: Txn) -> None:
+            numbers = [_put_pack(txn, pack) for pack in fresh]
+            txn.cursor("chunk").putmulti(rows.items(numbers))
+            for repo, commit, record in commits:
+                txn.put("commit", commit_key(_number_repo(txn, repo), commit), record)
+            _put_seen(txn, seen)
+
+        self._env.write(work)
+
+    def pack(self, pack_no: int) -> tuple[PackId, PackKind]:
+        """Return the pack that a location names; numbers are never given out again."""
+        known = self._packs.get(pack_no)
+        if known is None:
+            value = self._env.read(lambda txn: txn.get("pack", NUMBER.pack(pack_no)))
+            if value is None:
+                raise IndexDamagedError(str(self._shared.directory), f"it names pack {pack_no}, which it does not have")
+            known = self._packs[pack_no] = decode_pack(value)
+        return known
+
+    def drop(self, rows: Iterable[tuple[bytes, Location]]) -> None:
+        """Remove rows, given as (id, place), that still say so: their objects are damaged, and can be stored again."""
+
+        def work(txn: Txn) -> None:
+            for id, place in wanted:
+                value = txn.get("chunk", id[:KEY_SIZE])
+                if value is not None and decode_location(value) == place:
+                    txn.delete("chunk", id[:KEY_SIZE])
+
+        wanted = list(rows)
+        if wanted:
+            self._env.write(work)
+
+    def rows_of(self, packs: Collection[PackId]) -> dict[PackId, list[tuple[bytes, Location]]]:
+        """Return the (key, place) rows of each pack; reads the whole table, 0.3 us a row."""
+
+        def work(txn: Txn) -> dict[PackId, list[tuple[bytes, Location]]]:
+            numbers = {pack: txn.get("packid", pack) for pack in packs}
+            found: dict[PackId, list[tuple[bytes, Location]]] = {pack: [] for pack in packs}
+            lists = {NUMBER.unpack(number)[0]: found[pack] for pack, number in numbers.items() if number is not None}
+            cursor = txn.cursor("chunk")
+            for key, value in cursor.iternext() if lists and cursor.set_range(b"\0") else ():
+                place = decode_location(value)
+                if place.pack_no in lists:
+                    lists[place.pack_no].append((key, place))
+            return found
+
+        return self._env.read(work)
+
+    def has_pack(self, pack_id: PackId) -> bool:
+        """Say whether the pack's rows are in."""
+        return self._env.read(lambda txn: txn.get("packid", pack_id)) is not None
+
+    def commit(self, repo: str, commit: CommitId) -> bytes | None:
+        """Return the encoded record of a commit, None when the index does not know it."""
+
+        def work(txn: Txn) -> bytes | None:
+            number = txn.get("repo", repo.encode())
+            return txn.get("commit", commit_key(number, commit)) if number else None
+
+        return self._env.read(work)
+
+    def commits(self, repo: str) -> Iterator[tuple[CommitId, bytes]]:
+        """Yield the known commits of a repo, in the order of their ids; commits added meanwhile may be among them."""
+        start: bytes | None = bytes(KEY_SIZE)
+        while start is not None:
+            rows, start = self._commit_page(repo, start)
+            for id, record in rows:
+                yield CommitId(id.hex()), record
+
+    def _commit_page(self, repo: str, start: bytes) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
+        def work(txn: Txn) -> list[tuple[bytes, bytes]]:
+            number = txn.get("repo", repo.encode())
+            rows = _commit_rows(txn, number, start) if number else iter(())
+            return list(islice(rows, _PAGE))
+
+        rows = self._env.read(work)
+        last = int.from_bytes(rows[-1][0], "big") + 1 if len(rows) == _PAGE else 0
+        return rows, last.to_bytes(KEY_SIZE, "big") if 0 < last < 1 << 128 else None
+
+    def forget_repo(self, repo: str) -> None:
+        """Remove a repo's commits; its chunks stay until collection."""
+
+        def work(txn: Txn) -> None:
+            number = txn.get("repo", repo.encode())
+            if number is None:
+                return
+            for id, _ in list(_commit_rows(txn, number, bytes(KEY_SIZE))):
+                txn.delete("commit", number + id)
+            txn.delete("repo", repo.encode())
+
+        self._env.write(work)
+
+    def get_meta(self, key: str) -> bytes | None:
+        """Return a value that `set_meta` stored, or None."""
+        return self._env.read(lambda txn: txn.get("meta", key.encode()))
+
+    def set_meta(self, key: str, value: bytes) -> None:
+        """Store a small value by name, durably."""
+        self._env.write(lambda txn: _put_meta(txn, {key: value}))
+
+    def stats(self) -> IndexStats:
+        """Return how large the index is, O(1)."""
+        rows, packs = self._env.read(lambda txn: (txn.rows("chunk"), txn.rows("pack")))
+        return IndexStats(rows, packs, self._env.size_bytes())
+
+    def close(self) -> None:
+        """Let go of the environment; the last handle closes the file. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            release(self._shared)
+
+
+def _put_meta(txn: Txn, values: Mapping[str, bytes]) -> None:
+    for key, value in values.items():
+        txn.put("meta", key.encode(), value)
+
+
+def _look_up(txn: Txn, table: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+    if len(keys) > _FEW:
+        return dict(txn.cursor(table).getmulti(sorted(set(keys))))
+    return {key: value for key in keys if (value := txn.get(table, key)) is not None}
+
+
+def _put_seen(txn: Txn, rows: Mapping[bytes, bytes]) -> None:
+    if txn.rows("seen") + len(rows) > SEEN_ROWS:
+        txn.clear("seen")
+    txn.cursor("seen").putmulti(sorted(rows.items()))
+
+
+def _put_pack(txn: Txn, pack: SealedPack) -> int:
+    known = txn.get("packid", pack.pack_id)
+    if known is not None:  # another process was first; the rows say the same
+        number: int = NUMBER.unpack(known)[0]
+        return number
+    cursor = txn.cursor("pack")
+    number = NUMBER.unpack(cursor.key())[0] + 1 if cursor.last() else 1
+    txn.put("pack", NUMBER.pack(number), pack_row(pack))
+    txn.put("packid", pack.pack_id, NUMBER.pack(number))
+    return number
+
+
+def _number_repo(txn: Txn, repo: str) -> bytes:
+    known = txn.get("repo", repo.encode())
+    if known is not None:
+        return known
+    last = txn.get("meta", b"last_repo") or NUMBER.pack(0)
+    number = NUMBER.pack(NUMBER.unpack(last)[0] + 1)
+    txn.put("meta", b"last_repo", number)
+    txn.put("repo", repo.encode(), number)
+    return number
+
+
+def _commit_rows(txn: Txn, number: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+    cursor = txn.cursor("commit")
+    if not cursor.set_range(number + start):
+        return
+    for key, record in cursor.iternext():
+        if key[: len(number)] != number:
+            return
+        yield key[len(number) :], record

@@ -1,0 +1,183 @@
+"""Reading by id: from an id over the index to checked bytes.
+
+The index may lag (then `on_missing` lets it catch up) and may be wrong (then the record at the place has another id, or
+none). What is returned always has the id and size that were asked for, as far as the checksum tells; pages, manifests
+and records are verified by their full id, chunks where the caller wants it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from pfs.backends.base import Backend
+from pfs.errors import CorruptionError, MissingObjectError, NotFoundError, StorageError
+from pfs.ids import EMPTY_CHUNK, ChunkId, CommitId, ManifestId, PackId, PageId, TreeId
+from pfs.lru import Lru
+from pfs.packs.commit_record import CommitRecord, decode_record
+from pfs.packs.index import Index
+from pfs.packs.manifest import Manifest
+from pfs.packs.pack import Record, RecordType, pack_name, read_footer, scan_records
+from pfs.packs.read import PackReader, Wanted
+from pfs.trees.page import Page
+
+_PAGE_BYTES: Final = 64 << 20
+_PAGE_OVERHEAD: Final = 1024
+_BLOCK_BYTES: Final = 4 << 20
+"""Sixteen decompressed blocks: a reader in pack order needs one, readers of several files one each."""
+_MANIFEST_BYTES: Final = 8 << 20
+
+
+class _Request(NamedTuple):
+    """Objects of one kind; ``sizes`` are those of chunks in bytes, None where the caller does not know it."""
+
+    kind: RecordType
+    sizes: dict[bytes, int | None]
+    verify: bool
+
+
+class Objects:
+    """Chunks, pages, manifests and commit records by id; thread-safe; implements tree.PageSource.
+
+    Every method raises MissingObjectError when the object is nowhere, CorruptionError when its bytes are damaged, and
+    StorageError when the backend fails.
+    """
+
+    def __init__(
+        self, backend: Backend, index: Index, *, on_missing: Callable[[], bool], page_bytes: int = _PAGE_BYTES
+    ) -> None:
+        """Read from ``backend``; ``on_missing`` catches the index up and says whether it learned something.
+
+        Up to ``page_bytes`` of decoded pages are kept, and 12 MiB of blocks and manifests.
+        """
+        self._backend = backend
+        self._index = index
+        self._on_missing = on_missing
+        self._packs = PackReader(backend, block_bytes=_BLOCK_BYTES)
+        self._pages: Lru[PageId, Page] = Lru(page_bytes)
+        self._manifests: Lru[ManifestId, bytes] = Lru(_MANIFEST_BYTES)
+
+    def get_page(self, pid: PageId) -> Page:
+        """Return a decoded page, from memory when it was used lately."""
+        page = self._pages.get(pid)
+        if page is None:
+            page = Page(self._verified(RecordType.PAGE, pid), where=f"page {pid.hex()[:12]}")
+            self._pages.put(pid, page, weight=len(page.data) + _PAGE_OVERHEAD)
+        return page
+
+    def manifest(self, tid: TreeId) -> Manifest:
+        """Return the chunk list of a file of several chunks; its parts are read as ranges need them."""
+        id = ManifestId(tid)
+        return Manifest(self._manifest_blob(id), load=self._manifest_blob, where=f"manifest {id.hex()[:12]}")
+
+    def _manifest_blob(self, id: ManifestId) -> bytes:
+        blob = self._manifests.get(id)
+        if blob is None:
+            blob = self._verified(RecordType.MANIFEST, id)
+            self._manifests.put(id, blob, weight=len(blob))
+        return blob
+
+    def record(self, pack: PackId, commit: CommitId) -> CommitRecord:
+        """Return the record of a commit from a meta pack, without the index: two reads or more.
+
+        Raises:
+            MissingObjectError: the pack is not there, or does not have that commit.
+        """
+        name = pack_name(pack, "m")
+        where = f"commit {commit[:12]}"
+        try:
+            for offset, payload in self._commit_payloads(name):
+                record = decode_record(payload, where=f"{name} at {offset}")
+                if record.id == commit:
+                    return record
+        except NotFoundError as error:
+            raise MissingObjectError(where, f"its pack {name} is gone") from error
+        raise MissingObjectError(where, f"{name} does not have it")
+
+    def _commit_payloads(self, name: str) -> Iterator[tuple[int, bytes]]:
+        """Yield the commit records of a pack; by a scan of all of it where its footer is damaged."""
+        try:
+            entries = read_footer(self._backend, name).entries
+        except CorruptionError:
+            scanned = scan_records(self._backend, name)
+            yield from ((at, record.payload) for at, record in scanned if record.type is RecordType.COMMIT)
+            return
+        for offset in sorted(entries["off"][entries["type"] == RecordType.COMMIT].tolist()):
+            yield offset, self.record_at(name, offset).payload
+
+    def record_at(self, name: str, offset: int) -> Record:
+        """Return the record at ``offset`` of the pack ``name``, verified; raises NotFoundError too."""
+        return self._packs.record(name, offset)
+
+    def chunk(self, id: ChunkId, size: int, *, verify: bool = False) -> bytes:
+        """Return a chunk of ``size`` bytes; ``verify`` compares the full id too (2 GB/s), not only the checksum."""
+        return self._chunks([(id, size)], verify=verify)[0]
+
+    def chunks(self, wanted: Sequence[tuple[ChunkId, int]]) -> list[bytes]:
+        """Return the (id, size) chunks in the order given; the caller bounds how many bytes that is.
+
+        The index is asked once, packs are read in order of place, a block is read and decompressed once.
+        """
+        return self._chunks(wanted, verify=False)
+
+    def _chunks(self, wanted: Sequence[tuple[ChunkId, int]], *, verify: bool) -> list[bytes]:
+        sizes: dict[bytes, int | None] = {id: size for id, size in wanted if id != EMPTY_CHUNK}
+        found = self._fetch(_Request(RecordType.CHUNK, sizes, verify)) if sizes else {}
+        found[EMPTY_CHUNK] = b""
+        for id, size in wanted:
+            if len(found[id]) != size:
+                raise CorruptionError(f"chunk {id.hex()[:12]}", f"it has {len(found[id])} bytes, not {size}")
+        return [found[id] for id, _ in wanted]
+
+    def _verified(self, kind: RecordType, id: bytes) -> bytes:
+        return self._fetch(_Request(kind, {id: None}, verify=True))[id]
+
+    def _fetch(self, request: _Request) -> dict[bytes, bytes]:
+        """Read; once more when something was missing and the index learned of new packs."""
+        try:
+            return self._read(request)
+        except MissingObjectError:
+            if not self._on_missing():
+                raise
+        return self._read(request)
+
+    def _read(self, request: _Request) -> dict[bytes, bytes]:
+        found: dict[bytes, bytes] = {}
+        for pack_no, wanted in sorted(self._locate(request).items()):
+            pack_id, pack_kind = self._index.pack(pack_no)
+            name = pack_name(pack_id, pack_kind)
+            try:
+                found.update(self._packs.read(name, wanted, kind=request.kind, verify=request.verify))
+            except NotFoundError as error:
+                raise _missing(request.kind, wanted[0].id, f"its pack {name} is gone") from error
+            except CorruptionError:
+                self._forget_damaged(name, wanted, request)
+                raise
+        return found
+
+    def _forget_damaged(self, name: str, wanted: Sequence[Wanted], request: _Request) -> None:
+        """Take the rows of objects away that cannot be read, now for the second time: a writer stores them again."""
+        bad = []
+        for one in wanted:
+            try:
+                list(self._packs.read(name, [one], kind=request.kind, verify=request.verify))
+            except CorruptionError:
+                bad.append((one.id, one.place))
+            except (NotFoundError, StorageError):
+                return
+        with suppress(StorageError):  # the index may be on a disk that is full or read-only
+            self._index.drop(bad)
+
+    def _locate(self, request: _Request) -> dict[int, list[Wanted]]:
+        by_pack: dict[int, list[Wanted]] = {}
+        ids = list(request.sizes)
+        for id, place in zip(ids, self._index.find(ids), strict=True):
+            if place is None:
+                raise _missing(request.kind, id, "no pack is known to have it")
+            by_pack.setdefault(place.pack_no, []).append(Wanted(id, request.sizes[id], place))
+        return by_pack
+
+
+def _missing(kind: RecordType, id: bytes, detail: str) -> MissingObjectError:
+    return MissingObjectError(f"{kind.name.lower()} {id.hex()[:12]}", detail)

@@ -1,0 +1,153 @@
+"""Packs: immutable files of records, the only place where bytes of users, trees and commits live.
+
+A pack exists when its trailer is there; the backend publishes it whole. The footer, sorted by id, makes the index
+rebuildable from one short read a pack. Format: docs/format/pack.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pfs.backends.base import Backend, Buffer
+from pfs.errors import StorageError
+from pfs.ids import ChunkId, PackId
+from pfs.packs.footer import (
+    ENTRY,
+    ENTRY_ROW,
+    MAX_PACK,
+    PACK_HEADER,
+    PackKind,
+    SealedPack,
+    check_pack_header,
+    encode_footer,
+    encode_pack_header,
+    pack_name,
+    pack_time_ms,
+    parse_pack_name,
+    read_footer,
+)
+from pfs.packs.record import (
+    HEADER_SIZE,
+    MAX_PAYLOAD,
+    Codec,
+    Record,
+    RecordType,
+    block_id,
+    encode_header,
+    parse_record,
+)
+from pfs.packs.scan import ScannedRecord, scan_records
+
+__all__ = [
+    "ENTRY",
+    "HEADER_BYTES",
+    "HEADER_SIZE",
+    "MAX_PACK",
+    "Codec",
+    "PackKind",
+    "PackWriter",
+    "Record",
+    "RecordType",
+    "ScannedRecord",
+    "SealedPack",
+    "check_pack_header",
+    "pack_name",
+    "parse_pack_name",
+    "parse_record",
+    "read_footer",
+    "scan_records",
+]
+
+HEADER_BYTES = PACK_HEADER.size
+"""What `check_pack_header` looks at."""
+_TRAILER_SIZE = 64
+
+
+class PackWriter:
+    """Streams records to a new pack; one thread at a time. Memory: 81 bytes an entry, no payloads.
+
+    Nothing is visible before `seal` returns, and nothing is left after `abandon`. Whether an id is in the pack
+    already is the caller's business.
+    """
+
+    def __init__(self, backend: Backend, kind: PackKind, *, pack_id: PackId, created_ms: int) -> None:
+        """Begin the pack; ``created_ms`` (since the epoch) is for people who look at its header."""
+        self.pack_id = pack_id
+        self.kind: PackKind = kind
+        self._name = pack_name(pack_id, kind)
+        self._rows: list[bytes] = []
+        header = encode_pack_header(pack_id, kind, created_ms=created_ms)
+        self.size = len(header)
+        """Bytes so far, without footer and trailer."""
+        self._object = backend.create(self._name)
+        self._write(header)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def sealed_size(self) -> int:
+        """Bytes that the pack would have if it were sealed now."""
+        return self.size + len(self._rows) * ENTRY.itemsize + _TRAILER_SIZE
+
+    def add(
+        self, type: RecordType, id: bytes, payload: Buffer, *, codec: Codec = Codec.RAW, ulen: int | None = None
+    ) -> None:
+        """Append one record; ``payload`` is as stored, of ``ulen`` plain bytes (default: its length).
+
+        Raises:
+            StorageError: it cannot be written, or does not fit: a pack has at most 4 GiB, a payload 256 MiB.
+        """
+        plain = len(payload) if ulen is None else ulen
+        self._check_room(payload, entries=1)
+        row = ENTRY_ROW.pack(id, self.size, len(payload), plain, type, codec, 0)
+        self._append(encode_header(type, id, payload, codec=codec, ulen=plain), payload, [row])
+
+    def add_block(self, chunks: Sequence[tuple[ChunkId, int]], payload: Buffer, *, ulen: int) -> None:
+        """Append a block: ``chunks`` are (id, size) in their order in it, ``payload`` their bytes as one zstd frame.
+
+        Raises:
+            StorageError: as `add`.
+        """
+        self._check_room(payload, entries=len(chunks))
+        rows, start = [], 0
+        for chunk, size in chunks:
+            rows.append(ENTRY_ROW.pack(chunk, self.size, start, size, RecordType.CHUNK, Codec.IN_BLOCK, 0))
+            start += size
+        assert start == ulen, "the sizes of a block's chunks add up to the block"
+        id = block_id(payload)
+        self._append(encode_header(RecordType.BLOCK, id, payload, codec=Codec.ZSTD, ulen=ulen), payload, rows)
+
+    def _check_room(self, payload: Buffer, *, entries: int) -> None:
+        added = HEADER_SIZE + len(payload) + entries * ENTRY.itemsize
+        if len(payload) > MAX_PAYLOAD or self.sealed_size + added > MAX_PACK:
+            raise StorageError(f"write {self._name}", "a pack holds at most 4 GiB, and a record at most 256 MiB")
+
+    def _append(self, header: bytes, payload: Buffer, rows: list[bytes]) -> None:
+        self._write(header, payload)
+        self.size += HEADER_SIZE + len(payload)
+        self._rows += rows
+
+    def _write(self, *buffers: Buffer) -> None:
+        self._object.write(*buffers)
+
+    def seal(self) -> SealedPack:
+        """Write footer and trailer and publish: when this returns the pack is durable and visible.
+
+        Raises:
+            StorageError: nothing is visible; `abandon` it.
+        """
+        self._rows.sort()
+        footer, trailer = encode_footer(self._rows, self.pack_id, footer_off=self.size)
+        self._write(footer, trailer)
+        if not self._object.publish():
+            raise StorageError(f"write {self._name}", "a pack of this id exists already")
+        size = self.size + len(footer) + len(trailer)
+        entries = np.frombuffer(footer, dtype=ENTRY)
+        return SealedPack(self.pack_id, self.kind, size, pack_time_ms(self.pack_id), entries)
+
+    def abandon(self) -> None:
+        """Drop the pack; idempotent; after `seal` it does nothing."""
+        self._object.abandon()

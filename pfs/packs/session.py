@@ -1,0 +1,360 @@
+"""Writing: what one commit attempt, worker or upload adds to the store, until it is sealed into packs.
+
+Chunks go to memory or data packs as they come (`session_data`); pages, manifests and the commit record wait for the
+meta pack of `seal`. What the store or the session has is not written again. Nothing that a session wrote can be lost
+silently: when storing a chunk fails, another thread may have counted on it, so from then on the session only abandons,
+and every other call raises that first error again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+from typing import Final
+
+from pfs.backends.base import Backend, Buffer
+from pfs.errors import PfsError, StorageError
+from pfs.ids import ChunkId, ManifestId, PackId, PageId, TreeId, new_pack_id, page_id, record_id
+from pfs.packs.commit_record import CommitRecord, encode_record
+from pfs.packs.compress import SMALL_CHUNK, compress, compress_block, is_compressible
+from pfs.packs.index import Index
+from pfs.packs.manifest import Manifest, ManifestBuilder
+from pfs.packs.objects import Objects
+from pfs.packs.pack import Codec, PackWriter, RecordType, SealedPack
+from pfs.packs.session_data import DataPacks, StagedRecord
+from pfs.packs.trust import TrustedIndex
+from pfs.trees.page import Page
+
+BLOCK_BYTES: Final = 256 << 10
+"""Plain bytes of a full block."""
+META_BYTES: Final = 32 << 20
+"""Pages and manifests beyond this go to a meta pack of their own before `seal`."""
+
+
+class WriteSession:
+    """The writing end of a store; implements tree.PageSink.
+
+    Thread-safe, but whoever seals, adopts, abandons or reads back waits until the puts it counts on have returned.
+    Memory: at most 4 MiB of new data, a block, 32 MiB of pages and manifests, and the ids of the packs in the making.
+    Every putting method raises StorageError when the backend fails (StorageFullError when it is full).
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        index: Index,
+        objects: Objects,
+        *,
+        compression_level: int = 1,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._backend, self._index, self._objects = backend, index, objects
+        self._stored = TrustedIndex(backend, index)
+        self._level = compression_level
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._start()
+
+    def _start(self) -> None:
+        self.touched: set[int] = set()
+        """Numbers of the packs that hold what was not written again."""
+        self.new_bytes = 0
+        """Plain bytes of the chunks that the store did not have."""
+        self.new_chunks = 0
+        self._packs: list[PackId] = []
+        self._data = DataPacks(
+            self._backend, begun=self._packs.append, sealed=self._index_data_pack, clock_ns=self._clock
+        )
+        self._known: set[ChunkId] = set()
+        self._block: list[tuple[ChunkId, bytes]] = []
+        self._block_bytes = 0
+        self._meta: dict[bytes, tuple[RecordType, bytes]] = {}
+        self._unwritten: list[bytes] = []
+        self._meta_bytes = 0
+        self._pages: dict[PageId, Page] = {}
+        self._meta_pack = new_pack_id()
+        self._unindexed: list[SealedPack] = []
+        self._failure: PfsError | None = None
+
+    @property
+    def pack_ids(self) -> list[PackId]:
+        """Every pack of this session in order, and last the meta pack that `seal` would write now, if it had to."""
+        with self._lock:
+            pending = self._unwritten or self._block or self._data.has_staged
+            return [*self._packs, *([self._meta_pack] if pending else [])]
+
+    # chunks
+
+    def put_chunks(self, batch: Sequence[tuple[ChunkId, Buffer]]) -> int:
+        """Store the chunks that neither the store nor the session has; return their plain size in bytes.
+
+        Known ones cost a look-up and nothing else. The buffers may be reused when this returns. Of two threads that put
+        one chunk at once, one stores it.
+        """
+        with self._ending_on_error():
+            fresh = self._claim(batch)
+            for id, data in fresh:
+                self._store(id, data)
+        return sum(len(data) for _, data in fresh)
+
+    def _claim(self, batch: Sequence[tuple[ChunkId, Buffer]]) -> list[tuple[ChunkId, Buffer]]:
+        with self._lock:
+            self._check_usable()
+            unknown = {id: data for id, data in batch if id not in self._known}
+        if not unknown:
+            return []
+        found = self._stored.find(list(unknown))
+        with self._lock:
+            self.touched.update(place.pack_no for place in found if place is not None)
+            missed = (item for item, place in zip(unknown.items(), found, strict=True) if place is None)
+            fresh = [(id, data) for id, data in missed if id not in self._known]
+            self._known.update(id for id, _ in fresh)
+            self.new_chunks += len(fresh)
+            self.new_bytes += sum(len(data) for _, data in fresh)
+        return fresh
+
+    def holds(self, ids: Sequence[bytes]) -> list[bool]:
+        """Say of each chunk or manifest blob whether the store or the session has it, as if it were put again."""
+        found = self._stored.find(ids)
+        with self._lock:
+            self._check_usable()
+            self.touched.update(place.pack_no for place in found if place is not None)
+            return [
+                place is not None or id in self._known or id in self._meta for id, place in zip(ids, found, strict=True)
+            ]
+
+    def _store(self, id: ChunkId, data: Buffer) -> None:
+        size = len(data)
+        if not is_compressible(data):
+            self._data.add(StagedRecord([(id, size)], data, Codec.RAW))
+        elif size < SMALL_CHUNK:
+            self._add_to_block(id, bytes(data))
+        else:
+            packed = compress(data, level=self._level)
+            record = (data, Codec.RAW) if packed is None else (packed, Codec.ZSTD)
+            self._data.add(StagedRecord([(id, size)], *record))
+
+    def _add_to_block(self, id: ChunkId, data: bytes) -> None:
+        with self._lock:
+            full = self._take_block() if self._block_bytes + len(data) > BLOCK_BYTES else []
+            self._block.append((id, data))
+            self._block_bytes += len(data)
+        self._write_block(full)
+
+    def _take_block(self) -> list[tuple[ChunkId, bytes]]:
+        taken, self._block, self._block_bytes = self._block, [], 0
+        return taken
+
+    def _write_block(self, block: list[tuple[ChunkId, bytes]], *, last: bool = False) -> None:
+        if block:
+            packed = compress_block([data for _, data in block], level=self._level)
+            record = StagedRecord([(id, len(data)) for id, data in block], packed, Codec.IN_BLOCK)
+            self._data.add(record, last=last)
+
+    def _index_data_pack(self, pack: SealedPack) -> None:
+        self._index.add([pack])
+        ids = pack.entries["id"].tobytes()
+        with self._lock:
+            self._known.difference_update(ChunkId(ids[at : at + 32]) for at in range(0, len(ids), 32))
+
+    def chunk(self, id: ChunkId, size: int) -> bytes:
+        """Return a chunk of the store or of this session; one in an open pack costs the sealing of that pack.
+
+        Raises as `Objects.chunk`.
+        """
+        with self._lock:
+            known = id in self._known
+            pending = next((data for other, data in self._block if other == id), None) if known else None
+        if pending is not None:
+            return pending
+        held = self._data.held(id) if known else None
+        if held is not None:
+            return held
+        if known:
+            self._index_all()
+        return self._objects.chunk(id, size)
+
+    # pages, manifests, records
+
+    def put_page(self, data: bytes) -> PageId:
+        """Store an encoded tree page unless it is there already; `get_page` gives it at once."""
+        pid = page_id(data)
+        self._put_meta(RecordType.PAGE, pid, data)
+        return pid
+
+    def get_page(self, pid: PageId) -> Page:
+        """Return a decoded page of the store or of this session; see `Objects.get_page` for errors."""
+        with self._lock:
+            held = self._pages.get(pid)
+            if held is None and pid in self._meta:
+                held = self._pages[pid] = Page(self._meta[pid][1], where=f"page {pid.hex()[:12]}")
+        return self._objects.get_page(pid) if held is None else held
+
+    def put_manifest(self, chunks: Iterable[tuple[int, ChunkId]]) -> TreeId:
+        """Store the manifest of a file of several chunks, given as (size, id) in order; return the file's tid."""
+        builder = ManifestBuilder(self.put_manifest_blob)
+        for size, id in chunks:
+            builder.add(size, id)
+        return TreeId(builder.finish())
+
+    def put_manifest_blob(self, mid: ManifestId, blob: bytes) -> None:
+        """Store one blob of a manifest, as `ManifestBuilder` makes them."""
+        self._put_meta(RecordType.MANIFEST, mid, blob)
+
+    def manifest(self, tid: TreeId) -> Manifest:
+        """Return the chunk list of a file of several chunks of the store or of this session."""
+        mid = ManifestId(tid)
+        return Manifest(self._manifest_blob(mid), load=self._manifest_blob, where=f"manifest {mid.hex()[:12]}")
+
+    def _manifest_blob(self, mid: ManifestId) -> bytes:
+        with self._lock:
+            found = self._meta.get(mid)
+        return self._objects.manifest(TreeId(mid)).blob if found is None else found[1]
+
+    def put_record(self, record: CommitRecord) -> None:
+        """Add a commit record to the next meta pack; ``record.packs`` is to be made from `pack_ids`."""
+        data = encode_record(record)
+        with self._lock:
+            self._check_usable()
+            self._keep_meta(RecordType.COMMIT, record_id(data), data)
+
+    def _put_meta(self, type: RecordType, id: bytes, data: bytes) -> None:
+        with self._lock:
+            self._check_usable()
+            if id in self._meta:
+                return
+            place = self._stored.find([id])[0]
+            if place is not None:
+                self.touched.add(place.pack_no)
+                return
+            self._keep_meta(type, id, data)
+            if self._meta_bytes > META_BYTES:
+                self._spill_meta()
+
+    def _keep_meta(self, type: RecordType, id: bytes, data: bytes) -> None:
+        self._meta[id] = (type, data)
+        self._unwritten.append(id)
+        self._meta_bytes += len(data)
+
+    def _spill_meta(self) -> None:
+        self._write_meta_pack([])
+        self._index_all()
+        self._meta.clear()
+        self._pages.clear()
+        self._meta_bytes = 0
+
+    def _index_all(self) -> None:
+        self._data.seal_open()
+        with self._lock:
+            self._index.add(self._unindexed)
+            self._unindexed = []
+
+    def _write_meta_pack(self, staged: Sequence[StagedRecord]) -> None:
+        writer = PackWriter(self._backend, "m", pack_id=self._meta_pack, created_ms=self._clock() // 1_000_000)
+        try:
+            for record in staged:
+                record.write(writer)
+            for id in self._unwritten:
+                type, data = self._meta[id]
+                writer.add(type, id, data)
+            sealed = writer.seal()
+        except BaseException as error:
+            self._fail(error)
+            writer.abandon()
+            raise
+        self._packs.append(self._meta_pack)
+        self._unindexed.append(sealed)
+        self._meta_pack = new_pack_id()
+        self._unwritten = []
+
+    # the end
+
+    def flush_data(self) -> None:
+        """End the pending block, so that all chunks are in records."""
+        with self._ending_on_error():
+            with self._lock:
+                self._check_usable()
+                block = self._take_block()
+            self._write_block(block, last=True)
+
+    def adopt(self, other: WriteSession) -> None:
+        """Take over all that ``other`` wrote and saw; it is empty afterwards, and usable.
+
+        Costs the sealing of the data pack that ``other`` has open, if any; what it has in memory moves without I/O.
+        When it fails, both sessions are only good for `abandon`.
+        """
+        other._check_usable()
+        with self._ending_on_error(), other._ending_on_error(), self._lock:
+            self._check_usable()
+            other._index_all()
+            self._adopt_data(other)
+            self._adopt_meta(other)
+        other._start()
+
+    def _adopt_data(self, other: WriteSession) -> None:
+        # Both may hold the same chunk: sessions do not see each other's before they are in a pack.
+        held = self._known
+        records = [one for one in other._data.take_staged() if not all(id in held for id, _ in one.members)]
+        block = [(id, data) for id, data in other._block if id not in held]
+        self._packs += other._packs
+        self._known = held | other._known
+        self.touched |= other.touched
+        self.new_bytes += other.new_bytes
+        self.new_chunks += other.new_chunks
+        for record in records:
+            self._data.add(record)
+        for id, data in block:
+            self._add_to_block(id, data)
+
+    def _adopt_meta(self, other: WriteSession) -> None:
+        for id in other._unwritten:
+            if id not in self._meta:
+                self._keep_meta(other._meta[id][0], id, other._meta[id][1])
+        if self._meta_bytes > META_BYTES:
+            self._spill_meta()
+
+    def seal(self) -> list[SealedPack]:
+        """Make all durable: the open data pack, then a meta pack of the rest, which has up to 4 MiB of data too.
+
+        Returns the packs that are not in the index yet, for the caller to add when the commit is in the refs; those of
+        an earlier `seal` are among them. The session goes on: what was sealed stays known and readable.
+        """
+        self.flush_data()
+        with self._ending_on_error():
+            self._data.seal_open()
+            with self._lock:
+                staged = self._data.take_staged()
+                if staged or self._unwritten:
+                    self._write_meta_pack(staged)
+                return list(self._unindexed)
+
+    def abandon(self) -> None:
+        """Drop what is in no sealed pack; idempotent. Sealed packs are left to collection."""
+        self._data.abandon()
+        with self._lock:
+            self._block.clear()
+            self._meta.clear()
+            self._pages.clear()
+            self._fail(None)
+
+    @contextmanager
+    def _ending_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def _fail(self, error: BaseException | None) -> None:
+        """End the session; the first cause stays, as the later ones follow from it."""
+        with self._lock:
+            if self._failure is None:
+                ended = StorageError("go on with a commit", "it was dropped, or storing an earlier part of it failed")
+                self._failure = error if isinstance(error, PfsError) else ended
+
+    def _check_usable(self) -> None:
+        if self._failure is not None:
+            raise copy(self._failure) from self._failure

@@ -1,0 +1,154 @@
+"""Where a session's new chunks go: memory while they are few, data packs when they are many.
+
+The first `STAGE_BYTES` stay in memory, so that a small commit is one pack. Beyond that they go to a data pack, which is
+sealed and indexed when it is full; then staging begins anew. So memory is bounded whatever is written, and a writer
+that was killed finds the chunks of its sealed packs when it runs again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from pfs.backends.base import Backend, Buffer
+from pfs.ids import ChunkId, PackId, new_pack_id
+from pfs.packs.compress import decompress
+from pfs.packs.pack import Codec, PackWriter, RecordType, SealedPack
+
+STAGE_BYTES: Final = 4 << 20
+PACK_BYTES: Final = 64 << 20
+"""A data pack is sealed when it has this many bytes."""
+PACK_ENTRIES: Final = 1 << 18
+"""And also at this many chunks: the entries of an open pack are in memory."""
+
+
+class StagedRecord(NamedTuple):
+    """A record as it will be in a pack: one chunk, or a block of several; ``members`` are (id, plain size)."""
+
+    members: Sequence[tuple[ChunkId, int]]
+    payload: Buffer
+    codec: Codec
+
+    def write(self, writer: PackWriter) -> None:
+        """Append it to a pack; blocks are the records with codec IN_BLOCK."""
+        if self.codec is Codec.IN_BLOCK:
+            writer.add_block(self.members, self.payload, ulen=sum(size for _, size in self.members))
+        else:
+            id, size = self.members[0]
+            writer.add(RecordType.CHUNK, id, self.payload, codec=self.codec, ulen=size)
+
+    def chunk(self, wanted: ChunkId) -> bytes:
+        """Return the plain bytes of one of its chunks."""
+        plain = self.payload
+        if self.codec is not Codec.RAW:
+            plain = decompress(self.payload, sum(size for _, size in self.members))
+        start = 0
+        for id, size in self.members:
+            if id == wanted:
+                return bytes(plain[start : start + size])
+            start += size
+        raise KeyError(wanted)
+
+
+class DataPacks:
+    """Takes the records of several threads. After an error it is of no use but for `abandon`."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        begun: Callable[[PackId], None],
+        sealed: Callable[[SealedPack], None],
+        clock_ns: Callable[[], int],
+    ) -> None:
+        """``begun`` is told each new pack, ``sealed`` each durable one, in the thread whose record did it."""
+        self._backend = backend
+        self._on_begun, self._on_sealed = begun, sealed
+        self._clock_ns = clock_ns
+        self._lock = threading.Lock()
+        self._writer: PackWriter | None = None
+        self._staged: list[StagedRecord] = []
+        self._staged_bytes = 0
+        self._held: dict[ChunkId, StagedRecord] = {}
+
+    @property
+    def has_staged(self) -> bool:
+        """Whether `take_staged` would return anything."""
+        return bool(self._staged)
+
+    def add(self, record: StagedRecord, *, last: bool = False) -> None:
+        """Store a record; its payload may be reused when this returns. The ``last`` one does not begin a pack.
+
+        Raises:
+            StorageError: the backend failed.
+        """
+        with self._lock:
+            if self._writer is None:
+                self._stage(record._replace(payload=bytes(record.payload)))
+                if self._staged_bytes > STAGE_BYTES and not last:
+                    self._spill()
+            else:
+                record.write(self._writer)
+            full = self._take_writer() if self._is_full() else None
+        if full is not None:
+            self._seal(full)
+
+    def seal_open(self) -> None:
+        """Make the open pack durable, if there is one; what is staged stays in memory."""
+        with self._lock:
+            writer = self._take_writer()
+        if writer is not None:
+            self._seal(writer)
+
+    def take_staged(self) -> list[StagedRecord]:
+        """Return the records that are in no pack, for one to which the caller writes them; they stay readable."""
+        with self._lock:
+            taken, self._staged, self._staged_bytes = self._staged, [], 0
+            return taken
+
+    def held(self, id: ChunkId) -> bytes | None:
+        """Return the plain bytes of a chunk that is in memory, else None."""
+        with self._lock:
+            record = self._held.get(id)
+        return None if record is None else record.chunk(id)
+
+    def abandon(self) -> None:
+        """Drop what is in no sealed pack; idempotent."""
+        with self._lock:
+            writer = self._take_writer()
+            self._staged, self._staged_bytes = [], 0
+            self._held.clear()
+        if writer is not None:
+            writer.abandon()
+
+    def _stage(self, record: StagedRecord) -> None:
+        self._staged.append(record)
+        self._staged_bytes += len(record.payload)
+        self._held.update((id, record) for id, _ in record.members)
+
+    def _spill(self) -> None:
+        pack_id = new_pack_id()
+        self._writer = PackWriter(self._backend, "d", pack_id=pack_id, created_ms=self._clock_ns() // 1_000_000)
+        self._on_begun(pack_id)
+        for record in self._staged:
+            record.write(self._writer)
+        self._staged, self._staged_bytes = [], 0
+        self._held.clear()
+
+    def _is_full(self) -> bool:
+        writer = self._writer
+        return writer is not None and (writer.size >= PACK_BYTES or len(writer) >= PACK_ENTRIES)
+
+    def _take_writer(self) -> PackWriter | None:
+        taken, self._writer = self._writer, None
+        return taken
+
+    def _seal(self, writer: PackWriter) -> None:
+        # Outside the lock: the sync of a full pack takes a while, and others go on with the next one.
+        try:
+            pack = writer.seal()
+        except BaseException:
+            writer.abandon()
+            raise
+        self._on_sealed(pack)

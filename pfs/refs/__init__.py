@@ -1,0 +1,1 @@
+"""What changes: one object a repo, replaced by compare-and-swap."""

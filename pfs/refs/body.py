@@ -1,0 +1,229 @@
+"""The body of a refs object: the mutable truth of one repo, as a value with pure edits (docs/format/refs.md).
+
+JSON on disk, with a checksum at its end. Fields that this release does not know are kept when a body is rewritten, so
+that an older release beside a newer one loses nothing. Ids are lower-case hex.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+from msgspec.structs import fields, replace
+from xxhash import xxh3_128_hexdigest
+
+from pfs.errors import CorruptionError, InvalidInputError, InvalidNameError
+from pfs.ids import CommitId, PackId, PageId, TreeId
+
+if TYPE_CHECKING:
+    from pfs.trees.tree import Root
+
+BODY_VERSION = 1
+RECENT = 64
+"""How many past write ids a body remembers, to recognise a swap whose reply was lost."""
+_BRANCH = re.compile(r"\.?[A-Za-z0-9_-]+")
+FAILED = ".failed-"
+"""A commit that was finished with an error, and is nobody's parent, is held by a hidden branch: this and its id."""
+TrashKind = Literal["branch", "tag", "head", "dropped"]
+BRANCH: TrashKind = "branch"
+TAG: TrashKind = "tag"
+HEAD: TrashKind = "head"
+DROPPED: TrashKind = "dropped"
+
+
+class BranchEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A branch: its head, the meta pack with the head's record, what it is computed from."""
+
+    head: CommitId | None = None
+    pack: str | None = None
+    created: int = 0
+    provenance: tuple[tuple[str, str], ...] = ()
+
+
+class RootEntry(msgspec.Struct, frozen=True):
+    """The tree of an open commit."""
+
+    pid: str
+    tid: str
+    size: int
+    count: int
+
+
+class OpenEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An open commit: ``onto`` is the branch's head when it was started, ``parent`` what it was made from."""
+
+    branch: str
+    started: int
+    attempt: int = 1
+    parent: CommitId | None = None
+    onto: CommitId | None = None
+    message: str = ""
+    root: RootEntry
+    packs: tuple[str, ...] = ()
+    provenance: tuple[tuple[str, str, str], ...] = ()
+
+    def tree_root(self) -> Root:
+        """Return the root as the tree takes it."""
+        from pfs.trees.tree import Root
+
+        root = self.root
+        return Root(PageId(bytes.fromhex(root.pid)), TreeId(bytes.fromhex(root.tid)), root.size, root.count)
+
+
+class TrashEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was taken away by name, kept for 30 days: a deleted branch or tag, or a head that another took the place of.
+
+    ``dropped``: a head whose id is not found any more. ``onto``: the head that the branch got instead.
+    """
+
+    branch: BranchEntry
+    deleted: int
+    kind: TrashKind = BRANCH
+    onto: CommitId | None = None
+
+
+class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything of a repo that can change. ``gone``: the tombstone of a deleted repo; ``last`` names its last body."""
+
+    v: int = BODY_VERSION
+    seq: int = 0
+    gc_gen: int = 0
+    wid: str = ""
+    recent: tuple[str, ...] = ()
+    description: str = ""
+    created: int = 0
+    branches: dict[str, BranchEntry] = {}
+    tags: dict[str, BranchEntry] = {}
+    open: dict[CommitId, OpenEntry] = {}
+    edges: dict[str, str | None] = {}
+    records: dict[str, str] = {}
+    trash: dict[str, TrashEntry] = {}
+    prepared: tuple[dict[str, object], ...] = ()
+    gone: bool = False
+    last: str | None = None
+    extra: dict[str, object] = {}
+
+    def heads(self) -> dict[CommitId, PackId]:
+        """Return every commit that this body makes live by name, with the pack of its record."""
+        entries = [*self.branches.values(), *self.tags.values(), *(item.branch for item in self.trash.values())]
+        return {e.head: PackId(bytes.fromhex(e.pack)) for e in entries if e.head is not None and e.pack is not None}
+
+    def open_on(self, branch: str) -> CommitId | None:
+        """Return the open commit of a branch, if there is one."""
+        return next((commit for commit, entry in self.open.items() if entry.branch == branch), None)
+
+
+_KNOWN = {field.name for field in fields(RefsBody)} - {"extra"}
+_REQUIRED = ("v", "seq", "wid")
+_SUM = re.compile(rb',"sum":"([0-9a-f]{32})"}')
+_SUM_BYTES = len(',"sum":""}') + 32
+
+
+def encode_body(body: RefsBody) -> bytes:
+    """Return the stored JSON; its last field is the checksum of what comes before."""
+    plain = msgspec.to_builtins(body)
+    extra = plain.pop("extra")
+    return sign_body(msgspec.json.encode({**plain, **extra}))
+
+
+def sign_body(plain: bytes) -> bytes:
+    """Return the JSON object ``plain`` with its checksum as the last field."""
+    return b'%s,"sum":"%s"}' % (plain[:-1], xxh3_128_hexdigest(plain).encode())
+
+
+def _unsigned(data: bytes, *, where: str) -> bytes:
+    """Return a stored body without its checksum, once that was compared."""
+    match = _SUM.fullmatch(data[-_SUM_BYTES:])
+    plain = data[:-_SUM_BYTES] + b"}"
+    if match is None or match[1] != xxh3_128_hexdigest(plain).encode():
+        raise CorruptionError(where, "its checksum does not match")
+    return plain
+
+
+def decode_body(data: bytes, *, where: str) -> RefsBody:
+    """Parse a stored body.
+
+    Raises:
+        CorruptionError: it is no refs body, or its checksum does not match.
+        InvalidInputError: it was written by a newer release.
+    """
+    plain = _unsigned(data, where=where)
+    try:
+        raw = msgspec.json.decode(plain, type=dict[str, object])
+        missing = [name for name in _REQUIRED if not raw.get(name)]
+        if missing:
+            raise CorruptionError(where, f"not a refs body (it has no {' and no '.join(missing)})")
+        version = raw["v"]
+        if isinstance(version, int) and version > BODY_VERSION:
+            raise InvalidInputError(f"{where} has format {version}, this pfs knows {BODY_VERSION}: use a newer pfs")
+        known = {name: value for name, value in raw.items() if name in _KNOWN}
+        extra = {name: value for name, value in raw.items() if name not in _KNOWN}
+        return replace(msgspec.convert(known, RefsBody), extra=extra)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise CorruptionError(where, f"not a refs body ({error})") from error
+
+
+def root_entry(root: Root) -> RootEntry:
+    """Return a tree's root as refs hold it."""
+    return RootEntry(bytes(root.pid).hex(), bytes(root.tid).hex(), root.size, root.count)
+
+
+def check_branch_name(name: str) -> str:
+    """Return ``name`` if it may name a branch: as other names, or hidden with one dot in front."""
+    if not _BRANCH.fullmatch(name) or len(name) > 255:
+        raise InvalidNameError("branch", name)
+    return name
+
+
+def check_user_branch(name: str) -> str:
+    """Return ``name`` if a user may write to a branch of that name: hidden ones are written by `Repo.publish` alone."""
+    if is_hidden(name):
+        raise InvalidNameError("branch", name)
+    return check_branch_name(name)
+
+
+def is_hidden(branch: str) -> bool:
+    """Say whether a branch is one of the system's own."""
+    return branch.startswith(".")
+
+
+def with_branch(body: RefsBody, name: str, entry: BranchEntry) -> RefsBody:
+    """Return the body with the branch set."""
+    return replace(body, branches={**body.branches, name: entry})
+
+
+def with_open(body: RefsBody, commit: CommitId, entry: OpenEntry) -> RefsBody:
+    """Return the body with the open commit set."""
+    return replace(body, open={**body.open, commit: entry})
+
+
+def without_open(body: RefsBody, commit: CommitId) -> RefsBody:
+    """Return the body without the open commit."""
+    return replace(body, open={key: entry for key, entry in body.open.items() if key != commit})
+
+
+def move_head(body: RefsBody, branch: str, *, head: CommitId, pack: PackId, now_ns: int) -> RefsBody:
+    """Return the body with the branch at ``head``; a branch that does not exist yet is made."""
+    old = body.branches.get(branch, BranchEntry(created=now_ns))
+    return with_branch(body, branch, replace(old, head=head, pack=pack.hex()))
+
+
+def without_branch(body: RefsBody, name: str, *, now_ns: int) -> RefsBody:
+    """Return the body with the branch in the trash."""
+    entry = TrashEntry(branch=body.branches[name], deleted=now_ns)
+    branches = {key: value for key, value in body.branches.items() if key != name}
+    return with_trash(replace(body, branches=branches), name, entry)
+
+
+def with_trash(body: RefsBody, name: str, entry: TrashEntry) -> RefsBody:
+    """Return the body with an entry in the trash, under the name that it had."""
+    number = entry.deleted
+    while f"{name}/{number}" in body.trash:
+        number += 1
+    return replace(body, trash={**body.trash, f"{name}/{number}": entry})
+
+
+def tombstone(body: RefsBody, *, last: str) -> RefsBody:
+    """Return what stands for a deleted repo; ``last`` is the object that keeps its last body."""
+    return RefsBody(seq=body.seq, gc_gen=body.gc_gen, wid=body.wid, recent=body.recent, gone=True, last=last)

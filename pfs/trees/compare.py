@@ -1,0 +1,149 @@
+"""Two directories side by side: the rows in which they differ, without reading the pages that both have."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from pfs.ids import NO_PAGE, PageId
+from pfs.trees.page import Cell, Group, Kind, Page
+from pfs.trees.row import PageSource, open_page
+from pfs.trees.seal import groups_of, inlined_rows
+
+
+class _Part(NamedTuple):
+    """A page that is not read yet, or the rows of an inlined directory."""
+
+    level: int
+    pid: PageId
+    groups: list[Group]
+
+
+class Pair(NamedTuple):
+    """A direct child that differs; None on the side where it is not."""
+
+    old: Group | None
+    new: Group | None
+
+    @property
+    def top(self) -> Cell:
+        """The child's own row, from either side."""
+        return (self.old or self.new or [])[0]
+
+
+class Side:
+    """One of the two directories: its pages in order, opened as far as needed."""
+
+    def __init__(self, pages: PageSource, *, stem: bytes = b"") -> None:
+        self.pages = pages
+        self.queue: deque[_Part] = deque()
+        self._stem = stem
+
+    def add_page(self, pid: PageId) -> None:
+        """Make the directory below a page this side."""
+        self.queue.append(_Part(open_page(self.pages, pid).level, pid, []))
+
+    def add_folder(self, group: Group) -> None:
+        """Make the directory of a marker and its inlined rows this side."""
+        if group[0].pid == NO_PAGE:
+            self.queue.append(_Part(0, NO_PAGE, groups_of(inlined_rows(group))))
+        else:
+            self.add_page(PageId(group[0].pid))
+
+    def open_head(self) -> None:
+        """Put the pages below the first page in its place."""
+        part = self.queue.popleft()
+        page = open_page(self.pages, part.pid)
+        children: list[_Part] = []
+        for row, last in enumerate(page.names):
+            if last >= self._stem:
+                children.append(_Part(part.level - 1, page.pid_of(row), []))
+            if last > self._stem and not last.startswith(self._stem):
+                break
+        self.queue.extendleft(reversed(children))
+
+
+def unequal_groups(old: Side, new: Side) -> Iterator[Pair]:
+    """Yield the direct children that differ in any way, in order.
+
+    Memory: the open index pages and one leaf of each side.
+    """
+    lefts: deque[Group] = deque()
+    rights: deque[Group] = deque()
+    while _fill(old, new, lefts, rights):
+        left, right = lefts[0] if lefts else None, rights[0] if rights else None
+        if left and right and left[0].name != right[0].name:
+            left, right = (left, None) if left[0].name < right[0].name else (None, right)
+        if left:
+            lefts.popleft()
+        if right:
+            rights.popleft()
+        if left != right:
+            yield Pair(left, right)
+
+
+def _fill(old: Side, new: Side, lefts: deque[Group], rights: deque[Group]) -> bool:
+    """Read leaves until both sides have a group or are at their end; False at the end of both."""
+    while (not lefts and old.queue) or (not rights and new.queue):
+        _settle(old, new)
+        if not lefts and not rights and old.queue and new.queue:
+            left, right = _unequal_rows(old, new)
+            lefts += left
+            rights += right
+            continue
+        if not lefts and old.queue:
+            lefts += _groups(old)
+        if not rights and new.queue:
+            rights += _groups(new)
+    return bool(lefts or rights)
+
+
+def _settle(old: Side, new: Side) -> None:
+    """Open index pages until both sides start with a leaf, dropping the pages that both have."""
+    while True:
+        common = {part.pid for part in old.queue} & {part.pid for part in new.queue} - {NO_PAGE}
+        for side in (old, new) if common else ():
+            side.queue = deque(part for part in side.queue if part.pid not in common)
+        level = max((side.queue[0].level for side in (old, new) if side.queue), default=0)
+        if not level:
+            return
+        for side in (old, new):
+            if side.queue and side.queue[0].level == level:
+                side.open_head()
+
+
+def _groups(side: Side) -> list[Group]:
+    part = side.queue.popleft()
+    return part.groups if part.pid == NO_PAGE else groups_of(open_page(side.pages, part.pid).cells())
+
+
+def _unequal_rows(old: Side, new: Side) -> tuple[list[Group], list[Group]]:
+    """Take a leaf of each side; leave out what a comparison of their columns finds equal."""
+    if NO_PAGE in (old.queue[0].pid, new.queue[0].pid):
+        return _groups(old), _groups(new)
+    left, right = open_page(old.pages, old.queue[0].pid), open_page(new.pages, new.queue[0].pid)
+    if not left.same_names(right):
+        return _groups(old), _groups(new)
+    old.queue.popleft()
+    new.queue.popleft()
+    rows = _different(left, right)
+    return _groups_at(left, rows), _groups_at(right, rows)
+
+
+def _different(left: Page, right: Page) -> list[int]:
+    """Return the depth-0 rows whose groups differ, for pages of the same names; times do not count."""
+    differ = (left.tids != right.tids).any(axis=1) | (left.kinds != right.kinds) | (left.sizes != right.sizes)
+    rows = set(np.flatnonzero(differ).tolist())
+    rows.update(row for row in left.aux_rows | right.aux_rows if left.aux(row) != right.aux(row))
+    folders = np.flatnonzero(left.kinds == Kind.DIR).tolist()
+    rows.update(row for row in folders if left.pid_of(row) != right.pid_of(row))
+    tops = np.flatnonzero(left.depths == 0)
+    found = np.searchsorted(tops, sorted(rows), side="right") - 1
+    return [int(row) for row in tops[np.unique(found)]]
+
+
+def _groups_at(page: Page, rows: list[int]) -> list[Group]:
+    return [[page.cell(row) for row in range(top, page.group_end(top))] for top in rows]

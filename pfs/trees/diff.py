@@ -1,0 +1,128 @@
+"""What changed between two trees, in key order, at the cost of the changes and not of the trees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pfs.ids import NO_PAGE
+from pfs.trees.compare import Pair, Side, unequal_groups
+from pfs.trees.page import Kind
+from pfs.trees.row import PageSource, Root, Row, row_of
+from pfs.trees.tree import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One path that differs: only ``new`` = added, only ``old`` = deleted, both = modified."""
+
+    key: bytes
+    old: Row | None
+    new: Row | None
+
+    @property
+    def content_same(self) -> bool:
+        """Whether the bytes are the same and only kind or metadata differ."""
+        return self.old is not None and self.new is not None and self.old.tid == self.new.tid
+
+
+def diff(
+    pages_a: PageSource,
+    root_a: Root,
+    pages_b: PageSource,
+    root_b: Root,
+    *,
+    prefix: bytes = b"",
+    old_base: bytes | None = None,
+    with_dirs: bool = False,
+    content_only: bool = False,
+) -> Iterator[Change]:
+    """Yield what makes tree b of tree a, in key order; pages that both have are not read.
+
+    A file differs by kind, size, tid or metadata; the commit of its last change alone is no difference. A file
+    that became a directory, or the other way, gives two changes.
+
+    Args:
+        pages_a: the source of the old tree's pages.
+        root_a: the old tree.
+        pages_b: the source of the new tree's pages.
+        root_b: the new tree.
+        prefix: only keys that start with these bytes.
+        old_base: the directory of the old tree, with its slash, that is compared with the directory ``prefix``; keys of
+            both sides are given as those of the new one.
+        with_dirs: directories too, each before what it holds; one that is in both only if its content differs.
+        content_only: leave out changes of metadata alone, and do not look for them.
+    """
+    base = prefix[: prefix.rfind(b"/") + 1]
+    moved = old_base is not None and old_base != base
+    if not moved and (root_a.pid == root_b.pid or (content_only and root_a.tid == root_b.tid)):
+        return
+    old, new = (Side(pages, stem=prefix[len(base) :]) for pages in (pages_a, pages_b))
+    _start(old, root_a, base if old_base is None else old_base)
+    _start(new, root_b, base)
+    walker = _Walker(pages_a, pages_b, with_dirs=with_dirs, content_only=content_only)
+    pairs = unequal_groups(old, new)
+    yield from walker.run(base, (pair for pair in pairs if (base + pair.top.name).startswith(prefix)))
+
+
+def _start(side: Side, root: Root, base: bytes) -> None:
+    if not base:
+        side.add_page(root.pid)
+        return
+    group = Tree(side.pages, root).group(base)
+    if group:
+        side.add_folder(group)
+
+
+class _Walker:
+    """One run over two trees."""
+
+    def __init__(self, pages_a: PageSource, pages_b: PageSource, *, with_dirs: bool, content_only: bool) -> None:
+        self._sources = pages_a, pages_b
+        self._with_dirs = with_dirs
+        self._content_only = content_only
+
+    def run(self, base: bytes, top: Iterator[Pair]) -> Iterator[Change]:
+        """Yield the changes of a directory and all below; its own stack, since paths may be 2,000 deep."""
+        stack = [(base, top)]
+        while stack:
+            prefix, pairs = stack[-1]
+            for pair in pairs:
+                if not self._differ(pair):
+                    continue
+                if self._is_shown(pair):
+                    yield _change(pair, prefix)
+                if pair.top.kind == Kind.DIR:
+                    stack.append((prefix + pair.top.name, unequal_groups(*self._sides(pair))))
+                    break
+            else:
+                stack.pop()
+
+    def _differ(self, pair: Pair) -> bool:
+        if pair.old is None or pair.new is None:
+            return True
+        old, new = pair.old[0], pair.new[0]
+        if self._content_only and old.tid == new.tid:
+            return False
+        if old.kind == Kind.DIR:
+            return old.pid != new.pid or old.pid == NO_PAGE
+        return (old.kind, old.size, old.tid, old.aux) != (new.kind, new.size, new.tid, new.aux)
+
+    def _is_shown(self, pair: Pair) -> bool:
+        if pair.top.kind != Kind.DIR:
+            return True
+        modified = pair.old is None or pair.new is None or pair.old[0].tid != pair.new[0].tid
+        return self._with_dirs and modified
+
+    def _sides(self, pair: Pair) -> tuple[Side, Side]:
+        sides = Side(self._sources[0]), Side(self._sources[1])
+        for side, group in zip(sides, pair, strict=True):
+            if group:
+                side.add_folder(group)
+        return sides
+
+
+def _change(pair: Pair, prefix: bytes) -> Change:
+    old = row_of(pair.old[0], prefix) if pair.old else None
+    new = row_of(pair.new[0], prefix) if pair.new else None
+    return Change(row_of(pair.top, prefix).key, old, new)

@@ -1,0 +1,325 @@
+"""Changing a tree: a set of edits on a root gives another root, at the cost of the pages they touch.
+
+The result depends on the files that are there in the end and on nothing else (promise 1): any order of edits, or
+a bulk build, gives the same ``tid`` and, with the same ``changed`` and metadata, the same ``pid``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, TypeVar
+
+from pfs.errors import FileCollisionError, InvalidInputError
+from pfs.ids import NO_PAGE, PageId, TreeId
+from pfs.paths import from_key
+from pfs.trees.cutrule import FORMAT, TreeParams
+from pfs.trees.level import Spot, rebuild
+from pfs.trees.page import MAX_ELEMENT_BYTES, Cell, Changed, Group, Kind, pack_aux
+from pfs.trees.row import EMPTY_ROOT, PageSink, Root, Row, open_page
+from pfs.trees.seal import Folder, Sealer, groups_of, inlined_rows, marker
+from pfs.trees.tree import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Set a file."""
+
+    key: bytes
+    kind: Kind
+    size: int
+    tid: TreeId
+    aux: Mapping[str, object] | None = None
+    force: bool = False
+    """Mark the row as changed even if nothing in it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove a file; nothing happens if there is none."""
+
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTree:
+    """Remove a directory and all below it; the empty key is the root."""
+
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Graft:
+    """Set a directory to one of any tree whose pages the sink can read: O(log n), no bytes.
+
+    The rows below keep their ``changed``. An inlined directory has no page to graft: :func:`copy_dir` makes the
+    right edits for either.
+    """
+
+    key: bytes
+    row: Row
+
+
+Edit = Put | Delete | DeleteTree | Graft
+
+
+def copy_dir(source: Tree, key: bytes, target: bytes) -> list[Edit]:
+    """Return the edits that put directory ``key`` of ``source`` at ``target``; empty if there is none.
+
+    One graft, or some puts (at most as many as rows are inlined). Files and directories that stand at ``target``
+    already are replaced.
+    """
+    row = source.stat(key, want="dir")
+    if row is None:
+        return []
+    if row.pid != NO_PAGE:
+        return [Graft(target, row)]
+    base = target + b"/" if target else b""
+    copies: list[Edit] = [DeleteTree(target)]
+    copies += [
+        Put(base + below.key[len(key) + 1 :], below.kind, below.size, below.tid, below.aux)
+        for below in source.walk(key)
+    ]
+    return copies
+
+
+def edit(
+    pages: PageSink,
+    root: Root,
+    edits: Sequence[Edit],
+    *,
+    changed: Changed | None,
+    collisions: Literal["refuse", "allow"] = "refuse",
+    params: TreeParams = FORMAT,
+) -> Root:
+    """Return the root after all ``edits``, applied in their order; touches O(k log n) pages for k edits.
+
+    Args:
+        pages: where pages are read and new ones written.
+        root: the tree to start from.
+        edits: later ones win over earlier ones, also a tree over what was put below it. What is deleted and put
+            again, with a tree or alone, counts as put over the old.
+        changed: what rows that differ in kind, size, tid or metadata get; others keep theirs.
+        collisions: whether a path may be both a file and a directory in the end.
+        params: shape of the tree; a store's never change.
+
+    Raises:
+        FileCollisionError: a put or graft would make a path both a file and a directory.
+        InvalidInputError: an empty key, a row that is no file or directory, an element of over 65534 bytes.
+    """
+    plan = _Plan()
+    for one in edits:
+        plan.add(one)
+    editor = _Editor(Sealer(pages, params), changed, refuse=collisions == "refuse")
+    folder = editor.run(plan, open_root(pages, root))
+    if folder is None:
+        return EMPTY_ROOT
+    if folder.pid == root.pid:
+        return root
+    return Root(editor.sealer.store(folder), folder.tid, folder.size, folder.files)
+
+
+def open_root(pages: PageSink, root: Root) -> Folder | None:
+    """Return the root directory as edits take it."""
+    if root == EMPTY_ROOT:
+        return None
+    return Folder(root.tid, root.size, root.count, None, root.pid, [])
+
+
+@dataclass(slots=True)
+class _Plan:
+    """The edits of one directory: what it starts from, then its direct files, then its directories."""
+
+    base: DeleteTree | Graft | None = None
+    files: dict[bytes, Put | Delete] = field(default_factory=dict)
+    folders: dict[bytes, _Plan] = field(default_factory=dict)
+
+    def add(self, one: Edit) -> None:
+        """Take in one edit of the root directory."""
+        check_edit(one)
+        if isinstance(one, DeleteTree | Graft) and not one.key:
+            self.base, self.files, self.folders = one, {}, {}
+            return
+        *steps, last = one.key.split(b"/")
+        plan = self
+        for step in steps:
+            cleared = plan.base if isinstance(plan.base, DeleteTree) else None
+            plan = plan.folders.setdefault(step + b"/", _Plan(cleared))
+        if isinstance(one, Put | Delete):
+            plan.files[last] = one
+        else:
+            plan.folders[last + b"/"] = _Plan(one)
+
+    def names(self) -> list[bytes]:
+        """Return the direct children that are touched, in row order."""
+        return sorted([*self.files, *self.folders])
+
+    def writes(self) -> Iterator[bytes]:
+        """Yield the keys that are put or grafted here and below."""
+        plans = [self]
+        while plans:
+            plan = plans.pop()
+            if isinstance(plan.base, Graft):
+                yield plan.base.key
+            yield from (one.key for one in plan.files.values() if isinstance(one, Put))
+            plans += plan.folders.values()
+
+
+def check_edit(one: Edit) -> None:
+    """Check one edit by itself.
+
+    Raises:
+        InvalidInputError: an empty key, a row that is no file or directory, an element of over 65534 bytes.
+    """
+    if len(one.key) > MAX_ELEMENT_BYTES and max(map(len, one.key.split(b"/"))) > MAX_ELEMENT_BYTES:
+        raise InvalidInputError(f"{from_key(one.key)[:40]}...: an element is over {MAX_ELEMENT_BYTES} bytes")
+    if isinstance(one, Graft) and (one.row.kind != Kind.DIR or one.row.pid == NO_PAGE):
+        raise InvalidInputError(f"cannot graft {from_key(one.key)}: the row is not a directory with a page")
+    if not isinstance(one, Put):
+        return
+    if not one.key:
+        raise InvalidInputError("cannot put a file with an empty key")
+    if one.kind in (Kind.DIR, Kind.SHARD) or len(one.tid) != 32 or not 0 <= one.size < 2**63:
+        raise InvalidInputError(f"cannot put {from_key(one.key)}: the row is not that of a file")
+
+
+class _Call(NamedTuple):
+    """One directory to be edited: the edits, what it holds now, and its full key with its slash."""
+
+    plan: _Plan
+    old: Folder | None
+    prefix: bytes
+
+
+_Result = TypeVar("_Result")
+_Steps = Generator[_Call, Folder | None, _Result]
+"""A computation that asks for directories below to be edited first."""
+
+
+class _Editor:
+    """One run of edits."""
+
+    def __init__(self, sealer: Sealer, changed: Changed | None, *, refuse: bool) -> None:
+        self.sealer = sealer
+        self.changed = changed
+        self.refuse = refuse
+
+    def run(self, plan: _Plan, old: Folder | None) -> Folder | None:
+        """Return the root directory after the edits of ``plan``; ``old`` itself if they change nothing.
+
+        Directories are nested calls on a stack of our own: a key may have 2,000 steps.
+        """
+        calls = [self._apply(_Call(plan, old, b""))]
+        result: Folder | None = None
+        while calls:
+            try:
+                below = calls[-1].send(result)
+            except StopIteration as end:
+                calls.pop()
+                result = end.value
+            else:
+                calls.append(self._apply(below))
+                result = None
+        return result
+
+    def _apply(self, call: _Call) -> _Steps[Folder | None]:
+        plan, old, prefix = call
+        names = plan.names()
+        if isinstance(plan.base, Graft):
+            old = self.sealer.folder_of(plan.base.row.pid)
+        if isinstance(plan.base, DeleteTree):
+            groups = self._known(names, old)
+        elif not names:
+            return old
+        elif old is not None and old.pid != NO_PAGE:
+            return (yield from self._apply_to_pages(plan, names, old, prefix))
+        else:
+            groups = groups_of(old.rows) if old else []
+        merged = yield from self._merge(plan, names, groups, prefix)
+        self._check_collisions(plan, {group[0].name for group in merged}, prefix)
+        return self.sealer.finish(0, self.sealer.split(0, merged))
+
+    def _known(self, names: list[bytes], old: Folder | None) -> list[Group]:
+        """Return the old groups of ``names`` alone: what is removed and put again unchanged keeps its commit."""
+        if old is None or old.pid == NO_PAGE:
+            groups = groups_of(old.rows) if old else []
+        else:
+            top = Spot(self.sealer.pages, open_page(self.sealer.pages, old.pid))
+            spots = dict.fromkeys(top.leaf(name) for name in names)
+            groups = [group for spot in spots for group in groups_of(spot.page.cells())]
+        wanted = set(names)
+        return [group for group in groups if group[0].name in wanted]
+
+    def _apply_to_pages(self, plan: _Plan, names: list[bytes], old: Folder, prefix: bytes) -> _Steps[Folder | None]:
+        top = Spot(self.sealer.pages, open_page(self.sealer.pages, old.pid))
+        wanted = top.leaves(names)
+        touched: list[tuple[Spot, list[Group]]] = []
+        there: set[bytes] = set()
+        for spot, some in wanted.items():
+            groups = groups_of(spot.page.cells())
+            merged = yield from self._merge(plan, some, groups, prefix)
+            there.update(group[0].name for group in merged)
+            if merged != groups:
+                touched.append((spot, merged))
+        if self.refuse:
+            self._look_up_siblings(plan, wanted, top, there)
+            self._check_collisions(plan, there, prefix)
+        return rebuild(self.sealer, touched) if touched else old
+
+    def _look_up_siblings(self, plan: _Plan, wanted: dict[Spot, list[bytes]], top: Spot, there: set[bytes]) -> None:
+        """Add to ``there`` the untouched twins (`a` of `a/` and the other way) that lie in other leaves than those."""
+        for spot, name in ((spot, name) for spot, names in wanted.items() for name in names):
+            is_dir = name.endswith(b"/")
+            twin = name[:-1] if is_dir else name + b"/"
+            if not is_dir and spot.last is not None and twin <= spot.last:
+                continue  # it would be in the leaf of `name`, of which all is in `there`
+            if name not in there or twin in there or twin in plan.files or twin in plan.folders:
+                continue
+            page = top.leaf(twin).page
+            row = page.find(twin)
+            if row < page.count and page.name(row) == twin and page.depths[row] == 0:
+                there.add(twin)
+
+    def _check_collisions(self, plan: _Plan, there: set[bytes], prefix: bytes) -> None:
+        """Refuse a put or graft of this directory whose path is both a file and a directory in ``there``."""
+        if not self.refuse:
+            return
+        for name, one in plan.files.items():
+            if name and name + b"/" in there and name in there and isinstance(one, Put):
+                raise FileCollisionError(from_key(one.key), from_key(one.key) + "/")
+        for name, below in plan.folders.items():
+            written = next(below.writes(), None)
+            if name != b"/" and name[:-1] in there and name in there and written is not None:
+                raise FileCollisionError(from_key(written), from_key(prefix + name[:-1]))
+
+    def _merge(self, plan: _Plan, names: list[bytes], groups: list[Group], prefix: bytes) -> _Steps[list[Group]]:
+        """Return the groups with those of ``names`` replaced, added or left out."""
+        by_name = {group[0].name: group for group in groups}
+        for name in names:
+            old = by_name.pop(name, None)
+            new = self._file(plan.files[name], old) if name in plan.files else None
+            if name in plan.folders:
+                new = yield from self._folder(plan.folders[name], old, prefix + name)
+            if new:
+                by_name[name] = new
+        return [by_name[name] for name in sorted(by_name)]
+
+    def _file(self, one: Put | Delete, old: Group | None) -> Group | None:
+        if isinstance(one, Delete):
+            return None
+        name = one.key[one.key.rfind(b"/") + 1 :]
+        new = Cell(name, one.kind, 0, one.size, one.tid, changed=self.changed, aux=pack_aux(one.aux))
+        if old and not one.force and old[0]._replace(changed=self.changed) == new:
+            return old
+        return [new]
+
+    def _folder(self, plan: _Plan, old: Group | None, prefix: bytes) -> _Steps[Group | None]:
+        before = None
+        if old:
+            top = old[0]
+            before = Folder(TreeId(top.tid), top.size, top.files, top.changed, PageId(top.pid), inlined_rows(old))
+        after = yield _Call(plan, before, prefix)
+        if after is before:
+            return old
+        name = prefix[prefix.rfind(b"/", 0, -1) + 1 :]
+        return marker(name, after) if after else None

@@ -1,0 +1,1 @@
+"""Care for a store: fsck, recovery."""

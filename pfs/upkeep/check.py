@@ -1,0 +1,125 @@
+"""fsck: is everything that commits need there, and whole?
+
+Packs first (frames and index rows; with ``deep`` every byte), then from refs through commit records and tree
+pages to every chunk, and from the packs back: commits whose repo has no refs at all mean that these were lost. Changes
+nothing but the index: packs that it did not know are added, and rows of damaged records go, so that what they held
+can be put again. Damage to shared things
+names the commits and paths that need them. What nothing refers to may be damaged without harm, and is reported
+all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from pfs.errors import CorruptionError, InvalidInputError, NotFoundError, StorageError
+from pfs.ids import CommitId, PackId
+from pfs.packs.commit_record import decode_record
+from pfs.packs.pack import pack_name
+from pfs.refs.body import OpenEntry
+from pfs.refs.edges import effective
+from pfs.refs.swap import RefsState, refs_name
+from pfs.upkeep.check_packs import Packs, check_packs, forget_damaged
+from pfs.upkeep.check_tree import TreeCheck
+from pfs.upkeep.damage import Damage, DamageKind, Damages, Taint, reason
+
+if TYPE_CHECKING:
+    from pfs.files.progress import Progress
+    from pfs.store import Store
+
+__all__ = ["Damage", "DamageKind", "fsck"]
+
+
+def fsck(store: Store, *, deep: bool = False, progress: Progress | None = None) -> Iterator[Damage]:
+    """Yield every damage found, once the check is over.
+
+    Without ``deep``: O(objects) of index look-ups and all tree pages; with it, every byte of every pack is read and
+    hashed too. Works beside writers: what they add meanwhile is not looked at, or found whole.
+    """
+    damages = Damages()
+    states = list(_states(store, damages))  # before the packs: whatever these need is in a pack by now
+    packs = check_packs(store, damages, deep=deep, progress=progress)
+    trees = TreeCheck(store, packs, damages)
+    for state in states:
+        for commit, entry in state.body.open.items():
+            _check_open(trees, damages, f"{state.repo}@{commit}", entry)
+        packs.walked |= _check_history(store, trees, damages, state)
+    _check_lost_refs(store, packs, damages)
+    forget_damaged(store, packs, deep=deep)
+    yield from damages
+
+
+def _states(store: Store, damages: Damages) -> Iterator[RefsState]:
+    for name in list(store.refs.names()):
+        try:
+            state = store.refs.find(name)
+        except (CorruptionError, InvalidInputError, StorageError) as error:
+            damages.add("refs", refs_name(name), reason(error, where=False))
+            continue
+        if state is not None:
+            yield state
+
+
+def _check_open(trees: TreeCheck, damages: Damages, place: str, entry: OpenEntry) -> None:
+    damages.affect(trees.check(entry.tree_root()), place)
+
+
+def _check_history(store: Store, trees: TreeCheck, damages: Damages, state: RefsState) -> set[PackId]:
+    """Check every commit that the refs lead to, by all parents; return the packs with their records."""
+    todo, seen, walked = _named(store, damages, state), set[CommitId](), set[PackId]()
+    while todo:
+        commit, pack = todo.pop()
+        if commit in seen:
+            continue
+        seen.add(commit)
+        place = f"{state.repo}@{commit}"
+        try:
+            record = store.objects.record(pack, commit)
+        except (CorruptionError, StorageError) as error:
+            _lost_record(damages, place, reason(error))
+            continue
+        walked.add(pack)
+        todo += effective(state.body, record).parents_in(PackId(pack))
+        damages.affect(trees.check(record.tree_root()), place)
+    return walked
+
+
+def _named(store: Store, damages: Damages, state: RefsState) -> list[tuple[CommitId, PackId]]:
+    """Return what the refs name, with the packs of the records; what they name without a pack must be known."""
+    body = state.body
+    named = body.heads() | {CommitId(id): PackId(bytes.fromhex(pack)) for id, pack in body.records.items()}
+    branches = [*body.branches.values(), *body.tags.values(), *(entry.branch for entry in body.trash.values())]
+    bare = {entry.head for entry in branches}
+    bare |= {commit for entry in body.open.values() for commit in (entry.parent, entry.onto)}
+    for commit in sorted(id for id in bare if id is not None and id not in named):
+        if not _is_known(store, state.repo, commit):
+            _lost_record(damages, f"{state.repo}@{commit}", "refs name it, and its record is in no pack")
+    return list(named.items())
+
+
+def _is_known(store: Store, repo: str, commit: CommitId) -> bool:
+    try:
+        return store.history.find(repo, commit) is not None
+    except CorruptionError:
+        return False
+
+
+def _check_lost_refs(store: Store, packs: Packs, damages: Damages) -> None:
+    """Look at commits that no refs led to: of a deleted repo a tombstone stays, so its refs are there as well."""
+    for pack, offsets in packs.commits.items():
+        if pack in packs.walked:
+            continue
+        name = pack_name(pack, "m")
+        for offset in offsets:
+            with suppress(CorruptionError, StorageError, NotFoundError):  # reported as the pack's damage, if it is any
+                record = decode_record(store.objects.record_at(name, offset).payload, where=f"{name} at {offset}")
+                if store.backend.read(refs_name(record.repo)) is None:
+                    detail = f"it is missing, and with it all branches of the repo: {name} has a commit of it"
+                    lost = damages.add("refs", refs_name(record.repo), detail)
+                    damages.affect([Taint(lost, b"")], f"{record.repo}@{record.id}")
+
+
+def _lost_record(damages: Damages, place: str, reason: str) -> None:
+    damages.affect([Taint(damages.add("commit", f"commit {place}", reason), b"")], place)

@@ -1,0 +1,205 @@
+"""Building the index again from the objects alone, whatever became of the old one.
+
+The new index is made in a folder of its own and put in the old one's place when it is complete; objects are
+only read. Of a pack whose frame is damaged all whole records are indexed, and of its whole blocks what the old index
+knows of them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pfs.backends.base import Backend
+from pfs.backends.durable import storage_errors
+from pfs.backends.registry import open_backend
+from pfs.config import read_local_config
+from pfs.errors import (
+    ConflictError,
+    CorruptionError,
+    InvalidInputError,
+    MissingObjectError,
+    NotFoundError,
+    PfsError,
+)
+from pfs.history.records import History
+from pfs.ids import PackId
+from pfs.packs.index import Index, Location
+from pfs.packs.pack import parse_pack_name, read_footer
+from pfs.packs.salvage import salvage
+from pfs.refs.swap import Refs, refs_name
+from pfs.rootkey import make_root_key
+from pfs.store import INDEX, read_config
+
+if TYPE_CHECKING:
+    from pfs.files.progress import Progress
+
+BATCH = 64
+DRAFTS = "tmp"
+_ID_NAME = len(".pack") + 32
+"""Length of the end of a pack's name that begins with its id, and so with the time when it was begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverReport:
+    """What was found; ``size_bytes``: of all packs that are indexed.
+
+    ``damaged``: objects that are left out, and refs or commits that cannot be read, by name. ``salvaged``: packs with a
+    damaged frame whose whole records are indexed; what else they held is lost.
+    """
+
+    packs: int
+    chunks: int
+    repos: int
+    commits: int
+    size_bytes: int
+    damaged: tuple[str, ...]
+    salvaged: tuple[str, ...] = ()
+
+
+def recover(directory: Path | str, *, progress: Progress | None = None) -> RecoverReport:
+    """Build the index of the store in the ``.pfs`` folder ``directory`` again; nothing may have the store open.
+
+    Makes a new root key if that file is gone (other keys must then be created again).
+
+    Raises:
+        StoreNotFoundError, CorruptionError: there is no store, or its config is lost.
+        ConflictError: another recovery of the store is at work.
+        StorageError: the new index cannot be written; the old one is as it was.
+    """
+    folder = Path(directory)
+    backend = open_backend(folder / read_local_config(folder).backend)
+    try:
+        with storage_errors(f"recover {folder}"), _alone(folder):
+            _remove_drafts(folder / DRAFTS)
+            config = read_config(backend)
+            return _rebuild(backend, folder, config.store_uuid, progress)
+    finally:
+        backend.close()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the lock of recoveries; a process that dies lets go of it."""
+    place = folder / "run"
+    place.mkdir(exist_ok=True)
+    fd = os.open(place / "recover", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise ConflictError(f"another `pfs recover` of {folder} is at work: wait until it is done") from error
+    finally:
+        os.close(fd)
+
+
+def _remove_drafts(drafts: Path) -> None:
+    """Remove what recoveries left that were killed; the lock says that none is at work."""
+    drafts.mkdir(exist_ok=True)
+    for draft in drafts.glob("index-*"):
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _rebuild(backend: Backend, folder: Path, store_uuid: str, progress: Progress | None) -> RecoverReport:
+    fresh = folder / DRAFTS / f"index-{uuid.uuid4().hex}"
+    try:
+        index = Index.open(fresh, store_uuid=store_uuid)
+        try:
+            broken = _add_packs(backend, index, progress)
+            salvaged = _add_salvaged(backend, index, broken, old=_old_rows(folder / INDEX, store_uuid, broken))
+            lost = [name for name in broken if name not in salvaged]
+            report = _report(backend, index, lost=lost, salvaged=salvaged)
+        finally:
+            index.close()
+        _put_in_place(fresh, folder / INDEX)
+        make_root_key(folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return report
+
+
+def _report(backend: Backend, index: Index, *, lost: list[str], salvaged: list[str]) -> RecoverReport:
+    """Learn the commits of all repos, and say what there is."""
+    refs, damaged = Refs(backend), list(lost)
+    history = History(backend, index, refs)
+    repos = commits = 0
+    for repo in refs.names():
+        try:
+            state = refs.find(repo)
+            if state is not None:
+                commits += sum(1 for _ in history.records(repo))
+                repos += 1
+                history.refuse_lost(state)
+        except MissingObjectError as error:
+            damaged.append(f"{refs_name(repo)}: {error.where}")
+        except (CorruptionError, InvalidInputError):
+            damaged.append(refs_name(repo))
+    rows, packs, _ = index.stats()
+    size = sum(entry.size for entry in backend.entries("packs/") if entry.name not in lost)
+    return RecoverReport(packs, rows, repos, commits, size, tuple(damaged), tuple(salvaged))
+
+
+def _old_rows(place: Path, store_uuid: str, names: Sequence[str]) -> Mapping[PackId, Sequence[tuple[bytes, Location]]]:
+    """Return what the old index, where it can be read, knows of the packs."""
+    parsed = (parse_pack_name(name) for name in names)
+    packs = [pack[0] for pack in parsed if pack is not None]
+    if not packs or not (place / "data.mdb").is_file():
+        return {}
+    with suppress(PfsError), closing(Index.open(place, store_uuid=store_uuid)) as index:
+        return index.rows_of(packs)
+    return {}
+
+
+def _add_salvaged(
+    backend: Backend, index: Index, names: Sequence[str], *, old: Mapping[PackId, Sequence[tuple[bytes, Location]]]
+) -> list[str]:
+    """Index the whole records of damaged packs; return the names of those that have any."""
+    salvaged = []
+    for name in names:
+        parsed = parse_pack_name(name)
+        known = () if parsed is None else old.get(parsed[0], ())
+        with suppress(NotFoundError, CorruptionError):
+            pack = salvage(backend, name, known=known)
+            if len(pack.entries):
+                index.add([pack])
+                salvaged.append(name)
+    return salvaged
+
+
+def _add_packs(backend: Backend, index: Index, progress: Progress | None) -> list[str]:
+    """Index every whole pack, older ones first; return the names of the others.
+
+    What was stored again, since an older record of it was damaged, is then found where it is whole.
+    """
+    entries, damaged, batch = sorted(backend.entries("packs/"), key=lambda entry: entry.name[-_ID_NAME:]), [], []
+    if progress is not None:
+        progress.total(len(entries), sum(entry.size for entry in entries))
+    for entry in entries:
+        try:
+            if parse_pack_name(entry.name) is not None:
+                batch.append(read_footer(backend, entry.name))
+        except (CorruptionError, NotFoundError):
+            damaged.append(entry.name)
+        if len(batch) == BATCH:
+            index.add(batch)
+            batch = []
+        if progress is not None:
+            progress.advance(files=1, size=entry.size)
+    index.add(batch)
+    return damaged
+
+
+def _put_in_place(fresh: Path, place: Path) -> None:
+    """Replace the index by the fresh one; a crash in between leaves none, and the next `open` builds it."""
+    old = fresh.with_name(f"{fresh.name}-old")
+    with suppress(FileNotFoundError):
+        place.rename(old)
+    fresh.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
