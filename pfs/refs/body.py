@@ -132,8 +132,8 @@ def sign_body(plain: bytes) -> bytes:
     return b'%s,"sum":"%s"}' % (plain[:-1], xxh3_128_hexdigest(plain).encode())
 
 
-def _unsigned(data: bytes, *, where: str) -> bytes:
-    """Return a stored body without its checksum, once that was compared."""
+def unsign_body(data: bytes, *, where: str) -> bytes:
+    """Return a stored object without its checksum, once that was compared; raises CorruptionError."""
     match = _SUM.fullmatch(data[-_SUM_BYTES:])
     plain = data[:-_SUM_BYTES] + b"}"
     if match is None or match[1] != xxh3_128_hexdigest(plain).encode():
@@ -148,7 +148,7 @@ def decode_body(data: bytes, *, where: str) -> RefsBody:
         CorruptionError: it is no refs body, or its checksum does not match.
         InvalidInputError: it was written by a newer release.
     """
-    plain = _unsigned(data, where=where)
+    plain = unsign_body(data, where=where)
     try:
         raw = msgspec.json.decode(plain, type=dict[str, object])
         missing = [name for name in _REQUIRED if not raw.get(name)]
