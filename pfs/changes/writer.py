@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
@@ -13,14 +14,16 @@ from pfs.changes.rebase import rebase
 from pfs.changes.staging import Staging
 from pfs.changes.target import Target
 from pfs.errors import ConflictError, InvalidInputError, InvalidPathError, PathNotFoundError
+from pfs.files.fileref import put_link
 from pfs.files.seen import Reading, SeenFiles
-from pfs.files.sources import LocalFile, open_source, walk_files
 from pfs.history.resolve import open_info
 from pfs.ids import CommitId
 from pfs.model import CommitInfo, NewCommit
 from pfs.paths import clean_path, to_key
 from pfs.refs.body import BranchEntry, OpenEntry
 from pfs.refs.swap import RefsState
+from pfs.sources.links import Symlinks
+from pfs.sources.local import LocalFile, link_text, open_source, walk_files
 from pfs.trees.edit import Delete, DeleteTree, Edit, Put, copy_dir
 from pfs.trees.page import Changed
 from pfs.trees.row import EMPTY_ROOT, Root, Row
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from pfs.view import View
 
 Check = Callable[[Row | None], None]
+_BATCH = 1024
+"""Edits that are staged at once."""
 
 
 class CommitWriter:
@@ -130,39 +135,66 @@ class CommitWriter:
         directory: Path | str,
         *,
         checksum: bool = False,
+        symlinks: Symlinks = "follow",
         jobs: int | None = None,
         progress: Progress | None = None,
     ) -> int:
         """Write every file below a directory under ``path``; return how many. Memory does not grow with their number.
 
-        Symbolic links are followed; sockets, pipes and devices are passed over, and so is the store itself. Files that
-        were put before and whose status shows no change since are not read, unless ``checksum`` is set.
+        Symbolic links are followed unless ``symlinks`` says otherwise; sockets, pipes and devices are passed over, and
+        so is the store itself. Files that were put before and whose status shows no change since are not read, unless
+        ``checksum`` is set.
 
         Raises:
+            InvalidInputError: a link that leads in circles, is refused or cannot be kept.
             InvalidPathError: a file name that paths do not take, by name; files before it may have been staged.
             FileCollisionError: at the latest when the commit is finished.
             NotFoundError, StorageError: something cannot be read.
         """
+        count = 0
+        files = walk_files(Path(directory).absolute(), clean_path(path), leave_out=self._store.path, symlinks=symlinks)
+        puts = self.ingest(files, checksum=checksum, jobs=jobs, progress=progress)
+        while batch := list(islice(puts, _BATCH)):
+            self._staging.add(batch)
+            count += len(batch)
+        return count
+
+    def ingest(
+        self,
+        files: Iterable[LocalFile],
+        *,
+        checksum: bool = False,
+        jobs: int | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[Put]:
+        """Store what local files hold and yield the edits that would put them, about in the order of ``files``.
+
+        Nothing is staged. ``checksum`` and errors as in `put_tree`; memory as in `put_files`.
+        """
         from pfs.files.ingest import put_files
 
-        count = 0
+        ready: list[Put] = []
 
-        def stage_known(known: Sequence[tuple[LocalFile, FileRef]]) -> None:
-            nonlocal count
-            self._staging.add([_put(file.key, ref, executable=file.executable) for file, ref in known])
-            count += len(known)
+        def known(found: Sequence[tuple[LocalFile, FileRef]]) -> None:
+            ready.extend(_put(file.key, ref, executable=file.executable) for file, ref in found)
             if progress is not None:
-                progress.advance(files=len(known), size=sum(ref.size for _, ref in known))
+                progress.advance(files=len(found), size=sum(ref.size for _, ref in found))
 
-        files = walk_files(Path(directory).absolute(), clean_path(path), leave_out=self._store.path)
-        unread = files if checksum else self._seen.unread(files, stage_known)
+        def not_links() -> Iterator[LocalFile]:
+            for file in files:
+                if file.is_link:
+                    known([(file, put_link(self.session, link_text(file)))])
+                else:
+                    yield file
+
+        unread = not_links() if checksum else self._seen.unread(not_links(), known)
         to_read = ((file.key, file.path) for file in unread)
         for key, ref, executable in put_files(
             self.session, self._store.params, to_read, jobs=jobs, progress=progress, seen=self._seen
         ):
-            self._staging.add([_put(key, ref, executable=executable)])
-            count += 1
-        return count
+            yield from _drain(ready)
+            yield _put(key, ref, executable=executable)
+        yield from _drain(ready)
 
     def put_ref(
         self, key: bytes, ref: FileRef, *, aux: Mapping[str, object] | None = None, force: bool = False
@@ -314,6 +346,12 @@ class CommitWriter:
 
 def _put(key: bytes, ref: FileRef, *, executable: bool) -> Put:
     return Put(key, ref.kind, ref.size, ref.tid, {"x": True} if executable else None)
+
+
+def _drain(puts: list[Put]) -> list[Put]:
+    taken = puts.copy()
+    puts.clear()
+    return taken
 
 
 def _file_key(path: str) -> bytes:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pfs.ids import EMPTY_CHUNK, ChunkId, ManifestId, TreeId
+from pfs.backends.base import Buffer
+from pfs.ids import EMPTY_CHUNK, ChunkId, ManifestId, TreeId, chunk_id
 from pfs.packs.manifest import Manifest, ManifestBuilder
 from pfs.trees.page import Kind
 
@@ -54,6 +56,20 @@ class ManifestSink(Protocol):
 
     def put_manifest_blob(self, mid: ManifestId, blob: bytes) -> None:
         """Store one blob."""
+
+
+class ChunkSink(Protocol):
+    """Where chunks go."""
+
+    def put_chunks(self, batch: Sequence[tuple[ChunkId, Buffer]]) -> int:
+        """Store chunks, given as (id, bytes)."""
+
+
+def put_link(sink: ChunkSink, text: bytes) -> FileRef:
+    """Store a symbolic link: its content is the path that it points to."""
+    id = chunk_id(text)
+    sink.put_chunks([(id, text)])
+    return FileRef(Kind.SYMLINK, len(text), TreeId(id))
 
 
 class RefBuilder:

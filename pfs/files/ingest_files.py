@@ -16,8 +16,8 @@ from pfs.files.ingest_queue import BATCH_BYTES, store_chunks
 from pfs.files.ingest_stream import put_stream, split
 from pfs.files.progress import Progress
 from pfs.files.seen import Reading, SeenFiles
-from pfs.files.sources import is_executable
 from pfs.packs.session import WriteSession
+from pfs.sources.local import is_executable
 
 Stored: TypeAlias = tuple[bytes, FileRef, bool]
 """Key, content, whether the file is executable."""
@@ -55,18 +55,11 @@ def put_files(
     """
     jobs = jobs or os.cpu_count() or 1
     with ThreadPoolExecutor(jobs, "ingest") as pool:
-        batches = _Batches(_Target(session, params, seen), pool, jobs=jobs)
+        batches = _Batches(_Target(session, params, seen), pool, jobs=jobs, progress=progress)
         try:
-            for stored in batches.run(files):
-                yield _told(stored, progress)
+            yield from batches.run(files)
         finally:
             batches.stop()
-
-
-def _told(stored: Stored, progress: Progress | None) -> Stored:
-    if progress is not None:
-        progress.advance(files=1, size=stored[1].size)
-    return stored
 
 
 class _Target(NamedTuple):
@@ -87,8 +80,8 @@ class _Target(NamedTuple):
 class _Batches:
     """The files under way, in order."""
 
-    def __init__(self, target: _Target, pool: ThreadPoolExecutor, *, jobs: int) -> None:
-        self._target, self._pool, self._jobs = target, pool, jobs
+    def __init__(self, target: _Target, pool: ThreadPoolExecutor, *, jobs: int, progress: Progress | None) -> None:
+        self._target, self._pool, self._jobs, self._progress = target, pool, jobs, progress
         self._waiting: deque[Future[list[Stored]]] = deque()
         self._batch: list[_Read] = []
         self._batch_bytes = 0
@@ -121,15 +114,20 @@ class _Batches:
 
     def _finished(self, leave: int) -> Iterator[Stored]:
         while len(self._waiting) > leave:
-            yield from self._waiting.popleft().result()
+            stored = self._waiting.popleft().result()
+            if self._progress is not None:
+                self._progress.advance(files=len(stored), size=sum(ref.size for _, ref, _ in stored))
+            yield from stored
 
     def _stream(self, key: bytes, file: StrPath) -> Stored:
         session, params, _ = self._target
         try:
             with open(file, "rb", buffering=0) as stream:
                 before, at_ns = os.fstat(stream.fileno()), self._target.clock_ns()
-                ref = put_stream(session, params, stream, jobs=self._jobs)
+                ref = put_stream(session, params, stream, jobs=self._jobs, progress=self._progress)
                 self._target.note(Reading(os.fspath(file), before, os.fstat(stream.fileno()), at_ns), ref)
+                if self._progress is not None:
+                    self._progress.advance(files=1)
                 return key, ref, is_executable(before)
         except OSError as error:
             raise _unreadable(file, error) from error

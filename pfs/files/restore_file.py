@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -24,11 +24,18 @@ from pfs.trees.row import Row
 
 
 def restore_file(
-    objects: Objects, row: Row, target: Path, *, jobs: int | None = None, progress: Progress | None = None
+    objects: Objects,
+    row: Row,
+    target: Path,
+    *,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+    through_links: bool = True,
 ) -> None:
     """Write a stored file to ``target``, replacing a file there; its directory must exist.
 
-    A link to a file stays, and the file that it leads to is replaced; a device or named pipe is written into.
+    A link to a file stays, and the file that it leads to is replaced; a device or named pipe is written into. Without
+    ``through_links`` whatever stands there is replaced.
     Executable if the row says so; a symbolic link if the row is one, wherever it points. Nothing is synced to the disk.
     Memory: ``jobs`` + 1 batches of 4 MiB.
 
@@ -37,15 +44,22 @@ def restore_file(
         CorruptionError, MissingObjectError: it cannot be read; likewise.
     """
     jobs = jobs or os.cpu_count() or 1
-    if is_stream(target):
+    if through_links and is_stream(target):
         write_pieces(iter_range(objects, row, jobs=jobs), target)
     elif row.kind is Kind.SYMLINK:
         place_link(target, objects.chunk(ChunkId(row.tid), row.size))
-    elif row.size <= BATCH_BYTES or jobs == 1:
-        _restore(objects, row, target, pool=None, jobs=1, progress=progress)
     else:
-        with ThreadPoolExecutor(jobs, "restore") as pool:
-            _restore(objects, row, target, pool=pool, jobs=jobs, progress=progress)
+        with (
+            replacing(target, executable=is_executable(row), through_links=through_links) as fd,
+            closing(_copied(objects, row, fd, jobs=jobs)) as copied,  # its threads end before the file is closed
+        ):
+            total = 0
+            for size in copied:
+                total += size
+                if progress is not None:
+                    progress.advance(size=size)
+            if total != row.size:
+                raise StorageError(f"write {target}", f"its chunks have {total} bytes, its row says {row.size}")
     if progress is not None:
         progress.advance(files=1)
 
@@ -81,10 +95,13 @@ def write_pieces(pieces: Iterable[bytes | memoryview], target: Path) -> None:
 
 
 @contextmanager
-def replacing(target: Path, *, executable: bool) -> Iterator[int]:
-    """Yield the descriptor of a new file that takes the place of ``target`` at the end, or vanishes on an error."""
+def replacing(target: Path, *, executable: bool, through_links: bool = True) -> Iterator[int]:
+    """Yield the descriptor of a new file that takes the place of ``target`` at the end, or vanishes on an error.
+
+    ``through_links``: where a link to a file stands, that file is replaced, else the link.
+    """
     with storage_errors(f"write {target}"):
-        target = target.resolve() if target.is_symlink() and target.exists() else target
+        target = target.resolve() if through_links and target.is_symlink() and target.exists() else target
         pending = _beside(target)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         fd = os.open(pending, flags, 0o777 if executable else 0o666)
@@ -123,20 +140,14 @@ def _beside(target: Path) -> str:
     return str(target.parent / f".pfs-{secrets.token_hex(8)}")
 
 
-def _restore(
-    objects: Objects, row: Row, target: Path, *, pool: Executor | None, jobs: int, progress: Progress | None
-) -> None:
-    groups = batches(chunk_refs(objects, row))
-    with replacing(target, executable=is_executable(row)) as fd:
-        work = partial(_copy, objects, fd)
-        done = map(work, groups) if pool is None else in_order(pool, work, groups, depth=jobs)
-        total = 0
-        for size in done:
-            total += size
-            if progress is not None:
-                progress.advance(size=size)
-        if total != row.size:
-            raise StorageError(f"write {target}", f"its chunks have {total} bytes, its row says {row.size}")
+def _copied(objects: Objects, row: Row, fd: int, *, jobs: int) -> Generator[int, None, None]:
+    """Write the chunks of a file to their places, and yield how many bytes that were each time."""
+    groups, work = batches(chunk_refs(objects, row)), partial(_copy, objects, fd)
+    if row.size <= BATCH_BYTES or jobs == 1:
+        yield from map(work, groups)
+        return
+    with ThreadPoolExecutor(jobs, "restore") as pool:
+        yield from in_order(pool, work, groups, depth=jobs)
 
 
 def _copy(objects: Objects, fd: int, refs: Sequence[ChunkRef]) -> int:

@@ -6,12 +6,11 @@ not, and what left the target directory would be an attack on its owner.
 
 from __future__ import annotations
 
-from itertools import takewhile
-
 from pfs.errors import FileCollisionError, InvalidPathError, PathNotFoundError
 from pfs.ids import ChunkId
 from pfs.packs.objects import Objects
 from pfs.paths import from_key, is_disk_name
+from pfs.sources.links import stays_inside
 from pfs.trees.page import Kind
 from pfs.trees.row import Row
 from pfs.trees.tree import Tree
@@ -58,9 +57,5 @@ def _check_names(row: Row, skip: int) -> None:
 
 def _check_link(objects: Objects, row: Row, skip: int) -> None:
     text = objects.chunk(ChunkId(row.tid), row.size)
-    steps = [step for step in text.split(b"/") if step not in {b"", b"."}]
-    up = len(list(takewhile(lambda step: step == b"..", steps)))
-    # Only dots in front can be judged by their number: behind a name they start from wherever that may link to.
-    inside = up <= row.key[skip:].count(b"/") and b".." not in steps[up:]
-    if not text or text.startswith(b"/") or b"\0" in text or not inside:
+    if not stays_inside(text, row.key[skip:].count(b"/")):
         raise InvalidPathError(from_key(row.key), "it is a link that may lead out of the directory")

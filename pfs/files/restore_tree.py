@@ -49,7 +49,8 @@ def restore_tree(
 ) -> None:
     """Write all files below the directory ``key`` (empty: the root) to the directory ``target``, made if need be.
 
-    Files that stand there are replaced one by one, others are left alone. Empty objects that S3 clients made as
+    Files and links that stand there are replaced one by one, others are left alone: nothing is written through a link
+    below ``target``. Empty objects that S3 clients made as
     directories (``a/``) are passed over. Memory: ``jobs`` + 1 batches of 8 MiB, whatever the number of files.
 
     Raises:
@@ -67,7 +68,7 @@ def restore_tree(
         for batch in in_order(pool, partial(_fetch, objects), _batches(_jobs(tree, key, target)), depth=jobs):
             for job, pieces in batch:
                 if pieces is None:
-                    restore_file(objects, job.row, job.target, jobs=jobs, progress=progress)
+                    restore_file(objects, job.row, job.target, jobs=jobs, progress=progress, through_links=False)
                 else:
                     _place(job, pieces, progress)
 
@@ -118,7 +119,7 @@ def _place(job: _Job, pieces: Sequence[bytes], progress: Progress | None) -> Non
     if job.row.kind is Kind.SYMLINK:
         place_link(job.target, b"".join(pieces))
     else:
-        with replacing(job.target, executable=is_executable(job.row)) as fd:
+        with replacing(job.target, executable=is_executable(job.row), through_links=False) as fd:
             write_all(fd, pieces)
     if progress is not None:
         progress.advance(files=1, size=job.row.size)

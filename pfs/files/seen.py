@@ -26,10 +26,10 @@ from blake3 import blake3
 
 from pfs.errors import CorruptionError, PfsError
 from pfs.files.fileref import EMPTY_FILE, FileRef
-from pfs.files.sources import LocalFile
 from pfs.ids import TreeId
 from pfs.packs.index import Index
 from pfs.packs.session import WriteSession
+from pfs.sources.local import LocalFile
 from pfs.trees.page import Kind
 
 RACY_NS: Final = 100_000_000

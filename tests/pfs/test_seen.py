@@ -20,12 +20,12 @@ from pfs.errors import StorageFullError
 from pfs.files import seen as seen_module
 from pfs.files.fileref import FileRef
 from pfs.files.seen import RACY_NS, Reading, SeenFiles
-from pfs.files.sources import LocalFile
 from pfs.ids import ChunkId, TreeId, chunk_id
 from pfs.packs import index as index_module
 from pfs.packs.index import Index
 from pfs.packs.manifest import Manifest, ManifestBuilder
 from pfs.repo import Repo
+from pfs.sources.local import LocalFile
 from pfs.store import Store
 from pfs.trees.page import Kind
 from pfs.upkeep.recover import recover

@@ -1,0 +1,1 @@
+"""Where the bytes of a put come from: local files and directories, archives, URLs."""

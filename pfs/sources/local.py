@@ -1,0 +1,212 @@
+"""A put from this machine: a file, bytes, a stream, or a whole directory."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+from pfs.errors import InvalidInputError, NotFoundError, PfsError, StorageError
+from pfs.paths import MAX_PATH_BYTES, to_key
+from pfs.sources.links import Symlinks, stays_inside
+
+_EXECUTABLE: Final = 0o111
+_PLAIN_NAME: Final = re.compile(r"[ -~]{1,255}")
+"""What any path takes as the name of an entry of a directory."""
+
+
+class LocalFile(NamedTuple):
+    """A file on the disk, or a symbolic link that is kept: the key it is put at, its absolute path, and its status."""
+
+    key: bytes
+    path: str
+    status: os.stat_result
+
+    @property
+    def executable(self) -> bool:
+        """Whether anybody may execute it; permissions of links mean nothing."""
+        return is_executable(self.status) and not self.is_link
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it is put as a symbolic link."""
+        return stat.S_ISLNK(self.status.st_mode)
+
+
+def is_executable(status: os.stat_result) -> bool:
+    """Say whether any of the permission bits makes the file executable."""
+    return bool(status.st_mode & _EXECUTABLE)
+
+
+@contextmanager
+def open_source(source: Path | str | bytes | BinaryIO, key: bytes) -> Iterator[tuple[BinaryIO, LocalFile | None]]:
+    """Yield a stream of the source, and what it was opened from if that is a file; closes only what it opened.
+
+    Raises:
+        NotFoundError: no such file.
+        InvalidInputError: it is a directory, a text stream, or nothing that has bytes.
+        StorageError: it cannot be read.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        yield io.BytesIO(source), None
+    elif isinstance(source, str | Path):
+        with _open_file(Path(source)) as stream:
+            yield stream, LocalFile(key, str(Path(source).absolute()), os.fstat(stream.fileno()))
+    else:
+        _check_stream(source)
+        yield source, None
+
+
+def _check_stream(source: object) -> None:
+    if isinstance(source, io.TextIOBase):
+        raise InvalidInputError("a text stream has no bytes: open the file in binary mode ('rb'), or encode the text")
+    if not callable(getattr(source, "readinto", None)) and not callable(getattr(source, "read", None)):
+        kind = type(source).__name__
+        raise InvalidInputError(f"cannot put a {kind}: give a path (str or Path), bytes, or a binary stream")
+
+
+def _open_file(file: Path) -> BinaryIO:
+    try:
+        return file.open("rb", buffering=0)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"no file at {file}") from error
+    except IsADirectoryError as error:
+        raise InvalidInputError(f"{file} is a directory: put it with -r, or with put_tree") from error
+    except OSError as error:
+        raise StorageError(f"read {file}", error.strerror or str(error)) from error
+
+
+def find_file(file: Path, key: bytes, *, symlinks: Symlinks = "follow") -> LocalFile | None:
+    """Return one file that was named by the user; None for a link that is skipped.
+
+    Raises:
+        NotFoundError: there is none, or it is a link to a file that does not exist.
+        InvalidInputError: it is a directory, or a link that is refused or cannot be kept.
+        StorageError: it cannot be looked at.
+    """
+    path = str(file.absolute())
+    if symlinks != "follow" and file.is_symlink():
+        return None if symlinks == "skip" else LocalFile(key, path, _kept_link(path, symlinks))
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise _unusable(str(file), error, is_link=file.is_symlink()) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise InvalidInputError(f"{file} is a directory: put it with -r, or with put_tree")
+    return LocalFile(key, path, status)
+
+
+def link_text(file: LocalFile) -> bytes:
+    """Return where a link that is kept points to.
+
+    Raises:
+        InvalidInputError: out of the repo, or it may: no restore could make it again.
+        StorageError: it cannot be read.
+    """
+    try:
+        text = os.fsencode(os.readlink(file.path))
+    except OSError as error:
+        raise StorageError(f"read {file.path}", error.strerror or str(error)) from error
+    if not stays_inside(text, file.key.count(b"/")):
+        where = os.fsdecode(text).encode(errors="backslashreplace").decode()
+        raise InvalidInputError(
+            f"{file.path} is a link to {where}, which may lead out of the repo: it cannot be kept as a link,"
+            " follow or skip it (--symlinks)"
+        )
+    return text
+
+
+def walk_files(directory: Path, under: str, *, leave_out: Path, symlinks: Symlinks = "follow") -> Iterator[LocalFile]:
+    """Yield every regular file below, in key order; ``under`` is the target path.
+
+    Sockets, pipes and devices are passed over, and so is ``leave_out`` (the store itself). ``directory`` itself may be
+    a link, whatever ``symlinks`` says of those below.
+
+    Raises:
+        NotFoundError, InvalidInputError: ``directory`` is none, or a link leads nowhere, in circles, or is refused.
+        InvalidPathError: a name that paths do not take.
+        StorageError: a directory cannot be read.
+    """
+    try:
+        top = directory.stat()
+    except OSError as error:
+        raise NotFoundError(f"no directory at {directory}") from error
+    if not stat.S_ISDIR(top.st_mode):
+        raise InvalidInputError(f"{directory} is not a directory")
+    walk = _Walk(str(leave_out), symlinks)
+    yield from walk.run(str(directory), under.rstrip("/"), ((top.st_dev, top.st_ino),))
+
+
+class _Walk(NamedTuple):
+    """One walk over a directory and all below."""
+
+    leave_out: str
+    symlinks: Symlinks
+
+    def run(self, directory: str, under: str, above: tuple[tuple[int, int], ...]) -> Iterator[LocalFile]:
+        base: bytes | None = None
+        for name, entry, status in self._children(directory):
+            if not stat.S_ISDIR(status.st_mode):
+                if base is None:
+                    base = to_key(under) + b"/" if under else b""
+                yield LocalFile(_key(base, under, name), entry, status)
+                continue
+            here = (status.st_dev, status.st_ino)
+            if here in above:
+                raise InvalidInputError(f"{entry} links to a directory that it lies in")
+            if entry != self.leave_out:
+                yield from self.run(entry, f"{under}/{name.rstrip('/')}", (*above, here))
+
+    def _children(self, directory: str) -> list[tuple[str, str, os.stat_result]]:
+        """Return files and directories in the order of keys: as bytes, directories spelled with a slash at the end."""
+        found = []
+        try:
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    status = self._status(entry)
+                    if status is not None and stat.S_ISDIR(status.st_mode):
+                        found.append((entry.name + "/", entry.path, status))
+                    elif status is not None and stat.S_IFMT(status.st_mode) in {stat.S_IFREG, stat.S_IFLNK}:
+                        found.append((entry.name, entry.path, status))
+        except OSError as error:
+            raise StorageError(f"read {directory}", error.strerror or str(error)) from error
+        return sorted(found, key=lambda item: os.fsencode(item[0]))
+
+    def _status(self, entry: os.DirEntry[str]) -> os.stat_result | None:
+        """Return what is to be put there; None for a link that is skipped, or what went away since it was listed."""
+        if self.symlinks != "follow" and entry.is_symlink():
+            return None if self.symlinks == "skip" else _kept_link(entry.path, self.symlinks)
+        try:
+            return entry.stat()
+        except OSError as error:
+            is_link = entry.is_symlink()
+            if isinstance(error, FileNotFoundError) and not is_link:
+                return None
+            raise _unusable(entry.path, error, is_link=is_link) from error
+
+
+def _kept_link(path: str, symlinks: Symlinks) -> os.stat_result:
+    if symlinks == "refuse":
+        raise InvalidInputError(f"{path} is a symbolic link: follow, keep or skip it (--symlinks)")
+    return os.lstat(path)
+
+
+def _unusable(path: str, error: OSError, *, is_link: bool) -> PfsError:
+    if error.errno == errno.ELOOP:
+        return InvalidInputError(f"{path} is a link that leads in circles")
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return NotFoundError(f"{path} is a link to a file that does not exist" if is_link else f"no file at {path}")
+    return StorageError(f"read {path}", error.strerror or str(error))
+
+
+def _key(base: bytes, under: str, name: str) -> bytes:
+    """Return the key of a file in the directory ``under``, whose key is ``base``; usual names need no full check."""
+    if _PLAIN_NAME.fullmatch(name) and len(base) + len(name) < MAX_PATH_BYTES:
+        return base + name.encode()
+    return to_key(f"{under}/{name}")
