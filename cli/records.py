@@ -73,6 +73,7 @@ def commit_record(info: CommitInfo) -> Record:
         "hash": info.root.tid.hex(),
         "provenance": [provenance_record(item) for item in info.provenance],
         "error": info.error,
+        "origin": info.origin,
     }
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 FileType = Literal["file", "directory", "symlink", "removed"]
 ChangeType = Literal["added", "modified", "deleted"]
+Origin = Literal["user", "auto"]
+"""Who began a commit: a user, or the system (outputs of jobs, commits opened since a source of the branch moved)."""
 
 
 class Provenance(NamedTuple):
@@ -49,9 +51,30 @@ class RepoInfo:
     error: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """When a branch is moved to a commit that was just finished on another ``branch`` of its repo.
+
+    ``size_bytes``: when it is that much larger than the head. ``commits``: when so many came since the head.
+    ``rate``: when a tick of this schedule lies between the two. With ``all`` every condition must hold, else one.
+    ``cron``: at each tick of this schedule instead, and none of the others counts. Schedules: `pfs.provenance.cron`.
+    """
+
+    branch: str
+    size_bytes: int | None = None
+    commits: int = 0
+    rate: str = ""
+    cron: str = ""
+    all: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class BranchInfo:
-    """A branch; ``head`` is the last finished commit, None before the first; ``open_commit`` the one being written."""
+    """A branch; ``head`` is the last finished commit, None before the first; ``open_commit`` the one being written.
+
+    ``never``: those of its provenance whose moves open nothing here. ``updated_ns``: when the head last moved, or what
+    the branch is computed from changed. ``pipeline``: its commits are made by jobs.
+    """
 
     name: str
     repo: str
@@ -59,6 +82,10 @@ class BranchInfo:
     provenance: tuple[BranchRef, ...]
     created_ns: int
     open_commit: CommitId | None = None
+    updated_ns: int = 0
+    never: tuple[BranchRef, ...] = ()
+    trigger: Trigger | None = None
+    pipeline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +115,7 @@ class CommitInfo:
     provenance: tuple[Provenance, ...]
     error: str | None
     open: bool
+    origin: Origin = "user"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +183,7 @@ class NewCommit:
     branch_provenance: tuple[BranchRef, ...] | None = None
     forked: bool = False
     onto: CommitId | None = None
+    origin: Origin = "user"
 
     @property
     def replaces(self) -> CommitId | None:

@@ -280,6 +280,7 @@ class JobData:
             message=f"job of pipeline {record.pipeline}",
             provenance=self._provenance(record),
             error=None if record.state == JobState.SUCCESS else record.reason or record.state.value,
+            origin="auto",
         )
         known = NewCommit(
             branch=META_BRANCH,
@@ -290,6 +291,7 @@ class JobData:
             message=f"job {record.id}: {record.state.value}",
             forked=True,
             onto=self._meta_head,
+            origin="auto",
         )
         return self._repo.publish([output, known], self.session)[0]
 

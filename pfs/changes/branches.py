@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from pfs.errors import BranchNotFoundError, ConflictError, InvalidInputError, InvalidNameError
 from pfs.history.resolve import finished
-from pfs.ids import is_commit_id
+from pfs.ids import is_commit_id, new_commit_id
 from pfs.model import BranchInfo, BranchRef
 from pfs.refs.body import (
     HEAD,
@@ -17,6 +17,7 @@ from pfs.refs.body import (
     RefsBody,
     TrashEntry,
     check_user_branch,
+    pointed,
     with_branch,
     with_trash,
     without_branch,
@@ -102,13 +103,16 @@ def refuse_tag(repo: str, body: RefsBody, name: str) -> None:
 def moved(store: Store, body: RefsBody, branch: tuple[str, str], *, target: BranchEntry) -> RefsBody:
     """Return the body with a branch, (repo, name), at ``target``; an old head that is left behind goes to the trash."""
     repo, name = branch
-    old = body.branches[name]
-    after = with_branch(body, name, replace(old, head=target.head, pack=target.pack))
-    if old.head is None or target.head is None or old.head == target.head:
-        return after
+    old, now_ns = body.branches[name], store.clock_ns()
+    if old.head == target.head:
+        return body
+    forwards = with_branch(body, name, pointed(old, target, now_ns=now_ns))
+    if old.head is None or target.head is None:
+        return forwards
     if any(record.id == old.head for record in store.history.first_parents(repo, target.head)):
-        return after
-    return with_trash(after, name, TrashEntry(branch=old, deleted=store.clock_ns(), kind=HEAD, onto=target.head))
+        return forwards
+    after = with_branch(body, name, pointed(old, target, now_ns=now_ns, move=new_commit_id()))
+    return with_trash(after, name, TrashEntry(branch=old, deleted=now_ns, kind=HEAD, onto=target.head))
 
 
 def movable(store: Store, state: RefsState, ref: str) -> BranchEntry:

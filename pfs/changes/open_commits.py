@@ -89,6 +89,7 @@ def finish(store: Store, repo: str, ref: str, *, message: str | None, error: str
             error=error,
             forked=parent == entry.parent,
             onto=entry.onto,
+            origin=entry.origin,
         )
         return [new]
 

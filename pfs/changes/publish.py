@@ -149,6 +149,7 @@ class Publication:
             error=commit.error,
             packs=tuple(dict.fromkeys([*older, *self._packs()])),
             parent_packs=tuple(self._home_of(state, parent, batch) for parent in commit.parents),
+            origin=commit.origin,
         )
 
     def _packs(self) -> list[PackId]:
@@ -166,7 +167,7 @@ class Publication:
         root = put_on(entry)
         self._sealed = self._session.seal()
         packs = dict.fromkeys([*entry.packs, *(pack.hex() for pack in self._packs())])
-        return with_open(body, commit, replace(entry, root=root_entry(root), packs=tuple(packs)))
+        return with_open(body, commit, replace(entry, root=root_entry(root), packs=tuple(packs), written=True))
 
     def _learn(self) -> None:
         """Index what was published. A failure here is no failure of the commit: the next reader catches up."""

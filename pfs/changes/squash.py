@@ -12,10 +12,20 @@ from pfs.history.commit_set import members
 from pfs.history.dependents import children, refuse_made_from
 from pfs.history.lineage import Lineage
 from pfs.history.resolve import resolve
-from pfs.ids import CommitId, Etag
+from pfs.ids import CommitId, Etag, new_commit_id
 from pfs.model import CommitInfo
 from pfs.packs.commit_record import CommitRecord
-from pfs.refs.body import DROPPED, FAILED, BranchEntry, RefsBody, TrashEntry, is_hidden, with_branch, with_trash
+from pfs.refs.body import (
+    DROPPED,
+    FAILED,
+    BranchEntry,
+    RefsBody,
+    TrashEntry,
+    is_hidden,
+    pointed,
+    with_branch,
+    with_trash,
+)
 from pfs.refs.edges import without_commit
 from pfs.refs.swap import RefsState
 
@@ -175,5 +185,6 @@ def _dropped(store: Store, state: RefsState, record: CommitRecord) -> RefsBody:
         if failed:
             body = replace(body, branches={key: kept for key, kept in body.branches.items() if key != name})
         else:
-            body = with_branch(body, name, replace(entry, head=above, pack=pack))
+            target = BranchEntry(head=above, pack=pack)
+            body = with_branch(body, name, pointed(entry, target, now_ns=now_ns, move=new_commit_id()))
     return body

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from pfs.errors import AlreadyExistsError, ConflictError, NotFoundError, RepoNotFoundError
 from pfs.history.resolve import MIN_PREFIX
-from pfs.ids import CommitId
-from pfs.refs.body import BRANCH, DROPPED, HEAD, TAG, RefsBody, TrashEntry, with_branch
+from pfs.ids import CommitId, new_commit_id
+from pfs.refs.body import BRANCH, DROPPED, HEAD, TAG, RefsBody, TrashEntry, pointed, with_branch
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -41,21 +41,22 @@ def undelete(store: Store, repo: str, name: str) -> CommitId | None:
         AlreadyExistsError: there is a branch or tag of that name again.
         ConflictError: the branch has moved on since.
     """
-    body = store.refs.update(repo, lambda body: _restored(repo, body, name))
+    now_ns = store.clock_ns()
+    body = store.refs.update(repo, lambda body: _restored(repo, body, name, now_ns=now_ns))
     entry = body.branches.get(name) or body.tags.get(name)
     return None if entry is None else entry.head
 
 
-def _restored(repo: str, body: RefsBody, name: str) -> RefsBody:
+def _restored(repo: str, body: RefsBody, name: str, *, now_ns: int) -> RefsBody:
     by_name = [key for key in body.trash if key.rpartition("/")[0] == name]
     if by_name:
-        return _put_back(repo, body, max(by_name, key=lambda key: _order(body, key)), by_id=False)
+        return _put_back(repo, body, max(by_name, key=lambda key: _order(body, key)), now_ns=now_ns)
     by_id = [key for key, entry in body.trash.items() if entry.kind == DROPPED and _means(name, entry)]
     if not by_id:
         raise NotFoundError(f"nothing was deleted in repo {repo!r} under the name {name!r}")
     for key in by_id:
         if key in body.trash:
-            body = _put_back(repo, body, key, by_id=True)
+            body = _put_back(repo, body, key, now_ns=now_ns, by_id=True)
     return body
 
 
@@ -67,7 +68,7 @@ def _means(name: str, entry: TrashEntry) -> bool:
     return len(name) >= MIN_PREFIX and (entry.branch.head or "").startswith(name)
 
 
-def _put_back(repo: str, body: RefsBody, key: str, *, by_id: bool) -> RefsBody:
+def _put_back(repo: str, body: RefsBody, key: str, *, now_ns: int, by_id: bool = False) -> RefsBody:
     """Return the body with one entry out of the trash, or readable again by id."""
     entry, name = body.trash[key], key.rpartition("/")[0]
     by_id = by_id or name == entry.branch.head
@@ -83,7 +84,7 @@ def _put_back(repo: str, body: RefsBody, key: str, *, by_id: bool) -> RefsBody:
     body = _readable(body, entry.branch.head)
     if not unmoved:
         return body
-    back = entry.branch if there is None else replace(there, head=entry.branch.head, pack=entry.branch.pack)
+    back = pointed(there or entry.branch, entry.branch, now_ns=now_ns, move=new_commit_id())
     return with_branch(_without(body, key), name, back)
 
 

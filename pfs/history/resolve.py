@@ -76,6 +76,7 @@ def open_info(repo: str, commit: CommitId, entry: OpenEntry) -> CommitInfo:
         provenance=tuple(Provenance(repo, branch, CommitId(id)) for repo, branch, id in entry.provenance),
         error=None,
         open=True,
+        origin=entry.origin,
     )
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from pfs.errors import CorruptionError
 from pfs.ids import CommitId, PackId, PageId, TreeId, is_commit_id
-from pfs.model import CommitInfo, Provenance
+from pfs.model import CommitInfo, Origin, Provenance
 
 if TYPE_CHECKING:
     from pfs.trees.tree import Root
@@ -52,6 +52,7 @@ class CommitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     error: str | None = None
     packs: tuple[bytes, ...] = ()
     parent_packs: tuple[bytes, ...] = ()
+    origin: Origin = "user"
 
     def tree_root(self) -> Root:
         """Return the root as the tree takes it."""
@@ -84,6 +85,7 @@ class CommitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
             provenance=tuple(Provenance(repo, branch, CommitId(commit)) for repo, branch, commit in self.provenance),
             error=self.error,
             open=False,
+            origin=self.origin,
         )
 
 

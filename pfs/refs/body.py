@@ -15,6 +15,7 @@ from xxhash import xxh3_128_hexdigest
 
 from pfs.errors import CorruptionError, InvalidInputError, InvalidNameError
 from pfs.ids import CommitId, PackId, PageId, TreeId
+from pfs.model import Origin
 
 if TYPE_CHECKING:
     from pfs.trees.tree import Root
@@ -32,13 +33,36 @@ HEAD: TrashKind = "head"
 DROPPED: TrashKind = "dropped"
 
 
+class TriggerEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When a branch follows another of its repo; ``size`` in bytes, ``rate`` and ``cron`` are schedules."""
+
+    branch: str
+    all: bool = False
+    size: int | None = None
+    commits: int = 0
+    rate: str = ""
+    cron: str = ""
+
+
 class BranchEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A branch: its head, the meta pack with the head's record, what it is computed from."""
+    """A branch: its head, the meta pack with the head's record, what it is computed from (docs/format/refs.md).
+
+    ``never``: sources whose moves open nothing here. ``pipeline``: jobs make its commits, nothing is opened for it.
+    ``seen``: where its sources were when a commit was last opened for them. ``feeds``: the branches computed from this
+    one, a hint: their provenance counts. ``move``: the id of a move of the head that is not one forwards.
+    """
 
     head: CommitId | None = None
     pack: str | None = None
     created: int = 0
+    updated: int = 0
     provenance: tuple[tuple[str, str], ...] = ()
+    never: tuple[tuple[str, str], ...] = ()
+    pipeline: bool = False
+    trigger: TriggerEntry | None = None
+    seen: tuple[tuple[str, str, str], ...] = ()
+    feeds: tuple[tuple[str, str], ...] = ()
+    move: CommitId | None = None
 
 
 class RootEntry(msgspec.Struct, frozen=True):
@@ -51,7 +75,10 @@ class RootEntry(msgspec.Struct, frozen=True):
 
 
 class OpenEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An open commit: ``onto`` is the branch's head when it was started, ``parent`` what it was made from."""
+    """An open commit: ``onto`` is the branch's head when it was started, ``parent`` what it was made from.
+
+    ``origin``: ``auto`` was opened by the system as a source of the branch moved; ``written``: somebody wrote to it.
+    """
 
     branch: str
     started: int
@@ -62,6 +89,8 @@ class OpenEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     root: RootEntry
     packs: tuple[str, ...] = ()
     provenance: tuple[tuple[str, str, str], ...] = ()
+    origin: Origin = "user"
+    written: bool = False
 
     def tree_root(self) -> Root:
         """Return the root as the tree takes it."""
@@ -110,8 +139,12 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
         return {e.head: PackId(bytes.fromhex(e.pack)) for e in entries if e.head is not None and e.pack is not None}
 
     def open_on(self, branch: str) -> CommitId | None:
-        """Return the open commit of a branch, if there is one."""
-        return next((commit for commit, entry in self.open.items() if entry.branch == branch), None)
+        """Return the open commit of a branch, the first of those that wait in line; None if there is none."""
+        return next(iter(self.all_open_on(branch)), None)
+
+    def all_open_on(self, branch: str) -> list[CommitId]:
+        """Return the open commits of a branch, in the order in which they were opened."""
+        return [commit for commit, entry in self.open.items() if entry.branch == branch]
 
 
 _KNOWN = {field.name for field in fields(RefsBody)} - {"extra"}
@@ -206,7 +239,12 @@ def without_open(body: RefsBody, commit: CommitId) -> RefsBody:
 def move_head(body: RefsBody, branch: str, *, head: CommitId, pack: PackId, now_ns: int) -> RefsBody:
     """Return the body with the branch at ``head``; a branch that does not exist yet is made."""
     old = body.branches.get(branch, BranchEntry(created=now_ns))
-    return with_branch(body, branch, replace(old, head=head, pack=pack.hex()))
+    return with_branch(body, branch, replace(old, head=head, pack=pack.hex(), updated=now_ns, move=None))
+
+
+def pointed(entry: BranchEntry, target: BranchEntry, *, now_ns: int, move: CommitId | None = None) -> BranchEntry:
+    """Return a branch at the head of ``target``; ``move`` names a move that is not forwards."""
+    return replace(entry, head=target.head, pack=target.pack, updated=now_ns, move=move)
 
 
 def without_branch(body: RefsBody, name: str, *, now_ns: int) -> RefsBody:

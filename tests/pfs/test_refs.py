@@ -28,6 +28,7 @@ from pfs.refs.body import (
     RefsBody,
     RootEntry,
     TrashEntry,
+    TriggerEntry,
     check_branch_name,
     decode_body,
     encode_body,
@@ -43,12 +44,28 @@ COMMIT = CommitId("0123456789abcdef0123456789abcdef")
 PACK = PackId(bytes(range(16)))
 
 
+FOLLOWER = BranchEntry(
+    created=1,
+    updated=2,
+    trigger=TriggerEntry(branch="dev", all=True, size=1000, commits=3, rate="@daily", cron="0 * * * *"),
+    feeds=(("made", "master"),),
+    move=CommitId("e" * 32),
+)
+OUTPUT = BranchEntry(
+    created=1,
+    provenance=(("raw", "master"), ("model", "master")),
+    never=(("model", "master"),),
+    pipeline=True,
+    seen=(("raw", "master", COMMIT),),
+)
+
+
 def golden_body() -> RefsBody:
     head = BranchEntry(head=COMMIT, pack=PACK.hex(), created=1_700_000_000_000_000_000, provenance=(("raw", "master"),))
     root = RootEntry("aa" * 32, "bb" * 32, 12, 3)
     opened = OpenEntry(
         branch="dev", started=5, parent=COMMIT, onto=COMMIT, message="m", root=root, packs=(PACK.hex(),),
-        provenance=(("raw", "master", COMMIT),),
+        provenance=(("raw", "master", COMMIT),), origin="auto", written=True,
     )  # fmt: skip
     return RefsBody(
         seq=7,
@@ -56,7 +73,7 @@ def golden_body() -> RefsBody:
         recent=("w5", "w6"),
         description="photos",
         created=1_600_000_000_000_000_000,
-        branches={"master": head, "dev": BranchEntry(created=1)},
+        branches={"master": head, "dev": BranchEntry(created=1), "slow": FOLLOWER, "out": OUTPUT},
         tags={"v1": BranchEntry(head=COMMIT, pack=PACK.hex())},
         open={CommitId("f" * 32): opened},
         trash={"old/9": TrashEntry(branch=head, deleted=9)},
