@@ -22,10 +22,10 @@ from pfs.errors import (
     InvalidInputError,
     PfsError,
 )
-from pfs.history.records import Found
-from pfs.ids import CommitId, PackId, is_commit_id
+from pfs.history.linked import Found
+from pfs.ids import CommitId, PackId, RecordId, is_commit_id
 from pfs.model import CommitInfo, NewCommit
-from pfs.packs.commit_record import SAME_PACK, CommitRecord, record_root
+from pfs.packs.commit_record import SAME_PACK, CommitRecord, id_of, record_root
 from pfs.refs.body import (
     FAILED,
     HEAD,
@@ -126,14 +126,29 @@ class Publication:
 
     def _seal(self, state: RefsState, commits: Sequence[NewCommit]) -> None:
         """Make records and everything below them durable."""
-        records = [self._record(state, commit, {other.id for other in commits}) for commit in commits]
+        records = self._records(state, commits)
         for record in records:
             self._session.put_record(record)
         pack = self._session.pack_ids[-1]
         self._sealed = self._session.seal()
         self._commits, self._found = tuple(commits), [Found(record, pack) for record in records]
 
-    def _record(self, state: RefsState, commit: NewCommit, batch: set[CommitId]) -> CommitRecord:
+    def _records(self, state: RefsState, commits: Sequence[NewCommit]) -> list[CommitRecord]:
+        """Return the records of all commits; those of parents are made first, as their ids are in the children's."""
+        batch, made = {commit.id: commit for commit in commits}, dict[CommitId, CommitRecord]()
+
+        def make(commit: NewCommit) -> None:
+            for parent in commit.parents:
+                if parent in batch and parent not in made:
+                    make(batch[parent])
+            made[commit.id] = self._record(state, commit, made)
+
+        for commit in commits:
+            if commit.id not in made:
+                make(commit)
+        return [made[commit.id] for commit in commits]
+
+    def _record(self, state: RefsState, commit: NewCommit, batch: Mapping[CommitId, CommitRecord]) -> CommitRecord:
         opened = state.body.open.get(commit.id)
         older = [] if opened is None else [PackId(bytes.fromhex(pack)) for pack in opened.packs]
         return CommitRecord(
@@ -150,6 +165,7 @@ class Publication:
             packs=tuple(dict.fromkeys([*older, *self._packs()])),
             parent_packs=tuple(self._home_of(state, parent, batch) for parent in commit.parents),
             origin=commit.origin,
+            parent_records=tuple(self._record_of(parent, batch) for parent in commit.parents),
         )
 
     def _packs(self) -> list[PackId]:
@@ -157,8 +173,11 @@ class Publication:
         touched = (self._store.index.pack(number)[0] for number in sorted(self._session.touched))
         return [*self._session.pack_ids, *touched]
 
-    def _home_of(self, state: RefsState, parent: CommitId, batch: set[CommitId]) -> PackId:
+    def _home_of(self, state: RefsState, parent: CommitId, batch: Mapping[CommitId, CommitRecord]) -> PackId:
         return SAME_PACK if parent in batch else self._store.history.home_of(state, parent)
+
+    def _record_of(self, parent: CommitId, batch: Mapping[CommitId, CommitRecord]) -> RecordId:
+        return id_of(batch[parent] if parent in batch else self._store.history.get(self._repo, parent))
 
     def _with_root(self, body: RefsBody, commit: CommitId, put_on: Callable[[OpenEntry], Root]) -> RefsBody:
         entry = body.open.get(commit)

@@ -11,13 +11,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 
 from pfs.backends.base import Backend
 from pfs.errors import CommitNotFoundError, CorruptionError, InvalidInputError, MissingObjectError, NotFoundError
+from pfs.history.linked import Found, Linked
 from pfs.ids import CommitId, PackId
-from pfs.packs.commit_record import CommitRecord, decode_record, encode_record
+from pfs.packs.commit_record import CommitRecord, RecordLink, decode_record
 from pfs.packs.index import Index
 from pfs.packs.objects import Objects
 from pfs.packs.pack import SealedPack, pack_name, parse_pack_name, read_footer
@@ -28,18 +28,6 @@ from pfs.refs.swap import Refs, RefsState
 
 BATCH = 64
 """Packs whose footers are in memory at once while catching up (up to 1 MiB of entries each)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A commit record, and the meta pack it was read from."""
-
-    record: CommitRecord
-    pack: PackId
-
-    def row(self) -> tuple[str, CommitId, bytes]:
-        """Return the index row: the pack's 16 bytes, then the record."""
-        return self.record.repo, self.record.id, self.pack + encode_record(self.record)
 
 
 class History:
@@ -179,16 +167,21 @@ class History:
     def _trail(self, state: RefsState, heads: dict[CommitId, PackId]) -> list[Found]:
         """Read records from ``heads`` back to what the index knows; damaged ones are left out (fsck names them)."""
         trail: dict[CommitId, Found] = {}
-        todo = list(heads.items())
+        todo, linked = [RecordLink(commit, pack) for commit, pack in heads.items()], self.linked()
         while todo:
-            commit, pack = todo.pop()
-            if commit in trail or self._index.commit(state.repo, commit) is not None:
+            link = todo.pop()
+            if link.commit in trail or self._index.commit(state.repo, link.commit) is not None:
                 continue
             with suppress(CorruptionError, NotFoundError):
-                record = self.objects.record(pack, commit)
-                trail[commit] = Found(record, pack)
-                todo += effective(state.body, record).parents_in(pack)
+                found = linked.read(state.body, link)
+                trail[link.commit] = found
+                todo += effective(state.body, found.record).parents_in(found.pack)
         return list(trail.values())
+
+    def linked(self) -> Linked:
+        """Return a reader of records by what their children say of them."""
+        packs = (entry.name for entry in self._backend.entries("packs/"))
+        return Linked(self.objects, self._index, learn=lambda: self.learn_packs(packs))
 
     def learn_packs(self, names: Iterable[str]) -> int:
         """Index the packs of these object names that are unknown yet; return how many.

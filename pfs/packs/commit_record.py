@@ -7,12 +7,12 @@ record names those of its parents.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from pfs.errors import CorruptionError
-from pfs.ids import CommitId, PackId, PageId, TreeId, is_commit_id
+from pfs.ids import CommitId, PackId, PageId, RecordId, TreeId, is_commit_id, record_id
 from pfs.model import CommitInfo, Origin, Provenance
 
 if TYPE_CHECKING:
@@ -21,6 +21,21 @@ if TYPE_CHECKING:
 RECORD_VERSION = 1
 SAME_PACK = PackId(bytes(16))
 """In ``parent_packs``: the parent's record is in the same pack as this one."""
+
+
+NO_RECORD = RecordId(bytes(32))
+"""In ``parent_records``: not known; only the pack says where the parent's record is."""
+
+
+class RecordLink(NamedTuple):
+    """A commit as its child's record or refs name it: the meta pack with its record, and the record's id.
+
+    The pack is a hint, which collection makes stale; the id holds for ever.
+    """
+
+    commit: CommitId
+    pack: PackId
+    record: RecordId = NO_RECORD
 
 
 class RecordRoot(msgspec.Struct, frozen=True, array_like=True):
@@ -35,8 +50,8 @@ class RecordRoot(msgspec.Struct, frozen=True, array_like=True):
 class CommitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a commit is; times in ns since the epoch; ``packs`` and ``parent_packs`` are hints for catching up.
 
-    ``packs``: ids of the packs this commit added or shares with nothing older; ``parent_packs``: the meta pack
-    with the record of each parent, in the order of ``parents``.
+    ``packs``: ids of the packs this commit added or shares with nothing older; ``parent_packs`` and
+    ``parent_records``: the meta pack with the record of each parent, and the record's id, in the order of ``parents``.
     """
 
     v: int = RECORD_VERSION
@@ -53,6 +68,7 @@ class CommitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     packs: tuple[bytes, ...] = ()
     parent_packs: tuple[bytes, ...] = ()
     origin: Origin = "user"
+    parent_records: tuple[bytes, ...] = ()
 
     def tree_root(self) -> Root:
         """Return the root as the tree takes it."""
@@ -64,10 +80,11 @@ class CommitRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         """Return ``packs`` as typed ids."""
         return tuple(PackId(pack) for pack in self.packs)
 
-    def parents_in(self, pack: PackId) -> list[tuple[CommitId, PackId]]:
-        """Return each parent with the pack of its record, for this record as read from ``pack``."""
+    def parents_in(self, pack: PackId) -> list[RecordLink]:
+        """Return each parent with the place of its record, for this record as read from ``pack``."""
         homes = (pack if home == SAME_PACK else PackId(home) for home in self.parent_packs)
-        return list(zip(self.parents, homes, strict=True))
+        ids = map(RecordId, self.parent_records or (NO_RECORD,) * len(self.parents))
+        return list(map(RecordLink, self.parents, homes, ids))
 
     def info(self) -> CommitInfo:
         """Return the public value of this finished commit."""
@@ -99,6 +116,11 @@ def encode_record(record: CommitRecord) -> bytes:
     return msgspec.msgpack.encode(record)
 
 
+def id_of(record: CommitRecord) -> RecordId:
+    """Return the address of a record."""
+    return record_id(encode_record(record))
+
+
 def decode_record(data: bytes, *, where: str) -> CommitRecord:
     """Parse a stored record; unknown fields are skipped.
 
@@ -124,6 +146,8 @@ def _why_impossible(record: CommitRecord) -> str | None:
         return "a root id is not 32 bytes"
     if any(len(pack) != 16 for pack in (*record.packs, *record.parent_packs)):
         return "a pack id is not 16 bytes"
-    if len(record.parents) != len(record.parent_packs):
-        return "parents and their packs differ in number"
+    if any(len(id) != 32 for id in record.parent_records):
+        return "the id of a parent's record is not 32 bytes"
+    if len(record.parents) != len(record.parent_packs) or len(record.parent_records) not in (0, len(record.parents)):
+        return "parents and the places of their records differ in number"
     return None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from pfs.ids import CommitId, PackId
-from pfs.packs.commit_record import CommitRecord
+from pfs.packs.commit_record import NO_RECORD, CommitRecord
 from pfs.refs.body import RefsBody
 
 
@@ -16,10 +16,11 @@ def effective(body: RefsBody, record: CommitRecord) -> CommitRecord:
     if record.id not in body.edges:
         return record
     above = body.edges[record.id]
-    parents, homes = record.parents[1:], record.parent_packs[1:]
+    parents, homes, ids = record.parents[1:], record.parent_packs[1:], record.parent_records[1:]
     if above is not None:
         parents, homes = (CommitId(above), *parents), (bytes.fromhex(body.records[above]), *homes)
-    return replace(record, parents=parents, parent_packs=homes)
+        ids = (NO_RECORD, *ids) if record.parent_records else ()
+    return replace(record, parents=parents, parent_packs=homes, parent_records=ids)
 
 
 def without_commit(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pfs.errors import CorruptionError, InvalidInputError, NotFoundError, StorageError
 from pfs.ids import CommitId, PackId
-from pfs.packs.commit_record import decode_record
+from pfs.packs.commit_record import RecordLink, decode_record
 from pfs.packs.pack import pack_name
 from pfs.refs.body import OpenEntry
 from pfs.refs.edges import effective
@@ -69,24 +69,25 @@ def _check_open(trees: TreeCheck, damages: Damages, place: str, entry: OpenEntry
 def _check_history(store: Store, trees: TreeCheck, damages: Damages, state: RefsState) -> set[PackId]:
     """Check every commit that the refs lead to, by all parents; return the packs with their records."""
     todo, seen, walked = _named(store, damages, state), set[CommitId](), set[PackId]()
+    linked = store.history.linked()
     while todo:
-        commit, pack = todo.pop()
-        if commit in seen:
+        link = todo.pop()
+        if link.commit in seen:
             continue
-        seen.add(commit)
-        place = f"{state.repo}@{commit}"
+        seen.add(link.commit)
+        place = f"{state.repo}@{link.commit}"
         try:
-            record = store.objects.record(pack, commit)
+            found = linked.read(state.body, link)
         except (CorruptionError, StorageError) as error:
             _lost_record(damages, place, reason(error))
             continue
-        walked.add(pack)
-        todo += effective(state.body, record).parents_in(PackId(pack))
-        damages.affect(trees.check(record.tree_root()), place)
+        walked.add(found.pack)
+        todo += effective(state.body, found.record).parents_in(found.pack)
+        damages.affect(trees.check(found.record.tree_root()), place)
     return walked
 
 
-def _named(store: Store, damages: Damages, state: RefsState) -> list[tuple[CommitId, PackId]]:
+def _named(store: Store, damages: Damages, state: RefsState) -> list[RecordLink]:
     """Return what the refs name, with the packs of the records; what they name without a pack must be known."""
     body = state.body
     named = body.heads() | {CommitId(id): PackId(bytes.fromhex(pack)) for id, pack in body.records.items()}
@@ -96,7 +97,7 @@ def _named(store: Store, damages: Damages, state: RefsState) -> list[tuple[Commi
     for commit in sorted(id for id in bare if id is not None and id not in named):
         if not _is_known(store, state.repo, commit):
             _lost_record(damages, f"{state.repo}@{commit}", "refs name it, and its record is in no pack")
-    return list(named.items())
+    return [RecordLink(commit, pack) for commit, pack in named.items()]
 
 
 def _is_known(store: Store, repo: str, commit: CommitId) -> bool:

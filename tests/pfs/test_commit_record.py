@@ -6,10 +6,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pfs.errors import CorruptionError
 from pfs.ids import CommitId, PackId
-from pfs.packs.commit_record import SAME_PACK, CommitRecord, RecordRoot, decode_record, encode_record
+from pfs.packs.commit_record import NO_RECORD, SAME_PACK, CommitRecord, RecordRoot, decode_record, encode_record
 
 DATA = Path(__file__).parents[1] / "data"
 FULL = CommitRecord(
@@ -25,6 +26,7 @@ FULL = CommitRecord(
     error="it failed",
     packs=(bytes(range(16)),),
     parent_packs=(bytes(range(16, 32)), SAME_PACK),
+    parent_records=(bytes(range(64, 96)), NO_RECORD),
 )
 PLAIN = CommitRecord(
     id=CommitId("f" * 32),
@@ -49,7 +51,10 @@ def test_unknown_fields_are_skipped() -> None:
 
 def test_parents_know_their_packs() -> None:
     pack = PackId(b"p" * 16)
-    assert FULL.parents_in(pack) == [("a" * 32, bytes(range(16, 32))), ("b" * 32, pack)]
+    known = ("a" * 32, bytes(range(16, 32)), bytes(range(64, 96)))
+    assert FULL.parents_in(pack) == [known, ("b" * 32, pack, NO_RECORD)]
+    bare = replace(FULL, parent_records=())
+    assert bare.parents_in(pack) == [(*known[:2], NO_RECORD), ("b" * 32, pack, NO_RECORD)]
 
 
 @given(st.binary(max_size=80))
@@ -70,7 +75,15 @@ def test_a_changed_byte_never_raises_anything_else(at: int, flip: int) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"v": 2}, {"id": "short"}, {"parents": ["a" * 32]}, {"root": [b"", bytes(32), 0, 0]}, {"packs": [b"x"]}],
+    [
+        {"v": 2},
+        {"id": "short"},
+        {"parents": ["a" * 32]},
+        {"root": [b"", bytes(32), 0, 0]},
+        {"packs": [b"x"]},
+        {"parent_records": [bytes(32)]},
+        {"parent_records": [b"x", b"y"]},
+    ],
 )
 def test_impossible_values_are_corruption(change: dict[str, object]) -> None:
     raw = msgspec.msgpack.decode(encode_record(FULL)) | change
