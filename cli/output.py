@@ -109,6 +109,11 @@ def _plain(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def note(text: str) -> None:
+    """Say on stderr what a successful command has to say beside its output."""
+    sys.stderr.write(f"note: {printable(text)}\n")
+
+
 def field(name: str, *, default: str = "-") -> Callable[[Record], str]:
     """Return a cell that shows one field as text."""
 

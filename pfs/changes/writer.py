@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -14,18 +13,19 @@ from pfs.changes.rebase import rebase
 from pfs.changes.staging import Staging
 from pfs.changes.target import Target
 from pfs.errors import ConflictError, InvalidInputError, InvalidPathError, PathNotFoundError
-from pfs.files.fileref import put_link
-from pfs.files.seen import Reading, SeenFiles
+from pfs.files.described import described
+from pfs.files.ingest_local import LocalIngest
+from pfs.files.seen import SeenFiles
 from pfs.history.resolve import open_info
 from pfs.ids import CommitId
 from pfs.model import CommitInfo, NewCommit
-from pfs.paths import clean_path, to_key
+from pfs.paths import clean_path, from_key, to_key
 from pfs.refs.body import BranchEntry, OpenEntry
 from pfs.refs.swap import RefsState
 from pfs.sources.links import Symlinks
-from pfs.sources.local import LocalFile, link_text, open_source, walk_files
+from pfs.sources.local import open_source, walk_files
 from pfs.trees.edit import Delete, DeleteTree, Edit, Put, copy_dir
-from pfs.trees.page import Changed
+from pfs.trees.page import Changed, Kind
 from pfs.trees.row import EMPTY_ROOT, Root, Row
 from pfs.trees.tree import Tree
 
@@ -54,8 +54,24 @@ class CommitWriter:
         self._changed = Changed(bytes.fromhex(target.commit), self._store.clock_ns())
         self._staging = Staging(self.session, target.root, self._changed, collisions=target.collisions)
         self._seen = SeenFiles(store.index, self.session, clock_ns=store.clock_ns)
+        self.local = LocalIngest(self.session, store.params, self._seen)
+        """Stores local files for this commit, without staging them."""
         self._required: list[tuple[bytes, Check]] = []
         self._ended = False
+
+    @property
+    def store_path(self) -> Path:
+        """The folder of the store, which no put takes in."""
+        return self._store.path
+
+    @property
+    def begun_with(self) -> Root:
+        """The files that the commit had before this writer changed it."""
+        return self._target.root
+
+    def blank_staging(self) -> Staging:
+        """Return a place for files that are to be staged later, all at once, with none in it."""
+        return Staging(self.session, EMPTY_ROOT, self._changed, collisions="refuse")
 
     def __enter__(self) -> Self:
         return self
@@ -87,33 +103,18 @@ class CommitWriter:
 
         Raises:
             InvalidPathError: the path is the root or none that the file API takes.
+            InvalidInputError: the media type or the metadata are none that S3 could show.
             FileCollisionError: the path is a directory or lies below a file.
             NotFoundError, StorageError: the source cannot be read.
         """
-        key = _file_key(path)
+        key, said = file_key(path), described(mime, metadata)
         with open_source(source, key) as (stream, file):
-            ref = None if file is None or checksum else self._seen.recall([file])[0]
-            if ref is None:
-                ref = self._read(stream, file, jobs=jobs, progress=progress)
-            elif progress is not None:
-                progress.advance(size=ref.size)
+            ref = self.local.stream(stream, file, checksum=checksum, jobs=jobs, progress=progress)
         aux: dict[str, object] = {"x": True} if file is not None and file.executable else {}
-        aux |= {"m": mime} if mime else {}
-        aux |= {"u": dict(metadata)} if metadata else {}
+        aux |= said
         if append:
             return self._append(key, ref, aux)
         self._staging.add_file(Put(key, ref.kind, ref.size, ref.tid, aux or None))
-        return ref
-
-    def _read(
-        self, stream: BinaryIO, file: LocalFile | None, *, jobs: int | None, progress: Progress | None
-    ) -> FileRef:
-        from pfs.files.ingest import put_stream
-
-        at_ns = self._store.clock_ns()
-        ref = put_stream(self.session, self._store.params, stream, jobs=jobs, progress=progress)
-        if file is not None:
-            self._seen.note(Reading(file.path, file.status, os.fstat(stream.fileno()), at_ns), ref)
         return ref
 
     def _append(self, key: bytes, ref: FileRef, aux: dict[str, object]) -> FileRef:
@@ -123,6 +124,8 @@ class CommitWriter:
         with self._staging.lock:
             old = self._staging.stat(key, want="file")
             if old is not None:
+                if old.kind == Kind.SYMLINK:
+                    raise InvalidInputError(f"{from_key(key)} is a symbolic link: it cannot be appended to")
                 ref = concat(self.session, self._store.params, [FileRef(old.kind, old.size, old.tid), ref])
                 kept = {name: value for name, value in (old.aux or {}).items() if name in {"x", "m", "u"}}
                 aux = kept | aux
@@ -153,48 +156,11 @@ class CommitWriter:
         """
         count = 0
         files = walk_files(Path(directory).absolute(), clean_path(path), leave_out=self._store.path, symlinks=symlinks)
-        puts = self.ingest(files, checksum=checksum, jobs=jobs, progress=progress)
+        puts = self.local.files(files, checksum=checksum, jobs=jobs, progress=progress)
         while batch := list(islice(puts, _BATCH)):
             self._staging.add(batch)
             count += len(batch)
         return count
-
-    def ingest(
-        self,
-        files: Iterable[LocalFile],
-        *,
-        checksum: bool = False,
-        jobs: int | None = None,
-        progress: Progress | None = None,
-    ) -> Iterator[Put]:
-        """Store what local files hold and yield the edits that would put them, about in the order of ``files``.
-
-        Nothing is staged. ``checksum`` and errors as in `put_tree`; memory as in `put_files`.
-        """
-        from pfs.files.ingest import put_files
-
-        ready: list[Put] = []
-
-        def known(found: Sequence[tuple[LocalFile, FileRef]]) -> None:
-            ready.extend(_put(file.key, ref, executable=file.executable) for file, ref in found)
-            if progress is not None:
-                progress.advance(files=len(found), size=sum(ref.size for _, ref in found))
-
-        def not_links() -> Iterator[LocalFile]:
-            for file in files:
-                if file.is_link:
-                    known([(file, put_link(self.session, link_text(file)))])
-                else:
-                    yield file
-
-        unread = not_links() if checksum else self._seen.unread(not_links(), known)
-        to_read = ((file.key, file.path) for file in unread)
-        for key, ref, executable in put_files(
-            self.session, self._store.params, to_read, jobs=jobs, progress=progress, seen=self._seen
-        ):
-            yield from _drain(ready)
-            yield _put(key, ref, executable=executable)
-        yield from _drain(ready)
 
     def put_ref(
         self, key: bytes, ref: FileRef, *, aux: Mapping[str, object] | None = None, force: bool = False
@@ -242,7 +208,7 @@ class CommitWriter:
         if row.is_dir:
             self._copy_dir(source.tree, row.key, to_key(path))
             return
-        key, ref = _file_key(path), FileRef(row.kind, row.size, row.tid)
+        key, ref = file_key(path), FileRef(row.kind, row.size, row.tid)
         if append:
             self._append(key, ref, dict(row.aux or {}))
         else:
@@ -257,6 +223,10 @@ class CommitWriter:
             skip = len(key) + 1 if key else 0
             for row in tree.walk(key):
                 self._staging.add([Put(base + row.key[skip:], row.kind, row.size, row.tid, row.aux)])
+
+    def stage_file(self, put: Put) -> None:
+        """Stage one file whose content is stored; a collision is refused at once (FileCollisionError)."""
+        self._staging.add_file(put)
 
     def edit(self, edits: Sequence[Edit]) -> None:
         """Stage raw edits of the tree, in their order."""
@@ -295,6 +265,17 @@ class CommitWriter:
             raise
         self._ended = True
         return info
+
+    def leave(self) -> CommitId:
+        """End without a commit, since nothing changed, and return the one whose files it would have had.
+
+        Local files that were read stay remembered. Without any commit on the branch yet, an empty one is made.
+        """
+        if self._target.parent is None and not self._target.open:
+            return self.finish().id
+        self._store.index.add([], seen=self._seen.take())
+        self.drop()
+        return self.id if self._target.open else self._target.parent or self.id
 
     def drop(self) -> None:
         """Forget the changes; what was stored of them is free for the next collection. Idempotent."""
@@ -344,17 +325,8 @@ class CommitWriter:
         return f"{self._target.repo}@{self._target.branch}"
 
 
-def _put(key: bytes, ref: FileRef, *, executable: bool) -> Put:
-    return Put(key, ref.kind, ref.size, ref.tid, {"x": True} if executable else None)
-
-
-def _drain(puts: list[Put]) -> list[Put]:
-    taken = puts.copy()
-    puts.clear()
-    return taken
-
-
-def _file_key(path: str) -> bytes:
+def file_key(path: str) -> bytes:
+    """Return the key of a path that is to be a file; raises InvalidPathError, also of the root."""
     key = to_key(path)
     if not key:
         raise InvalidPathError(path, "the root is a directory: name a file")

@@ -1,0 +1,181 @@
+"""The command put-file: whatever comes in from outside."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli import wiring
+from cli.exits import usage_error
+from cli.output import note, print_json
+from cli.progress import Bar
+from cli.put_sources import Rules, Source, listed, source_of
+
+if TYPE_CHECKING:
+    from pfs.intake import Intake, Intaken
+    from pfs.sources.links import Symlinks
+
+
+@click.command("put-file")
+@wiring.address_argument(metavar="REPO@BRANCH[:/PATH]")
+@click.option("-f", "--file", "files", multiple=True, help="A file, a folder with -r, or - for stdin.")
+@click.option(
+    "-i", "--input-list", "lists", multiple=True, metavar="LIST", help="A file of names, one a line; - is stdin."
+)
+@click.option("-0", "--null", is_flag=True, help="The names in LIST end in NUL bytes instead of newlines.")
+@click.option("-r", "--recursive", is_flag=True, help="Put the content of folders, with everything below.")
+@click.option("-a", "--append", is_flag=True, help="Append to files that exist instead of replacing them.")
+@click.option("--delete-extra", is_flag=True, help="Delete what is below PATH and was not put: a mirror.")
+@click.option("--checksum", is_flag=True, help="Read all files, also those that show no change since the last put.")
+@click.option(
+    "--symlinks",
+    type=click.Choice(["follow", "keep", "skip", "refuse"]),
+    default="follow",
+    help="Put what symbolic links lead to (default), or the links, or neither; or end with an error.",
+)
+@click.option("--mime", metavar="TYPE", help="The media type of what is put, as in text/csv.")
+@click.option("--metadata", multiple=True, metavar="NAME=VALUE", help="User metadata of what is put; repeatable.")
+@wiring.jobs_option
+@click.option("-m", "--message", default="", help="The message of the commit.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: id, and what was put and deleted.")
+def put_file(
+    address: str,
+    files: tuple[str, ...],
+    lists: tuple[str, ...],
+    null: bool,
+    recursive: bool,
+    append: bool,
+    delete_extra: bool,
+    checksum: bool,
+    symlinks: Symlinks,
+    mime: str | None,
+    metadata: tuple[str, ...],
+    jobs: int | None,
+    message: str,
+    as_json: bool,
+) -> None:
+    """Put files into a branch and print the commit's id.
+
+    Into the open commit of the branch when there is one; else the command makes and finishes a commit of its own,
+    all or nothing. A file lands at PATH, under PATH/ when that ends in a slash or several sources are given, and under
+    its base name without a path; -r -f FOLDER puts the content of the folder under PATH.
+
+    With --delete-extra what is below PATH is afterwards what the sources hold; where that is so already, no commit is
+    made, and the id is that of the last one.
+    """
+    where = wiring.address(address, ref=True)
+    assert where.ref is not None
+    several = len(files) > 1 or bool(lists)
+    rules = Rules(path=where.path, several=several, recursive=recursive, symlinks=symlinks)
+    _check_sources(files, lists, null=null)
+    named = [source_of(file, rules) for file in files]
+    sources = chain(named, *(listed(one, rules, null=null) for one in lists))
+    if delete_extra and not several:
+        _check_mirror(files[0], rules)
+    from pfs.intake import Intake, PutHow
+
+    with _rare_collections(), wiring.open_store() as store, Bar("putting") as bar:
+        how = PutHow(
+            append=append,
+            mirror=rules.folder if delete_extra else None,
+            checksum=checksum,
+            symlinks=symlinks,
+            mime=mime,
+            metadata=_pairs(metadata),
+            jobs=jobs,
+            progress=bar,
+        )
+        writer = store.repo(where.repo).commit(where.ref, message=message)
+        with writer:
+            if not lists:
+                _measure(named, bar)
+            intake = Intake(writer, how, alone=not several)
+            _take(intake, sources)
+            done = intake.finish()
+            commit = writer.finish().id if done.changed else writer.leave()
+    _report(commit, done, as_json=as_json)
+
+
+def _check_sources(files: tuple[str, ...], lists: tuple[str, ...], *, null: bool) -> None:
+    if not files and not lists:
+        raise usage_error("there is nothing to put: name it with -f, or with -i in a list")
+    if [*files, *lists].count("-") > 1:
+        raise usage_error("stdin can be read once only: give - once")
+    if null and not lists:
+        raise usage_error("-0 says how the names in a list end: give the list with -i")
+
+
+def _measure(named: Sequence[Source], bar: Bar) -> None:
+    """Tell the bar how much there is, where that is known: of files, but not of folders or streams."""
+    if all(source.kind == "file" for source in named):
+        bar.total(len(named), sum(os.stat(source.name, follow_symlinks=False).st_size for source in named))
+
+
+def _check_mirror(file: str, rules: Rules) -> None:
+    if rules.path is not None and not rules.path.endswith("/") and not Path(file).is_dir():
+        raise usage_error(
+            f"--delete-extra makes a directory like its sources, and {rules.path} would be a file:"
+            f" write {rules.path}/ for the directory"
+        )
+
+
+def _pairs(metadata: Iterable[str]) -> dict[str, str]:
+    pairs = {}
+    for text in metadata:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise usage_error(f"--metadata {text!r} has no value: write NAME=VALUE")
+        pairs[name] = value
+    return pairs
+
+
+def _take(intake: Intake, sources: Iterable[Source]) -> None:
+    for kind, group in groupby(sources, key=lambda source: source.kind):
+        if kind == "file":
+            intake.files((source.path, Path(source.name)) for source in group)
+        else:
+            _take_each(intake, group)
+
+
+def _take_each(intake: Intake, sources: Iterable[Source]) -> None:
+    for source in sources:
+        if source.kind == "stdin":
+            intake.stream(source.path, sys.stdin.buffer)
+        else:
+            intake.tree(source.path, Path(source.name))
+
+
+def _report(commit: str, done: Intaken, *, as_json: bool) -> None:
+    if not done.changed:
+        note("nothing changed, so no commit was made")
+    if as_json:
+        print_json(
+            {
+                "id": commit,
+                "changed": done.changed,
+                "file_count": done.files,
+                "size_bytes": done.size_bytes,
+                "deleted_count": done.deleted,
+            }
+        )
+    else:
+        click.echo(commit)
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Look for cyclic garbage rarely: a put makes values by the million and no cycles; looking costs it a fifth."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(100_000, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)

@@ -1,0 +1,142 @@
+"""What `pfs put-file` is to put: the words of -f and the lines of -i, each with the path where it lands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal
+
+from cli.exits import usage_error
+from pfs.errors import InvalidInputError, NotFoundError, StorageError
+from pfs.paths import clean_path
+
+if TYPE_CHECKING:
+    from pfs.sources.links import Symlinks
+
+SourceKind = Literal["stdin", "file", "folder"]
+_LONGEST_LINE: Final = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One thing to put: what it is, its name as the user gave it, and the path of the file or folder it becomes."""
+
+    kind: SourceKind
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How words are read, and where sources land: at ``path`` as typed, or below it.
+
+    Below it when it ends in a slash, is None, or there are ``several``.
+    """
+
+    path: str | None
+    several: bool
+    recursive: bool
+    symlinks: Symlinks
+
+    @property
+    def folder(self) -> str:
+        """The path as that of a directory."""
+        return (self.path or "/").rstrip("/") or "/"
+
+    def landing(self, name: str) -> str:
+        """Return the path of a file whose own name is ``name``; raises InvalidPathError."""
+        if self.path is None or self.path.endswith("/") or self.several:
+            return clean_path(f"{self.folder}/{name}")
+        return clean_path(self.path)
+
+
+def source_of(word: str, rules: Rules) -> Source:
+    """Return what a word of -f or a line of -i means.
+
+    Raises:
+        InvalidInputError: it is a folder, and it should not be; stdin cannot be had or has no name; a name that paths
+            do not take.
+        NotFoundError: there is no such file.
+    """
+    if word == "-":
+        return _stdin(rules)
+    local = Path(word)
+    if local.is_dir():
+        if not rules.recursive:
+            raise usage_error(f"{word!r} is a directory: use -r to put what is in it")
+        return Source("folder", word, rules.folder)
+    if not local.exists() and not (rules.symlinks != "follow" and local.is_symlink()):
+        missing = "is a link to a file that does not exist" if local.is_symlink() else "does not exist"
+        raise NotFoundError(f"{word!r} {missing}: there is nothing to put")
+    return Source("file", word, rules.landing(local.name or local.resolve().name))
+
+
+def _stdin(rules: Rules) -> Source:
+    if sys.stdin is None:
+        raise usage_error("stdin is closed: there is nothing to read for -f -")
+    if rules.path is None or rules.path.endswith("/"):
+        raise usage_error("stdin has no name: give the path, as in repo@branch:/name")
+    return Source("stdin", "-", rules.path)
+
+
+def listed(list_file: str, rules: Rules, *, null: bool) -> Iterator[Source]:
+    """Yield what the lines of a list name; empty lines are passed over.
+
+    Raises:
+        InvalidInputError, NotFoundError: as `source_of`, with the place in the list; the list is not there, or no list.
+    """
+    label = "stdin" if list_file == "-" else list_file
+    with _opened(list_file) as stream:
+        for number, raw in enumerate(_lines(stream, label, b"\0" if null else b"\n"), start=1):
+            word = raw.decode(errors="surrogateescape")
+            if not word:
+                continue
+            where = f"{'name' if null else 'line'} {number} of {label}"
+            if word == "-":
+                raise usage_error(f"{where}: '-' means stdin only with -f; for a file of that name write ./-")
+            try:
+                yield source_of(word, rules)
+            except NotFoundError as error:
+                raise NotFoundError(f"{where}: {error}") from error
+            except InvalidInputError as error:
+                raise usage_error(f"{where}: {error}") from error
+
+
+@contextmanager
+def _opened(list_file: str) -> Iterator[BinaryIO]:
+    if list_file == "-":
+        if sys.stdin is None:
+            raise usage_error("stdin is closed: there is no list to read for -i -")
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = open(list_file, "rb")  # noqa: SIM115 - closed below; what is read of it has errors of its own
+    except FileNotFoundError as error:
+        raise NotFoundError(f"no list {list_file!r}") from error
+    except OSError as error:
+        raise StorageError(f"read the list {list_file!r}", error.strerror or str(error)) from error
+    with stream:
+        yield stream
+
+
+def _lines(stream: BinaryIO, label: str, end: bytes) -> Iterator[bytes]:
+    """Yield the pieces between ``end``, without it; a carriage return before a line feed goes too."""
+    rest = b""
+    for piece in _pieces(stream, label):
+        *lines, rest = (rest + piece).split(end)
+        yield from (line.removesuffix(b"\r") if end == b"\n" else line for line in lines)
+        if len(rest) > _LONGEST_LINE:
+            raise usage_error(f"{label} is no list of names: a line of it has over {_LONGEST_LINE} bytes")
+    if rest:
+        yield rest
+
+
+def _pieces(stream: BinaryIO, label: str) -> Iterable[bytes]:
+    try:
+        while piece := stream.read(_LONGEST_LINE):
+            yield piece
+    except OSError as error:
+        raise StorageError(f"read {label}", error.strerror or str(error)) from error

@@ -1,0 +1,41 @@
+"""What a file is said to be, beside its bytes: media type and user metadata; checked where they come in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from pfs.errors import InvalidInputError
+
+MAX_METADATA_BYTES: Final = 2048
+"""S3's limit of all names and values of a file together; more could not be shown there."""
+_MIME: Final = re.compile(r"[!-.0-~]+/[!-.0-~]+( ?;[ -~]*)?")
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def described(mime: str | None = None, metadata: Mapping[str, str] | None = None) -> dict[str, object]:
+    """Return what a row's metadata say of it; empty when nothing is given.
+
+    Raises:
+        InvalidInputError: no media type; a name that is no S3 metadata name; a value with control characters; too much.
+    """
+    found: dict[str, object] = {}
+    if mime:
+        if not _MIME.fullmatch(mime):
+            raise InvalidInputError(f"{mime!r} is no media type: write it as in text/csv")
+        found["m"] = mime
+    if metadata:
+        for name, value in metadata.items():
+            _check_entry(name, value)
+        if sum(len(name.encode()) + len(value.encode()) for name, value in metadata.items()) > MAX_METADATA_BYTES:
+            raise InvalidInputError(f"a file's metadata have over {MAX_METADATA_BYTES} bytes, more than S3 shows")
+        found["u"] = dict(metadata)
+    return found
+
+
+def _check_entry(name: str, value: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise InvalidInputError(f"invalid metadata name {name!r}: use letters, digits, '.', '-' and '_' only")
+    if any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 or 0xD800 <= ord(char) < 0xE000 for char in value):
+        raise InvalidInputError(f"the metadata {name} has control characters, which no header can hold")

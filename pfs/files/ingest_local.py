@@ -1,0 +1,100 @@
+"""Local files for a commit: read, unless they show no change since they were put before, and stored."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, BinaryIO
+
+from pfs.chunker import ChunkerParams
+from pfs.files.fileref import FileRef, put_link
+from pfs.files.progress import Progress
+from pfs.files.seen import Reading, SeenFiles
+from pfs.sources.local import LocalFile, link_text
+from pfs.trees.edit import Put
+
+if TYPE_CHECKING:
+    from pfs.packs.session import WriteSession
+
+Known = Callable[[Sequence[tuple[LocalFile, FileRef]]], None]
+
+
+class LocalIngest:
+    """Stores into one session; thread-safe."""
+
+    def __init__(self, session: WriteSession, params: ChunkerParams, seen: SeenFiles) -> None:
+        self._session, self._params, self._seen = session, params, seen
+
+    def stream(
+        self,
+        stream: BinaryIO,
+        file: LocalFile | None = None,
+        *,
+        checksum: bool = False,
+        jobs: int | None = None,
+        progress: Progress | None = None,
+    ) -> FileRef:
+        """Store one stream, which is that of ``file`` if it is a local file's: that is read only if it has to be."""
+        from pfs.files.ingest_stream import put_stream
+
+        ref = None if file is None or checksum else self._seen.recall([file])[0]
+        if ref is not None:
+            if progress is not None:
+                progress.advance(size=ref.size)
+            return ref
+        at_ns = self._seen.clock_ns()
+        ref = put_stream(self._session, self._params, stream, jobs=jobs, progress=progress)
+        if file is not None:
+            self._seen.note(Reading(file.path, file.status, os.fstat(stream.fileno()), at_ns), ref)
+        return ref
+
+    def files(
+        self,
+        files: Iterable[LocalFile],
+        *,
+        checksum: bool = False,
+        jobs: int | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[Put]:
+        """Store many files and yield the edits that put them, about in the order of ``files``.
+
+        ``checksum``: read also those that show no change. Memory as in `put_files`.
+
+        Raises:
+            InvalidInputError: a link that cannot be kept. StorageError: a file cannot be read, or not stored.
+        """
+        from pfs.files.ingest_files import put_files
+
+        ready: list[Put] = []
+
+        def known(found: Sequence[tuple[LocalFile, FileRef]]) -> None:
+            ready.extend(_put(file.key, ref, executable=file.executable) for file, ref in found)
+            if progress is not None:
+                progress.advance(files=len(found), size=sum(ref.size for _, ref in found))
+
+        regular = self._without_links(files, known)
+        unread = regular if checksum else self._seen.unread(regular, known)
+        to_read = ((file.key, file.path) for file in unread)
+        for key, ref, executable in put_files(
+            self._session, self._params, to_read, jobs=jobs, progress=progress, seen=self._seen
+        ):
+            yield from _drain(ready)
+            yield _put(key, ref, executable=executable)
+        yield from _drain(ready)
+
+    def _without_links(self, files: Iterable[LocalFile], known: Known) -> Iterator[LocalFile]:
+        for file in files:
+            if file.is_link:
+                known([(file, put_link(self._session, link_text(file)))])
+            else:
+                yield file
+
+
+def _put(key: bytes, ref: FileRef, *, executable: bool) -> Put:
+    return Put(key, ref.kind, ref.size, ref.tid, {"x": True} if executable else None)
+
+
+def _drain(puts: list[Put]) -> list[Put]:
+    taken = puts.copy()
+    puts.clear()
+    return taken

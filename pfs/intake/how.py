@@ -1,0 +1,53 @@
+"""How a put is to be done, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from pfs.errors import InvalidInputError
+from pfs.files.described import described
+from pfs.files.progress import Progress
+from pfs.sources.links import Symlinks
+from pfs.trees.edit import Put
+from pfs.trees.page import Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutHow:
+    """What holds for all sources of a put.
+
+    ``append``: add to files that are there. ``mirror``: what is below this path and was not put is deleted.
+    ``checksum``: read also local files that show no change. ``mime`` and ``metadata``: of every file that is put;
+    what a URL says of itself is used without them.
+    """
+
+    append: bool = False
+    mirror: str | None = None
+    checksum: bool = False
+    symlinks: Symlinks = "follow"
+    mime: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    jobs: int | None = None
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        described(self.mime, self.metadata)
+        if self.append and self.mirror is not None:
+            raise InvalidInputError("what is appended to cannot be mirrored: leave out --append or --delete-extra")
+
+    def describe(self, put: Put) -> Put:
+        """Return the edit with the metadata that were asked for; links have none."""
+        said = described(self.mime, self.metadata)
+        return replace(put, aux={**(put.aux or {}), **said}) if said and put.kind != Kind.SYMLINK else put
+
+
+@dataclass(frozen=True, slots=True)
+class Intaken:
+    """What a put did: files and bytes that were put, and, of a mirror, whether that changed anything."""
+
+    files: int
+    size_bytes: int
+    deleted: int
+    changed: bool

@@ -1,0 +1,75 @@
+"""What one put brings, as a tree of its own, until all of it is there: then it is compared with what the commit holds.
+
+So archives may refer to what they brought before, two sources cannot put one path unnoticed, a source that fails
+half-way leaves nothing behind, and a mirror knows what is extra; in the memory of a tree, whatever the number of files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from pfs.changes.writer import CommitWriter
+from pfs.paths import to_key
+from pfs.trees.diff import Change, diff
+from pfs.trees.edit import Delete, Edit, Put
+from pfs.trees.row import Row
+from pfs.trees.tree import Tree
+
+_BATCH = 1024
+
+
+class Incoming:
+    """Files that are put, by key; not thread-safe."""
+
+    def __init__(self, writer: CommitWriter) -> None:
+        self._writer = writer
+        self._staging = writer.blank_staging()
+
+    def add(self, put: Put) -> None:
+        """Add a file; the last one counts.
+
+        Raises:
+            FileCollisionError: a path would be both a file and a directory; at the latest when the tree is read.
+        """
+        self._staging.add([put])
+
+    def find(self, key: bytes) -> Row | None:
+        """Return the file at a key."""
+        return self._staging.stat(key, want="file")
+
+    def rows(self) -> Iterator[Row]:
+        """Yield all files in key order."""
+        return Tree(self._writer.session, self._staging.changes().ours).walk()
+
+    def put_all(self) -> None:
+        """Stage all files."""
+        _stage(self._writer, (Put(row.key, row.kind, row.size, row.tid, row.aux) for row in self.rows()))
+
+    def mirror(self, path: str) -> tuple[int, int]:
+        """Stage what makes the files below ``path`` the ones here; return how many are deleted, and put anew."""
+        # Deletions come first: a file may take the place of a directory that is gone.
+        deleted = _stage(self._writer, (Delete(one.key) for one in self._changes(path) if one.new is None))
+        rows = (one.new for one in self._changes(path) if one.new is not None and not _holds(one.old, one.new))
+        return deleted, _stage(self._writer, (Put(row.key, row.kind, row.size, row.tid, row.aux) for row in rows))
+
+    def _changes(self, path: str) -> Iterator[Change]:
+        key, session = to_key(path), self._writer.session
+        base = key + b"/" if key else b""
+        return diff(session, self._writer.begun_with, session, self._staging.changes().ours, prefix=base)
+
+
+def _holds(old: Row | None, new: Row) -> bool:
+    """Say whether a file is as the source has it: what is known beside that, as an S3 ETag, is no difference."""
+    if old is None or (old.kind, old.size, old.tid) != (new.kind, new.size, new.tid):
+        return False
+    there, wanted = old.aux or {}, {"x": False, **(new.aux or {})}
+    return all(there.get(name, False) == value for name, value in wanted.items())
+
+
+def _stage(writer: CommitWriter, edits: Iterable[Edit]) -> int:
+    source, count = iter(edits), 0
+    while batch := list(islice(source, _BATCH)):
+        writer.edit(batch)
+        count += len(batch)
+    return count

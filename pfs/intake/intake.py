@@ -1,0 +1,111 @@
+"""The sources of one put, one after the other, into the writer of a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from pfs.changes.writer import CommitWriter, file_key
+from pfs.errors import InvalidInputError
+from pfs.intake.how import Intaken, PutHow
+from pfs.intake.incoming import Incoming
+from pfs.paths import clean_path, from_key
+from pfs.sources.local import LocalFile, find_file, walk_files
+from pfs.trees.edit import Put
+
+Named = tuple[str, Path]
+"""Where a local file goes, and where it is."""
+
+
+class Intake:
+    """Takes sources in and stages them at `finish`, or, of a put of one source (``alone``), as they come.
+
+    Of sources that land at one path the second is refused, unless it has the same content. Not thread-safe; what is
+    taken in is stored by ``how.jobs`` threads. Memory does not grow with the number or size of files.
+    """
+
+    def __init__(self, writer: CommitWriter, how: PutHow, *, alone: bool = False) -> None:
+        self._writer, self._how = writer, how
+        self._incoming = None if how.append or (alone and how.mirror is None) else Incoming(writer)
+        self._files = self._size = 0
+
+    def files(self, named: Iterable[Named]) -> None:
+        """Take in local files; in batches, however many there are.
+
+        Raises:
+            NotFoundError, InvalidInputError, StorageError: one is not there, is no file, or cannot be read.
+            FileCollisionError: its path is a directory or lies below a file.
+        """
+        if self._how.append:
+            for path, local in named:
+                self._append(path, local)
+            return
+        found = (find_file(local, file_key(path), symlinks=self._how.symlinks) for path, local in named)
+        self._take(self._ingest(one for one in found if one is not None), checked=True)
+
+    def stream(self, path: str, stream: BinaryIO) -> None:
+        """Take in one file from a stream."""
+        if self._how.append:
+            self._append(path, stream)
+            return
+        ref = self._writer.local.stream(stream, jobs=self._how.jobs, progress=self._how.progress)
+        self._take([Put(file_key(path), ref.kind, ref.size, ref.tid)], checked=True)
+
+    def tree(self, path: str, directory: Path) -> None:
+        """Take in everything below a directory; see `CommitWriter.put_tree`."""
+        if self._how.append:
+            raise InvalidInputError("only single files can be appended to, not directories")
+        top, store = directory.absolute(), self._writer.store_path
+        self._take(self._ingest(walk_files(top, clean_path(path), leave_out=store, symlinks=self._how.symlinks)))
+
+    def finish(self) -> Intaken:
+        """Stage what waits, and of a mirror what is to be deleted; the caller finishes or drops the writer."""
+        deleted, changed = 0, True
+        if self._incoming is not None and self._how.mirror is not None:
+            deleted, put = self._incoming.mirror(self._how.mirror)
+            changed = deleted + put > 0
+        elif self._incoming is not None:
+            self._incoming.put_all()
+        return Intaken(self._files, self._size, deleted, changed)
+
+    def _ingest(self, files: Iterable[LocalFile]) -> Iterator[Put]:
+        how = self._how
+        return self._writer.local.files(files, checksum=how.checksum, jobs=how.jobs, progress=how.progress)
+
+    def _append(self, path: str, source: Path | BinaryIO) -> None:
+        how = self._how
+        ref = self._writer.put_file(
+            path,
+            source,
+            append=True,
+            mime=how.mime,
+            metadata=how.metadata,
+            checksum=how.checksum,
+            jobs=how.jobs,
+            progress=how.progress,
+        )
+        self._count(ref.size)
+
+    def _take(self, puts: Iterable[Put], *, checked: bool = False) -> None:
+        """Stage files; ``checked``: refuse a collision of each at once, where they are few enough for that."""
+        put = self._sink(checked=checked)
+        for one in puts:
+            put(self._how.describe(one))
+            self._count(one.size)
+
+    def _sink(self, *, checked: bool) -> Callable[[Put], None]:
+        if self._incoming is not None:
+            return self._add
+        return self._writer.stage_file if checked else lambda put: self._writer.edit([put])
+
+    def _add(self, put: Put) -> None:
+        assert self._incoming is not None
+        there = self._incoming.find(put.key)
+        if there is not None and (there.kind, there.size, there.tid) != (put.kind, put.size, put.tid):
+            raise InvalidInputError(f"two sources put {from_key(put.key)}: give them different paths")
+        self._incoming.add(put)
+
+    def _count(self, size: int) -> None:
+        self._files += 1
+        self._size += size
