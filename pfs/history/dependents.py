@@ -10,6 +10,7 @@ from pfs.history.lineage import Lineage
 from pfs.ids import CommitId
 from pfs.packs.commit_record import CommitRecord
 from pfs.refs.body import is_hidden
+from pfs.refs.edges import edges_to
 from pfs.refs.swap import RefsState
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ def children(store: Store, state: RefsState, commit: CommitId) -> list[CommitRec
     """
     lineage = Lineage(store, state)
     by_record = {found.id for found in store.history.mentioning(state.repo, commit)}
-    by_edge = {CommitId(child) for child, above in state.body.edges.items() if above == commit}
+    by_edge = edges_to(state.body, commit)
     found = []
-    for id in (by_record | by_edge) - {commit}:
+    for id in by_record.union(by_edge) - {commit}:
         record = lineage.find(id, dropped_too=True)
         if record is not None and commit in (record.parents[:1] if is_hidden(record.branch) else record.parents):
             found.append(record)

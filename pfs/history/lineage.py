@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from pfs.errors import CommitNotFoundError
 from pfs.ids import CommitId
 from pfs.packs.commit_record import CommitRecord
-from pfs.refs.body import DROPPED, is_hidden
-from pfs.refs.edges import effective
+from pfs.refs.body import DROPPED
+from pfs.refs.edges import effective, squashed, squashed_into
 from pfs.refs.swap import RefsState
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Lineage:
 
     def find(self, commit: CommitId, *, dropped_too: bool = False) -> CommitRecord | None:
         """Return the record of a commit that is there, with its present parents; None for any other."""
-        if commit in self.squashed or (commit in self.dropped and not dropped_too):
+        if (commit in self.dropped and not dropped_too) or self._taken_over(commit) is not None:
             return None
         record = self._history.find(self._repo, commit)
         return None if record is None else effective(self._body, record)
@@ -43,8 +43,10 @@ class Lineage:
 
     def survivor(self, commit: CommitId) -> CommitId | None:
         """Return the commit that an id means: itself, the child that took it over, or None."""
-        meant = self.squashed.get(commit, commit)
-        return None if self.find(meant) is None else meant
+        child = self._taken_over(commit)
+        while child is not None:
+            commit, child = child, self._taken_over(child)
+        return None if self.find(commit) is None else commit
 
     def records(self) -> Iterator[CommitRecord]:
         """Yield every commit that is there, in no order; hidden branches and failed commits included."""
@@ -60,31 +62,14 @@ class Lineage:
 
     @cached_property
     def squashed(self) -> Mapping[CommitId, CommitId]:
-        """The commits that edges pass over, each with the child that took it over."""
-        found = dict[CommitId, CommitId]()
-        for child, above in self._body.edges.items():
-            found.update((passed, CommitId(child)) for passed in self._passed(CommitId(child), above))
-        if not found:
-            return found
-        live = self._reachable()
-        return {passed: child for passed, child in found.items() if passed not in live}
+        """The commits that were squashed, each with the child that took it over; what a name leads to again is none."""
+        return {commit: child for commit, child in squashed(self._body).items() if commit not in self._named}
 
-    def _passed(self, child: CommitId, above: str | None) -> Iterator[CommitId]:
-        """Yield the commits between a child and the parent that edges give it, as far as their records are known."""
-        record = self._history.find(self._repo, child)
-        while record is not None and record.parents and record.parents[0] != above:
-            yield record.parents[0]
-            record = self._history.find(self._repo, record.parents[0])
+    @cached_property
+    def _named(self) -> frozenset[CommitId]:
+        opened = (commit for entry in self._body.open.values() for commit in (entry.parent, entry.onto))
+        return frozenset({*self._body.heads(), *(commit for commit in opened if commit is not None)})
 
-    def _reachable(self) -> set[CommitId]:
-        """Return what refs lead to, outputs that are held for hidden branches' sake not counted."""
-        todo = [*self._body.heads(), *(entry.parent for entry in self._body.open.values() if entry.parent is not None)]
-        seen = set[CommitId]()
-        while todo:
-            commit = todo.pop()
-            record = None if commit in seen else self._history.find(self._repo, commit)
-            seen.add(commit)
-            if record is not None:
-                parents = effective(self._body, record).parents
-                todo += parents[:1] if is_hidden(record.branch) else parents
-        return seen
+    def _taken_over(self, commit: CommitId) -> CommitId | None:
+        """Return the child that took a commit over, None if the commit is there itself; O(log n)."""
+        return None if commit in self._named else squashed_into(self._body, commit)

@@ -16,6 +16,7 @@ from pfs.packs.index import Index
 from pfs.packs.objects import Objects
 from pfs.packs.pack import pack_name
 from pfs.refs.body import RefsBody
+from pfs.refs.edges import record_home
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ class Linked:
             CorruptionError: it is damaged.
             StorageError: it cannot be read.
         """
-        rewritten = body.records.get(link.commit)
-        pack = link.pack if rewritten is None else PackId(bytes.fromhex(rewritten))
+        rewritten = record_home(body, link.commit)
+        pack = link.pack if rewritten is None else rewritten
         try:
             return Found(self._objects.record(pack, link.commit), pack)
         except MissingObjectError:

@@ -23,7 +23,7 @@ from pfs.packs.objects import Objects
 from pfs.packs.pack import SealedPack, pack_name, parse_pack_name, read_footer
 from pfs.packs.salvage import salvage
 from pfs.refs.body import RefsBody
-from pfs.refs.edges import effective
+from pfs.refs.edges import effective, record_home
 from pfs.refs.swap import Refs, RefsState
 
 BATCH = 64
@@ -86,9 +86,8 @@ class History:
         found = self.locate(state.repo, commit)
         if found is None:
             raise CommitNotFoundError(state.repo, commit)
-        rewritten = state.body.records.get(commit)
-        home = found.pack if rewritten is None else PackId(bytes.fromhex(rewritten))
-        return state.body.heads().get(commit, home)
+        named = state.body.heads().get(commit) or record_home(state.body, commit)
+        return found.pack if named is None else named
 
     def records(self, repo: str) -> Iterator[CommitRecord]:
         """Yield every known commit of the repo, in no order, hidden branches and failed ones included."""

@@ -16,6 +16,7 @@ from xxhash import xxh3_128_hexdigest
 from pfs.errors import CorruptionError, InvalidInputError, InvalidNameError
 from pfs.ids import CommitId, PackId, PageId, TreeId
 from pfs.model import Origin
+from pfs.refs.facts import Shelf
 
 if TYPE_CHECKING:
     from pfs.trees.tree import Root
@@ -112,8 +113,19 @@ class TrashEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     onto: CommitId | None = None
 
 
+class Older(msgspec.Struct, frozen=True):
+    """An object with facts that the body does not hold itself (`pfs.refs.facts`)."""
+
+    name: str
+    rows: int
+
+
 class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything of a repo that can change. ``gone``: the tombstone of a deleted repo; ``last`` names its last body."""
+    """Everything of a repo that can change. ``gone``: the tombstone of a deleted repo; ``last`` names its last body.
+
+    ``edges``, ``records`` and ``squashed`` are the newest facts about commits, ``older`` names the objects with the
+    others: ask `pfs.refs.edges`. ``shelf``, which is not stored, reads those; it is there when there are any.
+    """
 
     v: int = BODY_VERSION
     seq: int = 0
@@ -127,11 +139,14 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
     open: dict[CommitId, OpenEntry] = {}
     edges: dict[str, str | None] = {}
     records: dict[str, str] = {}
+    squashed: dict[str, str] = {}
+    older: tuple[Older, ...] = ()
     trash: dict[str, TrashEntry] = {}
     prepared: tuple[dict[str, object], ...] = ()
     gone: bool = False
     last: str | None = None
     extra: dict[str, object] = {}
+    shelf: Shelf | None = None
 
     def heads(self) -> dict[CommitId, PackId]:
         """Return every commit that this body makes live by name, with the pack of its record."""
@@ -147,16 +162,21 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
         return [commit for commit, entry in self.open.items() if entry.branch == branch]
 
 
-_KNOWN = {field.name for field in fields(RefsBody)} - {"extra"}
+_KNOWN = {field.name for field in fields(RefsBody)} - {"extra", "shelf"}
 _REQUIRED = ("v", "seq", "wid")
+_LEFT_OUT = ("squashed", "older", "shelf")
+"""Fields that are not stored while they say nothing."""
 _SUM = re.compile(rb',"sum":"([0-9a-f]{32})"}')
 _SUM_BYTES = len(',"sum":""}') + 32
 
 
 def encode_body(body: RefsBody) -> bytes:
     """Return the stored JSON; its last field is the checksum of what comes before."""
-    plain = msgspec.to_builtins(body)
+    plain = msgspec.to_builtins(replace(body, shelf=None))
     extra = plain.pop("extra")
+    for name in _LEFT_OUT:
+        if not plain[name]:
+            del plain[name]
     return sign_body(msgspec.json.encode({**plain, **extra}))
 
 

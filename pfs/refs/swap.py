@@ -29,6 +29,8 @@ from pfs.errors import (
 )
 from pfs.ids import Etag
 from pfs.refs.body import RECENT, RefsBody, decode_body, encode_body, tombstone
+from pfs.refs.edges import trimmed
+from pfs.refs.facts import Shelf
 
 PREFIX = "refs/"
 GC_STATE = "gc/state.json"
@@ -51,6 +53,7 @@ class Refs:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._shelf = Shelf(backend)
         self._closed = False
 
     def close(self) -> None:
@@ -130,7 +133,7 @@ class Refs:
         if state is None or state.body.last is None:
             return None
         try:
-            body = decode_body(self._backend.get(state.body.last), where=state.body.last)
+            body = self.decode(self._backend.get(state.body.last), where=state.body.last)
         except NotFoundError as error:
             raise CorruptionError(state.body.last, "the last state of the repo is missing") from error
         stone = state.body
@@ -174,12 +177,17 @@ class Refs:
         if found is None:
             return None
         data, etag = found
-        return RefsState(repo, decode_body(data, where=name), etag)
+        return RefsState(repo, self.decode(data, where=name), etag)
+
+    def decode(self, data: bytes, *, where: str) -> RefsBody:
+        """Parse a stored body of this store, one in ``log/`` too; raises as `decode_body`."""
+        body = decode_body(data, where=where)
+        return replace(body, shelf=self._shelf) if body.older else body
 
     def _swap(self, repo: str, old: Etag | None, body: RefsBody) -> RefsState:
         wid = uuid.uuid4().hex
         recent = (*body.recent, body.wid)[-RECENT:] if body.wid else body.recent
-        body = replace(body, seq=body.seq + 1, wid=wid, recent=recent)
+        body = trimmed(replace(body, seq=body.seq + 1, wid=wid, recent=recent), repo, self._shelf)
         data = encode_body(body)
         attempt = 0
         while True:

@@ -19,7 +19,7 @@ from pfs.ids import CommitId, PackId
 from pfs.packs.commit_record import RecordLink, decode_record
 from pfs.packs.pack import pack_name
 from pfs.refs.body import OpenEntry
-from pfs.refs.edges import effective
+from pfs.refs.edges import effective, record_homes
 from pfs.refs.swap import RefsState, refs_name
 from pfs.upkeep.check_packs import Packs, check_packs, forget_damaged
 from pfs.upkeep.check_tree import TreeCheck
@@ -55,6 +55,8 @@ def _states(store: Store, damages: Damages) -> Iterator[RefsState]:
     for name in list(store.refs.names()):
         try:
             state = store.refs.find(name)
+            if state is not None:
+                record_homes(state.body)  # reads every object with facts that refs name
         except (CorruptionError, InvalidInputError, StorageError) as error:
             damages.add("refs", refs_name(name), reason(error, where=False))
             continue
@@ -90,7 +92,7 @@ def _check_history(store: Store, trees: TreeCheck, damages: Damages, state: Refs
 def _named(store: Store, damages: Damages, state: RefsState) -> list[RecordLink]:
     """Return what the refs name, with the packs of the records; what they name without a pack must be known."""
     body = state.body
-    named = body.heads() | {CommitId(id): PackId(bytes.fromhex(pack)) for id, pack in body.records.items()}
+    named = record_homes(body) | body.heads()
     branches = [*body.branches.values(), *body.tags.values(), *(entry.branch for entry in body.trash.values())]
     bare = {entry.head for entry in branches}
     bare |= {commit for entry in body.open.values() for commit in (entry.parent, entry.onto)}
