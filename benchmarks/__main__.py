@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pfs import __version__
 
-SUITES = ("chunker", "transfer", "s3")
+SUITES = ("chunker", "transfer", "s3", "history")
 COLUMNS = ("suite", "case", "variant", "mb_s", "seconds", "ratio", "baseline")
 
 

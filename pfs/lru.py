@@ -28,6 +28,11 @@ class Lru(Generic[K, V]):
         """Units held now."""
         return self._weight
 
+    def __contains__(self, key: K) -> bool:
+        """Say whether the value is held, without marking it as used."""
+        with self._lock:
+            return key in self._held
+
     def get(self, key: K) -> V | None:
         """Return the value and mark it as used, or None."""
         with self._lock:

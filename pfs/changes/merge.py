@@ -25,6 +25,9 @@ Reason = Literal["both modified", "both added", "deleted by us", "deleted by the
 REPORTED = 1_000
 """Conflicts that a report lists; more are counted."""
 
+_TOGETHER = 256
+"""Changes whose pages of ours are read together: some 10 MiB of them."""
+
 
 class Conflict(NamedTuple):
     """A path that both sides changed, each in its own way."""
@@ -106,10 +109,13 @@ class Merge:
 
     def _edits(self) -> Iterator[Edit]:
         """Yield what takes their changes over; what we did is looked up where they changed something, only there."""
-        for change in diff(self._pages, self._trees.base, self._pages, self._trees.theirs):
-            mine = self._ours.stat(change.key, want="file")
-            if same_file(mine, change.old) or self._is_taken(mine, change):
-                yield self._edit(change, there=mine)
+        changes = diff(self._pages, self._trees.base, self._pages, self._trees.theirs)
+        while some := list(islice(changes, _TOGETHER)):
+            self._ours.prefetch(change.key for change in some)
+            for change in some:
+                mine = self._ours.stat(change.key, want="file")
+                if same_file(mine, change.old) or self._is_taken(mine, change):
+                    yield self._edit(change, there=mine)
 
     def _edit(self, change: Change, *, there: Row | None) -> Edit:
         """Return the edit that takes their change over; ``there`` is the file of ours that it changes."""

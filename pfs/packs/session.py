@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from typing import Final
@@ -192,6 +192,12 @@ class WriteSession:
             if held is None and pid in self._meta:
                 held = self._pages[pid] = Page(self._meta[pid][1], where=f"page {pid.hex()[:12]}")
         return self._objects.get_page(pid) if held is None else held
+
+    def prefetch(self, pids: Collection[PageId]) -> None:
+        """Read pages of the store together; see `Objects.prefetch`."""
+        with self._lock:
+            stored = [pid for pid in pids if pid not in self._meta]
+        self._objects.prefetch(stored)
 
     def put_manifest(self, chunks: Iterable[tuple[int, ChunkId]]) -> TreeId:
         """Store the manifest of a file of several chunks, given as (size, id) in order; return the file's tid."""

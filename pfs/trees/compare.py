@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,9 @@ from pfs.ids import NO_PAGE, PageId
 from pfs.trees.page import Cell, Group, Kind, Page
 from pfs.trees.row import PageSource, open_page
 from pfs.trees.seal import groups_of, inlined_rows
+
+_AHEAD = 128
+"""Pages that are read together: those of one index page, on the average."""
 
 
 class _Part(NamedTuple):
@@ -52,6 +56,10 @@ class Side:
             self.queue.append(_Part(0, NO_PAGE, groups_of(inlined_rows(group))))
         else:
             self.add_page(PageId(group[0].pid))
+
+    def read_ahead(self) -> None:
+        """Read the first pages that are left, which are needed soon, together."""
+        self.pages.prefetch([part.pid for part in islice(self.queue, _AHEAD) if part.pid != NO_PAGE])
 
     def open_head(self) -> None:
         """Put the pages below the first page in its place."""
@@ -103,16 +111,20 @@ def _fill(old: Side, new: Side, lefts: deque[Group], rights: deque[Group]) -> bo
 
 def _settle(old: Side, new: Side) -> None:
     """Open index pages until both sides start with a leaf, dropping the pages that both have."""
+    opened = False
     while True:
         common = {part.pid for part in old.queue} & {part.pid for part in new.queue} - {NO_PAGE}
         for side in (old, new) if common else ():
             side.queue = deque(part for part in side.queue if part.pid not in common)
+        for side in (old, new) if opened else ():
+            side.read_ahead()
         level = max((side.queue[0].level for side in (old, new) if side.queue), default=0)
         if not level:
             return
         for side in (old, new):
             if side.queue and side.queue[0].level == level:
                 side.open_head()
+        opened = True
 
 
 def _groups(side: Side) -> list[Group]:
@@ -130,6 +142,8 @@ def _unequal_rows(old: Side, new: Side) -> tuple[list[Group], list[Group]]:
     old.queue.popleft()
     new.queue.popleft()
     rows = _different(left, right)
+    for side, page in ((old, left), (new, right)):
+        side.pages.prefetch([pid for row in rows if (pid := page.pid_of(row)) != NO_PAGE])
     return _groups_at(left, rows), _groups_at(right, rows)
 
 

@@ -14,8 +14,9 @@ from pfs.errors import FileCollisionError, InvalidInputError
 from pfs.ids import NO_PAGE, PageId, TreeId
 from pfs.paths import from_key
 from pfs.trees.cutrule import FORMAT, TreeParams
-from pfs.trees.level import Spot, rebuild
-from pfs.trees.page import MAX_ELEMENT_BYTES, Cell, Changed, Group, Kind, pack_aux
+from pfs.trees.level import Content, Spot, rebuild
+from pfs.trees.page import MAX_ELEMENT_BYTES, Cell, Changed, Group, Kind, Page, pack_aux
+from pfs.trees.patch import Patch, fits, single_row
 from pfs.trees.row import EMPTY_ROOT, PageSink, Root, Row, open_page
 from pfs.trees.seal import Folder, Sealer, groups_of, inlined_rows, marker
 from pfs.trees.tree import Tree
@@ -253,18 +254,36 @@ class _Editor:
     def _apply_to_pages(self, plan: _Plan, names: list[bytes], old: Folder, prefix: bytes) -> _Steps[Folder | None]:
         top = Spot(self.sealer.pages, open_page(self.sealer.pages, old.pid))
         wanted = top.leaves(names)
-        touched: list[tuple[Spot, list[Group]]] = []
+        touched: list[tuple[Spot, Content]] = []
         there: set[bytes] = set()
         for spot, some in wanted.items():
-            groups = groups_of(spot.page.cells())
-            merged = yield from self._merge(plan, some, groups, prefix)
-            there.update(group[0].name for group in merged)
-            if merged != groups:
-                touched.append((spot, merged))
+            content = yield from self._leaf(plan, some, spot.page, prefix)
+            if self.refuse:
+                there |= _direct_names(content, some)
+            if content != groups_of(spot.page.cells()) if isinstance(content, list) else content.cells:
+                touched.append((spot, content))
         if self.refuse:
             self._look_up_siblings(plan, wanted, top, there)
             self._check_collisions(plan, there, prefix)
         return rebuild(self.sealer, touched) if touched else old
+
+    def _leaf(self, plan: _Plan, names: list[bytes], page: Page, prefix: bytes) -> _Steps[Content]:
+        """Return what a leaf is to hold: a patch where each name keeps its one row, else its groups."""
+        rows = [single_row(page, name) for name in names]
+        found: dict[bytes, Group] = {}
+        if None in rows:
+            found = {group[0].name: group for group in groups_of(page.cells())}
+            old = [found.get(name) for name in names]
+        else:
+            old = [[page.cell(row)] for row in rows if row is not None]
+        new = []
+        for name, group in zip(names, old, strict=True):
+            new.append((yield from self._child(plan, name, group, prefix)))
+        if None not in rows and all(fits(was, now) for was, now in zip(old, new, strict=True)):
+            trios = zip(rows, old, new, strict=True)
+            return Patch(page, {row: now[0] for row, was, now in trios if row is not None and now and now != was})
+        found = found or {group[0].name: group for group in groups_of(page.cells())}
+        return _with_children(found, dict(zip(names, new, strict=True)))
 
     def _look_up_siblings(self, plan: _Plan, wanted: dict[Spot, list[bytes]], top: Spot, there: set[bytes]) -> None:
         """Add to ``there`` the untouched twins (`a` of `a/` and the other way) that lie in other leaves than those."""
@@ -295,14 +314,17 @@ class _Editor:
     def _merge(self, plan: _Plan, names: list[bytes], groups: list[Group], prefix: bytes) -> _Steps[list[Group]]:
         """Return the groups with those of ``names`` replaced, added or left out."""
         by_name = {group[0].name: group for group in groups}
+        new: dict[bytes, Group | None] = {}
         for name in names:
-            old = by_name.pop(name, None)
-            new = self._file(plan.files[name], old) if name in plan.files else None
-            if name in plan.folders:
-                new = yield from self._folder(plan.folders[name], old, prefix + name)
-            if new:
-                by_name[name] = new
-        return [by_name[name] for name in sorted(by_name)]
+            new[name] = yield from self._child(plan, name, by_name.get(name), prefix)
+        return _with_children(by_name, new)
+
+    def _child(self, plan: _Plan, name: bytes, old: Group | None, prefix: bytes) -> _Steps[Group | None]:
+        """Return what a direct child is to be; None: it goes."""
+        new = self._file(plan.files[name], old) if name in plan.files else None
+        if name in plan.folders:
+            new = yield from self._folder(plan.folders[name], old, prefix + name)
+        return new
 
     def _file(self, one: Put | Delete, old: Group | None) -> Group | None:
         if isinstance(one, Delete):
@@ -323,3 +345,26 @@ class _Editor:
             return old
         name = prefix[prefix.rfind(b"/", 0, -1) + 1 :]
         return marker(name, after) if after else None
+
+
+def _with_children(groups: dict[bytes, Group], new: Mapping[bytes, Group | None]) -> list[Group]:
+    """Return the groups in order, those of ``new`` replaced, added or left out."""
+    for name, group in new.items():
+        if group:
+            groups[name] = group
+        else:
+            groups.pop(name, None)
+    return [groups[name] for name in sorted(groups)]
+
+
+def _direct_names(content: Content, names: list[bytes]) -> set[bytes]:
+    """Return the direct children of a leaf as it is to be; of a patch, of ``names`` and their twins alone."""
+    if isinstance(content, list):
+        return {group[0].name for group in content}
+    page, there = content.page, set(names)
+    for name in names:
+        twin = name[:-1] if name.endswith(b"/") else name + b"/"
+        row = page.find(twin)
+        if row < page.count and page.name(row) == twin and page.depths[row] == 0:
+            there.add(twin)
+    return there

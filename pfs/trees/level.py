@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from pfs.trees.page import Group, Page
+from pfs.trees.patch import Patch
 from pfs.trees.row import PageSource, open_page
-from pfs.trees.seal import Folder, Sealer, groups_of
+from pfs.trees.seal import Folder, Sealer, groups_of, page_folder
 
 
 class Spot:
@@ -62,35 +63,49 @@ class Spot:
         return found
 
 
-Touched = Iterable[tuple[Spot, Sequence[Group]]]
+Content = list[Group] | Patch
+"""What a page is to hold."""
+Touched = Iterable[tuple[Spot, Content]]
 
 
 def rebuild(sealer: Sealer, touched: Touched) -> Folder | None:
-    """Return the directory in which the leaves of ``touched`` hold other groups; leaves in order, at least one."""
+    """Return the directory in which the leaves of ``touched`` hold other rows; leaves in order, at least one."""
     level = 0
     while True:
-        lifted, parts = _relevel(sealer, level, touched)
+        lifted, top = _relevel(sealer, level, touched)
+        if isinstance(top, Patch):
+            return page_folder(sealer.seal_patch(top)[0])
         if not lifted:
-            return sealer.finish(level, parts)
+            return sealer.finish(level, top)
         touched = [(spot, _replaced(spot.page, rows)) for spot, rows in lifted.items()]
         level += 1
 
 
-def _replaced(page: Page, rows: dict[int, list[Group]]) -> list[Group]:
+def _replaced(page: Page, rows: dict[int, list[Group]]) -> Content:
+    """Return an index page with some of its rows replaced: a patch, where each is by one of the same name."""
+    if all(len(groups) == 1 and groups[0][0].name == page.name(row) for row, groups in rows.items()):
+        return Patch(page, {row: groups[0][0] for row, groups in rows.items()})
     groups: list[Group] = []
     for row, group in enumerate(groups_of(page.cells())):
         groups += rows.get(row, [group])
     return groups
 
 
-def _relevel(
-    sealer: Sealer, level: int, touched: Touched
-) -> tuple[dict[Spot, dict[int, list[Group]]], list[Sequence[Group]]]:
-    """Cut one level again; return the rows that replace others one level up, or the parts of the top level."""
+_Lifted = dict[Spot, dict[int, list[Group]]]
+
+
+def _relevel(sealer: Sealer, level: int, touched: Touched) -> tuple[_Lifted, list[Sequence[Group]] | Patch]:
+    """Write one level again; return the rows that replace others one level up, or what the top is to hold."""
     pending = deque(touched)
-    lifted: dict[Spot, dict[int, list[Group]]] = {}
+    lifted: _Lifted = {}
     while pending:
-        first = pending[0][0]
+        first, content = pending[0]
+        if isinstance(content, Patch):  # the names are the same, and so are the cuts
+            pending.popleft()
+            if first.parent is None:
+                return {}, content
+            lifted.setdefault(first.parent, {})[first.row] = [sealer.seal_patch(content)]
+            continue
         used, parts = _run(sealer, level, pending)
         if first.parent is None:
             return {}, parts
@@ -101,11 +116,14 @@ def _relevel(
     return lifted, []
 
 
-def _run(
-    sealer: Sealer, level: int, pending: deque[tuple[Spot, Sequence[Group]]]
-) -> tuple[list[Spot], list[Sequence[Group]]]:
+def _groups(content: Content) -> list[Group]:
+    return content.groups() if isinstance(content, Patch) else content
+
+
+def _run(sealer: Sealer, level: int, pending: deque[tuple[Spot, Content]]) -> tuple[list[Spot], list[Sequence[Group]]]:
     """Cut from the start of the first pending page until an old page end; return the old pages and new parts."""
-    spot, groups = pending.popleft()
+    spot, content = pending.popleft()
+    groups: Sequence[Group] = _groups(content)
     used, parts = [spot], list[Sequence[Group]]()
     while True:
         start = 0
@@ -118,5 +136,5 @@ def _run(
             return used, [*parts, tail] if tail else parts
         spot = behind
         used.append(spot)
-        joined = pending.popleft()[1] if pending and pending[0][0] is spot else groups_of(spot.page.cells())
+        joined = _groups(pending.popleft()[1]) if pending and pending[0][0] is spot else groups_of(spot.page.cells())
         groups = [*tail, *joined]

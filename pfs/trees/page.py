@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pfs.errors import CorruptionError
-from pfs.ids import NO_PAGE, PageId, TreeId, page_id
+from pfs.ids import NO_PAGE, PageId, TreeId, page_id, tree_id
 from pfs.trees.page_encode import CHANGE, HEADER, MAGIC, NOT_CHANGED, VERSION, Columns, encode, encode_cells
 from pfs.trees.page_row import (
     MAX_ELEMENT_BYTES,
@@ -48,6 +48,8 @@ __all__ = [
     "unpack_aux",
 ]
 
+_FILE, _SHARD, _CHUNKED = bytes((Kind.FILE,)), bytes((Kind.SHARD,)), bytes((Kind.CHUNKED,))
+_LAST_KIND = max(Kind)
 U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
@@ -147,9 +149,11 @@ class Page:
 
     def _check_kinds(self) -> None:
         kinds, depths = self.kinds, self.depths
+        if self._is_plain():
+            return
         folders = np.flatnonzero((kinds == Kind.DIR) | (kinds == Kind.SHARD))
         self._require(np.array_equal(folders, self.sparse), "directory rows")
-        self._require(not self.count or int(kinds.max()) <= max(Kind), "unknown kind")
+        self._require(not self.count or int(kinds.max()) <= _LAST_KIND, "unknown kind")
         if self.level:
             self._require(bool(np.all(kinds == Kind.SHARD) and np.all(depths == 0)), "rows of an index page")
             return
@@ -157,6 +161,16 @@ class Page:
         deeper = depths[1:].astype(np.int16) - depths[:-1]
         into = (kinds[:-1] == Kind.DIR).astype(np.int16)
         self._require(not self.count or (depths[0] == 0 and bool(np.all(deeper <= into))), "depths")
+
+    def _is_plain(self) -> bool:
+        """Say whether the page is in order as it holds files alone, or index rows alone; two comparisons of bytes."""
+        if self.depths.any():
+            return False
+        kinds = self.kinds.tobytes()
+        if self.level:
+            in_order = len(self.sparse) == self.count and bool((self.sparse == np.arange(self.count)).all())
+            return in_order and kinds.count(_SHARD) == self.count
+        return not len(self.sparse) and kinds.count(_FILE) + kinds.count(_CHUNKED) == self.count
 
     @cached_property
     def pid(self) -> PageId:
@@ -170,13 +184,31 @@ class Page:
         ends = (self._offsets + np.uint32(start)).tolist()
         return [data[a:b] for a, b in pairwise(ends)]
 
+    @property
+    def names_section(self) -> bytes:
+        """The offsets and bytes of all names, as they are stored."""
+        return self.data[HEADER.size : self._names_at + int(self._offsets[-1])]
+
+    def top_names(self) -> tuple[bytes, bytes]:
+        """Return lengths (u16 each) and bytes of the names of the depth-0 rows, as the logical id takes them."""
+        lengths = np.diff(self._offsets).astype("<u2")
+        if not self.depths.any():
+            return lengths.tobytes(), self.data[self._names_at : self._names_at + int(self._offsets[-1])]
+        top = np.flatnonzero(self.depths == 0)
+        return lengths[top].tobytes(), b"".join([self.name(row) for row in top.tolist()])
+
+    @property
+    def last_name(self) -> bytes:
+        """The name of the last direct child; the page is not empty."""
+        row = self.count - 1
+        return self.name(row if not self.depths[row] else int(np.flatnonzero(self.depths == 0)[-1]))
+
     @cached_property
     def logical_id(self) -> TreeId:
         """The `tid` of the page: of its depth-0 rows, without times, metadata and addresses."""
-        top = np.flatnonzero(self.depths == 0)
-        names = self.names if len(top) == self.count else [self.names[row] for row in top.tolist()]
-        columns = self.kinds[top].tobytes(), self.sizes[top].tobytes(), self.tids[top].tobytes()
-        return level_tid(self.level, names, columns)
+        top = self.depths == 0
+        columns = (column[top].tobytes() for column in (self.kinds, self.sizes, self.tids))
+        return tree_id(b"".join((*self.top_names(), bytes((self.level,)), *columns)))
 
     @cached_property
     def tids(self) -> npt.NDArray[np.uint64]:
@@ -199,6 +231,22 @@ class Page:
             return NO_PAGE
         at = self._pids_at + 32 * number
         return PageId(self.data[at : at + 32])
+
+    def sparse_number(self, row: int) -> int:
+        """Return the place of a directory or index row among those of the page."""
+        return self._sparse_rows[row]
+
+    @property
+    def pids(self) -> bytes:
+        """The child pages of the directory and index rows, 32 bytes each."""
+        return self.data[self._pids_at : self._pids_at + 32 * len(self.sparse)]
+
+    @property
+    def change_numbers(self) -> npt.NDArray[np.uint16]:
+        """For each row its number in ``changes``, NOT_CHANGED where there is none."""
+        if self._changed is None:
+            return np.full(self.count, NOT_CHANGED, "<u2")
+        return self._changed
 
     def count_of(self, row: int) -> int:
         """Return the recursive file count of a row; 1 for a file."""

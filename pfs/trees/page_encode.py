@@ -56,21 +56,38 @@ def encode_cells(level: int, cells: Sequence[Cell]) -> bytes:
     return encode(level, columns)
 
 
+class Sections(NamedTuple):
+    """The sections of a page behind its names, in their order; empty ones are left out."""
+
+    kinds: bytes
+    """Kinds, then depths."""
+    sizes: bytes
+    tids: bytes
+    sparse: bytes
+    changed: bytes
+    aux: bytes
+
+
 def encode(level: int, rows: Columns) -> bytes:
     """Return the page of these rows."""
     count = len(rows.names)
     ends = np.cumsum(np.fromiter(map(len, rows.names), np.int64, count))
-    parts = [b"", bytes(4), ends.astype("<u4").tobytes(), *rows.names]
-    at = HEADER.size + 4 * (count + 1) + (int(ends[-1]) if count else 0)
-    places = []
-    sections = (
-        rows.kinds + rows.depths,
-        rows.sizes,
-        rows.tids,
-        _sparse_section(rows),
-        _changed_section(rows.changed, count),
-        _aux_section(rows.aux),
+    names = b"".join((bytes(4), ends.astype("<u4").tobytes(), *rows.names))
+    sections = Sections(
+        kinds=rows.kinds + rows.depths,
+        sizes=rows.sizes,
+        tids=rows.tids,
+        sparse=pack_sparse(struct.pack(f"<{len(rows.sparse)}I", *rows.sparse), rows.counts, rows.pids),
+        changed=_changed_section(rows.changed, count),
+        aux=pack_aux_rows(rows.aux),
     )
+    return join_sections(level, count, names, sections, n_sparse=len(rows.sparse))
+
+
+def join_sections(level: int, count: int, names: bytes, sections: Sections, *, n_sparse: int) -> bytes:
+    """Return a page of ``count`` rows; ``names`` are the offsets and the bytes of the names."""
+    parts, at = [b"", names], HEADER.size + len(names)
+    places = []
     for position, section in enumerate(sections):
         padding = _PADDING[at & 7]
         at += len(padding)
@@ -79,33 +96,33 @@ def encode(level: int, rows: Columns) -> bytes:
         at += len(section)
     parts.append(_PADDING[at & 7])
     kind, size, tid, sparse, changed, aux = places
-    parts[0] = HEADER.pack(MAGIC, level, 0, VERSION, count, kind, size, tid, sparse, len(rows.sparse), changed, aux)
+    parts[0] = HEADER.pack(MAGIC, level, 0, VERSION, count, kind, size, tid, sparse, n_sparse, changed, aux)
     return b"".join(parts)
 
 
-def _sparse_section(rows: Columns) -> bytes:
-    if not rows.sparse:
-        return b""
-    numbers = struct.pack(f"<{len(rows.sparse)}I", *rows.sparse)
-    return numbers + _PADDING[len(numbers) & 7] + rows.counts + rows.pids
+def pack_sparse(numbers: bytes, counts: bytes, pids: bytes) -> bytes:
+    """Return the section of directory rows from its three columns."""
+    return numbers + _PADDING[len(numbers) & 7] + counts + pids
 
 
 def _changed_section(changed: Sequence[Changed | None] | Changed | None, count: int) -> bytes:
     if changed is None or isinstance(changed, Changed):
-        return b"" if changed is None or not count else _changed_table([changed]) + bytes(2 * count)
+        return b"" if changed is None or not count else pack_changes([changed], bytes(2 * count))
     table = sorted({change for change in changed if change is not None})
     if not table:
         return b""
     numbers: dict[Changed | None, int] = {change: number for number, change in enumerate(table)}
     numbers[None] = NOT_CHANGED
-    return _changed_table(table) + struct.pack(f"<{count}H", *(numbers[change] for change in changed))
+    return pack_changes(table, struct.pack(f"<{count}H", *(numbers[change] for change in changed)))
 
 
-def _changed_table(table: Sequence[Changed]) -> bytes:
-    return struct.pack("<H6x", len(table)) + b"".join(CHANGE.pack(*change) for change in table)
+def pack_changes(table: Sequence[Changed], numbers: bytes) -> bytes:
+    """Return the section of commits: the table, which is sorted, and for each row its number in it."""
+    return struct.pack("<H6x", len(table)) + b"".join(CHANGE.pack(*change) for change in table) + numbers
 
 
-def _aux_section(aux: Sequence[tuple[int, bytes]]) -> bytes:
+def pack_aux_rows(aux: Sequence[tuple[int, bytes]]) -> bytes:
+    """Return the section of metadata: (row, packed map), rows ascending."""
     if not aux:
         return b""
     offsets = [0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -67,6 +67,10 @@ class PageSource(Protocol):
         """
         ...
 
+    def prefetch(self, pids: Collection[PageId]) -> None:
+        """Read pages that `get_page` will be asked for soon, together; what cannot be read is left to `get_page`."""
+        ...
+
 
 class PageSink(PageSource, Protocol):
     """Where new pages go; thread-safe."""
@@ -98,6 +102,11 @@ class MemoryPages:
         if self._under is None:
             raise MissingObjectError(f"page {pid.hex()[:12]}", "no such tree page")
         return self._under.get_page(pid)
+
+    def prefetch(self, pids: Collection[PageId]) -> None:
+        """Pass on what is not here."""
+        if self._under is not None:
+            self._under.prefetch([pid for pid in pids if pid not in self.pages])
 
     def put_page(self, data: bytes) -> PageId:
         """Keep a page."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pfs.ids import NO_PAGE, PageId, TreeId
 from pfs.trees.cutrule import FORMAT, TreeParams, cuts
 from pfs.trees.page import Cell, Changed, Group, Kind, cells_tid, encode_cells, newest
+from pfs.trees.patch import Patch, apply_patch
 from pfs.trees.row import PageSink, open_page
 
 
@@ -73,6 +74,13 @@ class Sealer:
         size, count = sum(cell.size for cell in top), sum(cell.files for cell in top)
         tid, changed = cells_tid(level, top), newest({cell.changed for cell in top})
         return [Cell(top[-1].name, Kind.SHARD, 0, size, tid, count, pid, changed)]
+
+    def seal_patch(self, patch: Patch) -> Group:
+        """Write a patched page and return its row in the page above."""
+        done, page = apply_patch(patch), patch.page
+        pid = self.pages.put_page(done.data)
+        last = page.last_name
+        return [Cell(last, Kind.SHARD, 0, done.size, done.tid, done.files, pid, done.changed)]
 
     def finish(self, level: int, parts: list[Sequence[Group]]) -> Folder | None:
         """Return the directory whose pages at ``level`` are ``parts``; None if there are none."""

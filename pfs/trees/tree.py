@@ -7,7 +7,7 @@ methods may be called from several threads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Literal, NamedTuple
 
@@ -85,6 +85,23 @@ class Tree:
         if found is None and want != "file":
             found = self._find(key + b"/", folder=True)
         return row_of(found.page.cell(found.row), found.prefix) if found else None
+
+    def prefetch(self, keys: Iterable[bytes]) -> None:
+        """Read the pages that looking up these files takes, level by level, each level together.
+
+        The caller bounds how many; as many pages as keys a level may be in memory at once.
+        """
+        wave = {self.root.pid: set(keys)}
+        while wave:
+            self.pages.prefetch(wave)
+            below: dict[PageId, set[bytes]] = {}
+            for pid, some in wave.items():
+                page = open_page(self.pages, pid)
+                for key in some:
+                    child, rest = _step(page, key)
+                    if child != NO_PAGE:
+                        below.setdefault(child, set()).add(rest)
+            wave = below
 
     def list(self, dir_key: bytes = b"", *, start_after: bytes = b"", limit: int | None = None) -> Iterator[Row]:
         """Yield the direct children of a directory in order; nothing if there is no such directory.
@@ -321,3 +338,15 @@ def _cells(page: Page, start: int) -> Iterator[Cell]:
     """Yield rows in blocks: a page of a listing costs no more than it shows, a long walk little each."""
     for at in range(start, page.count, _BLOCK):
         yield from page.cells(at, at + _BLOCK)
+
+
+def _step(page: Page, key: bytes) -> tuple[PageId, bytes]:
+    """Return the page in which the look-up of a file goes on, and its key there; NO_PAGE where it ends."""
+    if page.level:
+        row = page.find(key[: key.find(b"/") + 1] or key)
+        return (NO_PAGE if row == page.count else page.pid_of(row)), key
+    row = page.find_after(key) - 1
+    name = page.name(row) if row >= 0 else b""
+    if not name.endswith(b"/") or not key.startswith(name):
+        return NO_PAGE, b""
+    return page.pid_of(row), key[len(name) :]
