@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -21,7 +22,9 @@ from pfs.trees.tree import Tree
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pfs.files.ingest import Progress
+    from pfs.archives.archive import ArchiveFormat
+    from pfs.files.progress import Progress
+    from pfs.files.selection import Selection
     from pfs.rows.compare import TableDiff
     from pfs.store import Store
 
@@ -42,10 +45,16 @@ class View:
         Raises:
             PathNotFoundError: nothing is there.
         """
-        found = self.tree.stat(to_key(path), want="dir" if path.endswith("/") else None)
+        found = self._find(path)
         if found is None:
-            raise PathNotFoundError(f"{self.info.repo}@{self.info.id}:{clean_path(path)}")
+            raise self._nothing_at(path)
         return found
+
+    def _find(self, path: str) -> Row | None:
+        return self.tree.stat(to_key(path), want="dir" if path.endswith("/") else None)
+
+    def _nothing_at(self, path: str) -> PathNotFoundError:
+        return PathNotFoundError(f"{self.info.repo}@{self.info.id}:{clean_path(path)}")
 
     def stat(self, path: str) -> FileInfo:
         """Return what is at a path; O(depth), also for the size, count and hash of a directory."""
@@ -62,6 +71,27 @@ class View:
             return iter([file_info(start)])
         rows = self.tree.walk(start.key, with_dirs=True) if recursive else self.tree.list(start.key)
         return map(file_info, rows)
+
+    def find(self, path: str) -> FileInfo | None:
+        """Return what is at a path, None if nothing is."""
+        row = self._find(path)
+        return None if row is None else file_info(row)
+
+    def match(self, path: str) -> Iterator[FileInfo]:
+        """Yield what is at a path; where nothing is, what the path matches as a glob pattern, in byte order.
+
+        So a file whose name has glob characters is found by its name, and a backslash takes their meaning away.
+
+        Raises:
+            PathNotFoundError: at once, when nothing is there and nothing matches.
+            InvalidInputError: at once, when nothing is there and it is a malformed pattern.
+        """
+        exact = self.find(path)
+        found = iter((exact,)) if exact is not None else self.glob(path)
+        first = next(found, None)
+        if first is None:
+            raise self._nothing_at(path)
+        return chain((first,), found)
 
     def glob(self, pattern: str) -> Iterator[FileInfo]:
         """Yield files and directories that a glob pattern matches, in byte order; only fitting directories are read.
@@ -85,7 +115,7 @@ class View:
         key, old_key = to_key(path), to_key(path if old_path is None else old_path)
         before = Tree(self._store.objects, self._parent_root() if old is None else old.info.root)
         if self.tree.stat(key) is None and before.stat(old_key) is None:
-            raise PathNotFoundError(f"{self.info.repo}@{self.info.id}:{clean_path(path)}")
+            raise self._nothing_at(path)
         return self._changes(before, key) if key == old_key else self._changes_of_two(before, key, old_key)
 
     def _changes(self, before: Tree, key: bytes) -> Iterator[FileChange]:
@@ -186,6 +216,48 @@ class View:
             restore_tree(self._store.objects, self.tree, row.key, Path(target), jobs=workers, progress=progress)
         else:
             restore_file(self._store.objects, self._file(path), Path(target), jobs=workers, progress=progress)
+
+    def restore_glob(
+        self, pattern: str, target: Path | str, *, jobs: int | None = None, progress: Progress | None = None
+    ) -> None:
+        """Write what a glob pattern matches, directories with all below, into the directory ``target``, by whole paths.
+
+        Raises:
+            PathNotFoundError: nothing matches. InvalidInputError: the pattern is malformed.
+        """
+        from pfs.files.restore import restore_items
+
+        objects, workers = self._store.objects, jobs or os.cpu_count() or 1
+        restore_items(objects, self._matching(pattern), Path(target), jobs=workers, progress=progress)
+
+    def archive(
+        self, path: str, format: ArchiveFormat, *, jobs: int | None = None, progress: Progress | None = None
+    ) -> Iterator[bytes | memoryview]:
+        """Return the pieces of an archive (``tar``, ``tar.gz``, ``tar.zst``, ``zip``) of what `match` finds.
+
+        The content of a directory is named from there, a file by its base name, what a pattern matches by whole paths.
+        Raises as `match`, and as `pfs.archives.archive.archive`.
+        """
+        from pfs.archives.archive import archive
+
+        return archive(self._store.objects, self._selected(path), format, jobs=jobs, progress=progress)
+
+    def _selected(self, path: str) -> Selection:
+        from pfs.files.selection import below, single
+
+        row = self._find(path)
+        if row is None:
+            return self._matching(path)
+        return below(self.tree, row.key) if row.is_dir else single(row)
+
+    def _matching(self, pattern: str) -> Selection:
+        from pfs.files.selection import matching
+        from pfs.glob import Glob
+
+        selection = matching(self.tree, Glob(pattern))
+        if next(selection.rows(), None) is None:
+            raise self._nothing_at(pattern)
+        return selection
 
     def to_arrow(self, path: str = "/") -> pa.Table:
         """Return all files below a path as an Arrow table, one row a file in byte order (pfs/arrow.py)."""

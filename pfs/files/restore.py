@@ -5,6 +5,6 @@ could hold.
 """
 
 from pfs.files.restore_file import restore_file
-from pfs.files.restore_tree import restore_tree
+from pfs.files.restore_tree import restore_items, restore_tree
 
-__all__ = ["restore_file", "restore_tree"]
+__all__ = ["restore_file", "restore_items", "restore_tree"]

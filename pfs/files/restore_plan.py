@@ -1,4 +1,4 @@
-"""Whether a directory of a commit can stand on a disk, found out before anything is written.
+"""Whether files can stand on a disk under their names, found out before anything is written.
 
 Trees hold any key that S3 takes: ``..``, ``a//b``, a file and a directory of one name, links to anywhere. A disk does
 not, and what left the target directory would be an attack on its owner.
@@ -6,41 +6,48 @@ not, and what left the target directory would be an attack on its owner.
 
 from __future__ import annotations
 
-from pfs.errors import FileCollisionError, InvalidPathError, PathNotFoundError
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pfs.errors import FileCollisionError, InvalidPathError
+from pfs.files.selection import Item
 from pfs.ids import ChunkId
 from pfs.packs.objects import Objects
 from pfs.paths import from_key, is_disk_name
 from pfs.sources.links import stays_inside
 from pfs.trees.page import Kind
 from pfs.trees.row import Row
-from pfs.trees.tree import Tree
 
 
-def check_tree(objects: Objects, tree: Tree, key: bytes) -> Row:
-    """Return the row of the directory at ``key`` when everything below can stand on a disk.
+class Totals(NamedTuple):
+    """How much goes out."""
 
-    One walk over the rows, with one look-up a directory and one read a link.
+    files: int
+    size: int
+
+
+def check_items(objects: Objects, items: Iterable[Item]) -> Totals:
+    """Return how much ``items`` (in key order) are when all of them can stand on a disk.
+
+    One walk over the rows, and one read a link.
 
     Raises:
-        PathNotFoundError: there is no directory at ``key``.
         InvalidPathError: a name no disk holds, a link that may lead out, or bytes that are not in the store; the first.
         FileCollisionError: a path is both a file and a directory.
     """
-    top = tree.stat(key, want="dir")
-    if top is None:
-        raise PathNotFoundError(from_key(key))
-    skip = len(key) + 1 if key else 0
-    for row in tree.walk(key, with_dirs=True):
-        if is_marker(row):
+    files = size = 0
+    collisions, checked = _Collisions(), b""
+    for item in items:
+        if is_marker(item.row):
             continue
-        _check_names(row, skip)
-        if row.is_dir and tree.stat(row.key, want="file") is not None:
-            raise FileCollisionError(from_key(row.key), f"the file {from_key(row.key)}")
-        if row.kind is Kind.SYMLINK:
-            _check_link(objects, row, skip)
-        elif row.kind in {Kind.REMOVED, Kind.EXTERNAL}:
-            raise InvalidPathError(from_key(row.key), "its bytes are not in the store")
-    return top
+        parent, _, name = item.name.rpartition(b"/")
+        known, checked = parent == checked, parent
+        _check_names(item, [name] if known else item.name.split(b"/"))
+        collisions.add(item)
+        if not item.row.is_dir:
+            _check_content(objects, item)
+            files, size = files + 1, size + item.row.size
+    return Totals(files, size)
 
 
 def is_marker(row: Row) -> bool:
@@ -48,14 +55,37 @@ def is_marker(row: Row) -> bool:
     return row.kind is Kind.FILE and row.size == 0 and (not row.key or row.key.endswith(b"/"))
 
 
-def _check_names(row: Row, skip: int) -> None:
-    # Of a row's elements only the last is new: those above were checked with their directory's own row.
-    name = row.key[skip:].rpartition(b"/")[2]
-    if not is_disk_name(name):
-        raise InvalidPathError(from_key(row.key), "no disk can hold that name")
+class _Collisions:
+    """Finds files that are directories too, in one pass: between ``a`` and ``a/b`` come only keys that begin with a."""
+
+    def __init__(self) -> None:
+        self._above: list[bytes] = []
+
+    def add(self, item: Item) -> None:
+        while self._above and not item.name.startswith(self._above[-1]):
+            self._above.pop()
+        place = item.name + b"/" if item.row.is_dir else item.name
+        for file in self._above:
+            if place.startswith(file + b"/"):
+                path = from_key(item.row.key[: len(item.row.key) - len(item.name) + len(file)])
+                raise FileCollisionError(path, f"the file {path}")
+        if not item.row.is_dir:
+            self._above.append(item.name)
 
 
-def _check_link(objects: Objects, row: Row, skip: int) -> None:
-    text = objects.chunk(ChunkId(row.tid), row.size)
-    if not stays_inside(text, row.key[skip:].count(b"/")):
-        raise InvalidPathError(from_key(row.key), "it is a link that may lead out of the directory")
+def _check_names(item: Item, names: Iterable[bytes]) -> None:
+    if not all(map(is_disk_name, names)):
+        raise InvalidPathError(from_key(item.row.key), "no disk can hold that name")
+
+
+def _check_content(objects: Objects, item: Item) -> None:
+    if item.row.kind is Kind.SYMLINK:
+        _check_link(objects, item)
+    elif item.row.kind in {Kind.REMOVED, Kind.EXTERNAL}:
+        raise InvalidPathError(from_key(item.row.key), "its bytes are not in the store")
+
+
+def _check_link(objects: Objects, item: Item) -> None:
+    text = objects.chunk(ChunkId(item.row.tid), item.row.size)
+    if not stays_inside(text, item.name.count(b"/")):
+        raise InvalidPathError(from_key(item.row.key), "it is a link that may lead out of the directory")

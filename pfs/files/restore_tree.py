@@ -1,4 +1,4 @@
-"""A directory out: small files in batches, each batch read in the order of the packs.
+"""Many files out: small ones in batches, each batch read in the order of the packs.
 
 Threads read and decompress ahead; one thread makes the files, because threads that make files in one directory wait for
 each other in the kernel, spinning (measured on ext4: two are slower than one, at four times the processor time).
@@ -7,35 +7,21 @@ each other in the kernel, spinning (measured on ext4: two are slower than one, a
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import takewhile
 from pathlib import Path
-from typing import Final, NamedTuple
 
 from pfs.backends.durable import storage_errors, write_all
 from pfs.errors import StorageError
+from pfs.files.contents import contents
 from pfs.files.progress import Progress
-from pfs.files.reader import chunk_refs
 from pfs.files.restore_file import is_executable, place_link, replacing, restore_file
-from pfs.files.restore_plan import check_tree, is_marker
+from pfs.files.restore_plan import check_items, is_marker
+from pfs.files.selection import Item, Selection, below
 from pfs.packs.objects import Objects
-from pfs.parallel import in_order
 from pfs.trees.page import Kind
-from pfs.trees.row import Row
 from pfs.trees.tree import Tree
-
-_BATCH_BYTES: Final = 8 << 20
-_BATCH_FILES: Final = 1024
-_WHOLE_BYTES: Final = 4 << 20
-"""Files up to this are restored in batches, larger ones by themselves."""
-
-
-class _Job(NamedTuple):
-    """A file and where it goes."""
-
-    row: Row
-    target: Path
 
 
 def restore_tree(
@@ -47,42 +33,78 @@ def restore_tree(
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Write all files below the directory ``key`` (empty: the root) to the directory ``target``, made if need be.
-
-    Files and links that stand there are replaced one by one, others are left alone: nothing is written through a link
-    below ``target``. Empty objects that S3 clients made as
-    directories (``a/``) are passed over. Memory: ``jobs`` + 1 batches of 8 MiB, whatever the number of files.
+    """Write all files below the directory ``key`` (empty: the root) to the directory ``target``: `restore_items`.
 
     Raises:
-        PathNotFoundError, InvalidPathError, FileCollisionError: see `check_tree`; nothing was written.
+        PathNotFoundError: there is no directory at ``key``.
+    """
+    restore_items(objects, below(tree, key), target, jobs=jobs, progress=progress)
+
+
+def restore_items(
+    objects: Objects,
+    selection: Selection,
+    target: Path,
+    *,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write what is selected to the directory ``target``, made if need be.
+
+    Files and links that stand there are replaced one by one, others are left alone: nothing is written through a link
+    below ``target``. Empty objects that S3 clients made as directories (``a/``) are passed over. Memory: ``jobs`` + 1
+    batches of 8 MiB, whatever the number of files.
+
+    Raises:
+        InvalidPathError, FileCollisionError: see `check_items`; nothing was written.
         StorageError, StorageFullError: something cannot be written; every file is the old or the whole new one.
         CorruptionError, MissingObjectError: something cannot be read; likewise.
     """
     jobs = jobs or os.cpu_count() or 1
-    top = check_tree(objects, tree, key)
+    totals = check_items(objects, selection)
     if progress is not None:
-        progress.total(top.count, top.size)
+        progress.total(*totals)
     with storage_errors(f"make the directory {target}"):
         target.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(jobs, "restore") as pool:
-        for batch in in_order(pool, partial(_fetch, objects), _batches(_jobs(tree, key, target)), depth=jobs):
-            for job, pieces in batch:
-                if pieces is None:
-                    restore_file(objects, job.row, job.target, jobs=jobs, progress=progress, through_links=False)
-                else:
-                    _place(job, pieces, progress)
+    with closing(contents(objects, _files(selection, _Folders(target)), jobs=jobs)) as found:
+        for item, pieces in found:
+            place = _place(target, item.name)
+            if pieces is None:
+                restore_file(objects, item.row, place, jobs=jobs, progress=progress, through_links=False)
+            else:
+                _write(item, place, pieces, progress)
 
 
-def _jobs(tree: Tree, key: bytes, target: Path) -> Iterator[_Job]:
+def _files(selection: Selection, folders: _Folders) -> Iterator[Item]:
     """Yield the files in key order, having made the directories they lie in."""
-    skip = len(key) + 1 if key else 0
-    base = os.fsencode(target)
-    for row in tree.walk(key, with_dirs=True):
-        place = Path(os.fsdecode(base + b"/" + row.key[skip:]))
-        if row.is_dir:
-            _make_directory(place)
-        elif not is_marker(row):
-            yield _Job(row, place)
+    for item in selection:
+        if item.row.is_dir:
+            folders.make(item.name)
+        elif not is_marker(item.row):
+            folders.make(item.name.rpartition(b"/")[0])
+            yield item
+
+
+def _place(target: Path, name: bytes) -> Path:
+    return Path(os.fsdecode(os.fsencode(target) + b"/" + name))
+
+
+class _Folders:
+    """Makes directories below ``target``; remembers the last, since names come in order."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._made: list[bytes] = []
+        self._last = b""
+
+    def make(self, name: bytes) -> None:
+        if name == self._last:
+            return
+        steps, self._last = name.split(b"/") if name else [], name
+        known = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(steps, self._made, strict=False)))
+        for depth in range(known, len(steps)):
+            _make_directory(_place(self._target, b"/".join(steps[: depth + 1])))
+        self._made = steps
 
 
 def _make_directory(place: Path) -> None:
@@ -93,33 +115,11 @@ def _make_directory(place: Path) -> None:
         place.mkdir(exist_ok=True)
 
 
-def _batches(files: Iterable[_Job]) -> Iterator[list[_Job]]:
-    batch: list[_Job] = []
-    held = 0
-    for job in files:
-        batch.append(job)
-        held += job.row.size
-        if held >= _BATCH_BYTES or len(batch) == _BATCH_FILES:
-            yield batch
-            batch, held = [], 0
-    if batch:
-        yield batch
-
-
-def _fetch(objects: Objects, batch: Sequence[_Job]) -> list[tuple[_Job, Sequence[bytes] | None]]:
-    """Return each file with its bytes, or with None when it is too large for that."""
-    refs = [list(chunk_refs(objects, job.row)) if job.row.size <= _WHOLE_BYTES else None for job in batch]
-    data = iter(objects.chunks([(ref.id, ref.size) for chunks in refs if chunks for ref in chunks]))
-    return [
-        (job, None if chunks is None else [next(data) for _ in chunks]) for job, chunks in zip(batch, refs, strict=True)
-    ]
-
-
-def _place(job: _Job, pieces: Sequence[bytes], progress: Progress | None) -> None:
-    if job.row.kind is Kind.SYMLINK:
-        place_link(job.target, b"".join(pieces))
+def _write(item: Item, place: Path, pieces: Sequence[bytes], progress: Progress | None) -> None:
+    if item.row.kind is Kind.SYMLINK:
+        place_link(place, b"".join(pieces))
     else:
-        with replacing(job.target, executable=is_executable(job.row), through_links=False) as fd:
+        with replacing(place, executable=is_executable(item.row), through_links=False) as fd:
             write_all(fd, pieces)
     if progress is not None:
-        progress.advance(files=1, size=job.row.size)
+        progress.advance(files=1, size=item.row.size)

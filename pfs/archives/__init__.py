@@ -1,0 +1,1 @@
+"""Files of a commit as one archive: tar, plain or compressed, and zip."""
