@@ -97,6 +97,7 @@ def fsck(deep: bool, as_json: bool) -> None:
             "detail": damage.detail,
             "commits": [str(commit) for commit in damage.commits],
             "paths": list(damage.paths),
+            "complete": damage.complete,
         }
         for damage in damages
     ]
@@ -106,6 +107,8 @@ def fsck(deep: bool, as_json: bool) -> None:
         click.echo(f"{record['kind']}: {record['name']}: {record['detail']}")
         for place in [*record["commits"], *record["paths"]]:  # type: ignore[misc]
             click.echo(f"  affects {place}")
+        if not record["complete"]:
+            click.echo("  affects more than these")
     if damages:
         raise ExitCode(FAILED)
     if not as_json:

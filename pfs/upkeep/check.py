@@ -121,8 +121,8 @@ def _check_lost_refs(store: Store, packs: Packs, damages: Damages) -> None:
                 if store.backend.read(refs_name(record.repo)) is None:
                     detail = f"it is missing, and with it all branches of the repo: {name} has a commit of it"
                     lost = damages.add("refs", refs_name(record.repo), detail)
-                    damages.affect([Taint(lost, b"")], f"{record.repo}@{record.id}")
+                    damages.affect([Taint(lost, None)], f"{record.repo}@{record.id}")
 
 
 def _lost_record(damages: Damages, place: str, reason: str) -> None:
-    damages.affect([Taint(damages.add("commit", f"commit {place}", reason), b"")], place)
+    damages.affect([Taint(damages.add("commit", f"commit {place}", reason), None)], place)

@@ -82,7 +82,7 @@ class TreeCheck:
             if cell.kind in (Kind.DIR, Kind.SHARD) and cell.pid != NO_PAGE:
                 above = cell.name if cell.kind == Kind.DIR else b""
                 below = self._page(PageId(cell.pid), TreeId(cell.tid))
-                taints += [Taint(taint.object, above + taint.path) for taint in below]
+                taints += [Taint(taint.object, above + (taint.path or b"")) for taint in below]
         return taints
 
     def _files(self, cells: Sequence[Cell]) -> list[Taint]:

@@ -18,7 +18,8 @@ class Damage:
     """One damaged object.
 
     ``commits`` (``repo@commit``) and ``paths`` are those that need it, at most 20 each. Of files that several commits
-    share, the path is that in the commit that was looked at first.
+    share, the path is that in the commit that was looked at first. A path that ends in ``/`` means all below it.
+    ``complete``: none was left out.
     """
 
     kind: DamageKind
@@ -26,13 +27,17 @@ class Damage:
     detail: str
     commits: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
+    complete: bool = True
 
 
 class Taint(NamedTuple):
-    """A damaged object, and the path that needs it, relative to where one is."""
+    """A damaged object, and the path that needs it, relative to where one is.
+
+    Empty: all below the directory where one is. None: a whole commit.
+    """
 
     object: str
-    path: bytes
+    path: bytes | None
 
 
 def reason(error: PfsError, *, where: bool = True) -> str:
@@ -53,6 +58,8 @@ class Damages:
     _commits: dict[str, dict[str, None]] = field(default_factory=dict)
     _paths: dict[str, dict[str, None]] = field(default_factory=dict)
 
+    _cut: set[str] = field(default_factory=set)
+
     def add(self, kind: DamageKind, object: str, detail: str) -> str:
         """Note a damage; return the object's name, by which `affect` knows it."""
         self._found.setdefault(object, (kind, detail))
@@ -61,16 +68,18 @@ class Damages:
     def affect(self, taints: Iterable[Taint], place: str) -> None:
         """Note that the commit ``repo@id`` needs damaged objects."""
         for taint in taints:
-            _note(self._commits.setdefault(taint.object, {}), place)
-            if taint.path:
-                _note(self._paths.setdefault(taint.object, {}), "/" + taint.path.decode(errors="backslashreplace"))
+            self._note(self._commits, taint.object, place)
+            if taint.path is not None:
+                self._note(self._paths, taint.object, "/" + taint.path.decode(errors="backslashreplace"))
+
+    def _note(self, places: dict[str, dict[str, None]], object: str, place: str) -> None:
+        known = places.setdefault(object, {})
+        if len(known) < PLACES:
+            known[place] = None
+        elif place not in known:
+            self._cut.add(object)
 
     def __iter__(self) -> Iterator[Damage]:
         for object, (kind, detail) in self._found.items():
             commits, paths = self._commits.get(object, {}), self._paths.get(object, {})
-            yield Damage(kind, object, detail, tuple(commits), tuple(paths))
-
-
-def _note(places: dict[str, None], place: str) -> None:
-    if len(places) < PLACES:
-        places[place] = None
+            yield Damage(kind, object, detail, tuple(commits), tuple(paths), complete=object not in self._cut)

@@ -269,6 +269,40 @@ def test_an_index_that_lies_is_found(tmp_path: Path) -> None:
     assert check(tmp_path) == []
 
 
+def test_a_damaged_page_names_its_directory_and_one_of_the_root_all(tmp_path: Path) -> None:
+    pfs.init(tmp_path).close()
+    with pfs.open(tmp_path) as store:
+        repo = store.create_repo("data")
+        with repo.commit("master") as commit:
+            for number in range(60):
+                commit.put_file(f"/many/{number}", b"%d" % number)
+            commit.put_file("/one", b"1")
+        tree = repo["master"].tree
+        folder = tree.stat(b"many", want="dir")
+        assert folder is not None
+        wanted = {tree.root.pid: "/", folder.pid: "/many/"}
+        places = dict(zip(wanted, store.index.find(list(wanted)), strict=True))
+    for pid, path in wanted.items():
+        place, copy = places[pid], tmp_path / path.strip("/") / "copy"
+        assert place is not None
+        shutil.copytree(tmp_path / ".pfs", copy / ".pfs")
+        (pack,) = objects(copy, "packs/m/*/*.pack")
+        flip(pack, place.offset + 60)
+        (damage,) = check(copy, deep=True)
+        assert (damage.kind, damage.paths, len(damage.commits), damage.complete) == ("record", (path,), 1, True)
+
+
+def test_of_many_places_twenty_are_named(tmp_path: Path) -> None:
+    pfs.init(tmp_path).close()
+    with pfs.open(tmp_path) as store, store.create_repo("data").commit("master") as commit:
+        for number in range(30):
+            commit.put_file(f"/{number}", random.Random(number).randbytes(200_000))
+    (pack,) = objects(tmp_path, "packs/d/*/*.pack")
+    pack.unlink()
+    (damage,) = check(tmp_path)
+    assert (len(damage.paths), damage.complete) == (20, False)
+
+
 def test_what_nothing_needs_is_reported_too(tmp_path: Path) -> None:
     make(tmp_path)
     with pfs.open(tmp_path) as store:
