@@ -24,6 +24,7 @@ from pfs.packs.pack import SealedPack, pack_name, parse_pack_name, read_footer
 from pfs.packs.salvage import salvage
 from pfs.refs.body import RefsBody
 from pfs.refs.edges import effective, record_home
+from pfs.refs.level import level
 from pfs.refs.swap import Refs, RefsState
 
 BATCH = 64
@@ -36,7 +37,7 @@ class History:
     def __init__(self, backend: Backend, index: Index, refs: Refs) -> None:
         self._backend, self._index, self._refs = backend, index, refs
         self._lock = threading.RLock()
-        self.objects = Objects(backend, index, on_missing=self.catch_up)
+        self.objects = Objects(backend, index, on_missing=self.catch_up, on_gone=self.note_gone)
         """Pages, chunks and records by id; a missing one makes the index catch up once."""
 
     def find(self, repo: str, commit: CommitId) -> CommitRecord | None:
@@ -50,14 +51,23 @@ class History:
         Raises:
             CorruptionError, MissingObjectError: refs name the commit, but its record cannot be read.
         """
-        data = self._index.commit(repo, commit)
-        if data is None:
-            state = self._follow_repo(repo)
-            data = self._index.commit(repo, commit)  # it may be there by now through another thread or process
-            home = None if state is None or data is not None else state.body.heads().get(commit)
-            if home is not None:
-                return Found(self.objects.record(home, commit), home)
-        return None if data is None else _parse_row(repo, commit, data)
+        tried: PackId | None = None
+        while True:
+            data = self._index.commit(repo, commit)
+            state = None if data is not None else self._follow_repo(repo)
+            if state is not None:
+                data = self._index.commit(repo, commit)  # it may be there by now through another thread or process
+            if data is not None:
+                return _parse_row(repo, commit, data)
+            home = None if state is None else state.body.heads().get(commit)
+            if home is None or state is None:
+                return None
+            try:
+                return self.linked().read(state.body, RecordLink(commit, home))
+            except MissingObjectError:
+                if home == tried:
+                    raise
+                tried = home  # collection moves it on, in refs first: once more, unless they still name this pack
 
     def refuse_lost(self, state: RefsState) -> None:
         """Raise what reading the first lost commit among those that refs name raises; O(heads) of index look-ups."""
@@ -122,22 +132,38 @@ class History:
             yield record
 
     def catch_up(self) -> bool:
-        """Learn what refs lead to, else what a listing of all packs has.
-
-        Returns True: looking again is worth it, since another thread or process may have taught the index meanwhile.
-        """
+        """Learn what refs lead to, else what a listing of all packs has; say whether there was anything new."""
         with self._lock:
             before = self._index.stats().packs
             self._follow_all()
             if self._index.stats().packs == before:
-                self.learn_packs(entry.name for entry in self._backend.entries("packs/"))
-        return True
+                self.learn_packs(self._names())
+            if self._index.stats().packs == before and self._index.take_stale():
+                self._refill()
+                return True
+            return self._index.stats().packs != before
+
+    def note_gone(self, pack: PackId) -> bool:
+        """Take a pack that is not there out of the index if it was collected; say whether it was."""
+        level(self._backend, self._index)
+        return self._index.mark_gone(pack)
+
+    def _refill(self) -> None:
+        """Find the objects of collected packs in packs that are known, and have them too."""
+        names = sorted(self._names(), key=lambda name: name.rpartition("/")[2])
+        footers = (pack for pack in map(self._footer, names) if pack is not None)
+        while batch := list(islice(footers, BATCH)):
+            self._index.refill(batch)
 
     def rebuild(self) -> None:
-        """Fill an empty index: every pack, then every commit that refs lead to."""
+        """Fill an empty index: every pack, then every commit that refs lead to; lists of condemned packs first."""
         with self._lock:
-            self.learn_packs(entry.name for entry in self._backend.entries("packs/"))
+            level(self._backend, self._index)
+            self.learn_packs(self._names())
             self._follow_all()
+
+    def _names(self) -> Iterator[str]:
+        return (entry.name for entry in self._backend.entries("packs/") if parse_pack_name(entry.name) is not None)
 
     def _follow_all(self) -> None:
         """Follow every repo; one whose refs are damaged does not hurt the others."""
@@ -179,8 +205,7 @@ class History:
 
     def linked(self) -> Linked:
         """Return a reader of records by what their children say of them."""
-        packs = (entry.name for entry in self._backend.entries("packs/"))
-        return Linked(self.objects, self._index, learn=lambda: self.learn_packs(packs))
+        return Linked(self.objects, self._index, learn=lambda: self.learn_packs(self._names()))
 
     def learn_packs(self, names: Iterable[str]) -> int:
         """Index the packs of these object names that are unknown yet; return how many.

@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 from pfs.backends.durable import storage_errors
 from pfs.errors import IndexDamagedError, InvalidInputError
 from pfs.ids import CommitId, PackId
+from pfs.packs import index_condemned
+from pfs.packs.index_condemned import CONDEMNED, GONE, SEALED, STALE, States
 from pfs.packs.index_env import SharedEnv, Txn, acquire, release
 from pfs.packs.index_rows import (
     IN_BLOCK,
@@ -94,11 +96,20 @@ class Index:
         elif found["store_uuid"] != store_uuid:
             raise IndexDamagedError(str(directory), "it belongs to another store")
 
-    def find(self, ids: Sequence[bytes]) -> list[Location | None]:
-        """Return where each id lies, or None, in the order given; one transaction, 1-2 us an id."""
+    def find(self, ids: Sequence[bytes], *, to_keep: bool = False) -> list[Location | None]:
+        """Return where each id lies, or None, in the order given; one transaction, 1-2 us an id.
+
+        ``to_keep``: only in packs that are on no list of condemned packs, so that a writer may rely on it.
+        """
         keys = [id[:KEY_SIZE] for id in ids]
-        found = self._env.read(lambda txn: _look_up(txn, "chunk", keys))
-        return [None if (value := found.get(key)) is None else decode_location(value) for key in keys]
+
+        def work(txn: Txn) -> dict[bytes, Location]:
+            found = {key: decode_location(value) for key, value in _look_up(txn, "chunk", keys).items()}
+            states, hidden = States(txn), (CONDEMNED, GONE) if to_keep else (GONE,)
+            return {key: place for key, place in found.items() if states.of(place.pack_no) not in hidden}
+
+        found = self._env.read(work)
+        return [found.get(key) for key in keys]
 
     def seen(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the rows of local files (`pfs.files.seen`) by key, in the order given; one transaction, 1 us a row."""
@@ -114,7 +125,8 @@ class Index:
     ) -> None:
         """Add durable packs, (repo, id, encoded record) of commits and rows of local files, all or nothing.
 
-        Known packs change nothing. An id in several packs is found in the one added last. Half a million rows a second.
+        Known packs change nothing. An id in several packs is found in the one added last, condemned ones after others.
+        Half a million rows a second.
         """
         fresh = [pack for pack in packs if not self.has_pack(pack.pack_id)]
         if not fresh and not commits and not seen:
@@ -123,12 +135,74 @@ class Index:
 
         def work(txn: Txn) -> None:
             numbers = [_put_pack(txn, pack) for pack in fresh]
-            txn.cursor("chunk").putmulti(rows.items(numbers))
+            _put_rows(txn, rows.items(numbers), numbers)
             for repo, commit, record in commits:
                 txn.put("commit", commit_key(_number_repo(txn, repo), commit), record)
             _put_seen(txn, seen)
 
         self._env.write(work)
+
+    def refill(self, packs: Sequence[SealedPack]) -> None:
+        """Put back rows of packs, known ones too, where an object is found nowhere, or only in a condemned pack."""
+        rows = chunk_rows(packs)
+
+        def work(txn: Txn) -> None:
+            index_condemned.fill(txn, rows.items([_put_pack(txn, pack) for pack in packs]))
+
+        self._env.write(work)
+
+    def generation(self) -> int:
+        """Return the generation of collection whose lists have been applied, and all before."""
+        return self._env.read(index_condemned.generation)
+
+    def condemn(
+        self, lists: Mapping[int, Collection[PackId]], *, gone: Iterable[PackId] = (), gen: int, kept: int
+    ) -> None:
+        """Apply lists of condemned packs by generation, all or nothing; `generation` is ``gen`` afterwards.
+
+        ``gone``: indexed packs that do not exist any more; ``kept``: how many generations are remembered.
+        """
+        gone = tuple(gone)
+        self._env.write(lambda txn: index_condemned.condemn(txn, lists, gone=gone, gen=gen, kept=kept))
+
+    def condemned_since(self, gen: int) -> frozenset[PackId]:
+        """Return the packs on the lists of the generations after ``gen``."""
+        return self._env.read(lambda txn: index_condemned.condemned_since(txn, gen))
+
+    def state(self, pack_no: int) -> int:
+        """Return the state of a pack (`index_condemned`)."""
+        return self._env.read(lambda txn: index_condemned.state_of(txn, pack_no))
+
+    def mark_gone(self, pack_id: PackId) -> bool:
+        """Note that a condemned pack is deleted: its rows count as missing. False for one that is on no list."""
+
+        def work(txn: Txn) -> bool:
+            number = txn.get("packid", pack_id)
+            if number is None or index_condemned.state_of(txn, NUMBER.unpack(number)[0]) < CONDEMNED:
+                return False
+            index_condemned.mark_gone(txn, pack_id)
+            return True
+
+        return self._env.write(work)
+
+    def take_stale(self) -> bool:
+        """Say whether packs went since the last call, so that objects may be found elsewhere by `refill` alone."""
+
+        def work(txn: Txn) -> bool:
+            stale = txn.get("meta", STALE) == b"1"
+            txn.delete("meta", STALE)
+            return stale
+
+        return self._env.read(lambda txn: txn.get("meta", STALE)) is not None and self._env.write(work)
+
+    def packs(self) -> list[PackId]:
+        """Return every pack whose rows are in, deleted ones included, in no order."""
+
+        def work(txn: Txn) -> list[PackId]:
+            cursor = txn.cursor("packid")
+            return [PackId(pack) for pack, _ in cursor.iternext()] if cursor.set_range(b"\0") else []
+
+        return self._env.read(work)
 
     def pack(self, pack_no: int) -> tuple[PackId, PackKind]:
         """Return the pack that a location names; numbers are never given out again."""
@@ -250,6 +324,17 @@ def _put_seen(txn: Txn, rows: Mapping[bytes, bytes]) -> None:
     txn.cursor("seen").putmulti(sorted(rows.items()))
 
 
+def _put_rows(txn: Txn, rows: Sequence[tuple[bytes, bytes]], numbers: Sequence[int]) -> None:
+    """Put chunk rows over what is there; those of condemned packs only where there is nothing better."""
+    states = States(txn)
+    old = {number for number in numbers if states.of(number) != SEALED}
+    if not old:
+        txn.cursor("chunk").putmulti(rows)
+        return
+    txn.cursor("chunk").putmulti([row for row in rows if decode_location(row[1]).pack_no not in old])
+    index_condemned.fill(txn, (row for row in rows if decode_location(row[1]).pack_no in old))
+
+
 def _put_pack(txn: Txn, pack: SealedPack) -> int:
     known = txn.get("packid", pack.pack_id)
     if known is not None:  # another process was first; the rows say the same
@@ -257,7 +342,7 @@ def _put_pack(txn: Txn, pack: SealedPack) -> int:
         return number
     cursor = txn.cursor("pack")
     number = NUMBER.unpack(cursor.key())[0] + 1 if cursor.last() else 1
-    txn.put("pack", NUMBER.pack(number), pack_row(pack))
+    txn.put("pack", NUMBER.pack(number), pack_row(pack, state=index_condemned.first_state(txn, pack.pack_id)))
     txn.put("packid", pack.pack_id, NUMBER.pack(number))
     return number
 

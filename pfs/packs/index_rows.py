@@ -19,7 +19,6 @@ IN_BLOCK: Final = 6
 _LOCATION: Final = struct.Struct("<III")
 _LOCATIONS: Final = np.dtype([("pack_no", "<u4"), ("offset", "<u4"), ("clen_type", "<u4")])
 _PACK: Final = struct.Struct("<16sBBBQIQq")
-_SEALED: Final = 1
 NUMBER: Final = struct.Struct(">I")
 """Big-endian, so that the order of keys is that of numbers."""
 
@@ -67,10 +66,10 @@ def decode_location(value: bytes) -> Location:
     return Location(pack_no, offset, clen_type >> 4, clen_type & 15)
 
 
-def pack_row(pack: SealedPack) -> bytes:
-    """Encode a value of the pack table."""
+def pack_row(pack: SealedPack, *, state: int) -> bytes:
+    """Encode a value of the pack table; the states are in `index_condemned`."""
     count = len(pack.entries)
-    return _PACK.pack(pack.pack_id, ord(pack.kind), _SEALED, 0, pack.size, count, pack.size, pack.created_ms)
+    return _PACK.pack(pack.pack_id, ord(pack.kind), state, 0, pack.size, count, pack.size, pack.created_ms)
 
 
 def decode_pack(value: bytes) -> tuple[PackId, PackKind]:

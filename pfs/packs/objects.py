@@ -29,6 +29,18 @@ _BLOCK_BYTES: Final = 4 << 20
 _MANIFEST_BYTES: Final = 8 << 20
 
 
+_ROUNDS: Final = 16
+"""Packs that may be collected away one after the other under a reader before it gives up."""
+
+
+class _GoneError(Exception):
+    """The pack of an object is not there: ``(pack, error)``, the error as callers see it."""
+
+    def __init__(self, pack: PackId, error: MissingObjectError) -> None:
+        super().__init__(pack, error)
+        self.pack, self.error = pack, error
+
+
 class _Request(NamedTuple):
     """Objects of one kind; ``sizes`` are those of chunks in bytes, None where the caller does not know it."""
 
@@ -45,15 +57,22 @@ class Objects:
     """
 
     def __init__(
-        self, backend: Backend, index: Index, *, on_missing: Callable[[], bool], page_bytes: int = _PAGE_BYTES
+        self,
+        backend: Backend,
+        index: Index,
+        *,
+        on_missing: Callable[[], bool],
+        on_gone: Callable[[PackId], bool] = lambda _: False,
+        page_bytes: int = _PAGE_BYTES,
     ) -> None:
         """Read from ``backend``; ``on_missing`` catches the index up and says whether it learned something.
 
+        ``on_gone`` is told of a pack that is not there, and says whether it was collected: its objects are elsewhere.
         Up to ``page_bytes`` of decoded pages are kept, and 12 MiB of blocks and manifests.
         """
         self._backend = backend
         self._index = index
-        self._on_missing = on_missing
+        self._on_missing, self._on_gone = on_missing, on_gone
         self._packs = PackReader(backend, block_bytes=_BLOCK_BYTES)
         self._pages: Lru[PageId, Page] = Lru(page_bytes)
         self._manifests: Lru[ManifestId, bytes] = Lru(_MANIFEST_BYTES)
@@ -148,13 +167,19 @@ class Objects:
         return self._fetch(_Request(kind, {id: None}, verify=True))[id]
 
     def _fetch(self, request: _Request) -> dict[bytes, bytes]:
-        """Read; once more when something was missing and the index learned of new packs."""
-        try:
-            return self._read(request)
-        except MissingObjectError:
-            if not self._on_missing():
-                raise
-        return self._read(request)
+        """Read; again when something was missing and the index learned of new packs, or of packs that are gone."""
+        learned = collected = False
+        for round_no in range(_ROUNDS):
+            try:
+                return self._read(request)
+            except _GoneError as gone:
+                error, collected = gone.error, self._on_gone(gone.pack)
+            except MissingObjectError as missing:
+                error, collected = missing, False
+            if round_no and not learned and not collected:
+                break
+            learned = self._on_missing()  # False says little at first: another thread may have taught the index
+        raise error
 
     def _read(self, request: _Request) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = {}
@@ -164,7 +189,8 @@ class Objects:
             try:
                 found.update(self._packs.read(name, wanted, kind=request.kind, verify=request.verify))
             except NotFoundError as error:
-                raise _missing(request.kind, wanted[0].id, f"its pack {name} is gone") from error
+                where = _where(request.kind, wanted[0].id)
+                raise _GoneError(pack_id, MissingObjectError(where, f"its pack {name} is gone")) from error
             except CorruptionError:
                 self._forget_damaged(name, wanted, request)
                 raise
@@ -188,10 +214,10 @@ class Objects:
         ids = list(request.sizes)
         for id, place in zip(ids, self._index.find(ids), strict=True):
             if place is None:
-                raise _missing(request.kind, id, "no pack is known to have it")
+                raise MissingObjectError(_where(request.kind, id), "no pack is known to have it")
             by_pack.setdefault(place.pack_no, []).append(Wanted(id, request.sizes[id], place))
         return by_pack
 
 
-def _missing(kind: RecordType, id: bytes, detail: str) -> MissingObjectError:
-    return MissingObjectError(f"{kind.name.lower()} {id.hex()[:12]}", detail)
+def _where(kind: RecordType, id: bytes) -> str:
+    return f"{kind.name.lower()} {id.hex()[:12]}"

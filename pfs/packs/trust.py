@@ -1,4 +1,4 @@
-"""The index as a writer may rely on it: a row is worth nothing when its pack is gone or damaged.
+"""The index as a writer may rely on it: a row is worth nothing when its pack is gone, condemned or damaged.
 
 What a writer does not store again, since the store has it, must really be there. Looking at the chunk would cost as
 much as storing it; looking at the first bytes of its pack, once a session, finds packs that were removed, emptied or
@@ -25,7 +25,7 @@ class TrustedIndex:
 
     def find(self, ids: Sequence[bytes]) -> list[Location | None]:
         """Return where each id lies, in the order given; None also where the pack does not begin as it should."""
-        found = self._index.find(ids) if ids else []
+        found = self._index.find(ids, to_keep=True) if ids else []
         return [place if place is not None and self._is_good(place.pack_no) else None for place in found]
 
     def _is_good(self, pack_no: int) -> bool:

@@ -34,6 +34,7 @@ from pfs.ids import PackId
 from pfs.packs.index import Index, Location
 from pfs.packs.pack import parse_pack_name, read_footer
 from pfs.packs.salvage import salvage
+from pfs.refs.level import level
 from pfs.refs.swap import Refs, refs_name
 from pfs.rootkey import make_root_key
 from pfs.store import INDEX, read_config
@@ -112,6 +113,7 @@ def _rebuild(backend: Backend, folder: Path, store_uuid: str, progress: Progress
     try:
         index = Index.open(fresh, store_uuid=store_uuid)
         try:
+            level(backend, index)
             broken = _add_packs(backend, index, progress)
             salvaged = _add_salvaged(backend, index, broken, old=_old_rows(folder / INDEX, store_uuid, broken))
             lost = [name for name in broken if name not in salvaged]

@@ -199,7 +199,7 @@ def test_what_is_nowhere_is_named(place: Place) -> None:
         place.objects.get_page(PageId(b"\xab" * 32))
     with pytest.raises(MissingObjectError, match="manifest " + "ab" * 6):
         place.objects.manifest(TreeId(b"\xab" * 32))
-    assert place.caught_up == 3
+    assert place.caught_up == 4, "it learned something the first time, so it looked again"
 
 
 def test_a_pack_that_moved_is_found_at_its_new_place(place: Place) -> None:
