@@ -31,6 +31,7 @@ from pfs.errors import (
     CorruptionError,
     InvalidInputError,
     NotFoundError,
+    PfsError,
     StorageError,
 )
 from pfs.history.records import History
@@ -107,7 +108,7 @@ class Store:
         self.config = read_config(self.backend)
         self.params = self.config.params()
         self.index = Index.open(path / INDEX, store_uuid=self.config.store_uuid)
-        self.refs = Refs(self.backend)
+        self.refs = Refs(self.backend, clock_ns=self.clock_ns)
         self.turns = Turns(path / "run" / "turns")
         self.history = History(self.backend, self.index, self.refs)
         self.objects = self.history.objects
@@ -159,18 +160,17 @@ class Store:
         return Repo(self, name)
 
     def list_repos(self) -> list[RepoInfo]:
-        """Return all repos by name; one read of refs each. One that is damaged is there too, with its ``error``."""
-        found = (self._listed(name) for name in self.refs.names())
-        return [info for info in found if info is not None]
+        """Return all repos by name, as they were together. One that is damaged is there too, with its ``error``."""
+        damaged: dict[str, PfsError] = {}
+        found = [self._listed(state) for state in self.refs.snapshot(damaged=damaged)]
+        found += [_unreadable(name, error) for name, error in damaged.items()]
+        return sorted(found, key=lambda info: info.name)
 
-    def _listed(self, name: str) -> RepoInfo | None:
+    def _listed(self, state: RefsState) -> RepoInfo:
         try:
-            state = self.refs.find(name)
-            return None if state is None else self.repo_info(state)
+            return self.repo_info(state)
         except (CorruptionError, InvalidInputError) as error:
-            return RepoInfo(
-                name, description="", created_ns=0, branches=(), size_bytes=0, file_count=0, error=str(error)
-            )
+            return _unreadable(state.repo, error)
 
     def repo_info(self, state: RefsState) -> RepoInfo:
         """Return the public value of a repo whose refs were read.
@@ -199,7 +199,9 @@ class Store:
         """
         from pfs.changes.branches import refuse_dependents
 
-        state = self.refs.read(check_name("repo", name))
+        check_name("repo", name)
+        self.refs.settled(name)
+        state = self.refs.read(name)
         if not force:
             refuse_dependents(self, name)
         self.refs.bury(state)
@@ -230,6 +232,10 @@ class Store:
                 return True
             if not sleep_until(end):
                 return False
+
+
+def _unreadable(name: str, error: PfsError) -> RepoInfo:
+    return RepoInfo(name, description="", created_ns=0, branches=(), size_bytes=0, file_count=0, error=str(error))
 
 
 def read_config(backend: Backend) -> StoreConfig:

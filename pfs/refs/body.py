@@ -120,6 +120,18 @@ class Older(msgspec.Struct, frozen=True):
     rows: int
 
 
+class Prepared(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a transaction will change (pfs/refs/prepared.py); ``txn`` is its id and the number of the attempt.
+
+    Per field of the body: ``set`` has the keys of a map with their new values, or the new value; ``drop`` the keys
+    that go.
+    """
+
+    txn: str
+    set: dict[str, object] = {}
+    drop: dict[str, tuple[str, ...]] = {}
+
+
 class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
     """Everything of a repo that can change. ``gone``: the tombstone of a deleted repo; ``last`` names its last body.
 
@@ -142,7 +154,7 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
     squashed: dict[str, str] = {}
     older: tuple[Older, ...] = ()
     trash: dict[str, TrashEntry] = {}
-    prepared: tuple[dict[str, object], ...] = ()
+    prepared: tuple[Prepared, ...] = ()
     gone: bool = False
     last: str | None = None
     extra: dict[str, object] = {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -23,14 +23,18 @@ from pfs.errors import (
     CorruptionError,
     InvalidInputError,
     NotFoundError,
+    PfsError,
     RepoNotFoundError,
     StorageError,
     StorageFullError,
 )
 from pfs.ids import Etag
-from pfs.refs.body import RECENT, RefsBody, decode_body, encode_body, tombstone
+from pfs.refs.body import RECENT, Prepared, RefsBody, decode_body, encode_body, tombstone
 from pfs.refs.edges import trimmed
 from pfs.refs.facts import Shelf
+from pfs.refs.prepared import clash, named, touched
+from pfs.refs.snapshot import decide, take
+from pfs.refs.transactions import Transactions
 
 PREFIX = "refs/"
 GC_STATE = "gc/state.json"
@@ -49,12 +53,23 @@ class RefsState:
 
 
 class Refs:
-    """The refs objects of a store."""
+    """The refs objects of a store.
 
-    def __init__(self, backend: Backend) -> None:
+    What is read has committed transactions folded in, and aborted ones gone: swapping it makes that so. While one is
+    pending, who would change what it changes waits until it is decided.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        clock_ns: Callable[[], int] = time.time_ns,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> None:
         self._backend = backend
         self._shelf = Shelf(backend)
         self._closed = False
+        self.transactions = Transactions(backend, clock_ns=clock_ns, pause=pause)
 
     def close(self) -> None:
         """Refuse everything from now on with InvalidInputError; idempotent."""
@@ -65,11 +80,21 @@ class Refs:
             raise InvalidInputError("the store is closed")
 
     def repos(self) -> Iterator[RefsState]:
-        """Yield the refs of every repo that exists, by name in byte order; one read each."""
-        for name in self.names():
-            state = self.find(name)
-            if state is not None:
-                yield state
+        """Yield the refs of every repo that exists, by name in byte order: those of one `snapshot`."""
+        yield from self.snapshot()
+
+    def snapshot(
+        self, names: Iterable[str] | None = None, *, damaged: MutableMapping[str, PfsError] | None = None
+    ) -> list[RefsState]:
+        """Return the refs of all repos that exist (or of those named that do) by name, as they were together.
+
+        Of a transaction over several repos, all is seen or nothing. Two reads each; the second one decodes nothing.
+        ``damaged`` gets the repos that cannot be read; without it the first of them is raised.
+        """
+        self._check_open()
+        wanted = None if names is None else tuple(names)
+        found = take(self, self.names if wanted is None else lambda: wanted, damaged, back_off=back_off)
+        return [state for state in found if not state.body.gone]
 
     def names(self) -> Iterator[str]:
         """Yield the names of all repos, deleted ones included, in byte order."""
@@ -100,7 +125,7 @@ class Refs:
         Raises:
             AlreadyExistsError: it exists, or another writer was first.
         """
-        old = self._load(repo)
+        old = self.settled(repo)
         if old is not None and not old.body.gone:
             raise AlreadyExistsError("repo", repo)
         self.refuse_collected()
@@ -118,6 +143,7 @@ class Refs:
         Raises:
             BranchMovedError: the repo changed since ``state`` was read.
         """
+        self._give_way(state, tombstone(state.body, last=""))
         name = f"log/{state.repo}/{state.body.seq:012d}-{state.body.wid}"
         self._backend.put_new(name, encode_body(state.body))
         return self._swap(state.repo, state.etag, tombstone(state.body, last=name))
@@ -129,7 +155,7 @@ class Refs:
             BranchMovedError: a new repo of that name was made meanwhile.
             CorruptionError: the last body cannot be read.
         """
-        state = self._load(repo)
+        state = self.settled(repo)
         if state is None or state.body.last is None:
             return None
         try:
@@ -143,11 +169,59 @@ class Refs:
         """Replace ``state`` by ``body`` (seq, write ids are set here); returns once it is durable.
 
         Raises:
-            BranchMovedError: another writer was first; nothing changed.
+            BranchMovedError: another writer was first, a pending transaction too; nothing changed.
             StorageError: it did not land.
         """
         self.refuse_collected()
+        self._give_way(state, body)
         return self._swap(state.repo, state.etag, body)
+
+    def prepare(self, repo: str, state: RefsState | None, entry: Prepared, *, gc_gen: int) -> RefsState:
+        """Put what a transaction will change beside the present values; None: there is no object of the repo.
+
+        ``gc_gen``: the collection that what it brings was checked against. Raises as `swap`.
+        """
+        old = RefsState(repo, RefsBody(gone=True), Etag("")) if state is None else state
+        body = replace(old.body, prepared=(*old.body.prepared, entry), gc_gen=max(old.body.gc_gen, gc_gen))
+        self.refuse_collected()
+        self._give_way(old, body)
+        return self._swap(repo, None if state is None else state.etag, body)
+
+    def settle(self, repo: str) -> RefsState | None:
+        """Make it so what is decided: fold committed entries in, take aborted ones away; None: there is no object."""
+        while True:
+            stored = self.raw(repo)
+            state = None if stored is None else self._decided(stored)
+            if stored is None or state is stored:
+                return stored
+            try:
+                if state is not None:
+                    return self._swap(repo, stored.etag, state.body)
+            except BranchMovedError:
+                back_off(1)
+
+    def settled(self, repo: str) -> RefsState | None:
+        """Return the refs of a repo, a tombstone too, once no transaction is pending there; None: no object."""
+        while True:
+            state = self._load(repo)
+            if state is None or not state.body.prepared:
+                return state
+            for entry in state.body.prepared:
+                self.transactions.wait(entry.txn)
+
+    def _give_way(self, state: RefsState, body: RefsBody) -> None:
+        """Let a pending transaction be decided before what it changes is changed; then the caller must look again."""
+        if not state.body.prepared:
+            return
+        kept = {entry.txn for entry in body.prepared}
+        names = touched(state.body, body)
+        for entry in body.prepared:
+            if entry not in state.body.prepared:
+                names |= named(state.body, entry)
+        for entry in state.body.prepared:
+            if entry.txn not in kept or clash(names, named(state.body, entry)):
+                self.transactions.wait(entry.txn)
+                raise BranchMovedError(refs_name(state.repo))
 
     def update(self, repo: str, edit: Callable[[RefsBody], RefsBody]) -> RefsBody:
         """Apply a pure edit to whatever the body is by then; ``edit`` may raise to abort, and may run several times."""
@@ -170,19 +244,37 @@ class Refs:
         if self._backend.read(GC_STATE) is not None:
             raise ConflictError("the store was collected by a newer pfs: write to it with that version")
 
-    def _load(self, repo: str) -> RefsState | None:
+    def raw(self, repo: str, *, last: RefsState | None = None) -> RefsState | None:
+        """Return the object as it is stored, tombstones and undecided entries too; ``last`` itself if it still is."""
         self._check_open()
         name = refs_name(repo)
         found = self._backend.read(name)
         if found is None:
             return None
         data, etag = found
-        return RefsState(repo, self.decode(data, where=name), etag)
+        return last if last is not None and last.etag == etag else RefsState(repo, self.decode(data, where=name), etag)
 
     def decode(self, data: bytes, *, where: str) -> RefsBody:
         """Parse a stored body of this store, one in ``log/`` too; raises as `decode_body`."""
         body = decode_body(data, where=where)
         return replace(body, shelf=self._shelf) if body.older else body
+
+    def _load(self, repo: str) -> RefsState | None:
+        while True:
+            stored = self.raw(repo)
+            state = None if stored is None else self._decided(stored)
+            if stored is None or state is not None:
+                return state
+
+    def _decided(self, stored: RefsState) -> RefsState | None:
+        """Return a stored state with what is decided; None: it changed meanwhile, look again."""
+        if not stored.body.prepared:
+            return stored
+        verdicts = {entry.txn: self.transactions.verdict(entry.txn) for entry in stored.body.prepared}
+        if "missing" in verdicts.values() and self.raw(stored.repo, last=stored) is not stored:
+            return None  # it was committed, folded in and cleared away; what is still there was aborted
+        body = decide(stored.body, verdicts)
+        return stored if body is stored.body else RefsState(stored.repo, body, stored.etag)
 
     def _swap(self, repo: str, old: Etag | None, body: RefsBody) -> RefsState:
         wid = uuid.uuid4().hex
@@ -204,7 +296,7 @@ class Refs:
 
     def _find_landed(self, repo: str, wid: str) -> RefsState | None:
         """Return the present state if the write ``wid`` is in it or in its recent past."""
-        state = self._load(repo)
+        state = self.raw(repo)
         if state is None or (state.body.wid != wid and wid not in state.body.recent):
             return None
         return state
