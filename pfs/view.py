@@ -60,8 +60,17 @@ class View:
         """Return what is at a path; O(depth), also for the size, count and hash of a directory."""
         return file_info(self.row(path))
 
-    def list(self, path: str = "/", *, recursive: bool = False) -> Iterator[FileInfo]:
+    def list(
+        self, path: str = "/", *, recursive: bool = False, after: str | None = None, reverse: bool = False
+    ) -> Iterator[FileInfo]:
         """Yield the children of a directory in byte order, or all below it with ``recursive``; a file yields itself.
+
+        Args:
+            path: the directory or file.
+            recursive: everything below, directories before what they hold.
+            after: go on behind this path, as listings show it (directories with a slash at the end); found by one
+                look-up. Without a slash in front it is relative to ``path``.
+            reverse: the last first, and ``after`` means what comes before it; not with ``recursive``.
 
         Raises:
             PathNotFoundError: at once, when nothing is there.
@@ -69,8 +78,14 @@ class View:
         start = self.row(path)
         if not start.is_dir:
             return iter([file_info(start)])
-        rows = self.tree.walk(start.key, with_dirs=True) if recursive else self.tree.list(start.key)
-        return map(file_info, rows)
+        if recursive and reverse:
+            raise InvalidInputError("a listing in reverse is of one directory: it is not recursive")
+        marker = _marker(start.key, after)
+        if reverse:
+            return map(file_info, self.tree.list_back(start.key, before=marker))
+        if recursive:
+            return map(file_info, self.tree.walk(start.key, start_after=marker, with_dirs=True))
+        return map(file_info, self.tree.list(start.key, start_after=marker))
 
     def find(self, path: str) -> FileInfo | None:
         """Return what is at a path, None if nothing is."""
@@ -93,15 +108,19 @@ class View:
             raise self._nothing_at(path)
         return chain((first,), found)
 
-    def glob(self, pattern: str) -> Iterator[FileInfo]:
+    def glob(self, pattern: str, *, recursive: bool = False) -> Iterator[FileInfo]:
         """Yield files and directories that a glob pattern matches, in byte order; only fitting directories are read.
+
+        ``recursive``: also all below the directories, each file once.
 
         Raises:
             InvalidInputError: the pattern is malformed.
         """
+        from pfs.files.selection import with_contents
         from pfs.glob import expand
 
-        return map(file_info, expand(self.tree, pattern))
+        rows = expand(self.tree, pattern)
+        return map(file_info, with_contents(self.tree, rows) if recursive else rows)
 
     def diff(self, old: View | None = None, path: str = "/", *, old_path: str | None = None) -> Iterator[FileChange]:
         """Yield the files that differ from ``old`` (default: the parent), in byte order; O(changes).
@@ -292,6 +311,14 @@ class View:
         if not self.info.parents:
             return EMPTY_ROOT
         return self._store.history.get(self.info.repo, self.info.parents[0]).tree_root()
+
+
+def _marker(key: bytes, after: str | None) -> bytes:
+    """Return the full key that a listing of the directory ``key`` goes on behind."""
+    if not after:
+        return b""
+    text = after.encode(errors="surrogateescape")
+    return text[1:] if text.startswith(b"/") else key + b"/" * bool(key) + text
 
 
 def _as_tuple(names: str | Sequence[str]) -> tuple[str, ...]:

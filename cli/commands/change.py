@@ -12,13 +12,16 @@ from cli import wiring
 @click.option("-r", "--recursive", is_flag=True, help="Delete a directory with all below; / deletes everything.")
 @click.option("-m", "--message", default="", help="The message of the commit.")
 def delete_file(address: str, recursive: bool, message: str) -> None:
-    """Delete a file (or with -r a directory) in a new commit and print the commit's id."""
+    """Delete a file (or with -r a directory) in a new commit and print the commit's id.
+
+    Where nothing is at PATH, it is taken as a glob pattern, and all that it matches is deleted; directories need -r.
+    """
     where = wiring.address(address, ref=True, path=True)
     assert where.ref is not None
     assert where.path is not None
     with wiring.open_store() as store:
         with store.repo(where.repo).commit(where.ref, message=message) as writer:
-            writer.delete_file(where.path, recursive=recursive)
+            writer.delete_match(where.path, recursive=recursive)
         click.echo(writer.id)
 
 

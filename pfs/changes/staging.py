@@ -47,6 +47,7 @@ class Staging:
             FileCollisionError: found when a full batch is put into the tree; the path may be of an earlier call.
         """
         with self.lock:
+            whole = False
             for one in edits:
                 self._pending.append(one)
                 if isinstance(one, Put) and one.force:
@@ -55,9 +56,11 @@ class Staging:
                     self._files[one.key] = one
                     self._dirs.update(_above(one.key))
                 else:
-                    self._flush()
+                    whole = True
                 if len(self._pending) >= PENDING:
                     self._flush()
+            if whole:  # what directories hold now is in the tree only
+                self._flush()
 
     def add_file(self, put: Put) -> None:
         """Stage one file, refusing a path that is a directory or lies below a file.

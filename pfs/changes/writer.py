@@ -8,14 +8,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
+from pfs.changes.deletions import deletions
 from pfs.changes.publish import Publication
 from pfs.changes.rebase import rebase
-from pfs.changes.staging import Staging
+from pfs.changes.staging import PENDING, Staging
 from pfs.changes.target import Target
 from pfs.errors import ConflictError, InvalidInputError, InvalidPathError, PathNotFoundError
 from pfs.files.described import described
 from pfs.files.ingest_local import LocalIngest
 from pfs.files.seen import SeenFiles
+from pfs.glob import Glob
 from pfs.history.resolve import open_info
 from pfs.ids import CommitId
 from pfs.model import CommitInfo, NewCommit
@@ -188,6 +190,26 @@ class CommitWriter:
                 raise InvalidInputError(f"{clean_path(path)} is a directory: delete it with -r, or recursive=True")
             self._staging.add([Delete(key)] if file is not None else [])
             self._staging.add([DeleteTree(key)] if recursive and folder is not None else [])
+
+    def delete_match(self, path: str, *, recursive: bool = False) -> None:
+        """Delete what is at a path; where nothing is, what the path matches as a glob pattern, all or nothing.
+
+        Raises:
+            PathNotFoundError: nothing is there, and nothing matches.
+            InvalidInputError: a directory is meant and ``recursive`` is not set, or the pattern is malformed.
+        """
+        with self._staging.lock:
+            try:
+                self.delete_file(path, recursive=recursive)
+            except PathNotFoundError:
+                tree = Tree(self.session, self._staging.changes().ours)
+                edits = deletions(tree, Glob(path), recursive=recursive)
+                batch = list(islice(edits, PENDING))
+                if not batch:
+                    raise
+                while batch:
+                    self._staging.add(batch)
+                    batch = list(islice(edits, PENDING))
 
     def delete_key(self, key: bytes) -> None:
         """Delete a file row by its key; nothing happens if there is none."""

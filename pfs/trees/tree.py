@@ -123,6 +123,26 @@ class Tree:
             return iter(())
         return islice(places, limit)
 
+    def list_back(self, dir_key: bytes = b"", *, before: bytes = b"", limit: int | None = None) -> Iterator[Row]:
+        """Yield the direct children of a directory as `list` does, the last first; costs as `list`.
+
+        Args:
+            dir_key: the directory; empty for the root.
+            before: full key; only rows with a smaller ``order_key`` come; empty for all.
+            limit: the most rows.
+        """
+        folder = self._open(dir_key + b"/" if dir_key else b"")
+        if folder is None:
+            return iter(())
+        here = folder.prefix + folder.inside
+        if not before or (before > here and not before.startswith(here)):
+            places = self._children_back(folder, None)
+        elif before.startswith(here):
+            places = self._children_back(folder, before[len(here) :])
+        else:
+            return iter(())
+        return islice(places, limit)
+
     def walk(self, prefix_dir: bytes = b"", *, start_after: bytes = b"", with_dirs: bool = False) -> Iterator[Row]:
         """Yield all files below a directory in key order.
 
@@ -287,6 +307,28 @@ class Tree:
                 rows += (row + 1, 0)
             else:
                 seeking = False
+
+    def _children_back(self, folder: _Folder, bound: bytes | None) -> Iterator[Row]:
+        """Yield the direct children below ``bound``, the last first."""
+        if folder.inside:
+            stop = folder.stop if bound is None else min(folder.page.find(folder.inside + bound), folder.stop)
+            parts = iter([(folder.page, folder.start, stop)])
+        else:
+            parts = ((page, 0, stop) for page, stop in self._leaves_back(folder.page, bound))
+        for page, start, stop in parts:
+            for at in range(stop, start, -_BLOCK):
+                for cell in reversed(list(page.cells(max(at - _BLOCK, start), at))):
+                    if cell.depth == folder.depth:
+                        yield row_of(cell, folder.prefix)
+
+    def _leaves_back(self, page: Page, bound: bytes | None) -> Iterator[tuple[Page, int]]:
+        """Yield the leaves of one directory from the one of ``bound`` back, each with where its wanted rows end."""
+        if not page.level:
+            yield page, page.count if bound is None else page.find(bound)
+            return
+        last = page.count - 1 if bound is None else min(page.find(bound), page.count - 1)
+        for row in range(last, -1, -1):
+            yield from self._leaves_back(self._child(page, row), bound if row == last else None)
 
     def _child(self, page: Page, row: int) -> Page:
         return open_page(self.pages, PageId(page.pid_of(row)))

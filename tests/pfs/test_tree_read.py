@@ -73,6 +73,31 @@ def test_list(texts: dict[bytes, bytes], after: bytes, limit: int, params: TreeP
             rest = [name for name in want if name > start]
             assert order_keys(list(tree.list(folder[:-1], start_after=start))) == rest
             assert order_keys(list(tree.list(folder[:-1], start_after=start, limit=limit))) == rest[:limit]
+            before = [name for name in reversed(want) if not start or name < start]
+            assert order_keys(list(tree.list_back(folder[:-1], before=start))) == before
+            assert order_keys(list(tree.list_back(folder[:-1], before=start, limit=limit))) == before[:limit]
+
+
+def test_a_page_of_a_listing_reads_few_pages_from_either_end() -> None:
+    pages = Counted()
+    edits = [put(b"%05d" % number, b"x") for number in range(20_000)]
+    tree = Tree(pages, edit(pages, EMPTY_ROOT, edits, changed=CHANGED))
+    pages.read = 0
+    assert [row.key for row in tree.list_back(limit=3)] == [b"19999", b"19998", b"19997"]
+    assert [row.key for row in tree.list_back(before=b"10000", limit=2)] == [b"09999", b"09998"]
+    assert pages.read <= 12
+
+
+class Counted(MemoryPages):
+    """Counts the pages that are read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read = 0
+
+    def get_page(self, pid: PageId) -> Page:
+        self.read += 1
+        return super().get_page(pid)
 
 
 def _children(texts: dict[bytes, bytes], folder: bytes) -> set[bytes]:
