@@ -122,11 +122,14 @@ class View:
         rows = expand(self.tree, pattern)
         return map(file_info, with_contents(self.tree, rows) if recursive else rows)
 
-    def diff(self, old: View | None = None, path: str = "/", *, old_path: str | None = None) -> Iterator[FileChange]:
+    def diff(
+        self, old: View | None = None, path: str = "/", *, old_path: str | None = None, shallow: bool = False
+    ) -> Iterator[FileChange]:
         """Yield the files that differ from ``old`` (default: the parent), in byte order; O(changes).
 
         ``path`` keeps to one file or directory. ``old_path`` is what it is compared with in ``old``, where that is
         another: file with file, or directory with directory by relative path; paths are given as those below ``path``.
+        ``shallow``: only what stands right in the directory; a directory below which something differs is one change.
 
         Raises:
             PathNotFoundError: at once, when neither side has its path.
@@ -135,14 +138,16 @@ class View:
         before = Tree(self._store.objects, self._parent_root() if old is None else old.info.root)
         if self.tree.stat(key) is None and before.stat(old_key) is None:
             raise self._nothing_at(path)
-        return self._changes(before, key) if key == old_key else self._changes_of_two(before, key, old_key)
+        if key == old_key and not shallow:
+            return self._changes(before, key)
+        return self._changes_of_two(before, key, old_key, shallow=shallow)
 
     def _changes(self, before: Tree, key: bytes) -> Iterator[FileChange]:
         for change in diff(self._store.objects, before.root, self._store.objects, self.tree.root, prefix=key):
             if not key or change.key == key or change.key.startswith(key + b"/"):
                 yield _file_change(change.old, change.new)
 
-    def _changes_of_two(self, before: Tree, key: bytes, old_key: bytes) -> Iterator[FileChange]:
+    def _changes_of_two(self, before: Tree, key: bytes, old_key: bytes, *, shallow: bool) -> Iterator[FileChange]:
         old, new = before.stat(old_key, want="file"), self.tree.stat(key, want="file")
         if old is not None:
             old = replace(old, key=key)
@@ -150,7 +155,7 @@ class View:
             yield _file_change(old, new)
         base, old_base = (name + b"/" if name else b"" for name in (key, old_key))
         pages = self._store.objects
-        for change in diff(pages, before.root, pages, self.tree.root, prefix=base, old_base=old_base):
+        for change in diff(pages, before.root, pages, self.tree.root, prefix=base, old_base=old_base, shallow=shallow):
             yield _file_change(change.old, change.new)
 
     def diff_rows(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import click
 
 from cli import wiring
 from cli.exits import usage_error
-from cli.output import Record, emit, field
+from cli.output import Column, Record, emit, field, human_size
 from cli.records import change_record
 
 if TYPE_CHECKING:
@@ -24,14 +24,46 @@ def _mark(record: Record) -> str:
     return _MARKS[str(record["change"])]
 
 
+def _columns(*, shallow: bool, raw: bool) -> list[Column]:
+    """Return the columns of a listing; with ``shallow`` also how many files a directory has."""
+
+    def size(value: int) -> str:
+        return human_size(value, raw=raw)
+
+    files = [("FILES", _before_and_after("file_count", str))] if shallow else []
+    sizes = ("SIZE", _before_and_after("size_bytes", size))
+    return [("", _mark), ("PATH", field("path")), ("CHANGE", field("change")), *files, sizes]
+
+
+def _before_and_after(name: str, text: Callable[[int], str]) -> Callable[[Record], str]:
+    """Return a cell that shows a number of both sides, once where it is the same."""
+
+    def cell(record: Record) -> str:
+        found = [side[name] for side in (record["old"], record["new"]) if isinstance(side, Mapping)]
+        return " -> ".join(dict.fromkeys(text(value) for value in found if isinstance(value, int)))
+
+    return cell
+
+
 @click.command("diff-file")
 @wiring.address_argument("new", metavar="REPO@COMMIT[:/PATH]")
 @wiring.address_argument("old", metavar="[REPO@COMMIT[:/PATH]]", required=False)
 @click.option("--name-only", is_flag=True, help="Print the paths only.")
+@click.option("--shallow", is_flag=True, help="Only what stands right in the directory; a directory is one line.")
 @click.option("--rows", is_flag=True, help="Compare the rows of tables: CSV, JSON Lines, Parquet.")
 @click.option("--key", "keys", metavar="COLUMN", multiple=True, help="With --rows: what identifies a row; repeatable.")
 @wiring.json_option
-def diff_file(new: str, old: str | None, name_only: bool, rows: bool, keys: tuple[str, ...], as_json: bool) -> None:
+@wiring.raw_option
+def diff_file(
+    new: str,
+    old: str | None,
+    name_only: bool,
+    shallow: bool,
+    rows: bool,
+    keys: tuple[str, ...],
+    as_json: bool,
+    raw: bool,
+) -> None:
     """List the paths that differ between two commits; without OLD, between a commit and its parent.
 
     OLD may name another path than NEW: then the two files, or the two directories by relative path, are compared.
@@ -41,8 +73,8 @@ def diff_file(new: str, old: str | None, name_only: bool, rows: bool, keys: tupl
     """
     if keys and not rows:
         raise usage_error("--key is for --rows")
-    if rows and name_only:
-        raise usage_error("--rows and --name-only do not go together")
+    if rows and (name_only or shallow):
+        raise usage_error("--rows goes without --name-only and --shallow")
     where = wiring.address(new, ref=True)
     with wiring.open_store() as store:
         newer = wiring.view_of(store, where)
@@ -52,12 +84,12 @@ def diff_file(new: str, old: str | None, name_only: bool, rows: bool, keys: tupl
             _emit_rows(_tables(newer, older, where, before, keys), as_json=as_json)
             return
         old_path = None if before is None else before.path
-        changes = map(change_record, newer.diff(older, where.path or "/", old_path=old_path))
+        changes = map(change_record, newer.diff(older, where.path or "/", old_path=old_path, shallow=shallow))
         if name_only and not as_json:
             for record in changes:
                 click.echo(str(record["path"]))
             return
-        emit(changes, [("", _mark), ("PATH", field("path")), ("CHANGE", field("change"))], as_json=as_json)
+        emit(changes, _columns(shallow=shallow, raw=raw), as_json=as_json)
 
 
 def _old_address(old: str, where: Address) -> Address:

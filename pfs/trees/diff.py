@@ -36,6 +36,7 @@ def diff(
     old_base: bytes | None = None,
     with_dirs: bool = False,
     content_only: bool = False,
+    shallow: bool = False,
 ) -> Iterator[Change]:
     """Yield what makes tree b of tree a, in key order; pages that both have are not read.
 
@@ -52,6 +53,8 @@ def diff(
             both sides are given as those of the new one.
         with_dirs: directories too, each before what it holds; one that is in both only if its content differs.
         content_only: leave out changes of metadata alone, and do not look for them.
+        shallow: only direct children of the directory of ``prefix``; a directory below which anything differs is one
+            change.
     """
     base = prefix[: prefix.rfind(b"/") + 1]
     moved = old_base is not None and old_base != base
@@ -61,8 +64,8 @@ def diff(
     _start(old, root_a, base if old_base is None else old_base)
     _start(new, root_b, base)
     walker = _Walker(pages_a, pages_b, with_dirs=with_dirs, content_only=content_only)
-    pairs = unequal_groups(old, new)
-    yield from walker.run(base, (pair for pair in pairs if (base + pair.top.name).startswith(prefix)))
+    pairs = (pair for pair in unequal_groups(old, new) if (base + pair.top.name).startswith(prefix))
+    yield from walker.top(base, pairs) if shallow else walker.run(base, pairs)
 
 
 def _start(side: Side, root: Root, base: bytes) -> None:
@@ -98,6 +101,16 @@ class _Walker:
             else:
                 stack.pop()
 
+    def top(self, base: bytes, pairs: Iterator[Pair]) -> Iterator[Change]:
+        """Yield the changes among the direct children of a directory; of what lies below as much as says yes or no."""
+        for pair in pairs:
+            if self._differ(pair) and (self._is_modified(pair) or self._has_changes(pair)):
+                yield _change(pair, base)
+
+    def _has_changes(self, pair: Pair) -> bool:
+        below = unequal_groups(*self._sides(pair))
+        return next(self.run(b"", below), None) is not None
+
     def _differ(self, pair: Pair) -> bool:
         if pair.old is None or pair.new is None:
             return True
@@ -109,10 +122,13 @@ class _Walker:
         return (old.kind, old.size, old.tid, old.aux) != (new.kind, new.size, new.tid, new.aux)
 
     def _is_shown(self, pair: Pair) -> bool:
-        if pair.top.kind != Kind.DIR:
+        return pair.top.kind != Kind.DIR or (self._with_dirs and self._is_modified(pair))
+
+    def _is_modified(self, pair: Pair) -> bool:
+        """Say whether it is a file (that differs somehow), or a directory whose content differs."""
+        if pair.top.kind != Kind.DIR or pair.old is None or pair.new is None:
             return True
-        modified = pair.old is None or pair.new is None or pair.old[0].tid != pair.new[0].tid
-        return self._with_dirs and modified
+        return pair.old[0].tid != pair.new[0].tid
 
     def _sides(self, pair: Pair) -> tuple[Side, Side]:
         sides = Side(self._sources[0]), Side(self._sources[1])

@@ -99,3 +99,35 @@ def test_deleting_from_an_open_commit_sees_what_was_put_into_it(files: str, pfs:
     pfs("delete-file", "r@master:/d/?.txt")
     pfs("finish-commit", "r@master")
     assert listed(pfs, "r@master:/d") == ["/d/e/"]
+
+
+def test_shallow_diff(files: str, pfs: Run) -> None:
+    Path("new").write_text("xx")
+    pfs("start-commit", "r@master")
+    pfs("put-file", "r@master:/d/e/5", "-f", "new")
+    pfs("put-file", "r@master:/a.txt", "-f", "new")
+    pfs("delete-file", "r@master:/tmp", "-r")
+    pfs("finish-commit", "r@master")
+    changes: Any = pfs("diff-file", "r@master", "--shallow", "--json").json
+    found = [(change["path"], change["change"], change["old"] and change["old"]["file_count"]) for change in changes]
+    assert found == [("/a.txt", "modified", 1), ("/d/", "modified", 4), ("/tmp/", "deleted", 2)]
+    lines = pfs("diff-file", "r@master", "--shallow").out.splitlines()
+    assert [line.split() for line in lines[1:]] == [
+        ["~", "/a.txt", "modified", "1", "5", "B", "->", "2", "B"],
+        ["~", "/d/", "modified", "4", "->", "5", "32", "B", "->", "34", "B"],
+        ["-", "/tmp/", "deleted", "2", "12", "B"],
+    ]
+    assert pfs("diff-file", "r@master:/d", "--shallow", "--name-only").out == "/d/e/\n"
+    assert pfs("diff-file", "r@master:/d/e", "r@master:/d", "--shallow", "--name-only").out == (
+        "/d/e/1.txt\n/d/e/2.txt\n/d/e/3.txt\n/d/e/4.bin\n/d/e/5\n/d/e/e/\n"
+    )
+    assert "--rows" in pfs("diff-file", "r@master", "--shallow", "--rows", code=2).err
+
+
+def test_shallow_diff_of_metadata_alone(store: Path, pfs: Run) -> None:
+    Path("run").write_text("x")
+    pfs("put-file", "r@master:/d/e/run", "-f", "run")
+    Path("run").chmod(0o755)
+    pfs("put-file", "r@master:/d/e/run", "-f", "run")
+    assert pfs("diff-file", "r@master", "--shallow", "--name-only").out == "/d/\n"
+    assert pfs("diff-file", "r@master:/d/e", "--shallow", "--name-only").out == "/d/e/run\n"

@@ -56,6 +56,11 @@ def test_diff_is_the_difference_of_the_dicts(
         if texts.get(key) != after.get(key)
     ]
     assert plain(list(diff(pages, old, pages, new))) == want
+    for base in (b"", prefix + b"/"):
+        inside = {key[len(base) :] for key, _, _ in want if key.startswith(base)}
+        tops = {base + (name[: name.find(b"/") + 1] or name) for name in inside}
+        shallow = list(diff(pages, old, pages, new, prefix=base, shallow=True))
+        assert [one.key + b"/" * (one.new or one.old).is_dir for one in shallow] == sorted(tops)  # type: ignore[union-attr]
     for some in (prefix, prefix + b"/", prefix[:1]):
         below = [change for change in want if change[0].startswith(some)]
         assert plain(list(diff(pages, old, pages, new, prefix=some))) == below
