@@ -36,6 +36,7 @@ def names(file: str) -> list[str]:
         return [info.name for info in opened if info.isfile()]
 
 
+@pytest.mark.row("1.7 get tar")
 def test_to_a_file_into_a_folder_and_to_stdout(
     files: Path, pfs: Run, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
@@ -103,6 +104,7 @@ def test_a_full_disk_leaves_the_old_archive(files: Path, pfs: Run) -> None:
     assert sorted(os.listdir()) == before
 
 
+@pytest.mark.row("1.7 get by glob")
 def test_a_pattern_that_matches_one_file_is_that_file(files: Path, pfs: Run) -> None:
     assert pfs("get-file", "r@master:/logs/deep/*").out == "logs/deep/c.txt" * 100
     assert pfs("get-file", "r@master:/logs/r?n", "--offset", 5, "--length", 3).out == "run"

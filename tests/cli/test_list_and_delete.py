@@ -26,6 +26,7 @@ def listed(pfs: Run, *words: object) -> list[str]:
     return [record["path"] for record in result]
 
 
+@pytest.mark.row("1.7 list pages")
 def test_pages_of_a_listing(files: str, pfs: Run) -> None:
     every = listed(pfs, "r@master")
     assert every == ["/[1].txt", "/a.txt", "/d.x", "/d/", "/tmp/"]
@@ -101,6 +102,7 @@ def test_deleting_from_an_open_commit_sees_what_was_put_into_it(files: str, pfs:
     assert listed(pfs, "r@master:/d") == ["/d/e/"]
 
 
+@pytest.mark.row("1.7 diff shallow")
 def test_shallow_diff(files: str, pfs: Run) -> None:
     Path("new").write_text("xx")
     pfs("start-commit", "r@master")

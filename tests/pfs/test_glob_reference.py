@@ -1,4 +1,4 @@
-"""The table of Pachyderm's glob syntax, a test a row; the names of the tests are those of its rows."""
+"""The table of Pachyderm's glob syntax (docs/compatibility.md, 1.8), a test a row."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def found(world: Repo, pattern: str) -> list[str]:
     return [info.path for info in world["master"].glob(pattern)]
 
 
+@pytest.mark.row("1.8 star")
 def test_star(world: Repo) -> None:
     """Any run, possibly empty, within a name."""
     assert found(world, "/*.csv") == ["/a.csv", "/b.csv"]
@@ -36,6 +37,7 @@ def test_star(world: Repo) -> None:
     assert found(world, "/logs*x.txt") == []
 
 
+@pytest.mark.row("1.8 double star")
 def test_double_star(world: Repo) -> None:
     """Any run, across slashes, also inside of a segment."""
     assert found(world, "/**.txt") == [
@@ -45,23 +47,27 @@ def test_double_star(world: Repo) -> None:
     assert found(world, "/photos**") == ["/photos/", "/photos/cat 1.png", "/photos/кот.png"]
 
 
+@pytest.mark.row("1.8 question mark")
 def test_question_mark(world: Repo) -> None:
     assert found(world, "/?.csv") == ["/a.csv", "/b.csv"]
     assert found(world, "/photos/???.png") == ["/photos/кот.png"]
     assert found(world, "/logs?x.txt") == []
 
 
+@pytest.mark.row("1.8 classes")
 @pytest.mark.parametrize("pattern", ["/[ab].csv", "/[a-b].csv", "/[!c-z].csv", "/[^c-z].csv", "/[[:alpha:]].csv"])
 def test_classes(world: Repo, pattern: str) -> None:
     assert found(world, pattern) == ["/a.csv", "/b.csv"]
 
 
+@pytest.mark.row("1.8 braces")
 def test_braces_choose_and_do_not_capture(world: Repo) -> None:
     assert found(world, "/{a,b*,none}.csv") == ["/a.csv", "/b.csv"]
     assert found(world, "/logs/{2024/02,x}.txt") == ["/logs/2024/02.txt", "/logs/x.txt"]
     assert Glob("/{a,b}.(*)").groups("/a.csv") == ("csv",)
 
 
+@pytest.mark.row("1.8 exactly one")
 @pytest.mark.parametrize("pattern", ["/(a|b).csv", "/@(a|b).csv"])
 def test_exactly_one_of(world: Repo, pattern: str) -> None:
     assert found(world, pattern) == ["/a.csv", "/b.csv"]
@@ -69,6 +75,7 @@ def test_exactly_one_of(world: Repo, pattern: str) -> None:
     assert Glob(pattern).match("/ab.csv") is None
 
 
+@pytest.mark.row("1.8 repeated", "1.8 anything but")
 @pytest.mark.parametrize(
     ("pattern", "captured"),
     [
@@ -83,12 +90,14 @@ def test_repetitions_capture_the_whole_repeated_text(pattern: str, captured: dic
         assert Glob(pattern).groups(path) == (() if want is None else (want,)), path
 
 
+@pytest.mark.row("1.8 escape")
 def test_backslash_takes_the_next_character_as_it_is(world: Repo) -> None:
     assert found(world, r"/star\*.txt") == ["/star*.txt"]
     assert found(world, r"/\a.csv") == ["/a.csv"]
     assert found(world, r"/\?.csv") == []
 
 
+@pytest.mark.row("1.8 capture numbering")
 def test_captures_are_numbered_by_their_opening_parenthesis() -> None:
     glob = Glob("/((a)(b))-(c)")
     assert glob.groups("/ab-c") == ("ab", "a", "b", "c")
@@ -96,17 +105,20 @@ def test_captures_are_numbered_by_their_opening_parenthesis() -> None:
     assert Glob("/?(a)?(b)").replace("<$1$2>", "/b") == "<b>"
 
 
+@pytest.mark.row("1.8 normalisation")
 def test_patterns_are_cleaned_as_paths_are(world: Repo) -> None:
     assert found(world, "*.csv") == found(world, "/*.csv") == found(world, "//*.csv")
     assert found(world, "/*/") == found(world, "/*")
     assert found(world, "") == found(world, "/") == ["/"]
 
 
+@pytest.mark.row("1.8 root")
 def test_slash_is_the_whole_repo_as_one_item(world: Repo) -> None:
     (root,) = world["master"].glob("/")
     assert (root.path, root.type, root.file_count) == ("/", "directory", len(FILES))
 
 
+@pytest.mark.row("1.8 literal prefix")
 def test_the_literal_prefix_is_what_is_looked_up() -> None:
     pages = Guarded(set())
     from pfs.trees.edit import edit
@@ -120,6 +132,7 @@ def test_the_literal_prefix_is_what_is_looked_up() -> None:
     assert len(list(expand(tree, "/in/**7"))) == 30
 
 
+@pytest.mark.row("1.8 directories")
 def test_directories_match_as_files_do(world: Repo) -> None:
     assert found(world, "/*") == [
         "/README.md", "/a.csv", "/b.csv", "/logs/", "/lost", "/photos/", "/star*.txt",
@@ -138,6 +151,7 @@ def test_the_order_is_that_of_bytes(world: Repo) -> None:
         assert paths == sorted(paths)
 
 
+@pytest.mark.row("1.8 emptied commit")
 def test_nothing_matches_in_an_emptied_commit(world: Repo) -> None:
     with world.commit("master") as writer:
         writer.delete_file("/", recursive=True)
