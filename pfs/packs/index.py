@@ -287,6 +287,18 @@ class Index:
 
         self._env.write(work)
 
+    def forget_commits(self, repo: str, commits: Iterable[CommitId]) -> None:
+        """Remove some of a repo's commits."""
+        wanted = list(commits)
+
+        def work(txn: Txn) -> None:
+            number = txn.get("repo", repo.encode())
+            keys = [] if number is None else [commit_key(number, commit) for commit in wanted]
+            for key in keys:
+                txn.delete("commit", key)
+
+        self._env.write(work)
+
     def get_meta(self, key: str) -> bytes | None:
         """Return a value that `set_meta` stored, or None."""
         return self._env.read(lambda txn: txn.get("meta", key.encode()))

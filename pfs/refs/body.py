@@ -17,6 +17,7 @@ from pfs.errors import CorruptionError, InvalidInputError, InvalidNameError
 from pfs.ids import CommitId, PackId, PageId, TreeId
 from pfs.model import Origin
 from pfs.refs.facts import Shelf
+from pfs.refs.retention import Retention
 
 if TYPE_CHECKING:
     from pfs.trees.tree import Root
@@ -153,6 +154,7 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
     records: dict[str, str] = {}
     squashed: dict[str, str] = {}
     older: tuple[Older, ...] = ()
+    retention: Retention | None = None
     trash: dict[str, TrashEntry] = {}
     prepared: tuple[Prepared, ...] = ()
     gone: bool = False
@@ -176,7 +178,7 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
 
 _KNOWN = {field.name for field in fields(RefsBody)} - {"extra", "shelf"}
 _REQUIRED = ("v", "seq", "wid")
-_LEFT_OUT = ("squashed", "older", "shelf")
+_LEFT_OUT = ("squashed", "older", "retention", "shelf")
 """Fields that are not stored while they say nothing."""
 _SUM = re.compile(rb',"sum":"([0-9a-f]{32})"}')
 _SUM_BYTES = len(',"sum":""}') + 32

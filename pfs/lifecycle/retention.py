@@ -1,0 +1,123 @@
+"""Retention rules of repos: setting them, and doing what they say (docs/design/retention.md)."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from pfs.errors import BranchMovedError, BranchNotFoundError, ConflictError, InvalidInputError, PfsError
+from pfs.ids import CommitId
+from pfs.lifecycle.plan import RepoPlan, plan_retention
+from pfs.refs.body import RefsBody
+from pfs.refs.retention import Keep, Retention
+from pfs.refs.swap import back_off
+
+if TYPE_CHECKING:
+    from pfs.store import Store
+
+ROUNDS = 20
+"""Times that other writers may be first before retention gives up until the next time."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepoEffect:
+    """What retention did to a repo, or would do.
+
+    ``removed``: commits that are gone; ``kept``: how many there still are, hidden ones included; ``branches`` and
+    ``tags`` went to the trash.
+    """
+
+    repo: str
+    kept: int
+    removed: tuple[CommitId, ...]
+    branches: tuple[str, ...]
+    tags: tuple[str, ...]
+
+
+def apply_retention(store: Store, *, now_ns: int | None = None, dry_run: bool = False) -> list[RepoEffect]:
+    """Do what the rules of all repos say at ``now_ns`` (default: now); return the effect on each repo with rules.
+
+    One swap for each repo that changes, downstream first. Commits that are removed are not found any more; their bytes
+    are freed by collection. Beside writers: who moved a repo meanwhile makes all be worked out anew.
+
+    Raises:
+        CorruptionError, MissingObjectError: a commit cannot be read; nothing was changed.
+        ConflictError: other writers were first too often; what was done so far holds.
+        StorageError: as `ConflictError`.
+    """
+    at_ns = store.clock_ns() if now_ns is None else now_ns
+    done: dict[str, RepoEffect] = {}
+    for round_no in range(ROUNDS):
+        plans = plan_retention(store, now_ns=at_ns)
+        effects = {plan.repo: _effect(plan) for plan in plans}
+        if dry_run:
+            return list(effects.values())
+        try:
+            for plan in plans:
+                if plan.changes:
+                    _do(store, plan)
+                    done[plan.repo] = _joined(done.get(plan.repo), effects.pop(plan.repo))
+        except BranchMovedError:
+            back_off(round_no)
+            continue
+        return [_joined(done.get(plan.repo), effects.get(plan.repo)) for plan in plans]
+    raise ConflictError("repos are being changed too often for their retention rules: try again")
+
+
+def _do(store: Store, plan: RepoPlan) -> None:
+    store.refs.swap(plan.state, plan.body)
+    with suppress(PfsError):  # what collection finds unreachable it takes out of the index as well
+        store.index.forget_commits(plan.repo, plan.removed)
+
+
+def _effect(plan: RepoPlan) -> RepoEffect:
+    return RepoEffect(plan.repo, plan.kept, plan.removed, plan.branches, plan.tags)
+
+
+def _joined(first: RepoEffect | None, then: RepoEffect | None) -> RepoEffect:
+    """Return what two rounds did to a repo."""
+    if first is None or then is None:
+        either = first or then
+        assert either is not None, "each repo of a plan has an effect"
+        return either
+    removed, branches = (*first.removed, *then.removed), (*first.branches, *then.branches)
+    return RepoEffect(first.repo, then.kept, removed, branches, (*first.tags, *then.tags))
+
+
+def get_retention(store: Store, repo: str) -> Retention | None:
+    """Return the rules of a repo, None without any; raises RepoNotFoundError."""
+    return store.refs.read(repo).body.retention
+
+
+def set_retention(store: Store, repo: str, rules: Retention | None) -> None:
+    """Give a repo other rules, or with None no rules; they do nothing before the next collection.
+
+    Raises:
+        RepoNotFoundError, BranchNotFoundError: there is no such repo, or no such branch.
+        InvalidInputError: a number is negative, or rules keep nothing.
+    """
+    if rules is not None:
+        _check(rules)
+
+    def edit(body: RefsBody) -> RefsBody:
+        for branch in () if rules is None else rules.branches:
+            if branch not in body.branches:
+                raise BranchNotFoundError(repo, branch)
+        return body if body.retention == rules else replace(body, retention=rules)
+
+    store.refs.update(repo, edit)
+
+
+def _check(rules: Retention) -> None:
+    for keep in (rules.keep, *rules.branches.values()):
+        if keep is not None and (min(_numbers(keep)) < 0 or not any(_numbers(keep))):
+            raise InvalidInputError("retention rules keep a positive number of commits, days, weeks or months")
+    if rules.stale_seconds < 0:
+        raise InvalidInputError("a time in retention rules is negative")
+
+
+def _numbers(keep: Keep) -> tuple[int, ...]:
+    return keep.last, keep.seconds, keep.daily, keep.weekly, keep.monthly
