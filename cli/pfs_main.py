@@ -12,6 +12,7 @@ COMMANDS = {
     "locate": Entry("cli.commands.store", "locate", "Print the folder of the store", _STORE),
     "doctor": Entry("cli.commands.store", "doctor", "Check what this machine offers", _STORE),
     "fsck": Entry("cli.commands.store", "fsck", "Check that everything is there and whole", _STORE),
+    "gc": Entry("cli.commands.gc", "gc", "Free the space of what nothing leads to", _STORE),
     "recover": Entry("cli.commands.store", "recover", "Rebuild the index from the object store", _STORE),
     "version": Entry("cli.commands.store", "version", "Say which versions run", _STORE),
     "completion": Entry("cli.commands.completion", "completion", "Print the completion script of a shell", _STORE),

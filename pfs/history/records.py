@@ -69,6 +69,11 @@ class History:
                     raise
                 tried = home  # collection moves it on, in refs first: once more, unless they still name this pack
 
+    def known(self, repo: str, commit: CommitId) -> Found | None:
+        """Return what the index has of a commit, without looking further."""
+        data = self._index.commit(repo, commit)
+        return None if data is None else _parse_row(repo, commit, data)
+
     def refuse_lost(self, state: RefsState) -> None:
         """Raise what reading the first lost commit among those that refs name raises; O(heads) of index look-ups."""
         for commit in state.body.heads():

@@ -52,7 +52,7 @@ def apply_retention(store: Store, *, now_ns: int | None = None, dry_run: bool = 
     done: dict[str, RepoEffect] = {}
     for round_no in range(ROUNDS):
         plans = plan_retention(store, now_ns=at_ns)
-        effects = {plan.repo: _effect(plan) for plan in plans}
+        effects = {plan.repo: effect_of(plan) for plan in plans}
         if dry_run:
             return list(effects.values())
         try:
@@ -73,7 +73,8 @@ def _do(store: Store, plan: RepoPlan) -> None:
         store.index.forget_commits(plan.repo, plan.removed)
 
 
-def _effect(plan: RepoPlan) -> RepoEffect:
+def effect_of(plan: RepoPlan) -> RepoEffect:
+    """Return what a plan does, as a value for people."""
     return RepoEffect(plan.repo, plan.kept, plan.removed, plan.branches, plan.tags)
 
 

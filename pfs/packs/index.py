@@ -7,6 +7,7 @@ transaction an `add`; nothing here waits for the network or hashes.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -38,6 +39,8 @@ _FEW: Final = 16
 """Up to this many ids, single look-ups beat sorting."""
 _PAGE: Final = 256
 """Commits read in one transaction."""
+_FORGOTTEN: Final = 4096
+"""Rows looked at in one writing transaction, so that others do not wait long."""
 SEEN_ROWS: Final = 1 << 21
 """Rows of local files at most, some 200 MB; when more are added, the older ones are dropped."""
 
@@ -227,6 +230,26 @@ class Index:
         if wanted:
             self._env.write(work)
 
+    def forget(self, ids: Sequence[bytes], packs: Collection[PackId]) -> None:
+        """Remove the rows of these ids that point into these packs, which are deleted; 1-2 us an id."""
+        for start in range(0, len(ids), _FORGOTTEN):
+            batch = ids[start : start + _FORGOTTEN]
+            self._env.write(partial(_forget, keys=[id[:KEY_SIZE] for id in batch], packs=packs))
+
+    def move_commits(self, moves: Iterable[tuple[str, CommitId, PackId, PackId]]) -> None:
+        """Change the pack in the rows of commits, given as (repo, id, old pack, new pack), that still name the old."""
+
+        def work(txn: Txn) -> None:
+            for repo, commit, old, new in wanted:
+                number = txn.get("repo", repo.encode())
+                row = None if number is None else txn.get("commit", commit_key(number, commit))
+                if number is not None and row is not None and row[: len(old)] == old:
+                    txn.put("commit", commit_key(number, commit), new + row[len(old) :])
+
+        wanted = list(moves)
+        if wanted:
+            self._env.write(work)
+
     def rows_of(self, packs: Collection[PackId]) -> dict[PackId, list[tuple[bytes, Location]]]:
         """Return the (key, place) rows of each pack; reads the whole table, 0.3 us a row."""
 
@@ -317,6 +340,15 @@ class Index:
         if not self._closed:
             self._closed = True
             release(self._shared)
+
+
+def _forget(txn: Txn, *, keys: Sequence[bytes], packs: Collection[PackId]) -> None:
+    numbers = {number for pack in packs if (number := txn.get("packid", pack)) is not None}
+    known = {NUMBER.unpack(number)[0] for number in numbers}
+    for key in keys:
+        value = txn.get("chunk", key)
+        if value is not None and decode_location(value).pack_no in known:
+            txn.delete("chunk", key)
 
 
 def _put_meta(txn: Txn, values: Mapping[str, bytes]) -> None:

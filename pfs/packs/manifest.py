@@ -121,6 +121,16 @@ class Manifest:
             for entry, size in zip(entries, sizes, strict=True):
                 yield from self._leaf(ManifestId(entry), size).ids()
 
+    @property
+    def is_top(self) -> bool:
+        """Whether it lists blobs of chunks instead of chunks."""
+        return self._level > 0
+
+    @property
+    def id_column(self) -> npt.NDArray[np.void]:
+        """The ids that this blob lists, 32 bytes each, in order."""
+        return np.frombuffer(self.blob, "V32", len(self._ends), self._ids_at)
+
     def _refs(self, start: int, stop: int, *, base: int) -> Iterator[ChunkRef]:
         if start >= stop:
             return

@@ -139,6 +139,13 @@ class Objects:
         for offset in sorted(entries["off"][entries["type"] == RecordType.COMMIT].tolist()):
             yield offset, self.record_at(name, offset).payload
 
+    def blobs(self, kind: RecordType, ids: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return pages or manifest blobs as they were stored, past the caches; the caller bounds how many.
+
+        Read in order of place, a pack at a time; every full id is compared.
+        """
+        return self._fetch(_Request(kind, dict.fromkeys(ids), verify=True))
+
     def record_at(self, name: str, offset: int) -> Record:
         """Return the record at ``offset`` of the pack ``name``, verified; raises NotFoundError too."""
         return self._packs.record(name, offset)

@@ -108,6 +108,10 @@ class Refs:
         state = self._load(repo)
         return None if state is None or state.body.gone else state
 
+    def load(self, repo: str) -> RefsState | None:
+        """Return the refs object of a repo, a tombstone too, or None when there never was one."""
+        return self._load(repo)
+
     def read(self, repo: str) -> RefsState:
         """Return the refs of a repo.
 

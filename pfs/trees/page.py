@@ -248,6 +248,12 @@ class Page:
             return np.full(self.count, NOT_CHANGED, "<u2")
         return self._changed
 
+    @property
+    def child_pids(self) -> npt.NDArray[np.void]:
+        """The pages below, 32 bytes each, in order; inlined directories have none."""
+        pids = np.frombuffer(self.pids, "V32")
+        return pids[pids.view("u1").reshape(-1, 32).any(axis=1)]
+
     def count_of(self, row: int) -> int:
         """Return the recursive file count of a row; 1 for a file."""
         number = self._sparse_rows.get(row)

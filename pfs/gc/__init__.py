@@ -1,0 +1,1 @@
+"""Collection: finding what nothing leads to, and giving its space back, beside running writers."""

@@ -1,0 +1,101 @@
+"""Collection of a store: `collect` does it, `foresee` says what it would do, `measure` what is live."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pfs.gc.collector import Collector, Options, load_all
+from pfs.gc.condemn import condemn
+from pfs.gc.expire import Expired, find_expired, remove_leftovers, without_expired
+from pfs.gc.idset import Scratch
+from pfs.gc.lock import alone
+from pfs.gc.mark import Marker
+from pfs.gc.owner import take
+from pfs.gc.report import Report
+from pfs.gc.roots import add_roots
+from pfs.gc.survey import Survey, survey
+from pfs.lifecycle.plan import RepoPlan, plan_retention
+from pfs.lifecycle.retention import apply_retention, effect_of
+from pfs.refs.swap import RefsState
+
+if TYPE_CHECKING:
+    from pfs.files.progress import Progress
+    from pfs.store import Store
+
+NOW = Options()
+SCRATCH = "tmp"
+
+
+def collect(
+    store: Store,
+    options: Options = NOW,
+    *,
+    progress: Progress | None = None,
+    pause: Callable[[float], object] = time.sleep,
+) -> Report:
+    """Delete what nothing leads to, beside running writers and readers; return what was done.
+
+    The retention rules of repos are applied first, and what has had its time goes: trash, deleted repos, uploads. Then
+    every tree page is read once, and every footer two or three times. Memory: as `Marker`. Disk: room for the packs
+    that are written again; where there is none, only what is wholly dead goes.
+
+    Raises:
+        ConflictError: another collection is at work, or took over.
+        CorruptionError: something live is damaged or missing, so what it leads to is not known; nothing was deleted.
+        StorageError: the disk failed; the next collection ends what this one began.
+    """
+    with alone(store.path), Scratch(store.path / SCRATCH) as scratch:
+        remove_leftovers(store.path / SCRATCH)
+        effects = apply_retention(store)
+        collector = Collector(store, options, scratch=scratch, progress=progress, pause=pause)
+        report = collector.run(take(store.backend, clock_ns=store.clock_ns, alone_here=True))
+        return replace(report, retention=tuple(effects))
+
+
+def foresee(store: Store, options: Options = NOW, *, progress: Progress | None = None) -> Report:
+    """Return what `collect` would do now, changing nothing; sizes of what it would write are estimates."""
+    now_ns = store.clock_ns()
+    with Scratch(store.path / SCRATCH) as scratch:
+        listed = list(store.backend.entries("packs/"))
+        plans = {plan.repo: plan for plan in plan_retention(store, now_ns=now_ns)}
+        states = [_planned(plans.get(state.repo), state) for state in load_all(store)]
+        expired = find_expired(store, states)
+        marker = Marker(store.objects, scratch, progress=progress)
+        add_roots(store, marker, [_without(state, expired, now_ns) for state in states])
+        marker.walk()
+        found = survey(store, listed, marker.live, scratch=scratch)
+    decision = condemn(found.packs, now_ns=now_ns, min_age_ns=options.min_age_ns)
+    gone = sum(facts.size for facts in decision.packs) - sum(facts.live_bytes for facts in decision.repack)
+    return Report(
+        packs=len(found.packs),
+        deleted=len(decision.delete),
+        repacked=len(decision.repack),
+        bytes_before=found.stored_bytes,
+        bytes_after=found.stored_bytes - gone,
+        live_bytes=found.live_bytes,
+        expired=expired,
+        damaged=found.damaged,
+        retention=tuple(effect_of(plan) for plan in plans.values()),
+        dry_run=True,
+    )
+
+
+def _planned(plan: RepoPlan | None, state: RefsState) -> RefsState:
+    return state if plan is None else RefsState(state.repo, plan.body, state.etag)
+
+
+def _without(state: RefsState, expired: Expired, now_ns: int) -> RefsState:
+    return RefsState(state.repo, without_expired(state.body, expired, repo=state.repo, now_ns=now_ns), state.etag)
+
+
+def measure(store: Store, *, progress: Progress | None = None) -> Survey:
+    """Return how much of each pack is live, by a walk over all trees: what `stats` and `doctor` go by."""
+    with Scratch(store.path / SCRATCH) as scratch:
+        listed = list(store.backend.entries("packs/"))
+        marker = Marker(store.objects, scratch, progress=progress)
+        add_roots(store, marker, load_all(store))
+        marker.walk()
+        return survey(store, listed, marker.live, scratch=scratch)

@@ -1,0 +1,44 @@
+"""What a collection did, or would do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pfs.gc.expire import Expired
+from pfs.lifecycle.retention import RepoEffect
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Packs are counted, bytes are those of packs.
+
+    ``deleted``: packs with nothing live; ``repacked``: packs whose live part went to ``written`` new ones; ``kept``:
+    condemned packs that stayed, since something in them came to life meanwhile; ``forgotten``: commits that nothing
+    leads to any more. ``generation``: the one that was published, None if there was nothing to do. ``resumed``: an
+    earlier collection, which had been stopped, was ended first. ``damaged``: packs that cannot be read and were left
+    alone. ``retention``: what the rules of repos took away first. ``full``: there was no room to write packs again, so
+    only dead ones went.
+    """
+
+    packs: int
+    deleted: int = 0
+    repacked: int = 0
+    kept: int = 0
+    written: int = 0
+    bytes_before: int
+    bytes_after: int
+    live_bytes: int
+    expired: Expired
+    retention: tuple[RepoEffect, ...] = ()
+    forgotten: int = 0
+    generation: int | None = None
+    resumed: bool = False
+    damaged: tuple[str, ...] = ()
+    full: bool = False
+    dry_run: bool = False
+
+    @property
+    def did_nothing(self) -> bool:
+        """Whether there was nothing to do."""
+        removed = any(effect.removed or effect.branches or effect.tags for effect in self.retention)
+        return not (self.deleted or self.repacked or self.expired or self.resumed or self.forgotten or removed)

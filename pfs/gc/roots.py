@@ -1,0 +1,115 @@
+"""What collection starts from: everything that refs, uploads and transactions in the making lead to.
+
+Commits live when heads, tags, trash or open commits lead to them by all parents, as `edges` of refs have these. Beside
+them there are the trees of open commits, parts of multipart uploads, and the last state of a deleted repo for as long
+as it can be had back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pfs.errors import CorruptionError, MissingObjectError, NotFoundError
+from pfs.gc.mark import Marker
+from pfs.gc.uploads import uploaded_parts
+from pfs.history.linked import Found
+from pfs.history.reachable import live_commits
+from pfs.ids import CommitId, PageId, RecordId, TreeId
+from pfs.packs.commit_record import decode_record, id_of
+from pfs.packs.pack import RecordType, pack_name, read_footer
+from pfs.refs.body import RefsBody, RootEntry
+from pfs.refs.prepared import possible
+from pfs.refs.swap import RefsState
+from pfs.trees.row import Root
+
+if TYPE_CHECKING:
+    from pfs.store import Store
+
+_BATCH = 1024
+
+
+def add_roots(store: Store, marker: Marker, states: Iterable[RefsState]) -> dict[str, set[CommitId]]:
+    """Add what refs bodies, tombstones included, uploads and drafts lead to; return the live commits by repo.
+
+    Uploads and drafts are listed here: to be asked for after the generation of a re-mark is published.
+
+    Raises:
+        CorruptionError: something of it cannot be read.
+        StorageError: a pack cannot be read.
+    """
+    live: dict[str, set[CommitId]] = {}
+    for state in states:
+        live.setdefault(state.repo, set())
+        for body in bodies(store, state.body):
+            live[state.repo] |= _add_body(store, marker, RefsState(state.repo, body, state.etag))
+    for part in uploaded_parts(store.backend):
+        marker.file(part.kind, part.tid)
+    for root in _drafted(store):
+        marker.tree(root)
+    return live
+
+
+def bodies(store: Store, body: RefsBody) -> Iterator[RefsBody]:
+    """Yield all that a body may be: with what transactions prepared, and of a tombstone what `undelete` brings back."""
+    yield from (one for one in possible(body) if not one.gone)
+    if body.gone and body.last is not None:
+        try:
+            yield store.refs.decode(store.backend.get(body.last), where=body.last)
+        except NotFoundError as error:
+            raise MissingObjectError(body.last, "the last state of a deleted repo is missing") from error
+
+
+def _drafted(store: Store) -> Iterator[Root]:
+    """Yield the trees that transactions in the making hold: those they wrote, and those they started from."""
+    for state in store.refs.transactions.all():
+        for op in state.body.ops:
+            if op["op"] == "write":
+                yield from (_as_root(op[name]) for name in ("base", "root"))
+
+
+def _as_root(value: object) -> Root:
+    root = msgspec.convert(value, RootEntry)
+    return Root(PageId(bytes.fromhex(root.pid)), TreeId(bytes.fromhex(root.tid)), root.size, root.count)
+
+
+def _add_body(store: Store, marker: Marker, state: RefsState) -> set[CommitId]:
+    live, batch = set[CommitId](), list[Found]()
+    for entry in state.body.open.values():
+        marker.tree(entry.tree_root())
+    for found in live_commits(store.history, state):
+        live.add(found.record.id)
+        marker.tree(found.record.tree_root())
+        batch.append(found)
+        if len(batch) == _BATCH:
+            _add_records(store, marker, batch)
+            batch.clear()
+    _add_records(store, marker, batch)
+    return live
+
+
+def _add_records(store: Store, marker: Marker, batch: list[Found]) -> None:
+    ids: list[RecordId] = [id_of(found.record) for found in batch]
+    for found, id, place in zip(batch, ids, store.index.find(ids), strict=True):
+        # What a newer release wrote has fields that this one leaves out, and so another id than it makes of it.
+        for known in [id] if place is not None else _records_in_pack(store, found):
+            marker.record(known)
+
+
+def _records_in_pack(store: Store, found: Found) -> list[bytes]:
+    """Return the ids of the records of a commit in the pack that should have it."""
+    name, commit = pack_name(found.pack, "m"), found.record.id
+    try:
+        entries = read_footer(store.backend, name).entries
+    except NotFoundError as error:
+        raise MissingObjectError(f"commit {found.record.repo}@{commit}", f"its pack {name} is gone") from error
+    ids = []
+    for entry in entries[entries["type"] == RecordType.COMMIT]:
+        record = store.objects.record_at(name, int(entry["off"]))
+        if decode_record(record.payload, where=name).id == commit:
+            ids.append(record.id)
+    if not ids:
+        raise CorruptionError(name, f"the record of commit {found.record.repo}@{commit} is not in it")
+    return ids

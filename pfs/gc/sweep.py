@@ -1,0 +1,141 @@
+"""Sweeping: which condemned packs may go after all, and taking them away.
+
+A condemned pack stays when something in it came to life before the fence and lies nowhere else, or when refs name it.
+It stays on its list all the same: no writer relies on it while the list is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pfs.backends.base import Entry
+from pfs.errors import NotFoundError
+from pfs.gc.idset import IdSet, prefixes
+from pfs.gc.survey import footers
+from pfs.ids import CommitId, PackId
+from pfs.packs.commit_record import decode_record
+from pfs.packs.condemned import Condemned
+from pfs.packs.pack import RecordType, SealedPack, pack_name, parse_pack_name, read_footer
+
+if TYPE_CHECKING:
+    from pfs.store import Store
+
+WANTED: Final = 1 << 21
+"""Live ids of condemned packs that are looked for elsewhere in one reading of all footers."""
+_DELETED: Final = 64
+"""Packs deleted in one call."""
+
+Alive = Callable[[], None]
+
+
+def kept_packs(
+    store: Store, condemned: Condemned, live: IdSet, *, named: AbstractSet[PackId], alive: Alive
+) -> set[PackId]:
+    """Return the condemned packs that must stay.
+
+    Whatever lives on elsewhere is found there by the index of this machine afterwards. Memory: 40 bytes a live id of
+    condemned packs, 80 MiB at most.
+
+    Raises:
+        CorruptionError: the frame of a condemned pack is damaged, so what it holds is not known.
+        StorageError: a pack cannot be read.
+    """
+    listed = list(store.backend.entries("packs/"))
+    others = [entry for entry in listed if _pack_of(entry) not in condemned]
+    kept = {pack for pack in condemned if pack in named}
+    for group in _groups(_live_in(store, condemned, live)):
+        kept |= _without_home(store, others, group)
+        alive()
+    return kept
+
+
+def move_commits(store: Store, condemned: Condemned, live: IdSet) -> None:
+    """Let the index say where live commit records of condemned packs are now."""
+    moves: list[tuple[str, CommitId, PackId, PackId]] = []
+    for pack in _condemned_footers(store, condemned):
+        name = pack_name(pack.pack_id, pack.kind)
+        commits = pack.entries[pack.entries["type"] == RecordType.COMMIT]
+        for entry in commits[live.contains(prefixes(commits["id"]))]:
+            place = store.index.find([entry["id"].tobytes()], to_keep=True)[0]
+            if place is not None:
+                home = store.index.pack(place.pack_no)[0]
+                record = decode_record(store.objects.record_at(name, int(entry["off"])).payload, where=name)
+                moves.append((record.repo, record.id, pack.pack_id, home))
+    store.index.move_commits(moves)
+
+
+def sweep(store: Store, condemned: Condemned, kept: AbstractSet[PackId], *, alive: Alive) -> list[PackId]:
+    """Delete the condemned packs but those that are kept; return them. ``alive`` is called before each deletion."""
+    doomed = [(pack, kind) for pack, kind in sorted(condemned.items()) if pack not in kept]
+    for at in range(0, len(doomed), _DELETED):
+        batch = doomed[at : at + _DELETED]
+        ids = [pack.entries["id"] for pack in _condemned_footers(store, dict(batch))]
+        alive()
+        store.backend.delete_many([pack_name(pack, kind) for pack, kind in batch])
+        _forget(store, {pack for pack, _ in batch}, ids)
+    return [pack for pack, _ in doomed]
+
+
+def _forget(store: Store, gone: AbstractSet[PackId], columns: Sequence[npt.NDArray[np.void]]) -> None:
+    """Take the rows of deleted packs out of the index, as far as they have no other place by now."""
+    for pack in gone:
+        store.index.mark_gone(pack)
+    for column in columns:
+        store.index.forget(column.tolist(), gone)
+
+
+def _condemned_footers(store: Store, condemned: Mapping[PackId, str]) -> Iterator[SealedPack]:
+    """Yield the footers of the condemned packs that are still there."""
+    for pack, kind in sorted(condemned.items()):
+        try:
+            yield read_footer(store.backend, pack_name(pack, "d" if kind == "d" else "m"))
+        except NotFoundError:
+            continue
+
+
+def _live_in(store: Store, condemned: Condemned, live: IdSet) -> Iterator[tuple[PackId, npt.NDArray[np.void]]]:
+    for pack in _condemned_footers(store, condemned):
+        ids = pack.entries["id"]
+        found = ids[live.contains(prefixes(ids))]
+        if len(found):
+            yield pack.pack_id, found
+
+
+_Group = list[tuple[PackId, npt.NDArray[np.void]]]
+
+
+def _groups(packs: Iterator[tuple[PackId, npt.NDArray[np.void]]]) -> Iterator[_Group]:
+    group, size = list[tuple[PackId, npt.NDArray[np.void]]](), 0
+    for pack, ids in packs:
+        group.append((pack, ids))
+        size += len(ids)
+        if size >= WANTED:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _without_home(store: Store, others: Sequence[Entry], group: _Group) -> set[PackId]:
+    """Return the packs of the group with an id that is in none of the others."""
+    wanted = np.unique(np.concatenate([ids for _, ids in group]))
+    found = np.zeros(len(wanted), np.bool_)
+    for _, pack in footers(store, others, []):
+        ids = pack.entries["id"]
+        places = np.searchsorted(wanted, ids)
+        places[places == len(wanted)] = 0
+        here = wanted[places] == ids
+        if here.any():
+            found[places[here]] = True
+            store.index.refill([pack._replace(entries=pack.entries[here])])
+    return {pack for pack, ids in group if not found[np.searchsorted(wanted, ids)].all()}
+
+
+def _pack_of(entry: Entry) -> PackId | None:
+    parsed = parse_pack_name(entry.name)
+    return None if parsed is None else parsed[0]
