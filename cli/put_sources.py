@@ -39,6 +39,7 @@ class Rules:
     path: str | None
     several: bool
     recursive: bool
+    untar: bool
     symlinks: Symlinks
 
     @property
@@ -47,7 +48,9 @@ class Rules:
         return (self.path or "/").rstrip("/") or "/"
 
     def landing(self, name: str) -> str:
-        """Return the path of a file whose own name is ``name``; raises InvalidPathError."""
+        """Return the path of a file whose own name is ``name``, or of what it holds; raises InvalidPathError."""
+        if self.untar:
+            return clean_path(self.folder)
         if self.path is None or self.path.endswith("/") or self.several:
             return clean_path(f"{self.folder}/{name}")
         return clean_path(self.path)
@@ -65,6 +68,8 @@ def source_of(word: str, rules: Rules) -> Source:
         return _stdin(rules)
     local = Path(word)
     if local.is_dir():
+        if rules.untar:
+            raise usage_error(f"{word!r} is a directory: --untar takes archives")
         if not rules.recursive:
             raise usage_error(f"{word!r} is a directory: use -r to put what is in it")
         return Source("folder", word, rules.folder)
@@ -77,6 +82,8 @@ def source_of(word: str, rules: Rules) -> Source:
 def _stdin(rules: Rules) -> Source:
     if sys.stdin is None:
         raise usage_error("stdin is closed: there is nothing to read for -f -")
+    if rules.untar:
+        return Source("stdin", "stdin", rules.folder)
     if rules.path is None or rules.path.endswith("/"):
         raise usage_error("stdin has no name: give the path, as in repo@branch:/name")
     return Source("stdin", "-", rules.path)

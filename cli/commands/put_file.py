@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option("-0", "--null", is_flag=True, help="The names in LIST end in NUL bytes instead of newlines.")
 @click.option("-r", "--recursive", is_flag=True, help="Put the content of folders, with everything below.")
+@click.option("--untar", is_flag=True, help="Put what archives (tar, tar.gz, .bz2, .xz, .zst, zip) hold below PATH.")
 @click.option("-a", "--append", is_flag=True, help="Append to files that exist instead of replacing them.")
 @click.option("--delete-extra", is_flag=True, help="Delete what is below PATH and was not put: a mirror.")
 @click.option("--checksum", is_flag=True, help="Read all files, also those that show no change since the last put.")
@@ -52,6 +53,7 @@ def put_file(
     lists: tuple[str, ...],
     null: bool,
     recursive: bool,
+    untar: bool,
     append: bool,
     delete_extra: bool,
     checksum: bool,
@@ -74,7 +76,7 @@ def put_file(
     where = wiring.address(address, ref=True)
     assert where.ref is not None
     several = len(files) > 1 or bool(lists)
-    rules = Rules(path=where.path, several=several, recursive=recursive, symlinks=symlinks)
+    rules = Rules(path=where.path, several=several, recursive=recursive, untar=untar, symlinks=symlinks)
     _check_sources(files, lists, null=null)
     named = [source_of(file, rules) for file in files]
     sources = chain(named, *(listed(one, rules, null=null) for one in lists))
@@ -98,7 +100,7 @@ def put_file(
             if not lists:
                 _measure(named, bar)
             intake = Intake(writer, how, alone=not several)
-            _take(intake, sources)
+            _take(intake, sources, untar=untar)
             done = intake.finish()
             commit = writer.finish().id if done.changed else writer.leave()
     _report(commit, done, as_json=as_json)
@@ -120,7 +122,7 @@ def _measure(named: Sequence[Source], bar: Bar) -> None:
 
 
 def _check_mirror(file: str, rules: Rules) -> None:
-    if rules.path is not None and not rules.path.endswith("/") and not Path(file).is_dir():
+    if not rules.untar and rules.path is not None and not rules.path.endswith("/") and not Path(file).is_dir():
         raise usage_error(
             f"--delete-extra makes a directory like its sources, and {rules.path} would be a file:"
             f" write {rules.path}/ for the directory"
@@ -137,9 +139,11 @@ def _pairs(metadata: Iterable[str]) -> dict[str, str]:
     return pairs
 
 
-def _take(intake: Intake, sources: Iterable[Source]) -> None:
+def _take(intake: Intake, sources: Iterable[Source], *, untar: bool) -> None:
     for kind, group in groupby(sources, key=lambda source: source.kind):
-        if kind == "file":
+        if untar:
+            _unpack_each(intake, group)
+        elif kind == "file":
             intake.files((source.path, Path(source.name)) for source in group)
         else:
             _take_each(intake, group)
@@ -153,7 +157,18 @@ def _take_each(intake: Intake, sources: Iterable[Source]) -> None:
             intake.tree(source.path, Path(source.name))
 
 
+def _unpack_each(intake: Intake, sources: Iterable[Source]) -> None:
+    for source in sources:
+        if source.kind == "stdin":
+            intake.archive(source.path, sys.stdin.buffer, name="stdin")
+        else:
+            with Path(source.name).open("rb") as stream:
+                intake.archive(source.path, stream, name=source.name)
+
+
 def _report(commit: str, done: Intaken, *, as_json: bool) -> None:
+    for line in done.notes:
+        note(line)
     if not done.changed:
         note("nothing changed, so no commit was made")
     if as_json:

@@ -1,10 +1,10 @@
-"""Local files for a commit: read, unless they show no change since they were put before, and stored."""
+"""What goes into one commit: local files, read unless they show no change since they were put before, and streams."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from pfs.chunker import ChunkerParams
 from pfs.files.fileref import FileRef, put_link
@@ -16,6 +16,7 @@ from pfs.trees.edit import Put
 if TYPE_CHECKING:
     from pfs.packs.session import WriteSession
 
+T = TypeVar("T")
 Known = Callable[[Sequence[tuple[LocalFile, FileRef]]], None]
 
 
@@ -81,6 +82,19 @@ class LocalIngest:
             yield from _drain(ready)
             yield _put(key, ref, executable=executable)
         yield from _drain(ready)
+
+    def members(
+        self,
+        items: Iterable[T],
+        *,
+        opened: Callable[[T], tuple[BinaryIO, int] | None],
+        jobs: int | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[tuple[T, FileRef | None]]:
+        """Store the files of an archive; see `put_members`."""
+        from pfs.files.ingest_members import put_members
+
+        return put_members(self._session, self._params, items, opened=opened, jobs=jobs, progress=progress)
 
     def _without_links(self, files: Iterable[LocalFile], known: Known) -> Iterator[LocalFile]:
         for file in files:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pfs.errors import InvalidInputError
 from pfs.files.described import described
 from pfs.files.progress import Progress
 from pfs.sources.links import Symlinks
-from pfs.trees.edit import Put
-from pfs.trees.page import Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,17 +35,16 @@ class PutHow:
         if self.append and self.mirror is not None:
             raise InvalidInputError("what is appended to cannot be mirrored: leave out --append or --delete-extra")
 
-    def describe(self, put: Put) -> Put:
-        """Return the edit with the metadata that were asked for; links have none."""
-        said = described(self.mime, self.metadata)
-        return replace(put, aux={**(put.aux or {}), **said}) if said and put.kind != Kind.SYMLINK else put
-
 
 @dataclass(frozen=True, slots=True)
 class Intaken:
-    """What a put did: files and bytes that were put, and, of a mirror, whether that changed anything."""
+    """What a put did: files and bytes that were put; of a mirror, what was deleted and whether anything changed.
+
+    ``notes`` are lines for the user, about what was passed over.
+    """
 
     files: int
     size_bytes: int
     deleted: int
     changed: bool
+    notes: tuple[str, ...] = ()

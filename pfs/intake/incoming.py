@@ -38,25 +38,38 @@ class Incoming:
         """Return the file at a key."""
         return self._staging.stat(key, want="file")
 
-    def rows(self) -> Iterator[Row]:
-        """Yield all files in key order."""
-        return Tree(self._writer.session, self._staging.changes().ours).walk()
+    def edit(self, edits: Iterable[Edit]) -> None:
+        """Change what is there."""
+        for one in edits:
+            self._staging.add([one])
+
+    def tree(self) -> Tree:
+        """Return all files as they are now."""
+        return Tree(self._writer.session, self._staging.changes().ours)
+
+    def puts(self) -> Iterator[Put]:
+        """Yield all files in key order, as edits."""
+        return (_put(row) for row in self.tree().walk())
 
     def put_all(self) -> None:
         """Stage all files."""
-        _stage(self._writer, (Put(row.key, row.kind, row.size, row.tid, row.aux) for row in self.rows()))
+        _stage(self._writer, self.puts())
 
     def mirror(self, path: str) -> tuple[int, int]:
         """Stage what makes the files below ``path`` the ones here; return how many are deleted, and put anew."""
         # Deletions come first: a file may take the place of a directory that is gone.
         deleted = _stage(self._writer, (Delete(one.key) for one in self._changes(path) if one.new is None))
         rows = (one.new for one in self._changes(path) if one.new is not None and not _holds(one.old, one.new))
-        return deleted, _stage(self._writer, (Put(row.key, row.kind, row.size, row.tid, row.aux) for row in rows))
+        return deleted, _stage(self._writer, map(_put, rows))
 
     def _changes(self, path: str) -> Iterator[Change]:
         key, session = to_key(path), self._writer.session
         base = key + b"/" if key else b""
         return diff(session, self._writer.begun_with, session, self._staging.changes().ours, prefix=base)
+
+
+def _put(row: Row) -> Put:
+    return Put(row.key, row.kind, row.size, row.tid, row.aux)
 
 
 def _holds(old: Row | None, new: Row) -> bool:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from pfs.changes.writer import CommitWriter, file_key
 from pfs.errors import InvalidInputError
+from pfs.files.described import described
 from pfs.intake.how import Intaken, PutHow
 from pfs.intake.incoming import Incoming
 from pfs.paths import clean_path, from_key
 from pfs.sources.local import LocalFile, find_file, walk_files
 from pfs.trees.edit import Put
+from pfs.trees.page import Kind
 
 Named = tuple[str, Path]
 """Where a local file goes, and where it is."""
@@ -28,7 +31,9 @@ class Intake:
     def __init__(self, writer: CommitWriter, how: PutHow, *, alone: bool = False) -> None:
         self._writer, self._how = writer, how
         self._incoming = None if how.append or (alone and how.mirror is None) else Incoming(writer)
+        self._said = described(how.mime, how.metadata)
         self._files = self._size = 0
+        self._notes: list[str] = []
 
     def files(self, named: Iterable[Named]) -> None:
         """Take in local files; in batches, however many there are.
@@ -59,6 +64,16 @@ class Intake:
         top, store = directory.absolute(), self._writer.store_path
         self._take(self._ingest(walk_files(top, clean_path(path), leave_out=store, symlinks=self._how.symlinks)))
 
+    def archive(self, path: str, stream: BinaryIO, *, name: str) -> None:
+        """Take in the files of an archive; see `unpack`. Nothing of one that is refused is staged."""
+        if self._how.append:
+            raise InvalidInputError("only single files can be appended to, not what archives hold")
+        from pfs.intake.unpack import unpack
+
+        incoming, notes = unpack(self._writer, self._how, path, stream, name=name)
+        self._notes += notes
+        self._take(incoming.puts())
+
     def finish(self) -> Intaken:
         """Stage what waits, and of a mirror what is to be deleted; the caller finishes or drops the writer."""
         deleted, changed = 0, True
@@ -67,7 +82,7 @@ class Intake:
             changed = deleted + put > 0
         elif self._incoming is not None:
             self._incoming.put_all()
-        return Intaken(self._files, self._size, deleted, changed)
+        return Intaken(self._files, self._size, deleted, changed, tuple(self._notes))
 
     def _ingest(self, files: Iterable[LocalFile]) -> Iterator[Put]:
         how = self._how
@@ -91,8 +106,14 @@ class Intake:
         """Stage files; ``checked``: refuse a collision of each at once, where they are few enough for that."""
         put = self._sink(checked=checked)
         for one in puts:
-            put(self._how.describe(one))
+            put(self._described(one))
             self._count(one.size)
+
+    def _described(self, put: Put) -> Put:
+        """Return the edit with the metadata that were asked for; links have none."""
+        if not self._said or put.kind == Kind.SYMLINK:
+            return put
+        return replace(put, aux={**(put.aux or {}), **self._said})
 
     def _sink(self, *, checked: bool) -> Callable[[Put], None]:
         if self._incoming is not None:

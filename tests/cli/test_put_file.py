@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -261,3 +262,43 @@ def test_symlinks_option_holds_for_folders_and_named_files(store: Path, pfs: Run
     assert "symbolic link" in pfs("put-file", "r@master", "-f", "in/link", "--symlinks", "refuse", code=2).err
     pfs("get-file", "r@master:/", "-r", "-o", "out")
     assert os.readlink("out/link") == "a"
+
+
+# archives
+
+
+def test_untar_from_files_lists_and_stdin(store: Path, pfs: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    write({"in/a": "1", "in/d/b": "2", "more/c": "3"})
+    subprocess.run(["tar", "-czf", "any.name", "-C", "in", "."], check=True)
+    subprocess.run(["tar", "-cf", "more.tar", "-C", "more", "."], check=True)
+    record: Any = pfs("put-file", "r@master:/x", "--untar", "-f", "any.name", "--metadata", "from=tar", "--json").json
+    assert (record["file_count"], record["size_bytes"]) == (2, 2)
+    assert files(pfs) == {"/x/a": "1", "/x/d/b": "2"}
+    shown: Any = pfs("inspect-file", "r@master:/x/d/b", "--json").json
+    assert shown["metadata"] == {"from": "tar"}
+    Path("list").write_text("any.name\nmore.tar\n")
+    pfs("put-file", "r@listed", "--untar", "-i", "list")
+    assert files(pfs, "r@listed") == {"/a": "1", "/d/b": "2", "/c": "3"}
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(Path("more.tar").read_bytes())))
+    pfs("put-file", "r@listed", "--untar", "-f", "-", "--delete-extra")
+    assert files(pfs, "r@listed") == {"/c": "3"}
+
+
+def test_untar_that_fails_says_so_in_one_line_and_commits_nothing(store: Path, pfs: Run) -> None:
+    write({"in/a": "1" * 100_000, "no.tar": "text"})
+    subprocess.run(["tar", "-czf", "whole.tgz", "-C", "in", "."], check=True)
+    Path("cut.tgz").write_bytes(Path("whole.tgz").read_bytes()[:-9])
+    assert "cut.tgz: it is damaged or cut off" in pfs("put-file", "r@master", "--untar", "-f", "cut.tgz", code=2).err
+    assert "no zip and no tar" in pfs("put-file", "r@master", "--untar", "-f", "whole.tgz", "-f", "no.tar", code=2).err
+    assert "takes archives" in pfs("put-file", "r@master", "--untar", "-r", "-f", "in", code=2).err
+    assert "appended" in pfs("put-file", "r@master", "--untar", "-a", "-f", "whole.tgz", code=2).err
+    assert commits(pfs) == 0
+
+
+def test_untar_tells_what_it_passed_over(store: Path, pfs: Run) -> None:
+    write({"in/a": "1"})
+    os.mkfifo("in/pipe")
+    subprocess.run(["tar", "-cf", "x.tar", "-C", "in", "."], check=True)
+    assert pfs("put-file", "r@master", "--untar", "-f", "x.tar").err == (
+        "note: x.tar: passed over a device or pipe: pipe\n"
+    )
