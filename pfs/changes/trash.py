@@ -9,7 +9,18 @@ from msgspec.structs import replace
 from pfs.errors import AlreadyExistsError, ConflictError, NotFoundError, RepoNotFoundError
 from pfs.history.resolve import MIN_PREFIX
 from pfs.ids import CommitId, new_commit_id
-from pfs.refs.body import BRANCH, DROPPED, HEAD, TAG, RefsBody, TrashEntry, pointed, with_branch
+from pfs.refs.body import (
+    BRANCH,
+    DROPPED,
+    HEAD,
+    TAG,
+    BranchEntry,
+    RefsBody,
+    TrashEntry,
+    pointed,
+    with_branch,
+    with_trash,
+)
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -42,9 +53,29 @@ def undelete(store: Store, repo: str, name: str) -> CommitId | None:
         ConflictError: the branch has moved on since.
     """
     now_ns = store.clock_ns()
-    body = store.refs.update(repo, lambda body: _restored(repo, body, name, now_ns=now_ns))
+
+    def edit(body: RefsBody) -> RefsBody:
+        after = _restored(repo, body, name, now_ns=now_ns)
+        return _with_left_heads(store, repo, body, after, now_ns=now_ns)
+
+    body = store.refs.update(repo, edit)
     entry = body.branches.get(name) or body.tags.get(name)
     return None if entry is None else entry.head
+
+
+def _with_left_heads(store: Store, repo: str, old: RefsBody, body: RefsBody, *, now_ns: int) -> RefsBody:
+    """Return the body with those heads of ``old`` in the trash that a restored one took the place of.
+
+    Each under its own id, so that undeleting the branch again goes on to what was taken away before.
+    """
+    for name, entry in old.branches.items():
+        head = body.branches[name].head
+        if entry.head is None or head is None or entry.head == head:
+            continue
+        if not any(record.id == entry.head for record in store.history.first_parents(repo, head)):
+            left = BranchEntry(head=entry.head, pack=entry.pack)
+            body = with_trash(body, entry.head, TrashEntry(branch=left, deleted=now_ns, kind=HEAD))
+    return body
 
 
 def _restored(repo: str, body: RefsBody, name: str, *, now_ns: int) -> RefsBody:
@@ -73,7 +104,7 @@ def _put_back(repo: str, body: RefsBody, key: str, *, now_ns: int, by_id: bool =
     entry, name = body.trash[key], key.rpartition("/")[0]
     by_id = by_id or name == entry.branch.head
     if entry.kind in (BRANCH, TAG):
-        return _put_name_back(repo, _without(body, key), name, entry)
+        return _put_name_back(repo, _readable(_without(body, key), entry.branch.head), name, entry)
     there = body.branches.get(name)
     unmoved = (None if there is None else there.head) == entry.onto and name != entry.branch.head
     if not unmoved and not by_id:
