@@ -154,6 +154,19 @@ class CommitNotFoundError(NotFoundError):
         return f"commit or branch {self.ref!r} not found in repo {self.repo!r}"
 
 
+class TransactionNotFoundError(NotFoundError):
+    """No transaction of that id is under way: ``(id)``."""
+
+    kind = "transaction-not-found"
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id)
+        self.id = id
+
+    def __str__(self) -> str:
+        return f"transaction {self.id!r} not found: it was finished or deleted, or never begun"
+
+
 class BranchEmptyError(CommitNotFoundError):
     """The branch has no finished commit yet: ``(repo, branch)``."""
 

@@ -129,6 +129,21 @@ class CommitSetInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class TransactionInfo:
+    """A transaction that is under way; ``operations`` are lines for people, ``commits`` what it starts or changes.
+
+    ``state``: ``open``, or ``pending`` while it is being finished.
+    """
+
+    id: CommitId
+    state: Literal["open", "pending"]
+    message: str
+    created_ns: int
+    operations: tuple[str, ...]
+    commits: tuple[Provenance, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FileInfo:
     """A file or directory of a commit.
 

@@ -48,6 +48,7 @@ from pfs.rootkey import make_root_key
 if TYPE_CHECKING:
     from pfs.packs.session import WriteSession
     from pfs.repo import Repo
+    from pfs.transactions.transaction import Transaction
 
 __all__ = ["Store", "init", "locate", "open"]
 
@@ -149,7 +150,7 @@ class Store:
             if not exist_ok:
                 raise
         else:
-            self.index.forget_repo(name)
+            self.history.forget(name)
         return Repo(self, name)
 
     def repo(self, name: str) -> Repo:
@@ -205,13 +206,23 @@ class Store:
         if not force:
             refuse_dependents(self, name)
         self.refs.bury(state)
-        self.index.forget_repo(name)
+        self.history.forget(name)
 
     def session(self) -> WriteSession:
         """Return a fresh write session: for one commit attempt, worker or upload."""
         from pfs.packs.session import WriteSession
 
         return WriteSession(self.backend, self.index, self.objects, clock=self.clock_ns)
+
+    def transaction(self, *, message: str = "") -> Transaction:
+        """Return a transaction: changes of several repos, published at once when its ``with`` block ends.
+
+        It lives in this process; `pfs.transactions.transaction.begin` starts one that survives it.
+        """
+        from pfs.transactions.draft import MemoryDraft
+        from pfs.transactions.transaction import Transaction
+
+        return Transaction(self, MemoryDraft(), message=message)
 
     def commits_by_id(self, commit: CommitId) -> list[CommitInfo]:
         """Return the commit set of an id: the commits of all repos that have it, by repo name; empty if none."""

@@ -68,6 +68,7 @@ KINDS: Mapping[str, str] = {
     "branch-not-found": "NoSuchBucket",
     "commit-not-found": "NoSuchBucket",
     "tag-not-found": "NoSuchBucket",
+    "transaction-not-found": "InternalError",
     "branch-empty": "NoSuchBucket",
     "path-not-found": "NoSuchKey",
     "conflict": "OperationAborted",

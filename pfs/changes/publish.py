@@ -191,7 +191,7 @@ class Publication:
     def _learn(self) -> None:
         """Index what was published. A failure here is no failure of the commit: the next reader catches up."""
         with suppress(PfsError):
-            self._store.index.add(self._sealed, [found.row() for found in self._found], seen=self._seen)
+            self._store.history.learn(self._sealed, self._found, seen=self._seen)
 
 
 def _with_old_heads(body: RefsBody, old: RefsBody, commits: Sequence[NewCommit], *, now_ns: int) -> RefsBody:

@@ -49,10 +49,11 @@ class CommitWriter:
     changes to that commit and leaves it open.
     """
 
-    def __init__(self, store: Store, target: Target) -> None:
+    def __init__(self, store: Store, target: Target, *, session: WriteSession | None = None) -> None:
+        """``session``: to write with, of the caller's; else one of its own."""
         self._store, self._target = store, target
         self.id: CommitId = target.commit
-        self.session: WriteSession = self._store.session()
+        self.session: WriteSession = self._store.session() if session is None else session
         self._changed = Changed(bytes.fromhex(target.commit), self._store.clock_ns())
         self._staging = Staging(self.session, target.root, self._changed, collisions=target.collisions)
         self._seen = SeenFiles(store.index, self.session, clock_ns=store.clock_ns)
@@ -276,17 +277,19 @@ class CommitWriter:
         """
         if self._ended:
             raise ConflictError(f"commit {self._place} was ended already")
-        publication = Publication(self._store, self._target.repo, self.session, seen=self._seen.take())
         try:
-            if self._target.open:
-                info = open_info(self._target.repo, self.id, publication.update_open(self.id, self._onto_open))
-            else:
-                info = publication.commit(self._onto_branch)[0]
+            info = self._publish()
         except BaseException:
             self.drop()
             raise
         self._ended = True
         return info
+
+    def _publish(self) -> CommitInfo:
+        publication = Publication(self._store, self._target.repo, self.session, seen=self._seen.take())
+        if self._target.open:
+            return open_info(self._target.repo, self.id, publication.update_open(self.id, self._onto_open))
+        return publication.commit(self._onto_branch)[0]
 
     def leave(self) -> CommitId:
         """End without a commit, since nothing changed, and return the one whose files it would have had.

@@ -9,9 +9,10 @@ listing of all packs.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
+from types import MappingProxyType
 
 from pfs.backends.base import Backend
 from pfs.errors import CommitNotFoundError, CorruptionError, InvalidInputError, MissingObjectError, NotFoundError
@@ -135,6 +136,20 @@ class History:
                 raise MissingObjectError(f"commit {repo}@{record.parents[0]}", "its record is in no pack")
             record = effective(body, parent)
             yield record
+
+    def learn(
+        self,
+        packs: Sequence[SealedPack],
+        commits: Sequence[Found],
+        *,
+        seen: Mapping[bytes, bytes] = MappingProxyType({}),
+    ) -> None:
+        """Index what was published; ``seen`` as `Index.add` takes it."""
+        self._index.add(packs, [found.row() for found in commits], seen=seen)
+
+    def forget(self, repo: str) -> None:
+        """Forget the commits of a repo that was deleted, or is made anew."""
+        self._index.forget_repo(repo)
 
     def catch_up(self) -> bool:
         """Learn what refs lead to, else what a listing of all packs has; say whether there was anything new."""

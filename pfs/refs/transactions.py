@@ -113,7 +113,7 @@ class Transactions:
         clock_ns: Callable[[], int] = time.time_ns,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._backend, self.clock_ns, self._pause = backend, clock_ns, pause
+        self._backend, self.clock_ns, self.pause = backend, clock_ns, pause
 
     def find(self, id: str) -> TransactionState | None:
         """Return a transaction as it is, or None; raises as `decode`."""
@@ -179,7 +179,7 @@ class Transactions:
                 return
             if self.abort_expired(state) is not None:
                 return
-            self._pause(_POLL_S)
+            self.pause(_POLL_S)
 
     def abort_expired(self, state: TransactionState) -> TransactionState | None:
         """Abort a pending attempt whose time is over; None: it is not, or another was first."""
@@ -207,4 +207,4 @@ class Transactions:
                 sent += 1
                 if isinstance(error, BranchMovedError | StorageFullError) or sent == RESENDS:
                     raise
-                self._pause(_POLL_S)
+                self.pause(_POLL_S)

@@ -1,0 +1,1 @@
+"""Changes of several repos that are published together (docs/design/transactions.md)."""

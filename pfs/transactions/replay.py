@@ -1,0 +1,105 @@
+"""Carrying the operations of a transaction out on a staged store, by the functions that do the same outside of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from pfs.changes.publish import Publication
+from pfs.changes.rebase import Changes, rebase
+from pfs.refs.body import OpenEntry, with_open
+from pfs.store import Store
+from pfs.transactions.ops import (
+    CreateBranch,
+    CreateRepo,
+    CreateTag,
+    DeleteBranch,
+    DeleteRepo,
+    DeleteTag,
+    Finish,
+    Op,
+    Ops,
+    Start,
+    Write,
+    as_root,
+)
+from pfs.transactions.staged import StagedStore
+from pfs.trees.page import Changed
+from pfs.trees.row import Root
+
+
+def checked(store: Store, ops: Ops) -> StagedStore:
+    """Return the store with the operations done tentatively: cheap, and without a look at files.
+
+    Raises what the operations do on the repos as they are now; conflicts of files are met by `done` alone.
+    """
+    return _replayed(StagedStore(store, tentative=True), ops)
+
+
+def done(store: Store, ops: Ops) -> StagedStore:
+    """Return the store with the operations done, all that the commits need being durable.
+
+    Raises:
+        PathConflictError: a file was changed by another writer since; else what the operations raise.
+    """
+    return _replayed(StagedStore(store, tentative=False), ops)
+
+
+def _replayed(staged: StagedStore, ops: Ops) -> StagedStore:
+    for op in ops:
+        do(staged, op)
+    return staged
+
+
+def do(staged: StagedStore, op: Op) -> None:
+    """Carry one operation out."""
+    match op:
+        case CreateRepo():
+            staged.create_repo(op.repo, description=op.description)
+        case DeleteRepo():
+            staged.delete_repo(op.repo, force=op.force)
+        case CreateBranch():
+            staged.repo(op.repo).create_branch(op.branch, head=op.head, provenance=op.provenance)
+        case DeleteBranch():
+            staged.repo(op.repo).delete_branch(op.branch, force=op.force)
+        case CreateTag():
+            staged.repo(op.repo).create_tag(op.tag, op.ref)
+        case DeleteTag():
+            staged.repo(op.repo).delete_tag(op.tag)
+        case Start():
+            _start(staged, op)
+        case Write():
+            _write(staged, op)
+        case Finish():
+            staged.repo(op.repo).finish_commit(op.commit, message=op.message, error=op.error)
+
+
+def _start(staged: StagedStore, op: Start) -> None:
+    repo = staged.repo(op.repo)
+    repo.start_commit(op.branch, parent=op.parent, message=op.message, commit_id=op.commit)
+    _edit_open(staged, op, lambda entry: replace(entry, started=op.started))
+
+
+def _write(staged: StagedStore, op: Write) -> None:
+    """Put a write on the commit as it is; where it is not as when it was written to, other paths merge."""
+    session = staged.session()
+
+    def put_on(entry: OpenEntry) -> Root:
+        there, base, ours = entry.tree_root(), as_root(op.base), as_root(op.root)
+        if staged.tentative or there == base:
+            return ours
+        changed = Changed(bytes.fromhex(op.commit), staged.clock_ns())
+        place = f"{op.repo}@{entry.branch}"
+        return rebase(session, Changes(base, ours), there, changed=changed, collisions="refuse", place=place)
+
+    try:
+        Publication(staged, op.repo, session).update_open(op.commit, put_on)
+    except BaseException:
+        session.abandon()
+        raise
+    _edit_open(staged, op, lambda entry: replace(entry, packs=tuple(dict.fromkeys([*entry.packs, *op.packs]))))
+
+
+def _edit_open(staged: StagedStore, op: Start | Write, edit: Callable[[OpenEntry], OpenEntry]) -> None:
+    staged.refs.update(op.repo, lambda body: with_open(body, op.commit, edit(body.open[op.commit])))

@@ -1,0 +1,189 @@
+"""A store as a transaction sees it: what is really there, and over it what the transaction did so far, in memory.
+
+All that changes repos works on it unchanged, since only refs change. A staged store is used by one thread, for one
+run of the operations. A *tentative* one writes nothing: it is for checking operations, and for looking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import count
+from types import MappingProxyType
+from typing import NamedTuple
+
+from pfs.backends.base import Backend
+from pfs.errors import BranchMovedError, CorruptionError, InvalidInputError, PfsError
+from pfs.history.linked import Found
+from pfs.history.records import History
+from pfs.ids import CommitId, Etag, new_commit_id
+from pfs.packs.commit_record import CommitRecord
+from pfs.packs.pack import SealedPack
+from pfs.packs.session import WriteSession
+from pfs.refs.body import Prepared, RefsBody, encode_body, tombstone
+from pfs.refs.prepared import difference, is_empty
+from pfs.refs.swap import Refs, RefsState
+from pfs.refs.turn import Turns
+from pfs.store import Store
+
+
+class Change(NamedTuple):
+    """What became of one repo: ``base`` is as it was read, None if there was no object."""
+
+    repo: str
+    base: RefsState | None
+    entry: Prepared
+    gc_gen: int
+
+
+class StagedStore(Store):
+    """``tentative``: nothing is written anywhere."""
+
+    def __init__(self, store: Store, *, tentative: bool) -> None:
+        vars(self).update(vars(store))
+        self.tentative = tentative
+        self.staged_refs = self.refs = StagedRefs(store.refs, store.backend, tentative=tentative)
+        self.staged_history = self.history = StagedHistory(store.history, tentative=tentative)
+        self.turns = _NoTurns(store.path)
+
+    def close(self) -> None:
+        """Do nothing: the store below is open still."""
+
+    def session(self) -> WriteSession:
+        """Return a session; a tentative store's never writes."""
+        kind = _TentativeSession if self.tentative else WriteSession
+        return kind(self.backend, self.index, self.objects, clock=self.clock_ns)
+
+
+class StagedRefs(Refs):
+    """Refs of which each object was read once, and swaps stay in memory."""
+
+    def __init__(self, real: Refs, backend: Backend, *, tentative: bool) -> None:
+        vars(self).update(vars(real))
+        self._log, self._tentative = backend, tentative
+        self._base: dict[str, RefsState | None] = {}
+        self._now: dict[str, RefsState] = {}
+        self._numbers = count(1)
+
+    def changes(self, attempt: str) -> list[Change]:
+        """Return what is to be prepared, by repo in the order of names."""
+        found = []
+        for repo, now in sorted(self._now.items()):
+            base = self._base[repo]
+            entry = difference(RefsBody(gone=True) if base is None else base.body, now.body, attempt=attempt)
+            if not is_empty(entry):
+                found.append(Change(repo, base, entry, now.body.gc_gen))
+        return found
+
+    def remade(self) -> list[str]:
+        """Return the repos whose commits so far do not count any more: deleted ones, and those made anew."""
+        base = {repo: self._base[repo] for repo in self._now}
+        was_gone = {repo: state is None or state.body.gone for repo, state in base.items()}
+        return [repo for repo, now in self._now.items() if now.body.gone or was_gone[repo]]
+
+    def names(self) -> Iterator[str]:
+        """Yield the names of all repos, in byte order."""
+        yield from sorted({*super().names(), *self._now})
+
+    def snapshot(
+        self, names: Iterable[str] | None = None, *, damaged: MutableMapping[str, PfsError] | None = None
+    ) -> list[RefsState]:
+        """Return the refs of the repos that exist; each as it was read first."""
+        found = []
+        for name in sorted(self.names() if names is None else names):
+            try:
+                state = self.find(name)
+            except (CorruptionError, InvalidInputError) as error:
+                if damaged is None:
+                    raise
+                damaged[name] = error
+            else:
+                found += [] if state is None else [state]
+        return found
+
+    def settled(self, repo: str) -> RefsState | None:
+        """Return the refs of a repo: who is pending there is met when this transaction is prepared."""
+        return self._load(repo)
+
+    def bury(self, state: RefsState) -> RefsState:
+        """Replace a repo by its tombstone; its last body is kept under a name of its own, unless this is tentative.
+
+        What the transaction changed before is in that body, so the name cannot be made of the write id.
+        """
+        name = f"log/{state.repo}/{state.body.seq:012d}-{new_commit_id()}"
+        if not self._tentative:
+            self._log.put_new(name, encode_body(state.body))
+        return self._swap(state.repo, state.etag, tombstone(state.body, last=name))
+
+    def _give_way(self, state: RefsState, body: RefsBody) -> None:
+        """Go on: who is pending there is met when this transaction is prepared."""
+
+    def _load(self, repo: str) -> RefsState | None:
+        if repo not in self._base:
+            self._base[repo] = super()._load(repo)
+        return self._now.get(repo, self._base[repo])
+
+    def _swap(self, repo: str, old: Etag | None, body: RefsBody) -> RefsState:
+        now = self._load(repo)
+        if (None if now is None else now.etag) != old:
+            raise BranchMovedError(f"refs/{repo}.json")
+        state = self._now[repo] = RefsState(repo, body, Etag(f"staged-{next(self._numbers)}"))
+        return state
+
+
+class StagedHistory(History):
+    """The commits of a store, and those of the transaction, which no index may know yet."""
+
+    def __init__(self, real: History, *, tentative: bool) -> None:
+        vars(self).update(vars(real))
+        self._tentative = tentative
+        self._made: dict[tuple[str, CommitId], Found] = {}
+
+    def locate(self, repo: str, commit: CommitId) -> Found | None:
+        """Return where a commit is, one of the transaction first."""
+        return self._made.get((repo, commit)) or super().locate(repo, commit)
+
+    def records(self, repo: str) -> Iterator[CommitRecord]:
+        """Yield every commit of the repo."""
+        yield from super().records(repo)
+        yield from (found.record for (of, _), found in self._made.items() if of == repo)
+
+    def mentioning(self, repo: str, commit: CommitId) -> Iterator[CommitRecord]:
+        """Yield the commits whose records may name ``commit``, all of the transaction's among them."""
+        yield from super().mentioning(repo, commit)
+        yield from (found.record for (of, _), found in self._made.items() if of == repo)
+
+    def learn(
+        self,
+        packs: Sequence[SealedPack],
+        commits: Sequence[Found],
+        *,
+        seen: Mapping[bytes, bytes] = MappingProxyType({}),
+    ) -> None:
+        """Remember commits; packs are there, so the index may know them."""
+        self._made |= {(found.record.repo, found.record.id): found for found in commits}
+        if not self._tentative:
+            super().learn(packs, (), seen=seen)
+
+    def forget(self, repo: str) -> None:
+        """Do nothing: what the index knows is true until the transaction is committed."""
+
+    def made_known(self, real: History, remade: Sequence[str]) -> None:
+        """Tell the index, now that the transaction is committed; a failure is none of the transaction's."""
+        with suppress(PfsError):
+            for repo in remade:
+                real.forget(repo)
+            real.learn((), list(self._made.values()))
+
+
+class _TentativeSession(WriteSession):
+    def seal(self) -> list[SealedPack]:
+        """Write nothing."""
+        return []
+
+
+class _NoTurns(Turns):
+    @contextmanager
+    def turn(self, repo: str) -> Iterator[None]:
+        """Take no turn: nobody else sees a staged store."""
+        yield

@@ -1,0 +1,129 @@
+"""Writing a commit of a transaction: as any other writer, but the commit waits in the transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from pfs.changes.target import Target
+from pfs.changes.writer import CommitWriter
+from pfs.errors import CommitClosedError, ConflictError
+from pfs.history.resolve import open_info
+from pfs.ids import CommitId
+from pfs.model import CommitInfo
+from pfs.refs.body import OpenEntry, root_entry
+from pfs.transactions.draft import Draft
+from pfs.transactions.ops import Finish, Ops, Start, Write, reopened, with_write
+from pfs.transactions.replay import checked, do
+
+if TYPE_CHECKING:
+    from pfs.packs.session import WriteSession
+    from pfs.store import Store
+
+Seen = Mapping[bytes, bytes]
+
+
+class StagedWriter(CommitWriter):
+    """A commit of a transaction being written; what `finish` adds can still be added to by the next writer.
+
+    With a ``session`` that is shared, nothing is durable until the transaction seals it; ``note_seen`` gets what the
+    index is to know of local files then.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        target: Target,
+        draft: Draft,
+        *,
+        session: WriteSession | None,
+        note_seen: Callable[[Seen], None],
+    ) -> None:
+        super().__init__(store, target, session=session)
+        self._draft, self._shared, self._note_seen = draft, session is not None, note_seen
+
+    def drop(self) -> None:
+        """Forget the changes; idempotent."""
+        if self._shared:
+            self._ended = True  # the session belongs to all writers of the transaction
+        else:
+            super().drop()
+
+    def _publish(self) -> CommitInfo:
+        infos = list[CommitInfo]()
+        self._draft.change(lambda ops: self._stage(ops, infos))
+        return infos[-1]
+
+    def _stage(self, ops: Ops, infos: list[CommitInfo]) -> Ops:
+        """Return the operations with the changes put on what is staged for the commit by now."""
+        repo = self._target.repo
+        shorter, end = reopened(ops, repo, self._target.branch)
+        if end is not None and end.commit == self.id:
+            ops = shorter
+        else:
+            end = None
+        staged = checked(self._store, ops)
+        entry = staged.refs.read(repo).body.open.get(self.id)
+        self._refuse_other(entry)
+        if entry is None:
+            begin = self._begin()
+            do(staged, begin)
+            entry, ops = staged.refs.read(repo).body.open[self.id], (*ops, begin)
+            end = Finish(repo=repo, commit=self.id, auto=True)
+        write = self._write(entry)
+        do(staged, write)
+        infos.append(open_info(repo, self.id, staged.refs.read(repo).body.open[self.id]))
+        ops = with_write(ops, write)
+        return ops if end is None else (*ops, end)
+
+    def _refuse_other(self, entry: OpenEntry | None) -> None:
+        """Refuse a commit that is not the one that this writer began with: others add to the transaction too."""
+        target = self._target
+        if entry is None and target.open:
+            raise CommitClosedError(target.repo, self.id)
+        if entry is not None and (entry.branch != target.branch or (target.forked and not target.open)):
+            raise ConflictError(
+                f"another commit of transaction {self._draft.id} came first in {target.repo}: try again"
+            )
+
+    def _begin(self) -> Start:
+        target = self._target
+        return Start(
+            repo=target.repo,
+            commit=self.id,
+            branch=target.branch,
+            parent=target.parent if target.forked else None,
+            message=target.message,
+            started=target.started_ns,
+        )
+
+    def _write(self, entry: OpenEntry) -> Write:
+        """Work the changes out on the commit as it is, and make them durable where they are the writer's own."""
+        there = entry.tree_root()
+        root = self._onto(there)
+        packs: tuple[str, ...] = ()
+        if self._shared:
+            self._note_seen(self._seen.take())
+        else:
+            self._store.history.learn(self.session.seal(), (), seen=self._seen.take())
+            packs = tuple(pack.hex() for pack in packs_of(self._store, self.session))
+        return Write(
+            repo=self._target.repo,
+            commit=self.id,
+            base=root_entry(there),
+            root=root_entry(root),
+            packs=packs,
+        )
+
+
+def packs_of(store: Store, session: WriteSession) -> list[bytes]:
+    """Return the packs that a session wrote, or found its content in."""
+    touched = (store.index.pack(number)[0] for number in sorted(session.touched))
+    return list(dict.fromkeys([*session.pack_ids, *touched]))
+
+
+def commit_id(store: Store, ops: Ops, repo: str, transaction: CommitId) -> CommitId | None:
+    """Return the transaction's id for a new commit, None where the repo has a commit of that id: then any other."""
+    state = store.refs.read(repo)
+    taken = transaction in state.body.open or store.history.find(repo, transaction) is not None
+    return None if taken else transaction
