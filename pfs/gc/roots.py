@@ -10,20 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from pfs.errors import CorruptionError, MissingObjectError, NotFoundError
 from pfs.gc.mark import Marker
 from pfs.gc.uploads import uploaded_parts
 from pfs.history.linked import Found
 from pfs.history.reachable import live_commits
-from pfs.ids import CommitId, PageId, RecordId, TreeId
+from pfs.ids import CommitId, RecordId
 from pfs.packs.commit_record import decode_record, id_of
 from pfs.packs.pack import RecordType, pack_name, read_footer
-from pfs.refs.body import RefsBody, RootEntry
+from pfs.refs.body import RefsBody
 from pfs.refs.prepared import possible
 from pfs.refs.swap import RefsState
-from pfs.trees.row import Root
+from pfs.transactions.roots import staged_roots
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -47,8 +45,8 @@ def add_roots(store: Store, marker: Marker, states: Iterable[RefsState]) -> dict
             live[state.repo] |= _add_body(store, marker, RefsState(state.repo, body, state.etag))
     for part in uploaded_parts(store.backend):
         marker.file(part.kind, part.tid)
-    for root in _drafted(store):
-        marker.tree(root)
+    for staged in staged_roots(store.backend):
+        marker.tree(staged.root)
     return live
 
 
@@ -60,19 +58,6 @@ def bodies(store: Store, body: RefsBody) -> Iterator[RefsBody]:
             yield store.refs.decode(store.backend.get(body.last), where=body.last)
         except NotFoundError as error:
             raise MissingObjectError(body.last, "the last state of a deleted repo is missing") from error
-
-
-def _drafted(store: Store) -> Iterator[Root]:
-    """Yield the trees that transactions in the making hold: those they wrote, and those they started from."""
-    for state in store.refs.transactions.all():
-        for op in state.body.ops:
-            if op["op"] == "write":
-                yield from (_as_root(op[name]) for name in ("base", "root"))
-
-
-def _as_root(value: object) -> Root:
-    root = msgspec.convert(value, RootEntry)
-    return Root(PageId(bytes.fromhex(root.pid)), TreeId(bytes.fromhex(root.tid)), root.size, root.count)
 
 
 def _add_body(store: Store, marker: Marker, state: RefsState) -> set[CommitId]:

@@ -64,11 +64,12 @@ class DeleteTag(_Op, frozen=True, tag="delete-tag"):
 
 
 class Start(_Op, frozen=True, tag="start"):
-    """Open a commit; ``parent`` only where it was named."""
+    """Open a commit; ``parent`` only where it was named: then ``onto`` is the head that it is to take the place of."""
 
     commit: CommitId
     branch: str
     parent: CommitId | None = None
+    onto: CommitId | None = None
     message: str = ""
     started: int = 0
 

@@ -8,7 +8,9 @@ from msgspec.structs import replace
 
 from pfs.changes.publish import Publication
 from pfs.changes.rebase import Changes, rebase
-from pfs.refs.body import OpenEntry, with_open
+from pfs.errors import BranchMovedError
+from pfs.ids import CommitId
+from pfs.refs.body import BranchEntry, OpenEntry, with_open
 from pfs.store import Store
 from pfs.transactions.ops import (
     CreateBranch,
@@ -77,8 +79,15 @@ def do(staged: StagedStore, op: Op) -> None:
 
 def _start(staged: StagedStore, op: Start) -> None:
     repo = staged.repo(op.repo)
+    if op.parent is not None and head_of(staged, op.repo, op.branch) != op.onto:
+        raise BranchMovedError(f"{op.repo}@{op.branch}")
     repo.start_commit(op.branch, parent=op.parent, message=op.message, commit_id=op.commit)
     _edit_open(staged, op, lambda entry: replace(entry, started=op.started))
+
+
+def head_of(staged: StagedStore, repo: str, branch: str) -> CommitId | None:
+    """Return the head of a branch; None without one, or without the branch."""
+    return staged.refs.read(repo).body.branches.get(branch, BranchEntry()).head
 
 
 def _write(staged: StagedStore, op: Write) -> None:

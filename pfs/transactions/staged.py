@@ -77,9 +77,11 @@ class StagedRefs(Refs):
 
     def remade(self) -> list[str]:
         """Return the repos whose commits so far do not count any more: deleted ones, and those made anew."""
-        base = {repo: self._base[repo] for repo in self._now}
-        was_gone = {repo: state is None or state.body.gone for repo, state in base.items()}
-        return [repo for repo, now in self._now.items() if now.body.gone or was_gone[repo]]
+        return [repo for repo, now in self._now.items() if now.body.gone or self._is_other(repo, now.body)]
+
+    def _is_other(self, repo: str, now: RefsBody) -> bool:
+        base = self._base[repo]
+        return base is None or base.body.gone or base.body.created != now.created
 
     def names(self) -> Iterator[str]:
         """Yield the names of all repos, in byte order."""

@@ -36,7 +36,7 @@ from pfs.transactions.ops import (
     from_stored,
     reopened,
 )
-from pfs.transactions.replay import checked, do
+from pfs.transactions.replay import checked, do, head_of
 from pfs.transactions.staged import StagedStore
 from pfs.transactions.writer import Seen, StagedWriter, commit_id, packs_of
 
@@ -235,6 +235,7 @@ class TransactionRepo:
                 commit=ids[-1],
                 branch=branch,
                 parent=None if parent is None else self._fast(staged, parent),
+                onto=None if parent is None else head_of(staged, self.name, branch),
                 message=message or self.transaction.message,
                 started=staged.clock_ns(),
             )

@@ -15,6 +15,7 @@ from pfs.refs.body import OpenEntry, root_entry
 from pfs.transactions.draft import Draft
 from pfs.transactions.ops import Finish, Ops, Start, Write, reopened, with_write
 from pfs.transactions.replay import checked, do
+from pfs.transactions.staged import StagedStore
 
 if TYPE_CHECKING:
     from pfs.packs.session import WriteSession
@@ -64,7 +65,7 @@ class StagedWriter(CommitWriter):
             end = None
         staged = checked(self._store, ops)
         entry = staged.refs.read(repo).body.open.get(self.id)
-        self._refuse_other(entry)
+        self._refuse_other(staged, entry)
         if entry is None:
             begin = self._begin()
             do(staged, begin)
@@ -76,12 +77,14 @@ class StagedWriter(CommitWriter):
         ops = with_write(ops, write)
         return ops if end is None else (*ops, end)
 
-    def _refuse_other(self, entry: OpenEntry | None) -> None:
+    def _refuse_other(self, staged: StagedStore, entry: OpenEntry | None) -> None:
         """Refuse a commit that is not the one that this writer began with: others add to the transaction too."""
         target = self._target
         if entry is None and target.open:
             raise CommitClosedError(target.repo, self.id)
-        if entry is not None and (entry.branch != target.branch or (target.forked and not target.open)):
+        taken = entry is None and staged.history.find(target.repo, self.id) is not None
+        other = entry is not None and (entry.branch != target.branch or (target.forked and not target.open))
+        if taken or other:
             raise ConflictError(
                 f"another commit of transaction {self._draft.id} came first in {target.repo}: try again"
             )
@@ -93,6 +96,7 @@ class StagedWriter(CommitWriter):
             commit=self.id,
             branch=target.branch,
             parent=target.parent if target.forked else None,
+            onto=target.head if target.forked else None,
             message=target.message,
             started=target.started_ns,
         )
