@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from pfs.changes import branches, open_commits, squash, tags, trash
 from pfs.changes.branches import branch_info
 from pfs.changes.publish import Publication
@@ -40,6 +42,11 @@ class Repo:
     def info(self) -> RepoInfo:
         """Return what is known of the repo; one read of its refs."""
         return self.store.repo_info(self._state())
+
+    def describe(self, description: str) -> RepoInfo:
+        """Change what the repo is said to be for."""
+        self.store.refs.update(self.name, lambda body: replace(body, description=description))
+        return self.info()
 
     def create_branch(
         self, name: str, *, head: str | None = None, provenance: Sequence[BranchRef] | None = None
@@ -104,6 +111,10 @@ class Repo:
             PathConflictError: the head moved meanwhile, and one of the same paths was changed.
         """
         return open_commits.finish(self.store, self.name, ref, message=message, error=error)
+
+    def clear_commit(self, ref: str) -> CommitInfo:
+        """Take all changes out of an open commit: it holds the files of its parent. Raises as `finish_commit`."""
+        return open_commits.clear(self.store, self.name, ref)
 
     def drop_open(self, ref: str) -> None:
         """Give an open commit up, with everything in it; raises as `finish_commit`."""

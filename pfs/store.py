@@ -195,15 +195,16 @@ class Store:
 
         Raises:
             RepoNotFoundError: there is none.
-            ConflictError: branches of other repos are computed from it, and ``force`` is not set.
+            ConflictError: a pipeline writes to it or branches of other repos are computed from it, without ``force``.
             BranchMovedError: somebody changed it at this moment.
         """
-        from pfs.changes.branches import refuse_dependents
+        from pfs.changes.branches import refuse_dependents, refuse_pipeline
 
         check_name("repo", name)
         self.refs.settled(name)
         state = self.refs.read(name)
         if not force:
+            refuse_pipeline(state)
             refuse_dependents(self, name)
         self.refs.bury(state)
         self.history.forget(name)

@@ -154,7 +154,9 @@ class Pipelines:
         """
         pipeline = Catalog(self._store).get(name)
         if not keep_repo:
-            self._store.delete_repo(name, force=force)
+            if not force:
+                branches.refuse_dependents(self._store, name)
+            self._store.delete_repo(name, force=True)
             return
         repo = self._store.repo(name)
         repo.create_branch(pipeline.spec.output_branch, provenance=())

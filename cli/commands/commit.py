@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice, takewhile
+from itertools import dropwhile, islice, takewhile
 
 import click
 
@@ -44,11 +43,23 @@ def own_ref(repo: str, ref: str | None) -> str | None:
 @click.command("finish-commit")
 @wiring.address_argument(metavar="REPO@BRANCH-OR-COMMIT")
 @click.option("-m", "--message", help="Replace the message.")
-def finish_commit(address: str, message: str | None) -> None:
+@click.option("--error", metavar="TEXT", help="Say that it failed: it is kept, and does not become the head.")
+def finish_commit(address: str, message: str | None, error: str | None) -> None:
     """Finish the open commit of a branch: it becomes immutable and the head."""
     repo, ref = wiring.branch_address(address)
+    if error is not None and not error.strip():
+        raise usage_error("--error needs a text: what went wrong")
     with wiring.open_store() as store:
-        click.echo(store.repo(repo).finish_commit(ref, message=message).id)
+        click.echo(store.repo(repo).finish_commit(ref, message=message, error=error).id)
+
+
+@click.command("clear-commit")
+@wiring.address_argument(metavar="REPO@BRANCH-OR-COMMIT")
+def clear_commit(address: str) -> None:
+    """Take all changes out of an open commit: it stays open, with the files of its parent."""
+    repo, ref = wiring.branch_address(address)
+    with wiring.open_store() as store:
+        click.echo(store.repo(repo).clear_commit(ref).id)
 
 
 @click.command("inspect-commit")
@@ -69,9 +80,13 @@ def inspect_commit(address: str, wait: bool, as_json: bool) -> None:
 @wiring.address_argument(metavar="REPO[@BRANCH]")
 @click.option("-n", "--number", type=click.IntRange(min=0), help="At most so many; 0 is all.")
 @click.option("--from", "after", metavar="COMMIT", help="Only commits newer than this one.")
+@click.option("--to", "last", metavar="COMMIT", help="Only this commit and what it comes from.")
+@click.option("--reverse", is_flag=True, help="The oldest first.")
 @wiring.json_option
 @wiring.raw_option
-def list_commit(address: str, number: int | None, after: str | None, as_json: bool, raw: bool) -> None:
+def list_commit(
+    address: str, number: int | None, after: str | None, last: str | None, reverse: bool, as_json: bool, raw: bool
+) -> None:
     """List commits, newest first; without a branch, all of the repo with open and failed ones."""
     where = wiring.address(address)
     columns = [
@@ -85,8 +100,13 @@ def list_commit(address: str, number: int | None, after: str | None, as_json: bo
     ]
     with wiring.open_store() as store:
         repo = store.repo(where.repo)
-        records: Iterable[Record] = map(commit_record, repo.commits(where.ref))
+        found = repo.commits(where.ref)
+        if last is not None:
+            end = repo.inspect(own_ref(where.repo, last) or "").id
+            found = dropwhile(lambda info: info.id != end, found)
         if after is not None:
-            last = repo.inspect(own_ref(where.repo, after) or "").id
-            records = takewhile(lambda record: record["id"] != last, records)
-        emit(islice(records, number or None), columns, as_json=as_json)
+            start = repo.inspect(own_ref(where.repo, after) or "").id
+            found = takewhile(lambda info: info.id != start, found)
+        if reverse:
+            found = reversed(list(found))
+        emit(map(commit_record, islice(found, number or None)), columns, as_json=as_json)

@@ -18,6 +18,15 @@ def create_repo(repo: str, description: str) -> None:
         store.create_repo(wiring.repo_name(repo), description=description)
 
 
+@click.command("update-repo")
+@wiring.address_argument("repo", metavar="REPO")
+@click.option("-d", "--description", required=True, help="What the repo is for.")
+def update_repo(repo: str, description: str) -> None:
+    """Change the description of a repo."""
+    with wiring.open_store() as store:
+        store.repo(wiring.repo_name(repo)).describe(description)
+
+
 @click.command("list-repo")
 @wiring.json_option
 @wiring.raw_option
@@ -49,7 +58,9 @@ def inspect_repo(repo: str, as_json: bool) -> None:
 
 @click.command("delete-repo")
 @wiring.address_argument("repo", metavar="REPO")
-@click.option("-f", "--force", is_flag=True, help="Even when branches of other repos depend on it.")
+@click.option(
+    "-f", "--force", is_flag=True, help="Even when branches of other repos depend on it, or a pipeline writes to it."
+)
 def delete_repo(repo: str, force: bool) -> None:
     """Take a repo away; its data stays in trash for 30 days."""
     with wiring.open_store() as store:

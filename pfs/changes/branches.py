@@ -12,11 +12,13 @@ from pfs.history.resolve import finished
 from pfs.ids import is_commit_id, new_commit_id
 from pfs.model import BranchInfo, BranchRef
 from pfs.refs.body import (
+    FAILED,
     HEAD,
     BranchEntry,
     RefsBody,
     TrashEntry,
     check_user_branch,
+    is_hidden,
     pointed,
     with_branch,
     with_trash,
@@ -92,6 +94,14 @@ def refuse_dependents(store: Store, repo: str, *, branch: str | None = None) -> 
             if state.repo != repo and any(sources):
                 what = f"repo {repo!r}" if branch is None else f"branch {repo}@{branch}"
                 raise ConflictError(f"{what} is an input of {state.repo}@{name}: delete that first, or use --force")
+
+
+def refuse_pipeline(state: RefsState) -> None:
+    """Raise ConflictError if the repo is the output of a pipeline: it has the pipeline's own branches."""
+    if any(is_hidden(name) and not name.startswith(FAILED) for name in state.body.branches):
+        raise ConflictError(
+            f"repo {state.repo!r} is the output of a pipeline: `pps delete-pipeline {state.repo}`, or use --force"
+        )
 
 
 def refuse_tag(repo: str, body: RefsBody, name: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from pfs.changes.branches import refuse_output, refuse_tag
 from pfs.changes.publish import Publication
 from pfs.changes.rebase import Changes, rebase
@@ -98,6 +100,20 @@ def finish(store: Store, repo: str, ref: str, *, message: str | None, error: str
     except BaseException:
         session.abandon()
         raise
+
+
+def clear(store: Store, repo: str, ref: str) -> CommitInfo:
+    """Take all changes out of an open commit; see `Repo.clear_commit`."""
+    commit = find_open(store, store.refs.read(repo), ref)
+
+    def edit(body: RefsBody) -> RefsBody:
+        entry = body.open.get(commit)
+        if entry is None:
+            raise CommitClosedError(repo, commit)
+        root = root_entry(_root_of(store, repo, entry.parent))
+        return with_open(body, commit, replace(entry, root=root, packs=()))
+
+    return open_info(repo, commit, store.refs.update(repo, edit).open[commit])
 
 
 def drop(store: Store, repo: str, ref: str) -> None:

@@ -77,6 +77,33 @@ def test_finishing_sets_the_message_and_is_done_once(pfs: Run, store: Path) -> N
     pfs("finish-commit", f"r@{commit}", code=4)
 
 
+@pytest.mark.row("1.5 clear")
+def test_clearing_takes_all_changes_out_of_an_open_commit(pfs: Run, put: Put) -> None:
+    put("r@master", a="1")
+    opened = pfs("start-commit", "r@master").out.strip()
+    put("r@master", a="2", b="2")
+    assert pfs("clear-commit", "r@master").out.strip() == opened
+    assert [file["path"] for file in pfs("list-file", f"r@{opened}", "--json").json] == ["/a"]
+    put("r@master", c="3")
+    pfs("finish-commit", "r@master")
+    assert pfs("get-file", "r@master:/a").out == "1"
+    assert [file["path"] for file in pfs("list-file", "r@master", "--json").json] == ["/a", "/c"]
+    pfs("clear-commit", "r@master", code=4)
+    pfs("clear-commit", "r@none", code=3)
+
+
+@pytest.mark.row("1.5 finish with error")
+def test_a_commit_may_be_finished_with_an_error(pfs: Run, put: Put) -> None:
+    head = put("r@master", a="1")
+    opened = pfs("start-commit", "r@master").out.strip()
+    put("r@master", a="2")
+    pfs("finish-commit", "r@master", "--error", " ", code=2)
+    assert pfs("finish-commit", "r@master", "--error", "the camera was off").out.strip() == opened
+    assert pfs("inspect-commit", f"r@{opened}", "--json").json["error"] == "the camera was off"
+    assert pfs("inspect-branch", "r@master", "--json").json["head"] == head
+    assert pfs("get-file", f"r@{opened}:/a").out == "2"
+
+
 @pytest.mark.row("1.5 errored commits")
 def test_descendants_of_a_failed_commit_stand_on_the_one_before(world: Store) -> None:
     repo = world.create_repo("a")
@@ -236,3 +263,16 @@ def test_a_finished_commit_takes_no_writes(world: Store) -> None:
     repo = world.create_repo("a")
     with pytest.raises(CommitClosedError):
         repo.commit(write(repo, f1="1"))
+
+
+def test_listings_may_begin_and_end_anywhere_and_go_either_way(pfs: Run, put: Put) -> None:
+    ids = [put("r@master", a=str(number)) for number in range(5)]
+
+    def listed(*words: str) -> list[str]:
+        return [commit["id"] for commit in pfs("list-commit", "r@master", *words, "--json").json]
+
+    assert listed() == ids[::-1]
+    assert listed("--from", ids[1], "--to", ids[3]) == [ids[3], ids[2]]
+    assert listed("--to", "master^3") == [ids[1], ids[0]]
+    assert listed("--reverse", "-n", "2") == ids[:2]
+    assert listed("--from", ids[2], "--reverse") == ids[3:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,30 @@ def test_a_repo_that_others_depend_on_stays_unless_forced(pfs: Run, store: Path)
         _depend(opened)
     pfs("delete-repo", "r", code=4)
     pfs("delete-repo", "r", "--force")
+
+
+@pytest.mark.row("1.3 delete output repo")
+def test_the_output_repo_of_a_pipeline_stays_unless_forced(pfs: Run, pps: Run, store: Path, put: Put) -> None:
+    put("r@master", a="1")
+    spec = store / "spec.json"
+    transform = {"cmd": ["true"]}
+    spec.write_text(
+        json.dumps({"pipeline": {"name": "out"}, "input": {"pfs": {"repo": "r", "glob": "/"}}, "transform": transform})
+    )
+    pps("create-pipeline", "-f", spec)
+    assert "pps delete-pipeline out" in pfs("delete-repo", "out", code=4).err
+    pfs("delete-repo", "out", "--force")
+    assert pps("list-pipeline", "--json").json == []
+    pfs("undelete", "out")
+    pps("delete-pipeline", "out")
+    assert [repo["name"] for repo in pfs("list-repo", "--json").json] == ["r"]
+
+
+def test_the_description_of_a_repo_can_be_changed(pfs: Run, store: Path) -> None:
+    pfs("update-repo", "r", "-d", "new")
+    assert pfs("inspect-repo", "r", "--json").json["description"] == "new"
+    pfs("update-repo", "none", "-d", "new", code=3)
+    pfs("update-repo", "r", code=2)
 
 
 def _depend(store: Store) -> None:

@@ -170,6 +170,10 @@ class Driver:
         """Finish an open commit."""
         self._repo(repo).finish_commit(ref, error=error)
 
+    def clear(self, repo: str, ref: str) -> None:
+        """Take all changes out of an open commit."""
+        self._repo(repo).clear_commit(ref)
+
     def drop_open(self, repo: str, ref: str) -> None:
         """Give an open commit up."""
         self._repo(repo).drop_open(ref)

@@ -130,6 +130,11 @@ class FileRules(Machine):
         name, ref = self._open_ref(name, branch, by_id)
         self.do("drop_open", there, lambda: writing.drop_open(self.world, name, ref), "drop_open", name, ref)
 
+    @rule(there=THERE, name=REPOS, branch=BRANCHES, by_id=st.booleans())
+    def clear_commit(self, there: bool, name: str, branch: str, by_id: bool) -> None:
+        name, ref = self._open_ref(name, branch, by_id)
+        self.do("clear_commit", there, lambda: writing.clear(self.world, name, ref), "clear", name, ref)
+
     def _open_ref(self, name: str, branch: str, by_id: bool) -> tuple[str, str]:
         """Name an open commit, by its branch or its id; another one if that branch has none."""
         name = self._with_open(name)

@@ -228,6 +228,16 @@ def finish(world: World, name: str, ref: str, *, error: bool) -> Done:
     return done
 
 
+def clear(world: World, name: str, ref: str) -> Done:
+    repo = world.repo(name)
+    entry = repo.opens[find_open(repo, ref)]
+
+    def done(_: object) -> None:
+        entry.files = entry.base
+
+    return done
+
+
 def drop_open(world: World, name: str, ref: str) -> Done:
     repo = world.repo(name)
     id = find_open(repo, ref)
