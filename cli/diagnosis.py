@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cli.output import Record, human_size
-from pfs.errors import PfsError, StoreNotFoundError
+from pfs.errors import FailedError, PfsError, StoreNotFoundError
 
 _LOW_SPACE = 1 << 30
 
@@ -26,6 +26,7 @@ def diagnose(location: str | None) -> list[Record]:
         ("python", _python),
         ("chunker", _chunker),
         ("isolation", _isolation),
+        ("mount", _mount),
         ("store", lambda: _store(location)),
     ]
     found: list[Record] = []
@@ -59,6 +60,17 @@ def _isolation() -> Iterator[Record]:
         isolation = probe(Path(scratch))
     full = isolation.kind == "namespace" and isolation.overlay and isolation.pid_namespace
     yield finding("isolation", "good" if full else "fair", f"{isolation.kind}: {isolation.detail}")
+
+
+def _mount() -> Iterator[Record]:
+    from cli.mounting import check_fuse
+
+    try:
+        check_fuse()
+    except FailedError as error:
+        yield finding("mount", "none", str(error))
+    else:
+        yield finding("mount", "good", "FUSE is here: `pfs mount DIR` shows the store as a folder")
 
 
 def _store(location: str | None) -> Iterator[Record]:

@@ -54,6 +54,8 @@ COMMANDS = {
     "delete-file": Entry("cli.commands.change", "delete_file", "Delete a file or directory", _FILE),
     "copy-file": Entry("cli.commands.change", "copy_file", "Copy a file or directory, moving no bytes", _FILE),
     "diff-file": Entry("cli.commands.diff", "diff_file", "List the paths or rows that differ", _FILE),
+    "mount": Entry("cli.commands.mount", "mount", "Show the store as a read-only folder", _FILE),
+    "umount": Entry("cli.commands.mount", "umount", "End what mount shows", _FILE),
     "serve": Entry("cli.commands.serve", "serve", "Run the S3 gateway and the pipeline controller", _SERVE),
     "credentials": Entry("cli.commands.key", "credentials", "Print the root key for S3 clients", _SERVE),
     "create-key": Entry("cli.commands.key", "create_key", "Make an S3 key", _SERVE),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
@@ -65,7 +65,7 @@ def batches(refs: Iterable[ChunkRef], size: int = BATCH_BYTES) -> Iterator[list[
 
 def iter_range(
     objects: Source, content: Content, *, start: int = 0, stop: int | None = None, jobs: int = 4
-) -> Iterator[memoryview]:
+) -> Generator[memoryview, None, None]:
     """Yield the bytes from ``start`` to ``stop``, in order, a chunk or part of one at a time.
 
     Up to 16 MiB (``jobs`` batches of 4 MiB) are fetched ahead in threads; a range that fits one batch needs none.
