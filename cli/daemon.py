@@ -1,4 +1,4 @@
-"""The daemon behind `pfs serve`: the S3 gateway and the pipeline controller, one of each a store, and their end.
+"""The daemon behind `pfs serve`: S3 gateway, pipeline controller and upkeep, one of each a store, and their end.
 
 SIGTERM and SIGINT set one event: the gateway lets the requests under way end, the controller saves what runs; then the
 process ends with 0. A lock on ``.pfs/run/serve.lock`` says who serves, and where, to whoever tries as well.
@@ -39,9 +39,10 @@ class Daemon:
         domain: str | None = None,
         anonymous: Sequence[str] = (),
         pipelines: bool = True,
+        upkeep: bool = True,
     ) -> None:
         self._store, self._listen = store, listen
-        self._domain, self._anonymous, self._pipelines = domain, anonymous, pipelines
+        self._domain, self._anonymous, self._pipelines, self._upkeep = domain, anonymous, pipelines, upkeep
         self._stop = threading.Event()
         self._trouble: PfsError | None = None
 
@@ -54,7 +55,8 @@ class Daemon:
         """
         with _only_one(self._store.path / "run" / "serve.lock") as lock, self._signals():
             self._lock = lock
-            controller = self._start_controller() if self._pipelines else None
+            working = [self._start_controller()] if self._pipelines else []
+            working += [self._start_upkeep()] if self._upkeep else []
             try:
                 if self._listen is None:
                     _tell("running pipelines as commits arrive")
@@ -63,8 +65,8 @@ class Daemon:
                     self._serve(self._listen)
             finally:
                 self._stop.set()
-                if controller is not None:
-                    controller.join()
+                for thread in working:
+                    thread.join()
         if self._trouble is not None:
             raise self._trouble
 
@@ -104,6 +106,13 @@ class Daemon:
         thread.start()
         return thread
 
+    def _start_upkeep(self) -> threading.Thread:
+        from cli.upkeep import Upkeep
+
+        thread = threading.Thread(target=Upkeep(self._store, self._stop, tell=_note).run, name="upkeep")
+        thread.start()
+        return thread
+
     @contextmanager
     def _signals(self) -> Iterator[None]:
         """Let SIGTERM and SIGINT set the event, for as long as the daemon runs."""
@@ -122,8 +131,12 @@ def _log(event: RunEvent) -> None:
     """Tell an event; whoever read the log may be gone, and jobs go on without."""
     line = describe(event)
     if line:
-        with suppress(OSError):
-            print(line, file=sys.stderr, flush=True)
+        _note(line)
+
+
+def _note(line: str) -> None:
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def _tell(line: str) -> None:

@@ -8,9 +8,13 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cli.output import Record, human_size
+from cli.output import Record, human_size, human_time, timestamp
 from pfs.errors import FailedError, PfsError, StoreNotFoundError
+
+if TYPE_CHECKING:
+    from pfs.store import Store
 
 _LOW_SPACE = 1 << 30
 
@@ -73,6 +77,16 @@ def _mount() -> Iterator[Record]:
         yield finding("mount", "good", "FUSE is here: `pfs mount DIR` shows the store as a folder")
 
 
+def _collection(store: Store) -> Record:
+    from pfs.gc.due import when_due
+
+    due = when_due(store)
+    if due.reason is not None:
+        return finding("collection", "fair", f"due, as {due.reason}: run `pfs gc`; `pfs serve` does it by itself")
+    last = "" if due.last is None else f"; the last one was at {human_time(timestamp(due.last.at_ns))}"
+    return finding("collection", "good", f"nothing to free yet{last}")
+
+
 def _store(location: str | None) -> Iterator[Record]:
     from pfs.store import locate, open
 
@@ -83,6 +97,7 @@ def _store(location: str | None) -> Iterator[Record]:
         return
     with open(path) as store:
         yield finding("store", "good", f"{path}, {len(store.list_repos())} repos, format {store.config.format}")
+        yield _collection(store)
     free = shutil.disk_usage(path).free
     low = free < _LOW_SPACE
     yield finding("disk", "bad" if low else "good", f"{human_size(free)} free" + (": free some space" if low else ""))

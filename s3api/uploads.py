@@ -14,13 +14,12 @@ from typing import TypeVar
 
 import msgspec
 
-from pfs.backends.base import Backend, Entry
+from pfs.backends.base import Backend
 from pfs.errors import NotFoundError
+from pfs.gc.uploads import expired_uploads
 from s3api.checksums import ChecksumType
 from s3api.errors import S3Error
 
-LIFETIME_NS = 7 * 24 * 3600 * 1_000_000_000
-"""An upload that is neither completed nor aborted is dropped after this time."""
 MAX_PARTS = 10_000
 MIN_PART_BYTES = 5 << 20
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -150,15 +149,7 @@ class Uploads:
 
     def expire(self, now_ns: int) -> int:
         """Remove what has been there for 7 days, records without their upload included; return how many objects."""
-        uploads: dict[str, list[Entry]] = {}
-        for entry in self._backend.entries("uploads/"):
-            uploads.setdefault(entry.name.rpartition("/")[0], []).append(entry)
-        gone = [
-            entry.name
-            for entries in uploads.values()
-            if min(entry.modified_ns for entry in entries) + LIFETIME_NS < now_ns
-            for entry in entries
-        ]
+        gone = [entry.name for entry in expired_uploads(self._backend, now_ns)]
         self._backend.delete_many(gone)
         return len(gone)
 

@@ -19,6 +19,7 @@ from cli.exits import usage_error
 @click.option("--anonymous-read", "anonymous", multiple=True, metavar="REPO", help="Let anyone read this repo.")
 @click.option("--no-pipelines", is_flag=True, help="No pipeline controller.")
 @click.option("--no-s3", is_flag=True, help="No S3 gateway.")
+@click.option("--no-upkeep", is_flag=True, help="No retention and collection once an hour: run `pfs gc` yourself.")
 def serve(
     host: str,
     port: int,
@@ -28,8 +29,12 @@ def serve(
     anonymous: tuple[str, ...],
     no_pipelines: bool,
     no_s3: bool,
+    no_upkeep: bool,
 ) -> None:
-    """Serve the store over S3 and run pipelines as commits arrive, until SIGTERM or Ctrl-C; both drain."""
+    """Serve the store over S3 and run pipelines as commits arrive, until SIGTERM or Ctrl-C; both drain.
+
+    Once an hour, if anything changed, it does what `pfs gc` does.
+    """
     from cli.daemon import Daemon
     from s3api.server import Listen
 
@@ -41,4 +46,12 @@ def serve(
         raise usage_error("--tls-cert and --tls-key go together")
     listen = None if no_s3 else Listen(host=host, port=port, tls_cert=tls_cert, tls_key=tls_key)
     with wiring.open_store() as store:
-        Daemon(store, listen=listen, domain=domain, anonymous=anonymous, pipelines=not no_pipelines).run()
+        daemon = Daemon(
+            store,
+            listen=listen,
+            domain=domain,
+            anonymous=anonymous,
+            pipelines=not no_pipelines,
+            upkeep=not no_upkeep,
+        )
+        daemon.run()

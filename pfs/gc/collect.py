@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pfs.gc.collector import Collector, Options, load_all
 from pfs.gc.condemn import condemn
+from pfs.gc.due import note_run
 from pfs.gc.expire import Expired, find_expired, remove_leftovers, without_expired
 from pfs.gc.idset import Scratch
 from pfs.gc.lock import alone
@@ -35,8 +36,11 @@ def collect(
     *,
     progress: Progress | None = None,
     pause: Callable[[float], object] = time.sleep,
+    alive: Callable[[], None] = lambda: None,
 ) -> Report:
     """Delete what nothing leads to, beside running writers and readers; return what was done.
+
+    ``alive`` is called now and then, and may raise to end it early.
 
     The retention rules of repos are applied first, and what has had its time goes: trash, deleted repos, uploads. Then
     every tree page is read once, and every footer two or three times. Memory: as `Marker`. Disk: room for the packs
@@ -51,7 +55,8 @@ def collect(
         remove_leftovers(store.path / SCRATCH)
         effects = apply_retention(store)
         collector = Collector(store, options, scratch=scratch, progress=progress, pause=pause)
-        report = collector.run(take(store.backend, clock_ns=store.clock_ns, alone_here=True))
+        report = collector.run(take(store.backend, clock_ns=store.clock_ns, alone_here=True, alive=alive))
+        note_run(store)
         return replace(report, retention=tuple(effects))
 
 

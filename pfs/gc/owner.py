@@ -29,8 +29,15 @@ _RENEW_NS: Final = TTL_NS // 5
 class Ownership:
     """The right to collect, taken by `take`. One thread."""
 
-    def __init__(self, backend: Backend, owned: tuple[Collection, Etag], *, clock_ns: Callable[[], int]) -> None:
-        self._backend, self._clock_ns = backend, clock_ns
+    def __init__(
+        self,
+        backend: Backend,
+        owned: tuple[Collection, Etag],
+        *,
+        clock_ns: Callable[[], int],
+        alive: Callable[[], None],
+    ) -> None:
+        self._backend, self._clock_ns, self._alive = backend, clock_ns, alive
         self.state, self._etag = owned
         self._name = self.state.owner
 
@@ -46,6 +53,7 @@ class Ownership:
             BranchMovedError: another collector took over.
             StorageError: it could not be renewed.
         """
+        self._alive()
         if self._clock_ns() + TTL_NS - _RENEW_NS >= self.state.expires_ns:
             self._swap(self.state)
 
@@ -73,11 +81,13 @@ class Ownership:
         self.state = new
 
 
-def take(backend: Backend, *, clock_ns: Callable[[], int], alone_here: bool) -> Ownership:
+def take(
+    backend: Backend, *, clock_ns: Callable[[], int], alone_here: bool, alive: Callable[[], None] = lambda: None
+) -> Ownership:
     """Become the owner; the state is then ``published``, where a generation is to be ended, else ``mark``.
 
     ``alone_here``: the caller holds what keeps other collectors of this machine away, so that an owner of this
-    machine is dead.
+    machine is dead. ``alive`` is called whenever the ownership is kept up, and may raise to end the collection.
 
     Raises:
         ConflictError: another collector is at work.
@@ -91,4 +101,4 @@ def take(backend: Backend, *, clock_ns: Callable[[], int], alone_here: bool) -> 
     phase = state.phase if state.phase == "published" else "mark"
     name = f"{host}:{os.getpid()}:{uuid.uuid4().hex}"
     new = replace(state, phase=phase, owner=name, expires_ns=clock_ns() + TTL_NS)
-    return Ownership(backend, (new, collection.swap(backend, etag, new)), clock_ns=clock_ns)
+    return Ownership(backend, (new, collection.swap(backend, etag, new)), clock_ns=clock_ns, alive=alive)

@@ -10,8 +10,9 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
+from pfs.gc.uploads import LIFETIME_NS
 from pfs.store import Store
-from s3api.uploads import LIFETIME_NS, Part, Upload, Uploads, new_upload_id
+from s3api.uploads import Part, Upload, Uploads, new_upload_id
 from tests.s3api.conftest import Server, running
 
 MIB = 1 << 20

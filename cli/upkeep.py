@@ -1,0 +1,71 @@
+"""What `pfs serve` does by itself once an hour: retention, letting go of what has had its time, collection."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pfs.errors import PfsError
+
+if TYPE_CHECKING:
+    from pfs.model import ChangeToken
+    from pfs.store import Store
+
+EVERY_S = 3600.0
+AT_LEAST_EVERY_S = 24 * 3600.0
+"""Time alone makes things expire too, where nothing was changed."""
+
+
+class Upkeep:
+    """Upkeep of one store until ``stop`` is set; what it did or what failed is told in a line."""
+
+    def __init__(
+        self, store: Store, stop: threading.Event, *, tell: Callable[[str], object], every_s: float = EVERY_S
+    ) -> None:
+        self._store, self._stop, self._tell, self._every_s = store, stop, tell, every_s
+        self._seen: ChangeToken | None = None
+        self._done_s = 0.0
+
+    def run(self) -> None:
+        """Do it every hour; the first time after one."""
+        while not self._stop.wait(self._every_s):
+            self.once()
+
+    def once(self) -> None:
+        """Do it now if anything changed since it was done, or that was a day ago. A failure ends no daemon."""
+        try:
+            if self._is_due():
+                self._collect()
+                self._seen, self._done_s = self._store.changes(), time.monotonic()
+        except _StoppedError:
+            return
+        except PfsError as error:
+            self._tell(f"upkeep: {error}")
+        except Exception as error:  # a bug of ours must not end upkeep for good
+            self._tell(f"upkeep: internal error: {type(error).__name__}: {error}")
+
+    def _is_due(self) -> bool:
+        from pfs.refs.watch import moved
+
+        late = time.monotonic() - self._done_s >= AT_LEAST_EVERY_S
+        return self._seen is None or late or moved(self._seen, self._store.changes())
+
+    def _collect(self) -> None:
+        from cli.commands.gc import gc_lines
+        from pfs.gc.collect import collect
+
+        report = collect(self._store, pause=self._stop.wait, alive=self._end_when_told)
+        if not report.did_nothing:
+            self._tell(f"upkeep: {'; '.join(gc_lines(report))}")
+        if report.damaged:
+            self._tell(f"upkeep: damaged packs were left alone: {', '.join(report.damaged)}")
+
+    def _end_when_told(self) -> None:
+        if self._stop.is_set():
+            raise _StoppedError
+
+
+class _StoppedError(Exception):
+    """The daemon ends: the next collection ends what this one began."""

@@ -1,0 +1,71 @@
+"""Whether a collection is worth its while: what the last one left, held against what there is now; one listing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from pfs.refs import collection
+
+if TYPE_CHECKING:
+    from pfs.store import Store
+
+_KEY: Final = "collected"
+_PACKS: Final = 64
+_BYTES: Final = 64 << 20
+_GROWTH: Final = 0.25
+_AGE_NS: Final = 7 * 24 * 3600 * 1_000_000_000
+
+
+class LastRun(msgspec.Struct, frozen=True):
+    """When a collection ended (ns since 1970), and the packs and bytes that it left."""
+
+    at_ns: int
+    packs: int
+    stored_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """``reason``: why one is due, None if none is; ``last``: the last one that this machine's index knows of."""
+
+    reason: str | None
+    last: LastRun | None
+
+
+def note_run(store: Store) -> None:
+    """Remember that a collection ended now."""
+    packs, size = _measure(store)
+    store.index.set_meta(_KEY, msgspec.msgpack.encode(LastRun(store.clock_ns(), packs, size)))
+
+
+def when_due(store: Store) -> Due:
+    """Say whether a collection is due: after many new packs, much new data, or a week with any.
+
+    Raises:
+        CorruptionError: the state of collection is damaged.
+    """
+    data = store.index.get_meta(_KEY)
+    last = None if data is None else msgspec.msgpack.decode(data, type=LastRun)
+    return Due(_reason(store, last or LastRun(0, 0, 0)), last)
+
+
+def _reason(store: Store, last: LastRun) -> str | None:
+    state, now_ns = collection.read(store.backend)[0], store.clock_ns()
+    if state.phase == "published" and state.expires_ns <= now_ns:
+        return "one was stopped half-way"
+    packs, size = _measure(store)
+    if packs - last.packs >= _PACKS:
+        return f"{packs - last.packs} packs were added"
+    if size - last.stored_bytes >= max(_BYTES, _GROWTH * last.stored_bytes):
+        return f"{(size - last.stored_bytes) >> 20} MiB were added"
+    if last.at_ns and packs != last.packs and now_ns - last.at_ns >= _AGE_NS:
+        return f"the last one was {(now_ns - last.at_ns) // (24 * 3600 * 1_000_000_000)} days ago"
+    return None
+
+
+def _measure(store: Store) -> tuple[int, int]:
+    sizes = [entry.size for entry in store.backend.entries("packs/")]
+    return len(sizes), sum(sizes)
