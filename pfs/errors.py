@@ -189,6 +189,19 @@ class PathNotFoundError(NotFoundError):
         return f"no file or directory at {self.address}"
 
 
+class PurgedError(NotFoundError):
+    """The content of a file was purged from the history: ``(path)``."""
+
+    kind = "purged"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path} was purged from the history: only its size and hash are kept"
+
+
 class ConflictError(PfsError):
     """The state moved on or already holds the thing: ``(message)``."""
 

@@ -184,7 +184,8 @@ class NewCommit:
     yet), else BranchMovedError; a commit with an ``error`` never becomes a head, so its parents are free.
     Further parents are commits of the repo or of an earlier one of the same call. ``branch_provenance`` sets
     what the branch is computed from; None leaves it. ``forked``: the head that it replaces is ``onto``, not its
-    parent.
+    parent. ``rewrites``: that number of refs when the tree was made; where records were rewritten since, something may
+    have been purged that the tree has, so that counts as a moved head (None: it is made from the present state).
     """
 
     branch: str
@@ -199,6 +200,7 @@ class NewCommit:
     forked: bool = False
     onto: CommitId | None = None
     origin: Origin = "user"
+    rewrites: int | None = None
 
     @property
     def replaces(self) -> CommitId | None:

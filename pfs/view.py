@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from pfs.errors import InvalidInputError, PathNotFoundError
+from pfs.errors import InvalidInputError, PathNotFoundError, PurgedError
 from pfs.ids import CommitId
 from pfs.model import CommitInfo, FileChange, FileInfo, FileType
 from pfs.paths import clean_path, from_key, to_key
@@ -199,7 +199,7 @@ class View:
 
         Raises:
             PathNotFoundError: nothing is there.
-            InvalidInputError: it is a directory, or its content was purged.
+            InvalidInputError: it is a directory. PurgedError: its content was purged.
         """
         from pfs.files.reader import FileReader
 
@@ -306,7 +306,7 @@ class View:
         if row.is_dir:
             raise InvalidInputError(f"{clean_path(path)} is a directory: name a file, or read it with -r")
         if row.kind == Kind.REMOVED:
-            raise InvalidInputError(f"{clean_path(path)} was purged: only its size and hash are kept")
+            raise PurgedError(clean_path(path))
         return row
 
     def _parent(self) -> View | None:

@@ -37,7 +37,10 @@ DAMAGE = (CorruptionError, InvalidInputError, NotFoundError)
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """One pipeline in its present version. ``output``: head of the output branch; ``meta``: head of ``.meta``."""
+    """One pipeline in its present version. ``output``: head of the output branch; ``meta``: head of ``.meta``.
+
+    ``rewrites``: that of the refs it was read from (`pfs.model.NewCommit`).
+    """
 
     name: str
     spec: Spec
@@ -47,6 +50,7 @@ class Pipeline:
     meta: CommitId | None
     meta_root: Root
     jobs: tuple[JobRecord, ...]
+    rewrites: int = 0
 
     @property
     def leaves(self) -> tuple[PfsInput, ...]:
@@ -102,7 +106,7 @@ class Catalog:
         output, meta = _head(state, spec.output_branch), _head(state, META_BRANCH)
         root = EMPTY_ROOT if meta is None else self._store.history.get(state.repo, meta).tree_root()
         jobs = tuple(self._read_jobs(state.repo, root))
-        return Pipeline(state.repo, spec, record, spec_commit, output, meta, root, jobs)
+        return Pipeline(state.repo, spec, record, spec_commit, output, meta, root, jobs, state.body.rewrites)
 
     def _spec(self, repo: str, commit: CommitId) -> tuple[Spec, PipelineRecord]:
         known = self._specs.get((repo, commit))

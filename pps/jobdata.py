@@ -161,6 +161,7 @@ class JobData:
             started_ns=record.started_ns,
             parents=() if self._meta_head is None else (self._meta_head,),
             message=f"checkpoint of job {record.id}",
+            rewrites=self._pipeline.rewrites,
         )
         (info,) = self._repo.publish([commit], self.session)
         self._meta_head, self._meta = info.id, meta
@@ -280,6 +281,7 @@ class JobData:
             message=f"job of pipeline {record.pipeline}",
             provenance=self._provenance(record),
             error=None if record.state == JobState.SUCCESS else record.reason or record.state.value,
+            rewrites=self._pipeline.rewrites,
             origin="auto",
         )
         known = NewCommit(
@@ -304,9 +306,10 @@ class JobData:
         """Read the output branch again, after somebody moved it.
 
         Raises:
-            BranchMovedError: ``.meta`` was moved too, which only another controller can have done.
+            BranchMovedError: ``.meta`` was moved too, which only another controller can have done; or something was
+                purged from the repo, and what the job has may hold it.
         """
         present = Catalog(self._store).get(self._pipeline.name)
-        if present.meta != self._meta_head:
+        if present.meta != self._meta_head or present.rewrites != self._pipeline.rewrites:
             raise BranchMovedError(f"{self._pipeline.name}@{META_BRANCH}")
         self._pipeline = present

@@ -71,6 +71,7 @@ KINDS: Mapping[str, str] = {
     "transaction-not-found": "InternalError",
     "branch-empty": "NoSuchBucket",
     "path-not-found": "NoSuchKey",
+    "purged": "NoSuchKey",
     "conflict": "OperationAborted",
     "already-exists": "BucketAlreadyOwnedByYou",
     "branch-moved": "OperationAborted",

@@ -78,22 +78,21 @@ class Publication:
             ConflictError: other writers were first ROUNDS times.
             StorageError: nothing was changed.
         """
-        self._swap(lambda state: self._with_commits(state, prepare(state)))
-        self._learn()
+        self._learn(self._swap(lambda state: self._with_commits(state, prepare(state))))
         return [found.record.info() for found in self._found]
 
     def update_open(self, commit: CommitId, put_on: Callable[[OpenEntry], Root]) -> OpenEntry:
         """Move the root of an open commit to what ``put_on`` makes of the present one; raises as `commit`."""
-        body = self._swap(lambda state: self._with_root(state.body, commit, put_on))
-        self._learn()
-        return body.open[commit]
+        done = self._swap(lambda state: self._with_root(state.body, commit, put_on))
+        self._learn(done)
+        return done.body.open[commit]
 
-    def _swap(self, edit: Callable[[RefsState], RefsBody]) -> RefsBody:
+    def _swap(self, edit: Callable[[RefsState], RefsBody]) -> RefsState:
         with self._store.turns.turn(self._repo):
             for round_no in range(ROUNDS):
                 state = self._store.refs.read(self._repo)
                 try:
-                    return self._store.refs.swap(state, edit(state)).body
+                    return self._store.refs.swap(state, edit(state))
                 except BranchMovedError as error:
                     if error.name.startswith(self._repo + "@"):  # a head, not the refs object: trying again is no help
                         raise
@@ -121,7 +120,8 @@ class Publication:
             raise AlreadyExistsError("commit", f"{self._repo}@{commit.id}")
         refuse_tag(self._repo, body, commit.branch)
         head = body.branches.get(commit.branch, BranchEntry()).head
-        if commit.error is None and commit.replaces != head:
+        rewritten = commit.rewrites not in (None, body.rewrites)
+        if rewritten or (commit.error is None and commit.replaces != head):
             raise BranchMovedError(f"{self._repo}@{commit.branch}")
 
     def _seal(self, state: RefsState, commits: Sequence[NewCommit]) -> None:
@@ -188,10 +188,10 @@ class Publication:
         packs = dict.fromkeys([*entry.packs, *(pack.hex() for pack in self._packs())])
         return with_open(body, commit, replace(entry, root=root_entry(root), packs=tuple(packs), written=True))
 
-    def _learn(self) -> None:
+    def _learn(self, done: RefsState) -> None:
         """Index what was published. A failure here is no failure of the commit: the next reader catches up."""
         with suppress(PfsError):
-            self._store.history.learn(self._sealed, self._found, seen=self._seen)
+            self._store.history.learn(self._sealed, self._found, state=done, seen=self._seen)
 
 
 def _with_old_heads(body: RefsBody, old: RefsBody, commits: Sequence[NewCommit], *, now_ns: int) -> RefsBody:

@@ -43,11 +43,12 @@ def merge(store: Store, repo: str, source: str, branch: str, *, how: How = _AS_U
         graph, head = Graph(store, state), landing.head(state)
         message = f"merge {source} into {branch}"
         if head is None:
-            return [landing.commit(theirs.root, id, (theirs.id,), head=None, message=message)]
+            return [landing.commit(graph.commit(theirs.id).root, id, (theirs.id,), head=None, message=message)]
         base = merge_base(graph, head, theirs.id)
         if base is not None and base.id == theirs.id:
             raise NothingToDoError
-        trees = Trees(EMPTY_ROOT if base is None else base.root, graph.commit(head).root, theirs.root)
+        # Trees are those of this moment: something may have been purged from them since the commits were looked up.
+        trees = Trees(EMPTY_ROOT if base is None else base.root, graph.commit(head).root, graph.commit(theirs.id).root)
         root = landing.merged(trees, id, what=f"merge {repo}@{source} into {repo}@{branch}")
         return [landing.commit(root, id, (head, theirs.id), head=head, message=message)]
 
@@ -73,7 +74,8 @@ def revert(store: Store, repo: str, ref: str, *, branch: str | None = None, how:
         if head is None or not is_ancestor(graph, undone.id, head):
             raise InvalidInputError(f"commit {repo}@{undone.id} is not in the history of {repo}@{goal}")
         message = _message(f"revert {undone.id[:12]}", undone)
-        return apply.run(graph, head, (undone.root, _parent_root(graph, undone)), what=what, message=message)
+        change = graph.commit(undone.id).root, _parent_root(graph, undone)
+        return apply.run(graph, head, change, what=what, message=message)
 
     return apply.landing.publish(prepare)
 
@@ -90,7 +92,8 @@ def cherry_pick(store: Store, repo: str, ref: str, branch: str, *, how: How = _A
     def prepare(state: RefsState) -> list[NewCommit]:
         graph, head = Graph(store, state), apply.landing.head(state)
         message = picked.message or f"cherry-pick {picked.id[:12]}"
-        return apply.run(graph, head, (_parent_root(graph, picked), picked.root), what=what, message=message)
+        change = _parent_root(graph, picked), graph.commit(picked.id).root
+        return apply.run(graph, head, change, what=what, message=message)
 
     return apply.landing.publish(prepare)
 
@@ -109,7 +112,7 @@ def rebase(store: Store, repo: str, branch: str, onto: str, *, how: How = _AS_US
         if head is not None and is_ancestor(graph, base.id, head):
             raise NothingToDoError
         own = [] if head is None else _own(graph, head, base.id)
-        made = list(_Replay(landing, graph, head, new_id).run(own, base))
+        made = list(_Replay(landing, graph, head, new_id).run(own, graph.commit(base.id)))
         if not made:
             raise MoveHeadError(base.id, head)
         return made

@@ -314,11 +314,10 @@ class CommitWriter:
     def _onto_branch(self, state: RefsState) -> Sequence[NewCommit]:
         """Return the commit as it has to be on the present head of the branch."""
         target, head = self._target, state.body.branches.get(self._target.branch, BranchEntry()).head
-        if target.forked:
-            root, parent = self._onto(target.root), target.parent
-        else:
-            base = EMPTY_ROOT if head is None else self._store.history.get(target.repo, head).tree_root()
-            root, parent = self._onto(base), head
+        parent = target.parent if target.forked else head
+        # Looked up each time, the named parent too: something may have been purged from it since.
+        base = EMPTY_ROOT if parent is None else self._store.history.get(target.repo, parent).tree_root()
+        root = self._onto(base)
         commit = NewCommit(
             branch=target.branch,
             root=root,

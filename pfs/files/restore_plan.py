@@ -51,8 +51,10 @@ def check_items(objects: Objects, items: Iterable[Item]) -> Totals:
 
 
 def is_marker(row: Row) -> bool:
-    """Say whether the row is the empty object ``a/`` by which S3 clients make directories: no disk needs it."""
-    return row.kind is Kind.FILE and row.size == 0 and (not row.key or row.key.endswith(b"/"))
+    """Say whether a row is nothing on a disk: a purged file, or the empty object ``a/``, a directory of S3 clients."""
+    return row.kind is Kind.REMOVED or (
+        row.kind is Kind.FILE and row.size == 0 and (not row.key or row.key.endswith(b"/"))
+    )
 
 
 class _Collisions:
@@ -81,7 +83,7 @@ def _check_names(item: Item, names: Iterable[bytes]) -> None:
 def _check_content(objects: Objects, item: Item) -> None:
     if item.row.kind is Kind.SYMLINK:
         _check_link(objects, item)
-    elif item.row.kind in {Kind.REMOVED, Kind.EXTERNAL}:
+    elif item.row.kind is Kind.EXTERNAL:
         raise InvalidPathError(from_key(item.row.key), "its bytes are not in the store")
 
 

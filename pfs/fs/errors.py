@@ -17,11 +17,13 @@ from pfs.errors import (
     NotFoundError,
     PfsError,
     PreconditionFailedError,
+    PurgedError,
     StorageError,
     StorageFullError,
 )
 
 ERRNOS: Final[tuple[tuple[type[PfsError], int], ...]] = (
+    (PurgedError, errno.ENODATA),
     (NotFoundError, errno.ENOENT),
     (AlreadyExistsError, errno.EEXIST),
     (PreconditionFailedError, errno.EEXIST),

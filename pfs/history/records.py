@@ -17,6 +17,7 @@ from types import MappingProxyType
 from pfs.backends.base import Backend
 from pfs.errors import CommitNotFoundError, CorruptionError, InvalidInputError, MissingObjectError, NotFoundError
 from pfs.history.linked import Found, Linked
+from pfs.history.rewrites import Rewrites
 from pfs.ids import CommitId, PackId
 from pfs.packs.commit_record import CommitRecord, RecordLink, decode_record
 from pfs.packs.index import Index
@@ -40,6 +41,8 @@ class History:
         self._lock = threading.RLock()
         self.objects = Objects(backend, index, on_missing=self.catch_up, on_gone=self.note_gone)
         """Pages, chunks and records by id; a missing one makes the index catch up once."""
+        self._rewrites = Rewrites(self.objects, index)
+        refs.on_rewritten = self._rewrites.follow
 
     def find(self, repo: str, commit: CommitId) -> CommitRecord | None:
         """Return the record of a finished commit of the repo, or None."""
@@ -142,10 +145,28 @@ class History:
         packs: Sequence[SealedPack],
         commits: Sequence[Found],
         *,
+        state: RefsState | None = None,
         seen: Mapping[bytes, bytes] = MappingProxyType({}),
-    ) -> None:
-        """Index what was published; ``seen`` as `Index.add` takes it."""
-        self._index.add(packs, [found.row() for found in commits], seen=seen)
+    ) -> bool:
+        """Index what was published; ``seen`` as `Index.add` takes it.
+
+        ``state``: refs by which the commits are as given; without it they are read. False: records of the repo were
+        rewritten since, and the commits are left to the next reader.
+        """
+        if state is not None or not commits:
+            guard = None if state is None else self._rewrites.guard(state)
+            return self._index.add(packs, [found.row() for found in commits], seen=seen, guard=guard)
+        self._index.add(packs, seen=seen)
+        done = [self._learn_of(repo, commits) for repo in {found.record.repo for found in commits}]
+        return all(done)
+
+    def _learn_of(self, repo: str, commits: Sequence[Found]) -> bool:
+        state = self._refs.find(repo)
+        if state is None:
+            return False
+        own = (found for found in commits if found.record.repo == repo)
+        rows = [found.row() for found in own if record_home(state.body, found.record.id) in (None, found.pack)]
+        return self._index.add([], rows, guard=self._rewrites.guard(state))
 
     def forget(self, repo: str) -> None:
         """Forget the commits of a repo that was deleted, or is made anew."""
@@ -206,8 +227,11 @@ class History:
         named = {pack for found in trail for pack in (found.pack, *found.record.pack_ids())} | open_packs
         missing = [pack for pack in named if not self._index.has_pack(pack)]
         self._learn(self._footers(missing))
-        if trail:
-            self._index.add([], [found.row() for found in trail])
+        if not self.learn([], trail, state=state):
+            again = self._refs.find(state.repo)
+            if again is not None:
+                self._rewrites.follow(again, again=True)
+                self._follow(again)
 
     def _trail(self, state: RefsState, heads: dict[CommitId, PackId]) -> list[Found]:
         """Read records from ``heads`` back to what the index knows; damaged ones are left out (fsck names them)."""

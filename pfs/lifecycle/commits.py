@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from pfs.errors import MissingObjectError
+from pfs.history.reachable import live_commits
 from pfs.ids import CommitId
+from pfs.packs.commit_record import CommitRecord
 from pfs.refs.edges import effective
 from pfs.refs.swap import RefsState
 
@@ -46,19 +47,8 @@ class Commits:
         Raises:
             CorruptionError, MissingObjectError: a record cannot be read.
         """
-        nodes: dict[CommitId, Node] = {}
-        todo = [*state.body.heads(), *anchored_by_open(state)]
-        while todo:
-            commit = todo.pop()
-            if commit not in nodes:
-                record = store.history.find(state.repo, commit)
-                if record is None:
-                    raise MissingObjectError(f"commit {state.repo}@{commit}", "its record is in no pack")
-                parents = effective(state.body, record).parents
-                sources = tuple(Source(repo, CommitId(id)) for repo, _, id in record.provenance)
-                nodes[commit] = Node(commit, record.branch, parents, record.finished_ns, sources)
-                todo += parents
-        return cls(state, nodes)
+        records = (found.record for found in live_commits(store.history, state))
+        return cls(state, {record.id: _node(state, record) for record in records})
 
     @cached_property
     def children(self) -> Mapping[CommitId, list[CommitId]]:
@@ -93,6 +83,12 @@ class Commits:
                 first = self.above(commit, gone)
             todo += [parent for parent in (first, *others) if parent is not None]
         return seen
+
+
+def _node(state: RefsState, record: CommitRecord) -> Node:
+    parents = effective(state.body, record).parents
+    sources = tuple(Source(repo, CommitId(id)) for repo, _, id in record.provenance)
+    return Node(record.id, record.branch, parents, record.finished_ns, sources)
 
 
 def anchored_by_open(state: RefsState) -> list[CommitId]:

@@ -32,7 +32,7 @@ from pfs.packs.index_rows import (
 )
 from pfs.packs.pack import PackKind, SealedPack
 
-__all__ = ["IN_BLOCK", "Index", "IndexStats", "Location"]
+__all__ = ["IN_BLOCK", "REWRITES", "Guard", "Index", "IndexStats", "Location"]
 
 _SCHEMA: Final = b"1"
 _FEW: Final = 16
@@ -41,6 +41,8 @@ _PAGE: Final = 256
 """Commits read in one transaction."""
 _FORGOTTEN: Final = 4096
 """Rows looked at in one writing transaction, so that others do not wait long."""
+REWRITES: Final = "rewrites/"
+"""In front of a repo's name: the `get_meta` key of what the index has seen of rewritten records."""
 SEEN_ROWS: Final = 1 << 21
 """Rows of local files at most, some 200 MB; when more are added, the older ones are dropped."""
 
@@ -51,6 +53,13 @@ class IndexStats(NamedTuple):
     rows: int
     packs: int
     size_bytes: int
+
+
+class Guard(NamedTuple):
+    """A value of `Index.get_meta` must be one of ``values`` at the moment of a change."""
+
+    key: str
+    values: frozenset[bytes | None]
 
 
 class Index:
@@ -125,25 +134,28 @@ class Index:
         commits: Sequence[tuple[str, CommitId, bytes]] = (),
         *,
         seen: Mapping[bytes, bytes] = MappingProxyType({}),
-    ) -> None:
+        guard: Guard | None = None,
+    ) -> bool:
         """Add durable packs, (repo, id, encoded record) of commits and rows of local files, all or nothing.
 
         Known packs change nothing. An id in several packs is found in the one added last, condemned ones after others.
-        Half a million rows a second.
+        Half a million rows a second. Returns False, without the commits, when the ``guard`` does not hold.
         """
         fresh = [pack for pack in packs if not self.has_pack(pack.pack_id)]
         if not fresh and not commits and not seen:
-            return
+            return True
         rows = chunk_rows(fresh)
 
-        def work(txn: Txn) -> None:
+        def work(txn: Txn) -> bool:
             numbers = [_put_pack(txn, pack) for pack in fresh]
             _put_rows(txn, rows.items(numbers), numbers)
-            for repo, commit, record in commits:
+            holds = guard is None or txn.get("meta", guard.key.encode()) in guard.values
+            for repo, commit, record in commits if holds else ():
                 txn.put("commit", commit_key(_number_repo(txn, repo), commit), record)
             _put_seen(txn, seen)
+            return holds
 
-        self._env.write(work)
+        return self._env.write(work)
 
     def refill(self, packs: Sequence[SealedPack]) -> None:
         """Put back rows of packs, known ones too, where an object is found nowhere, or only in a condemned pack."""
@@ -307,6 +319,7 @@ class Index:
             for id, _ in list(_commit_rows(txn, number, bytes(KEY_SIZE))):
                 txn.delete("commit", number + id)
             txn.delete("repo", repo.encode())
+            txn.delete("meta", REWRITES.encode() + repo.encode())
 
         self._env.write(work)
 

@@ -128,6 +128,12 @@ class Objects:
             raise MissingObjectError(where, f"its pack {name} is gone") from error
         raise MissingObjectError(where, f"{name} does not have it")
 
+    def records_in(self, pack: PackId) -> Iterator[CommitRecord]:
+        """Yield the commit records of a meta pack; raises NotFoundError when the pack is not there."""
+        name = pack_name(pack, "m")
+        for offset, payload in self._commit_payloads(name):
+            yield decode_record(payload, where=f"{name} at {offset}")
+
     def _commit_payloads(self, name: str) -> Iterator[tuple[int, bytes]]:
         """Yield the commit records of a pack; by a scan of all of it where its footer is damaged."""
         try:

@@ -155,6 +155,7 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
     squashed: dict[str, str] = {}
     older: tuple[Older, ...] = ()
     retention: Retention | None = None
+    rewrites: int = 0
     trash: dict[str, TrashEntry] = {}
     prepared: tuple[Prepared, ...] = ()
     gone: bool = False
@@ -178,7 +179,7 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
 
 _KNOWN = {field.name for field in fields(RefsBody)} - {"extra", "shelf"}
 _REQUIRED = ("v", "seq", "wid")
-_LEFT_OUT = ("squashed", "older", "retention", "shelf")
+_LEFT_OUT = ("squashed", "older", "retention", "rewrites", "shelf")
 """Fields that are not stored while they say nothing."""
 _SUM = re.compile(rb',"sum":"([0-9a-f]{32})"}')
 _SUM_BYTES = len(',"sum":""}') + 32

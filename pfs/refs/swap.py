@@ -68,6 +68,8 @@ class Refs:
     ) -> None:
         self._backend = backend
         self._shelf = Shelf(backend)
+        self.on_rewritten: Callable[[RefsState], object] = lambda state: None
+        """Called with each body that is read of a repo whose records were rewritten, before anybody gets it."""
         self._closed = False
         self.transactions = Transactions(backend, clock_ns=clock_ns, pause=pause)
 
@@ -256,7 +258,12 @@ class Refs:
         if found is None:
             return None
         data, etag = found
-        return last if last is not None and last.etag == etag else RefsState(repo, self.decode(data, where=name), etag)
+        if last is not None and last.etag == etag:
+            return last
+        state = RefsState(repo, self.decode(data, where=name), etag)
+        if state.body.rewrites:
+            self.on_rewritten(state)
+        return state
 
     def decode(self, data: bytes, *, where: str) -> RefsBody:
         """Parse a stored body of this store, one in ``log/`` too; raises as `decode_body`."""

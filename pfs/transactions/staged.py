@@ -160,12 +160,14 @@ class StagedHistory(History):
         packs: Sequence[SealedPack],
         commits: Sequence[Found],
         *,
+        state: RefsState | None = None,
         seen: Mapping[bytes, bytes] = MappingProxyType({}),
-    ) -> None:
+    ) -> bool:
         """Remember commits; packs are there, so the index may know them."""
         self._made |= {(found.record.repo, found.record.id): found for found in commits}
         if not self._tentative:
             super().learn(packs, (), seen=seen)
+        return True
 
     def forget(self, repo: str) -> None:
         """Do nothing: what the index knows is true until the transaction is committed."""

@@ -33,6 +33,8 @@ class Put:
     aux: Mapping[str, object] | None = None
     force: bool = False
     """Mark the row as changed even if nothing in it is."""
+    changed: Changed | None = None
+    """When the row last changed, if that is not the moment of this edit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,8 +332,9 @@ class _Editor:
         if isinstance(one, Delete):
             return None
         name = one.key[one.key.rfind(b"/") + 1 :]
-        new = Cell(name, one.kind, 0, one.size, one.tid, changed=self.changed, aux=pack_aux(one.aux))
-        if old and not one.force and old[0]._replace(changed=self.changed) == new:
+        changed = one.changed or self.changed
+        new = Cell(name, one.kind, 0, one.size, one.tid, changed=changed, aux=pack_aux(one.aux))
+        if old and not one.force and old[0]._replace(changed=changed) == new:
             return old
         return [new]
 

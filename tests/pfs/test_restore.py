@@ -201,11 +201,15 @@ def test_a_path_that_is_file_and_directory_is_refused(world: World, tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("kind", [Kind.REMOVED, Kind.EXTERNAL])
-def test_bytes_that_are_not_here_are_named(world: World, tmp_path: Path, kind: Kind) -> None:
+def test_bytes_that_are_elsewhere_are_named(world: World, tmp_path: Path) -> None:
     with pytest.raises(InvalidPathError, match="'/gone'"):
-        restore_tree(world.objects, tree_of(world, {"gone": kind}), b"", tmp_path / "out")
+        restore_tree(world.objects, tree_of(world, {"gone": Kind.EXTERNAL}), b"", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_purged_files_are_left_out(world: World, tmp_path: Path) -> None:
+    restore_tree(world.objects, tree_of(world, {"gone": Kind.REMOVED, "here": b"x"}), b"", tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == ["here"]
 
 
 def test_a_directory_that_is_not_there_is_named(world: World, tmp_path: Path) -> None:

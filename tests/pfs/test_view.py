@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pfs.errors import InvalidInputError, PathNotFoundError
+from pfs.errors import InvalidInputError, PathNotFoundError, PurgedError
 from pfs.ids import TreeId
 from pfs.model import FileChange
 from pfs.repo import Repo
@@ -73,7 +73,7 @@ def test_purged_files_say_so(repo: Repo) -> None:
     with repo.commit("master") as commit:
         commit.edit([Put(b"gone", Kind.REMOVED, 5, TreeId(bytes(32)))])
     assert repo["master"].stat("/gone").type == "removed"
-    with pytest.raises(InvalidInputError, match="purged"):
+    with pytest.raises(PurgedError, match="purged"):
         repo["master"].read("/gone")
 
 
