@@ -427,6 +427,7 @@ def test_compression(repo: Repo, fs: PfsFileSystem) -> None:
 
 def test_what_may_not_be_written(repo: Repo, tree: PfsFileSystem) -> None:
     head = repo["master"].info.id
+    repo.store.create_repo("up")
     repo.create_branch("out", provenance=[BranchRef("up", "master")])
     wrong: list[tuple[str, type[OSError], int | None]] = [
         (f"data@{head}/x", PermissionError, errno.EPERM),
