@@ -23,7 +23,7 @@ def create_repo(repo: str, description: str) -> None:
 @click.option("-d", "--description", required=True, help="What the repo is for.")
 def update_repo(repo: str, description: str) -> None:
     """Change the description of a repo."""
-    with wiring.open_store() as store:
+    with wiring.open_store(alone="update-repo") as store:
         store.repo(wiring.repo_name(repo)).describe(description)
 
 
