@@ -13,6 +13,8 @@ COMMANDS = {
     "doctor": Entry("cli.commands.store", "doctor", "Check what this machine offers", _STORE),
     "fsck": Entry("cli.commands.store", "fsck", "Check that everything is there and whole", _STORE),
     "gc": Entry("cli.commands.gc", "gc", "Free the space of what nothing leads to", _STORE),
+    "set-retention": Entry("cli.commands.retention", "set_retention", "Say which commits of a repo stay", _STORE),
+    "purge": Entry("cli.commands.purge", "purge", "Delete a path for good, out of all history", _STORE),
     "recover": Entry("cli.commands.store", "recover", "Rebuild the index from the object store", _STORE),
     "version": Entry("cli.commands.store", "version", "Say which versions run", _STORE),
     "completion": Entry("cli.commands.completion", "completion", "Print the completion script of a shell", _STORE),
