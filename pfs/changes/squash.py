@@ -104,7 +104,9 @@ def drop_set(store: Store, commit: CommitId) -> list[CommitInfo]:
 
 
 def check_squash(store: Store, state: RefsState, commit: CommitId, *, within: CommitId | None) -> list[CommitRecord]:
-    """Return the children that a squash gives another parent, those of the commit's own branch last.
+    """Return the children that a squash gives another parent; last the one that takes it over.
+
+    That is one that was not dropped, of the commit's own branch, as far as there is any.
 
     Raises:
         ConflictError: the commit cannot be squashed.
@@ -123,10 +125,12 @@ def check_squash(store: Store, state: RefsState, commit: CommitId, *, within: Co
     if not below:
         raise ConflictError(f"commit {place} has no child to take its files over: drop it")
     for child in below:
-        if child.parents[0] != commit:
+        # by its record: what was merged into a child comes first of its parents once the first was squashed away
+        if commit in store.history.get(state.repo, child.id).parents[1:]:
             raise ConflictError(f"commit {place} was merged into {child.id}: it stays as long as that")
     refuse_made_from(store, state.repo, commit, within=within)
-    return sorted(below, key=lambda child: (child.branch == record.branch, child.id))
+    dropped = Lineage(store, state).dropped
+    return sorted(below, key=lambda child: (child.id not in dropped, child.branch == record.branch, child.id))
 
 
 def check_drop(store: Store, state: RefsState, commit: CommitId, *, within: CommitId | None) -> None:
