@@ -8,17 +8,7 @@ from cli.output import Json, Record, timestamp
 
 if TYPE_CHECKING:
     from pfs.keys import Key
-    from pfs.model import (
-        BranchInfo,
-        CommitInfo,
-        CommitSetInfo,
-        FileChange,
-        FileInfo,
-        Provenance,
-        RepoInfo,
-        TagInfo,
-        TransactionInfo,
-    )
+    from pfs.model import BranchInfo, CommitInfo, CommitSetInfo, FileChange, FileInfo, Provenance, RepoInfo, TagInfo
 
 
 def repo_record(info: RepoInfo) -> Record:
@@ -49,19 +39,6 @@ def branch_record(info: BranchInfo) -> Record:
 def tag_record(info: TagInfo) -> Record:
     """Return the record of a tag."""
     return {"name": info.name, "repo": info.repo, "commit": info.commit, "created": timestamp(info.created_ns)}
-
-
-def transaction_record(info: TransactionInfo, *, active: str | None) -> Record:
-    """Return the record of a transaction; ``active``: the id, or the beginning of it, of the user's active one."""
-    return {
-        "id": info.id,
-        "state": info.state,
-        "active": active is not None and info.id.startswith(active),
-        "message": info.message,
-        "created": timestamp(info.created_ns),
-        "operations": list(info.operations),
-        "commits": [provenance_record(item) for item in info.commits],
-    }
 
 
 def commit_set_record(info: CommitSetInfo) -> Record:

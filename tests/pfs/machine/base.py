@@ -239,16 +239,15 @@ class Machine(RuleBasedStateMachine):
         """Every commit there ever was: readable as it was made, or taken over, or gone."""
         for id in repo.commits:
             meant = repo.means(id)
-            if not meant:
+            if meant is None:
                 try:
                     self.ask(False, "resolve", name, id)
                 except PfsError:
                     continue
-                # what another repo made from it may still lead there
                 assert self.world.commit_set(id), f"{name}@{id} was dropped, and is found"
-            elif meant == {id}:
+            elif meant == id:
                 found = self.ask(False, "list", name, id)
                 assert isinstance(found, list)
                 assert [(one.path, one.size) for one in found] == list(listing(repo.files(id)))
             else:
-                assert self.ask(False, "resolve", name, id) in meant
+                assert self.ask(False, "resolve", name, id) == meant

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -15,11 +15,16 @@ from pfs.changes.landing import How
 from pfs.changes.merge import Resolution
 from pfs.changes.writer import CommitWriter
 from pfs.files.ingest import put_stream
+from pfs.gc.collect import collect
 from pfs.history.commit_set import commit_sets
 from pfs.history.touched import touching
 from pfs.ids import CommitId
+from pfs.intake.how import PutHow
+from pfs.intake.intake import Intake
+from pfs.lifecycle.retention import apply_retention, set_retention
 from pfs.model import Provenance
 from pfs.paths import to_key
+from pfs.refs.retention import Keep, Retention
 from pfs.repo import Repo
 from pfs.store import Store
 from pfs.trees.edit import Delete, Edit, Put
@@ -93,7 +98,7 @@ class Driver:
                 writer.put_file(step.path, step.data, append=step.verb == "append")
             case "delete" | "delete_all":
                 writer.delete_file(step.path, recursive=step.verb == "delete_all")
-            case "tree":
+            case "tree" | "mirror":
                 self._put_tree(writer, step)
             case "copy":
                 repo, commit, path = step.source
@@ -105,7 +110,12 @@ class Driver:
                 file = Path(folder + name)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(data)
-            writer.put_tree(step.path, Path(folder), jobs=1)
+            if step.verb == "tree":
+                writer.put_tree(step.path, Path(folder), jobs=1)
+                return
+            intake = Intake(writer, PutHow(mirror=step.path, jobs=1))
+            intake.tree(step.path, Path(folder))
+            intake.finish()
 
     def finish_writer(self, number: int) -> str:
         """Finish a writer; its commit's id."""
@@ -125,6 +135,17 @@ class Driver:
         info = apply(self._repo(repo), branch, lambda _: edits, session=session)
         assert info is not None
         return info.id
+
+    def transact(self, writes: Sequence[tuple[str, str, dict[str, bytes]]], tag: tuple[str, str, str] | None) -> str:
+        """Put files into branches of several repos, and perhaps tag a commit (repo, tag, commit), all at once."""
+        with self.store.transaction() as transaction:
+            for repo, branch, puts in writes:
+                with transaction.repo(repo).commit(branch) as commit:
+                    for path, data in puts.items():
+                        commit.put_file(path, data)
+            if tag is not None:
+                transaction.repo(tag[0]).create_tag(*tag[1:])
+        return transaction.id
 
     # names
 
@@ -204,6 +225,23 @@ class Driver:
             (replay.merge if verb == "merge" else replay.cherry_pick)(self.store, repo, source, branch, how=how)
         return [id for id in reversed(self.show(repo).commits) if id not in known]
 
+    # the store
+
+    def gc(self) -> None:
+        """Collect what nothing leads to."""
+        collect(self.store)
+
+    def retain(self, repo: str, last: int) -> list[str]:
+        """Let go what is not among the last commits of a branch; the ids of what went."""
+        set_retention(self.store, repo, Retention(keep=Keep(last=last)))
+        gone = [id for effect in apply_retention(self.store) for id in effect.removed]
+        set_retention(self.store, repo, None)
+        return gone
+
+    def fsck(self, deep: bool) -> list[str]:
+        """Return what is damaged."""
+        return [str(damage) for damage in fsck(self.store, deep=deep)]
+
     # reading
 
     def repos(self) -> list[str]:
@@ -262,10 +300,6 @@ class Driver:
     def commit_sets(self) -> dict[str, list[str]]:
         """Return the repos of every commit set."""
         return {one.id: [info.repo for info in one.commits] for one in commit_sets(self.store)}
-
-    def fsck(self, deep: bool) -> list[str]:
-        """Return what is damaged."""
-        return [str(damage) for damage in fsck(self.store, deep=deep)]
 
 
 def call(driver: Driver, verb: str, *words: object) -> object:

@@ -7,7 +7,7 @@ from hypothesis.stateful import rule
 
 from tests.pfs.machine import writing
 from tests.pfs.machine.base import Machine
-from tests.pfs.machine.draws import BRANCHES, BYTES, FILES, FOLDERS, PATHS, PICK, REPOS, THERE
+from tests.pfs.machine.draws import BRANCHES, BYTES, FILES, FOLDERS, PATHS, PICK, REPOS, TAGS, THERE
 from tests.pfs.machine.state import Files
 from tests.pfs.machine.writing import Step
 
@@ -39,6 +39,29 @@ class FileRules(Machine):
     @rule(there=THERE, name=REPOS, branch=BRANCHES, files=FILES, under=st.sampled_from(["/", "/t"]))
     def put_tree(self, there: bool, name: str, branch: str, files: Files, under: str) -> None:
         self.write("put_tree", there, (name, branch), [Step("tree", under, files=tuple(files.items()))])
+
+    @rule(there=THERE, name=REPOS, branch=BRANCHES, files=FILES, under=st.sampled_from(["/", "/t", "/d"]))
+    def mirror(self, there: bool, name: str, branch: str, files: Files, under: str) -> None:
+        files = {"/" + path.rsplit("/", 1)[1]: data for path, data in files.items()} if under == "/d" else files
+        self.write("mirror", there, (name, branch), [Step("mirror", under, files=tuple(files.items()))])
+
+    @rule(
+        there=THERE,
+        names=st.permutations(["a", "b", "c"]),
+        one=BRANCHES,
+        two=BRANCHES,
+        files=FILES,
+        tag=TAGS,
+        pick=PICK,
+    )
+    def transact(self, there: bool, names: list[str], one: str, two: str, files: Files, tag: str, pick: int) -> None:
+        names = sorted(names[:2], key=lambda name: name not in self.world.repos)
+        writes = [(name, branch, files) for name, branch in zip(names, (one, two), strict=True)]
+        seen = self.repo(names[0]).visible()
+        named = (names[0], tag, seen[pick % len(seen)]) if seen and pick % 3 == 0 else None
+        self.repo(names[1])
+        plan = lambda: writing.transact(self.world, writes, named)  # noqa: E731
+        self.do("transact", there, plan, "transact", writes, named)
 
     @rule(there=THERE, name=REPOS, branch=BRANCHES, pick=PICK)
     def delete_file(self, there: bool, name: str, branch: str, pick: int) -> None:

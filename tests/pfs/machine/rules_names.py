@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from tests.pfs.machine import verbs
+from tests.pfs.machine import lifecycle, verbs
 from tests.pfs.machine.base import Machine
 from tests.pfs.machine.draws import BRANCHES, PICK, REPOS, TAGS, THERE
 
@@ -85,6 +85,19 @@ class NameRules(Machine):
             shutil.rmtree(Path(self.home, ".pfs/index.lmdb"))
         self.touched |= set(self.world.repos)
         self.done["rebuild" if remove_index else "reopen"] += 1
+
+    @rule(there=THERE, name=REPOS, last=st.integers(1, 4))
+    def retain(self, there: bool, name: str, last: int) -> None:
+        """Let old commits go: at most what nothing needs, and all of it where that is plain."""
+        if name in self.world.repos:
+            repo = self.repo(name)
+            gone = self.ask(there, "retain", name, last)
+            assert isinstance(gone, list)
+            may_go = lifecycle.beyond(self.world, repo, last)
+            assert set(gone) <= may_go
+            assert set(gone) == may_go or not lifecycle.is_plain(self.world, repo)
+            lifecycle.let_go(repo, set(gone))
+            self.done["retain"] += 1
 
     @rule(there=THERE, sure=PICK)
     def fsck(self, there: bool, sure: int) -> None:

@@ -75,7 +75,7 @@ class Repo:
     opens: dict[str, Open] = field(default_factory=dict)
     trash: list[Trash] = field(default_factory=list)
     failed: set[str] = field(default_factory=set)
-    took: dict[str, frozenset[str]] = field(default_factory=dict)
+    took: dict[str, str] = field(default_factory=dict)
 
     def files(self, commit: str | None) -> Files:
         """Return the files of a finished commit, none without one."""
@@ -109,11 +109,12 @@ class Repo:
         hidden = self.dropped() | self.squashed()
         return [id for id in sorted(self.commits, key=lambda id: -self.commits[id].order) if id not in hidden]
 
-    def means(self, commit: str) -> frozenset[str]:
-        """Return which commits an id may stand for: itself, or those that took it over; none if it is gone."""
-        if commit in self.squashed():  # by more than one, if it had several children
-            return frozenset().union(*(self.means(child) for child in self.took[commit]))
-        return frozenset({commit} - self.dropped()) & frozenset(self.commits)
+    def means(self, commit: str) -> str | None:
+        """Return which commit an id stands for: itself, or the one that took it over; None if that is gone."""
+        gone = self.squashed()
+        while commit in gone:
+            commit = self.took[commit]
+        return None if commit in self.dropped() or commit not in self.commits else commit
 
     def find(self, commit: str) -> Commit:
         """Return a finished commit that is there."""

@@ -175,7 +175,8 @@ def take_out(repo: Repo, commit: str) -> None:
     children, parents = repo.children(commit), repo.commits[commit].parents
     for child in children:
         child.first = parents[0] if parents else None
-    repo.took[commit] = frozenset(child.id for child in children)
+    dropped, branch = repo.dropped(), repo.commits[commit].branch
+    repo.took[commit] = max(children, key=lambda one: (one.id not in dropped, one.branch == branch, one.id)).id
 
 
 def _refuse_held(repo: Repo, commit: str) -> None:

@@ -17,13 +17,13 @@ from pfs.errors import (
     PathNotFoundError,
 )
 from tests.pfs.machine.state import Commit, Files, Open, Refused, Repo, Trash, World, below, three_way, with_file
-from tests.pfs.machine.verbs import Done, nothing
+from tests.pfs.machine.verbs import Done, create_tag, nothing
 
 ID_DIGITS = 32
 
 
 class Step(NamedTuple):
-    """One change of a commit: put, append, delete, delete_all, tree or copy."""
+    """One change of a commit: put, append, delete, delete_all, tree, mirror or copy."""
 
     verb: str
     path: str
@@ -86,6 +86,9 @@ def stage(world: World, writer: Writer, step: Step) -> None:
             files = {path: data for path, data in files.items() if path not in gone}
         case "tree":
             files = {**files, **{step.path.rstrip("/") + name: data for name, data in step.files}}
+        case "mirror":
+            kept = {path: data for path, data in files.items() if path not in below(files, step.path)}
+            files = {**kept, **{step.path.rstrip("/") + name: data for name, data in step.files}}
         case "copy":
             files = {**files, **_copied(world, step)}
     writer.ours = files
@@ -143,6 +146,26 @@ def apply(world: World, name: str, branch: str, puts: Files, deletes: Sequence[s
             repo.opens[opened].files = files
         else:
             add(world, repo, Commit(str(id), branch, files, 0, repo.branches.get(branch)))
+
+    return done
+
+
+def transact(world: World, writes: Sequence[tuple[str, str, Files]], tag: tuple[str, str, str] | None) -> Done:
+    """Put files into branches of several repos, all at once; and perhaps tag a commit of one of them."""
+    dones = list[Done]()
+    for name, branch, puts in writes:
+        writer = begin(world, name, branch)
+        for path, data in puts.items():
+            stage(world, writer, Step("put", path, data))
+        dones.append(finish_writer(world, writer))
+    if tag is not None:
+        dones.append(create_tag(world, *tag))
+        if tag[1] in [branch for name, branch, _ in writes if name == tag[0]]:
+            raise Refused(ConflictError)
+
+    def done(id: object) -> None:
+        for one in dones:
+            one(id)
 
     return done
 
