@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 from cli import stdio
 from cli.live import describe
-from cli.stdio import OutputClosed
 from pfs.errors import ConflictError, FailedError, PfsError
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ class Daemon:
             working += [self._start_upkeep()] if self._upkeep else []
             try:
                 if self._listen is None:
-                    _tell("running pipelines as commits arrive")
+                    stdio.announce("running pipelines as commits arrive")
                     self._stop.wait()
                 else:
                     self._serve(self._listen)
@@ -83,7 +82,7 @@ class Daemon:
         def bound(host: str, port: int) -> None:
             url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
             _remember(self._lock, url)
-            _tell(f"serving S3 on {url} ; `pfs credentials --env` prints the keys")
+            stdio.announce(f"serving S3 on {url} ; `pfs credentials --env` prints the keys")
 
         serve(gateway, listen, stop=self._stop, on_bound=bound)
 
@@ -137,14 +136,6 @@ def _log(event: RunEvent) -> None:
 def _note(line: str) -> None:
     with suppress(OSError):
         print(line, file=sys.stderr, flush=True)
-
-
-def _tell(line: str) -> None:
-    """Print the line that says what is served; a reader that is gone ends no server."""
-    try:
-        print(line, flush=True)
-    except OutputClosed:
-        stdio.give_up()
 
 
 @contextmanager

@@ -6,13 +6,15 @@ from typing import NoReturn
 
 from cli.app import Entry, program, run
 
-_STORE, _REPO, _COMMIT, _FILE, _SERVE = "Store", "Repos and branches", "Commits", "Files", "S3"
+_STORE, _REPO, _COMMIT, _TXN, _FILE, _SERVE = "Store", "Repos and branches", "Commits", "Transactions", "Files", "S3"
 COMMANDS = {
     "init": Entry("cli.commands.store", "init", "Make a store in a folder", _STORE),
     "locate": Entry("cli.commands.store", "locate", "Print the folder of the store", _STORE),
     "doctor": Entry("cli.commands.store", "doctor", "Check what this machine offers", _STORE),
     "fsck": Entry("cli.commands.store", "fsck", "Check that everything is there and whole", _STORE),
     "gc": Entry("cli.commands.gc", "gc", "Free the space of what nothing leads to", _STORE),
+    "set-retention": Entry("cli.commands.retention", "set_retention", "Say which commits of a repo stay", _STORE),
+    "purge": Entry("cli.commands.purge", "purge", "Delete a path for good, out of all history", _STORE),
     "recover": Entry("cli.commands.store", "recover", "Rebuild the index from the object store", _STORE),
     "version": Entry("cli.commands.store", "version", "Say which versions run", _STORE),
     "completion": Entry("cli.commands.completion", "completion", "Print the completion script of a shell", _STORE),
@@ -46,6 +48,13 @@ COMMANDS = {
     "rebase": Entry("cli.commands.merge", "rebase", "Put a branch on top of another commit", _COMMIT),
     "list-commit-set": Entry("cli.commands.history", "list_commit_set", "List commits by id, over all repos", _COMMIT),
     "inspect-commit-set": Entry("cli.commands.history", "inspect_commit_set", "Show the commits of an id", _COMMIT),
+    "start-transaction": Entry("cli.commands.transaction", "start_transaction", "Begin changes of several repos", _TXN),
+    "finish-transaction": Entry("cli.commands.transaction", "finish_transaction", "Publish them all at once", _TXN),
+    "delete-transaction": Entry("cli.commands.transaction", "delete_transaction", "Give them up", _TXN),
+    "stop-transaction": Entry("cli.commands.transaction", "stop_transaction", "Leave the active one as it is", _TXN),
+    "resume-transaction": Entry("cli.commands.transaction", "resume_transaction", "Make one active again", _TXN),
+    "list-transaction": Entry("cli.commands.transaction", "list_transaction", "List those not finished", _TXN),
+    "inspect-transaction": Entry("cli.commands.transaction", "inspect_transaction", "Show what is in one", _TXN),
     "put-file": Entry("cli.commands.put_file", "put_file", "Put files, folders, archives or URLs into a branch", _FILE),
     "get-file": Entry("cli.commands.get", "get_file", "Get a file or directory", _FILE),
     "list-file": Entry("cli.commands.list", "list_file", "List a directory", _FILE),

@@ -8,7 +8,17 @@ from cli.output import Json, Record, timestamp
 
 if TYPE_CHECKING:
     from pfs.keys import Key
-    from pfs.model import BranchInfo, CommitInfo, CommitSetInfo, FileChange, FileInfo, Provenance, RepoInfo, TagInfo
+    from pfs.model import (
+        BranchInfo,
+        CommitInfo,
+        CommitSetInfo,
+        FileChange,
+        FileInfo,
+        Provenance,
+        RepoInfo,
+        TagInfo,
+        TransactionInfo,
+    )
 
 
 def repo_record(info: RepoInfo) -> Record:
@@ -39,6 +49,19 @@ def branch_record(info: BranchInfo) -> Record:
 def tag_record(info: TagInfo) -> Record:
     """Return the record of a tag."""
     return {"name": info.name, "repo": info.repo, "commit": info.commit, "created": timestamp(info.created_ns)}
+
+
+def transaction_record(info: TransactionInfo, *, active: str | None) -> Record:
+    """Return the record of a transaction; ``active``: the id, or the beginning of it, of the user's active one."""
+    return {
+        "id": info.id,
+        "state": info.state,
+        "active": active is not None and info.id.startswith(active),
+        "message": info.message,
+        "created": timestamp(info.created_ns),
+        "operations": list(info.operations),
+        "commits": [provenance_record(item) for item in info.commits],
+    }
 
 
 def commit_set_record(info: CommitSetInfo) -> Record:

@@ -57,6 +57,14 @@ def flush() -> None:
     sys.stdout.flush()
 
 
+def announce(line: str) -> None:
+    """Print, at once, what a program that runs on has begun; a reader that is gone does not end it."""
+    try:
+        print(line, flush=True)
+    except OutputClosed:
+        give_up()
+
+
 def give_up() -> None:
     """Let what was not written go nowhere, so that the interpreter's last flush does not fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

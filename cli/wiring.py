@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from cli import transactions
 from cli.exits import usage_error
 from pfs.paths import Address, parse_address
 
 if TYPE_CHECKING:
     from cli.app import Settings
+    from pfs.model import CommitInfo
     from pfs.repo import Repo
     from pfs.store import Store
     from pfs.view import View
@@ -27,12 +29,24 @@ def store_location() -> str | None:
 
 
 @contextmanager
-def open_store() -> Iterator[Store]:
-    """Open the store that this invocation means, and close it afterwards."""
+def open_store(*, alone: str | None = None) -> Iterator[Store]:
+    """Open the store that this invocation means, and close it afterwards.
+
+    ``alone``: the name of a command that changes repos and cannot be part of a transaction.
+    """
     from pfs.store import open as open_at
 
     with open_at(store_location()) as store:
+        if alone is not None:
+            transactions.refuse(store, alone)
         yield store
+
+
+@contextmanager
+def open_changes() -> Iterator[transactions.Changes]:
+    """Open what a command makes its changes on: the active transaction if there is one, else the store."""
+    with open_store() as store, transactions.changing(store) as changes:
+        yield changes
 
 
 def address(text: str, *, ref: bool = False, path: bool = False) -> Address:
@@ -71,9 +85,16 @@ def repo_of(store: Store, where: Address) -> Repo:
 
 
 def view_of(store: Store, where: Address) -> View:
-    """Return the commit that an address names."""
+    """Return the commit that an address names, one of the active transaction by its id too."""
     assert where.ref is not None
-    return store.repo(where.repo).view(where.ref)
+    staged = transactions.staged_view(store, where)
+    return staged or store.repo(where.repo).view(where.ref)
+
+
+def commit_of(store: Store, repo: str, ref: str) -> CommitInfo:
+    """Return what is known of a commit, of one of the active transaction by its id too."""
+    staged = transactions.staged_view(store, Address(repo, ref, None))
+    return store.repo(repo).inspect(ref) if staged is None else staged.info
 
 
 def _complete_address(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

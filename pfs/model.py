@@ -182,10 +182,10 @@ class NewCommit:
 
     ``parents[0]`` must be the head of the branch when it is swapped in (no parents: the branch has no head
     yet), else BranchMovedError; a commit with an ``error`` never becomes a head, so its parents are free.
-    Further parents are commits of the repo or of an earlier one of the same call. ``branch_provenance`` sets
-    what the branch is computed from; None leaves it. ``forked``: the head that it replaces is ``onto``, not its
-    parent. ``rewrites``: that number of refs when the tree was made; where records were rewritten since, something may
-    have been purged that the tree has, so that counts as a moved head (None: it is made from the present state).
+    Further parents are commits of the repo or of an earlier one of the same call. ``forked``: the head that it
+    replaces is ``onto``, not its parent. ``rewrites``: that number of refs when the tree was made; where records were
+    rewritten since, something may have been purged that the tree has, so that counts as a moved head (None: it is made
+    from the present state).
     """
 
     branch: str
@@ -196,7 +196,6 @@ class NewCommit:
     message: str = ""
     provenance: tuple[Provenance, ...] = ()
     error: str | None = None
-    branch_provenance: tuple[BranchRef, ...] | None = None
     forked: bool = False
     onto: CommitId | None = None
     origin: Origin = "user"

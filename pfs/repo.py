@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from pfs.changes import branches, open_commits, squash, tags, trash
-from pfs.changes.branches import branch_info
+from pfs.changes.branches import Triggered, branch_info
 from pfs.changes.publish import Publication
 from pfs.changes.rebase import Collisions
 from pfs.history.resolve import open_info, resolve
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import BranchInfo, BranchRef, CommitInfo, NewCommit, Provenance, RepoInfo, TagInfo
+from pfs.provenance.pull import settle
 from pfs.refs.body import check_user_branch, is_hidden
 from pfs.refs.swap import RefsState
 from pfs.view import View
@@ -49,28 +50,39 @@ class Repo:
         return self.info()
 
     def create_branch(
-        self, name: str, *, head: str | None = None, provenance: Sequence[BranchRef] | None = None
+        self,
+        name: str,
+        *,
+        head: str | None = None,
+        provenance: Sequence[BranchRef] | None = None,
+        never: Sequence[BranchRef] = (),
+        trigger: Triggered = "keep",
     ) -> BranchInfo:
-        """Create a branch, or move one to another commit; without ``head`` a new branch has no commit yet.
+        """Create a branch, or change one; without ``head`` a new branch has no commit yet, an old one stays.
 
-        ``provenance``: the branches it is computed from (None leaves them).
+        ``provenance``: the branches of other repos that it is computed from, made if need be (None leaves them).
+        Whenever one of them gets a new head, an open commit appears here; not for those that ``never`` names.
+        ``trigger``: follow another branch of the repo.
 
         Raises:
             InvalidNameError: letters, digits, ``-`` and ``_`` only.
-            CommitNotFoundError: ``head`` is none of the repo's finished commits.
-            ConflictError: ``head`` is open, or finished with an error.
+            CommitNotFoundError: ``head`` is none of the repo's finished commits. RepoNotFoundError: of a source.
+            InvalidInputError: a source in its own repo, or both a trigger and provenance.
+            ConflictError: ``head`` is open, or finished with an error; two branches of one repo would be connected by
+                provenance, or a branch with itself; triggers would go in a circle.
         """
-        return branches.create(self.store, self.name, name, head=head, provenance=provenance)
+        wish = branches.Wish(head, provenance, never, trigger)
+        return branches.create(self.store, self.name, name, wish)
 
     def branches(self, *, hidden: bool = False) -> list[BranchInfo]:
         """Return the branches by name; ``hidden``: the system's own (``.spec``) too."""
-        body = self._state().body
+        body = self._settled().body
         names = sorted(name for name in body.branches if hidden or not is_hidden(name))
         return [branch_info(self.name, body, name) for name in names]
 
     def branch(self, name: str) -> BranchInfo:
         """Return one branch; raises BranchNotFoundError."""
-        return branch_info(self.name, self._state().body, name)
+        return branch_info(self.name, self._settled().body, name)
 
     def delete_branch(self, name: str, *, force: bool = False) -> None:
         """Take a branch away; its commits stay readable by id, and it is kept in the trash for 30 days.
@@ -78,7 +90,8 @@ class Repo:
         Raises:
             InvalidNameError: no name, or that of a branch of the system's own.
             BranchNotFoundError: there is none.
-            ConflictError: it has an open commit, or (without ``force``) other branches are computed from it.
+            ConflictError: it has an open commit, or other branches are computed from it or follow it; with ``force``
+                they lose that.
         """
         branches.delete(self.store, self.name, check_user_branch(name), force=force)
 
@@ -99,6 +112,7 @@ class Repo:
             ConflictError: the branch has an open commit already, or is computed by a pipeline.
             AlreadyExistsError: the repo has a commit of that id.
         """
+        settle(self.store, self.name)
         new = open_commits.Opening(branch, parent, message, tuple(provenance))
         return open_commits.start(self.store, self.name, commit_id or new_commit_id(), new)
 
@@ -109,7 +123,9 @@ class Repo:
             CommitClosedError: it is finished already; the branch has no open commit.
             CommitNotFoundError: there is no such commit or branch.
             PathConflictError: the head moved meanwhile, and one of the same paths was changed.
+            ConflictError: it is made from a commit that is open.
         """
+        settle(self.store, self.name)
         return open_commits.finish(self.store, self.name, ref, message=message, error=error)
 
     def clear_commit(self, ref: str) -> CommitInfo:
@@ -117,7 +133,11 @@ class Repo:
         return open_commits.clear(self.store, self.name, ref)
 
     def drop_open(self, ref: str) -> None:
-        """Give an open commit up, with everything in it; raises as `finish_commit`."""
+        """Give an open commit up, with everything in it; raises as `finish_commit`.
+
+        Raises:
+            ConflictError: something was made from it.
+        """
         open_commits.drop(self.store, self.name, ref)
 
     def create_tag(self, name: str, ref: str) -> TagInfo:
@@ -151,7 +171,7 @@ class Repo:
             CommitNotFoundError: there is none.
             InvalidInputError: the expression is malformed, or a prefix is ambiguous.
         """
-        return resolve(self.store, self._state(), ref)
+        return resolve(self.store, self._settled(), ref)
 
     def commits(self, branch: str | None = None, *, limit: int | None = None) -> Iterator[CommitInfo]:
         """Yield commits, newest first: those of a branch or ref by first parents, its open one in front.
@@ -161,7 +181,7 @@ class Repo:
         """
         from pfs.history.log import all_commits, branch_commits
 
-        state = self._state()
+        state = self._settled()
         found = all_commits(self.store, state) if branch is None else branch_commits(self.store, state, branch)
         return islice(found, limit)
 
@@ -187,7 +207,7 @@ class Repo:
         from pfs.changes.writer import CommitWriter
 
         wish = Wish(branch, parent, message, commit_id, tuple(provenance), collisions)
-        return CommitWriter(self.store, find_target(self.store, self._state(), wish))
+        return CommitWriter(self.store, find_target(self.store, self._settled(), wish))
 
     def publish(self, commits: Sequence[NewCommit], session: WriteSession) -> list[CommitInfo]:
         """Publish finished commits whose trees are in ``session``, to several branches of this repo in one swap.
@@ -205,6 +225,11 @@ class Repo:
         if commit is not None:
             return View(self.store, open_info(self.name, commit, state.body.open[commit]))
         return View(self.store, resolve(self.store, state, ref))
+
+    def _settled(self) -> RefsState:
+        """Return the refs, with commits opened that a crash kept from being opened."""
+        settle(self.store, self.name)
+        return self._state()
 
     def _state(self) -> RefsState:
         return self.store.refs.read(self.name)

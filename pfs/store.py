@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import time
 import uuid
+import weakref
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -110,6 +112,7 @@ class Store:
         self.params = self.config.params()
         self.index = Index.open(path / INDEX, store_uuid=self.config.store_uuid)
         self.refs = Refs(self.backend, clock_ns=self.clock_ns)
+        self.refs.on_moved = partial(_spread, weakref.ref(self))  # weakly: a store goes as soon as nobody holds it
         self.turns = Turns(path / "run" / "turns")
         self.history = History(self.backend, self.index, self.refs)
         self.objects = self.history.objects
@@ -195,19 +198,13 @@ class Store:
 
         Raises:
             RepoNotFoundError: there is none.
-            ConflictError: a pipeline writes to it or branches of other repos are computed from it, without ``force``.
+            ConflictError: a pipeline writes to it or branches of other repos are computed from it, without ``force``;
+                with it these lose that provenance.
             BranchMovedError: somebody changed it at this moment.
         """
-        from pfs.changes.branches import refuse_dependents, refuse_pipeline
+        from pfs.changes.repos import delete_repo
 
-        check_name("repo", name)
-        self.refs.settled(name)
-        state = self.refs.read(name)
-        if not force:
-            refuse_pipeline(state)
-            refuse_dependents(self, name)
-        self.refs.bury(state)
-        self.history.forget(name)
+        delete_repo(self, check_name("repo", name), force=force)
 
     def session(self) -> WriteSession:
         """Return a fresh write session: for one commit attempt, worker or upload."""
@@ -231,9 +228,9 @@ class Store:
 
         return [info for _, info in members(self, commit)]
 
-    def changes(self) -> ChangeToken:
-        """Return a token of the present state of all refs, for `wait`."""
-        return change_token(self.backend, self.clock_ns())
+    def changes(self, last: ChangeToken | None = None) -> ChangeToken:
+        """Return a token of the present state of all refs, for `wait`; ``last``: one from before, which saves reads."""
+        return change_token(self.backend, self.clock_ns(), last=last)
 
     def wait(self, since: ChangeToken, timeout_s: float) -> bool:
         """Wait until refs are other than at ``since`` (True, at once if they are) or the time is over (False)."""
@@ -248,6 +245,15 @@ class Store:
 
 def _unreadable(name: str, error: PfsError) -> RepoInfo:
     return RepoInfo(name, description="", created_ns=0, branches=(), size_bytes=0, file_count=0, error=str(error))
+
+
+def _spread(holder: weakref.ref[Store], old: RefsState, new: RefsState) -> None:
+    """Open commits downstream of what moved."""
+    from pfs.provenance.pull import spread
+
+    store = holder()
+    if store is not None:
+        spread(store, old, new)
 
 
 def read_config(backend: Backend) -> StoreConfig:

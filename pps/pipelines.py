@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pfs.changes import branches
 from pfs.errors import AlreadyExistsError, InvalidInputError, NotFoundError, PfsError
+from pfs.provenance.bind import Binding, bind
 from pps.catalog import Catalog, Pipeline
 from pps.code import code_digests, code_files, missing_files
 from pps.datums import datum_info, find_datum, job_datums
@@ -158,8 +159,7 @@ class Pipelines:
                 branches.refuse_dependents(self._store, name)
             self._store.delete_repo(name, force=True)
             return
-        repo = self._store.repo(name)
-        repo.create_branch(pipeline.spec.output_branch, provenance=())
+        bind(self._store, name, {pipeline.spec.output_branch: Binding()})
         for branch in (SPEC_BRANCH, META_BRANCH):
             branches.delete(self._store, name, branch, force=True)
 
@@ -284,7 +284,7 @@ def _is_interrupted(body: RefsBody) -> bool:
     """Say whether a repo is what `create` makes before the pipeline exists: bound branches, and no commit."""
     branches = body.branches.values()
     fresh = not body.open and not body.tags and all(entry.head is None for entry in branches)
-    return fresh and any(entry.provenance for entry in branches)
+    return fresh and any(entry.pipeline for entry in branches)
 
 
 def _changed(pipeline: Pipeline, files: Mapping[str, Path]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from pps.state import JobState
 if TYPE_CHECKING:
     from pfs.errors import PfsError
     from pfs.packs.commit_record import CommitRecord
+    from pfs.refs.swap import RefsState
     from pfs.store import Store
 
 Branch = tuple[str, str]
@@ -51,18 +52,34 @@ class _Arrival:
     error: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Refs:
+    """The refs of all input repos at one moment; ``damaged``: of those that cannot be read."""
+
+    states: Mapping[str, RefsState]
+    damaged: Mapping[str, PfsError]
+
+    def find(self, repo: str) -> RefsState | None:
+        """Return the refs of a repo, None if there is none; raises what reading them raised."""
+        if repo in self.damaged:
+            raise self.damaged[repo]
+        return self.states.get(repo)
+
+
 def due_jobs(
     store: Store, pipelines: Sequence[Pipeline], damaged: MutableMapping[str, PfsError]
 ) -> dict[str, list[Due]]:
     """Return for each pipeline the jobs that are due, oldest first; ``pipelines`` in topological order.
 
-    A pipeline of which that cannot be told, as commits that it reads are damaged, has none and is put into ``damaged``.
+    All inputs are read as they were together, so that what one transaction changed makes one job. A pipeline of which
+    that cannot be told, as commits that it reads are damaged, has none and is put into ``damaged``.
     """
     by_name = {pipeline.name: pipeline for pipeline in pipelines}
+    refs = _read(store, pipelines)
     found: dict[str, list[Due]] = {}
     for pipeline in pipelines:
         try:
-            found[pipeline.name] = _due(store, pipeline, by_name)
+            found[pipeline.name] = _due(store, refs, pipeline, pipelines=by_name)
         except DAMAGE as error:
             found[pipeline.name] = []
             damaged[pipeline.name] = error
@@ -90,8 +107,15 @@ def ready(
     return found
 
 
-def _due(store: Store, pipeline: Pipeline, pipelines: Mapping[str, Pipeline]) -> list[Due]:
-    found = list(_in_order(store, pipeline, pipelines))
+def _read(store: Store, pipelines: Sequence[Pipeline]) -> _Refs:
+    damaged: dict[str, PfsError] = {}
+    repos = {head.repo for pipeline in pipelines for head in pipeline.record.baseline}
+    states = store.refs.snapshot(repos, damaged=damaged)
+    return _Refs({state.repo: state for state in states}, damaged)
+
+
+def _due(store: Store, refs: _Refs, pipeline: Pipeline, *, pipelines: Mapping[str, Pipeline]) -> list[Due]:
+    found = list(_in_order(store, refs, pipeline, pipelines=pipelines))
     unfinished = pipeline.unfinished
     if found and unfinished is not None and _is_same(found[0], unfinished):
         found[0] = replace(found[0], resume=unfinished)
@@ -103,7 +127,7 @@ def _is_same(due: Due, job: JobRecord) -> bool:
     return job.spec_commit == due.pipeline.spec_commit and job.cause == due.cause and read == dict(due.inputs)
 
 
-def _in_order(store: Store, pipeline: Pipeline, pipelines: Mapping[str, Pipeline]) -> Iterator[Due]:
+def _in_order(store: Store, refs: _Refs, pipeline: Pipeline, *, pipelines: Mapping[str, Pipeline]) -> Iterator[Due]:
     last = _last_job(pipeline)
     baseline = {(head.repo, head.branch): head.commit for head in pipeline.record.baseline}
     position: dict[Branch, CommitId | None] = dict(baseline)
@@ -112,7 +136,7 @@ def _in_order(store: Store, pipeline: Pipeline, pipelines: Mapping[str, Pipeline
     elif _complete(baseline):
         inputs = {branch: commit for branch, commit in baseline.items() if commit is not None}
         yield Due(pipeline, _newest(store, inputs), inputs, dict(position), _gone(store, inputs))
-    for batch in _arrivals(store, pipeline, pipelines, position):
+    for batch in _arrivals(store, refs, pipeline, pipelines=pipelines, position=position):
         due = _apply(pipeline, batch, position)
         if due is not None:
             yield replace(due, broken={**due.broken, **_gone(store, due.inputs)})
@@ -158,13 +182,13 @@ def _apply(pipeline: Pipeline, batch: Sequence[_Arrival], position: dict[Branch,
 
 
 def _arrivals(
-    store: Store, pipeline: Pipeline, pipelines: Mapping[str, Pipeline], position: Position
+    store: Store, refs: _Refs, pipeline: Pipeline, *, pipelines: Mapping[str, Pipeline], position: Position
 ) -> list[list[_Arrival]]:
     """Return what came since ``position``: a list for each commit id, by the time at which all of it was there."""
     sets: dict[CommitId, list[_Arrival]] = {}
     for branch in position:
         found = [
-            *_finished(store, branch, position[branch]),
+            *_finished(store, refs.find(branch[0]), branch, since=position[branch]),
             *_failed(pipeline, pipelines.get(branch[0]), branch),
         ]
         for one in found:
@@ -172,12 +196,11 @@ def _arrivals(
     return sorted(sets.values(), key=lambda batch: (max(one.finished_ns for one in batch), batch[0].commit))
 
 
-def _finished(store: Store, branch: Branch, since: CommitId | None) -> list[_Arrival]:
+def _finished(store: Store, state: RefsState | None, branch: Branch, *, since: CommitId | None) -> list[_Arrival]:
     """Return the commits from the head of a branch back to ``since``, oldest first.
 
     When the branch was moved to where ``since`` is no ancestor, only its head counts.
     """
-    state = store.refs.find(branch[0])
     entry = None if state is None else state.body.branches.get(branch[1])
     if entry is None or entry.head is None or entry.head == since:
         return []

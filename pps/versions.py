@@ -16,6 +16,7 @@ from pfs.files.ingest import put_stream
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import BranchRef, NewCommit
 from pfs.paths import to_key
+from pfs.provenance.bind import Binding, bind, check
 from pfs.trees.edit import DeleteTree, Edit, Put, edit
 from pfs.trees.page import Changed
 from pfs.trees.row import EMPTY_ROOT, Root
@@ -64,11 +65,13 @@ def make_draft(store: Store, spec: Spec, base_dir: Path) -> Draft:
     Raises:
         RepoNotFoundError: an input repo does not exist.
         InvalidInputError: the pipeline would read its own output, or ``transform.code`` names what does not exist.
+        ConflictError: two branches of one repo would be connected by provenance.
         StorageError: a code file cannot be read.
     """
     for leaf in leaves(spec.input):
         store.repo(leaf.repo)
     _refuse_circle(store, spec)
+    _refuse_second_branch(store, spec)
     files = code_files(spec.transform, base_dir)
     return Draft(spec, base_dir.resolve(), files, code_digests(files))
 
@@ -82,6 +85,19 @@ def _refuse_circle(store: Store, spec: Spec) -> None:
         if repo not in seen:
             seen.add(repo)
             todo += _sources(store, repo)
+
+
+def _refuse_second_branch(store: Store, spec: Spec) -> None:
+    """Refuse inputs that connect two branches of a repo; what the pipeline's branches are bound to now is let go."""
+    state = store.refs.find(spec.name)
+    present = {} if state is None else state.body.branches
+    bindings = {name: Binding() for name, entry in present.items() if entry.pipeline}
+    check(store, spec.name, bindings | {spec.output_branch: _binding(spec)})
+
+
+def _binding(spec: Spec) -> Binding:
+    sources = dict.fromkeys(BranchRef(leaf.repo, leaf.branch) for leaf in leaves(spec.input))
+    return Binding(tuple(sources), pipeline=True)
 
 
 def _sources(store: Store, repo: str) -> list[str]:
@@ -166,16 +182,11 @@ def _new_commit(
 
 
 def _bind_branches(store: Store, spec: Spec, old: Pipeline | None) -> None:
-    """Make the input branches that are missing, and record what the output branch is computed from."""
-    sources = list(dict.fromkeys(BranchRef(leaf.repo, leaf.branch) for leaf in leaves(spec.input)))
-    for source in sources:
-        repo = store.repo(source.repo)
-        if source.branch not in {branch.name for branch in repo.branches()}:
-            repo.create_branch(source.branch)
-    repo = store.repo(spec.name)
-    repo.create_branch(spec.output_branch, provenance=sources)
+    """Record what the output branch is computed from, in one swap with the end of an old one."""
+    bindings = {spec.output_branch: _binding(spec)}
     if old is not None and old.spec.output_branch != spec.output_branch:
-        repo.create_branch(old.spec.output_branch, provenance=())
+        bindings[old.spec.output_branch] = Binding()
+    bind(store, spec.name, bindings)
 
 
 def _edits(store: Store, session: WriteSession, draft: Draft, record: PipelineRecord) -> list[Edit]:

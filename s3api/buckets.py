@@ -94,9 +94,13 @@ class Bucket:
             raise S3Error(
                 "AccessDenied", f"bucket {self.name} is a commit, and commits are immutable: write to a branch"
             )
-        if self.branch is not None and self.branch.provenance:
-            place = f"{self.branch.repo}@{self.branch.name}"
+        if self.branch is None:
+            return
+        place = f"{self.branch.repo}@{self.branch.name}"
+        if self.branch.pipeline:
             raise S3Error("AccessDenied", f"{place} is the output of a pipeline: only its jobs write there")
+        if self.branch.provenance and self.branch.open_commit is None:
+            raise S3Error("AccessDenied", f"{place} is computed from other branches: it takes files when they move")
 
 
 def open_bucket(store: Store, name: BucketName) -> Bucket:

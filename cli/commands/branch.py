@@ -17,8 +17,8 @@ def create_branch(address: str, head: str | None) -> None:
     repo, branch = wiring.branch_address(address)
     if head is not None and "@" in head:
         head = wiring.branch_address(head)[1]
-    with wiring.open_store() as store:
-        store.repo(repo).create_branch(branch, head=head)
+    with wiring.open_changes() as changes:
+        changes.repo(repo).create_branch(branch, head=head)
 
 
 @click.command("list-branch")
@@ -47,5 +47,5 @@ def inspect_branch(address: str, as_json: bool) -> None:
 def delete_branch(address: str) -> None:
     """Take a branch away; its commits stay in trash for 30 days."""
     repo, branch = wiring.branch_address(address)
-    with wiring.open_store() as store:
-        store.repo(repo).delete_branch(branch)
+    with wiring.open_changes() as changes:
+        changes.repo(repo).delete_branch(branch)

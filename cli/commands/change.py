@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cli import wiring
+from cli import transactions, wiring
 
 
 @click.command("delete-file")
@@ -19,8 +19,8 @@ def delete_file(address: str, recursive: bool, message: str) -> None:
     where = wiring.address(address, ref=True, path=True)
     assert where.ref is not None
     assert where.path is not None
-    with wiring.open_store() as store:
-        with store.repo(where.repo).commit(where.ref, message=message) as writer:
+    with wiring.open_changes() as changes:
+        with changes.repo(where.repo).commit(where.ref, message=message) as writer:
             writer.delete_match(where.path, recursive=recursive)
         click.echo(writer.id)
 
@@ -38,8 +38,8 @@ def copy_file(source: str, target: str, append: bool, message: str) -> None:
     assert goal.ref is not None
     assert goal.path is not None
     path = goal.path + origin.path.rstrip("/").rpartition("/")[2] if goal.path.endswith("/") else goal.path
-    with wiring.open_store() as store:
+    with wiring.open_store() as store, transactions.changing(store) as changes:
         view = wiring.view_of(store, origin)
-        with store.repo(goal.repo).commit(goal.ref, message=message) as writer:
+        with changes.repo(goal.repo).commit(goal.ref, message=message) as writer:
             writer.copy(view, origin.path, path, append=append)
         click.echo(writer.id)

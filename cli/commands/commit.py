@@ -26,8 +26,8 @@ def state(record: Record) -> str:
 def start_commit(address: str, parent: str | None, message: str) -> None:
     """Open a commit on a branch and print its id; writes to the branch go into it until it is finished."""
     repo, branch = wiring.branch_address(address)
-    with wiring.open_store() as store:
-        click.echo(store.repo(repo).start_commit(branch, parent=own_ref(repo, parent), message=message).id)
+    with wiring.open_changes() as changes:
+        click.echo(changes.repo(repo).start_commit(branch, parent=own_ref(repo, parent), message=message).id)
 
 
 def own_ref(repo: str, ref: str | None) -> str | None:
@@ -49,8 +49,8 @@ def finish_commit(address: str, message: str | None, error: str | None) -> None:
     repo, ref = wiring.branch_address(address)
     if error is not None and not error.strip():
         raise usage_error("--error needs a text: what went wrong")
-    with wiring.open_store() as store:
-        click.echo(store.repo(repo).finish_commit(ref, message=message, error=error).id)
+    with wiring.open_changes() as changes:
+        click.echo(changes.repo(repo).finish_commit(ref, message=message, error=error).id)
 
 
 @click.command("clear-commit")
@@ -58,7 +58,7 @@ def finish_commit(address: str, message: str | None, error: str | None) -> None:
 def clear_commit(address: str) -> None:
     """Take all changes out of an open commit: it stays open, with the files of its parent."""
     repo, ref = wiring.branch_address(address)
-    with wiring.open_store() as store:
+    with wiring.open_store(alone="clear-commit") as store:
         click.echo(store.repo(repo).clear_commit(ref).id)
 
 
@@ -72,7 +72,7 @@ def inspect_commit(address: str, wait: bool, as_json: bool) -> None:
 
     repo, ref = wiring.branch_address(address)
     with wiring.open_store() as store:
-        info = wait_commit(store, store.repo(repo).name, ref) if wait else store.repo(repo).inspect(ref)
+        info = wait_commit(store, store.repo(repo).name, ref) if wait else wiring.commit_of(store, repo, ref)
         emit_one(commit_record(info), as_json=as_json)
 
 

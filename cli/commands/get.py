@@ -14,6 +14,8 @@ import click
 from cli import wiring
 from cli.exits import usage_error
 from cli.progress import Bar
+from pfs.errors import InvalidPathError
+from pfs.paths import clean_path
 
 if TYPE_CHECKING:
     from pfs.archives.archive import ArchiveFormat
@@ -119,6 +121,8 @@ def _the_file(view: View, where: Address) -> FileInfo:
         raise usage_error(f"{where} matches several, as {names}: use -r -o FOLDER, or --archive")
     if found[0].type == "directory":
         raise usage_error(f"{where} is a directory: use -r -o FOLDER, or --archive")
+    if clean_path(found[0].path) != found[0].path:
+        raise InvalidPathError(found[0].path, "only S3 can name it, so read it there")
     return found[0]
 
 

@@ -24,7 +24,7 @@ def squash_commit(address: str) -> None:
     """
     from pfs.changes.squash import squash, squash_set
 
-    _each(address, squash, squash_set)
+    _each("squash-commit", address, squash, squash_set)
 
 
 @click.command("drop-commit")
@@ -37,14 +37,14 @@ def drop_commit(address: str) -> None:
     """
     from pfs.changes.squash import drop, drop_set
 
-    _each(address, drop, drop_set)
+    _each("drop-commit", address, drop, drop_set)
 
 
-def _each(address: str, one: Callable[..., CommitInfo], whole: Callable[..., list[CommitInfo]]) -> None:
+def _each(command: str, address: str, one: Callable[..., CommitInfo], whole: Callable[..., list[CommitInfo]]) -> None:
     """Do ``one`` to a commit, or ``whole`` to a commit set, and say to which commits."""
     from pfs.history.commit_set import find_id
 
-    with wiring.open_store() as store:
+    with wiring.open_store(alone=command) as store:
         if "@" in address:
             repo, ref = wiring.branch_address(address)
             found = [one(store, store.repo(repo).name, ref)]
@@ -61,7 +61,7 @@ def undelete(address: str) -> None:
     from pfs.changes.trash import undelete_repo
 
     where = wiring.address(address)
-    with wiring.open_store() as store:
+    with wiring.open_store(alone="undelete") as store:
         if where.ref is None:
             undelete_repo(store, wiring.repo_name(address))
         else:

@@ -58,7 +58,7 @@ def merge(
 
     repo, branch = wiring.branch_address(target)
     how = _how(ours, theirs, resolve, message)
-    with wiring.open_store() as store, _reporting(as_json=as_json) as say:
+    with wiring.open_store(alone="merge") as store, _reporting(as_json=as_json) as say:
         say(replay.merge(store, store.repo(repo).name, own_ref(repo, source) or "", branch, how=how).id)
 
 
@@ -80,7 +80,7 @@ def revert(
 
     repo, ref = wiring.branch_address(address)
     how = _how(ours, theirs, resolve, message)
-    with wiring.open_store() as store, _reporting(as_json=as_json) as say:
+    with wiring.open_store(alone="revert") as store, _reporting(as_json=as_json) as say:
         say(replay.revert(store, store.repo(repo).name, ref, branch=branch, how=how).id)
 
 
@@ -96,7 +96,7 @@ def cherry_pick(
 
     repo, branch = wiring.branch_address(target)
     how = _how(ours, theirs, resolve, message)
-    with wiring.open_store() as store, _reporting(as_json=as_json) as say:
+    with wiring.open_store(alone="cherry-pick") as store, _reporting(as_json=as_json) as say:
         say(replay.cherry_pick(store, store.repo(repo).name, own_ref(repo, commit) or "", branch, how=how).id)
 
 
@@ -115,7 +115,7 @@ def rebase(
 
     repo, branch = wiring.branch_address(address)
     how = _how(ours, theirs, resolve, message)
-    with wiring.open_store() as store, _reporting(as_json=as_json) as say:
+    with wiring.open_store(alone="rebase") as store, _reporting(as_json=as_json) as say:
         say(replay.rebase(store, store.repo(repo).name, branch, own_ref(repo, onto) or "", how=how).id)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cli import wiring
+from cli import stdio, wiring
 from cli.exits import usage_error
 from pfs.paths import Address
 
@@ -33,7 +33,7 @@ def mount(place: Path, only: tuple[str, ...], daemon: bool) -> None:
         return
 
     def mounted() -> None:
-        click.echo(f"mounted at {place} ; Ctrl-C or `pfs umount {place}` ends it")
+        stdio.announce(f"mounted at {place} ; Ctrl-C or `pfs umount {place}` ends it")
 
     mounting.serve(place, wanted, on_mounted=mounted)
 

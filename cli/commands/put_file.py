@@ -84,7 +84,7 @@ def put_file(
         _check_mirror(files[0], rules)
     from pfs.intake import Intake, PutHow
 
-    with _rare_collections(), wiring.open_store() as store, Bar("putting") as bar:
+    with _rare_collections(), wiring.open_changes() as changes, Bar("putting") as bar:
         how = PutHow(
             append=append,
             mirror=rules.folder if delete_extra else None,
@@ -95,7 +95,7 @@ def put_file(
             jobs=jobs,
             progress=bar,
         )
-        writer = store.repo(where.repo).commit(where.ref, message=message)
+        writer = changes.repo(where.repo).commit(where.ref, message=message)
         with writer:
             if not lists:
                 _measure(named, bar)

@@ -14,8 +14,8 @@ from cli.records import repo_record
 @click.option("-d", "--description", default="", help="What the repo is for.")
 def create_repo(repo: str, description: str) -> None:
     """Make an empty repo."""
-    with wiring.open_store() as store:
-        store.create_repo(wiring.repo_name(repo), description=description)
+    with wiring.open_changes() as changes:
+        changes.create_repo(wiring.repo_name(repo), description=description)
 
 
 @click.command("update-repo")
@@ -23,7 +23,7 @@ def create_repo(repo: str, description: str) -> None:
 @click.option("-d", "--description", required=True, help="What the repo is for.")
 def update_repo(repo: str, description: str) -> None:
     """Change the description of a repo."""
-    with wiring.open_store() as store:
+    with wiring.open_store(alone="update-repo") as store:
         store.repo(wiring.repo_name(repo)).describe(description)
 
 
@@ -63,5 +63,5 @@ def inspect_repo(repo: str, as_json: bool) -> None:
 )
 def delete_repo(repo: str, force: bool) -> None:
     """Take a repo away; its data stays in trash for 30 days."""
-    with wiring.open_store() as store:
-        store.delete_repo(wiring.repo_name(repo), force=force)
+    with wiring.open_changes() as changes:
+        changes.delete_repo(wiring.repo_name(repo), force=force)

@@ -16,8 +16,8 @@ from cli.records import tag_record
 def create_tag(address: str, commit: str) -> None:
     """Name a finished commit; a tag never moves, and cannot have the name of a branch."""
     repo, tag = wiring.branch_address(address)
-    with wiring.open_store() as store:
-        store.repo(repo).create_tag(tag, own_ref(repo, commit) or "")
+    with wiring.open_changes() as changes:
+        changes.repo(repo).create_tag(tag, own_ref(repo, commit) or "")
 
 
 @click.command("list-tag")
@@ -35,5 +35,5 @@ def list_tag(repo: str, as_json: bool) -> None:
 def delete_tag(address: str) -> None:
     """Take a tag away; it stays in trash for 30 days."""
     repo, tag = wiring.branch_address(address)
-    with wiring.open_store() as store:
-        store.repo(repo).delete_tag(tag)
+    with wiring.open_changes() as changes:
+        changes.repo(repo).delete_tag(tag)

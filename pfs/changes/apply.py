@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from pfs.changes.branches import refuse_output
 from pfs.changes.publish import Publication
 from pfs.errors import CommitClosedError
 from pfs.ids import CommitId, new_commit_id
@@ -43,7 +44,7 @@ def apply(repo: Repo, branch: str, change: Change, *, session: WriteSession, mes
 
     Raises:
         RepoNotFoundError: the repo is gone.
-        ConflictError: other writers were first too often.
+        ConflictError: other writers were first too often; the branch is computed from others and nothing is open there.
         StorageError: nothing was changed.
     """
     while True:
@@ -77,6 +78,7 @@ class _Attempt:
     def _onto_head(self, commit: CommitId, state: RefsState) -> NewCommit:
         if state.body.open_on(self._branch) is not None:
             raise _OpenedError
+        refuse_output(self._repo.name, state.body, self._branch)
         head = state.body.branches.get(self._branch, BranchEntry()).head
         base = EMPTY_ROOT if head is None else self._repo.store.history.get(self._repo.name, head).tree_root()
         return NewCommit(

@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
-from pfs.errors import BranchNotFoundError, ConflictError, InvalidInputError, InvalidNameError
+from pfs.errors import BranchNotFoundError, ConflictError, InvalidInputError, InvalidNameError, PfsError
 from pfs.history.resolve import finished
+from pfs.history.untouched import is_untouched
 from pfs.ids import is_commit_id, new_commit_id
-from pfs.model import BranchInfo, BranchRef
+from pfs.model import BranchInfo, BranchRef, Trigger
+from pfs.provenance.bind import Binding, bind, forget, prepare, settle_bound, unlink
+from pfs.provenance.trigger import followers, refuse_loop, trigger_entry, trigger_info
 from pfs.refs.body import (
     FAILED,
     HEAD,
     BranchEntry,
     RefsBody,
     TrashEntry,
+    TriggerEntry,
     check_user_branch,
     is_hidden,
     pointed,
     with_branch,
     with_trash,
     without_branch,
+    without_open,
 )
 from pfs.refs.swap import RefsState
 
 if TYPE_CHECKING:
     from pfs.store import Store
+
+Triggered = Trigger | Literal["keep", "none"]
+"""A trigger to set, or what to do with the one that is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a branch shall be; ``head`` a ref. None and ``keep`` leave what is there."""
+
+    head: str | None = None
+    provenance: Sequence[BranchRef] | None = None
+    never: Sequence[BranchRef] = ()
+    trigger: Triggered = "keep"
 
 
 def branch_info(repo: str, body: RefsBody, name: str) -> BranchInfo:
@@ -35,59 +55,155 @@ def branch_info(repo: str, body: RefsBody, name: str) -> BranchInfo:
     entry = body.branches.get(name)
     if entry is None:
         raise BranchNotFoundError(repo, name)
-    provenance = tuple(BranchRef(*source) for source in entry.provenance)
-    return BranchInfo(name, repo, entry.head, provenance, entry.created, body.open_on(name))
+    return BranchInfo(
+        name,
+        repo,
+        entry.head,
+        tuple(BranchRef(*source) for source in entry.provenance),
+        entry.created,
+        body.open_on(name),
+        updated_ns=entry.updated or entry.created,
+        never=tuple(BranchRef(*source) for source in entry.never),
+        trigger=trigger_info(entry.trigger),
+        pipeline=entry.pipeline,
+    )
 
 
-def create(
-    store: Store, repo: str, name: str, *, head: str | None, provenance: Sequence[BranchRef] | None
-) -> BranchInfo:
-    """Create a branch or move it; see `Repo.create_branch`."""
+def create(store: Store, repo: str, name: str, wish: Wish) -> BranchInfo:
+    """Create a branch or change it; see `Repo.create_branch`."""
     check_user_branch(name)
     if is_commit_id(name):
         raise InvalidNameError("branch", name)
-    if any(source.repo == repo for source in provenance or ()):
-        raise InvalidInputError(f"branch {repo}@{name} cannot be computed from its own repo")
     state, now_ns = store.refs.read(repo), store.clock_ns()
-    target = None if head is None else movable(store, state, head)
+    bindings = _bindings(repo, name, wish, state.body)
+    trigger = wish.trigger if isinstance(wish.trigger, str) else trigger_entry(wish.trigger)
+    target = None if wish.head is None else movable(store, state, wish.head)
+    prepare(store, repo, bindings)
 
     def edit(body: RefsBody) -> RefsBody:
         refuse_tag(repo, body, name)
-        entry = body.branches.get(name, BranchEntry(created=now_ns))
+        if name not in body.branches:
+            body = with_branch(body, name, BranchEntry(created=now_ns))
         if target is not None:
-            body = moved(store, with_branch(body, name, entry), (repo, name), target=target)
-            entry = body.branches[name]
-        if provenance is not None:
-            entry = replace(entry, provenance=tuple((source.repo, source.branch) for source in provenance))
-        return with_branch(body, name, entry)
+            body = moved(store, body, (repo, name), target=target)
+        if name in bindings:
+            body = with_branch(body, name, bindings[name].on(body.branches[name], now_ns=now_ns))
+        return _with_trigger(repo, body, name, trigger, now_ns=now_ns)
 
-    return branch_info(repo, store.refs.update(repo, edit), name)
+    body = store.refs.update(repo, edit)
+    settle_bound(store, repo, bindings, old=state.body)
+    return branch_info(repo, store.refs.read(repo).body if bindings else body, name)
+
+
+def _bindings(repo: str, name: str, wish: Wish, body: RefsBody) -> dict[str, Binding]:
+    """Return what the branch is to be computed from; nothing where that stays."""
+    entry = body.branches.get(name, BranchEntry())
+    if wish.provenance is None and not wish.never:
+        return {}
+    if entry.pipeline:
+        raise ConflictError(f"{repo}@{name} is the output of a pipeline: its spec says what it is computed from")
+    there = [BranchRef(*source) for source in entry.provenance]
+    sources = dict.fromkeys(there if wish.provenance is None else wish.provenance)
+    return {name: Binding(tuple(sources), tuple(dict.fromkeys(wish.never)))}
+
+
+def _with_trigger(
+    repo: str, body: RefsBody, name: str, trigger: TriggerEntry | Literal["keep", "none"], *, now_ns: int
+) -> RefsBody:
+    """Return the body with the trigger set, and the branch that it watches made."""
+    entry = body.branches[name]
+    if trigger != "keep":
+        wanted = None if trigger == "none" else trigger
+        entry = entry if wanted == entry.trigger else replace(entry, trigger=wanted, updated=now_ns)
+        body = body if entry is body.branches[name] else with_branch(body, name, entry)
+    if entry.trigger is None:
+        return body
+    if entry.provenance or entry.pipeline:
+        raise InvalidInputError(f"{repo}@{name} can follow another branch by a trigger or have provenance, not both")
+    refuse_loop(body.branches, repo, name)
+    refuse_tag(repo, body, entry.trigger.branch)
+    if entry.trigger.branch not in body.branches:
+        body = with_branch(body, entry.trigger.branch, BranchEntry(created=now_ns))
+    return body
 
 
 def delete(store: Store, repo: str, name: str, *, force: bool) -> None:
     """Delete a branch; see `Repo.delete_branch`."""
+    gone = store.refs.read(repo).body.branches
     branch_info(repo, store.refs.read(repo).body, name)
-    if not force:
+    if force:
+        unlink(store, repo, name)
+    else:
         refuse_dependents(store, repo, branch=name)
 
     def edit(body: RefsBody) -> RefsBody:
-        info = branch_info(repo, body, name)
-        if info.open_commit is not None:
-            raise ConflictError(f"branch {repo}@{name} has the open commit {info.open_commit}: finish it first")
+        branch_info(repo, body, name)
+        for commit in body.all_open_on(name):
+            if not is_untouched(_reader(store), repo, commit):
+                raise ConflictError(f"branch {repo}@{name} has the open commit {commit}: finish it first")
+            body = without_open(body, commit)
+            body = with_branch(body, name, replace(body.branches[name], seen=()))
+        for other in followers(body.branches, name):
+            body = with_branch(body, other, replace(body.branches[other], trigger=None))
         return without_branch(body, name, now_ns=store.clock_ns())
 
     store.refs.update(repo, edit)
+    forget_sources(store, repo, {name: gone[name]} if name in gone else {})
+
+
+def _reader(store: Store) -> Callable[[str], RefsBody | None]:
+    def read(repo: str) -> RefsBody | None:
+        state = store.refs.find(repo)
+        return None if state is None else state.body
+
+    return read
+
+
+def forget_sources(store: Store, repo: str, branches: Mapping[str, BranchEntry]) -> None:
+    """Let the sources of branches that are gone forget them. What fails is a hint too many, which costs nothing."""
+    with suppress(PfsError):
+        for name, entry in branches.items():
+            for source in entry.provenance:
+                forget(store, BranchRef(*source), BranchRef(repo, name))
+
+
+def mend(store: Store, repo: str, names: Iterable[str]) -> None:
+    """Bind branches of a repo that came back anew: provenance that is not possible any more is left out."""
+    body = store.refs.read(repo).body
+    for name in names:
+        entry = body.branches.get(name, BranchEntry())
+        if entry.provenance and not is_hidden(name):
+            sources = tuple(source for source in map(BranchRef._make, entry.provenance) if _is_there(store, source))
+            never = tuple(source for source in map(BranchRef._make, entry.never) if source in sources)
+            try:
+                bind(store, repo, {name: Binding(sources, never, entry.pipeline)})
+            except ConflictError:
+                bind(store, repo, {name: Binding(pipeline=entry.pipeline)})
+
+
+def _is_there(store: Store, branch: BranchRef) -> bool:
+    state = store.refs.find(branch.repo)
+    return state is not None and branch.branch in state.body.branches
 
 
 def refuse_output(repo: str, body: RefsBody, branch: str) -> None:
-    """Raise ConflictError if the branch is computed from others: only its pipeline writes to it."""
+    """Raise ConflictError if the branch is computed from others: only its pipeline writes to it.
+
+    One without a pipeline is written to in the commits that are opened when its sources move.
+    """
     entry = body.branches.get(branch)
-    if entry is not None and entry.provenance:
+    if entry is not None and entry.pipeline:
         raise ConflictError(f"{repo}@{branch} is the output of a pipeline: write to another branch or repo")
+    if entry is not None and entry.provenance:
+        sources = ", ".join(f"{source[0]}@{source[1]}" for source in entry.provenance)
+        raise ConflictError(f"{repo}@{branch} is computed from {sources}: it takes files when that gets a new commit")
 
 
 def refuse_dependents(store: Store, repo: str, *, branch: str | None = None) -> None:
-    """Raise ConflictError if branches of other repos are computed from the repo (or just from one branch of it)."""
+    """Raise ConflictError if branches are computed from the repo, or from one branch of it, or follow that branch."""
+    follower = None if branch is None else next(iter(followers(store.refs.read(repo).body.branches, branch)), None)
+    if follower is not None:
+        raise ConflictError(f"{repo}@{follower} follows {repo}@{branch} by a trigger: delete that, or use --force")
     for state in store.refs.repos():
         for name, entry in state.body.branches.items():
             sources = (s for s in entry.provenance if s[0] == repo and branch in (None, s[1]))

@@ -11,6 +11,7 @@ from pfs.changes.branches import refuse_output, refuse_tag
 from pfs.changes.publish import Publication
 from pfs.changes.rebase import Changes, rebase
 from pfs.errors import AlreadyExistsError, CommitClosedError, CommitNotFoundError, ConflictError
+from pfs.history.dependents import refuse_made_from
 from pfs.history.resolve import find_id, finished, open_info, refuse_commit
 from pfs.ids import CommitId
 from pfs.model import CommitInfo, NewCommit, Provenance
@@ -79,6 +80,8 @@ def finish(store: Store, repo: str, ref: str, *, message: str | None, error: str
         entry = state.body.open.get(commit)
         if entry is None:
             raise CommitClosedError(repo, commit)
+        if entry.origin == "auto":
+            _refuse_unfinished(store, f"{repo}@{commit}", entry)
         root, parent = _on_head(store, session, state, (commit, entry))
         new = NewCommit(
             branch=entry.branch,
@@ -119,6 +122,7 @@ def clear(store: Store, repo: str, ref: str) -> CommitInfo:
 def drop(store: Store, repo: str, ref: str) -> None:
     """Give an open commit up; see `Repo.drop_open`."""
     commit = find_open(store, store.refs.read(repo), ref)
+    refuse_made_from(store, repo, commit, within=None)
     store.refs.update(repo, lambda body: without_open(body, commit))
 
 
@@ -141,8 +145,18 @@ def find_open(store: Store, state: RefsState, ref: str) -> CommitId:
     return commit
 
 
+def _refuse_unfinished(store: Store, place: str, entry: OpenEntry) -> None:
+    """Refuse to finish a commit before those that it is made from."""
+    for repo, branch, source in entry.provenance:
+        state = store.refs.find(repo)
+        if state is not None and source in state.body.open:
+            raise ConflictError(
+                f"{place} is made from {repo}@{branch}, whose commit {source} is open: finish that first"
+            )
+
+
 def _refuse_second(repo: str, body: RefsBody, new: Opening) -> None:
-    """Refuse an open commit beside another, and one on a pipeline's output."""
+    """Refuse an open commit beside another, and one on a branch that is computed from others."""
     there = body.open_on(new.branch)
     if there is not None:
         raise ConflictError(f"branch {repo}@{new.branch} has the open commit {there}: finish it first")

@@ -26,6 +26,7 @@ from pfs.history.linked import Found
 from pfs.ids import CommitId, PackId, RecordId, is_commit_id
 from pfs.model import CommitInfo, NewCommit
 from pfs.packs.commit_record import SAME_PACK, CommitRecord, id_of, record_root
+from pfs.provenance.fire import Firing
 from pfs.refs.body import (
     FAILED,
     HEAD,
@@ -36,7 +37,6 @@ from pfs.refs.body import (
     check_branch_name,
     move_head,
     root_entry,
-    with_branch,
     with_open,
     with_trash,
     without_open,
@@ -108,6 +108,8 @@ class Publication:
         parents = {parent for commit in commits for parent in commit.parents}
         for commit, found in zip(commits, self._found, strict=True):
             body = _with_commit(without_open(body, commit.id), commit, found, held=commit.id in parents)
+            if commit.error is None:
+                body = Firing(self._store, self._repo, self._found).after(body, commit.branch, found)
         return _with_old_heads(body, state.body, commits, now_ns=self._store.clock_ns())
 
     def _check(self, body: RefsBody, commit: NewCommit) -> None:
@@ -212,8 +214,4 @@ def _with_commit(body: RefsBody, commit: NewCommit, found: Found, *, held: bool)
         body = move_head(body, commit.branch, head=commit.id, pack=found.pack, now_ns=at_ns)
     elif not held:
         body = move_head(body, FAILED + commit.id, head=commit.id, pack=found.pack, now_ns=at_ns)
-    if commit.branch_provenance is None:
-        return body
-    entry = body.branches.get(commit.branch, BranchEntry(created=at_ns))
-    sources = tuple((source.repo, source.branch) for source in commit.branch_provenance)
-    return with_branch(body, commit.branch, replace(entry, provenance=sources))
+    return body

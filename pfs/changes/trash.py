@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from pfs.changes.branches import mend
 from pfs.errors import AlreadyExistsError, ConflictError, NotFoundError, RepoNotFoundError
 from pfs.history.resolve import MIN_PREFIX
 from pfs.ids import CommitId, new_commit_id
@@ -39,6 +40,7 @@ def undelete_repo(store: Store, repo: str) -> None:
     state = store.refs.unbury(repo)
     if state is None:
         raise RepoNotFoundError(repo)
+    mend(store, repo, state.body.branches)
 
 
 def undelete(store: Store, repo: str, name: str) -> CommitId | None:
@@ -59,6 +61,7 @@ def undelete(store: Store, repo: str, name: str) -> CommitId | None:
         return _with_left_heads(store, repo, body, after, now_ns=now_ns)
 
     body = store.refs.update(repo, edit)
+    mend(store, repo, [name])
     entry = body.branches.get(name) or body.tags.get(name)
     return None if entry is None else entry.head
 

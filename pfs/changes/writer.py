@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from pfs.changes.deletions import deletions
 from pfs.changes.publish import Publication
-from pfs.changes.rebase import rebase
+from pfs.changes.rebase import Changes, rebase
 from pfs.changes.staging import PENDING, Staging
 from pfs.changes.target import Target
 from pfs.errors import ConflictError, InvalidInputError, InvalidPathError, PathNotFoundError
@@ -262,6 +262,17 @@ class CommitWriter:
         changes.
         """
         self._required.append((key, check))
+
+    @property
+    def target(self) -> Target:
+        """What is being written to."""
+        return self._target
+
+    def seal(self) -> Changes:
+        """Make the changes durable and leave publishing them to a transaction; return the trees before and after."""
+        changes = self._staging.changes()
+        self._store.history.learn(self.session.seal(), (), seen=self._seen.take())
+        return changes
 
     def finish(self) -> CommitInfo:
         """Make the changes durable and visible, all at once; of an open commit, as its new state.

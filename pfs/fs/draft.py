@@ -1,4 +1,4 @@
-"""Changes of several paths that become one commit of each branch they touch: transactions, copies, moves, removals.
+"""Changes of several paths that become one commit of each branch they touch, all at once: transactions, copies, moves.
 
 What was written is read back from here until then.
 """
@@ -20,9 +20,10 @@ from pfs.files.ingest_stream import put_stream
 from pfs.fs.address import Place
 from pfs.fs.errors import os_errors
 from pfs.fs.files import Files
-from pfs.ids import ChunkId
+from pfs.ids import ChunkId, CommitId
 from pfs.packs.manifest import Manifest
 from pfs.paths import from_key, to_key
+from pfs.transactions.draft import MemoryDraft
 from pfs.trees.edit import Put, copy_dir
 from pfs.trees.row import EMPTY_ROOT, Row
 from pfs.trees.tree import Tree
@@ -39,14 +40,16 @@ Mode = Literal["wb", "ab", "xb"]
 """Put, append to what is there, or put only where nothing is."""
 
 
-def target_of(store: Store, place: Place, *, message: str = "") -> Target:
+def target_of(store: Store, place: Place, *, message: str = "", id: CommitId | None = None) -> Target:
     """Return what a write to a place changes: its branch, or the open commit that its ref names.
+
+    ``id``: of a commit that is made for it.
 
     Raises:
         RepoNotFoundError: there is no such repo. InvalidNameError: the ref is no branch and no commit.
         CommitClosedError: it is a finished commit. ConflictError: a pipeline writes to it.
     """
-    return find_target(store, store.refs.read(place.repo), Wish(place.ref, None, message, None, (), "refuse"))
+    return find_target(store, store.refs.read(place.repo), Wish(place.ref, None, message, id, (), "refuse"))
 
 
 def put_edit(session: WriteSession, store: Store, put: Put, *, tree: Tree, mode: Mode) -> Put:
@@ -173,6 +176,7 @@ class Draft:
 
     def __init__(self, store: Store, *, message: str = "") -> None:
         self._store, self._message = store, message
+        self._together = MemoryDraft()
         self._lock = threading.Lock()
         self._writers: dict[tuple[str, str], DraftWriter] = {}
         self._by_place: dict[tuple[str, str], DraftWriter] = {}
@@ -182,11 +186,16 @@ class Draft:
         with self._lock:
             known = self._by_place.get(place[:2])
             if known is None:
-                target = target_of(self._store, place, message=self._message)
+                target = self._target(place)
                 branch = (target.repo, target.branch)
                 known = self._writers.setdefault(branch, DraftWriter(self._store, target))
                 self._by_place[place[:2]] = self._by_place[branch] = known
             return known
+
+    def _target(self, place: Place) -> Target:
+        """Return what a place means; the first commit in each repo has the one id of the draft."""
+        first = all(place.repo != repo for repo, _ in self._writers)
+        return target_of(self._store, place, message=self._message, id=self._together.id if first else None)
 
     def files(self, place: Place) -> DraftFiles | None:
         """Return the files of a branch that was written to."""
@@ -213,13 +222,22 @@ class Draft:
         return writer.copy_dir(files.tree, row.key, place.key)
 
     def finish(self) -> None:
-        """Commit, branch by branch in the order of their first change; the first error drops what is left."""
+        """Commit, all branches at once; on an error nothing is changed."""
+        changed = [writer for writer in self._writers.values() if writer.changed]
         try:
-            for writer in self._writers.values():
-                if writer.changed:
-                    writer.finish()
+            if len(changed) == 1:
+                changed[0].finish()
+            elif changed:
+                self._publish(changed)
         finally:
             self.drop()
+
+    def _publish(self, writers: Sequence[DraftWriter]) -> None:
+        from pfs.transactions.transaction import Transaction
+
+        with Transaction(self._store, self._together, message=self._message) as transaction:
+            for writer in writers:
+                transaction.take(writer)
 
     def drop(self) -> None:
         """Forget what was not committed; idempotent."""
@@ -228,7 +246,7 @@ class Draft:
 
 
 class PfsTransaction(Transaction):  # type: ignore[misc]  # fsspec has no types
-    """fsspec's transaction, over a draft: one commit of each branch at the end, nothing on an error."""
+    """fsspec's transaction, over a draft: one commit of each branch at the end, all at once; nothing on an error."""
 
     def __init__(self, fs: PfsFileSystem, **options: Any) -> None:
         super().__init__(fs, **options)
@@ -239,7 +257,7 @@ class PfsTransaction(Transaction):  # type: ignore[misc]  # fsspec has no types
         """Commit or drop, and end the transaction; files that are still open are closed first.
 
         Raises:
-            OSError: a path was changed by another writer meanwhile, or it cannot be stored: that branch is unchanged.
+            OSError: a path was changed by another writer meanwhile, or it cannot be stored: nothing is changed.
         """
         try:
             while self.files:

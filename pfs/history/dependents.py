@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pfs.errors import ConflictError
 from pfs.history.lineage import Lineage
+from pfs.history.untouched import is_untouched
 from pfs.ids import CommitId
 from pfs.packs.commit_record import CommitRecord
 from pfs.refs.body import is_hidden
@@ -35,12 +36,18 @@ def children(store: Store, state: RefsState, commit: CommitId) -> list[CommitRec
 
 
 def made_from(store: Store, repo: str, commit: CommitId) -> Iterator[tuple[str, CommitId]]:
-    """Yield repo and id of each commit of another repo, open or finished, that was made from ``repo@commit``."""
-    for state in store.refs.repos():
+    """Yield repo and id of each commit of another repo, open or finished, that was made from ``repo@commit``.
+
+    Open ones that the system began, and of which nobody made anything, are left out: they go when their sources do.
+    """
+    states = list(store.refs.repos())
+    bodies = {state.repo: state.body for state in states}
+    for state in states:
         if state.repo == repo:
             continue
         for id, entry in state.body.open.items():
-            if any((source[0], source[2]) == (repo, commit) for source in entry.provenance):
+            named = any((source[0], source[2]) == (repo, commit) for source in entry.provenance)
+            if named and not is_untouched(bodies.get, state.repo, id):
                 yield state.repo, id
         lineage = Lineage(store, state)
         for record in store.history.mentioning(state.repo, commit):

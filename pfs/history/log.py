@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def branch_commits(store: Store, state: RefsState, ref: str) -> Iterator[CommitInfo]:
-    """Return the open commit of a branch, if any, then the commits from its head (or from any ref) back.
+    """Return the open commits of a branch, the last opened first, then those from its head (or from any ref) back.
 
     Raises:
         CommitNotFoundError: at once, when there is no such branch or commit; a branch without commits yields nothing.
     """
-    opened = state.body.open_on(ref)
-    front = [] if opened is None else [open_info(state.repo, opened, state.body.open[opened])]
+    opened = reversed(state.body.all_open_on(ref))
+    front = [open_info(state.repo, commit, state.body.open[commit]) for commit in opened]
     entry = state.body.branches.get(ref)
     if entry is not None and entry.head is None:
         return iter(front)

@@ -72,6 +72,8 @@ class Refs:
         """Called with each body that is read of a repo whose records were rewritten, before anybody gets it."""
         self._closed = False
         self.transactions = Transactions(backend, clock_ns=clock_ns, pause=pause)
+        self.on_moved: Callable[[RefsState, RefsState], None] | None = None
+        """Called with the old state and the new one after each swap that landed, in the thread of the writer."""
 
     def close(self) -> None:
         """Refuse everything from now on with InvalidInputError; idempotent."""
@@ -171,8 +173,10 @@ class Refs:
         stone = state.body
         return self.swap(state, replace(body, seq=stone.seq, gc_gen=stone.gc_gen, wid=stone.wid, recent=stone.recent))
 
-    def swap(self, state: RefsState, body: RefsBody) -> RefsState:
+    def swap(self, state: RefsState, body: RefsBody, *, announce: bool = True) -> RefsState:
         """Replace ``state`` by ``body`` (seq, write ids are set here); returns once it is durable.
+
+        ``announce``: call `on_moved`; propagation itself does not.
 
         Raises:
             BranchMovedError: another writer was first, a pending transaction too; nothing changed.
@@ -180,7 +184,10 @@ class Refs:
         """
         self.refuse_collected()
         self._give_way(state, body)
-        return self._swap(state.repo, state.etag, body)
+        new = self._swap(state.repo, state.etag, body)
+        if announce and self.on_moved is not None:
+            self.on_moved(state, new)
+        return new
 
     def prepare(self, repo: str, state: RefsState | None, entry: Prepared, *, gc_gen: int) -> RefsState:
         """Put what a transaction will change beside the present values; None: there is no object of the repo.
@@ -229,15 +236,18 @@ class Refs:
                 self.transactions.wait(entry.txn)
                 raise BranchMovedError(refs_name(state.repo))
 
-    def update(self, repo: str, edit: Callable[[RefsBody], RefsBody]) -> RefsBody:
-        """Apply a pure edit to whatever the body is by then; ``edit`` may raise to abort, and may run several times."""
+    def update(self, repo: str, edit: Callable[[RefsBody], RefsBody], *, announce: bool = True) -> RefsBody:
+        """Apply a pure edit to whatever the body is by then; ``edit`` may raise to abort, and may run several times.
+
+        ``announce`` as in `swap`.
+        """
         for round_no in range(ROUNDS):
             state = self.read(repo)
             edited = edit(state.body)
             if edited is state.body:
                 return edited
             try:
-                return self.swap(state, edited).body
+                return self.swap(state, edited, announce=announce).body
             except BranchMovedError:
                 back_off(round_no)
         raise ConflictError(f"repo {repo!r} is being changed too often: try again")

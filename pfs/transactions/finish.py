@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from pfs.errors import BranchMovedError, ConflictError, NotFoundError, PfsError, StorageError, TransactionNotFoundError
 from pfs.model import CommitInfo
+from pfs.provenance.pull import spread_repos
 from pfs.refs.swap import back_off
 from pfs.refs.transactions import LEASE_NS, TransactionBody, TransactionState
 from pfs.transactions.draft import Draft
@@ -150,6 +151,7 @@ def settle(store: Store, body: TransactionBody) -> None:
     for repo in body.repos:
         store.refs.settle(repo)  # returns when the object of the repo shows no entry that is decided
     store.refs.transactions.remove(body.id)
+    spread_repos(store, body.repos)
 
 
 def _turns(store: Store, ops: Ops) -> ExitStack:

@@ -60,6 +60,7 @@ class StagedRefs(Refs):
 
     def __init__(self, real: Refs, backend: Backend, *, tentative: bool) -> None:
         vars(self).update(vars(real))
+        self.on_moved = None  # what is downstream learns of it when it is published
         self._log, self._tentative = backend, tentative
         self._base: dict[str, RefsState | None] = {}
         self._now: dict[str, RefsState] = {}

@@ -38,7 +38,7 @@ from pfs.transactions.ops import (
 )
 from pfs.transactions.replay import checked, do, head_of
 from pfs.transactions.staged import StagedStore
-from pfs.transactions.writer import Seen, StagedWriter, commit_id, packs_of
+from pfs.transactions.writer import Seen, StagedWriter, commit_id, packs_of, taken
 
 if TYPE_CHECKING:
     from pfs.changes.writer import CommitWriter
@@ -59,6 +59,7 @@ class Transaction:
     """
 
     def __init__(self, store: Store, draft: Draft, *, message: str = "") -> None:
+        """`begin`, `resume` and `Store.transaction` make them."""
         self.store, self.id, self.message = store, draft.id, message
         self._draft = draft
         self._session = store.session() if isinstance(draft, MemoryDraft) else None
@@ -135,6 +136,10 @@ class Transaction:
         self._refuse_ended()
         return checked(self.store, self._draft.ops())
 
+    def commits(self) -> list[tuple[str, CommitId]]:
+        """Return repo and id of each commit that is in the transaction."""
+        return commits_of(self._draft.ops())
+
     def view(self, repo: str, ref: str) -> View:
         """Return the files of a commit as the transaction leaves it so far."""
         self._seal()
@@ -165,9 +170,13 @@ class Transaction:
         target = find_target(staged, staged.refs.read(repo), named)
         return StagedWriter(self.store, target, self._draft, session=self._session, note_seen=self._note_seen)
 
-    def take(self, write: Sequence[Op]) -> None:
-        """Put operations in that were worked out elsewhere, all of them or, on an error, none."""
+    def take(self, writer: CommitWriter) -> None:
+        """Put in what a writer wrote that is not of this transaction; its commit should have the transaction's id.
+
+        Conditions that it required do not count. The writer is to be dropped afterwards.
+        """
         self._refuse_ended()
+        write = taken(self.store, writer)
 
         def edit(ops: Ops) -> Ops:
             checked(self.store, (*ops, *write))
@@ -184,7 +193,7 @@ class Transaction:
             return
         self.store.history.learn(self._session.seal(), (), seen=self._seen)
         packs = tuple(pack.hex() for pack in packs_of(self.store, self._session))
-        self._draft.change(lambda ops: tuple(replace(op, packs=packs) if isinstance(op, Write) else op for op in ops))
+        self._draft.change(lambda ops: tuple(_in_packs(op, packs) for op in ops))
 
 
 class TransactionRepo:
@@ -271,6 +280,10 @@ class TransactionRepo:
     def _fast(self, staged: StagedStore, ref: str) -> CommitId:
         """Return the id of the commit that a ref means now, whatever it may mean when the transaction is finished."""
         return staged.repo(self.name).inspect(ref).id
+
+
+def _in_packs(op: Op, packs: Sequence[str]) -> Op:
+    return replace(op, packs=tuple(dict.fromkeys([*op.packs, *packs]))) if isinstance(op, Write) else op
 
 
 def begin(store: Store, *, message: str = "") -> Transaction:

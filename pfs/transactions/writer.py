@@ -67,7 +67,7 @@ class StagedWriter(CommitWriter):
         entry = staged.refs.read(repo).body.open.get(self.id)
         self._refuse_other(staged, entry)
         if entry is None:
-            begin = self._begin()
+            begin = started(self._target)
             do(staged, begin)
             entry, ops = staged.refs.read(repo).body.open[self.id], (*ops, begin)
             end = Finish(repo=repo, commit=self.id, auto=True)
@@ -89,18 +89,6 @@ class StagedWriter(CommitWriter):
                 f"another commit of transaction {self._draft.id} came first in {target.repo}: try again"
             )
 
-    def _begin(self) -> Start:
-        target = self._target
-        return Start(
-            repo=target.repo,
-            commit=self.id,
-            branch=target.branch,
-            parent=target.parent if target.forked else None,
-            onto=target.head if target.forked else None,
-            message=target.message,
-            started=target.started_ns,
-        )
-
     def _write(self, entry: OpenEntry) -> Write:
         """Work the changes out on the commit as it is, and make them durable where they are the writer's own."""
         there = entry.tree_root()
@@ -118,6 +106,34 @@ class StagedWriter(CommitWriter):
             root=root_entry(root),
             packs=packs,
         )
+
+
+def taken(store: Store, writer: CommitWriter) -> Ops:
+    """Return the operations that do what an ordinary writer did, all that they need being durable."""
+    target, changes = writer.target, writer.seal()
+    write = Write(
+        repo=target.repo,
+        commit=target.commit,
+        base=root_entry(changes.base),
+        root=root_entry(changes.ours),
+        packs=tuple(pack.hex() for pack in packs_of(store, writer.session)),
+    )
+    if target.open:
+        return (write,)
+    return (started(target), write, Finish(repo=target.repo, commit=target.commit, auto=True))
+
+
+def started(target: Target) -> Start:
+    """Return the operation that begins the commit of a target."""
+    return Start(
+        repo=target.repo,
+        commit=target.commit,
+        branch=target.branch,
+        parent=target.parent if target.forked else None,
+        onto=target.head if target.forked else None,
+        message=target.message,
+        started=target.started_ns,
+    )
 
 
 def packs_of(store: Store, session: WriteSession) -> list[bytes]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pfs.store import open as open_store
 from tests.cli.conftest import Run
 from tests.cli.processes import start
 
@@ -139,3 +140,11 @@ def test_a_pattern_that_matches_nothing_or_is_none(files: Path, pfs: Run) -> Non
     pfs("get-file", "r@master:/none*", "-r", "-o", "out", code=3)
     assert "missing" in pfs("get-file", "r@master:/logs/[a", code=2).err
     assert not Path("out").exists()
+
+
+def test_a_pattern_does_not_read_another_file_than_it_matches(files: Path, pfs: Run) -> None:
+    with open_store(files) as store, store.repo("r").commit("odd") as writer:
+        writer.put_file("/a/b", b"right")
+        writer.put_ref(b"a//b", writer.put_file("/c", b"wrong"))
+    assert "S3" in pfs("get-file", "r@odd:/a{//}b", code=2).err
+    assert pfs("get-file", "r@odd:/a/b").out == "right"

@@ -25,13 +25,17 @@ from pfs.archives.archive import FORMATS, ArchiveFormat, archive
 from pfs.archives.entry import Entry
 from pfs.archives.tar import tar, tar_header
 from pfs.archives.zip import zipped
+from pfs.backends.base import Backend
 from pfs.backends.local import LocalBackend
-from pfs.errors import CorruptionError, FileCollisionError, InvalidInputError, InvalidPathError
+from pfs.backends.memory import MemoryBackend
+from pfs.errors import CorruptionError, FileCollisionError, InvalidInputError, InvalidPathError, StorageError
 from pfs.files.concat import concat
 from pfs.files.ingest import put_stream
 from pfs.files.selection import below, matching
 from pfs.glob import Glob
+from pfs.packs.objects import Objects
 from pfs.repo import Repo
+from pfs.testing.faults import READS, FaultyBackend
 from pfs.trees.page import Kind
 from tests.pfs.bytes_world import World, noise, text
 from tests.pfs.test_restore import Link, damage, tree_of
@@ -122,7 +126,7 @@ def test_everything_comes_back_in_path_order(world: World, format: ArchiveFormat
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_number_of_threads_does_not_change_a_byte(world: World, format: ArchiveFormat) -> None:
-    tree = tree_of(world, FILES | {"more": noise(20_000_000, 1)})
+    tree = tree_of(world, FILES | {"more": noise(9_000_000, 1)})
     made = {joined(archive(world.objects, below(tree, b""), format, jobs=jobs)) for jobs in (1, 2, 7)}
     assert len(made) == 1
 
@@ -293,6 +297,26 @@ def test_damage_is_an_error_and_not_a_short_archive(tmp_path: Path, format: Arch
     pieces = archive(world.objects, below(tree, b""), format)
     with pytest.raises(CorruptionError):
         joined(pieces)
+
+
+@pytest.mark.parametrize("format", ["tar", "zip"])
+def test_each_read_that_fails_is_an_error(tmp_path: Path, format: ArchiveFormat) -> None:
+    files = {f"d/{number}": text(4000, number) for number in range(60)} | {"big": noise(6_000_000)}
+    backend = MemoryBackend()
+    tree = tree_of(World(tmp_path, backend), files)
+    whole = FaultyBackend(backend, counted=READS)
+    wanted = joined(archive(on(tmp_path, whole), below(tree, b""), format, jobs=2))
+    assert whole.calls > 2
+    for fail_at in range(1, whole.calls + 1):
+        faulty = on(tmp_path, FaultyBackend(backend, fail_at=fail_at, counted=READS))
+        with pytest.raises(StorageError, match="injected"):
+            joined(archive(faulty, below(tree, b""), format, jobs=2))
+    assert joined(archive(on(tmp_path, backend), below(tree, b""), format, jobs=2)) == wanted
+
+
+def on(place: Path, backend: Backend) -> Objects:
+    """Return what is stored, read through ``backend`` with nothing in memory."""
+    return World(place, backend).objects
 
 
 @pytest.mark.parametrize("format", FORMATS)

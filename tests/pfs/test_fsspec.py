@@ -427,6 +427,7 @@ def test_compression(repo: Repo, fs: PfsFileSystem) -> None:
 
 def test_what_may_not_be_written(repo: Repo, tree: PfsFileSystem) -> None:
     head = repo["master"].info.id
+    repo.store.create_repo("up")
     repo.create_branch("out", provenance=[BranchRef("up", "master")])
     wrong: list[tuple[str, type[OSError], int | None]] = [
         (f"data@{head}/x", PermissionError, errno.EPERM),
@@ -500,6 +501,26 @@ def test_a_transaction_is_one_commit(repo: Repo, tree: PfsFileSystem) -> None:
     assert tree.find("data@master") == [f"data@master/{name}" for name in ("a.txt", "f/e/big", "new", "x")]
     tree.pipe_file("data@master/after", b"")
     assert commits(repo) == 3
+
+
+def test_a_transaction_over_several_repos_is_all_or_nothing(repo: Repo, tree: PfsFileSystem) -> None:
+    other = repo.store.create_repo("other")
+    opened = other.start_commit("open").id
+    with tree.transaction:
+        for place in ("data@master", "other@main", "other@second", "other@open"):
+            tree.pipe_file(f"{place}/new", BIG)
+    head = repo.inspect("master").id
+    assert other.inspect("main").id == head
+    assert other.inspect("second").id not in (head, opened)
+    assert tree.cat_file("other@open/new") == tree.cat_file("other@second/new") == BIG
+    assert other.inspect(opened).open
+    with pytest.raises(OSError, match="/mine was changed on other@main by another"), tree.transaction:  # noqa: PT012
+        tree.pipe_file("data@master/mine", b"1")
+        tree.pipe_file("other@main/mine", b"1")
+        with other.commit("main") as commit:
+            commit.put_file("/mine", b"2")
+    assert repo.inspect("master").id == head
+    assert list(repo.store.backend.entries("txn/")) == []
 
 
 def test_a_transaction_that_raises_changes_nothing(repo: Repo, tree: PfsFileSystem) -> None:

@@ -322,6 +322,7 @@ def test_a_dropped_commit_that_was_no_head_comes_back_by_id(repo: Repo) -> None:
 
 def test_a_deleted_branch_comes_back_unless_its_name_is_taken(repo: Repo) -> None:
     put(repo, 1)
+    repo.store.create_repo("raw")
     repo.create_branch("dev", head="master", provenance=[BranchRef("raw", "master")])
     before = repo.branch("dev")
     repo.delete_branch("dev")

@@ -257,6 +257,7 @@ def test_what_merge_refuses(forked: Repo) -> None:
     store = forked.store
     failed = forked.finish_commit(forked.start_commit("dev").id, error="boom").id
     forked.create_tag("v1", "master")
+    store.create_repo("raw")
     forked.create_branch("out", head="master", provenance=[BranchRef("raw", "master")])
     forked.create_branch("busy", head="master")
     opened = forked.start_commit("busy").id
@@ -272,12 +273,12 @@ def test_another_writer_between_is_merged_too(forked: Repo, monkeypatch: pytest.
     ahead, raced = put_files(forked, "ahead", {"/race": b"r"}), list[CommitId]()
     real = type(forked.store.refs).swap
 
-    def racing(self: Refs, state: RefsState, body: RefsBody) -> RefsState:
+    def racing(self: Refs, state: RefsState, body: RefsBody, *, announce: bool = True) -> RefsState:
         if not raced:
             raced.append(ahead)
             with pfs.open(forked.store.path) as other:
                 other.repo("data").create_branch("master", head=ahead)
-        return real(self, state, body)
+        return real(self, state, body, announce=announce)
 
     monkeypatch.setattr(type(forked.store.refs), "swap", racing)
     made = merge(forked.store, "data", "dev", "master")

@@ -16,6 +16,7 @@ from pfs.errors import (
 from pfs.ids import CommitId, TreeId, chunk_id, new_commit_id
 from pfs.model import BranchRef, CommitInfo, NewCommit, Provenance
 from pfs.packs.session import WriteSession
+from pfs.provenance.bind import Binding, bind
 from pfs.repo import Repo
 from pfs.store import Store
 from pfs.trees.edit import Put, edit
@@ -163,7 +164,8 @@ def test_a_branch_cannot_move_to_failed_or_open_commits(repo: Repo) -> None:
 
 
 def test_an_output_branch_is_written_by_its_pipeline_only(repo: Repo) -> None:
-    repo.create_branch("master", provenance=[BranchRef("raw", "master")])
+    repo.store.create_repo("raw")
+    bind(repo.store, "data", {"master": Binding((BranchRef("raw", "master"),), pipeline=True)})
     assert repo.branch("master").provenance == (BranchRef("raw", "master"),)
     with pytest.raises(ConflictError, match="output of a pipeline"):
         put(repo, "/a", b"1")
@@ -297,7 +299,6 @@ def test_publish_moves_several_branches_at_once(store: Store, repo: Repo) -> Non
     session, job, meta = store.session(), new_commit_id(), new_commit_id()
     out = NewCommit(
         branch="master", root=tree(session, EMPTY_ROOT, a=b"1"), id=job, started_ns=1,
-        branch_provenance=(BranchRef("raw", "master"),),
     )  # fmt: skip
     log = NewCommit(branch=".meta", root=tree(session, EMPTY_ROOT, log=b"2"), id=meta, started_ns=1, parents=(job,))
     with pytest.raises(BranchMovedError):
@@ -311,7 +312,6 @@ def test_publish_moves_several_branches_at_once(store: Store, repo: Repo) -> Non
     assert [info.id for info in infos] == [job, meta]
     assert repo["master"].read("/a") == b"1"
     assert repo[".meta"].read("/log") == b"2"
-    assert repo.branch("master").provenance == (BranchRef("raw", "master"),)
     with pytest.raises(AlreadyExistsError):
         repo.publish([out], store.session())
 

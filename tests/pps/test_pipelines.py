@@ -18,6 +18,7 @@ from pfs.errors import (
     RepoNotFoundError,
 )
 from pfs.model import BranchRef
+from pfs.provenance.bind import Binding, bind
 from pps import events
 from pps.spec_parse import parse_specs
 from pps.state import Counters, JobState
@@ -61,8 +62,8 @@ def test_create_checks_before_it_changes_anything(world: World) -> None:
 
 
 def test_an_interrupted_create_can_be_done_again(world: World) -> None:
-    repo = world.store.create_repo("upper")
-    repo.create_branch("master", provenance=[BranchRef("images", "master")])
+    world.store.create_repo("upper")
+    bind(world.store, "upper", {"master": Binding((BranchRef("images", "master"),), pipeline=True)})
     assert world.create("upper", pfs_input("images")).version == 1
     assert world.run_one().counters == Counters(total=2, processed=2)
 
@@ -143,10 +144,11 @@ def test_delete(world: World) -> None:
 
 
 def test_listing_is_upstream_first(world: World) -> None:
+    world.store.create_repo("labels")
     world.create("zeta", pfs_input("images"))
-    world.create("alpha", {"cross": [pfs_input("zeta", "/"), pfs_input("images", branch="dev")]})
+    world.create("alpha", {"cross": [pfs_input("zeta", "/"), pfs_input("labels", branch="dev")]})
     assert [info.name for info in world.pipelines.list()] == ["zeta", "alpha"]
-    assert world.pipelines.inspect("alpha").input_text == "(images@dev:/* x zeta:/)"
+    assert world.pipelines.inspect("alpha").input_text == "(labels@dev:/* x zeta:/)"
     with pytest.raises(NotFoundError, match="pps list-pipeline"):
         world.pipelines.inspect("nosuch")
 

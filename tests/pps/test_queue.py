@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pfs.errors import StorageError
+from pfs.store import Store
+from pfs.testing.faults import FaultyBackend, How
 from pps.catalog import Catalog, topological, upstream
 from pps.queue import Due, due_jobs, ready
 from tests.pps.pipe_world import UPPER, World, pfs_input, world_in
@@ -57,6 +60,38 @@ def test_all_inputs_must_have_a_commit(world: World) -> None:
     third = world.put("images", {"/a": b"3"}).id
     (one,) = due(world, "both")
     assert one.inputs == {("images", "master"): third, ("labels", "master"): label}
+
+
+def test_what_one_transaction_changes_makes_one_job(world: World) -> None:
+    world.create("both", {"cross": [pfs_input("images"), pfs_input("labels")]})
+    world.create("upper", pfs_input("images"))
+    for number in range(2):
+        with world.store.transaction() as txn:
+            for repo in ("labels", "images"):
+                with txn.repo(repo).commit("master") as commit:
+                    commit.put_file(f"/{number}", b"%d" % number)
+            assert causes(world, "both") == causes(world, "upper") == []
+        (one,) = due(world, "both")
+        assert (one.cause, set(one.inputs.values())) == (txn.id, {txn.id})
+        assert causes(world, "upper") == [txn.id]
+        assert {job.id for job in world.run().jobs} == {txn.id}
+
+
+def test_a_transaction_that_is_committed_and_not_folded_in_makes_one_job(world: World) -> None:
+    """Its owner died right after the commit point: who looks sees all of it."""
+    world.create("both", {"cross": [pfs_input("images"), pfs_input("labels")]})
+    backend = FaultyBackend(world.store.backend, counted=frozenset({"swap"}), fail_at=4, dead_after=True, how=How.AFTER)
+    with Store(world.store.path, backend=backend) as dying:
+        txn = dying.transaction()
+        for repo in ("labels", "images"):
+            with txn.repo(repo).commit("master") as commit:
+                commit.put_file("/x", b"x")
+        with pytest.raises(StorageError):
+            txn.finish()
+    assert [entry.name for entry in world.store.backend.entries("txn/")] == [f"txn/{txn.id}.json"]
+    (one,) = due(world, "both")
+    assert set(one.inputs.values()) == {txn.id}
+    assert {job.id for job in world.run().jobs} == {txn.id}
 
 
 def test_an_open_commit_makes_no_job(world: World) -> None:

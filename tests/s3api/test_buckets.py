@@ -8,6 +8,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from pfs.model import BranchRef
+from pfs.provenance.bind import Binding, bind
 from pfs.store import Store
 from s3api.times import iso_date
 from tests.s3api.conftest import Server, running
@@ -118,7 +119,7 @@ def test_output_branches_of_pipelines_are_read_only(home: Store, client: BaseCli
     client.create_bucket(Bucket="source")
     client.create_bucket(Bucket="out")
     client.put_object(Bucket="out", Key="k", Body=b"1")
-    home.repo("out").create_branch("master", provenance=[BranchRef("source", "master")])
+    bind(home, "out", {"master": Binding((BranchRef("source", "master"),), pipeline=True)})
     for call in (
         lambda: client.put_object(Bucket="out", Key="k", Body=b"2"),
         lambda: client.delete_object(Bucket="out", Key="k"),
