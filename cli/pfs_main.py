@@ -13,6 +13,7 @@ COMMANDS = {
     "doctor": Entry("cli.commands.store", "doctor", "Check what this machine offers", _STORE),
     "fsck": Entry("cli.commands.store", "fsck", "Check that everything is there and whole", _STORE),
     "gc": Entry("cli.commands.gc", "gc", "Free the space of what nothing leads to", _STORE),
+    "stats": Entry("cli.commands.stats", "stats", "Show what repos take up", _STORE),
     "set-retention": Entry("cli.commands.retention", "set_retention", "Say which commits of a repo stay", _STORE),
     "purge": Entry("cli.commands.purge", "purge", "Delete a path for good, out of all history", _STORE),
     "recover": Entry("cli.commands.store", "recover", "Rebuild the index from the object store", _STORE),
