@@ -191,13 +191,13 @@ class Collector:
         level(store.backend, store.index)
         condemned = load_list(store.backend, owner.state.lists[gen])
         shelved = [entry.name for entry in store.backend.entries(facts.PREFIX)]  # before the fence, as the rows
+        move_commits(store, condemned)
         rows, states = self._rows(), fence(store, gen, condemned, alive=owner.keep)
         live = add_roots(store, marker, states)
         marker.walk()
         held = [body for state in states for body in bodies(store, state.body)]
         named = {pack for body in held for pack in named_packs(body)}
         kept = kept_packs(store, condemned, marker.live, named=named, alive=owner.keep)
-        move_commits(store, condemned, marker.live)
         self._wait(owner)
         gone = sweep(store, condemned, kept, alive=owner.keep)
         forgotten = self._forget_commits(rows, live, states)

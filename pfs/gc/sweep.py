@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pfs.backends.base import Entry
-from pfs.errors import NotFoundError
+from pfs.errors import CorruptionError, NotFoundError
 from pfs.gc.idset import IdSet, prefixes
 from pfs.gc.survey import footers
 from pfs.ids import CommitId, PackId
@@ -38,29 +38,29 @@ def kept_packs(
 ) -> set[PackId]:
     """Return the condemned packs that must stay.
 
-    Whatever lives on elsewhere is found there by the index of this machine afterwards. Memory: 40 bytes a live id of
-    condemned packs, 80 MiB at most.
-
-    Raises:
-        CorruptionError: the frame of a condemned pack is damaged, so what it holds is not known.
-        StorageError: a pack cannot be read.
+    Whatever lives on elsewhere is found there by the index of this machine afterwards. A pack whose frame is damaged by
+    now stays: what it holds is not known. Memory: 40 bytes a live id of condemned packs, 80 MiB at most. Raises
+    StorageError.
     """
     listed = list(store.backend.entries("packs/"))
     others = [entry for entry in listed if _pack_of(entry) not in condemned]
-    kept = {pack for pack in condemned if pack in named}
+    there, readable = {_pack_of(entry) for entry in listed}, {pack.pack_id for pack in _footers(store, condemned)}
+    kept = {pack for pack in condemned if pack in named or (pack in there and pack not in readable)}
     for group in _groups(_live_in(store, condemned, live)):
         kept |= _without_home(store, others, group)
         alive()
     return kept
 
 
-def move_commits(store: Store, condemned: Condemned, live: IdSet) -> None:
-    """Let the index say where live commit records of condemned packs are now."""
+def move_commits(store: Store, condemned: Condemned) -> None:
+    """Let the index say where commit records of condemned packs are now, as far as they are elsewhere.
+
+    To be done before the fence: whoever changes refs after it takes places of records from the index.
+    """
     moves: list[tuple[str, CommitId, PackId, PackId]] = []
-    for pack in _condemned_footers(store, condemned):
+    for pack in _footers(store, condemned):
         name = pack_name(pack.pack_id, pack.kind)
-        commits = pack.entries[pack.entries["type"] == RecordType.COMMIT]
-        for entry in commits[live.contains(prefixes(commits["id"]))]:
+        for entry in pack.entries[pack.entries["type"] == RecordType.COMMIT]:
             place = store.index.find([entry["id"].tobytes()], to_keep=True)[0]
             if place is not None:
                 home = store.index.pack(place.pack_no)[0]
@@ -74,7 +74,7 @@ def sweep(store: Store, condemned: Condemned, kept: AbstractSet[PackId], *, aliv
     doomed = [(pack, kind) for pack, kind in sorted(condemned.items()) if pack not in kept]
     for at in range(0, len(doomed), _DELETED):
         batch = doomed[at : at + _DELETED]
-        ids = [pack.entries["id"] for pack in _condemned_footers(store, dict(batch))]
+        ids = [pack.entries["id"] for pack in _footers(store, dict(batch))]
         alive()
         store.backend.delete_many([pack_name(pack, kind) for pack, kind in batch])
         _forget(store, {pack for pack, _ in batch}, ids)
@@ -89,17 +89,17 @@ def _forget(store: Store, gone: AbstractSet[PackId], columns: Sequence[npt.NDArr
         store.index.forget(column.tolist(), gone)
 
 
-def _condemned_footers(store: Store, condemned: Mapping[PackId, str]) -> Iterator[SealedPack]:
-    """Yield the footers of the condemned packs that are still there."""
+def _footers(store: Store, condemned: Mapping[PackId, str]) -> Iterator[SealedPack]:
+    """Yield the footers of the condemned packs that are still there, and whole."""
     for pack, kind in sorted(condemned.items()):
         try:
             yield read_footer(store.backend, pack_name(pack, "d" if kind == "d" else "m"))
-        except NotFoundError:
+        except (NotFoundError, CorruptionError):
             continue
 
 
 def _live_in(store: Store, condemned: Condemned, live: IdSet) -> Iterator[tuple[PackId, npt.NDArray[np.void]]]:
-    for pack in _condemned_footers(store, condemned):
+    for pack in _footers(store, condemned):
         ids = pack.entries["id"]
         found = ids[live.contains(prefixes(ids))]
         if len(found):
