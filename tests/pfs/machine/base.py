@@ -16,11 +16,11 @@ from typing import ClassVar
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 import pfs
-from pfs.errors import PfsError
+from pfs.errors import NotFoundError, PfsError
 from tests.pfs.machine import verbs, writing
 from tests.pfs.machine.draws import NO_COMMIT
 from tests.pfs.machine.driver import Driver, Listed, Seen, call
-from tests.pfs.machine.state import Files, Refused, Repo, World, listing
+from tests.pfs.machine.state import Files, Purged, Refused, Repo, World, listing
 from tests.pfs.machine.verbs import Done
 from tests.pfs.machine.worker import Worker
 from tests.pfs.machine.writing import Step, Writer
@@ -210,6 +210,9 @@ class Machine(RuleBasedStateMachine):
         assert self.ask(there, "totals", *place) == (len(files), sum(map(len, files.values())))
 
     def _check_content(self, there: bool, place: tuple[str, str], found: Listed, data: bytes) -> None:
+        if isinstance(data, Purged):
+            self.fails(there, Refused(NotFoundError), "read", *place, found.path)
+            return
         if data not in self.hashes:
             assert self.ask(there, "read", *place, found.path) == data
             self.hashes[data] = found.hash

@@ -21,6 +21,7 @@ from pfs.history.touched import touching
 from pfs.ids import CommitId
 from pfs.intake.how import PutHow
 from pfs.intake.intake import Intake
+from pfs.lifecycle.purge import purge
 from pfs.lifecycle.retention import apply_retention, set_retention
 from pfs.model import Provenance
 from pfs.paths import to_key
@@ -230,6 +231,10 @@ class Driver:
     def gc(self) -> None:
         """Collect what nothing leads to."""
         collect(self.store)
+
+    def purge(self, repo: str, path: str) -> None:
+        """Purge a path from all history."""
+        purge(self.store, repo, path)
 
     def retain(self, repo: str, last: int) -> list[str]:
         """Let go what is not among the last commits of a branch; the ids of what went."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from tests.pfs.machine.state import Repo, World
+from tests.pfs.machine.state import SECRET, Files, Purged, Repo, World
 
 
 def beyond(world: World, repo: Repo, last: int) -> set[str]:
@@ -41,3 +41,22 @@ def let_go(repo: Repo, gone: set[str]) -> None:
         repo.commits.pop(id, None)
         repo.took.pop(id, None)
         repo.failed.discard(id)
+
+
+def holds_secret(repo: Repo) -> bool:
+    """Say whether there is anything to purge."""
+    seen = [repo.files(id) for id in repo.reachable()] + [entry.files for entry in repo.opens.values()]
+    return any(not isinstance(files.get(SECRET, Purged()), Purged) for files in seen)
+
+
+def purge(repo: Repo) -> None:
+    """Purge the secret from every commit, open ones too."""
+    for commit in repo.commits.values():
+        commit.files = _purged(commit.files)
+    for entry in repo.opens.values():
+        entry.base, entry.files = _purged(entry.base), _purged(entry.files)
+
+
+def _purged(files: Files) -> Files:
+    data = files.get(SECRET)
+    return files if data is None else {**files, SECRET: Purged(data)}

@@ -8,7 +8,7 @@ from hypothesis.stateful import rule
 from tests.pfs.machine import writing
 from tests.pfs.machine.base import Machine
 from tests.pfs.machine.draws import BRANCHES, BYTES, FILES, FOLDERS, PATHS, PICK, REPOS, TAGS, THERE
-from tests.pfs.machine.state import Files
+from tests.pfs.machine.state import SECRET, Files
 from tests.pfs.machine.writing import Step
 
 
@@ -94,7 +94,7 @@ class FileRules(Machine):
         seen = self.repo(source[0]).visible()
         if seen:
             commit = seen[source[1] % len(seen)]
-            path = source[2] or min(self.repo(source[0]).files(commit), default="/none")
+            path = source[2] or min({*self.repo(source[0]).files(commit)} - {SECRET}, default="/none")
             self.write(rule_name, there, place, [Step("copy", to, source=(source[0], commit, path))])
 
     @rule(there=THERE, name=REPOS, branch=BRANCHES, files=FILES, deletes=st.lists(PATHS, max_size=2))

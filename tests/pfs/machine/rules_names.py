@@ -11,6 +11,8 @@ from hypothesis.stateful import precondition, rule
 from tests.pfs.machine import lifecycle, verbs
 from tests.pfs.machine.base import Machine
 from tests.pfs.machine.draws import BRANCHES, PICK, REPOS, TAGS, THERE
+from tests.pfs.machine.state import SECRET
+from tests.pfs.machine.writing import Step
 
 
 class NameRules(Machine):
@@ -98,6 +100,21 @@ class NameRules(Machine):
             assert set(gone) == may_go or not lifecycle.is_plain(self.world, repo)
             lifecycle.let_go(repo, set(gone))
             self.done["retain"] += 1
+
+    @rule(there=THERE, name=REPOS, branch=BRANCHES)
+    def put_secret(self, there: bool, name: str, branch: str) -> None:
+        self.numbers += 1
+        self.write("put_secret", there, (name, branch), [Step("put", SECRET, b"secret %d" % self.numbers)])
+
+    @rule(there=THERE, name=REPOS)
+    def purge(self, there: bool, name: str) -> None:
+        """Purge a path from all history, beside writers that know it."""
+        found = [one for one, repo in sorted(self.world.repos.items()) if lifecycle.holds_secret(repo)]
+        if found:
+            name = name if name in found else found[0]
+            self.ask(there, "purge", name, SECRET)
+            lifecycle.purge(self.repo(name))
+            self.done["purge"] += 1
 
     @rule(there=THERE, sure=PICK)
     def fsck(self, there: bool, sure: int) -> None:

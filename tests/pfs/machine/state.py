@@ -12,6 +12,22 @@ Files = dict[str, bytes]
 TrashKind = Literal["branch", "tag", "head", "dropped"]
 
 
+SECRET = "/secret"
+"""The path that is purged; what is put there is never put again."""
+
+
+class Purged(bytes):
+    """Content that was purged: names, sizes and hashes know it, and it is no longer what it was."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Purged) and bytes.__eq__(self, other)
+
+    def __hash__(self) -> int:
+        return bytes.__hash__(self)
+
+
 class Refused(Exception):  # noqa: N818
     """An answer of the model: the store is to refuse, by an error of this class."""
 
