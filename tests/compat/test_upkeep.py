@@ -22,3 +22,9 @@ def test_fsck_deep_reads_every_chunk(pfs: Run, put: Put, store: Path) -> None:
         pack.write_bytes(data.replace(b"that is to be", b"that is not a"))
     with open_store(store) as opened:
         assert {path for damage in fsck(opened, deep=True) for path in damage.paths} == {"/a"}
+
+
+@pytest.mark.row("1.9 fsck")
+def test_a_sound_store_has_nothing_to_report(pfs: Run, put: Put) -> None:
+    put("r@master", a="1")
+    assert pfs("fsck", "--json").json == []

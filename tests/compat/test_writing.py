@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -113,3 +116,32 @@ def test_copies_of_any_repo_move_no_bytes(pfs: Run, put: Put, store: Path) -> No
     assert pfs("get-file", "s@master:/e/b").out == "22"
     assert pfs("get-file", "s@master:/a").out == "x" * 100_000
     assert sum(file.stat().st_size for file in (store / ".pfs/objects/packs").rglob("*.pack")) < stored + 10_000
+
+
+@pytest.mark.row("1.6 tar in")
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_archives_are_taken_apart(pfs: Run, store: Path, mode: Literal["w", "w:gz"]) -> None:
+    with tarfile.open(store / "in.tar", mode) as archive:
+        for name, data in (("a", b"1"), ("d/b", b"22")):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    pfs("put-file", "r@master:/x", "--untar", "-f", store / "in.tar")
+    assert paths(pfs, "r@master") == ["/x/", "/x/a", "/x/d/", "/x/d/b"]
+    assert pfs("get-file", "r@master:/x/d/b").out == "22"
+
+
+@pytest.mark.row("1.6 recursive and lists")
+def test_sources_are_directories_lists_and_stdin(pfs: Run, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = store / "in"
+    (folder / "e").mkdir(parents=True)
+    (folder / "a").write_text("1")
+    (folder / "e/b").write_text("2")
+    pfs("put-file", "r@master:/d", "-r", "-f", folder)
+    assert paths(pfs, "r@master:/d") == ["/d/a", "/d/e/", "/d/e/b"]
+    (store / "list").write_text(f"{folder / 'a'}\n{folder / 'e/b'}\n")
+    pfs("put-file", "r@master:/l/", "-i", store / "list")
+    assert paths(pfs, "r@master:/l") == ["/l/a", "/l/b"]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"piped")))
+    pfs("put-file", "r@master:/p", "-f", "-")
+    assert pfs("get-file", "r@master:/p").out == "piped"
