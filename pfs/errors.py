@@ -208,6 +208,19 @@ class ConflictError(PfsError):
     kind = "conflict"
 
 
+class CollectedError(ConflictError):
+    """Collection deleted what a writer had found stored, before the writer could say that it needs it: ``(what)``."""
+
+    kind = "collected"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what}, which was stored already, was collected meanwhile; nothing was changed: run it again"
+
+
 class AlreadyExistsError(ConflictError):
     """The name is taken: ``(what, name)``."""
 

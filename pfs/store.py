@@ -42,6 +42,7 @@ from pfs.model import ChangeToken, CommitInfo, RepoInfo
 from pfs.packs.index import Index
 from pfs.paths import check_name
 from pfs.refs.body import is_hidden
+from pfs.refs.level import level
 from pfs.refs.swap import Refs, RefsState
 from pfs.refs.turn import Turns
 from pfs.refs.watch import change_token, moved, sleep_until
@@ -210,7 +211,8 @@ class Store:
         """Return a fresh write session: for one commit attempt, worker or upload."""
         from pfs.packs.session import WriteSession
 
-        return WriteSession(self.backend, self.index, self.objects, clock=self.clock_ns)
+        seen_gen = level(self.backend, self.index).gen
+        return WriteSession(self.backend, self.index, self.objects, clock=self.clock_ns, seen_gen=seen_gen)
 
     def transaction(self, *, message: str = "") -> Transaction:
         """Return a transaction: changes of several repos, published at once when its ``with`` block ends.

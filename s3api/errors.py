@@ -74,6 +74,7 @@ KINDS: Mapping[str, str] = {
     "purged": "NoSuchKey",
     "conflict": "OperationAborted",
     "already-exists": "BucketAlreadyOwnedByYou",
+    "collected": "SlowDown",
     "branch-moved": "OperationAborted",
     "merge-conflict": "OperationAborted",
     "path-conflict": "ConditionalRequestConflict",

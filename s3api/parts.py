@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from pfs.changes.recheck import recheck_content
 from s3api.buckets import Bucket
 from s3api.checksums import ALGORITHMS
 from s3api.errors import S3Error
@@ -63,14 +64,22 @@ def require_place(context: Context, bucket: Bucket, upload: Upload | Completed) 
 
 
 def store_part(context: Context, upload: Upload, received: Received, *, number: int) -> Part:
-    """Make a part durable, then record it.
+    """Make a part durable, then record it; again when a collection began before its record was there to be seen.
 
     Raises:
         S3Error: NoSuchUpload; the upload ended meanwhile.
+        CollectedError: what it was to share was collected meanwhile.
         StorageError: it is not recorded.
     """
-    sealed = received.session.seal()
-    context.store.index.add(sealed)
+    part = _record_part(context, upload, received, number=number)
+    while recheck_content(context.store, received.session, [received.ref]):
+        part = _record_part(context, upload, received, number=number, after_ns=part.modified_ns)
+    return part
+
+
+def _record_part(context: Context, upload: Upload, received: Received, *, number: int, after_ns: int = 0) -> Part:
+    """Store a part; ``after_ns`` is when it was recorded before: the later record counts."""
+    context.store.index.add(received.session.seal())
     part = Part(
         number=number,
         kind=int(received.ref.kind),
@@ -78,8 +87,9 @@ def store_part(context: Context, upload: Upload, received: Received, *, number: 
         tid=received.ref.tid,
         md5=received.md5,
         checksums=received.checksums,
-        modified_ns=context.store.clock_ns(),
-        packs=[pack.pack_id for pack in sealed],
+        modified_ns=max(context.store.clock_ns(), after_ns + 1),
+        packs=list(received.session.pack_ids),
+        seen_gen=received.session.seen_gen,
     )
     context.gateway.uploads.put_part(upload, part)
     return part

@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
-from pfs.errors import BranchNotFoundError, ConflictError, InvalidInputError, InvalidNameError, PfsError
+from pfs.errors import (
+    BranchNotFoundError,
+    CommitNotFoundError,
+    ConflictError,
+    InvalidInputError,
+    InvalidNameError,
+    PfsError,
+)
+from pfs.history.live import is_live
 from pfs.history.resolve import finished
 from pfs.history.untouched import is_untouched
-from pfs.ids import is_commit_id, new_commit_id
+from pfs.ids import CommitId, Etag, is_commit_id, new_commit_id
 from pfs.model import BranchInfo, BranchRef, Trigger
 from pfs.provenance.bind import Binding, bind, forget, prepare, settle_bound, unlink
 from pfs.provenance.trigger import followers, refuse_loop, trigger_entry, trigger_info
@@ -85,7 +93,7 @@ def create(store: Store, repo: str, name: str, wish: Wish) -> BranchInfo:
         if name not in body.branches:
             body = with_branch(body, name, BranchEntry(created=now_ns))
         if target is not None:
-            body = moved(store, body, (repo, name), target=target)
+            body = moved(store, body, (repo, name), target=pointer(store, repo, body, target))
         if name in bindings:
             body = with_branch(body, name, bindings[name].on(body.branches[name], now_ns=now_ns))
         return _with_trigger(repo, body, name, trigger, now_ns=now_ns)
@@ -241,8 +249,8 @@ def moved(store: Store, body: RefsBody, branch: tuple[str, str], *, target: Bran
     return with_trash(after, name, TrashEntry(branch=old, deleted=now_ns, kind=HEAD, onto=target.head))
 
 
-def movable(store: Store, state: RefsState, ref: str) -> BranchEntry:
-    """Return the entry of a branch or tag at the commit ``ref``.
+def movable(store: Store, state: RefsState, ref: str) -> CommitId:
+    """Return the commit that a branch or tag is to be put on.
 
     Raises:
         CommitNotFoundError: there is none. ConflictError: it is open, or ended with an error.
@@ -250,4 +258,18 @@ def movable(store: Store, state: RefsState, ref: str) -> BranchEntry:
     info = finished(store, state, ref)
     if info.error is not None:
         raise ConflictError(f"commit {state.repo}@{info.id} ended with an error and cannot be a head: {info.error}")
-    return BranchEntry(head=info.id, pack=store.history.home_of(state, info.id).hex())
+    return info.id
+
+
+def pointer(store: Store, repo: str, body: RefsBody, commit: CommitId) -> BranchEntry:
+    """Return the entry of a branch or tag at a commit; ``body`` is the very body that the entry goes into.
+
+    Only what that body makes live may be named: collection may have begun to take away all else.
+
+    Raises:
+        CommitNotFoundError: nothing leads to the commit any more.
+    """
+    state = RefsState(repo, body, Etag(""))
+    if not is_live(store, state, commit):
+        raise CommitNotFoundError(repo, commit)
+    return BranchEntry(head=commit, pack=store.history.home_of(state, commit).hex())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pfs.changes.branches import branch_info, movable, moved, refuse_output, refuse_tag
+from pfs.changes.branches import branch_info, movable, moved, pointer, refuse_output, refuse_tag
 from pfs.changes.merge import UNRESOLVED, Merge, Resolution, Trees
 from pfs.changes.publish import Publication
 from pfs.errors import BranchMovedError, ConflictError, InvalidInputError, MergeConflictError
@@ -84,6 +84,7 @@ class Landing:
         Raises:
             MergeConflictError: both sides changed a path, and the resolution does not say which wins.
         """
+        self._session.borrow(None)
         merge = Merge(self._session, trees, self._how.resolution)
         root = merge.run(changed=Changed(bytes.fromhex(commit), self._now_ns))
         self._used |= merge.used
@@ -147,7 +148,8 @@ class Landing:
         def edit(body: RefsBody) -> RefsBody:
             if branch_info(self._repo, body, self._branch).head != move.head:
                 raise BranchMovedError(f"{self._repo}@{self._branch}")
-            return moved(self._store, body, (self._repo, self._branch), target=target)
+            to = pointer(self._store, self._repo, body, target)
+            return moved(self._store, body, (self._repo, self._branch), target=to)
 
         self._store.refs.update(self._repo, edit)
 

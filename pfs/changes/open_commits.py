@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from pfs.changes.branches import refuse_output, refuse_tag
+from pfs.changes.branches import pointer, refuse_output, refuse_tag
 from pfs.changes.publish import Publication
 from pfs.changes.rebase import Changes, rebase
 from pfs.errors import AlreadyExistsError, CommitClosedError, CommitNotFoundError, ConflictError
@@ -58,6 +58,8 @@ def start(store: Store, repo: str, commit: CommitId, new: Opening) -> CommitInfo
         _refuse_second(repo, body, new)
         branch = body.branches.get(new.branch, BranchEntry(created=now_ns))
         parent = branch.head if named is None else named
+        if named is not None:
+            pointer(store, repo, body, named)
         entry = OpenEntry(
             branch=new.branch,
             started=now_ns,

@@ -14,18 +14,22 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from pfs.changes.branches import refuse_tag
+from pfs.changes.recheck import Planned, recheck
 from pfs.errors import (
     AlreadyExistsError,
     BranchMovedError,
     CommitClosedError,
+    CommitNotFoundError,
     ConflictError,
     InvalidInputError,
     PfsError,
 )
 from pfs.history.linked import Found
+from pfs.history.live import is_live
 from pfs.ids import CommitId, PackId, RecordId, is_commit_id
 from pfs.model import CommitInfo, NewCommit
 from pfs.packs.commit_record import SAME_PACK, CommitRecord, id_of, record_root
+from pfs.packs.index_condemned import SEALED
 from pfs.provenance.fire import Firing
 from pfs.refs.body import (
     FAILED,
@@ -42,6 +46,7 @@ from pfs.refs.body import (
     without_open,
 )
 from pfs.refs.swap import RefsState, back_off
+from pfs.trees.row import EMPTY_ROOT
 
 if TYPE_CHECKING:
     from pfs.packs.pack import SealedPack
@@ -74,7 +79,8 @@ class Publication:
         Raises:
             BranchMovedError: a head is not the first parent of its new commit.
             AlreadyExistsError: the repo has a commit of that id.
-            CommitNotFoundError: a parent is no commit of the repo.
+            CommitNotFoundError: a parent is no commit of the repo, or nothing leads to it any more.
+            CollectedError: what was found stored was collected meanwhile.
             ConflictError: other writers were first ROUNDS times.
             StorageError: nothing was changed.
         """
@@ -83,7 +89,7 @@ class Publication:
 
     def update_open(self, commit: CommitId, put_on: Callable[[OpenEntry], Root]) -> OpenEntry:
         """Move the root of an open commit to what ``put_on`` makes of the present one; raises as `commit`."""
-        done = self._swap(lambda state: self._with_root(state.body, commit, put_on))
+        done = self._swap(lambda state: self._with_root(state, commit, put_on))
         self._learn(done)
         return done.body.open[commit]
 
@@ -92,7 +98,7 @@ class Publication:
             for round_no in range(ROUNDS):
                 state = self._store.refs.read(self._repo)
                 try:
-                    return self._store.refs.swap(state, edit(state))
+                    return self._store.refs.swap(state, edit(state), seen_gen=self._session.seen_gen)
                 except BranchMovedError as error:
                     if error.name.startswith(self._repo + "@"):  # a head, not the refs object: trying again is no help
                         raise
@@ -100,9 +106,12 @@ class Publication:
         raise ConflictError(f"repo {self._repo!r} is being changed too often: try again")
 
     def _with_commits(self, state: RefsState, commits: Sequence[NewCommit]) -> RefsBody:
+        batch = {commit.id: commit for commit in commits}
         for commit in commits:
             self._check(state.body, commit)
-        if tuple(commits) != self._commits:
+            self._check_parents(state, commit, batch)
+        planned = [Planned(self._live_root(state, commit, batch), commit.root) for commit in commits]
+        if recheck(self._store, self._session, state, planned) or tuple(commits) != self._commits:
             self._seal(state, commits)
         body = state.body
         parents = {parent for commit in commits for parent in commit.parents}
@@ -125,6 +134,22 @@ class Publication:
         rewritten = commit.rewrites not in (None, body.rewrites)
         if rewritten or (commit.error is None and commit.replaces != head):
             raise BranchMovedError(f"{self._repo}@{commit.branch}")
+
+    def _check_parents(self, state: RefsState, commit: NewCommit, batch: Mapping[CommitId, NewCommit]) -> None:
+        """Refuse a parent that nothing leads to: collection may have taken what it and its ancestors need."""
+        for parent in commit.parents:
+            if parent not in batch and not is_live(self._store, state, parent):
+                raise CommitNotFoundError(self._repo, parent)
+
+    def _live_root(self, state: RefsState, commit: NewCommit, batch: Mapping[CommitId, NewCommit]) -> Root:
+        """Return the tree that the commit is nearest to among those that are made sure of; `recheck` compares them."""
+        opened = state.body.open.get(commit.id)
+        if opened is not None:
+            return opened.tree_root()
+        if not commit.parents:
+            return EMPTY_ROOT
+        parent = commit.parents[0]
+        return batch[parent].root if parent in batch else self._store.history.get(self._repo, parent).tree_root()
 
     def _seal(self, state: RefsState, commits: Sequence[NewCommit]) -> None:
         """Make records and everything below them durable."""
@@ -172,8 +197,9 @@ class Publication:
 
     def _packs(self) -> list[PackId]:
         """Return the packs that this session wrote or found its content in."""
-        touched = (self._store.index.pack(number)[0] for number in sorted(self._session.touched))
-        return [*self._session.pack_ids, *touched]
+        index = self._store.index
+        touched = (number for number in sorted(self._session.touched) if index.state(number) == SEALED)
+        return [*self._session.pack_ids, *(index.pack(number)[0] for number in touched)]
 
     def _home_of(self, state: RefsState, parent: CommitId, batch: Mapping[CommitId, CommitRecord]) -> PackId:
         return SAME_PACK if parent in batch else self._store.history.home_of(state, parent)
@@ -181,11 +207,12 @@ class Publication:
     def _record_of(self, parent: CommitId, batch: Mapping[CommitId, CommitRecord]) -> RecordId:
         return id_of(batch[parent] if parent in batch else self._store.history.get(self._repo, parent))
 
-    def _with_root(self, body: RefsBody, commit: CommitId, put_on: Callable[[OpenEntry], Root]) -> RefsBody:
-        entry = body.open.get(commit)
+    def _with_root(self, state: RefsState, commit: CommitId, put_on: Callable[[OpenEntry], Root]) -> RefsBody:
+        body, entry = state.body, state.body.open.get(commit)
         if entry is None:
             raise CommitClosedError(self._repo, commit)
         root = put_on(entry)
+        recheck(self._store, self._session, state, [Planned(entry.tree_root(), root)])
         self._sealed = self._session.seal()
         packs = dict.fromkeys([*entry.packs, *(pack.hex() for pack in self._packs())])
         return with_open(body, commit, replace(entry, root=root_entry(root), packs=tuple(packs), written=True))

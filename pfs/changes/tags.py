@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from pfs.changes.branches import movable
+from pfs.changes.branches import movable, pointer
 from pfs.errors import AlreadyExistsError, CommitNotFoundError, InvalidNameError, TagNotFoundError
 from pfs.ids import is_commit_id
 from pfs.model import TagInfo
@@ -28,17 +28,18 @@ def create_tag(store: Store, repo: str, name: str, ref: str) -> TagInfo:
     check_name("tag", name)
     if is_commit_id(name):
         raise InvalidNameError("tag", name)
-    target = replace(movable(store, store.refs.read(repo), ref), created=store.clock_ns())
+    target, now_ns = movable(store, store.refs.read(repo), ref), store.clock_ns()
 
     def edit(body: RefsBody) -> RefsBody:
         if name in body.branches:
             raise AlreadyExistsError("branch", f"{repo}@{name}")
         old = body.tags.get(name)
-        if old is not None and old.head == target.head:
+        if old is not None and old.head == target:
             return body
         if old is not None:
             raise AlreadyExistsError("tag", f"{repo}@{name}")
-        return replace(body, tags={**body.tags, name: target})
+        entry = replace(pointer(store, repo, body, target), created=now_ns)
+        return replace(body, tags={**body.tags, name: entry})
 
     return _info(repo, name, store.refs.update(repo, edit).tags[name])
 

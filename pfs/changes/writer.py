@@ -129,6 +129,7 @@ class CommitWriter:
             if old is not None:
                 if old.kind == Kind.SYMLINK:
                     raise InvalidInputError(f"{from_key(key)} is a symbolic link: it cannot be appended to")
+                self.session.borrow(self.base)
                 ref = concat(self.session, self._store.params, [FileRef(old.kind, old.size, old.tid), ref])
                 kept = {name: value for name, value in (old.aux or {}).items() if name in {"x", "m", "u"}}
                 aux = kept | aux
@@ -172,6 +173,7 @@ class CommitWriter:
 
         ``force``: count as a change even when content and metadata are equal.
         """
+        self.session.borrow(None)
         self._staging.add([Put(key, ref.kind, ref.size, ref.tid, aux, force)])
 
     def delete_file(self, path: str, *, recursive: bool = False) -> None:
@@ -228,6 +230,7 @@ class CommitWriter:
         from pfs.files.ingest import FileRef
 
         row = source.row(source_path)
+        self.session.borrow((source.info.repo, source.info.id))
         if row.is_dir:
             self._copy_dir(source.tree, row.key, to_key(path))
             return
@@ -354,6 +357,12 @@ class CommitWriter:
             collisions=self._target.collisions,
             place=f"{self._target.repo}@{self._target.branch}",
         )
+
+    @property
+    def base(self) -> tuple[str, CommitId] | None:
+        """The commit whose files this one began with."""
+        base = self._target.commit if self._target.open else self._target.parent
+        return None if base is None else (self._target.repo, base)
 
     @property
     def _place(self) -> str:

@@ -107,6 +107,7 @@ class DraftWriter(CommitWriter):
         """Stage a file; errors as `put_edit`."""
         with self._staging.lock:
             if mode != "wb":
+                self.session.borrow(self.base)
                 put = put_edit(self.session, self._store, put, tree=self.tree(), mode=mode)
             self._staging.add_file(put)
             self.changed = True
@@ -155,7 +156,7 @@ class DraftFiles(Files):
         super().__init__(
             name, Tree(writer.session, EMPTY_ROOT), _SessionSource(writer.session), pinned=name, at_ns=at_ns
         )
-        self.writer = writer
+        self.writer, self.commit = writer, writer.base
 
     @property
     def tree(self) -> Tree:
@@ -209,6 +210,8 @@ class Draft:
         if isinstance(files, DraftFiles) and files.writer is not writer:
             stream = cast("BinaryIO", files.open(row))  # it reads as a BinaryIO does
             ref = put_stream(writer.session, self._store.params, stream)
+        else:
+            writer.session.borrow(files.commit)
         writer.put(Put(place.key, ref.kind, ref.size, ref.tid, row.aux), mode="wb")
 
     def copy_dir(self, files: Files, row: Row, place: Place) -> bool:
@@ -219,6 +222,7 @@ class Draft:
         writer = self.writer(place)
         if isinstance(files, DraftFiles) and files.writer is not writer:
             return False
+        writer.session.borrow(files.commit)
         return writer.copy_dir(files.tree, row.key, place.key)
 
     def finish(self) -> None:

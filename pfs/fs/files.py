@@ -9,6 +9,7 @@ from typing import Final
 
 from pfs.errors import PathNotFoundError
 from pfs.files.reader import FileReader, Source
+from pfs.ids import CommitId
 from pfs.paths import to_key
 from pfs.trees.page import Kind
 from pfs.trees.row import Row
@@ -26,6 +27,9 @@ class Files:
 
     ``pinned`` is the name under which the same files are found for ever, ``at_ns`` the time of the commit.
     """
+
+    commit: tuple[str, CommitId] | None = None
+    """The repo and commit that they are of."""
 
     def __init__(self, name: str, tree: Tree, source: Source, *, pinned: str, at_ns: int) -> None:
         self.name, self.source, self.pinned = name, source, pinned

@@ -279,7 +279,9 @@ class ReadingFileSystem(AbstractFileSystem, metaclass=_Placed):  # type: ignore[
         info = view.info
         pinned = place.top if info.open else f"{place.repo}@{info.id}"
         at_ns = info.started_ns if info.finished_ns is None else info.finished_ns
-        return Files(place.top, view.tree, self.store.objects, pinned=pinned, at_ns=at_ns)
+        files = Files(place.top, view.tree, self.store.objects, pinned=pinned, at_ns=at_ns)
+        files.commit = (view.info.repo, view.info.id)
+        return files
 
     def _draft(self, *, joining: bool) -> Draft | None:
         """Return where changes of this thread are collected; ``joining``: those of a transaction too."""

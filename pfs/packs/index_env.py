@@ -305,7 +305,8 @@ def _is_full(directory: Path) -> bool:
 
 
 _open_envs: dict[tuple[int, int], SharedEnv] = {}
-_registry = threading.Lock()
+_registry = threading.RLock()
+"""Reentrant: an index that nobody holds any more may be closed by the garbage collector, at any instruction."""
 
 
 def acquire(directory: Path) -> SharedEnv:
@@ -316,12 +317,14 @@ def acquire(directory: Path) -> SharedEnv:
         StorageFullError, StorageError: it cannot be made or opened.
     """
     with _registry:
-        shared = _open_envs.get(_identity(directory))
-        if shared is None:
-            shared = SharedEnv(directory)
-            _open_envs[shared.identity] = shared
-        shared.users += 1
-        return shared
+        while True:
+            shared = _open_envs.get(_identity(directory))
+            if shared is None:
+                shared = SharedEnv(directory)
+                _open_envs[shared.identity] = shared
+            shared.users += 1
+            if _open_envs.get(shared.identity) is shared:  # else its last user was closed in between
+                return shared
 
 
 def release(shared: SharedEnv) -> None:

@@ -17,7 +17,7 @@ from typing import Final
 
 from pfs.backends.base import Backend, Buffer
 from pfs.errors import PfsError, StorageError
-from pfs.ids import ChunkId, ManifestId, PackId, PageId, TreeId, new_pack_id, page_id, record_id
+from pfs.ids import ChunkId, CommitId, ManifestId, PackId, PageId, TreeId, new_pack_id, page_id, record_id
 from pfs.packs.commit_record import CommitRecord, encode_record
 from pfs.packs.compress import SMALL_CHUNK, compress, compress_block, is_compressible
 from pfs.packs.index import Index
@@ -25,6 +25,7 @@ from pfs.packs.manifest import Manifest, ManifestBuilder
 from pfs.packs.objects import Objects
 from pfs.packs.pack import Codec, PackWriter, RecordType, SealedPack
 from pfs.packs.session_data import DataPacks, StagedRecord
+from pfs.packs.session_memory import SealedFromMemory
 from pfs.packs.trust import TrustedIndex
 from pfs.trees.page import Page
 
@@ -42,6 +43,9 @@ class WriteSession:
     Every putting method raises StorageError when the backend fails (StorageFullError when it is full).
     """
 
+    keeps = True
+    """Whether what is put is stored in the end; False in a session for trying things out."""
+
     def __init__(
         self,
         backend: Backend,
@@ -50,7 +54,11 @@ class WriteSession:
         *,
         compression_level: int = 1,
         clock: Callable[[], int] = time.time_ns,
+        seen_gen: int = 0,
     ) -> None:
+        """``seen_gen``: the generation of collection that the index is level with (`pfs.refs.level`)."""
+        self.seen_gen = seen_gen
+        """No list of a generation up to this one has a pack that this session, or one adopted, wrote or relies on."""
         self._backend, self._index, self._objects = backend, index, objects
         self._stored = TrustedIndex(backend, index)
         self._level = compression_level
@@ -64,6 +72,9 @@ class WriteSession:
         self.new_bytes = 0
         """Plain bytes of the chunks that the store did not have."""
         self.new_chunks = 0
+        self.borrowed: set[tuple[str, CommitId] | None] = set()
+        """Where content was taken over from without looking it up; see `borrow`."""
+        self._in_memory = SealedFromMemory()
         self._packs: list[PackId] = []
         self._data = DataPacks(
             self._backend, begun=self._packs.append, sealed=self._index_data_pack, clock_ns=self._clock
@@ -125,6 +136,14 @@ class WriteSession:
             return [
                 place is not None or id in self._known or id in self._meta for id, place in zip(ids, found, strict=True)
             ]
+
+    def borrow(self, source: tuple[str, CommitId] | None) -> None:
+        """Note that content was taken over by reference: from a commit (repo, id), None: from anywhere.
+
+        Whoever publishes it makes sure that it stays: at once if the commit is live there, else by looking it up.
+        """
+        with self._lock:
+            self.borrowed.add(source)
 
     def _store(self, id: ChunkId, data: Buffer) -> None:
         size = len(data)
@@ -213,9 +232,10 @@ class WriteSession:
     def manifest(self, tid: TreeId) -> Manifest:
         """Return the chunk list of a file of several chunks of the store or of this session."""
         mid = ManifestId(tid)
-        return Manifest(self._manifest_blob(mid), load=self._manifest_blob, where=f"manifest {mid.hex()[:12]}")
+        return Manifest(self.manifest_blob(mid), load=self.manifest_blob, where=f"manifest {mid.hex()[:12]}")
 
-    def _manifest_blob(self, mid: ManifestId) -> bytes:
+    def manifest_blob(self, mid: ManifestId) -> bytes:
+        """Return one blob of a manifest, as `put_manifest_blob` stored it."""
         with self._lock:
             found = self._meta.get(mid)
         return self._objects.manifest(TreeId(mid)).blob if found is None else found[1]
@@ -272,6 +292,7 @@ class WriteSession:
             writer.abandon()
             raise
         self._packs.append(self._meta_pack)
+        self._in_memory.note(self._meta_pack, self._unwritten, staged)
         self._unindexed.append(sealed)
         self._meta_pack = new_pack_id()
         self._unwritten = []
@@ -285,6 +306,22 @@ class WriteSession:
                 self._check_usable()
                 block = self._take_block()
             self._write_block(block, last=True)
+
+    def store_again(self, condemned: Collection[PackId]) -> None:
+        """Take what is in memory and lies in condemned packs of this session for not stored yet.
+
+        What such a pack held beyond that, `holds` denies from now on, once the index knows that it is condemned.
+        """
+        with self._ending_on_error(), self._lock:
+            self._check_usable()
+            self._packs[:] = [pack for pack in self._packs if pack not in condemned]
+            self._unindexed = [pack for pack in self._unindexed if pack.pack_id not in condemned]
+            ids, records = self._in_memory.take(condemned)
+            # Of the records of commits the one that counts is made anew.
+            held = {id for id in ids if id in self._meta and self._meta[id][0] is not RecordType.COMMIT}
+            self._unwritten += held.difference(self._unwritten)
+            for record in records:
+                self._data.add(record, last=True)
 
     def adopt(self, other: WriteSession) -> None:
         """Take over all that ``other`` wrote and saw; it is empty afterwards, and usable.
@@ -306,6 +343,9 @@ class WriteSession:
         records = [one for one in other._data.take_staged() if not all(id in held for id, _ in one.members)]
         block = [(id, data) for id, data in other._block if id not in held]
         self._packs += other._packs
+        self._in_memory.take_over(other._in_memory)
+        self.seen_gen = min(self.seen_gen, other.seen_gen)
+        self.borrowed |= other.borrowed
         self._known = held | other._known
         self.touched |= other.touched
         self.new_bytes += other.new_bytes

@@ -37,7 +37,6 @@ from pfs.refs.snapshot import decide, take
 from pfs.refs.transactions import Transactions
 
 PREFIX = "refs/"
-GC_STATE = "gc/state.json"
 ROUNDS = 50
 """Attempts of a pure edit of refs before giving up; each lost round means that another writer got through."""
 RESENDS = 3
@@ -136,7 +135,6 @@ class Refs:
         old = self.settled(repo)
         if old is not None and not old.body.gone:
             raise AlreadyExistsError("repo", repo)
-        self.refuse_collected()
         body = RefsBody(description=description, created=now_ns)
         if old is not None:
             body = replace(body, seq=old.body.seq, gc_gen=old.body.gc_gen, wid=old.body.wid, recent=old.body.recent)
@@ -173,16 +171,24 @@ class Refs:
         stone = state.body
         return self.swap(state, replace(body, seq=stone.seq, gc_gen=stone.gc_gen, wid=stone.wid, recent=stone.recent))
 
-    def swap(self, state: RefsState, body: RefsBody, *, announce: bool = True) -> RefsState:
+    def swap(
+        self, state: RefsState, body: RefsBody, *, seen_gen: int | None = None, announce: bool = True
+    ) -> RefsState:
         """Replace ``state`` by ``body`` (seq, write ids are set here); returns once it is durable.
 
+        ``seen_gen``: the generation of collection against which all was checked that ``body`` makes live; None for a
+        body that makes nothing live that ``state`` does not.
         ``announce``: call `on_moved`; propagation itself does not.
 
         Raises:
-            BranchMovedError: another writer was first, a pending transaction too; nothing changed.
+            BranchMovedError: another writer was first, a pending transaction too, or collection is further than
+                ``seen_gen``; nothing changed.
             StorageError: it did not land.
         """
-        self.refuse_collected()
+        if seen_gen is not None:
+            if state.body.gc_gen > seen_gen:
+                raise BranchMovedError(refs_name(state.repo))
+            body = replace(body, gc_gen=seen_gen)
         self._give_way(state, body)
         new = self._swap(state.repo, state.etag, body)
         if announce and self.on_moved is not None:
@@ -196,7 +202,6 @@ class Refs:
         """
         old = RefsState(repo, RefsBody(gone=True), Etag("")) if state is None else state
         body = replace(old.body, prepared=(*old.body.prepared, entry), gc_gen=max(old.body.gc_gen, gc_gen))
-        self.refuse_collected()
         self._give_way(old, body)
         return self._swap(repo, None if state is None else state.etag, body)
 
@@ -251,14 +256,6 @@ class Refs:
             except BranchMovedError:
                 back_off(round_no)
         raise ConflictError(f"repo {repo!r} is being changed too often: try again")
-
-    def refuse_collected(self) -> None:
-        """Refuse to write to a store that a collector of a later release has worked on.
-
-        Collection moves what packs hold; a writer that does not know how must not swap (commit protocol, step 5).
-        """
-        if self._backend.read(GC_STATE) is not None:
-            raise ConflictError("the store was collected by a newer pfs: write to it with that version")
 
     def raw(self, repo: str, *, last: RefsState | None = None) -> RefsState | None:
         """Return the object as it is stored, tombstones and undecided entries too; ``last`` itself if it still is."""

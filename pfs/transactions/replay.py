@@ -93,6 +93,7 @@ def head_of(staged: StagedStore, repo: str, branch: str) -> CommitId | None:
 def _write(staged: StagedStore, op: Write) -> None:
     """Put a write on the commit as it is; where it is not as when it was written to, other paths merge."""
     session = staged.session()
+    session.borrow(None)  # another session stored it, and collection may have gone on since
 
     def put_on(entry: OpenEntry) -> Root:
         there, base, ours = entry.tree_root(), as_root(op.base), as_root(op.root)

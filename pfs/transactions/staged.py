@@ -21,6 +21,7 @@ from pfs.packs.commit_record import CommitRecord
 from pfs.packs.pack import SealedPack
 from pfs.packs.session import WriteSession
 from pfs.refs.body import Prepared, RefsBody, encode_body, tombstone
+from pfs.refs.level import level
 from pfs.refs.prepared import difference, is_empty
 from pfs.refs.swap import Refs, RefsState
 from pfs.refs.turn import Turns
@@ -52,7 +53,8 @@ class StagedStore(Store):
     def session(self) -> WriteSession:
         """Return a session; a tentative store's never writes."""
         kind = _TentativeSession if self.tentative else WriteSession
-        return kind(self.backend, self.index, self.objects, clock=self.clock_ns)
+        seen_gen = level(self.backend, self.index).gen
+        return kind(self.backend, self.index, self.objects, clock=self.clock_ns, seen_gen=seen_gen)
 
 
 class StagedRefs(Refs):
@@ -182,6 +184,8 @@ class StagedHistory(History):
 
 
 class _TentativeSession(WriteSession):
+    keeps = False
+
     def seal(self) -> list[SealedPack]:
         """Write nothing."""
         return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from pfs.changes.recheck import Planned, recheck
 from pfs.changes.target import Target
 from pfs.changes.writer import CommitWriter
 from pfs.errors import CommitClosedError, ConflictError
@@ -42,6 +43,7 @@ class StagedWriter(CommitWriter):
     ) -> None:
         super().__init__(store, target, session=session)
         self._draft, self._shared, self._note_seen = draft, session is not None, note_seen
+        self._planned = Planned(target.root, target.root)
 
     def drop(self) -> None:
         """Forget the changes; idempotent."""
@@ -53,7 +55,14 @@ class StagedWriter(CommitWriter):
     def _publish(self) -> CommitInfo:
         infos = list[CommitInfo]()
         self._draft.change(lambda ops: self._stage(ops, infos))
+        if not self._shared:
+            self._keep()
         return infos[-1]
+
+    def _keep(self) -> None:
+        """Store again what a collection condemned that did not see the draft yet; the next ones do."""
+        if recheck(self._store, self.session, None, [self._planned]):
+            self._store.history.learn(self.session.seal(), ())
 
     def _stage(self, ops: Ops, infos: list[CommitInfo]) -> Ops:
         """Return the operations with the changes put on what is staged for the commit by now."""
@@ -93,6 +102,7 @@ class StagedWriter(CommitWriter):
         """Work the changes out on the commit as it is, and make them durable where they are the writer's own."""
         there = entry.tree_root()
         root = self._onto(there)
+        self._planned = Planned(there, root)
         packs: tuple[str, ...] = ()
         if self._shared:
             self._note_seen(self._seen.take())

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from pfs.changes.recheck import take_over
 from pfs.errors import PfsError
 from pfs.files.concat import concat
 from pfs.files.fileref import FileRef
@@ -114,7 +115,9 @@ def _join(context: Context, upload_id: str, wanted: Sequence[WantedPart]) -> _Jo
             raise S3Error("BadDigest", f"the {name.upper()} of the object does not match")
     session = context.store.session()
     refs = [FileRef(Kind(part.kind), part.size, TreeId(part.tid)) for part in parts]
-    return _Joined(upload, bucket, concat(session, context.store.params, refs), session, aux)
+    joined = concat(session, context.store.params, refs)
+    take_over(context.store, session, [joined])
+    return _Joined(upload, bucket, joined, session, aux)
 
 
 def _checksums(upload: Upload, parts: Sequence[Part]) -> dict[str, str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from pfs.changes.recheck import take_over
 from pfs.files.fileref import FileRef
+from pfs.packs.session import WriteSession
 from pfs.trees.tree import Row
 from s3api.access import Permission
 from s3api.buckets import Bucket
@@ -48,19 +50,21 @@ class CopyObject(Operation):
 
     async def handle(self, context: Context) -> Response:
         """Copy; the source's conditions are checked first, the target's at the commit."""
-        bucket, row = await context.gateway.run(self._open, context)
+        bucket, row, session = await context.gateway.run(self._open, context)
         kept = dict(row.aux or {})
         aux = kept if self.new_aux is None else {n: v for n, v in kept.items() if n in _KEPT_ALWAYS} | self.new_aux
         check = write_check(context.request.headers)
         ref = FileRef(row.kind, row.size, row.tid)
-        headers = await put_row(context, bucket, self.key, ref, aux=aux, check=check)
+        headers = await put_row(context, bucket, self.key, ref, aux=aux, check=check, session=session)
         return xml_response(_result(row, context), (*headers, *_source_version(row)))
 
-    def _open(self, context: Context) -> tuple[Bucket, Row]:
+    def _open(self, context: Context) -> tuple[Bucket, Row, WriteSession]:
         bucket = context.bucket(write=True)
         row = open_source(context, self.source)
         check_copy(context.request.headers, row)
-        return bucket, row
+        session = context.store.session()
+        take_over(context.store, session, [FileRef(row.kind, row.size, row.tid)])
+        return bucket, row, session
 
 
 def _result(row: Row, context: Context) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from pfs.changes.recheck import take_over
 from pfs.files.fileref import FileRef
 from pfs.files.reader import iter_range
 from pfs.files.stream_ingest import StreamIngest
@@ -58,6 +59,7 @@ class UploadPartCopy(Operation):
         etag = etag_of(row)
         if span == (0, row.size) and "-" not in etag and upload.algorithm is None:
             received = Received(FileRef(row.kind, row.size, row.tid), context.store.session(), etag, {})
+            take_over(context.store, received.session, [received.ref])
         else:
             received = _read(context, row, span, keep=upload.algorithm)
         return store_part(context, upload, received, number=self.number)

@@ -273,12 +273,14 @@ def test_another_writer_between_is_merged_too(forked: Repo, monkeypatch: pytest.
     ahead, raced = put_files(forked, "ahead", {"/race": b"r"}), list[CommitId]()
     real = type(forked.store.refs).swap
 
-    def racing(self: Refs, state: RefsState, body: RefsBody, *, announce: bool = True) -> RefsState:
+    def racing(
+        self: Refs, state: RefsState, body: RefsBody, *, seen_gen: int | None = None, announce: bool = True
+    ) -> RefsState:
         if not raced:
             raced.append(ahead)
             with pfs.open(forked.store.path) as other:
                 other.repo("data").create_branch("master", head=ahead)
-        return real(self, state, body, announce=announce)
+        return real(self, state, body, seen_gen=seen_gen, announce=announce)
 
     monkeypatch.setattr(type(forked.store.refs), "swap", racing)
     made = merge(forked.store, "data", "dev", "master")

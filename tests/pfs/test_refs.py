@@ -13,7 +13,6 @@ from pfs.backends.memory import MemoryBackend
 from pfs.errors import (
     AlreadyExistsError,
     BranchMovedError,
-    ConflictError,
     CorruptionError,
     InvalidInputError,
     InvalidNameError,
@@ -231,10 +230,12 @@ def test_threads_lose_no_update() -> None:
     assert len(refs.read("r").body.tags) == 40
 
 
-def test_a_collected_store_is_not_written_by_this_release() -> None:
-    backend = MemoryBackend()
-    refs = Refs(backend)
+def test_a_swap_needs_packs_checked_against_the_collection_of_the_body() -> None:
+    refs = Refs(MemoryBackend())
     state = refs.create("r", description="", now_ns=1)
-    backend.swap("gc/state.json", None, b'{"gen":1}')
-    with pytest.raises(ConflictError, match="newer pfs"):
-        refs.swap(state, state.body)
+    state = refs.swap(state, state.body, seen_gen=3)
+    assert state.body.gc_gen == 3
+    with pytest.raises(BranchMovedError):
+        refs.swap(state, state.body, seen_gen=2)
+    assert refs.swap(state, state.body, seen_gen=5).body.gc_gen == 5
+    assert refs.update("r", partial(tag, name="t")).gc_gen == 5, "an edit that brings nothing carries it over"
