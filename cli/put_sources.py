@@ -12,17 +12,21 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Literal
 from cli.exits import usage_error
 from pfs.errors import InvalidInputError, NotFoundError, StorageError
 from pfs.paths import clean_path
+from pfs.sources.names import name_of, scheme_of
 
 if TYPE_CHECKING:
     from pfs.sources.links import Symlinks
 
-SourceKind = Literal["stdin", "file", "folder"]
+SourceKind = Literal["stdin", "file", "folder", "url", "urls"]
 _LONGEST_LINE: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One thing to put: what it is, its name as the user gave it, and the path of the file or folder it becomes."""
+    """One thing to put: what it is, its name as the user gave it, and the path of the file or folder it becomes.
+
+    ``urls`` stands for all that is below a URL. A ``file://`` URL is a file or folder, and ``name`` its path.
+    """
 
     kind: SourceKind
     name: str
@@ -66,6 +70,12 @@ def source_of(word: str, rules: Rules) -> Source:
     """
     if word == "-":
         return _stdin(rules)
+    scheme = scheme_of(word)
+    if scheme is not None and scheme != "file":
+        if rules.recursive and not rules.untar:
+            return Source("urls", word, rules.folder)
+        return Source("url", word, rules.folder if rules.untar else rules.landing(name_of(word)))
+    word = word if scheme is None else _path_of(word)
     local = Path(word)
     if local.is_dir():
         if rules.untar:
@@ -77,6 +87,15 @@ def source_of(word: str, rules: Rules) -> Source:
         missing = "is a link to a file that does not exist" if local.is_symlink() else "does not exist"
         raise NotFoundError(f"{word!r} {missing}: there is nothing to put")
     return Source("file", word, rules.landing(local.name or local.resolve().name))
+
+
+def _path_of(url: str) -> str:
+    from urllib.parse import unquote
+
+    host, slash, path = url.partition("://")[2].partition("/")
+    if host not in {"", "localhost"} or not slash:
+        raise usage_error(f"{url!r} is no file of this machine: write file:///path")
+    return unquote("/" + path, errors="surrogateescape")
 
 
 def _stdin(rules: Rules) -> Source:

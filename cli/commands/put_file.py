@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, groupby
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import click
@@ -18,18 +19,21 @@ from cli.exits import usage_error
 from cli.output import note, print_json
 from cli.progress import Bar
 from cli.put_sources import Rules, Source, listed, source_of
+from cli.reach import origins
 
 if TYPE_CHECKING:
     from pfs.intake import Intake, Intaken
     from pfs.sources.links import Symlinks
+    from pfs.sources.urls import Origins
 
 
 @click.command("put-file")
 @wiring.address_argument(metavar="REPO@BRANCH[:/PATH]")
-@click.option("-f", "--file", "files", multiple=True, help="A file, a folder with -r, or - for stdin.")
+@click.option("-f", "--file", "files", multiple=True, help="A file, a URL, a folder with -r, or - for stdin.")
 @click.option(
     "-i", "--input-list", "lists", multiple=True, metavar="LIST", help="A file of names, one a line; - is stdin."
 )
+@click.option("--endpoint-url", metavar="URL", help="Where s3:// URLs are, if not at AWS.")
 @click.option("-0", "--null", is_flag=True, help="The names in LIST end in NUL bytes instead of newlines.")
 @click.option("-r", "--recursive", is_flag=True, help="Put the content of folders, with everything below.")
 @click.option("--untar", is_flag=True, help="Put what archives (tar, tar.gz, .bz2, .xz, .zst, zip) hold below PATH.")
@@ -51,6 +55,7 @@ def put_file(
     address: str,
     files: tuple[str, ...],
     lists: tuple[str, ...],
+    endpoint_url: str | None,
     null: bool,
     recursive: bool,
     untar: bool,
@@ -81,7 +86,7 @@ def put_file(
     named = [source_of(file, rules) for file in files]
     sources = chain(named, *(listed(one, rules, null=null) for one in lists))
     if delete_extra and not several:
-        _check_mirror(files[0], rules)
+        _check_mirror(named[0], rules)
     from pfs.intake import Intake, PutHow
 
     with _rare_collections(), wiring.open_changes() as changes, Bar("putting") as bar:
@@ -100,7 +105,7 @@ def put_file(
             if not lists:
                 _measure(named, bar)
             intake = Intake(writer, how, alone=not several)
-            _take(intake, sources, untar=untar)
+            _take(intake, sources, origins(endpoint_url), untar=untar)
             done = intake.finish()
             commit = writer.finish().id if done.changed else writer.leave()
     _report(commit, done, as_json=as_json)
@@ -121,8 +126,9 @@ def _measure(named: Sequence[Source], bar: Bar) -> None:
         bar.total(len(named), sum(os.stat(source.name, follow_symlinks=False).st_size for source in named))
 
 
-def _check_mirror(file: str, rules: Rules) -> None:
-    if not rules.untar and rules.path is not None and not rules.path.endswith("/") and not Path(file).is_dir():
+def _check_mirror(source: Source, rules: Rules) -> None:
+    single = source.kind in {"stdin", "file", "url"} and not rules.untar
+    if single and rules.path is not None and not rules.path.endswith("/"):
         raise usage_error(
             f"--delete-extra makes a directory like its sources, and {rules.path} would be a file:"
             f" write {rules.path}/ for the directory"
@@ -139,31 +145,40 @@ def _pairs(metadata: Iterable[str]) -> dict[str, str]:
     return pairs
 
 
-def _take(intake: Intake, sources: Iterable[Source], *, untar: bool) -> None:
+def _take(intake: Intake, sources: Iterable[Source], origins: Origins, *, untar: bool) -> None:
     for kind, group in groupby(sources, key=lambda source: source.kind):
         if untar:
-            _unpack_each(intake, group)
+            for source in group:
+                _unpack(intake, source, origins)
         elif kind == "file":
             intake.files((source.path, Path(source.name)) for source in group)
+        elif kind == "url":
+            intake.remote((source.path, origins.of(source.name).file(source.name)) for source in group)
         else:
-            _take_each(intake, group)
+            for source in group:
+                _take_one(intake, source, origins)
 
 
-def _take_each(intake: Intake, sources: Iterable[Source]) -> None:
-    for source in sources:
-        if source.kind == "stdin":
-            intake.stream(source.path, sys.stdin.buffer)
-        else:
-            intake.tree(source.path, Path(source.name))
+def _take_one(intake: Intake, source: Source, origins: Origins) -> None:
+    if source.kind == "stdin":
+        intake.stream(source.path, sys.stdin.buffer)
+    elif source.kind == "urls":
+        found = origins.of(source.name).below(source.name)
+        intake.remote((f"{source.path.rstrip('/')}/{file.name}", file) for file in found)
+    else:
+        intake.tree(source.path, Path(source.name))
 
 
-def _unpack_each(intake: Intake, sources: Iterable[Source]) -> None:
-    for source in sources:
-        if source.kind == "stdin":
-            intake.archive(source.path, sys.stdin.buffer, name="stdin")
-        else:
-            with Path(source.name).open("rb") as stream:
-                intake.archive(source.path, stream, name=source.name)
+def _unpack(intake: Intake, source: Source, origins: Origins) -> None:
+    if source.kind == "stdin":
+        intake.archive(source.path, sys.stdin.buffer, name="stdin")
+    elif source.kind == "url":
+        file = origins.of(source.name).file(source.name)
+        with file.open(Event()) as fetched:
+            intake.archive(source.path, fetched.stream, name=file.shown)
+    else:
+        with Path(source.name).open("rb") as stream:
+            intake.archive(source.path, stream, name=source.name)
 
 
 def _report(commit: str, done: Intaken, *, as_json: bool) -> None:

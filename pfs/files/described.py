@@ -22,7 +22,7 @@ def described(mime: str | None = None, metadata: Mapping[str, str] | None = None
     """
     found: dict[str, object] = {}
     if mime:
-        if not _MIME.fullmatch(mime):
+        if not is_media_type(mime):
             raise InvalidInputError(f"{mime!r} is no media type: write it as in text/csv")
         found["m"] = mime
     if metadata:
@@ -32,6 +32,20 @@ def described(mime: str | None = None, metadata: Mapping[str, str] | None = None
             raise InvalidInputError(f"a file's metadata have over {MAX_METADATA_BYTES} bytes, more than S3 shows")
         found["u"] = dict(metadata)
     return found
+
+
+def is_media_type(text: str) -> bool:
+    """Say whether it is a media type, with or without parameters."""
+    return _MIME.fullmatch(text) is not None
+
+
+def kept_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return metadata that another store says of a file, or none of them when they could not be shown over S3."""
+    try:
+        described(None, metadata)
+    except InvalidInputError:
+        return {}
+    return dict(metadata)
 
 
 def _check_entry(name: str, value: str) -> None:

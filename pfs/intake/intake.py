@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +16,7 @@ from pfs.intake.how import Intaken, PutHow
 from pfs.intake.incoming import Incoming
 from pfs.paths import clean_path, from_key
 from pfs.sources.local import LocalFile, find_file, walk_files
+from pfs.sources.remote import RemoteFile
 from pfs.trees.edit import Put
 from pfs.trees.page import Kind
 
@@ -73,6 +76,18 @@ class Intake:
         incoming, notes = unpack(self._writer, self._how, path, stream, name=name)
         self._notes += notes
         self._take(incoming.puts())
+
+    def remote(self, named: Iterable[tuple[str, RemoteFile]]) -> None:
+        """Take in files behind URLs, given with their paths; see `fetch`."""
+        from pfs.intake.fetch import fetch
+
+        if self._how.append:
+            for path, file in named:
+                with file.open(threading.Event()) as fetched:
+                    self._append(path, fetched.stream)
+            return
+        with closing(fetch(self._writer, self._how, named)) as puts:
+            self._take(puts, checked=True)
 
     def finish(self) -> Intaken:
         """Stage what waits, and of a mirror what is to be deleted; the caller finishes or drops the writer."""
