@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from s3api.server import Listen
 
 
+_TICK_S = 1.0
+
+
 class Daemon:
     """What runs in one `pfs serve`."""
 
@@ -56,6 +59,7 @@ class Daemon:
             self._lock = lock
             working = [self._start_controller()] if self._pipelines else []
             working += [self._start_upkeep()] if self._upkeep else []
+            working += [self._start_ticker()]
             try:
                 if self._listen is None:
                     stdio.announce("running pipelines as commits arrive")
@@ -102,6 +106,24 @@ class Daemon:
                 self._stop.set()
 
         thread = threading.Thread(target=work, name="controller")
+        thread.start()
+        return thread
+
+    def _start_ticker(self) -> threading.Thread:
+        from pfs.changes.ticks import Ticker
+
+        ticker = Ticker(self._store)
+
+        def work() -> None:
+            while not self._stop.wait(_TICK_S):
+                try:
+                    ticker.run()
+                except PfsError as error:
+                    _note(f"cron triggers: {error}")
+                except Exception as error:  # a bug of ours must not end the ticks for good
+                    _note(f"cron triggers: internal error: {type(error).__name__}: {error}")
+
+        thread = threading.Thread(target=work, name="ticker")
         thread.start()
         return thread
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from cli.output import Json, Record, timestamp
+from pfs.model import BranchRef
 
 if TYPE_CHECKING:
     from pfs.keys import Key
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
         TagInfo,
         TransactionInfo,
     )
+    from pfs.provenance.dag import Dag
 
 
 def repo_record(info: RepoInfo) -> Record:
@@ -35,15 +38,62 @@ def repo_record(info: RepoInfo) -> Record:
     }
 
 
-def branch_record(info: BranchInfo) -> Record:
-    """Return the record of a branch."""
+def branch_record(info: BranchInfo, graph: Dag) -> Record:
+    """Return the record of a branch; ``full_provenance`` and ``subvenance`` go through others too."""
+    at = BranchRef(info.repo, info.name)
+    trigger = info.trigger
     return {
         "name": info.name,
         "repo": info.repo,
         "head": info.head,
-        "provenance": [{"repo": item.repo, "branch": item.branch} for item in info.provenance],
+        "open_commit": info.open_commit,
+        "provenance": _refs(info.provenance),
+        "never": _refs(info.never),
+        "full_provenance": _refs(graph.provenance(at)),
+        "subvenance": _refs(graph.subvenance(at)),
+        "pipeline": info.pipeline,
+        "trigger": None
+        if trigger is None
+        else {
+            "branch": trigger.branch,
+            "size_bytes": trigger.size_bytes,
+            "commits": trigger.commits,
+            "rate": trigger.rate,
+            "cron": trigger.cron,
+            "all": trigger.all,
+        },
         "created": timestamp(info.created_ns),
+        "updated": timestamp(info.updated_ns),
     }
+
+
+def _refs(branches: Iterable[BranchRef]) -> list[Json]:
+    return [{"repo": repo, "branch": branch} for repo, branch in branches]
+
+
+def branch_text(record: Record) -> Record:
+    """Return the record of a branch as people read it: branches as ``repo@branch``, the trigger in words."""
+    said = {name: _joined(value) if isinstance(value, list) else value for name, value in record.items()}
+    return {**said, "trigger": trigger_text(record["trigger"])}
+
+
+def _joined(branches: Iterable[Json]) -> str | None:
+    return ", ".join(f"{one['repo']}@{one['branch']}" for one in branches if isinstance(one, dict)) or None
+
+
+def trigger_text(trigger: Json) -> str | None:
+    """Return a trigger's record in words: ``dev, when 3 commits came or 100 bytes were added``."""
+    if not isinstance(trigger, dict):
+        return None
+    said = {
+        "cron": f"at {trigger['cron']}",
+        "size_bytes": f"when {trigger['size_bytes']} bytes were added",
+        "commits": f"when {trigger['commits']} commits came",
+        "rate": f"once per {trigger['rate']}",
+    }
+    conditions = [text for name, text in said.items() if trigger[name] not in (None, 0, "")]
+    usual = "always" if trigger["all"] else "never"
+    return f"{trigger['branch']}, {(' and ' if trigger['all'] else ' or ').join(conditions) or usual}"
 
 
 def tag_record(info: TagInfo) -> Record:

@@ -50,6 +50,7 @@ from pfs.rootkey import make_root_key
 
 if TYPE_CHECKING:
     from pfs.packs.session import WriteSession
+    from pfs.provenance.dag import Dag
     from pfs.repo import Repo
     from pfs.transactions.transaction import Transaction
 
@@ -229,6 +230,12 @@ class Store:
         from pfs.history.commit_set import members
 
         return [info for _, info in members(self, commit)]
+
+    def branch_graph(self) -> Dag:
+        """Return what is computed from what, over all repos that can be read; one read of refs each."""
+        from pfs.provenance.dag import Dag
+
+        return Dag.of((state.repo, state.body) for state in self.refs.snapshot(damaged={}))
 
     def changes(self, last: ChangeToken | None = None) -> ChangeToken:
         """Return a token of the present state of all refs, for `wait`; ``last``: one from before, which saves reads."""

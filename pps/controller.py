@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pfs.changes.ticks import tick
 from pfs.errors import ConflictError, PfsError
 from pps import events
 from pps.attach import Watcher
@@ -124,6 +125,7 @@ class Controller:
                 on_event(events.CodeGone(name, gone, str(folder)))
 
     def _run_here(self, pipelines: Sequence[str], on_event: OnEvent) -> RunReport:
+        tick(self._store)
         scheduler = self._scheduler(on_event, retry_s=None)
         try:
             scheduler.begin()

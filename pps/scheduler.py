@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from pfs.errors import ConflictError, CorruptionError, NotFoundError, PfsError
 from pfs.model import ChangeToken
+from pfs.provenance.pull import settle_all
 from pps import events
 from pps.catalog import Catalog, Pipeline, relevant, upstream
 from pps.executors.base import Executor, UnitDone, UnitId
@@ -106,6 +107,7 @@ class Scheduler:
         if token == self._seen:
             return False
         self._seen = token
+        settle_all(self._store)
         pipelines = self._catalog.all()
         if self._stop_outdated(pipelines):
             return True

@@ -72,7 +72,7 @@ def branch_info(repo: str, body: RefsBody, name: str) -> BranchInfo:
         body.open_on(name),
         updated_ns=entry.updated or entry.created,
         never=tuple(BranchRef(*source) for source in entry.never),
-        trigger=trigger_info(entry.trigger),
+        trigger=None if entry.trigger is None else trigger_info(entry.trigger),
         pipeline=entry.pipeline,
     )
 

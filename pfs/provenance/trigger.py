@@ -78,10 +78,8 @@ def trigger_entry(trigger: Trigger) -> TriggerEntry:
     )
 
 
-def trigger_info(entry: TriggerEntry | None) -> Trigger | None:
+def trigger_info(entry: TriggerEntry) -> Trigger:
     """Return the public value of a trigger."""
-    if entry is None:
-        return None
     return Trigger(
         branch=entry.branch,
         size_bytes=entry.size,

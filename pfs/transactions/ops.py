@@ -7,7 +7,7 @@ on whatever the repos are when it is finished.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from pfs.errors import CorruptionError
 from pfs.ids import CommitId, PageId, TreeId
 from pfs.model import BranchRef
-from pfs.refs.body import RootEntry
+from pfs.refs.body import RootEntry, TriggerEntry
 from pfs.trees.row import Root
 
 
@@ -36,11 +36,13 @@ class DeleteRepo(_Op, frozen=True, tag="delete-repo"):
 
 
 class CreateBranch(_Op, frozen=True, tag="create-branch"):
-    """Make or move a branch. ``provenance``: None leaves it."""
+    """Make or change a branch. ``provenance``: None leaves it; so does ``keep`` the trigger."""
 
     branch: str
     head: CommitId | None = None
     provenance: tuple[BranchRef, ...] | None = None
+    never: tuple[BranchRef, ...] = ()
+    trigger: TriggerEntry | Literal["keep", "none"] = "keep"
 
 
 class DeleteBranch(_Op, frozen=True, tag="delete-branch"):

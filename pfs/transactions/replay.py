@@ -10,6 +10,7 @@ from pfs.changes.publish import Publication
 from pfs.changes.rebase import Changes, rebase
 from pfs.errors import BranchMovedError
 from pfs.ids import CommitId
+from pfs.provenance.trigger import trigger_info
 from pfs.refs.body import BranchEntry, OpenEntry, with_open
 from pfs.store import Store
 from pfs.transactions.ops import (
@@ -62,7 +63,10 @@ def do(staged: StagedStore, op: Op) -> None:
         case DeleteRepo():
             staged.delete_repo(op.repo, force=op.force)
         case CreateBranch():
-            staged.repo(op.repo).create_branch(op.branch, head=op.head, provenance=op.provenance)
+            trigger = op.trigger if isinstance(op.trigger, str) else trigger_info(op.trigger)
+            staged.repo(op.repo).create_branch(
+                op.branch, head=op.head, provenance=op.provenance, never=op.never, trigger=trigger
+            )
         case DeleteBranch():
             staged.repo(op.repo).delete_branch(op.branch, force=op.force)
         case CreateTag():

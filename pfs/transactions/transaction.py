@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Self
 
 from msgspec.structs import replace
 
+from pfs.changes.branches import Triggered
 from pfs.changes.rebase import Collisions
 from pfs.changes.target import Wish, find_target
 from pfs.errors import AlreadyExistsError, ConflictError, TransactionNotFoundError
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import BranchInfo, BranchRef, CommitInfo, Provenance, TagInfo, TransactionInfo
 from pfs.paths import check_name
+from pfs.provenance.trigger import trigger_entry
 from pfs.refs.body import check_user_branch
 from pfs.refs.transactions import object_name
 from pfs.transactions import draft as drafts
@@ -204,16 +206,25 @@ class TransactionRepo:
         self.name = name
 
     def create_branch(
-        self, name: str, *, head: str | None = None, provenance: Sequence[BranchRef] | None = None
+        self,
+        name: str,
+        *,
+        head: str | None = None,
+        provenance: Sequence[BranchRef] | None = None,
+        never: Sequence[BranchRef] = (),
+        trigger: Triggered = "keep",
     ) -> BranchInfo:
-        """Create a branch, or move one; ``head`` is what it names now."""
+        """Create a branch, or change one; ``head`` is what it names now."""
         sources = None if provenance is None else tuple(provenance)
+        followed = trigger if isinstance(trigger, str) else trigger_entry(trigger)
         staged = self.transaction.add(
             lambda staged: CreateBranch(
                 repo=self.name,
                 branch=name,
                 head=None if head is None else self._fast(staged, head),
                 provenance=sources,
+                never=tuple(never),
+                trigger=followed,
             )
         )
         return staged.repo(self.name).branch(name)
