@@ -23,6 +23,7 @@ def put(pfs: Run, store: Path) -> Callable[[str], str]:
     return call
 
 
+@pytest.mark.row("1.4 inspect and list")
 def test_a_branch_computed_from_another_from_creation_to_finish(pfs: Run, put: Callable[[str], str]) -> None:
     pfs("create-repo", "out")
     pfs("create-branch", "out@master", "-p", "r@master", "-p", "r2@master", code=3)

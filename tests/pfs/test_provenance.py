@@ -21,7 +21,7 @@ from pfs.errors import (
 )
 from pfs.history.commit_set import commit_set
 from pfs.ids import CommitId, new_commit_id
-from pfs.model import BranchRef, CommitInfo, Provenance
+from pfs.model import BranchRef, CommitInfo, Provenance, Trigger
 from pfs.provenance.bind import Binding, bind
 from pfs.provenance.cause import spare_id
 from pfs.provenance.dag import Dag
@@ -80,6 +80,7 @@ def chain(store: Store) -> Store:
     return store
 
 
+@pytest.mark.row("1.4 missing provenance branches")
 def test_missing_branches_are_made_and_missing_repos_refused(store: Store) -> None:
     store.create_repo("raw")
     make(store, "out", "raw@dev")
@@ -90,6 +91,7 @@ def test_missing_branches_are_made_and_missing_repos_refused(store: Store) -> No
     assert store.repo("out").branch("master").provenance == (ref("raw@dev"),)
 
 
+@pytest.mark.row("1.4 propagation")
 def test_one_commit_for_a_diamond_with_the_id_of_its_cause(chain: Store) -> None:
     cause = put(chain, "raw")
     assert [only(chain, name).id for name in ("edges", "montage")] == [cause, cause]
@@ -160,6 +162,7 @@ def test_one_that_a_written_one_is_made_from_stays_too(chain: Store) -> None:
     assert chain.repo("montage").branch("master").head == second
 
 
+@pytest.mark.row("1.4 setting head")
 def test_a_move_backwards_gets_one_fresh_id_for_all(chain: Store) -> None:
     first, second = put(chain, "raw"), ""
     for name in ("edges", "montage"):
@@ -247,6 +250,7 @@ def test_a_set_is_dropped_whole(chain: Store) -> None:
     assert chain.repo("raw").inspect("master").id != second
 
 
+@pytest.mark.row("1.4 provenance change")
 def test_binding_opens_at_once_and_unbinding_opens_nothing(store: Store) -> None:
     cause = put(store, "raw")
     make(store, "out", "raw")
@@ -265,6 +269,7 @@ def test_binding_opens_at_once_and_unbinding_opens_nothing(store: Store) -> None
     assert out.branch("master").provenance == (ref("raw"),), "what is not said stays"
 
 
+@pytest.mark.row("1.4 never propagation")
 def test_an_edge_that_never_opens(store: Store) -> None:
     put(store, "model")
     make(store, "out", "raw", "model", never=("model",)) if store.create_repo("raw") else None
@@ -295,6 +300,7 @@ def test_outputs_of_pipelines_are_left_to_their_jobs(store: Store) -> None:
     assert only(store, "below").id == job.id
 
 
+@pytest.mark.row("1.4 DAG rule")
 def test_own_repo_circles_and_second_branches_are_refused(chain: Store) -> None:
     with pytest.raises(InvalidInputError, match="own repo"):
         make(chain, "edges@dev", "edges")
@@ -432,8 +438,26 @@ def test_a_failure_of_propagation_fails_no_commit(tmp_path: Path) -> None:
         assert store.repo("out").branch("master").open_commit == commit
 
 
+@pytest.mark.row("1.4 walk provenance")
 def test_the_graph_is_said_upwards_and_downwards(chain: Store) -> None:
     dag = Dag.of((state.repo, state.body) for state in chain.refs.repos())
     assert dag.provenance(ref("montage")) == [ref("edges"), ref("raw")]
     assert dag.subvenance(ref("raw")) == [ref("edges"), ref("montage")]
     assert dag.ordered([ref("montage"), ref("raw"), ref("edges")]) == [ref("raw"), ref("edges"), ref("montage")]
+
+
+def test_a_transaction_opens_one_commit_below_all_of_its_repos(store: Store) -> None:
+    for name in ("raw", "model", "out"):
+        store.create_repo(name)
+    with store.transaction() as transaction:
+        transaction.repo("out").create_branch("master", provenance=[ref("raw"), ref("model")], never=[])
+        transaction.repo("raw").create_branch("stable", trigger=Trigger(branch="master", commits=1))
+    with store.transaction() as transaction:
+        for name in ("raw", "model"):
+            with transaction.repo(name).commit("master") as commit:
+                commit.put_file("/x", name.encode())
+    made = only(store, "out")
+    assert made.id == store.repo("raw").branch("master").head == store.repo("model").branch("master").head
+    assert sources(made) == {"raw@master": made.id, "model@master": made.id}
+    assert store.repo("raw").branch("stable").head == made.id
+    assert list(fsck(store)) == []

@@ -138,6 +138,7 @@ def test_the_last_tick_is_the_last_of_the_next_ones(text: str, start_s: int, spa
     assert schedule.last_tick(since, now) == expected
 
 
+@pytest.mark.row("1.4 trigger commits")
 def test_a_branch_follows_after_so_many_commits(repo: Repo) -> None:
     follow(repo, commits=2)
     assert repo.branch("dev").head is None, "what it follows was made"
@@ -152,6 +153,7 @@ def test_a_branch_follows_after_so_many_commits(repo: Repo) -> None:
     assert repo.branch("master").updated_ns > repo.branch("master").created_ns
 
 
+@pytest.mark.row("1.4 trigger size")
 def test_size_is_net(repo: Repo) -> None:
     follow(repo, size_bytes=100)
     put(repo, size=60, path="/a")
@@ -161,6 +163,7 @@ def test_size_is_net(repo: Repo) -> None:
     assert head(repo) == fired
 
 
+@pytest.mark.row("1.4 trigger all")
 def test_without_conditions(repo: Repo) -> None:
     follow(repo, "never")
     follow(repo, "always", all=True)
@@ -168,6 +171,7 @@ def test_without_conditions(repo: Repo) -> None:
     assert (head(repo, "never"), head(repo, "always")) == (None, first)
 
 
+@pytest.mark.row("1.4 trigger rate")
 def test_rate_counts_from_the_end_of_the_old_head(tmp_path: Path) -> None:
     clock = Clock()
     with pfs.init(tmp_path) as made, Store(made.path, clock_ns=clock) as store:
@@ -184,6 +188,7 @@ def test_rate_counts_from_the_end_of_the_old_head(tmp_path: Path) -> None:
         assert put(repo) == head(repo)
 
 
+@pytest.mark.row("1.4 trigger evaluation")
 def test_failed_commits_and_moves_fire_nothing(repo: Repo) -> None:
     follow(repo, commits=1)
     repo.start_commit("dev")
@@ -211,6 +216,7 @@ def test_merges_fire_too_and_history_that_is_left_behind_is_kept(repo: Repo) -> 
     assert repo.undelete("master") == first
 
 
+@pytest.mark.row("1.4 trigger chains")
 def test_chains_go_on_in_one_swap(repo: Repo) -> None:
     follow(repo, "staging", commits=1)
     follow(repo, "prod", "staging", size_bytes=10)
@@ -246,6 +252,9 @@ def test_what_a_trigger_moves_goes_on_downstream(store: Store, repo: Repo) -> No
     assert store.repo("out").branch("master").open_commit == fired
 
 
+@pytest.mark.row("1.4 trigger or provenance")
+@pytest.mark.row("1.4 trigger loops")
+@pytest.mark.row("1.4 trigger validation")
 def test_what_is_refused(store: Store, repo: Repo) -> None:
     follow(repo, "b", "a", commits=1)
     with pytest.raises(ConflictError, match="a follows b follows a"):
@@ -288,6 +297,7 @@ def test_deleting_what_is_followed_needs_force(repo: Repo) -> None:
     assert repo.branch("master").trigger is None
 
 
+@pytest.mark.row("1.4 trigger cron")
 def test_cron_moves_at_its_ticks_alone_and_makes_up_for_missed_ones(tmp_path: Path) -> None:
     clock = Clock()
     with pfs.init(tmp_path) as made, Store(made.path, clock_ns=clock) as store:
