@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pfs.ids import CommitId
+from pfs.trees.page import Kind
 from pfs.trees.tree import Tree
 from pps.datum import Datum, Item, datum_hash, datum_id
 from pps.executors.base import DatumInput, DatumTask
@@ -46,7 +47,8 @@ class CommitMatches:
         from pfs.glob import expand
 
         root = self._store.history.get(leaf.repo, self.commit(leaf)).tree_root()
-        return expand(Tree(self._store.objects, root), leaf.glob)
+        rows = expand(Tree(self._store.objects, root), leaf.glob)
+        return (row for row in rows if row.kind != Kind.REMOVED)  # what was purged is no input any more
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,8 @@ class Staging:
                 restore_file(self._store.objects, row, place, jobs=1)
 
     def _fill_empty(self, given: DatumInput, row: Row, target: Path) -> None:
-        rows = list(self.tree(given).walk(row.key)) if row.is_dir else [row]
+        below = self.tree(given).walk(row.key) if row.is_dir else iter((row,))
+        rows = [file for file in below if file.kind != Kind.REMOVED]
         _refuse_collisions(rows)
         for file in rows:
             place = _place(target, file.key)

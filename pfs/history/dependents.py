@@ -21,16 +21,19 @@ if TYPE_CHECKING:
 def children(store: Store, state: RefsState, commit: CommitId) -> list[CommitRecord]:
     """Return the commits that have ``commit`` among their parents, dropped ones too, squashed ones not.
 
-    Parents are those that edges leave. Commits of hidden branches hold a job's output as a second parent and are no
-    children of it. In no order.
+    Parents are those that edges leave. Commits of hidden branches hold a job's output as a further parent, the first
+    parent where nothing is left of their own branch, and are no children of it. In no order.
     """
     lineage = Lineage(store, state)
+    own = store.history.find(state.repo, commit)
     by_record = {found.id for found in store.history.mentioning(state.repo, commit)}
     by_edge = edges_to(state.body, commit)
     found = []
     for id in by_record.union(by_edge) - {commit}:
         record = lineage.find(id, dropped_too=True)
-        if record is not None and commit in (record.parents[:1] if is_hidden(record.branch) else record.parents):
+        if record is None or (is_hidden(record.branch) and (own is None or record.branch != own.branch)):
+            continue
+        if commit in (record.parents[:1] if is_hidden(record.branch) else record.parents):
             found.append(record)
     return found
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pfs.history.reachable import live_commits
 from pfs.ids import CommitId
 from pfs.packs.commit_record import CommitRecord
+from pfs.refs.body import is_hidden
 from pfs.refs.edges import effective
 from pfs.refs.swap import RefsState
 
@@ -64,7 +65,18 @@ class Commits:
         while head is not None:
             node = self.nodes[head]
             yield node
-            head = node.parents[0] if node.parents else None
+            head = self.first(node)
+
+    def first(self, node: Node) -> CommitId | None:
+        """Return the first parent, None without one; of a hidden commit just one of its own branch counts as that."""
+        first = node.parents[0] if node.parents else None
+        if first is not None and is_hidden(node.branch) and self.nodes[first].branch != node.branch:
+            return None
+        return first
+
+    def others(self, node: Node) -> tuple[CommitId, ...]:
+        """Return the parents but the first: what was merged, and the outputs that hidden commits hold."""
+        return node.parents if self.first(node) is None else node.parents[1:]
 
     def above(self, commit: CommitId, gone: Collection[CommitId]) -> CommitId | None:
         """Return the next commit on the first-parent chain of ``commit``, itself not, that is not ``gone``."""
@@ -78,10 +90,11 @@ class Commits:
             if commit in seen:
                 continue
             seen.add(commit)
-            first, *others = self.nodes[commit].parents or (None,)
+            node = self.nodes[commit]
+            first = self.first(node)
             if first in gone:
                 first = self.above(commit, gone)
-            todo += [parent for parent in (first, *others) if parent is not None]
+            todo += self.others(node) if first is None else (first, *self.others(node))
         return seen
 
 

@@ -109,7 +109,7 @@ class _Work:
             self._failed = {id: name for name, id in heads if id and not recent(self.commits.nodes[id])}
             jobs = list(self.commits.chain(body.branches[META].head)) if META in body.branches else []
             chains |= dict.fromkeys(job.id for job in jobs)
-            stay.update(job.id for job in jobs if any(recent(self.commits.nodes[id]) for id in job.parents[1:]))
+            stay.update(job.id for job in jobs if any(map(recent, self._outputs(job))))
         tagged = {name: entry.head for name, entry in body.tags.items() if entry.head is not None}
         self.gone = set(chains) - stay
         self._tags = [] if rules.tags else [name for name, head in tagged.items() if head in self.gone]
@@ -126,7 +126,7 @@ class _Work:
         """Take back what live commits of this repo need: further parents, and what jobs left beside outputs."""
         while True:
             self.live = self.commits.reached(self._starts(), self.gone)
-            further = {parent for id in self.live for parent in self.commits.nodes[id].parents[1:]}
+            further = {parent for id in self.live for parent in self.commits.others(self.commits.nodes[id])}
             back = (further & self.gone) | self._results()
             if not back:
                 return
@@ -135,7 +135,10 @@ class _Work:
     def _results(self) -> set[CommitId]:
         """Return the gone commits of the hidden branch of jobs that tell of an output that stays."""
         jobs = (self.commits.nodes[id] for id in self.gone)
-        return {job.id for job in jobs if job.branch == META and not self.live.isdisjoint(job.parents[1:])}
+        return {job.id for job in jobs if job.branch == META and not self.live.isdisjoint(self.commits.others(job))}
+
+    def _outputs(self, job: Node) -> list[Node]:
+        return [self.commits.nodes[id] for id in self.commits.others(job)]
 
     def sources(self) -> Iterator[Source]:
         """Yield what live and open commits were made from."""
@@ -174,8 +177,7 @@ class _Work:
     def _passed_over(self, body: RefsBody, removed: Sequence[CommitId]) -> RefsBody:
         """Return the body with edges over what is gone, and without what it said of that."""
         body = without_facts(body, [id for id in removed if edge_of(body, id) or record_home(body, id)])
-        nodes = (self.commits.nodes[id] for id in self.live)
-        below = [node.id for node in nodes if node.parents and node.parents[0] in self.gone]
+        below = [id for id in self.live if self.commits.first(self.commits.nodes[id]) in self.gone]
         edges = {id: self.commits.above(id, self.gone) for id in below}
         homes = {above: self._store.history.home_of(self.state, above) for above in edges.values() if above}
         return with_records(with_edges(body, edges), homes)

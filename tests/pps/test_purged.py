@@ -1,0 +1,129 @@
+"""Pipelines over repos from which something was purged: what is gone is no input, what was made of it goes with it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pfs.errors import BranchMovedError, PathNotFoundError
+from pfs.lifecycle.purge import purge
+from pfs.lifecycle.retention import apply_retention, set_retention
+from pfs.lifecycle.rewrite import Mirror
+from pfs.refs.retention import Keep, Retention
+from pfs.upkeep.check import fsck
+from pps.catalog import Catalog
+from pps.jobdata import JobData
+from pps.queue import due_jobs
+from pps.records import META_BRANCH, OUT_DIR
+from pps.state import Counters, JobState
+from tests.pps.pipe_world import UPPER, World, pfs_input, world_in
+
+MIRRORS = (Mirror(META_BRANCH, OUT_DIR),)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with world_in(tmp_path / "home") as made:
+        made.code("run.sh", UPPER)
+        made.store.create_repo("images")
+        yield made
+
+
+def held(world: World, text: bytes) -> bool:
+    """Say whether live trees of any repo hold a content."""
+    world.put("probe", {"/probe": text})
+    copies = purge(world.store, "probe", "/probe").copies
+    return any(not place.startswith("probe@") for place in copies)
+
+
+def test_a_purged_input_is_no_datum_and_its_output_goes(world: World) -> None:
+    world.put("images", {f"/{name}": b"text " + name.encode() for name in "abc"})
+    world.create("upper", pfs_input("images"))
+    world.run_one()
+    purge(world.store, "images", "/a")
+    assert world.run().jobs == ()
+    world.put("images", {"/d": b"text d"})
+    assert world.run_one().counters == Counters(total=3, processed=1, skipped=2)
+    assert world.output("upper") == {f"/{name}": b"TEXT " + name.upper().encode() for name in "bcd"}
+    world.code("run.sh", UPPER.replace("a-z A-Z", "t T"))
+    assert world.run_one().state == JobState.SUCCESS
+
+
+def test_a_purged_file_of_a_directory_is_not_there(world: World) -> None:
+    world.put("images", {"/x/a": b"a", "/x/b": b"b", "/y/c": b"c"})
+    world.code("list.sh", 'for d in "$PFS"/images/*; do ls "$d" > "$PFS_OUT/$(basename "$d")"; done\n')
+    world.create("names", pfs_input("images", "/*/"), cmd=["sh", "list.sh"])
+    world.run_one()
+    assert world.output("names") == {"/x": b"a\nb\n", "/y": b"c\n"}
+    purge(world.store, "images", "/x/a")
+    world.put("images", {"/z/d": b"d"})
+    assert world.run_one().counters == Counters(total=3, processed=2, skipped=1)
+    assert world.output("names") == {"/x": b"b\n", "/y": b"c\n", "/z": b"d\n"}
+
+
+def test_an_output_is_purged_with_what_jobs_keep_of_it(world: World) -> None:
+    world.put("images", {"/a": b"secret a", "/b": b"text b"})
+    world.create("upper", pfs_input("images"))
+    world.run_one()
+    assert held(world, b"SECRET A")
+    report = purge(world.store, "upper", "/a", mirrors=MIRRORS)
+    assert (report.commits, report.contents, report.copies) == (2, 1, ())
+    assert not held(world, b"SECRET A")
+    world.put("images", {"/c": b"text c"})
+    assert world.run_one().counters == Counters(total=3, processed=1, skipped=2)
+    view = world.store.repo("upper")["master"]
+    assert [(info.path, info.type) for info in view.list()] == [("/a", "removed"), ("/b", "file"), ("/c", "file")]
+    assert list(fsck(world.store)) == []
+    world.put("images", {"/a": b"new a"})
+    world.run_one()
+    assert world.output("upper")["/a"] == b"NEW A"
+
+
+def test_a_job_under_way_does_not_bring_back_what_was_purged(world: World) -> None:
+    world.put("images", {"/a": b"secret a"})
+    world.create("upper", pfs_input("images"))
+    world.run_one()
+    world.put("images", {"/b": b"text b"})
+    pipeline = Catalog(world.store).get("upper")
+    (due,) = due_jobs(world.store, [pipeline], {})["upper"]
+    data = JobData(world.store, due, due.cause)
+    purge(world.store, "upper", "/a", mirrors=MIRRORS)
+    with pytest.raises(BranchMovedError):
+        data.look_again()
+    data.session.abandon()
+    assert world.run_one().state == JobState.SUCCESS
+    assert not held(world, b"SECRET A")
+
+
+def test_retention_lets_jobs_go_with_their_outputs(world: World) -> None:
+    world.create("upper", pfs_input("images"))
+    made = []
+    for number in range(5):
+        made.append(world.put("images", {"/a": b"text %d" % number}).id)
+        world.run_one()
+    store = world.store
+    for repo in ("images", "upper"):
+        set_retention(store, repo, Retention(keep=Keep(last=2)))
+    apply_retention(store)
+    assert [info.id for info in store.repo("upper").commits("master")] == made[:2:-1]
+    assert [info.id for info in store.repo("images").commits("master")] == made[:2:-1]
+    chain = store.history.first_parents("upper", store.repo("upper").inspect(".meta").id)
+    assert len([record for record in chain if record.branch == META_BRANCH]) == 2
+    assert [job.id for job in world.pipelines.jobs("upper")][:5] == made[::-1]
+    assert list(fsck(store)) == []
+    assert world.run().jobs == ()
+    world.put("images", {"/b": b"text b"})
+    assert world.run_one().counters == Counters(total=2, processed=1, skipped=1)
+
+
+def test_retention_keeps_what_outputs_were_made_of(world: World) -> None:
+    world.create("upper", pfs_input("images"))
+    made = []
+    for number in range(4):
+        made.append(world.put("images", {"/a": b"text %d" % number}).id)
+        world.run_one()
+    set_retention(world.store, "images", Retention(keep=Keep(last=1)))
+    apply_retention(world.store)
+    assert [info.id for info in world.store.repo("images").commits("master")] == made[::-1]
+    with pytest.raises(PathNotFoundError):
+        purge(world.store, "images", "/nothing")
