@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from pfs.changes.recheck import Planned, recheck
 from pfs.errors import BranchMovedError, ConflictError, PathNotFoundError, PfsError, RepoNotFoundError
 from pfs.history.linked import Found
 from pfs.history.reachable import live_commits
@@ -132,7 +133,7 @@ class _Purge:
                 if body is state.body:
                     return
                 try:
-                    self._store.refs.swap(state, body)
+                    self._store.refs.swap(state, body, seen_gen=self.session.seen_gen)
                 except BranchMovedError:
                     back_off(round_no)
                     continue
@@ -150,11 +151,13 @@ class _Purge:
 
     def _body(self, state: RefsState) -> RefsBody:
         """Write what the present commits become, durably; return the body that says so, the same if nothing changes."""
+        changed: dict[CommitId, Planned] = {}
         homes: dict[CommitId, PackId] = {}
-        for live in live_commits(self._store.history, state):
-            root = self._rewritten(live.record)
+        for found in live_commits(self._store.history, state):
+            root = self._rewritten(found.record)
             if root is not None:
-                homes[live.record.id] = self._written(live, root)
+                homes[found.record.id] = self._written(found, root)
+                changed[found.record.id] = Planned(found.record.tree_root(), root)
             if self._progress is not None:
                 self._progress.advance(files=1)
         opened = {commit: self._opened(entry) for commit, entry in state.body.open.items()}
@@ -162,11 +165,22 @@ class _Purge:
         self.opened = {commit for commit, entry in opened.items() if entry is not state.body.open[commit]}
         if not self.changed and not self.opened:
             return state.body
+        planned = [Planned(state.body.open[id].tree_root(), opened[id].tree_root()) for id in self.opened]
+        if recheck(self._store, self.session, state, [*changed.values(), *planned]):
+            homes = self._written_again(changed)
         self._seal()
         packs = tuple(pack.hex() for pack in self.session.pack_ids)
         opened |= {id: replace(opened[id], packs=(*opened[id].packs, *packs)) for id in self.opened}
         body = with_records(replace(state.body, open=opened, rewrites=state.body.rewrites + 1), homes)
         return _with_homes(body, homes)
+
+    def _written_again(self, changed: Mapping[CommitId, Planned]) -> dict[CommitId, PackId]:
+        """Write all records anew: collection condemned packs meanwhile, and theirs may be among them."""
+        self._new.clear()
+        found = (
+            (commit, self._store.history.locate(self._repo, commit), trees.new) for commit, trees in changed.items()
+        )
+        return {commit: self._written(old, root) for commit, old, root in found if old is not None}
 
     def _rewritten(self, record: CommitRecord) -> Root | None:
         """Return the tree of a commit without the content; None if it has none."""

@@ -46,11 +46,14 @@ def test_rules_that_cannot_be_are_refused(store: Path, pfs: Run) -> None:
     pfs("set-retention", "r", "--keep-last", -1, code=2)
 
 
-def test_gc_says_what_the_rules_would_do(store: Path, pfs: Run) -> None:
-    for number in range(4):
-        put(pfs, str(number))
+def test_gc_does_what_the_rules_say(store: Path, pfs: Run) -> None:
+    made = [put(pfs, str(number)) for number in range(4)]
     pfs("set-retention", "r", "--keep-last", 2)
     assert "would remove 2 commits of r" in pfs("gc", "--dry-run").out
+    assert "remove 2 commits of r by its rules, 2 stay" in pfs("gc").out
+    ids = [record["id"] for record in pfs("list-commit", "r@master", "--json").json]  # type: ignore[attr-defined]
+    assert ids == made[:1:-1]
+    pfs("inspect-commit", f"r@{made[0]}", code=3)
 
 
 def test_a_path_is_purged(store: Path, pfs: Run) -> None:
