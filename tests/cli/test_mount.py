@@ -226,3 +226,17 @@ def test_without_fuse_it_says_what_to_install(place: Path) -> None:
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert "apt install fuse3" in done.stderr or "pip install" in done.stderr
+
+
+@needs_fuse
+def test_a_reader_of_stdout_that_is_gone_ends_no_mount(place: Path) -> None:
+    with mounted(place):
+        pass  # skips where this user may not mount
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = start(place, "pfs", "mount", "mnt", stdout=writing)
+    os.close(writing)
+    until(lambda: os.path.ismount(place / "mnt"))
+    assert (place / "mnt/data/master/a.txt").read_bytes() == b"first"
+    run(place, "pfs", "umount", "mnt")
+    assert (process.wait(60), process.communicate()[1]) == (0, b"")
