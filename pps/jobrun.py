@@ -306,9 +306,11 @@ class JobRun:
 
 
 def _job_id(store: Store, due: Due) -> CommitId:
-    """Return the id of what caused the job, so that one id names all that a commit brought about; else a fresh one."""
-    taken = store.history.find(due.pipeline.name, due.cause) is not None
-    return new_commit_id() if taken else due.cause
+    """Return the id of what caused the job, so that one id names all that it brought about; else a fresh one."""
+    for id in (due.cause, due.spare):
+        if id is not None and store.history.find(due.pipeline.name, id) is None:
+            return id
+    return new_commit_id()
 
 
 def _reason(done: DatumDone) -> str:

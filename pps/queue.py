@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pfs.ids import CommitId
+from pfs.provenance.cause import head_cause
 from pps.catalog import DAMAGE, Pipeline, upstream
 from pps.records import JobRecord
 from pps.state import JobState
@@ -19,6 +20,7 @@ from pps.state import JobState
 if TYPE_CHECKING:
     from pfs.errors import PfsError
     from pfs.packs.commit_record import CommitRecord
+    from pfs.refs.body import BranchEntry
     from pfs.refs.swap import RefsState
     from pfs.store import Store
 
@@ -32,6 +34,8 @@ class Due:
     """A job to be made. ``inputs``: per input branch the commit that it reads; ``broken``: failed inputs, with why.
 
     ``position`` is where the pipeline stands after it. ``resume``: the record of this same job, begun and interrupted.
+    ``spare``: the id for the job where its repo has the cause's already. ``awaited``: an input has an open commit of
+    the same cause, which belongs to the same job.
     """
 
     pipeline: Pipeline
@@ -40,16 +44,20 @@ class Due:
     position: Mapping[Branch, CommitId | None]
     broken: Mapping[Branch, str] = field(default_factory=dict)
     resume: JobRecord | None = None
+    spare: CommitId | None = None
+    awaited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Arrival:
-    """A commit that came on an input branch."""
+    """A commit that came on an input branch; ``cause``: itself, or the move that brought the branch there."""
 
     branch: Branch
     commit: CommitId
+    cause: CommitId
     finished_ns: int
     error: str | None
+    spare: CommitId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +99,8 @@ def ready(
 ) -> list[Due]:
     """Return the jobs that may start: the first of each idle pipeline, unless its cause is still on its way elsewhere.
 
-    A job waits while a pipeline upstream has, due or running (``busy``: pipeline -> cause), a job of the same cause:
-    the two ways of a diamond meet in one job.
+    A job waits while a pipeline upstream has, due or running (``busy``: pipeline -> cause), a job of the same cause,
+    and while one of its inputs has an open commit of that: the two ways of a diamond meet in one job.
     """
     found = []
     for name, waiting in due.items():
@@ -102,7 +110,7 @@ def ready(
         above = list(upstream(name, dict(pipelines)))
         coming = {one.cause for source in above for one in due.get(source, ())}
         coming |= {busy[source] for source in above if source in busy}
-        if first.cause not in coming:
+        if first.cause not in coming and not first.awaited:
             found.append(first)
     return found
 
@@ -119,7 +127,19 @@ def _due(store: Store, refs: _Refs, pipeline: Pipeline, *, pipelines: Mapping[st
     unfinished = pipeline.unfinished
     if found and unfinished is not None and _is_same(found[0], unfinished):
         found[0] = replace(found[0], resume=unfinished)
+    if found and found[0].resume is None:
+        found[0] = replace(found[0], awaited=_is_open(store, found[0]))
     return found
+
+
+def _is_open(store: Store, due: Due) -> bool:
+    """Say whether an input branch has an open commit with the id of the cause."""
+    for repo, branch in due.position:
+        state = store.refs.find(repo)
+        entry = None if state is None else state.body.open.get(due.cause)
+        if entry is not None and entry.branch == branch:
+            return True
+    return False
 
 
 def _is_same(due: Due, job: JobRecord) -> bool:
@@ -178,13 +198,14 @@ def _apply(pipeline: Pipeline, batch: Sequence[_Arrival], position: dict[Branch,
     if not _complete(read):
         return None
     inputs = {branch: commit for branch, commit in read.items() if commit is not None}
-    return Due(pipeline, batch[0].commit, inputs, dict(position), broken)
+    spare = next((one.spare for one in batch if one.spare is not None), None)
+    return Due(pipeline, batch[0].cause, inputs, dict(position), broken, spare=spare)
 
 
 def _arrivals(
     store: Store, refs: _Refs, pipeline: Pipeline, *, pipelines: Mapping[str, Pipeline], position: Position
 ) -> list[list[_Arrival]]:
-    """Return what came since ``position``: a list for each commit id, by the time at which all of it was there."""
+    """Return what came since ``position``: a list for each cause, by the time at which all of it was there."""
     sets: dict[CommitId, list[_Arrival]] = {}
     for branch in position:
         found = [
@@ -192,14 +213,14 @@ def _arrivals(
             *_failed(pipeline, pipelines.get(branch[0]), branch),
         ]
         for one in found:
-            sets.setdefault(one.commit, []).append(one)
-    return sorted(sets.values(), key=lambda batch: (max(one.finished_ns for one in batch), batch[0].commit))
+            sets.setdefault(one.cause, []).append(one)
+    return sorted(sets.values(), key=lambda batch: (max(one.finished_ns for one in batch), batch[0].cause))
 
 
 def _finished(store: Store, state: RefsState | None, branch: Branch, *, since: CommitId | None) -> list[_Arrival]:
     """Return the commits from the head of a branch back to ``since``, oldest first.
 
-    When the branch was moved to where ``since`` is no ancestor, only its head counts.
+    When the branch was moved to where ``since`` is no ancestor, only its head counts, and the move is the cause.
     """
     entry = None if state is None else state.body.branches.get(branch[1])
     if entry is None or entry.head is None or entry.head == since:
@@ -207,13 +228,21 @@ def _finished(store: Store, state: RefsState | None, branch: Branch, *, since: C
     found: list[_Arrival] = []
     for record in store.history.first_parents(branch[0], entry.head):
         if record.id == since:
-            return found[::-1]
+            return _with_cause(found, branch, entry)[::-1]
         found.append(_arrival(branch, record))
-    return found[::-1] if since is None else found[:1]
+    return found[::-1] if since is None else _with_cause(found[:1], branch, entry)
+
+
+def _with_cause(found: list[_Arrival], branch: Branch, entry: BranchEntry) -> list[_Arrival]:
+    """Return arrivals, the newest first, of which that knows the move that made it the head."""
+    why = head_cause(*branch, entry)
+    if not found or why is None:
+        return found
+    return [replace(found[0], cause=why.id, spare=why.spare), *found[1:]]
 
 
 def _arrival(branch: Branch, record: CommitRecord) -> _Arrival:
-    return _Arrival(branch, record.id, record.finished_ns, record.error)
+    return _Arrival(branch, record.id, record.id, record.finished_ns, record.error)
 
 
 def _failed(pipeline: Pipeline, source: Pipeline | None, branch: Branch) -> list[_Arrival]:
@@ -227,7 +256,7 @@ def _failed(pipeline: Pipeline, source: Pipeline | None, branch: Branch) -> list
         if job.state.is_final and job.state != JobState.SUCCESS and job.has_output and job.output_branch == branch[1]
     )
     fresh = [job for job in bad if (branch[0], job.id) not in met and _after(job, pipeline)]
-    return [_Arrival(branch, job.id, job.finished_ns or 0, job.reason or job.state.value) for job in fresh]
+    return [_Arrival(branch, job.id, job.id, job.finished_ns or 0, job.reason or job.state.value) for job in fresh]
 
 
 def _after(job: JobRecord, pipeline: Pipeline) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from blake3 import blake3
 
 from pfs.ids import CommitId
-from pfs.refs.body import RefsBody
+from pfs.refs.body import BranchEntry, RefsBody
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,19 @@ def position(body: RefsBody | None, branch: str) -> CommitId | None:
 
 def cause(repo: str, body: RefsBody, branch: str) -> Cause | None:
     """Return what brought a branch to its `position`; None: it has none."""
-    entry, at = body.branches[branch], position(body, branch)
-    if at is None:
-        return None
-    opened = body.open.get(at)
-    if opened is not None:
+    at = position(body, branch)
+    opened = None if at is None else body.open.get(at)
+    if at is not None and opened is not None:
         return Cause(at, spare_id(repo, branch, at, at_ns=0), opened.started)
-    return Cause(entry.move or at, spare_id(repo, branch, at, at_ns=entry.updated), entry.updated)
+    return head_cause(repo, branch, body.branches[branch])
+
+
+def head_cause(repo: str, branch: str, entry: BranchEntry) -> Cause | None:
+    """Return what brought a branch to its head: the commit, or a move that was not one forwards. None: no head."""
+    if entry.head is None:
+        return None
+    spare = spare_id(repo, branch, entry.head, at_ns=entry.updated)
+    return Cause(entry.move or entry.head, spare, entry.updated)
 
 
 def spare_id(repo: str, branch: str, commit: CommitId, *, at_ns: int) -> CommitId:

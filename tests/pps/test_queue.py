@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from pfs.errors import StorageError
+from pfs.ids import new_commit_id
+from pfs.model import BranchRef
 from pfs.store import Store
 from pfs.testing.faults import FaultyBackend, How
 from pps.catalog import Catalog, topological, upstream
@@ -108,9 +110,11 @@ def test_a_branch_that_is_moved_makes_one_job_for_its_head(world: World) -> None
     commits = [world.put("images", {"/a": b"%d" % number}).id for number in range(3)]
     world.run()
     world.store.repo("images").create_branch("master", head=commits[0])
-    assert causes(world, "upper") == [commits[0]]
+    (cause,) = causes(world, "upper")
+    assert due(world, "upper")[0].inputs == {("images", "master"): commits[0]}
     job = world.run_one()
-    assert job.id != commits[0]
+    assert job.id == cause
+    assert job.id not in commits
     assert world.output("upper") == {"/a": b"0"}
     assert due(world, "upper") == []
     world.store.repo("images").delete_branch("master", force=True)
@@ -164,3 +168,56 @@ def test_an_input_repo_that_was_deleted_makes_an_unrunnable_job(world: World) ->
     assert states == {"gone": "unrunnable", "both": "unrunnable", "fine": "success"}
     world.put("images", {"/b": b"b"})
     assert {job.pipeline: job.state for job in world.run().jobs} == {"both": "unrunnable", "fine": "success"}
+
+
+def test_all_that_read_a_moved_branch_have_jobs_of_one_id(world: World) -> None:
+    world.create("one", pfs_input("images"))
+    world.create("two", pfs_input("images"))
+    world.create("both", {"cross": [pfs_input("one", "/"), pfs_input("two", "/")]}, cmd=["true"])
+    commits = [world.put("images", {"/a": b"%d" % number}).id for number in range(2)]
+    world.run()
+    images = world.store.repo("images")
+    images.create_branch("master", head=commits[0])
+    jobs = world.run().jobs
+    assert sorted(job.pipeline for job in jobs) == ["both", "one", "two"]
+    assert len({job.id for job in jobs}) == 1
+    assert jobs[0].id not in commits
+    images.create_branch("master", head=commits[1])
+    again = world.run().jobs
+    assert len(again) == 3
+    assert len({job.id for job in again}) == 1, "forwards to a commit whose id all have already"
+    assert again[0].id not in (*commits, jobs[0].id)
+
+
+def test_a_job_waits_for_open_commits_of_its_cause(world: World) -> None:
+    world.create("both", {"cross": [pfs_input("images"), pfs_input("labels")]}, cmd=["true"])
+    world.put("images", {"/a": b"0"})
+    world.put("labels", {"/a": b"0"})
+    world.run()
+    id = new_commit_id()
+    for name in ("images", "labels"):
+        world.store.repo(name).start_commit("master", commit_id=id)
+    world.store.repo("images").finish_commit("master")
+    assert [one.awaited for one in due(world, "both")] == [True]
+    assert world.run().jobs == ()
+    world.store.repo("labels").finish_commit("master")
+    job = world.run_one()
+    assert job.id == id
+    assert {source.commit for source in world.store.repo("both").inspect("master").provenance} >= {id}
+
+
+def test_a_job_waits_for_what_somebody_has_to_make_of_its_cause(world: World) -> None:
+    """images -> checked, which a person makes; the pipeline reads both."""
+    world.store.create_repo("checked").create_branch("master", provenance=[BranchRef("images", "master")])
+    world.create("both", {"cross": [pfs_input("images"), pfs_input("checked")]}, cmd=["true"])
+    commit = world.put("images", {"/a": b"0"}).id
+    assert world.run().jobs == ()
+    with world.store.repo("checked").commit("master") as checked:
+        checked.put_file("/ok", b"1")
+    world.store.repo("checked").finish_commit("master")
+    assert world.run_one().id == commit
+    assert [info.id for info in world.store.commits_by_id(commit)] == [commit] * 3
+    second = world.put("images", {"/a": b"1"}).id
+    assert world.run().jobs == ()
+    world.store.repo("checked").drop_open(second)
+    assert world.run_one().id == second, "what was given up is waited for no more"
