@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +17,7 @@ from pfs.files.described import described
 from pfs.intake.how import Intaken, PutHow
 from pfs.intake.incoming import Incoming
 from pfs.paths import clean_path, from_key
-from pfs.sources.local import LocalFile, find_file, walk_files
+from pfs.sources.local import LocalFile, find_file, open_source, walk_files
 from pfs.sources.remote import RemoteFile
 from pfs.trees.edit import Put
 from pfs.trees.page import Kind
@@ -50,7 +52,18 @@ class Intake:
                 self._append(path, local)
             return
         found = (find_file(local, file_key(path), symlinks=self._how.symlinks) for path, local in named)
-        self._take(self._ingest(one for one in found if one is not None), checked=True)
+        there = (one for one in found if one is not None)
+        for is_pipe, group in groupby(there, key=lambda one: not (one.is_link or stat.S_ISREG(one.status.st_mode))):
+            if is_pipe:
+                self._pipes(group)
+            else:
+                self._take(self._ingest(group), checked=True)
+
+    def _pipes(self, files: Iterable[LocalFile]) -> None:
+        """Take in what can be read once only: named pipes, as shells make of ``<(command)``, and devices."""
+        for file in files:
+            with open_source(file.path, file.key) as (stream, _):
+                self.stream(from_key(file.key), stream)
 
     def stream(self, path: str, stream: BinaryIO) -> None:
         """Take in one file from a stream."""

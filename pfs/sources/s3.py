@@ -41,7 +41,7 @@ class S3:
                 retries={"mode": "standard", "max_attempts": 5},
                 max_pool_connections=64,
                 connect_timeout=15,
-                read_timeout=60,
+                read_timeout=30,
                 **unsigned,
             )
             self._client: BaseClient = session.client("s3", endpoint_url=endpoint_url, config=config)

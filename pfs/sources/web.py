@@ -17,7 +17,7 @@ from pfs.sources.names import media_type, name_of, shown
 from pfs.sources.remote import Fetched, RemoteFile, Resuming
 
 ProxyOf = Callable[[str], str | None]
-_TIMEOUT: Final = urllib3.Timeout(connect=15, read=60)
+_TIMEOUT: Final = urllib3.Timeout(connect=15, read=30)
 _PAUSE_S: Final = 20.0
 _TRY_AGAIN: Final = (429, 500, 502, 503, 504)
 _GONE: Final = {404, 410}

@@ -21,10 +21,12 @@ def environment(store: Path) -> dict[str, str]:
     return {**kept, "PATH": path, "PFS_STORE": str(store)}
 
 
-def start(store: Path, *words: object, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
+def start(
+    store: Path, *words: object, stdout: int = subprocess.PIPE, stdin: int | None = None
+) -> subprocess.Popen[bytes]:
     """Start a program; its stderr is captured."""
     line = [str(BIN / str(words[0])), *map(str, words[1:])]
-    return subprocess.Popen(line, env=environment(store), cwd=store, stdout=stdout, stderr=subprocess.PIPE)
+    return subprocess.Popen(line, env=environment(store), cwd=store, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE)
 
 
 def run(store: Path, *words: object, code: int = 0) -> str:

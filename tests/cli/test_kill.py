@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
+import subprocess
+import tarfile
 import threading
 from pathlib import Path
 
@@ -55,6 +58,23 @@ def _check(store: Path, acknowledged: dict[str, tuple[str, bytes]]) -> None:
         for commit, (path, data) in acknowledged.items():
             assert opened.repo("r")[commit].read(path) == data
             assert opened.repo("r")["master"].read(path) == data
+
+
+@pytest.mark.parametrize("words", [("-f", "-"), ("--untar", "-f", "-"), ("-f", "-", "-f", "data", "--delete-extra")])
+def test_interrupted_put_file_leaves_nothing(store: Path, words: tuple[str, ...]) -> None:
+    (store / "data").write_bytes(b"data")
+    process = start(store, "pfs", "put-file", "r@master:/x/y", *words, stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    info = tarfile.TarInfo("big")
+    info.size = 60_000_000
+    process.stdin.write(info.tobuf() + os.urandom(8_000_000))  # returns once most of it was read
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, b"")
+    assert err.strip() == b"pfs: interrupted: nothing half-written was kept"
+    assert ids(store, "r") == []
+    run(store, "pfs", "put-file", "r@master", "-f", "data")
+    run(store, "pfs", "fsck", "--deep")
 
 
 class Writers:

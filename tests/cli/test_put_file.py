@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,18 @@ def test_mirror_in_an_open_commit_goes_by_what_that_holds(store: Path, pfs: Run)
     assert files(pfs) == {"/a": "1"}
 
 
+def test_mirror_in_a_transaction(store: Path, pfs: Run) -> None:
+    write({"in/a": "1", "b": "2"})
+    pfs("put-file", "r@master", "-f", "b")
+    pfs("start-transaction")
+    for _ in range(2):
+        pfs("put-file", "r@master", "-r", "-f", "in", "--delete-extra")
+    assert files(pfs) == {"/b": "2"}
+    pfs("finish-transaction")
+    assert files(pfs) == {"/a": "1"}
+    assert commits(pfs) == 2
+
+
 def test_mirror_refusals(store: Path, pfs: Run) -> None:
     write({"a": "1"})
     assert "/x/ for the directory" in pfs("put-file", "r@master:/x", "-f", "a", "--delete-extra", code=2).err
@@ -167,6 +180,19 @@ def test_lists_that_are_none(store: Path, pfs: Run) -> None:
     assert "nothing to put" in pfs("put-file", "r@master", code=2).err
     assert "once" in pfs("put-file", "r@master:/x", "-f", "-", "-i", "-", code=2).err
     assert "-i" in pfs("put-file", "r@master:/x", "-f", "binary", "-0", code=2).err
+
+
+@pytest.mark.parametrize("words", [[], ["-f", "a"], ["-a"], ["--untar"]])
+def test_named_pipes_are_read_once(store: Path, pfs: Run, words: list[str]) -> None:
+    write({"a": "1", "in/pipe": "whole" * 50_000})
+    text = Path("in/pipe").read_bytes()
+    data = subprocess.run(["tar", "-c", "-C", "in", "."], check=True, capture_output=True).stdout
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=lambda: Path("pipe").write_bytes(data if "--untar" in words else text))
+    writer.start()
+    pfs("put-file", "r@master", "-f", "pipe", *words)
+    writer.join()
+    assert files(pfs)["/pipe"] == text.decode()
 
 
 def test_a_long_list_is_one_commit(store: Path, pfs: Run) -> None:

@@ -24,7 +24,10 @@ BIG = b"0123456789abcdef" * 300_000
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     place = tmp_path_factory.mktemp("gateway")
+    (place / "links").mkdir()
+    (place / "links/link").symlink_to("a.csv")
     with init(place) as store, store.create_repo("src").commit("master") as commit:
+        commit.put_tree("/d", place / "links", symlinks="keep")  # which S3 does not show
         commit.put_file("/big", BIG)
         for number in range(1100):
             commit.put_file(f"/many/{number}", b"%d" % number)
@@ -99,6 +102,7 @@ def test_a_transfer_from_s3_that_breaks_goes_on_where_it_was(store: Path, pfs: R
 def test_what_s3_refuses_is_one_line(store: Path, pfs: Run, s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
     assert "nothing at s3://src/none" in pfs("put-file", "r@master", "-f", "s3://src/none", code=3).err
+    assert "nothing at s3://src/d/link" in pfs("put-file", "r@master", "-f", "s3://src/d/link", code=3).err
     assert "NoSuchBucket" in pfs("put-file", "r@master", "-r", "-f", "s3://nobucket/x", code=3).err
     assert "no objects below s3://src/dd/" in pfs("put-file", "r@master", "-r", "-f", "s3://src/dd", code=3).err
     assert "names no file" in pfs("put-file", "r@master", "-f", "s3://src/d/", code=2).err

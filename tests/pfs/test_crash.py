@@ -1,5 +1,6 @@
 """Whatever fails, and whenever a process is killed: the old state or the new one, and nothing to repair."""
 
+import io
 import os
 import random
 import select
@@ -7,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import pytest
 import pfs
 from pfs.backends.local import LocalBackend
 from pfs.errors import PfsError, StorageError
+from pfs.intake import Intake, PutHow
 from pfs.repo import Repo
 from pfs.store import Store
 from pfs.testing.faults import READS, WRITES, FaultyBackend, How
@@ -84,7 +87,20 @@ def branch(repo: Repo) -> None:
     repo.create_branch("other", head="master")
 
 
-WORKS = [put, put_big, start_and_fill, fill_open, finish_open, branch]
+def mirror(repo: Repo) -> None:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        info = tarfile.TarInfo("from-tar")
+        info.size = 100_000
+        tar.addfile(info, io.BytesIO(BIG[: info.size]))
+    archive.seek(0)
+    with repo.commit("master") as commit:
+        intake = Intake(commit, PutHow(mirror="/"))
+        intake.archive("/", archive, name="x.tar")
+        intake.finish()
+
+
+WORKS = [put, put_big, mirror, start_and_fill, fill_open, finish_open, branch]
 
 
 def prepare(path: Path) -> None:
