@@ -45,7 +45,7 @@ class StagedStore(Store):
         self.tentative = tentative
         self.staged_refs = self.refs = StagedRefs(store.refs, store.backend, tentative=tentative)
         self.staged_history = self.history = StagedHistory(store.history, tentative=tentative)
-        self.turns = _NoTurns(store.path)
+        self.turns = NoTurns(store.path)
 
     def close(self) -> None:
         """Do nothing: the store below is open still."""
@@ -191,8 +191,10 @@ class _TentativeSession(WriteSession):
         return []
 
 
-class _NoTurns(Turns):
+class NoTurns(Turns):
+    """Turns that nobody waits for: nobody else sees a staged store."""
+
     @contextmanager
     def turn(self, repo: str) -> Iterator[None]:
-        """Take no turn: nobody else sees a staged store."""
+        """Go on at once."""
         yield
