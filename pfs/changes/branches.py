@@ -176,8 +176,8 @@ def forget_sources(store: Store, repo: str, branches: Mapping[str, BranchEntry])
 
 
 def mend(store: Store, repo: str, names: Iterable[str]) -> None:
-    """Bind branches of a repo that came back anew: provenance that is not possible any more is left out."""
-    body = store.refs.read(repo).body
+    """Bind branches of a repo that came back anew: provenance and triggers that cannot be any more are left out."""
+    body = store.refs.update(repo, lambda body: _without_lost_triggers(body, names))
     for name in names:
         entry = body.branches.get(name, BranchEntry())
         if entry.provenance and not is_hidden(name):
@@ -187,6 +187,14 @@ def mend(store: Store, repo: str, names: Iterable[str]) -> None:
                 bind(store, repo, {name: Binding(sources, never, entry.pipeline)})
             except ConflictError:
                 bind(store, repo, {name: Binding(pipeline=entry.pipeline)})
+
+
+def _without_lost_triggers(body: RefsBody, names: Iterable[str]) -> RefsBody:
+    for name in names:
+        entry = body.branches.get(name, BranchEntry())
+        if entry.trigger is not None and entry.trigger.branch not in body.branches:
+            body = with_branch(body, name, replace(entry, trigger=None))
+    return body
 
 
 def _is_there(store: Store, branch: BranchRef) -> bool:

@@ -22,6 +22,7 @@ from pfs.refs.body import OpenEntry
 from pfs.refs.edges import effective, record_homes
 from pfs.refs.swap import RefsState, refs_name
 from pfs.upkeep.check_packs import Packs, check_packs, forget_damaged
+from pfs.upkeep.check_provenance import check_provenance
 from pfs.upkeep.check_tree import TreeCheck
 from pfs.upkeep.damage import Damage, DamageKind, Damages, Taint, reason
 
@@ -47,6 +48,7 @@ def fsck(store: Store, *, deep: bool = False, progress: Progress | None = None) 
             _check_open(trees, damages, f"{state.repo}@{commit}", entry)
         packs.walked |= _check_history(store, trees, damages, state)
     _check_lost_refs(store, packs, damages)
+    check_provenance(store, damages)
     forget_damaged(store, packs, deep=deep)
     yield from damages
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 import pfs
 from pfs.backends.local import LocalBackend
@@ -26,6 +27,7 @@ from pfs.provenance.bind import Binding, bind
 from pfs.provenance.cause import spare_id
 from pfs.provenance.dag import Dag
 from pfs.provenance.pull import settle_all
+from pfs.refs.body import RefsBody, TriggerEntry, with_branch
 from pfs.store import Store
 from pfs.testing.faults import FaultyBackend, How
 from pfs.upkeep.check import fsck
@@ -461,3 +463,38 @@ def test_a_transaction_opens_one_commit_below_all_of_its_repos(store: Store) -> 
     assert sources(made) == {"raw@master": made.id, "model@master": made.id}
     assert store.repo("raw").branch("stable").head == made.id
     assert list(fsck(store)) == []
+
+
+def spoil(store: Store, target: str, **fields: object) -> None:
+    """Write refs as no command of ours would."""
+    at = ref(target)
+
+    def edit(body: RefsBody) -> RefsBody:
+        return with_branch(body, at.branch, replace(body.branches[at.branch], **fields))
+
+    store.refs.update(at.repo, edit, announce=False)
+
+
+def faults(store: Store) -> dict[str, str]:
+    return {damage.object: damage.detail for damage in fsck(store) if damage.kind == "provenance"}
+
+
+def test_fsck_names_branches_that_do_not_fit(chain: Store) -> None:
+    put(chain, "raw@dev")
+    spoil(chain, "edges", provenance=(("raw", "master"), ("raw", "gone")))
+    assert "raw@gone, which is not there" in faults(chain)["edges@master"]
+    spoil(chain, "edges", provenance=(("raw", "master"),))
+    assert faults(chain) == {}
+    spoil(chain, "raw", feeds=())
+    assert set(faults(chain)) == {"edges@master", "montage@master"}
+    for name, above in (("edges", ["raw"]), ("montage", ["edges", "raw"])):
+        make(chain, name, *above)
+    assert faults(chain) == {}, "saying it again mends it"
+    spoil(chain, "raw@dev", feeds=(("edges", "master"),))
+    spoil(chain, "edges", provenance=(("raw", "master"), ("raw", "dev")))
+    assert "raw@dev and raw@master would be connected" in faults(chain)["montage@master"]
+    spoil(chain, "edges", provenance=(("raw", "master"),))
+    spoil(chain, "raw@dev", trigger=TriggerEntry(branch="nothing"))
+    assert "raw@nothing" in faults(chain)["raw@dev"]
+    spoil(chain, "raw@dev", trigger=TriggerEntry(branch="dev"))
+    assert "circle" in faults(chain)["raw@dev"]

@@ -20,6 +20,7 @@ from pfs.provenance.trigger import Step, fires, parse_size, refuse_loop
 from pfs.refs.body import BranchEntry, TriggerEntry
 from pfs.repo import Repo
 from pfs.store import Store
+from pfs.upkeep.check import fsck
 
 HOUR_NS = 3600 * SECOND_NS
 
@@ -323,3 +324,15 @@ def test_cron_moves_at_its_ticks_alone_and_makes_up_for_missed_ones(tmp_path: Pa
         assert len(ticker.run()) == 1
         clock.now_ns = at("2026-03-01 20:00:00")
         assert (ticker.run(), tick(store)) == ([], []), "there is nothing new"
+
+
+def test_a_branch_that_comes_back_follows_what_is_there(repo: Repo) -> None:
+    follow(repo, commits=1)
+    repo.delete_branch("master")
+    repo.undelete("master")
+    assert repo.branch("master").trigger == Trigger(branch="dev", commits=1)
+    repo.delete_branch("master")
+    repo.delete_branch("dev")
+    repo.undelete("master")
+    assert repo.branch("master").trigger is None
+    assert list(fsck(repo.store)) == []
