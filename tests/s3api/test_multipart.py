@@ -10,8 +10,10 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
+from pfs.gc.collect import collect
 from pfs.gc.uploads import LIFETIME_NS
 from pfs.store import Store
+from pfs.upkeep.check import fsck
 from s3api.uploads import Part, Upload, Uploads, new_upload_id
 from tests.s3api.conftest import Server, running
 
@@ -278,3 +280,34 @@ def test_complete_asked_again_answers_the_same(s3: BaseClient, server: Server, b
     with pytest.raises(ClientError) as caught:
         complete()
     assert code(caught) == "NoSuchUpload"
+
+
+def test_parts_survive_collections_until_they_expire(s3: BaseClient, server: Server, bucket: str) -> None:
+    parts = {1: os.urandom(5 * MIB), 2: b"text " * 1000, 3: b"end"}
+    s3.put_object(Bucket=bucket, Key="other", Body=os.urandom(MIB))
+    begun = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    place = {"Bucket": bucket, "Key": "k", "UploadId": begun}
+    s3.upload_part(**place, PartNumber=1, Body=parts[1])
+    s3.upload_part(**place, PartNumber=1, Body=os.urandom(5 * MIB))
+    collect(server.store)
+    s3.upload_part(**place, PartNumber=1, Body=parts[1])
+    s3.upload_part(**place, PartNumber=2, Body=parts[2])
+    with pytest.raises(ClientError) as caught:
+        s3.complete_multipart_upload(**place, MultipartUpload=listed({1: parts[1], 2: parts[2], 3: parts[3]}))
+    assert code(caught) == "InvalidPart"
+    s3.upload_part(**place, PartNumber=2, Body=os.urandom(5 * MIB))
+    collect(server.store)
+    s3.upload_part(**place, PartNumber=2, Body=parts[3])
+    collect(server.store)
+    whole = {1: parts[1], 2: parts[3]}
+    s3.complete_multipart_upload(**place, MultipartUpload=listed(whole))
+    collect(server.store)
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == parts[1] + parts[3]
+    assert not list(fsck(server.store, deep=True))
+    report = collect(server.store)
+    assert report.live_bytes < 7 * MIB, "parts that were sent again are gone"
+    left = upload(s3, bucket, {1: os.urandom(5 * MIB)})
+    server.store.clock_ns = lambda now=server.store.clock_ns: now() + LIFETIME_NS + 10**9 * 60  # type: ignore[misc]
+    report = collect(server.store)
+    assert any(left in name for name in report.expired.uploads)
+    assert report.bytes_after < 7 * MIB
