@@ -47,16 +47,15 @@ class Expired:
 def find_expired(store: Store, states: Iterable[RefsState]) -> Expired:
     """Return what has had its time in these states of all repos, tombstones included."""
     now_ns = store.clock_ns()
-    stones = {state.body.last: state.repo for state in states if state.body.gone and state.body.last is not None}
-    written = {entry.name: entry.modified_ns for entry in store.backend.entries("log/")}
-    repos = sorted(repo for last, repo in stones.items() if written.get(last, now_ns) + TRASH_NS < now_ns)
-    kept = {last for last, repo in stones.items() if repo not in repos}
+    stones = {state.body.last: state for state in states if state.body.gone and state.body.last is not None}
+    logs = [entry.name for entry in store.backend.entries("log/")]
+    old = {last for last, stone in stones.items() if stone.body.deleted + TRASH_NS < now_ns}
+    older = set(_old_logs(logs))
     return Expired(
         trash=tuple(_name(state.repo, key) for state in states for key in old_trash(state.body, now_ns)),
-        repos=tuple(repos),
+        repos=tuple(sorted(stones[last].repo for last in old)),
         uploads=tuple(entry.name for entry in expired_uploads(store.backend, now_ns)),
-        logs=tuple(name for name in _old_logs(sorted(written)) if name not in kept)
-        + tuple(last for last, repo in stones.items() if repo in repos),
+        logs=tuple(name for name in logs if name in old or (name in older and name not in stones)),
     )
 
 

@@ -52,12 +52,18 @@ def add_roots(store: Store, marker: Marker, states: Iterable[RefsState]) -> dict
 
 def bodies(store: Store, body: RefsBody) -> Iterator[RefsBody]:
     """Yield all that a body may be: with what transactions prepared, and of a tombstone what `undelete` brings back."""
-    yield from (one for one in possible(body) if not one.gone)
-    if body.gone and body.last is not None:
-        try:
-            yield store.refs.decode(store.backend.get(body.last), where=body.last)
-        except NotFoundError as error:
-            raise MissingObjectError(body.last, "the last state of a deleted repo is missing") from error
+    for one in possible(body):
+        if not one.gone:
+            yield one
+        elif one.last is not None:
+            yield _last(store, one.last)
+
+
+def _last(store: Store, name: str) -> RefsBody:
+    try:
+        return store.refs.decode(store.backend.get(name), where=name)
+    except NotFoundError as error:
+        raise MissingObjectError(name, "the last state of a deleted repo is missing") from error
 
 
 def _add_body(store: Store, marker: Marker, state: RefsState) -> set[CommitId]:

@@ -160,6 +160,7 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
     prepared: tuple[Prepared, ...] = ()
     gone: bool = False
     last: str | None = None
+    deleted: int = 0
     extra: dict[str, object] = {}
     shelf: Shelf | None = None
 
@@ -179,7 +180,7 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
 
 _KNOWN = {field.name for field in fields(RefsBody)} - {"extra", "shelf"}
 _REQUIRED = ("v", "seq", "wid")
-_LEFT_OUT = ("squashed", "older", "retention", "rewrites", "shelf")
+_LEFT_OUT = ("squashed", "older", "retention", "rewrites", "deleted", "shelf")
 """Fields that are not stored while they say nothing."""
 _SUM = re.compile(rb',"sum":"([0-9a-f]{32})"}')
 _SUM_BYTES = len(',"sum":""}') + 32
@@ -297,6 +298,7 @@ def with_trash(body: RefsBody, name: str, entry: TrashEntry) -> RefsBody:
     return replace(body, trash={**body.trash, f"{name}/{number}": entry})
 
 
-def tombstone(body: RefsBody, *, last: str) -> RefsBody:
-    """Return what stands for a deleted repo; ``last`` is the object that keeps its last body."""
-    return RefsBody(seq=body.seq, gc_gen=body.gc_gen, wid=body.wid, recent=body.recent, gone=True, last=last)
+def tombstone(body: RefsBody, *, last: str, now_ns: int) -> RefsBody:
+    """Return what stands for a repo that is deleted now; ``last`` is the object that keeps its last body."""
+    stone = RefsBody(seq=body.seq, gc_gen=body.gc_gen, wid=body.wid, recent=body.recent, gone=True)
+    return replace(stone, last=last, deleted=now_ns)

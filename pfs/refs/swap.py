@@ -149,10 +149,11 @@ class Refs:
         Raises:
             BranchMovedError: the repo changed since ``state`` was read.
         """
-        self._give_way(state, tombstone(state.body, last=""))
+        stone = tombstone(state.body, last="", now_ns=self.transactions.clock_ns())
+        self._give_way(state, stone)
         name = f"log/{state.repo}/{state.body.seq:012d}-{state.body.wid}"
         self._backend.put_new(name, encode_body(state.body))
-        return self._swap(state.repo, state.etag, tombstone(state.body, last=name))
+        return self._swap(state.repo, state.etag, replace(stone, last=name))
 
     def unbury(self, repo: str) -> RefsState | None:
         """Put the last body of a deleted repo back in place of its tombstone; None if there is no tombstone.

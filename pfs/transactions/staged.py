@@ -118,7 +118,8 @@ class StagedRefs(Refs):
         name = f"log/{state.repo}/{state.body.seq:012d}-{new_commit_id()}"
         if not self._tentative:
             self._log.put_new(name, encode_body(state.body))
-        return self._swap(state.repo, state.etag, tombstone(state.body, last=name))
+        stone = tombstone(state.body, last=name, now_ns=self.transactions.clock_ns())
+        return self._swap(state.repo, state.etag, stone)
 
     def _give_way(self, state: RefsState, body: RefsBody) -> None:
         """Go on: who is pending there is met when this transaction is prepared."""

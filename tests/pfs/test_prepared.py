@@ -87,7 +87,7 @@ def test_names_that_a_change_touches() -> None:
     opened = OpenEntry(branch="b", started=1, root=RootEntry("", "", 0, 0))
     assert touched(base, replace(base, open={ID: opened})) == {"b"}
     assert touched(base, replace(base, edges={ID: None})) == {ALL}
-    assert touched(base, tombstone(base, last="x")) == {ALL}
+    assert touched(base, tombstone(base, last="x", now_ns=1)) == {ALL}
     assert not clash(frozenset({"a"}), frozenset({"b"}))
     assert clash(frozenset({"a"}), frozenset({ALL}))
     assert not clash(frozenset(), frozenset({ALL}))
