@@ -17,9 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 import pfs
 from pfs.errors import NotFoundError, PfsError
-from tests.pfs.machine import verbs, writing
+from tests.pfs.machine import following, verbs, writing
 from tests.pfs.machine.draws import NO_COMMIT
 from tests.pfs.machine.driver import Driver, Listed, Seen, call
+from tests.pfs.machine.following import OUT
 from tests.pfs.machine.state import Files, Purged, Refused, Repo, World, listing
 from tests.pfs.machine.verbs import Done
 from tests.pfs.machine.worker import Worker
@@ -182,6 +183,11 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def what_was_touched_is_as_in_the_model(self) -> None:
         there = self.numbers % 2 == 0
+        if OUT in self.world.repos:
+            seen = self.ask(there, "show", OUT)
+            assert isinstance(seen, Seen)
+            following.pull(self.world, list(seen.opens))
+            self.touched.add(OUT)
         for name in sorted(self.touched & set(self.world.repos)):
             self.check_repo(there, name)
         self.touched.clear()

@@ -23,7 +23,7 @@ from pfs.intake.how import PutHow
 from pfs.intake.intake import Intake
 from pfs.lifecycle.purge import purge
 from pfs.lifecycle.retention import apply_retention, set_retention
-from pfs.model import Provenance
+from pfs.model import BranchRef, Provenance, Trigger
 from pfs.paths import to_key
 from pfs.refs.retention import Keep, Retention
 from pfs.repo import Repo
@@ -165,6 +165,14 @@ class Driver:
     def create_branch(self, repo: str, branch: str, head: str | None) -> None:
         """Create or move a branch."""
         self._repo(repo).create_branch(branch, head=head)
+
+    def follow(self, repo: str, branch: str, watched: str, commits: int) -> None:
+        """Let a branch wait for so many commits of another."""
+        self._repo(repo).create_branch(branch, trigger=Trigger(branch=watched, commits=commits))
+
+    def bind(self, repo: str, branch: str, source: tuple[str, str]) -> None:
+        """Make a branch that is computed from another."""
+        self.store.create_repo(repo).create_branch(branch, provenance=[BranchRef(*source)])
 
     def delete_branch(self, repo: str, branch: str) -> None:
         """Delete a branch."""

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Literal
 
 from pfs.errors import BranchNotFoundError, ConflictError, InvalidInputError, MergeConflictError
+from tests.pfs.machine.following import fire, move
 from tests.pfs.machine.state import Commit, Files, Refused, Repo, World, three_way, with_file
-from tests.pfs.machine.verbs import Done, move, new_ids, nothing
+from tests.pfs.machine.verbs import Done, new_ids, nothing
 from tests.pfs.machine.writing import add
 
 Side = Literal["ours", "theirs"]
@@ -104,6 +105,7 @@ def rebase(world: World, name: str, onto: str, branch: str, side: Side | None) -
         for id, (old, files) in zip(new_ids(answer), made, strict=True):
             commit = Commit(id, branch, files, world.next_order(), above, made_from=old.made_from)
             repo.commits[id], above = commit, id
+            fire(repo, branch, id)
         repo.branches[branch] = old_head
         move(repo, branch, above)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from hypothesis import strategies as st
-from hypothesis.stateful import rule
+from hypothesis.stateful import precondition, rule
 
 from tests.pfs.machine import writing
 from tests.pfs.machine.base import Machine
 from tests.pfs.machine.draws import BRANCHES, BYTES, FILES, FOLDERS, PATHS, PICK, REPOS, TAGS, THERE
+from tests.pfs.machine.following import BRANCH, OUT
 from tests.pfs.machine.state import SECRET, Files
 from tests.pfs.machine.writing import Step
 
@@ -148,6 +149,23 @@ class FileRules(Machine):
         plan = lambda: writing.finish(self.world, name, ref, error=error is not None)  # noqa: E731
         self.do("finish_commit", there, plan, "finish", name, ref, error)
 
+    @precondition(lambda self: OUT in self.world.repos)
+    @rule(there=THERE, path=PATHS, data=BYTES)
+    def fill(self, there: bool, path: str, data: bytes) -> None:
+        """Write to the computed branch: into the first commit in line."""
+        self.write("fill", there, (OUT, BRANCH), [Step("put", path, data)])
+
+    @precondition(lambda self: OUT in self.world.repos)
+    @rule(there=THERE, give_up=st.sampled_from([False, False, False, True]))
+    def finish_filled(self, there: bool, give_up: bool) -> None:
+        self.repo(OUT)
+        if give_up:
+            plan = lambda: writing.drop_open(self.world, OUT, BRANCH)  # noqa: E731
+            self.do("finish_filled", there, plan, "drop_open", OUT, BRANCH)
+        else:
+            plan = lambda: writing.finish(self.world, OUT, BRANCH, error=False)  # noqa: E731
+            self.do("finish_filled", there, plan, "finish", OUT, BRANCH, None)
+
     @rule(there=THERE, name=REPOS, branch=BRANCHES, by_id=st.booleans())
     def drop_open(self, there: bool, name: str, branch: str, by_id: bool) -> None:
         name, ref = self._open_ref(name, branch, by_id)
@@ -169,5 +187,5 @@ class FileRules(Machine):
 
     def _with_open(self, name: str) -> str:
         """Return a repo with an open commit, if there is any."""
-        found = [one for one, repo in sorted(self.world.repos.items()) if repo.opens]
+        found = [one for one, repo in sorted(self.world.repos.items()) if repo.opens and one != OUT]
         return name if name in found or not found else found[0]

@@ -53,7 +53,7 @@ class HistoryRules(Machine):
 
     @rule(there=THERE, pick=PICK, squashing=st.booleans())
     def end_set(self, there: bool, pick: int, squashing: bool) -> None:
-        sets = [id for name in self.world.repos for id in self.repo(name).visible()]
+        sets = [id for name in list(self.world.repos) for id in self.repo(name).visible()]
         shared = [id for id in dict.fromkeys(sets) if sets.count(id) > 1] or sets or [NO_COMMIT]
         allowed = lambda one: verbs.end_set(self.world, one, squashing=squashing)  # noqa: E731
         commit = self.choose(pick, shared, allowed)

@@ -11,7 +11,8 @@ from hypothesis.stateful import precondition, rule
 from tests.pfs.machine import lifecycle, verbs
 from tests.pfs.machine.base import Machine
 from tests.pfs.machine.draws import BRANCHES, PICK, REPOS, TAGS, THERE
-from tests.pfs.machine.state import SECRET
+from tests.pfs.machine.following import BRANCH, FOLLOWER, OUT
+from tests.pfs.machine.state import SECRET, Repo
 from tests.pfs.machine.writing import Step
 
 
@@ -48,10 +49,27 @@ class NameRules(Machine):
 
     @rule(there=THERE, name=REPOS, branch=BRANCHES)
     def delete_branch(self, there: bool, name: str, branch: str) -> None:
-        branches = sorted(self.repo(name).branches)
+        branches = sorted(set(self.repo(name).branches) - {FOLLOWER})
         branch = branch if branch in branches or not branches else branches[0]
         plan = lambda: verbs.delete_branch(self.world, name, branch)  # noqa: E731
         self.do("delete_branch", there, plan, "delete_branch", name, branch)
+
+    @rule(there=THERE, name=REPOS, watched=BRANCHES, commits=st.integers(1, 3))
+    def follow(self, there: bool, name: str, watched: str, commits: int) -> None:
+        """Give a branch a trigger."""
+        if watched in self.repo(name).branches:
+            plan = lambda: verbs.follow(self.world, name, watched, commits)  # noqa: E731
+            self.do("follow", there, plan, "follow", name, FOLLOWER, watched, commits)
+
+    @rule(there=THERE, name=REPOS)
+    def bind(self, there: bool, name: str) -> None:
+        """Compute a branch from master of a repo, once."""
+        if self.world.source is None and name in self.world.repos and "master" not in self.repo(name).tags:
+            self.ask(there, "bind", OUT, BRANCH, (name, "master"))
+            self.world.source = name
+            self.repo(name).branches.setdefault("master", None)
+            self.world.repos[OUT] = Repo(OUT, branches={BRANCH: None})
+            self.done["bind"] += 1
 
     @rule(there=THERE, name=REPOS, tag=TAGS, pick=PICK)
     def create_tag(self, there: bool, name: str, tag: str, pick: int) -> None:
@@ -87,6 +105,14 @@ class NameRules(Machine):
             shutil.rmtree(Path(self.home, ".pfs/index.lmdb"))
         self.touched |= set(self.world.repos)
         self.done["rebuild" if remove_index else "reopen"] += 1
+
+    @rule(there=THERE, sure=PICK)
+    def gc(self, there: bool, sure: int) -> None:
+        """Collect; what anybody can still name stays, whatever writers are at work."""
+        if sure % 2 == 0:
+            self.ask(there, "gc")
+            self.touched |= set(self.world.repos)
+            self.done["gc"] += 1
 
     @rule(there=THERE, name=REPOS, last=st.integers(1, 4))
     def retain(self, there: bool, name: str, last: int) -> None:

@@ -65,6 +65,9 @@ class Open:
     base: Files
     files: Files
     order: int
+    made_from: tuple[tuple[str, str], ...] = ()
+    auto: bool = False
+    written: bool = False
 
 
 @dataclass(slots=True)
@@ -92,6 +95,8 @@ class Repo:
     trash: list[Trash] = field(default_factory=list)
     failed: set[str] = field(default_factory=set)
     took: dict[str, str] = field(default_factory=dict)
+    follows: tuple[str, int] | None = None
+    """What the branch with a trigger waits for: commits of a branch, how many."""
 
     def files(self, commit: str | None) -> Files:
         """Return the files of a finished commit, none without one."""
@@ -188,6 +193,10 @@ class World:
     def __init__(self) -> None:
         self.repos: dict[str, Repo] = {}
         self.graves: dict[str, Repo] = {}
+        self.source: str | None = None
+        """The repo from whose branch master another one is computed."""
+        self.seen: str | None = None
+        """What that one was last computed from."""
         self._order = 0
 
     def repo(self, name: str) -> Repo:
@@ -205,10 +214,11 @@ class World:
         """Return the ids of commits of other repos that were made from a commit and are there."""
         found = set()
         for other in self.repos.values():
-            named = [one for one in other.commits.values() if (repo, commit) in one.made_from]
+            named = {one.id for one in other.commits.values() if (repo, commit) in one.made_from}
             if named:
-                gone = other.dropped() | other.squashed()
-                found |= {one.id for one in named if one.id not in gone}
+                found |= named - other.dropped() - other.squashed()
+            held = (id for id, one in other.opens.items() if one.written or not one.auto)
+            found |= {id for id in held if (repo, commit) in other.opens[id].made_from}
         return found
 
     def commit_set(self, commit: str) -> list[str]:

@@ -15,6 +15,7 @@ from pfs.errors import (
     RepoNotFoundError,
     TagNotFoundError,
 )
+from tests.pfs.machine.following import FOLLOWER, move
 from tests.pfs.machine.state import Refused, Repo, Trash, World
 
 Done = Callable[[object], None]
@@ -35,6 +36,8 @@ def create_repo(world: World, name: str) -> Done:
 
 def delete_repo(world: World, name: str) -> Done:
     repo = world.repo(name)
+    if name == world.source:
+        raise Refused(ConflictError)
 
     def done(_: object) -> None:
         world.graves[name] = repo
@@ -75,19 +78,12 @@ def create_branch(world: World, name: str, branch: str, head: str | None) -> Don
     return done
 
 
-def move(repo: Repo, branch: str, target: str) -> None:
-    """Set a head; what it leaves behind goes to the trash."""
-    old = repo.branches.get(branch)
-    repo.branches[branch] = target
-    if old is not None and old not in [commit.id for commit in repo.chain(target)]:
-        repo.trash.append(Trash(branch, "head", old, target))
-
-
 def delete_branch(world: World, name: str, branch: str) -> Done:
     repo = world.repo(name)
     if branch not in repo.branches:
         raise Refused(BranchNotFoundError)
-    if repo.open_on(branch) is not None:
+    followed = repo.follows is not None and repo.follows[0] == branch and FOLLOWER in repo.branches
+    if repo.open_on(branch) is not None or followed or (name, branch) == (world.source, "master"):
         raise Refused(ConflictError)
     return lambda _: repo.trash.append(Trash(branch, "branch", repo.branches.pop(branch)))
 
@@ -149,6 +145,17 @@ def _put_back(repo: Repo, entry: Trash) -> None:
         if left is not None and left not in [commit.id for commit in repo.chain(entry.head)]:
             repo.trash.append(Trash(left, "head", left))
     repo.trash.remove(entry)
+
+
+def follow(world: World, name: str, watched: str, commits: int) -> Done:
+    """Let a branch wait for so many commits of another."""
+    repo = world.repo(name)
+
+    def done(_: object) -> None:
+        repo.follows = (watched, commits)
+        repo.branches.setdefault(FOLLOWER, None)
+
+    return done
 
 
 # history

@@ -16,6 +16,7 @@ from pfs.errors import (
     PathConflictError,
     PathNotFoundError,
 )
+from tests.pfs.machine.following import OUT, fire
 from tests.pfs.machine.state import Commit, Files, Open, Refused, Repo, Trash, World, below, three_way, with_file
 from tests.pfs.machine.verbs import Done, create_tag, nothing
 
@@ -51,7 +52,7 @@ class Writer:
 def begin(world: World, name: str, branch: str, parent: str | None = None) -> Writer:
     """Return a writer; ``branch`` may be the id of an open commit."""
     repo = world.repo(name)
-    if branch in repo.tags:
+    if branch in repo.tags or (name == OUT and repo.open_on(branch) is None):
         raise Refused(ConflictError)
     opened = branch if branch in repo.opens else repo.open_on(branch)
     if opened is not None:
@@ -177,7 +178,7 @@ def _finish_onto_open(repo: Repo, writer: Writer, opened: str) -> Done:
     files = _carried(writer.base, writer.ours, entry.files)
 
     def done(_: object) -> None:
-        entry.files = files
+        entry.files, entry.written = files, True
 
     return done
 
@@ -197,6 +198,7 @@ def add(world: World, repo: Repo, commit: Commit) -> None:
     repo.branches[commit.branch] = commit.id
     if old is not None and old not in commit.parents:
         repo.trash.append(Trash(commit.branch, "head", old, commit.id))
+    fire(repo, commit.branch, commit.id)
 
 
 def start(world: World, name: str, branch: str, parent: str | None) -> Done:
@@ -241,7 +243,7 @@ def finish(world: World, name: str, ref: str, *, error: bool) -> Done:
 
     def done(_: object) -> None:
         del repo.opens[id]
-        commit = Commit(id, entry.branch, files, world.next_order(), parent, error=error)
+        commit = Commit(id, entry.branch, files, world.next_order(), parent, (), error, entry.made_from)
         if error:
             repo.commits[id] = commit
             repo.failed.add(id)
