@@ -74,6 +74,7 @@ def store_part(context: Context, upload: Upload, received: Received, *, number: 
     part = _record_part(context, upload, received, number=number)
     while recheck_content(context.store, received.session, [received.ref]):
         part = _record_part(context, upload, received, number=number, after_ns=part.modified_ns)
+    received.session.release()
     return part
 
 

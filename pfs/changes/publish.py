@@ -219,6 +219,7 @@ class Publication:
 
     def _learn(self, done: RefsState) -> None:
         """Index what was published. A failure here is no failure of the commit: the next reader catches up."""
+        self._session.release()
         with suppress(PfsError):
             self._store.history.learn(self._sealed, self._found, state=done, seen=self._seen)
 

@@ -26,6 +26,7 @@ from pfs.gc.sweep import kept_packs, move_commits, sweep
 from pfs.ids import CommitId, PackId
 from pfs.packs.condemned import PREFIX as LISTS
 from pfs.packs.condemned import encode_list, list_gen, list_name, load_list
+from pfs.packs.lease import leased_packs
 from pfs.packs.pack import read_footer
 from pfs.refs import facts
 from pfs.refs.collection import GC_STATE
@@ -151,7 +152,8 @@ class Collector:
         min_age_ns, now_ns = self._options.min_age_ns, 0
         if min_age_ns:  # by the clock that gave the packs their times: taking ownership wrote this just now
             now_ns = next(entry.modified_ns for entry in self._store.backend.entries(GC_STATE))
-        return condemn(found.packs, now_ns=now_ns, min_age_ns=min_age_ns)
+        leased = leased_packs(self._store.backend, now_ns=self._store.clock_ns())
+        return condemn(found.packs, now_ns=now_ns, min_age_ns=min_age_ns, leased=leased)
 
     def _repack(self, decision: Decision, marker: Marker, found: Survey, *, owner: Ownership) -> _Copied:
         """Copy what lives of packs that are to go; where the disk is full, nothing but dead packs goes."""

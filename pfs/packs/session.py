@@ -21,6 +21,7 @@ from pfs.ids import ChunkId, CommitId, ManifestId, PackId, PageId, TreeId, new_p
 from pfs.packs.commit_record import CommitRecord, encode_record
 from pfs.packs.compress import SMALL_CHUNK, compress, compress_block, is_compressible
 from pfs.packs.index import Index
+from pfs.packs.lease import Lease
 from pfs.packs.manifest import Manifest, ManifestBuilder
 from pfs.packs.objects import Objects
 from pfs.packs.pack import Codec, PackWriter, RecordType, SealedPack
@@ -64,6 +65,7 @@ class WriteSession:
         self._level = compression_level
         self._clock = clock
         self._lock = threading.RLock()
+        self._lease = Lease(backend, clock_ns=clock)
         self._start()
 
     def _start(self) -> None:
@@ -76,9 +78,7 @@ class WriteSession:
         """Where content was taken over from without looking it up; see `borrow`."""
         self._in_memory = SealedFromMemory()
         self._packs: list[PackId] = []
-        self._data = DataPacks(
-            self._backend, begun=self._packs.append, sealed=self._index_data_pack, clock_ns=self._clock
-        )
+        self._data = DataPacks(self._backend, begun=self._begun, sealed=self._index_data_pack, clock_ns=self._clock)
         self._known: set[ChunkId] = set()
         self._block: list[tuple[ChunkId, bytes]] = []
         self._block_bytes = 0
@@ -115,6 +115,8 @@ class WriteSession:
         with self._lock:
             self._check_usable()
             unknown = {id: data for id, data in batch if id not in self._known}
+            if self._lease.is_due:
+                self._write_lease()
         if not unknown:
             return []
         found = self._stored.find(list(unknown))
@@ -172,6 +174,15 @@ class WriteSession:
             packed = compress_block([data for _, data in block], level=self._level)
             record = StagedRecord([(id, len(data)) for id, data in block], packed, Codec.IN_BLOCK)
             self._data.add(record, last=last)
+
+    def _begun(self, pack: PackId) -> None:
+        """Lease a data pack before it is there: what it will hold may be in no memory by the end."""
+        self._packs.append(pack)
+        self._write_lease()
+
+    def _write_lease(self) -> None:
+        relied_on = (self._index.pack(number)[0] for number in sorted(self.touched))
+        self._lease.write([*self._packs, self._meta_pack, *relied_on], seen_gen=self.seen_gen)
 
     def _index_data_pack(self, pack: SealedPack) -> None:
         self._index.add([pack])
@@ -266,6 +277,7 @@ class WriteSession:
         self._meta_bytes += len(data)
 
     def _spill_meta(self) -> None:
+        self._write_lease()
         self._write_meta_pack([])
         self._index_all()
         self._meta.clear()
@@ -335,6 +347,9 @@ class WriteSession:
             other._index_all()
             self._adopt_data(other)
             self._adopt_meta(other)
+            if self._packs:
+                self._write_lease()
+        other.release()
         other._start()
 
     def _adopt_data(self, other: WriteSession) -> None:
@@ -377,9 +392,14 @@ class WriteSession:
                     self._write_meta_pack(staged)
                 return list(self._unindexed)
 
+    def release(self) -> None:
+        """Take the lease back: what was written is live by other means, or not needed; idempotent."""
+        self._lease.end()
+
     def abandon(self) -> None:
         """Drop what is in no sealed pack; idempotent. Sealed packs are left to collection."""
         self._data.abandon()
+        self.release()
         with self._lock:
             self._block.clear()
             self._meta.clear()

@@ -1,0 +1,104 @@
+"""Leases: written before the first sealed pack of a writer, and by one that takes long; gone when it ends."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pfs.backends.memory import MemoryBackend
+from pfs.ids import PackId, chunk_id
+from pfs.packs.index import Index
+from pfs.packs.lease import PATIENCE_NS, PREFIX, RENEW_NS, TTL_NS, Lease, leased_packs
+from pfs.packs.objects import Objects
+from pfs.packs.session import WriteSession
+from pfs.testing.faults import FaultyBackend
+
+ONE, TWO = PackId(b"1" * 16), PackId(b"2" * 16)
+
+
+class Clock:
+    now_ns = 1_700_000_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+def test_a_lease_counts_until_it_runs_out_or_ends() -> None:
+    backend, clock = MemoryBackend(), Clock()
+    lease = Lease(backend, clock_ns=clock)
+    assert not lease.is_due
+    clock.now_ns += PATIENCE_NS
+    assert lease.is_due
+    lease.write([ONE], seen_gen=3)
+    assert not lease.is_due
+    assert leased_packs(backend, now_ns=clock.now_ns) == {ONE}
+    clock.now_ns += RENEW_NS
+    assert lease.is_due
+    lease.write([ONE, TWO], seen_gen=3)
+    assert leased_packs(backend, now_ns=clock.now_ns + TTL_NS - 1) == {ONE, TWO}
+    lease.end()
+    lease.end()
+    assert list(backend.entries(PREFIX)) == []
+    lease.write([TWO], seen_gen=3)
+    assert leased_packs(backend, now_ns=clock.now_ns) == {TWO}
+    assert leased_packs(backend, now_ns=clock.now_ns + TTL_NS) == set()
+    assert list(backend.entries(PREFIX)) == [], "what ran out is removed"
+
+
+def test_what_cannot_be_written_or_read_is_passed_over() -> None:
+    backend, clock = MemoryBackend(), Clock()
+    Lease(FaultyBackend(backend, fail_at=1, dead_after=True), clock_ns=clock).write([ONE], seen_gen=0)
+    backend.swap(f"{PREFIX}broken.json", None, b"{")
+    Lease(backend, clock_ns=clock).write([TWO], seen_gen=0)
+    assert leased_packs(backend, now_ns=clock.now_ns) == {TWO}
+
+
+class Session:
+    def __init__(self, directory: Path) -> None:
+        self.backend, self.clock = MemoryBackend(), Clock()
+        self.index = Index.open(directory, store_uuid="u")
+        self.objects = Objects(self.backend, self.index, on_missing=lambda: False)
+
+    def begin(self) -> WriteSession:
+        return WriteSession(self.backend, self.index, self.objects, clock=self.clock)
+
+    def leased(self) -> frozenset[PackId]:
+        return leased_packs(self.backend, now_ns=self.clock.now_ns)
+
+
+def put(session: WriteSession, seed: int, *, size: int = 1 << 20) -> None:
+    data = np.random.default_rng(seed).bytes(size)
+    session.put_chunks([(chunk_id(data), data)])
+
+
+def test_a_data_pack_is_leased_before_it_is_there(tmp_path: Path) -> None:
+    place = Session(tmp_path)
+    session = place.begin()
+    put(session, 1)
+    assert place.leased() == set(), "all of it is in memory"
+    for seed in range(2, 8):
+        put(session, seed)
+    assert not list(place.backend.entries("packs/"))
+    assert set(session.pack_ids) <= place.leased()
+    other = place.begin()
+    other.adopt(session)
+    assert len(list(place.backend.entries(PREFIX))) == 1
+    assert {pack for pack in other.pack_ids if place.index.has_pack(pack)} <= place.leased()
+    other.abandon()
+    assert place.leased() == set()
+    place.index.close()
+
+
+def test_who_takes_long_leases_what_it_relies_on(tmp_path: Path) -> None:
+    place = Session(tmp_path)
+    first = place.begin()
+    put(first, 1)
+    place.index.add(first.seal())
+    session = place.begin()
+    put(session, 1)
+    assert place.leased() == set()
+    place.clock.now_ns += PATIENCE_NS
+    put(session, 2)
+    assert set(first.pack_ids) <= place.leased()
+    session.release()
+    assert place.leased() == set()
+    place.index.close()
