@@ -24,6 +24,7 @@ COMMANDS = {
     "list-repo": Entry("cli.commands.repo", "list_repo", "List repos", _REPO),
     "inspect-repo": Entry("cli.commands.repo", "inspect_repo", "Show a repo", _REPO),
     "delete-repo": Entry("cli.commands.repo", "delete_repo", "Take a repo away", _REPO),
+    "edit-metadata": Entry("cli.commands.metadata", "edit_metadata", "Say more of a repo, branch or commit", _REPO),
     "create-branch": Entry("cli.commands.branch", "create_branch", "Make or move a branch", _REPO),
     "list-branch": Entry("cli.commands.branch", "list_branch", "List the branches of a repo", _REPO),
     "inspect-branch": Entry("cli.commands.branch", "inspect_branch", "Show a branch", _REPO),

@@ -34,6 +34,7 @@ def repo_record(info: RepoInfo) -> Record:
         "branches": list(info.branches),
         "size_bytes": info.size_bytes,
         "file_count": info.file_count,
+        "metadata": dict(info.metadata),
         **damage,
     }
 
@@ -62,6 +63,7 @@ def branch_record(info: BranchInfo, graph: Dag) -> Record:
             "cron": trigger.cron,
             "all": trigger.all,
         },
+        "metadata": dict(info.metadata),
         "created": timestamp(info.created_ns),
         "updated": timestamp(info.updated_ns),
     }
@@ -147,6 +149,7 @@ def commit_record(info: CommitInfo) -> Record:
         "provenance": [provenance_record(item) for item in info.provenance],
         "error": info.error,
         "origin": info.origin,
+        "metadata": dict(info.metadata),
     }
 
 

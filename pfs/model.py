@@ -49,6 +49,7 @@ class RepoInfo:
     size_bytes: int
     file_count: int
     error: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,7 @@ class BranchInfo:
     never: tuple[BranchRef, ...] = ()
     trigger: Trigger | None = None
     pipeline: bool = False
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ class CommitInfo:
     error: str | None
     open: bool
     origin: Origin = "user"
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from pfs.changes import branches, open_commits, squash, tags, trash
+from pfs.changes import branches, metadata, open_commits, squash, tags, trash
 from pfs.changes.branches import Triggered, branch_info
+from pfs.changes.metadata import MetadataEdit
 from pfs.changes.publish import Publication
 from pfs.changes.rebase import Collisions
 from pfs.history.resolve import open_info, resolve
@@ -48,6 +49,22 @@ class Repo:
         """Change what the repo is said to be for."""
         self.store.refs.update(self.name, lambda body: replace(body, description=description))
         return self.info()
+
+    def edit_metadata(
+        self, edit: MetadataEdit, *, branch: str | None = None, commit: str | None = None
+    ) -> Mapping[str, str]:
+        """Change the user metadata of the repo, of a branch or of a commit, and return them.
+
+        Raises:
+            InvalidInputError: an odd name or value, or over 2 KiB of them.
+            BranchNotFoundError, CommitNotFoundError: there is none.
+            ConflictError: 1,000 commits of the repo have metadata already.
+        """
+        if branch is not None:
+            return metadata.edit_branch(self.store, self.name, branch, edit)
+        if commit is not None:
+            return metadata.edit_commit(self.store, self.name, commit, edit)
+        return metadata.edit_repo(self.store, self.name, edit)
 
     def create_branch(
         self,
@@ -171,7 +188,8 @@ class Repo:
             CommitNotFoundError: there is none.
             InvalidInputError: the expression is malformed, or a prefix is ambiguous.
         """
-        return resolve(self.store, self._settled(), ref)
+        state = self._settled()
+        return metadata.noted(state.body, resolve(self.store, state, ref))
 
     def commits(self, branch: str | None = None, *, limit: int | None = None) -> Iterator[CommitInfo]:
         """Yield commits, newest first: those of a branch or ref by first parents, its open one in front.
@@ -183,7 +201,7 @@ class Repo:
 
         state = self._settled()
         found = all_commits(self.store, state) if branch is None else branch_commits(self.store, state, branch)
-        return islice(found, limit)
+        return (metadata.noted(state.body, info) for info in islice(found, limit))
 
     def commit(
         self,

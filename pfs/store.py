@@ -193,6 +193,7 @@ class Store:
             branches=tuple(sorted(name for name in state.body.branches if not is_hidden(name))),
             size_bytes=0 if head is None else head.root.size,
             file_count=0 if head is None else head.root.count,
+            metadata=state.body.metadata,
         )
 
     def delete_repo(self, name: str, *, force: bool = False) -> None:

@@ -81,11 +81,19 @@ def inspect_commit(address: str, wait: bool, as_json: bool) -> None:
 @click.option("-n", "--number", type=click.IntRange(min=0), help="At most so many; 0 is all.")
 @click.option("--from", "after", metavar="COMMIT", help="Only commits newer than this one.")
 @click.option("--to", "last", metavar="COMMIT", help="Only this commit and what it comes from.")
+@click.option("--origin", type=click.Choice(["user", "auto"]), help="Only those that users began, or the system.")
 @click.option("--reverse", is_flag=True, help="The oldest first.")
 @wiring.json_option
 @wiring.raw_option
 def list_commit(
-    address: str, number: int | None, after: str | None, last: str | None, reverse: bool, as_json: bool, raw: bool
+    address: str,
+    number: int | None,
+    after: str | None,
+    last: str | None,
+    origin: str | None,
+    reverse: bool,
+    as_json: bool,
+    raw: bool,
 ) -> None:
     """List commits, newest first; without a branch, all of the repo with open and failed ones."""
     where = wiring.address(address)
@@ -107,6 +115,8 @@ def list_commit(
         if after is not None:
             start = repo.inspect(own_ref(where.repo, after) or "").id
             found = takewhile(lambda info: info.id != start, found)
+        if origin is not None:
+            found = (info for info in found if info.origin == origin)
         if reverse:
             found = reversed(list(found))
         emit(map(commit_record, islice(found, number or None)), columns, as_json=as_json)

@@ -74,6 +74,7 @@ def branch_info(repo: str, body: RefsBody, name: str) -> BranchInfo:
         never=tuple(BranchRef(*source) for source in entry.never),
         trigger=None if entry.trigger is None else trigger_info(entry.trigger),
         pipeline=entry.pipeline,
+        metadata=entry.metadata,
     )
 
 

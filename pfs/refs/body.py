@@ -65,6 +65,7 @@ class BranchEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     seen: tuple[tuple[str, str, str], ...] = ()
     feeds: tuple[tuple[str, str], ...] = ()
     move: CommitId | None = None
+    metadata: dict[str, str] = {}
 
 
 class RootEntry(msgspec.Struct, frozen=True):
@@ -138,6 +139,7 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
 
     ``edges``, ``records`` and ``squashed`` are the newest facts about commits, ``older`` names the objects with the
     others: ask `pfs.refs.edges`. ``shelf``, which is not stored, reads those; it is there when there are any.
+    ``metadata`` and ``notes`` are what users say of the repo and of its commits.
     """
 
     v: int = BODY_VERSION
@@ -154,6 +156,8 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
     records: dict[str, str] = {}
     squashed: dict[str, str] = {}
     older: tuple[Older, ...] = ()
+    metadata: dict[str, str] = {}
+    notes: dict[CommitId, dict[str, str]] = {}
     retention: Retention | None = None
     rewrites: int = 0
     trash: dict[str, TrashEntry] = {}
@@ -180,7 +184,7 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
 
 _KNOWN = {field.name for field in fields(RefsBody)} - {"extra", "shelf"}
 _REQUIRED = ("v", "seq", "wid")
-_LEFT_OUT = ("squashed", "older", "retention", "rewrites", "deleted", "shelf")
+_LEFT_OUT = ("squashed", "older", "metadata", "notes", "retention", "rewrites", "deleted", "shelf")
 """Fields that are not stored while they say nothing."""
 _SUM = re.compile(rb',"sum":"([0-9a-f]{32})"}')
 _SUM_BYTES = len(',"sum":""}') + 32

@@ -265,6 +265,7 @@ def test_a_finished_commit_takes_no_writes(world: Store) -> None:
         repo.commit(write(repo, f1="1"))
 
 
+@pytest.mark.row("1.5 list")
 def test_listings_may_begin_and_end_anywhere_and_go_either_way(pfs: Run, put: Put) -> None:
     ids = [put("r@master", a=str(number)) for number in range(5)]
 
@@ -276,3 +277,8 @@ def test_listings_may_begin_and_end_anywhere_and_go_either_way(pfs: Run, put: Pu
     assert listed("--to", "master^3") == [ids[1], ids[0]]
     assert listed("--reverse", "-n", "2") == ids[:2]
     assert listed("--from", ids[2], "--reverse") == ids[3:]
+    pfs("create-repo", "out")
+    pfs("create-branch", "out@master", "-p", "r@master")
+    pfs("finish-commit", "out@master")
+    assert [one["id"] for one in pfs("list-commit", "out", "--origin", "auto", "--json").json] == ids[-1:]
+    assert listed("--origin", "auto") == []
