@@ -7,7 +7,7 @@ what rests on an answer must be right for both: keeping what is dead is, forgett
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeAlias, cast
@@ -114,10 +114,11 @@ class IdSet:
 
     def add_new(self, ids: Column) -> npt.NDArray[np.intp]:
         """Add ids; return where those stand that were not in it, each once."""
-        unique, places = cast("tuple[Column, npt.NDArray[np.intp]]", np.unique(ids, return_index=True))
-        new = ~self.contains(unique)
-        self.add(unique[new])
-        return places[new]
+        order = np.argsort(ids, kind="stable")
+        places = order[_firsts(ids[order])]
+        new = places[~self.contains(ids[places])]
+        self.add(ids[new])
+        return new
 
     def __len__(self) -> int:
         self._flush()
@@ -128,7 +129,7 @@ class IdSet:
     def _flush(self) -> None:
         if not self._buffered:
             return
-        self._runs.append(np.unique(np.concatenate(self._buffer)))
+        self._runs.append(_unique(self._buffer))
         self._buffer, self._buffered = [], 0
         while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
             self._merge_last()
@@ -136,10 +137,23 @@ class IdSet:
     def _merge_last(self) -> None:
         first, second = self._runs[-2:]
         if (len(first) + len(second)) * self._dtype.itemsize <= self._spill_bytes:
-            merged: Column = np.unique(np.concatenate((first, second)))
+            merged = _unique((first, second))
         else:
             merged = self._scratch.write(_merged(first, second), self._dtype)
         self._runs[-2:] = [merged]
+
+
+def _unique(columns: Sequence[Column]) -> Column:
+    """Return all ids in order, each once: several times as fast as np.unique, which hashes them first."""
+    ordered = np.sort(np.concatenate(columns))
+    return ordered[_firsts(ordered)]
+
+
+def _firsts(ordered: Column) -> npt.NDArray[np.bool_]:
+    """Say of each id of a sorted column whether the one before is another."""
+    firsts = np.ones(len(ordered), np.bool_)
+    firsts[1:] = ordered[1:] != ordered[:-1]
+    return firsts
 
 
 def _merged(first: Column, second: Column) -> Iterator[Column]:
@@ -148,7 +162,7 @@ def _merged(first: Column, second: Column) -> Iterator[Column]:
         limit = min(first[:_PIECE][-1].item(), second[:_PIECE][-1].item())
         bound = np.array(limit, first.dtype)
         ends = [int(np.searchsorted(run[:_PIECE], bound, side="right")) for run in (first, second)]
-        yield np.unique(np.concatenate((first[: ends[0]], second[: ends[1]])))
+        yield _unique((first[: ends[0]], second[: ends[1]]))
         first, second = first[ends[0] :], second[ends[1] :]
     for rest in (first, second):
         yield from (rest[at : at + _PIECE] for at in range(0, len(rest), _PIECE))

@@ -117,15 +117,14 @@ class Page:
         return at
 
     def _read_changed(self, offset: int, at: int) -> int:
-        self.changes: tuple[Changed, ...] = ()
+        self._table = b""
         self._changed: npt.NDArray[np.uint16] | None = None
         if not offset:
             return at
         (entries,) = struct.unpack_from("<H", self.data, offset)
         numbers_at = offset + 8 + CHANGE.size * entries
         at = self._section(offset, at, numbers_at + 2 * self.count - offset)
-        table = self.data[offset + 8 : numbers_at]
-        self.changes = tuple(Changed(*fields) for fields in CHANGE.iter_unpack(table))
+        self._table = self.data[offset + 8 : numbers_at]
         numbers = np.frombuffer(self.data, "<u2", self.count, numbers_at)
         self._require(bool(np.all((numbers < entries) | (numbers == NOT_CHANGED))), "commit numbers")
         self._changed = numbers
@@ -171,6 +170,11 @@ class Page:
             in_order = len(self.sparse) == self.count and bool((self.sparse == np.arange(self.count)).all())
             return in_order and kinds.count(_SHARD) == self.count
         return not len(self.sparse) and kinds.count(_FILE) + kinds.count(_CHUNKED) == self.count
+
+    @cached_property
+    def changes(self) -> tuple[Changed, ...]:
+        """The commits in which rows of the page last changed."""
+        return tuple(Changed(*fields) for fields in CHANGE.iter_unpack(self._table))
 
     @cached_property
     def pid(self) -> PageId:
