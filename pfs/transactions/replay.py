@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from msgspec.structs import replace
@@ -32,11 +33,41 @@ from pfs.trees.page import Changed
 from pfs.trees.row import Root
 
 
-def checked(store: Store, ops: Ops) -> StagedStore:
-    """Return the store with the operations done tentatively: cheap, and without a look at files.
+class Tentative:
+    """The store with operations done tentatively: cheap, and without a look at files.
 
-    Raises what the operations do on the repos as they are now; conflicts of files are met by `done` alone.
+    It is kept from one call to the next, so that more operations cost no more than themselves. Who uses what a call
+    returned holds `lock`.
     """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._kept: tuple[Ops, StagedStore] | None = None
+        self.lock = threading.RLock()
+
+    def at(self, ops: Ops, repo: str) -> StagedStore:
+        """Return the store with the operations done; ``repo``, at least, is as it is now.
+
+        Raises what the operations do; conflicts of files are met by `done` alone.
+        """
+        with self.lock:
+            (before, staged), self._kept = self._begun(ops, repo), None
+            for op in ops[len(before) :]:
+                do(staged, op)
+            self._kept = ops, staged
+            return staged
+
+    def _begun(self, ops: Ops, repo: str) -> tuple[Ops, StagedStore]:
+        """Return some of the operations, from the first, and the store with those done."""
+        if self._kept is not None:
+            before, staged = self._kept
+            if ops[: len(before)] == before and staged.staged_refs.is_level(repo):
+                return self._kept
+        return (), StagedStore(self._store, tentative=True)
+
+
+def checked(store: Store, ops: Ops) -> StagedStore:
+    """Return the store with the operations done tentatively, on the repos as they are now; as `Tentative.at`."""
     return _replayed(StagedStore(store, tentative=True), ops)
 
 

@@ -68,6 +68,13 @@ class StagedRefs(Refs):
         self._now: dict[str, RefsState] = {}
         self._numbers = count(1)
 
+    def is_level(self, repo: str) -> bool:
+        """Say whether the refs of a repo are still what was read first."""
+        if repo not in self._base:
+            return True
+        base = self._base[repo]
+        return self.raw(repo, last=base) is base
+
     def changes(self, attempt: str) -> list[Change]:
         """Return what is to be prepared, by repo in the order of names."""
         found = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from msgspec.structs import replace
 
@@ -12,7 +12,7 @@ from pfs.changes.branches import Triggered
 from pfs.changes.rebase import Collisions
 from pfs.changes.target import Wish, find_target
 from pfs.errors import AlreadyExistsError, ConflictError, TransactionNotFoundError
-from pfs.ids import CommitId, new_commit_id
+from pfs.ids import CommitId
 from pfs.model import BranchInfo, BranchRef, CommitInfo, Provenance, TagInfo, TransactionInfo
 from pfs.paths import check_name
 from pfs.provenance.trigger import trigger_entry
@@ -38,16 +38,18 @@ from pfs.transactions.ops import (
     from_stored,
     reopened,
 )
-from pfs.transactions.replay import checked, do, head_of
+from pfs.transactions.replay import Tentative, checked, head_of
 from pfs.transactions.staged import StagedStore
-from pfs.transactions.writer import Seen, StagedWriter, commit_id, packs_of, taken
+from pfs.transactions.writer import Seen, StagedWriter, Work, commit_id, packs_of, taken
 
 if TYPE_CHECKING:
     from pfs.changes.writer import CommitWriter
     from pfs.refs.transactions import TransactionState
+    from pfs.repo import Repo
     from pfs.store import Store
     from pfs.view import View
 
+T = TypeVar("T")
 Make = Callable[[StagedStore], Op]
 """Makes an operation of what was asked for, on the store with all earlier ones done."""
 
@@ -63,7 +65,7 @@ class Transaction:
     def __init__(self, store: Store, draft: Draft, *, message: str = "") -> None:
         """`begin`, `resume` and `Store.transaction` make them."""
         self.store, self.id, self.message = store, draft.id, message
-        self._draft = draft
+        self._draft, self._tentative = draft, Tentative(store)
         self._session = store.session() if isinstance(draft, MemoryDraft) else None
         self._seen: dict[bytes, bytes] = {}
         self._ended = False
@@ -83,7 +85,7 @@ class Transaction:
         """Create a repo; as `Store.create_repo`."""
         check_name("repo", name)
         try:
-            self.add(lambda _: CreateRepo(repo=name, description=description))
+            self.add(name, lambda _: CreateRepo(repo=name, description=description))
         except AlreadyExistsError:
             if not exist_ok:
                 raise
@@ -91,11 +93,11 @@ class Transaction:
 
     def delete_repo(self, name: str, *, force: bool = False) -> None:
         """Take a repo away; as `Store.delete_repo`."""
-        self.add(lambda _: DeleteRepo(repo=check_name("repo", name), force=force))
+        self.add(check_name("repo", name), lambda _: DeleteRepo(repo=name, force=force))
 
     def repo(self, name: str) -> TransactionRepo:
         """Return a repo that exists, or that this transaction creates; raises RepoNotFoundError."""
-        self.staged().repo(name)
+        self.look(name, lambda repo: repo)
         return TransactionRepo(self, name)
 
     def finish(self) -> list[CommitInfo]:
@@ -147,30 +149,37 @@ class Transaction:
         self._seal()
         return self.staged().repo(repo).view(ref)
 
-    def add(self, make: Make) -> StagedStore:
-        """Put one operation in, once it was done tentatively, and return the store with it; raises what it does."""
+    def add(self, repo: str, make: Make) -> Op:
+        """Put one operation on a repo in, once it was done tentatively, and return it; raises what it does."""
         self._refuse_ended()
-        after = list[StagedStore]()
+        made = list[Op]()
 
         def edit(ops: Ops) -> Ops:
-            staged = checked(self.store, ops)
-            op = make(staged)
-            do(staged, op)
-            after.append(staged)
-            return (*ops, op)
+            with self._tentative.lock:
+                made.append(make(self._tentative.at(ops, repo)))
+                self._tentative.at((*ops, made[-1]), repo)
+            return (*ops, made[-1])
 
         self._draft.change(edit)
-        return after[-1]
+        return made[-1]
+
+    def look(self, repo: str, find: Callable[[Repo], T]) -> T:
+        """Return what is found in a repo with everything done so far."""
+        self._refuse_ended()
+        with self._tentative.lock:
+            return find(self._tentative.at(self._draft.ops(), repo).repo(repo))
 
     def writer(self, repo: str, wish: Wish) -> CommitWriter:
         """Return a writer for a branch, or for an open commit; as `Repo.commit`."""
         self._refuse_ended()
         ops, _ = reopened(self._draft.ops(), repo, wish.branch) if wish.parent is None else (self._draft.ops(), None)
-        staged = checked(self.store, ops)
-        id = commit_id(staged, ops, repo, self.id) or new_commit_id()
-        named = Wish(wish.branch, wish.parent, wish.message or self.message, id, wish.provenance, wish.collisions)
-        target = find_target(staged, staged.refs.read(repo), named)
-        return StagedWriter(self.store, target, self._draft, session=self._session, note_seen=self._note_seen)
+        with self._tentative.lock:
+            staged = self._tentative.at(ops, repo)
+            id = commit_id(staged, repo, self.id)
+            named = Wish(wish.branch, wish.parent, wish.message or self.message, id, wish.provenance, wish.collisions)
+            target = find_target(staged, staged.refs.read(repo), named)
+        work = Work(self.store, self._draft, self._tentative)
+        return StagedWriter(work, target, session=self._session, note_seen=self._note_seen)
 
     def take(self, writer: CommitWriter) -> None:
         """Put in what a writer wrote that is not of this transaction; its commit should have the transaction's id.
@@ -181,7 +190,7 @@ class Transaction:
         write = taken(self.store, writer)
 
         def edit(ops: Ops) -> Ops:
-            checked(self.store, (*ops, *write))
+            self._tentative.at((*ops, *write), writer.target.repo)
             return (*ops, *write)
 
         self._draft.change(edit)
@@ -217,7 +226,8 @@ class TransactionRepo:
         """Create a branch, or change one; ``head`` is what it names now."""
         sources = None if provenance is None else tuple(provenance)
         followed = trigger if isinstance(trigger, str) else trigger_entry(trigger)
-        staged = self.transaction.add(
+        self.transaction.add(
+            self.name,
             lambda staged: CreateBranch(
                 repo=self.name,
                 branch=name,
@@ -225,34 +235,31 @@ class TransactionRepo:
                 provenance=sources,
                 never=tuple(never),
                 trigger=followed,
-            )
+            ),
         )
-        return staged.repo(self.name).branch(name)
+        return self.transaction.look(self.name, lambda repo: repo.branch(name))
 
     def delete_branch(self, name: str, *, force: bool = False) -> None:
         """Take a branch away."""
-        self.transaction.add(lambda _: DeleteBranch(repo=self.name, branch=check_user_branch(name), force=force))
+        check_user_branch(name)
+        self.transaction.add(self.name, lambda _: DeleteBranch(repo=self.name, branch=name, force=force))
 
     def create_tag(self, name: str, ref: str) -> TagInfo:
         """Name a commit for good; one of this transaction may be named by its id or branch."""
-        staged = self.transaction.add(
-            lambda staged: CreateTag(repo=self.name, tag=name, ref=self._fast(staged, ref)),
-        )
-        return next(tag for tag in staged.repo(self.name).tags() if tag.name == name)
+        self.transaction.add(self.name, lambda staged: CreateTag(repo=self.name, tag=name, ref=self._fast(staged, ref)))
+        return next(tag for tag in self.transaction.look(self.name, lambda repo: repo.tags()) if tag.name == name)
 
     def delete_tag(self, name: str) -> None:
         """Take a tag away."""
-        self.transaction.add(lambda _: DeleteTag(repo=self.name, tag=name))
+        self.transaction.add(self.name, lambda _: DeleteTag(repo=self.name, tag=name))
 
     def start_commit(self, branch: str, *, parent: str | None = None, message: str = "") -> CommitInfo:
         """Open a commit; if it is not finished in the transaction, it is an open one like others afterwards."""
-        ids = list[CommitId]()
 
         def make(staged: StagedStore) -> Op:
-            ids.append(commit_id(staged, (), self.name, self.transaction.id) or new_commit_id())
             return Start(
                 repo=self.name,
-                commit=ids[-1],
+                commit=commit_id(staged, self.name, self.transaction.id),
                 branch=branch,
                 parent=None if parent is None else self._fast(staged, parent),
                 onto=None if parent is None else head_of(staged, self.name, branch),
@@ -260,19 +267,21 @@ class TransactionRepo:
                 started=staged.clock_ns(),
             )
 
-        return self.transaction.add(make).repo(self.name).inspect(ids[-1])
+        return self._after(self.transaction.add(self.name, make))
 
     def finish_commit(self, ref: str, *, message: str | None = None, error: str | None = None) -> CommitInfo:
         """Finish an open commit, of this transaction or another, named by its id or its branch."""
         from pfs.changes.open_commits import find_open
 
-        ids = list[CommitId]()
-
         def make(staged: StagedStore) -> Op:
-            ids.append(find_open(staged, staged.refs.read(self.name), ref))
-            return Finish(repo=self.name, commit=ids[-1], message=message, error=error)
+            commit = find_open(staged, staged.refs.read(self.name), ref)
+            return Finish(repo=self.name, commit=commit, message=message, error=error)
 
-        return self.transaction.add(make).repo(self.name).inspect(ids[-1])
+        return self._after(self.transaction.add(self.name, make))
+
+    def _after(self, op: Op) -> CommitInfo:
+        assert isinstance(op, Start | Finish), "operations that have a commit"
+        return self.transaction.look(self.name, lambda repo: repo.inspect(op.commit))
 
     def commit(
         self, branch: str, *, message: str = "", parent: str | None = None, collisions: Collisions = "refuse"
@@ -282,7 +291,7 @@ class TransactionRepo:
 
     def inspect(self, ref: str) -> CommitInfo:
         """Return the commit that a ref means, with the transaction done."""
-        return self.transaction.staged().repo(self.name).inspect(ref)
+        return self.transaction.look(self.name, lambda repo: repo.inspect(ref))
 
     def view(self, ref: str) -> View:
         """Return the files of a commit, with the transaction done."""

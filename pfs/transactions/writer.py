@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pfs.changes.recheck import Planned, recheck
 from pfs.changes.target import Target
 from pfs.changes.writer import CommitWriter
 from pfs.errors import CommitClosedError, ConflictError
 from pfs.history.resolve import open_info
-from pfs.ids import CommitId
+from pfs.ids import CommitId, new_commit_id
 from pfs.model import CommitInfo
 from pfs.refs.body import OpenEntry, root_entry
 from pfs.transactions.draft import Draft
 from pfs.transactions.ops import Finish, Ops, Start, Write, reopened, with_write
-from pfs.transactions.replay import checked, do
+from pfs.transactions.replay import Tentative
 from pfs.transactions.staged import StagedStore
 
 if TYPE_CHECKING:
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from pfs.store import Store
 
 Seen = Mapping[bytes, bytes]
+
+
+class Work(NamedTuple):
+    """A transaction as its writers have it."""
+
+    store: Store
+    draft: Draft
+    tentative: Tentative
 
 
 class StagedWriter(CommitWriter):
@@ -33,16 +41,10 @@ class StagedWriter(CommitWriter):
     """
 
     def __init__(
-        self,
-        store: Store,
-        target: Target,
-        draft: Draft,
-        *,
-        session: WriteSession | None,
-        note_seen: Callable[[Seen], None],
+        self, work: Work, target: Target, *, session: WriteSession | None, note_seen: Callable[[Seen], None]
     ) -> None:
-        super().__init__(store, target, session=session)
-        self._draft, self._shared, self._note_seen = draft, session is not None, note_seen
+        super().__init__(work.store, target, session=session)
+        self._work, self._shared, self._note_seen = work, session is not None, note_seen
         self._planned = Planned(target.root, target.root)
 
     def drop(self) -> None:
@@ -54,7 +56,8 @@ class StagedWriter(CommitWriter):
 
     def _publish(self) -> CommitInfo:
         infos = list[CommitInfo]()
-        self._draft.change(lambda ops: self._stage(ops, infos))
+        with self._work.tentative.lock:
+            self._work.draft.change(lambda ops: self._stage(ops, infos))
         if not self._shared:
             self._keep()
         return infos[-1]
@@ -72,19 +75,22 @@ class StagedWriter(CommitWriter):
             ops = shorter
         else:
             end = None
-        staged = checked(self._store, ops)
+        staged = self._work.tentative.at(ops, repo)
         entry = staged.refs.read(repo).body.open.get(self.id)
         self._refuse_other(staged, entry)
         if entry is None:
-            begin = started(self._target)
-            do(staged, begin)
-            entry, ops = staged.refs.read(repo).body.open[self.id], (*ops, begin)
-            end = Finish(repo=repo, commit=self.id, auto=True)
-        write = self._write(entry)
-        do(staged, write)
-        infos.append(open_info(repo, self.id, staged.refs.read(repo).body.open[self.id]))
-        ops = with_write(ops, write)
-        return ops if end is None else (*ops, end)
+            ops, end = (*ops, started(self._target)), Finish(repo=repo, commit=self.id, auto=True)
+            entry = self._open_entry(ops)
+        ops = with_write(ops, self._write(entry))
+        infos.append(open_info(repo, self.id, self._open_entry(ops)))
+        if end is not None:
+            ops = (*ops, end)
+            self._work.tentative.at(ops, repo)
+        return ops
+
+    def _open_entry(self, ops: Ops) -> OpenEntry:
+        repo = self._target.repo
+        return self._work.tentative.at(ops, repo).refs.read(repo).body.open[self.id]
 
     def _refuse_other(self, staged: StagedStore, entry: OpenEntry | None) -> None:
         """Refuse a commit that is not the one that this writer began with: others add to the transaction too."""
@@ -95,7 +101,7 @@ class StagedWriter(CommitWriter):
         other = entry is not None and (entry.branch != target.branch or (target.forked and not target.open))
         if taken or other:
             raise ConflictError(
-                f"another commit of transaction {self._draft.id} came first in {target.repo}: try again"
+                f"another commit of transaction {self._work.draft.id} came first in {target.repo}: try again"
             )
 
     def _write(self, entry: OpenEntry) -> Write:
@@ -152,8 +158,8 @@ def packs_of(store: Store, session: WriteSession) -> list[bytes]:
     return list(dict.fromkeys([*session.pack_ids, *touched]))
 
 
-def commit_id(store: Store, ops: Ops, repo: str, transaction: CommitId) -> CommitId | None:
-    """Return the transaction's id for a new commit, None where the repo has a commit of that id: then any other."""
-    state = store.refs.read(repo)
-    taken = transaction in state.body.open or store.history.find(repo, transaction) is not None
-    return None if taken else transaction
+def commit_id(staged: StagedStore, repo: str, transaction: CommitId) -> CommitId:
+    """Return the id for a new commit: the transaction's, and any other where the repo has a commit of that one."""
+    state = staged.refs.read(repo)
+    taken = transaction in state.body.open or staged.history.find(repo, transaction) is not None
+    return new_commit_id() if taken else transaction

@@ -437,7 +437,7 @@ def folders() -> Iterator[Callable[[], Path]]:
         yield lambda: Path(top) / str(next(numbers))
 
 
-@settings(_quiet, max_examples=25)
+@settings(_quiet, max_examples=15)
 @given(bursts=_bursts, deaths=_deaths, stored=st.booleans(), steal=st.booleans())
 def test_any_order_and_any_death(
     folders: Callable[[], Path],

@@ -26,12 +26,13 @@ from pfs.errors import (
     TagNotFoundError,
     TransactionNotFoundError,
 )
+from pfs.gc.collect import collect
 from pfs.history.commit_set import commit_set
 from pfs.ids import CommitId
 from pfs.refs.transactions import LEASE_NS
 from pfs.repo import Repo
 from pfs.store import Store
-from pfs.testing.faults import FaultyBackend, How
+from pfs.testing.faults import READS, FaultyBackend, How
 from pfs.transactions.roots import staged_roots
 from pfs.transactions.transaction import (
     Transaction,
@@ -395,6 +396,21 @@ def test_the_same_path_from_two_processes_in_one_transaction(store: Store) -> No
     assert files(store.repo("a"))["/x"] == b"1"
 
 
+def test_what_is_staged_survives_collection(store: Store) -> None:
+    txn = begin(store)
+    big = bytes(range(256)) * 40_000
+    put(txn.repo("a"), {"/big": big})
+    assert {root.commit for root in staged_roots(store.backend)} == {txn.id}
+    collect(store)
+    put(txn.repo("b"), {"/big": big})
+    collect(store)
+    txn.finish()
+    assert files(store.repo("a"))["/big"] == files(store.repo("b"))["/big"] == big
+    assert list(fsck(store, deep=True)) == []
+    collect(store)
+    assert files(store.repo("a"))["/big"] == big
+
+
 def test_a_repo_that_is_deleted_and_made_anew_has_none_of_its_old_commits(store: Store, open_txn: Begin) -> None:
     with open_txn(store) as txn:
         txn.delete_repo("a")
@@ -425,6 +441,17 @@ def test_the_index_can_be_built_again(store: Store, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "copy" / ".pfs" / "index.lmdb")
     with pfs.open(tmp_path / "copy") as other:
         assert state(other) == before
+
+
+def test_many_operations_cost_each_the_same(store: Store) -> None:
+    def calls(number: int) -> int:
+        backend = FaultyBackend(store.backend, counted=READS)
+        with Store(store.path, backend=backend) as counted, counted.transaction() as transaction:
+            for one in range(number):
+                put(transaction.create_repo(f"{number}-{one}"), {"/x": b"x"})
+        return backend.calls
+
+    assert calls(40) < 3 * calls(20)
 
 
 # faults: every call of finishing fails
@@ -460,8 +487,18 @@ def finish_it(path: Path, **faults: object) -> tuple[FaultyBackend, bool]:
     return backend, True
 
 
+_LONG = [pytest.mark.long, pytest.mark.timeout(1800)]
+
+
 @pytest.mark.parametrize(
-    ("how", "dead"), [(How.BEFORE, False), (How.BEFORE, True), (How.AFTER, False), (How.AFTER, True), (How.FULL, False)]
+    ("how", "dead"),
+    [
+        (How.BEFORE, False),
+        pytest.param(How.BEFORE, True, marks=_LONG),
+        pytest.param(How.AFTER, False, marks=_LONG),
+        (How.AFTER, True),
+        pytest.param(How.FULL, False, marks=_LONG),
+    ],
 )
 def test_all_or_nothing_whatever_call_fails(tmp_path: Path, staged: Path, how: How, dead: bool) -> None:
     shutil.copytree(staged, tmp_path / "whole")
