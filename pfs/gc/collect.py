@@ -20,6 +20,7 @@ from pfs.gc.roots import add_roots
 from pfs.gc.survey import Survey, survey
 from pfs.lifecycle.plan import RepoPlan, plan_retention
 from pfs.lifecycle.retention import apply_retention, effect_of
+from pfs.packs.lease import leased_packs
 from pfs.refs.swap import RefsState
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def foresee(store: Store, options: Options = NOW, *, progress: Progress | None =
         add_roots(store, marker, [_without(state, expired, now_ns) for state in states])
         marker.walk()
         found = survey(store, listed, marker.live, scratch=scratch)
-    decision = condemn(found.packs, now_ns=now_ns, min_age_ns=options.min_age_ns)
+    leased = leased_packs(store.backend, now_ns=now_ns, tidy=False)
+    decision = condemn(found.packs, now_ns=now_ns, min_age_ns=options.min_age_ns, leased=leased)
     gone = sum(facts.size for facts in decision.packs) - sum(facts.live_bytes for facts in decision.repack)
     return Report(
         packs=len(found.packs),

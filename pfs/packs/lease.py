@@ -82,18 +82,33 @@ class Lease:
                     self._name = f"{PREFIX}{uuid.uuid4().hex}.json"
 
 
-def leased_packs(backend: Backend, *, now_ns: int) -> frozenset[PackId]:
-    """Return the packs of all leases that count; those that have run out are removed."""
+def leased_packs(backend: Backend, *, now_ns: int, tidy: bool = True) -> frozenset[PackId]:
+    """Return the packs of all leases that count; ``tidy``: those that do not are removed.
+
+    A lease counts until it runs out, or its process is seen to be dead, which the machine can tell that it ran on.
+    """
     found, old = set[PackId](), list[str]()
     for name, body in _all(backend):
-        if body.expires <= now_ns:
+        if body.expires <= now_ns or _is_dead(body):
             old.append(name)
         else:
             found.update(PackId(bytes.fromhex(pack)) for pack in body.packs)
-    if old:
+    if old and tidy:
         with suppress(StorageError):
             backend.delete_many(old)
     return frozenset(found)
+
+
+def _is_dead(body: LeaseBody) -> bool:
+    if body.host != socket.gethostname() or body.pid <= 0:
+        return False
+    try:
+        os.kill(body.pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _all(backend: Backend) -> Iterator[tuple[str, LeaseBody]]:

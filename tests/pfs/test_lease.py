@@ -1,7 +1,11 @@
 """Leases: written before the first sealed pack of a writer, and by one that takes long; gone when it ends."""
 
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from pfs.backends.memory import MemoryBackend
@@ -50,6 +54,20 @@ def test_what_cannot_be_written_or_read_is_passed_over() -> None:
     backend.swap(f"{PREFIX}broken.json", None, b"{")
     Lease(backend, clock_ns=clock).write([TWO], seen_gen=0)
     assert leased_packs(backend, now_ns=clock.now_ns) == {TWO}
+
+
+def test_a_lease_of_a_process_that_is_dead_does_not_count() -> None:
+    backend, clock = MemoryBackend(), Clock()
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    child.wait()
+    body = {"host": socket.gethostname(), "pid": child.pid, "started": 1, "expires": clock.now_ns + TTL_NS}
+    for number, other in enumerate([{}, {"host": "elsewhere"}]):
+        lease = msgspec.json.encode({**body, **other, "packs": [bytes([number] * 16).hex()]})
+        backend.swap(f"{PREFIX}{number}.json", None, lease)
+    assert leased_packs(backend, now_ns=clock.now_ns, tidy=False) == {PackId(bytes([1] * 16))}
+    assert len(list(backend.entries(PREFIX))) == 2
+    leased_packs(backend, now_ns=clock.now_ns)
+    assert [entry.name for entry in backend.entries(PREFIX)] == [f"{PREFIX}1.json"]
 
 
 class Session:
