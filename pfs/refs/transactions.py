@@ -123,10 +123,15 @@ class Transactions:
         found = self._backend.read(name)
         return None if found is None else TransactionState(decode(found[0], where=name), found[1])
 
+    def ids(self) -> Iterator[str]:
+        """Yield the ids of all transactions that have an object, in their order."""
+        for entry in self._backend.entries(PREFIX):
+            yield entry.name.removeprefix(PREFIX).removesuffix(".json")
+
     def all(self) -> Iterator[TransactionState]:
         """Yield every transaction, finished ones that are not cleared away yet too, in the order of ids."""
-        for entry in self._backend.entries(PREFIX):
-            state = self.find(entry.name.removeprefix(PREFIX).removesuffix(".json"))
+        for id in self.ids():
+            state = self.find(id)
             if state is not None:
                 yield state
 

@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from pfs.errors import BranchMovedError, ConflictError, NotFoundError, PfsError, StorageError, TransactionNotFoundError
+from pfs.errors import (
+    BranchMovedError,
+    ConflictError,
+    CorruptionError,
+    InvalidInputError,
+    NotFoundError,
+    PfsError,
+    StorageError,
+    TransactionNotFoundError,
+)
 from pfs.model import CommitInfo
 from pfs.provenance.pull import spread_repos
 from pfs.refs.swap import back_off
@@ -172,11 +181,12 @@ def _published(staged: StagedStore, ops: Ops) -> list[CommitInfo]:
 
 def tidy(store: Store) -> Sequence[TransactionState]:
     """Do what owners that died left undone; return the transactions of users that are under way, the oldest first."""
-    txns, kept = store.refs.transactions, list[TransactionState]()
-    for state in list(txns.all()):
-        left = _tidied(store, state)
-        if left is not None and left.body.kept:
-            kept.append(left)
+    kept = list[TransactionState]()
+    for id in list(store.refs.transactions.ids()):
+        with suppress(CorruptionError, InvalidInputError):  # `fsck` names it; it must not hide the others
+            state = store.refs.transactions.find(id)
+            left = None if state is None else _tidied(store, state)
+            kept += [left] if left is not None and left.body.kept else []
     return sorted(kept, key=lambda state: (state.body.created, state.body.id))
 
 

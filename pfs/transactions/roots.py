@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pfs.backends.base import Backend
 from pfs.ids import CommitId, PackId
-from pfs.refs.transactions import Transactions, object_name
+from pfs.refs.transactions import Transactions, TransactionState, object_name
 from pfs.transactions.ops import Write, from_stored, roots_of
 from pfs.trees.row import Root
 
@@ -32,9 +32,14 @@ def staged_roots(backend: Backend) -> Iterator[StagedRoot]:
         CorruptionError: the object of one is damaged.
     """
     for state in Transactions(backend).all():
-        body = state.body
-        for op, root in roots_of(from_stored(body.ops, where=object_name(body.id))):
-            yield StagedRoot(body.id, op.repo, op.commit, root, _packs(op))
+        yield from roots_in(state)
+
+
+def roots_in(state: TransactionState | None) -> Iterator[StagedRoot]:
+    """Yield every tree that one transaction holds; none if it is gone."""
+    if state is not None:
+        for op, root in roots_of(from_stored(state.body.ops, where=object_name(state.body.id))):
+            yield StagedRoot(state.body.id, op.repo, op.commit, root, _packs(op))
 
 
 def _packs(op: Write) -> tuple[PackId, ...]:

@@ -21,6 +21,8 @@ from pfs.packs.pack import pack_name
 from pfs.refs.body import OpenEntry
 from pfs.refs.edges import effective, record_homes
 from pfs.refs.swap import RefsState, refs_name
+from pfs.refs.transactions import object_name
+from pfs.transactions.roots import StagedRoot, roots_in
 from pfs.upkeep.check_packs import Packs, check_packs, forget_damaged
 from pfs.upkeep.check_provenance import check_provenance
 from pfs.upkeep.check_tree import TreeCheck
@@ -41,12 +43,15 @@ def fsck(store: Store, *, deep: bool = False, progress: Progress | None = None) 
     """
     damages = Damages()
     states = list(_states(store, damages))  # before the packs: whatever these need is in a pack by now
+    staged = list(_staged(store, damages))
     packs = check_packs(store, damages, deep=deep, progress=progress)
     trees = TreeCheck(store, packs, damages)
     for state in states:
         for commit, entry in state.body.open.items():
             _check_open(trees, damages, f"{state.repo}@{commit}", entry)
         packs.walked |= _check_history(store, trees, damages, state)
+    for one in staged:
+        damages.affect(trees.check(one.root), f"{one.repo}@{one.commit}, in transaction {one.transaction}")
     _check_lost_refs(store, packs, damages)
     check_provenance(store, damages)
     forget_damaged(store, packs, deep=deep)
@@ -64,6 +69,15 @@ def _states(store: Store, damages: Damages) -> Iterator[RefsState]:
             continue
         if state is not None:
             yield state
+
+
+def _staged(store: Store, damages: Damages) -> Iterator[StagedRoot]:
+    """Yield the trees that transactions hold which are not finished."""
+    for id in list(store.refs.transactions.ids()):
+        try:
+            yield from roots_in(store.refs.transactions.find(id))
+        except (CorruptionError, InvalidInputError, StorageError) as error:
+            damages.add("transaction", object_name(id), reason(error, where=False))
 
 
 def _check_open(trees: TreeCheck, damages: Damages, place: str, entry: OpenEntry) -> None:

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from pfs.errors import CorruptionError, PfsError, StorageError
 
-DamageKind = Literal["pack", "record", "missing", "index", "refs", "commit", "tree", "provenance"]
+DamageKind = Literal["pack", "record", "missing", "index", "refs", "commit", "tree", "provenance", "transaction"]
 PLACES = 20
 """Commits and paths named for one damage; more are not listed."""
 

@@ -18,6 +18,8 @@ from pfs.errors import (
     CommitClosedError,
     CommitNotFoundError,
     ConflictError,
+    CorruptionError,
+    InvalidInputError,
     InvalidNameError,
     PathConflictError,
     PathNotFoundError,
@@ -29,6 +31,7 @@ from pfs.errors import (
 from pfs.gc.collect import collect
 from pfs.history.commit_set import commit_set
 from pfs.ids import CommitId
+from pfs.model import BranchRef, Trigger
 from pfs.refs.transactions import LEASE_NS
 from pfs.repo import Repo
 from pfs.store import Store
@@ -441,6 +444,57 @@ def test_the_index_can_be_built_again(store: Store, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "copy" / ".pfs" / "index.lmdb")
     with pfs.open(tmp_path / "copy") as other:
         assert state(other) == before
+
+
+def test_fsck_looks_at_what_is_staged(store: Store) -> None:
+    txn = begin(store)
+    put(txn.repo("a"), {"/big": bytes(range(256)) * 4000})
+    assert list(fsck(store, deep=True)) == []
+    (root,) = {root.packs for root in staged_roots(store.backend)}
+    objects = store.path / "objects"
+    pack = next(path for path in objects.rglob("*.pack") if path.stem == root[-1].hex())
+    data = bytearray(pack.read_bytes())
+    data[200] ^= 1
+    pack.write_bytes(bytes(data))
+    found = [damage for damage in fsck(store, deep=True) if damage.commits]
+    assert {place for damage in found for place in damage.commits} == {f"a@{txn.id}, in transaction {txn.id}"}
+    (objects / "txn" / f"{txn.id}.json").write_bytes(b"{}")
+    assert [damage.object for damage in fsck(store) if damage.kind == "transaction"] == [f"txn/{txn.id}.json"]
+    other = begin(store)
+    assert [info.id for info in list_transactions(store)] == [other.id]
+    with pytest.raises(CorruptionError, match=txn.id):
+        txn.drop()
+
+
+def test_what_is_downstream_gets_one_commit_of_the_same_id(store: Store, open_txn: Begin) -> None:
+    made = store.create_repo("made")
+    made.create_branch("master", provenance=[BranchRef("a", "master"), BranchRef("b", "master")])
+    made.drop_open("master")
+    store.repo("a").create_branch("follower", trigger=Trigger(branch="master", commits=1))
+    with open_txn(store) as txn:
+        put(txn.repo("a"), {"/x": b"1"})
+        put(txn.repo("b"), {"/x": b"1"})
+        assert made.branch("master").open_commit is None
+    opened = made.branch("master").open_commit
+    assert opened == txn.id
+    assert {(one.repo, one.commit) for one in made.inspect(opened).provenance} == {("a", txn.id), ("b", txn.id)}
+    assert store.repo("a").branch("follower").head == txn.id
+    assert [info.id for info in made.commits()] == [txn.id]
+
+
+def test_provenance_and_triggers_are_made_inside(store: Store, open_txn: Begin) -> None:
+    with open_txn(store) as txn:
+        txn.create_repo("made").create_branch("master", provenance=[BranchRef("a", "master")])
+        txn.repo("b").create_branch("follower", trigger=Trigger(branch="master", commits=1))
+        with pytest.raises(InvalidInputError):
+            txn.repo("a").create_branch("x", provenance=[BranchRef("a", "master")])
+        put(txn.repo("a"), {"/x": b"1"})
+        put(txn.repo("b"), {"/x": b"1"})
+    made = store.repo("made")
+    assert made.branch("master").provenance == (BranchRef("a", "master"),)
+    assert [one.commit for one in made.inspect(made.branch("master").open_commit or "").provenance] == [txn.id]
+    assert store.repo("b").branch("follower").head == txn.id
+    assert list(fsck(store, deep=True)) == []
 
 
 def test_many_operations_cost_each_the_same(store: Store) -> None:
