@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from pfs.errors import PfsError
 from pfs.history.linked import Found
+from pfs.ids import Etag
 from pfs.model import BranchRef, ChangeToken
 from pfs.provenance.cron import parse_schedule
 from pfs.provenance.fire import Firing
 from pfs.refs.body import BranchEntry, RefsBody
+from pfs.refs.swap import RefsState
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -72,6 +74,7 @@ def _tick_repo(store: Store, repo: str) -> list[BranchRef]:
         firing = Firing(store, repo)
         for name, found in _due(store, repo, body):
             moved.append(name)
+            found = Found(found.record, store.history.home_of(RefsState(repo, body, Etag("")), found.record.id))
             body = firing.after(firing.moved(body, name, found), name, found)
         return body
 

@@ -19,7 +19,7 @@ from pfs.errors import CommitNotFoundError, CorruptionError, InvalidInputError, 
 from pfs.history.linked import Found, Linked
 from pfs.history.rewrites import Rewrites
 from pfs.ids import CommitId, PackId
-from pfs.packs.commit_record import CommitRecord, RecordLink, decode_record
+from pfs.packs.commit_record import CommitRecord, RecordLink, decode_record, id_of
 from pfs.packs.index import Index
 from pfs.packs.objects import Objects
 from pfs.packs.pack import SealedPack, pack_name, parse_pack_name, read_footer
@@ -95,7 +95,7 @@ class History:
         return record
 
     def home_of(self, state: RefsState, commit: CommitId) -> PackId:
-        """Return the meta pack with the record of a commit: what refs say counts, else what the index knows.
+        """Return the meta pack with the record of a commit: what refs say counts, else one that is on no list.
 
         The index knows the commit afterwards: what is put on top of it may be indexed.
 
@@ -106,7 +106,16 @@ class History:
         if found is None:
             raise CommitNotFoundError(state.repo, commit)
         named = state.body.heads().get(commit) or record_home(state.body, commit)
-        return found.pack if named is None else named
+        return self._lasting(found) if named is None else named
+
+    def _lasting(self, found: Found) -> PackId:
+        """Return the pack that has a record and is not condemned; where it was found, if there is no such pack."""
+        level(self._backend, self._index)
+        id = id_of(found.record)
+        place = self._index.find([id], to_keep=True)[0]
+        if place is None and self.catch_up():
+            place = self._index.find([id], to_keep=True)[0]
+        return found.pack if place is None else self._index.pack(place.pack_no)[0]
 
     def records(self, repo: str) -> Iterator[CommitRecord]:
         """Yield every known commit of the repo, in no order, hidden branches and failed ones included."""

@@ -99,6 +99,10 @@ class Machine:
     def drop(self) -> CommitId:
         return self.store.repo("r").drop_commit("master").id
 
+    def back(self, name: str, steps: int) -> None:
+        """A branch at an ancestor of master's head."""
+        self.store.repo("r").create_branch(name, head=f"master~{steps}")
+
     def tag(self, name: str) -> None:
         self.store.repo("r").create_tag(name, "master")
 

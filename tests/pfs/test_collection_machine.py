@@ -82,6 +82,11 @@ class Protocol(RuleBasedStateMachine):
         self.number += 1
         self._begin(name, "tag", f"t{self.number}")
 
+    @rule(name=st.sampled_from(WRITERS), steps=st.integers(1, 4))
+    def back(self, name: str, steps: int) -> None:
+        self.number += 1
+        self._begin(name, "back", f"back{self.number}", steps)
+
     @rule(name=st.sampled_from(COLLECTORS))
     def collect(self, name: str) -> None:
         self._begin(name, "collect")

@@ -217,6 +217,22 @@ def _with_lost_replies(worlds: Worlds) -> list[str]:
     return found
 
 
+def test_a_head_moved_back_names_a_pack_that_stays(worlds: Worlds) -> None:
+    """By a machine whose index knows the old places only: refs are the one thing that leads to a head's record."""
+    with worlds.fresh() as world:
+        machine = world.machine("w")
+        commits = [machine.put("/n", b"%d" % number) for number in range(10)]
+        world.machine("c").collect()
+        repo = machine.store.repo("r")
+        repo.create_branch("back", head=commits[3])
+        repo.create_tag("tag", commits[5])
+        repo.start_commit("open", parent=commits[6])
+        repo.squash_commit(commits[8])
+        assert world.check(index=world.directory / "check") == []
+        world.machine("c").collect()
+        assert world.check(index=world.directory / "check again") == []
+
+
 # the mutants
 
 
