@@ -58,10 +58,19 @@ class Machine(RuleBasedStateMachine):
         self.hashes: dict[bytes, str] = {}
         self.sound = False
         """Whether the last step was checked; what failed is not to be hidden by what fails because of it."""
+        self._begin_history()
+
+    def _begin_history(self) -> None:
+        """Give every rule something to work on."""
         for name in ("a", "b"):
             self.act(False, verbs.create_repo(self.world, name), "create_repo", name)
             for number, branch in enumerate(("master", "dev", "master", "master", "dev")):
                 self.write("put_files", number == 2, (name, branch), [Step("put", f"/d/{branch}", b"x" * number)])
+        self.act(True, verbs.create_branch(self.world, "a", "side", None), "create_branch", "a", "side", None)
+        self.act(True, verbs.delete_branch(self.world, "a", "side"), "delete_branch", "a", "side")
+        head = self.world.repos["b"].visible()[0]
+        self.act(True, verbs.create_tag(self.world, "b", "v1", head), "create_tag", "b", "v1", head)
+        self.act(True, writing.start(self.world, "b", "side", None), "start", "b", "side", None)
 
     # how rules work
 

@@ -32,7 +32,7 @@ class NameRules(Machine):
             self.repo(name)
             self.do("delete_repo", there, lambda: verbs.delete_repo(self.world, name), "delete_repo", name)
 
-    @precondition(lambda self: self.world.graves)
+    @precondition(lambda self: set(self.world.graves) - set(self.world.repos))
     @rule(there=THERE, name=REPOS)
     def undelete_repo(self, there: bool, name: str) -> None:
         gone = sorted(set(self.world.graves) - set(self.world.repos))
