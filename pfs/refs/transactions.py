@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -175,15 +176,20 @@ class Transactions:
     def wait(self, attempt: str) -> None:
         """Return once an attempt is decided; when its owner gave no sign of life for LEASE_NS it is aborted here.
 
-        Who is aborted learns it at the commit point, which then fails: no clock decides over what is published.
+        By the owner's clock or by ours: clocks that disagree make nobody wait longer. Who is aborted learns it at the
+        commit point, which then fails: no clock decides over what is published.
         """
-        id = attempt.rpartition("-")[0]
+        id, last, since_ns = attempt.rpartition("-")[0], Etag(""), 0
         while True:
             state = self.find(id)
             if state is None or state.body.state != "pending" or state.body.attempt_id != attempt:
                 return
-            if self.abort_expired(state) is not None:
-                return
+            if state.etag != last:
+                last, since_ns = state.etag, self.clock_ns()
+            with suppress(BranchMovedError):
+                if self.clock_ns() > min(state.body.expires, since_ns + LEASE_NS):
+                    self.abort(state)
+                    return
             self.pause(_POLL_S)
 
     def abort_expired(self, state: TransactionState) -> TransactionState | None:

@@ -83,7 +83,6 @@ class Write(_Op, frozen=True, tag="write"):
     base: RootEntry
     root: RootEntry
     packs: tuple[str, ...] = ()
-    gc_gen: int = 0
 
 
 class Finish(_Op, frozen=True, tag="finish"):
@@ -127,8 +126,7 @@ def with_write(ops: Ops, write: Write) -> Ops:
     last = ops[-1] if ops else None
     if isinstance(last, Write) and (last.repo, last.commit) == (write.repo, write.commit):
         packs = tuple(dict.fromkeys([*last.packs, *write.packs]))
-        joined = replace(write, base=last.base, packs=packs, gc_gen=min(last.gc_gen, write.gc_gen))
-        return (*ops[:-1], joined)
+        return (*ops[:-1], replace(write, base=last.base, packs=packs))
     return (*ops, write)
 
 

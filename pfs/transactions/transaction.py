@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -77,7 +78,8 @@ class Transaction:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            self.drop()
+            with suppress(TransactionNotFoundError, ConflictError):  # what raised in the block is what matters
+                self.drop()
         elif not self._ended:
             self.finish()
 

@@ -246,6 +246,21 @@ def test_who_waits_too_long_aborts_and_the_owner_learns_it_at_the_commit_point()
     ]
 
 
+def test_an_owner_whose_clock_is_ahead_makes_nobody_wait_longer() -> None:
+    two = Two()
+    two.now_ns += 100 * LEASE_NS
+    two.prepare()
+    two.now_ns -= 100 * LEASE_NS
+
+    def a_second() -> None:
+        two.now_ns += 1_000_000_000
+
+    two.meanwhile = a_second
+    began_ns = two.now_ns
+    two.refs.update("b", lambda body: with_branch(body, "master", BranchEntry(created=9)))
+    assert two.now_ns - began_ns < 2 * LEASE_NS
+
+
 def test_a_repo_that_is_deleted_or_made_waits_too() -> None:
     two = Two()
     two.prepare()
