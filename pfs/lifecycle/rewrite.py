@@ -10,7 +10,10 @@ import numpy.typing as npt
 
 from pfs.errors import InvalidInputError
 from pfs.ids import NO_PAGE, PageId
+from pfs.packs.commit_record import CommitRecord
 from pfs.paths import from_key
+from pfs.refs.body import OpenEntry, RefsBody, is_hidden
+from pfs.refs.swap import RefsState
 from pfs.trees.edit import Edit, edit
 from pfs.trees.page import Kind
 from pfs.trees.row import Root, open_page
@@ -91,9 +94,23 @@ class Rewriter:
             self._done[known] = self._rewritten(root, mirror)
         return self._done[known]
 
-    def mirror_of(self, branch: str) -> bytes | None:
-        """Return the directory of mirrors in commits of a hidden branch, None if it has no such."""
-        return self._mirrors.get(branch)
+    def begin(self, state: RefsState) -> None:
+        """Do nothing: all commits are alike."""
+
+    def committed(self, record: CommitRecord) -> Root:
+        """Return the tree of a commit without the content; hidden branches have paths of their own, and mirrors."""
+        root = record.tree_root()
+        if not is_hidden(record.branch):
+            return self.root(root)
+        return self.root(root, mirror=self._mirrors[record.branch]) if record.branch in self._mirrors else root
+
+    def opened(self, entry: OpenEntry) -> Root:
+        """Return the tree of an open commit without the content."""
+        return self.root(entry.tree_root())
+
+    def noted(self, body: RefsBody) -> RefsBody:
+        """Return the body: the rows say it."""
+        return body
 
     def _rewritten(self, root: Root, mirror: bytes | None) -> Root:
         tree = Tree(self._session, root)

@@ -22,7 +22,7 @@ from pfs.errors import (
 )
 from pfs.gc.collect import collect
 from pfs.ids import CommitId, Etag, new_commit_id
-from pfs.lifecycle import purge as purging
+from pfs.lifecycle import rewriting
 from pfs.lifecycle.purge import purge
 from pfs.lifecycle.rewrite import Mirror
 from pfs.model import NewCommit
@@ -342,7 +342,7 @@ def test_a_late_index_row_of_an_old_record_is_refused(
 def test_all_or_nothing_whatever_call_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: How, *, dead: bool
 ) -> None:
-    monkeypatch.setattr(purging, "RECORDS", 3)
+    monkeypatch.setattr(rewriting, "RECORDS", 3)
     pfs.init(tmp_path / "whole").close()
     with pfs.open(tmp_path / "whole") as store:
         made = everywhere(store.create_repo("data"))
