@@ -55,7 +55,15 @@ def gc_record(report: Report) -> Record:
     """Return a report as JSON."""
     expired = report.expired
     retention: list[Json] = [
-        {"repo": one.repo, "kept": one.kept, "removed": one.removed, "branches": one.branches, "tags": one.tags}
+        {
+            "repo": one.repo,
+            "kept": one.kept,
+            "removed": one.removed,
+            "branches": one.branches,
+            "tags": one.tags,
+            "aged": one.aged,
+            "aged_bytes": one.aged_bytes,
+        }
         for one in report.retention
     ]
     return {
@@ -108,6 +116,9 @@ def gc_lines(report: Report) -> Iterator[str]:
 def _retention_lines(effect: RepoEffect, *, would: str) -> Iterator[str]:
     if effect.removed:
         yield f"{would}remove {_count(len(effect.removed), 'commit')} of {effect.repo} by its rules, {effect.kept} stay"
+    if effect.aged:
+        size = human_size(effect.aged_bytes)
+        yield f"{would}take {size} out of {_count(effect.aged, 'commit')} of {effect.repo} by its rules for paths"
     names = [f"{effect.repo}@{name}" for name in (*effect.branches, *effect.tags)]
     if names:
         yield f"{would}move {_some(names)} to the trash by its rules"

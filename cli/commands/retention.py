@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pfs.refs.retention import Keep, Retention
 
 _COUNT = click.IntRange(0)
+_Edit: TypeAlias = "Callable[[Retention], Retention]"
 
 
 @click.command("set-retention")
@@ -26,6 +28,8 @@ _COUNT = click.IntRange(0)
 @click.option("--keep-monthly", type=_COUNT, metavar="N", help="The same for months.")
 @click.option("--keep-tags/--no-keep-tags", default=None, help="Whether tagged commits stay; they do by default.")
 @click.option("--stale-branch", metavar="D", help="Delete branches whose head is older than D days; also 12h, 2w.")
+@click.option("--path", "glob", metavar="GLOB", help="Files that lose their bytes in commits older than --path-days.")
+@click.option("--path-days", metavar="D", help="See --path; also 12h, 2w.")
 @click.option("--branch", metavar="B", help="Rules for this branch alone, instead of the repo's.")
 @click.option("--clear", is_flag=True, help="Take all rules away; with --branch those of the branch.")
 @wiring.json_option
@@ -38,6 +42,8 @@ def set_retention(
     keep_monthly: int | None,
     keep_tags: bool | None,
     stale_branch: str | None,
+    glob: str | None,
+    path_days: str | None,
     branch: str | None,
     clear: bool,
     as_json: bool,
@@ -45,8 +51,9 @@ def set_retention(
     """Say which commits of a repo stay; `pfs gc`, which `pfs serve` does by itself, removes the others.
 
     A commit stays when any rule keeps it. Heads, open commits, what live commits of any repo were made from, and
-    tagged commits always stay. Rules that are not named stay as they are; 0 takes one away. Without options: shows
-    the rules.
+    tagged commits always stay. With --path commits stay, but files in them are kept as removed: name, size and hash,
+    no bytes; heads and tagged commits keep them. Rules that are not named stay as they are; 0 takes one away. Without
+    options: shows the rules.
     """
     from pfs.lifecycle import retention
 
@@ -58,22 +65,47 @@ def set_retention(
         "monthly": keep_monthly,
     }
     keeps = {name: value for name, value in given.items() if value is not None}
-    stale = None if stale_branch is None else _days(stale_branch)
-    if clear and (keeps or stale is not None or keep_tags is not None):
+    whole = _of_repo(keep_tags, stale_branch, glob, path_days)
+    if clear and (keeps or whole):
         raise usage_error("--clear takes no other rules: set them in a second command")
-    if branch is not None and (stale is not None or keep_tags is not None):
-        raise usage_error("--stale-branch and --keep-tags are of the whole repo: name them without --branch")
+    if branch is not None and whole:
+        raise usage_error("--stale-branch, --keep-tags and --path are of the whole repo: name them without --branch")
     with wiring.open_store() as store:
         name = wiring.repo_name(repo)
         rules = retention.get_retention(store, name)
-        if clear or keeps or stale is not None or keep_tags is not None:
-            rules = _cleared(rules, branch) if clear else _changed(rules, branch, keeps, tags=keep_tags, stale=stale)
+        if clear or keeps or whole:
+            rules = _cleared(rules, branch) if clear else _changed(rules, branch, keeps, whole)
             retention.set_retention(store, name, rules)
     if as_json:
         print_json(retention_record(name, rules))
         return
     for line in _lines(rules):
         click.echo(line)
+
+
+def _of_repo(tags: bool | None, stale: str | None, glob: str | None, days: str | None) -> list[_Edit]:
+    """Return what was given of the rules that are not of a branch, as changes of the rules."""
+    from msgspec.structs import replace
+
+    from pfs.refs.retention import PathRule
+
+    edits: list[_Edit] = []
+    if tags is not None:
+        edits.append(lambda rules: replace(rules, tags=tags))
+    if stale is not None:
+        stale_s = _days(stale)
+        edits.append(lambda rules: replace(rules, stale_seconds=stale_s))
+    if (glob is None) != (days is None):
+        raise usage_error("--path and --path-days go together")
+    if glob is not None and days is not None:
+        new = PathRule(glob=glob, seconds=_days(days))
+
+        def with_path(rules: Retention) -> Retention:
+            others = tuple(rule for rule in rules.paths if rule.glob != new.glob)
+            return replace(rules, paths=(*others, new) if new.seconds else others)
+
+        edits.append(with_path)
+    return edits
 
 
 def _days(text: str) -> int:
@@ -90,7 +122,7 @@ def _cleared(rules: Retention | None, branch: str | None) -> Retention | None:
 
 
 def _changed(
-    rules: Retention | None, branch: str | None, keeps: dict[str, int], *, tags: bool | None, stale: int | None
+    rules: Retention | None, branch: str | None, keeps: dict[str, int], whole: list[_Edit]
 ) -> Retention | None:
     from msgspec.structs import replace
 
@@ -98,15 +130,16 @@ def _changed(
 
     now = rules or Retention()
     old = (now.keep if branch is None else now.branches.get(branch)) or Keep()
-    keep: Keep | None = replace(old, **keeps)
+    keep = replace(old, **keeps)
     if branch is not None and keeps:
         if keep == Keep():
             raise usage_error(f"no rule is left for {branch}: --clear --branch {branch} gives it those of the repo")
         now = replace(now, branches=now.branches | {branch: keep})
     elif keeps:
         now = replace(now, keep=None if keep == Keep() else keep)
-    now = replace(now, tags=now.tags if tags is None else tags)
-    return _or_none(replace(now, stale_seconds=now.stale_seconds if stale is None else stale))
+    for change in whole:
+        now = change(now)
+    return _or_none(now)
 
 
 def _or_none(rules: Retention) -> Retention | None:
@@ -127,6 +160,7 @@ def retention_record(repo: str, rules: Retention | None) -> Record:
         "branches": branches,
         "keep_tags": now.tags,
         "stale_branch_seconds": now.stale_seconds or None,
+        "paths": [{"glob": rule.glob, "seconds": rule.seconds} for rule in now.paths],
     }
 
 
@@ -142,6 +176,10 @@ def _lines(rules: Retention | None) -> list[str]:
     lines.append("tagged commits stay" if rules.tags else "tags of what the rules let go move to the trash")
     if rules.stale_seconds:
         lines.append(f"branches with no commit for {_duration_text(rules.stale_seconds)} move to the trash")
+    lines += [
+        f"files {rule.glob} lose their bytes in commits older than {_duration_text(rule.seconds)}"
+        for rule in rules.paths
+    ]
     return lines
 
 

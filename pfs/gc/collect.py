@@ -19,7 +19,7 @@ from pfs.gc.report import Report
 from pfs.gc.roots import add_roots
 from pfs.gc.survey import Survey, survey
 from pfs.lifecycle.plan import RepoPlan, plan_retention
-from pfs.lifecycle.retention import apply_retention, effect_of
+from pfs.lifecycle.retention import apply_retention, foreseen
 from pfs.packs.lease import leased_packs
 from pfs.refs.swap import RefsState
 
@@ -85,7 +85,7 @@ def foresee(store: Store, options: Options = NOW, *, progress: Progress | None =
         live_bytes=found.live_bytes,
         expired=expired,
         damaged=found.damaged,
-        retention=tuple(effect_of(plan) for plan in plans.values()),
+        retention=tuple(foreseen(store, plan, now_ns=now_ns) for plan in plans.values()),
         dry_run=True,
     )
 

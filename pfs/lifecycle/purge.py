@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pfs.errors import PathNotFoundError
 from pfs.lifecycle.copies import find_copies
 from pfs.lifecycle.rewrite import Mirror, Rewriter
-from pfs.lifecycle.rewriting import Rewriting
+from pfs.lifecycle.rewriting import Pages, Rewriting
 from pfs.paths import clean_path, to_key
 
 if TYPE_CHECKING:
@@ -62,16 +62,10 @@ def purge(
         CorruptionError, MissingObjectError: a commit or page is damaged: nothing was changed.
         ConflictError: the repo is being changed too often. StorageError: nothing was changed, or all of it.
     """
-    session = store.session()
-    try:
-        change = Rewriter(session, to_key(path), recursive=recursive, mirrors=mirrors)
-        work = Rewriting(store, repo, change, session, progress=progress)
-        if dry_run:
-            work.look()
-        else:
-            work.run()
-    finally:
-        session.abandon()
+    with Pages(store, tentative=dry_run) as pages:
+        change = Rewriter(pages.sink, to_key(path), recursive=recursive, mirrors=mirrors)
+        work = Rewriting(store, repo, change, pages, progress=progress)
+        work.run()
     place, contents = clean_path(path), change.contents
     if not change.met:
         raise PathNotFoundError(f"{repo}:{place} in any commit")

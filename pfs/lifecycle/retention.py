@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from pfs.errors import BranchMovedError, BranchNotFoundError, ConflictError, InvalidInputError, PfsError
+from pfs.glob import Glob
 from pfs.ids import CommitId
+from pfs.lifecycle.aging import age
 from pfs.lifecycle.plan import RepoPlan, plan_retention
 from pfs.refs.body import RefsBody
 from pfs.refs.retention import Keep, Retention
@@ -27,7 +30,8 @@ class RepoEffect:
     """What retention did to a repo, or would do.
 
     ``removed``: commits that are gone; ``kept``: how many there still are, hidden ones included; ``branches`` and
-    ``tags`` went to the trash.
+    ``tags`` went to the trash. ``aged``: commits in which files lost their bytes by a rule for paths, ``aged_bytes`` of
+    different contents together.
     """
 
     repo: str
@@ -35,13 +39,16 @@ class RepoEffect:
     removed: tuple[CommitId, ...]
     branches: tuple[str, ...]
     tags: tuple[str, ...]
+    aged: int = 0
+    aged_bytes: int = 0
 
 
 def apply_retention(store: Store, *, now_ns: int | None = None, dry_run: bool = False) -> list[RepoEffect]:
     """Do what the rules of all repos say at ``now_ns`` (default: now); return the effect on each repo with rules.
 
-    One swap for each repo that changes, downstream first. Commits that are removed are not found any more; their bytes
-    are freed by collection. Beside writers: who moved a repo meanwhile makes all be worked out anew.
+    One swap for each repo that changes, downstream first, and one more where files lose their bytes by age. Commits
+    that are removed are not found any more; their bytes are freed by collection. Beside writers: who moved a repo
+    meanwhile makes all be worked out anew.
 
     Raises:
         CorruptionError, MissingObjectError: a commit cannot be read; nothing was changed.
@@ -49,10 +56,26 @@ def apply_retention(store: Store, *, now_ns: int | None = None, dry_run: bool = 
         StorageError: as `ConflictError`.
     """
     at_ns = store.clock_ns() if now_ns is None else now_ns
+    effects = _let_go(store, at_ns, dry_run=dry_run)
+    return [_aged(store, effect, at_ns, dry_run=dry_run) for effect in effects]
+
+
+def foreseen(store: Store, plan: RepoPlan, *, now_ns: int) -> RepoEffect:
+    """Return what a plan and the rules for paths will do; changes nothing, raises as `apply_retention`."""
+    return _aged(store, _effect_of(plan), now_ns, dry_run=True)
+
+
+def _aged(store: Store, effect: RepoEffect, now_ns: int, *, dry_run: bool) -> RepoEffect:
+    aged = age(store, effect.repo, now_ns=now_ns, dry_run=dry_run)
+    return dataclasses.replace(effect, aged=aged.commits, aged_bytes=aged.size_bytes)
+
+
+def _let_go(store: Store, at_ns: int, *, dry_run: bool) -> list[RepoEffect]:
+    """Remove commits, branches and tags as the rules say."""
     done: dict[str, RepoEffect] = {}
     for round_no in range(ROUNDS):
         plans = plan_retention(store, now_ns=at_ns)
-        effects = {plan.repo: effect_of(plan) for plan in plans}
+        effects = {plan.repo: _effect_of(plan) for plan in plans}
         if dry_run:
             return list(effects.values())
         try:
@@ -73,7 +96,7 @@ def _do(store: Store, plan: RepoPlan) -> None:
         store.index.forget_commits(plan.repo, plan.removed)
 
 
-def effect_of(plan: RepoPlan) -> RepoEffect:
+def _effect_of(plan: RepoPlan) -> RepoEffect:
     """Return what a plan does, as a value for people."""
     return RepoEffect(plan.repo, plan.kept, plan.removed, plan.branches, plan.tags)
 
@@ -98,7 +121,7 @@ def set_retention(store: Store, repo: str, rules: Retention | None) -> None:
 
     Raises:
         RepoNotFoundError, BranchNotFoundError: there is no such repo, or no such branch.
-        InvalidInputError: a number is negative, or rules keep nothing.
+        InvalidInputError: a number is negative, rules keep nothing, or a glob is malformed.
     """
     if rules is not None:
         _check(rules)
@@ -116,8 +139,10 @@ def _check(rules: Retention) -> None:
     for keep in (rules.keep, *rules.branches.values()):
         if keep is not None and (min(_numbers(keep)) < 0 or not any(_numbers(keep))):
             raise InvalidInputError("retention rules keep a positive number of commits, days, weeks or months")
-    if rules.stale_seconds < 0:
+    if rules.stale_seconds < 0 or any(rule.seconds < 0 for rule in rules.paths):
         raise InvalidInputError("a time in retention rules is negative")
+    for rule in rules.paths:
+        Glob(rule.glob)
 
 
 def _numbers(keep: Keep) -> tuple[int, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +15,9 @@ from pfs.refs.body import OpenEntry, RefsBody, is_hidden
 from pfs.refs.swap import RefsState
 from pfs.trees.edit import Edit, edit
 from pfs.trees.page import Kind
-from pfs.trees.row import Root, open_page
+from pfs.trees.row import PageSink, Root, open_page
 from pfs.trees.strip import Stripper
 from pfs.trees.tree import Tree
-
-if TYPE_CHECKING:
-    from pfs.packs.session import WriteSession
 
 _BATCH = 65_536
 
@@ -72,13 +68,13 @@ class Contents:
 class Rewriter:
     """Takes one path out of trees; one thread. A tree that was done already costs nothing, any other O(depth) pages."""
 
-    def __init__(self, session: WriteSession, key: bytes, *, recursive: bool, mirrors: tuple[Mirror, ...]) -> None:
-        self._session, self._key, self._recursive = session, key, recursive
+    def __init__(self, pages: PageSink, key: bytes, *, recursive: bool, mirrors: tuple[Mirror, ...]) -> None:
+        self._pages, self._key, self._recursive = pages, key, recursive
         self._mirrors = {mirror.branch: mirror.folder for mirror in mirrors}
         self.contents = Contents()
         self.met = False
         """Whether the path was anywhere, purged before or not."""
-        self._strip = Stripper(session, self.contents.note)
+        self._strip = Stripper(pages, self.contents.note)
         self._done: dict[tuple[PageId, bytes | None], Root] = {}
         self._below: dict[PageId, list[bytes]] = {}
 
@@ -97,6 +93,11 @@ class Rewriter:
     def begin(self, state: RefsState) -> None:
         """Do nothing: all commits are alike."""
 
+    def restart(self) -> None:
+        """Forget what was done, since the pages are forgotten."""
+        self._strip.restart()
+        self._done.clear()
+
     def committed(self, record: CommitRecord) -> Root:
         """Return the tree of a commit without the content; hidden branches have paths of their own, and mirrors."""
         root = record.tree_root()
@@ -113,7 +114,7 @@ class Rewriter:
         return body
 
     def _rewritten(self, root: Root, mirror: bytes | None) -> Root:
-        tree = Tree(self._session, root)
+        tree = Tree(self._pages, root)
         if mirror is None and not self._key:
             self.met = True
             if not self._recursive:
@@ -121,7 +122,7 @@ class Rewriter:
             return self._strip.root(root)
         keys = [self._key] if mirror is None else self._keys_below(tree, mirror)
         edits = [one for key in keys for one in self._edits(tree, key)]
-        return edit(self._session, root, edits, changed=None, collisions="allow") if edits else root
+        return edit(self._pages, root, edits, changed=None, collisions="allow") if edits else root
 
     def _edits(self, tree: Tree, key: bytes) -> list[Edit]:
         file = tree.stat(key, want="file")
@@ -157,11 +158,11 @@ class Rewriter:
     def _having(self, pid: PageId) -> list[bytes]:
         """Return the names of the directories of a page, and the pages below it, that have the path; each page once."""
         if pid not in self._below:
-            page = open_page(self._session, pid)
+            page = open_page(self._pages, pid)
             if page.level:
                 self._below[pid] = [name for row in range(page.count) for name in self._having(page.pid_of(row))]
             else:
-                tree = Tree(self._session, Root(pid, page.logical_id, page.size, page.file_count))
+                tree = Tree(self._pages, Root(pid, page.logical_id, page.size, page.file_count))
                 names = (cell.name[:-1] for cell in page.cells() if cell.kind == Kind.DIR and not cell.depth)
                 self._below[pid] = [name for name in names if self._has(tree, name + b"/" + self._key)]
         return self._below[pid]

@@ -30,6 +30,10 @@ class Stripper:
         self._pages, self._note = pages, note
         self._done: dict[PageId, tuple[PageId, TreeId]] = {}
 
+    def restart(self) -> None:
+        """Forget what was done, since the sink forgot it."""
+        self._done.clear()
+
     def root(self, root: Root) -> Root:
         """Return a tree without any content."""
         pid, tid = self._page(root.pid)

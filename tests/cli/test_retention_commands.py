@@ -28,8 +28,12 @@ def test_rules_are_set_shown_and_cleared(store: Path, pfs: Run) -> None:
         "branches": {"master": nothing | {"daily": 7}},
         "keep_tags": False,
         "stale_branch_seconds": 43_200,
+        "paths": [],
     }
     assert pfs("set-retention", "r", "--json").json == found
+    out = pfs("set-retention", "r", "--path", "/raw/**", "--path-days", "2w").out
+    assert "files /raw/** lose their bytes in commits older than 14 days" in out
+    assert pfs("set-retention", "r", "--path", "/raw/**", "--path-days", 0, "--json").json == found
     pfs("set-retention", "r", "--clear", "--branch", "master")
     assert "branch master" not in pfs("set-retention", "r").out
     assert pfs("set-retention", "r", "--clear").out == "no rules: all commits stay\n"
@@ -40,6 +44,8 @@ def test_rules_that_cannot_be_are_refused(store: Path, pfs: Run) -> None:
     assert "is not a time" in pfs("set-retention", "r", "--keep-days", "soon", code=2).err
     assert "--clear" in pfs("set-retention", "r", "--clear", "--keep-last", 1, code=2).err
     assert "whole repo" in pfs("set-retention", "r", "--branch", "master", "--stale-branch", 3, code=2).err
+    assert "go together" in pfs("set-retention", "r", "--path", "/a", code=2).err
+    pfs("set-retention", "r", "--path", "/a[", "--path-days", 3, code=2)
     assert "no rule is left" in pfs("set-retention", "r", "--branch", "master", "--keep-last", 0, code=2).err
     pfs("set-retention", "r", "--branch", "none", "--keep-last", 1, code=3)
     pfs("set-retention", "none", "--keep-last", 1, code=3)

@@ -337,8 +337,7 @@ def test_a_late_index_row_of_an_old_record_is_refused(
 # faults
 
 
-@pytest.mark.parametrize("how", [How.BEFORE, How.AFTER, How.FULL])
-@pytest.mark.parametrize("dead", [False, True])
+@pytest.mark.parametrize(("how", "dead"), [(How.BEFORE, False), (How.AFTER, True), (How.FULL, False)])
 def test_all_or_nothing_whatever_call_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: How, *, dead: bool
 ) -> None:
