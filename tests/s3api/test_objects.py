@@ -11,6 +11,7 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
+from pfs.lifecycle.purge import purge
 from pfs.model import CommitInfo
 from tests.s3api.conftest import Server, running
 
@@ -357,3 +358,17 @@ def test_what_was_acknowledged_is_there_after_a_restart(server: Server, s3: Base
         client = again.client()
         assert client.get_object(Bucket=bucket, Key="k")["Body"].read() == b"durable"
         client.close()
+
+
+def test_a_purged_object_is_not_there(server: Server, s3: BaseClient, bucket: str) -> None:
+    for body in (b"secret", b"new"):
+        s3.put_object(Bucket=bucket, Key="d/k", Body=body)
+    s3.put_object(Bucket=bucket, Key="kept", Body=b"1")
+    purge(server.store, bucket, "/d/k")
+    for call in (s3.get_object, s3.head_object):
+        with pytest.raises(ClientError) as caught:
+            call(Bucket=bucket, Key="d/k")
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
+    assert [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["kept"]
+    s3.put_object(Bucket=bucket, Key="d/k", Body=b"again")
+    assert s3.get_object(Bucket=bucket, Key="d/k")["Body"].read() == b"again"
