@@ -407,10 +407,11 @@ def test_faults_leave_what_the_next_collection_ends(
     tmp_path: Path, dead_history: tuple[Path, dict[str, object]]
 ) -> None:
     calls = writes_of_a_collection(tmp_path, dead_history)
-    fail_everywhere(tmp_path, dead_history, [(call, list(How)[call // 3 % 4]) for call in calls[::3]])
+    fail_everywhere(tmp_path, dead_history, [(call, list(How)[call // 4 % 4]) for call in calls[::4]])
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_every_fault_leaves_what_the_next_collection_ends(
     tmp_path: Path, dead_history: tuple[Path, dict[str, object]]
 ) -> None:
@@ -460,6 +461,7 @@ def test_a_killed_collector_is_ended_by_the_next(tmp_path: Path, dead_history: t
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_collectors_killed_everywhere(tmp_path: Path, dead_history: tuple[Path, dict[str, object]]) -> None:
     path, before = dead_history
     count = FaultyBackend(backend_of(copy(path, tmp_path / "count")))

@@ -77,7 +77,7 @@ def assert_nothing_lost(place: Path, made: list[dict[str, object]]) -> None:
 
 
 def test_collection_under_load(tmp_path: Path) -> None:
-    run_load(tmp_path, seconds=8, writers=2)
+    run_load(tmp_path, seconds=6, writers=2)
 
 
 @pytest.mark.long
