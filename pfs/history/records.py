@@ -15,7 +15,14 @@ from itertools import islice
 from types import MappingProxyType
 
 from pfs.backends.base import Backend
-from pfs.errors import CommitNotFoundError, CorruptionError, InvalidInputError, MissingObjectError, NotFoundError
+from pfs.errors import (
+    CommitNotFoundError,
+    CorruptionError,
+    InvalidInputError,
+    MissingObjectError,
+    NotFoundError,
+    StorageError,
+)
 from pfs.history.linked import Found, Linked
 from pfs.history.rewrites import Rewrites
 from pfs.ids import CommitId, PackId
@@ -197,6 +204,22 @@ class History:
         """Take a pack that is not there out of the index if it was collected; say whether it was."""
         level(self._backend, self._index)
         return self._index.mark_gone(pack)
+
+    def forget_gone(self) -> int:
+        """Take all packs that were collected out of the index, whoever did it; return the generation of collection.
+
+        One listing, and once after packs went all footers.
+        """
+        with self._lock:
+            known = self._index.packs()
+            gen = level(self._backend, self._index).gen
+            there = {parsed[0] for name in self._names() if (parsed := parse_pack_name(name)) is not None}
+            with suppress(StorageError):  # the index may be on a disk that is read-only
+                for pack in set(known) - there:
+                    self._index.mark_gone(pack)
+                if self._index.take_stale():
+                    self._refill()
+            return gen
 
     def _refill(self) -> None:
         """Find the objects of collected packs in packs that are known, and have them too."""

@@ -19,6 +19,7 @@ from pfs.ids import CommitId, PackId
 from pfs.packs.commit_record import RecordLink, decode_record
 from pfs.packs.pack import pack_name
 from pfs.refs.body import OpenEntry
+from pfs.refs.collection import GC_STATE
 from pfs.refs.edges import effective, record_homes
 from pfs.refs.swap import RefsState, refs_name
 from pfs.refs.transactions import object_name
@@ -35,13 +36,36 @@ if TYPE_CHECKING:
 __all__ = ["Damage", "DamageKind", "fsck"]
 
 
+_ROUNDS = 3
+"""Checks beside collections that move what is looked at."""
+
+
 def fsck(store: Store, *, deep: bool = False, progress: Progress | None = None) -> Iterator[Damage]:
     """Yield every damage found, once the check is over.
 
     Without ``deep``: O(objects) of index look-ups and all tree pages; with it, every byte of every pack is read and
-    hashed too. Works beside writers: what they add meanwhile is not looked at, or found whole.
+    hashed too. Works beside writers: what they add meanwhile is not looked at, or found whole. When something was
+    missing and a collection moved things meanwhile, the check is made again.
     """
-    damages = Damages()
+    for _ in range(_ROUNDS):
+        damages = Damages()
+        seen_gen = _level(store, damages)
+        _check_all(store, damages, deep=deep, progress=progress)
+        if not damages or _level(store, damages) == seen_gen:
+            break
+    yield from damages
+
+
+def _level(store: Store, damages: Damages) -> int | None:
+    """Take collected packs out of the index, lest they are missed; return the generation of collection."""
+    try:
+        return store.history.forget_gone()
+    except CorruptionError as error:
+        damages.add("collection", GC_STATE, reason(error))
+        return None
+
+
+def _check_all(store: Store, damages: Damages, *, deep: bool, progress: Progress | None) -> None:
     states = list(_states(store, damages))  # before the packs: whatever these need is in a pack by now
     staged = list(_staged(store, damages))
     packs = check_packs(store, damages, deep=deep, progress=progress)
@@ -55,7 +79,6 @@ def fsck(store: Store, *, deep: bool = False, progress: Progress | None = None) 
     _check_lost_refs(store, packs, damages)
     check_provenance(store, damages)
     forget_damaged(store, packs, deep=deep)
-    yield from damages
 
 
 def _states(store: Store, damages: Damages) -> Iterator[RefsState]:

@@ -8,7 +8,9 @@ from typing import Literal, NamedTuple
 
 from pfs.errors import CorruptionError, PfsError, StorageError
 
-DamageKind = Literal["pack", "record", "missing", "index", "refs", "commit", "tree", "provenance", "transaction"]
+DamageKind = Literal[
+    "pack", "record", "missing", "index", "refs", "commit", "tree", "provenance", "transaction", "collection"
+]
 PLACES = 20
 """Commits and paths named for one damage; more are not listed."""
 
@@ -78,6 +80,9 @@ class Damages:
             known[place] = None
         elif place not in known:
             self._cut.add(object)
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
 
     def __iter__(self) -> Iterator[Damage]:
         for object, (kind, detail) in self._found.items():

@@ -34,6 +34,7 @@ from pfs.ids import PackId
 from pfs.packs.index import Index, Location
 from pfs.packs.pack import parse_pack_name, read_footer
 from pfs.packs.salvage import salvage
+from pfs.refs.collection import GC_STATE
 from pfs.refs.level import level
 from pfs.refs.swap import Refs, refs_name
 from pfs.rootkey import make_root_key
@@ -113,11 +114,11 @@ def _rebuild(backend: Backend, folder: Path, store_uuid: str, progress: Progress
     try:
         index = Index.open(fresh, store_uuid=store_uuid)
         try:
-            level(backend, index)
+            unread = _level(backend, index)
             broken = _add_packs(backend, index, progress)
             salvaged = _add_salvaged(backend, index, broken, old=_old_rows(folder / INDEX, store_uuid, broken))
             lost = [name for name in broken if name not in salvaged]
-            report = _report(backend, index, lost=lost, salvaged=salvaged)
+            report = _report(backend, index, lost=[*unread, *lost], salvaged=salvaged)
         finally:
             index.close()
         _put_in_place(fresh, folder / INDEX)
@@ -125,6 +126,15 @@ def _rebuild(backend: Backend, folder: Path, store_uuid: str, progress: Progress
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return report
+
+
+def _level(backend: Backend, index: Index) -> list[str]:
+    """Apply the lists of condemned packs; return the state of collection by name where it is damaged."""
+    try:
+        level(backend, index)
+    except CorruptionError:  # nothing can be written until it is whole, but all can be read
+        return [GC_STATE]
+    return []
 
 
 def _report(backend: Backend, index: Index, *, lost: list[str], salvaged: list[str]) -> RecoverReport:

@@ -8,7 +8,7 @@ import pytest
 
 import pfs
 from pfs.backends.memory import MemoryBackend
-from pfs.errors import IndexDamagedError, MissingObjectError
+from pfs.errors import CorruptionError, IndexDamagedError, MissingObjectError
 from pfs.ids import ChunkId, PackId, chunk_id, new_pack_id
 from pfs.packs.index import Index
 from pfs.packs.pack import PackWriter, RecordType, SealedPack, pack_name
@@ -16,6 +16,7 @@ from pfs.refs import collection
 from pfs.refs.collection import KEPT, Collection
 from pfs.refs.level import level
 from pfs.store import Store
+from pfs.upkeep.check import fsck
 from pfs.upkeep.recover import recover
 from tests.pfs.collect_world import condemn, packs, repack, sweep
 
@@ -195,6 +196,31 @@ def test_a_pack_that_was_lost_is_still_reported(store: Store) -> None:
     sweep(store.backend, packs(store.backend))
     with pytest.raises(MissingObjectError, match="is gone"):
         read_all(store)
+
+
+def test_a_damaged_state_of_collection_stops_writers_only(tmp_path: Path, store: Store) -> None:
+    condemn(store.backend, [])
+    _, etag = collection.read(store.backend)
+    store.backend.swap(collection.GC_STATE, etag, b"{}")
+    assert [(one.kind, one.object) for one in fsck(store)] == [("collection", collection.GC_STATE)]
+    assert read_all(store) == WHOLE
+    with pytest.raises(CorruptionError, match="gc/state"):
+        store.repo("r").commit("master")
+    store.close()
+    assert recover(tmp_path / ".pfs").damaged == (collection.GC_STATE,)
+    with pfs.open(tmp_path) as again:
+        assert read_all(again) == WHOLE
+
+
+def test_a_check_with_an_old_index_misses_nothing(store: Store) -> None:
+    """The row of a chunk leads to a pack that another machine collected, and a known pack has it too."""
+    id = ChunkId(chunk_id(b"0" * 10))
+    home = store.index.pack(store.index.find([id])[0].pack_no)[0]  # type: ignore[union-attr]
+    copy = repack(store.backend, home, ids=[id])
+    store.history.learn_packs([pack_name(copy, packs(store.backend)[copy])])
+    condemn(store.backend, [copy])
+    sweep(store.backend, [copy])
+    assert list(fsck(store, deep=True)) == []
 
 
 def test_a_new_index_knows_the_lists(tmp_path: Path, store: Store) -> None:
