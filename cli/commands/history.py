@@ -74,6 +74,7 @@ def undelete(address: str) -> None:
 def list_commit_set(as_json: bool) -> None:
     """List the commits of all repos by id, newest first: a commit, and what it caused under the same id."""
     from pfs.history.commit_set import commit_sets
+    from pfs.provenance.pull import settle_all
 
     columns = [
         ("ID", field("id")),
@@ -82,6 +83,7 @@ def list_commit_set(as_json: bool) -> None:
         ("FINISHED", time_of("finished")),
     ]
     with wiring.open_store() as store:
+        settle_all(store)
         emit(map(commit_set_record, commit_sets(store)), columns, as_json=as_json)
 
 
@@ -91,8 +93,10 @@ def list_commit_set(as_json: bool) -> None:
 def inspect_commit_set(commit: str, as_json: bool) -> None:
     """Show the commits of all repos with one id."""
     from pfs.history.commit_set import commit_set
+    from pfs.provenance.pull import settle_all
 
     with wiring.open_store() as store:
+        settle_all(store)
         emit_one(commit_set_record(commit_set(store, commit)), as_json=as_json)
 
 

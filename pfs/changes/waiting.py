@@ -10,6 +10,7 @@ from pfs.history.commit_set import commit_set
 from pfs.history.resolve import resolve
 from pfs.ids import CommitId
 from pfs.model import ChangeToken, CommitInfo, CommitSetInfo
+from pfs.provenance.pull import settle_all
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -36,6 +37,7 @@ def wait_commit(store: Store, repo: str, ref: str) -> CommitInfo:
 
 def wait_set(store: Store, commit: CommitId) -> CommitSetInfo:
     """Return the commits of all repos with an id once none of them is open; raises as `commit_set`."""
+    settle_all(store)
     while True:
         token = store.changes()
         found = commit_set(store, commit)

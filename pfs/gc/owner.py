@@ -7,7 +7,6 @@ what its published list names and its re-mark found dead, which stays dead.
 from __future__ import annotations
 
 import os
-import socket
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -94,7 +93,7 @@ def take(
         CorruptionError: the state of collection is damaged.
     """
     state, etag = collection.read(backend)
-    host = socket.gethostname()
+    host = os.uname().nodename
     dead = not state.owner or state.expires_ns <= clock_ns() or (alone_here and state.owner.startswith(f"{host}:"))
     if state.phase != "idle" and not dead:
         raise ConflictError(f"another collection is at work ({state.owner.rpartition(':')[0]}): wait until it is done")

@@ -7,7 +7,6 @@ that cannot be written or read is passed over. Bytes: docs/format/collection.md.
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import uuid
 from collections.abc import Callable, Collection, Iterator
@@ -59,7 +58,7 @@ class Lease:
         """Write it anew with these packs."""
         now_ns = self._clock_ns()
         body = LeaseBody(
-            host=socket.gethostname(),
+            host=os.uname().nodename,
             pid=os.getpid(),
             started=self._started_ns,
             expires=now_ns + TTL_NS,
@@ -100,7 +99,7 @@ def leased_packs(backend: Backend, *, now_ns: int, tidy: bool = True) -> frozens
 
 
 def _is_dead(body: LeaseBody) -> bool:
-    if body.host != socket.gethostname() or body.pid <= 0:
+    if body.host != os.uname().nodename or body.pid <= 0:
         return False
     try:
         os.kill(body.pid, 0)

@@ -8,7 +8,6 @@ docs/design/transactions.md.
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
@@ -76,7 +75,7 @@ class _Attempt:
         self._txns = store.refs.transactions
         self._changes = staged.staged_refs.changes(begun.attempt_id)
         repos = tuple(change.repo for change in self._changes)
-        self._body = replace(begun, state="pending", repos=repos, owner=f"{socket.gethostname()}:{os.getpid()}")
+        self._body = replace(begun, state="pending", repos=repos, owner=f"{os.uname().nodename}:{os.getpid()}")
 
     def run(self, state: TransactionState | None) -> None:
         """Publish, from the object as it is (None: there is none yet).
