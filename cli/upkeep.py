@@ -16,15 +16,24 @@ if TYPE_CHECKING:
 EVERY_S = 3600.0
 AT_LEAST_EVERY_S = 24 * 3600.0
 """Time alone makes things expire too, where nothing was changed."""
+MIN_AGE_S = 600
+"""Younger packs are left alone: nobody waits for their space, and who is writing them need not begin again."""
 
 
 class Upkeep:
     """Upkeep of one store until ``stop`` is set; what it did or what failed is told in a line."""
 
     def __init__(
-        self, store: Store, stop: threading.Event, *, tell: Callable[[str], object], every_s: float = EVERY_S
+        self,
+        store: Store,
+        stop: threading.Event,
+        *,
+        tell: Callable[[str], object],
+        every_s: float = EVERY_S,
+        min_age_s: int = MIN_AGE_S,
     ) -> None:
         self._store, self._stop, self._tell, self._every_s = store, stop, tell, every_s
+        self._min_age_s = min_age_s
         self._seen: ChangeToken | None = None
         self._done_s = 0.0
 
@@ -55,8 +64,10 @@ class Upkeep:
     def _collect(self) -> None:
         from cli.commands.gc import gc_lines
         from pfs.gc.collect import collect
+        from pfs.gc.collector import Options
 
-        report = collect(self._store, pause=self._stop.wait, alive=self._end_when_told)
+        options = Options(min_age_ns=self._min_age_s * 1_000_000_000)
+        report = collect(self._store, options, pause=self._stop.wait, alive=self._end_when_told)
         if not report.did_nothing:
             self._tell(f"upkeep: {'; '.join(gc_lines(report))}")
         if report.damaged:

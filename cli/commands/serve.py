@@ -33,7 +33,7 @@ def serve(
 ) -> None:
     """Serve the store over S3 and run pipelines as commits arrive, until SIGTERM or Ctrl-C; both drain.
 
-    Once an hour, if anything changed, it does what `pfs gc` does.
+    Once an hour, if anything changed, it does what `pfs gc --min-age 10m` does.
     """
     from cli.daemon import Daemon
     from s3api.server import Listen

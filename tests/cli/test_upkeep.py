@@ -31,7 +31,7 @@ def wasteful(tmp_path: Path) -> Store:
 def test_it_collects_when_something_changed(wasteful: Store) -> None:
     told: list[str] = []
     with wasteful as store:
-        upkeep = Upkeep(store, threading.Event(), tell=told.append)
+        upkeep = Upkeep(store, threading.Event(), tell=told.append, min_age_s=0)
         upkeep.once()
         assert len(told) == 1
         assert "2.9 MiB freed" in told[0]
@@ -44,10 +44,18 @@ def test_it_collects_when_something_changed(wasteful: Store) -> None:
         assert len(told) == 1, "and nothing to tell"
 
 
+def test_what_was_just_written_is_left_alone(wasteful: Store) -> None:
+    told: list[str] = []
+    with wasteful as store:
+        Upkeep(store, threading.Event(), tell=told.append).once()
+        assert not told
+        assert len(list(store.backend.entries("packs/"))) > 1
+
+
 def test_a_failure_is_told_and_ends_nothing(wasteful: Store) -> None:
     told: list[str] = []
     with wasteful as store:
-        upkeep = Upkeep(store, threading.Event(), tell=told.append)
+        upkeep = Upkeep(store, threading.Event(), tell=told.append, min_age_s=0)
         with alone(store.path):
             upkeep.once()
         assert "another collection" in told[0]
@@ -60,9 +68,9 @@ def test_it_stops_when_told_and_the_next_one_goes_on(wasteful: Store) -> None:
     with wasteful as store:
         stop = threading.Event()
         stop.set()
-        Upkeep(store, stop, tell=told.append).once()
+        Upkeep(store, stop, tell=told.append, min_age_s=0).once()
         assert collection.read(store.backend)[0].phase == "idle"
-        Upkeep(store, threading.Event(), tell=told.append).once()
+        Upkeep(store, threading.Event(), tell=told.append, min_age_s=0).once()
         assert len(told) == 1
 
 
@@ -74,7 +82,7 @@ def test_it_runs_until_the_end(wasteful: Store) -> None:
         stop.set()
 
     with wasteful as store:
-        Upkeep(store, stop, tell=tell, every_s=0).run()
+        Upkeep(store, stop, tell=tell, every_s=0, min_age_s=0).run()
     assert len(told) == 1
 
 
