@@ -222,7 +222,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_few_interleavings(prepared: Prepared) -> None:
-    run_machine(prepared, examples=12, steps=25)
+    run_machine(prepared, examples=8, steps=25)
 
 
 @pytest.mark.long

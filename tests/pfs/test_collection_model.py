@@ -116,9 +116,13 @@ def between(world: World, outer: Actor, calls: int, inner: Begin) -> Actor:
     return actor
 
 
-@pytest.mark.parametrize("begin", WRITERS)
-def test_a_collection_at_any_call_of_a_writer(worlds: Worlds, begin: Begin) -> None:
-    for calls in count():
+STEPS = pytest.mark.parametrize("step", [10, pytest.param(1, marks=pytest.mark.long)])
+EVERY_CALL = [pytest.param(one, 1, marks=pytest.mark.long) for one in WRITERS]
+
+
+@pytest.mark.parametrize(("begin", "step"), [(put_dead, 1), (put_new, 4), (copy, 3), *EVERY_CALL])
+def test_a_collection_at_any_call_of_a_writer(worlds: Worlds, begin: Begin, step: int) -> None:
+    for calls in count(0, step):
         with worlds.fresh() as world:
             writer = begin(world)
             collection = between(world, writer, calls, collect)
@@ -132,10 +136,7 @@ def test_a_collection_at_any_call_of_a_writer(worlds: Worlds, begin: Begin) -> N
                 break
 
 
-@pytest.mark.parametrize(
-    ("begin", "step"),
-    [(put_dead, 3), (put_new, 9), (copy, 7), *(pytest.param(one, 1, marks=pytest.mark.long) for one in WRITERS)],
-)
+@pytest.mark.parametrize(("begin", "step"), [(put_dead, 4), (put_new, 14), (copy, 11), *EVERY_CALL])
 def test_a_writer_at_any_call_of_a_collection(worlds: Worlds, begin: Begin, step: int) -> None:
     for calls in count(0, step):
         with worlds.fresh() as world:
@@ -159,8 +160,9 @@ def test_readers_never_fail(worlds: Worlds) -> None:
                 break
 
 
-def test_a_collection_that_dies_at_any_call_is_ended_by_the_next(worlds: Worlds) -> None:
-    for calls in count(0, 6):
+@STEPS
+def test_a_collection_that_dies_at_any_call_is_ended_by_the_next(worlds: Worlds, step: int) -> None:
+    for calls in count(0, step):
         with worlds.fresh() as world:
             dead = collect(world)
             dead.run(calls)
@@ -176,8 +178,9 @@ def test_a_collection_that_dies_at_any_call_is_ended_by_the_next(worlds: Worlds)
                 break
 
 
-def test_a_collector_that_wakes_up_after_another_took_over(worlds: Worlds) -> None:
-    for calls in count(0, 6):
+@STEPS
+def test_a_collector_that_wakes_up_after_another_took_over(worlds: Worlds, step: int) -> None:
+    for calls in count(0, step):
         with worlds.fresh() as world:
             sleeper = collect(world)
             sleeper.run(calls)

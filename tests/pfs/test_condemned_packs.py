@@ -181,6 +181,17 @@ def test_an_open_file_and_view_survive_a_repacking(store: Store) -> None:
     assert sorted(info.path for info in view.list()) == sorted(WHOLE)
 
 
+def test_a_restore_survives_a_repacking(tmp_path: Path, store: Store) -> None:
+    view = store.repo("r")["master"]
+    old = packs(store.backend)
+    for pack in old:
+        repack(store.backend, pack)
+    condemn(store.backend, old)
+    sweep(store.backend, old)
+    view.restore("/", tmp_path / "out")
+    assert {f"/{file.name}": file.read_bytes() for file in (tmp_path / "out").iterdir()} == WHOLE
+
+
 def test_a_copy_in_a_known_pack_is_found(store: Store) -> None:
     """Two known packs have the chunk, and the one that the row names goes: no new pack tells of the other."""
     id = ChunkId(chunk_id(b"0" * 10))

@@ -22,7 +22,7 @@ from pfs.trees.page import Kind
 from pfs.upkeep.check import fsck
 from tests.pfs.collect_world import condemn, packs, sweep
 
-BIG = np.random.default_rng(7).bytes(3_000_000)
+BIG = np.random.default_rng(7).bytes(1_200_000)
 SMALL = b"a small file"
 
 

@@ -12,9 +12,11 @@ from botocore.exceptions import ClientError
 
 from pfs.gc.collect import collect
 from pfs.gc.uploads import LIFETIME_NS
+from pfs.ids import PackId
 from pfs.store import Store
 from pfs.upkeep.check import fsck
 from s3api.uploads import Part, Upload, Uploads, new_upload_id
+from tests.pfs.collect_world import condemn, sweep
 from tests.s3api.conftest import Server, running
 
 MIB = 1 << 20
@@ -219,6 +221,36 @@ def test_an_upload_survives_a_restart(home: Store) -> None:
     with running(home) as second, closing(second.client()) as client:
         client.complete_multipart_upload(Bucket="b", Key="k", UploadId=upload_id, MultipartUpload=listed(parts))
         assert client.get_object(Bucket="b", Key="k")["Body"].read() == b"".join(parts.values())
+
+
+@pytest.mark.parametrize("swept", [False, True])
+def test_a_collection_that_does_not_see_a_part_costs_nothing_but_work(
+    home: Store, monkeypatch: pytest.MonkeyPatch, *, swept: bool
+) -> None:
+    """It listed uploads before the part was recorded, and condemned its packs; the client tries again if need be."""
+    real, listed_packs = Uploads.put_part, list[set[PackId]]()
+
+    def late(self: Uploads, upload: Upload, part: Part) -> None:
+        real(self, upload, part)
+        if len(listed_packs) < 2:
+            listed_packs.append({PackId(pack) for pack in part.packs})
+            condemn(home.backend, listed_packs[-1])
+            if swept:
+                sweep(home.backend, listed_packs[-1])
+
+    monkeypatch.setattr(Uploads, "put_part", late)
+    parts = {1: os.urandom(5 * MIB), 2: os.urandom(100)}
+    with running(home) as server, closing(server.client()) as client:
+        client.create_bucket(Bucket="b")
+        upload_id = upload(client, "b", parts)
+        for packs in listed_packs:
+            sweep(home.backend, packs)
+        client.complete_multipart_upload(Bucket="b", Key="k", UploadId=upload_id, MultipartUpload=listed(parts))
+        assert client.get_object(Bucket="b", Key="k")["Body"].read() == b"".join(parts.values())
+        client.copy_object(Bucket="b", Key="copy", CopySource="b/k")
+        assert client.get_object(Bucket="b", Key="copy")["Body"].read() == b"".join(parts.values())
+    assert [packs for packs in listed_packs if packs] == listed_packs
+    assert list(fsck(home, deep=True)) == []
 
 
 def test_uploads_expire(home: Store) -> None:
