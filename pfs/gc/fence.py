@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -38,7 +39,8 @@ def fence(store: Store, gen: int, condemned: Condemned, *, alive: Callable[[], N
     homes = _Homes(store, condemned)
     fenced = []
     for repo in list(store.refs.names()):
-        state = _fence_one(store, repo, gen=gen, move=lambda body: moved(body, condemned, homes.find))
+        move = partial(moved, condemned=condemned, find=homes.of(repo))
+        state = _fence_one(store, repo, gen=gen, move=move)
         fenced += [] if state is None else [state]
         alive()
     return fenced
@@ -108,17 +110,22 @@ class _Homes:
 
     def __init__(self, store: Store, condemned: Condemned) -> None:
         self._store, self._condemned = store, condemned
-        self._known: dict[tuple[CommitId, PackId], PackId | None] = {}
+        self._known: dict[tuple[str, CommitId, PackId], PackId | None] = {}
 
-    def find(self, commit: CommitId, pack: PackId) -> PackId | None:
-        key = (commit, pack)
-        if key not in self._known:
-            self._known[key] = self._find(commit, pack)
-        return self._known[key]
+    def of(self, repo: str) -> Find:
+        """Return the look-up for the commits of one repo: several repos have commits of one id."""
 
-    def _find(self, commit: CommitId, pack: PackId) -> PackId | None:
+        def find(commit: CommitId, pack: PackId) -> PackId | None:
+            key = (repo, commit, pack)
+            if key not in self._known:
+                self._known[key] = self._find(*key)
+            return self._known[key]
+
+        return find
+
+    def _find(self, repo: str, commit: CommitId, pack: PackId) -> PackId | None:
         try:
-            record = self._store.objects.record(pack, commit)
+            record = self._store.objects.record(pack, repo, commit)
         except MissingObjectError:  # a place that was wrong before: readers get along by the record's id
             return None
         place = self._store.index.find([id_of(record)], to_keep=True)[0]

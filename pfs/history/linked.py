@@ -32,10 +32,10 @@ class Found:
 
 
 class Linked:
-    """Reads records by links; ``learn`` indexes all packs that are unknown yet, and is called once at most."""
+    """Reads records of a repo by links; ``learn`` indexes all packs that are unknown yet, once at most."""
 
-    def __init__(self, objects: Objects, index: Index, *, learn: Callable[[], object]) -> None:
-        self._objects, self._index, self._learn = objects, index, learn
+    def __init__(self, objects: Objects, index: Index, repo: str, *, learn: Callable[[], object]) -> None:
+        self._repo, self._objects, self._index, self._learn = repo, objects, index, learn
         self._learned = False
 
     def read(self, body: RefsBody, link: RecordLink) -> Found:
@@ -49,7 +49,7 @@ class Linked:
         rewritten = record_home(body, link.commit)
         pack = link.pack if rewritten is None else rewritten
         try:
-            return Found(self._objects.record(pack, link.commit), pack)
+            return Found(self._objects.record(pack, self._repo, link.commit), pack)
         except MissingObjectError:
             moved = None if rewritten is not None or link.record == NO_RECORD else self._find(link)
             if moved is None:

@@ -23,7 +23,7 @@ def live_commits(history: History, state: RefsState) -> Iterator[Found]:
         MissingObjectError, CorruptionError: the record of one cannot be read.
         StorageError: a pack cannot be read.
     """
-    body, linked, seen = state.body, history.linked(), set[CommitId]()
+    body, linked, seen = state.body, history.linked(state.repo), set[CommitId]()
     homes = record_homes(body) | body.heads()
     links = [RecordLink(commit, pack) for commit, pack in body.heads().items()]
     todo: list[RecordLink | CommitId] = [*links, *bare_heads(state)]

@@ -74,7 +74,7 @@ class History:
             if home is None or state is None:
                 return None
             try:
-                return self.linked().read(state.body, RecordLink(commit, home))
+                return self.linked(repo).read(state.body, RecordLink(commit, home))
             except MissingObjectError:
                 if home == tried:
                     raise
@@ -268,7 +268,7 @@ class History:
     def _trail(self, state: RefsState, heads: dict[CommitId, PackId]) -> list[Found]:
         """Read records from ``heads`` back to what the index knows; damaged ones are left out (fsck names them)."""
         trail: dict[CommitId, Found] = {}
-        todo, linked = [RecordLink(commit, pack) for commit, pack in heads.items()], self.linked()
+        todo, linked = [RecordLink(commit, pack) for commit, pack in heads.items()], self.linked(state.repo)
         while todo:
             link = todo.pop()
             if link.commit in trail or self._index.commit(state.repo, link.commit) is not None:
@@ -279,9 +279,9 @@ class History:
                 todo += effective(state.body, found.record).parents_in(found.pack)
         return list(trail.values())
 
-    def linked(self) -> Linked:
-        """Return a reader of records by what their children say of them."""
-        return Linked(self.objects, self._index, learn=lambda: self.learn_packs(self._names()))
+    def linked(self, repo: str) -> Linked:
+        """Return a reader of a repo's records by what their children say of them."""
+        return Linked(self.objects, self._index, repo, learn=lambda: self.learn_packs(self._names()))
 
     def learn_packs(self, names: Iterable[str]) -> int:
         """Index the packs of these object names that are unknown yet; return how many.

@@ -111,8 +111,10 @@ class Objects:
             self._manifests.put(id, blob, weight=len(blob))
         return blob
 
-    def record(self, pack: PackId, commit: CommitId) -> CommitRecord:
-        """Return the record of a commit from a meta pack, without the index: two reads or more.
+    def record(self, pack: PackId, repo: str, commit: CommitId) -> CommitRecord:
+        """Return the record of a repo's commit from a meta pack, without the index: two reads or more.
+
+        Commits of several repos have one id, and collection puts their records into one pack.
 
         Raises:
             MissingObjectError: the pack is not there, or does not have that commit.
@@ -122,7 +124,7 @@ class Objects:
         try:
             for offset, payload in self._commit_payloads(name):
                 record = decode_record(payload, where=f"{name} at {offset}")
-                if record.id == commit:
+                if (record.repo, record.id) == (repo, commit):
                     return record
         except NotFoundError as error:
             raise MissingObjectError(where, f"its pack {name} is gone") from error

@@ -110,7 +110,7 @@ def _check_open(trees: TreeCheck, damages: Damages, place: str, entry: OpenEntry
 def _check_history(store: Store, trees: TreeCheck, damages: Damages, state: RefsState) -> set[PackId]:
     """Check every commit that the refs lead to, by all parents; return the packs with their records."""
     todo, seen, walked = _named(store, damages, state), set[CommitId](), set[PackId]()
-    linked = store.history.linked()
+    linked = store.history.linked(state.repo)
     while todo:
         link = todo.pop()
         if link.commit in seen:

@@ -357,11 +357,11 @@ def test_a_record_is_found_in_its_pack_without_the_index(place: Place) -> None:
             writer.add(RecordType.COMMIT, record_id(data), data)
 
     pack = place.pack(fill, meta=True)
-    assert [place.objects.record(pack.pack_id, record.id) for record in records] == records
+    assert [place.objects.record(pack.pack_id, "r", record.id) for record in records] == records
     with pytest.raises(MissingObjectError, match="commit " + "ef" * 6):
-        place.objects.record(pack.pack_id, CommitId("ef" * 16))
+        place.objects.record(pack.pack_id, "r", CommitId("ef" * 16))
     with pytest.raises(MissingObjectError, match="is gone"):
-        place.objects.record(new_pack_id(), records[0].id)
+        place.objects.record(new_pack_id(), "r", records[0].id)
 
 
 def test_a_record_longer_than_the_first_read(place: Place) -> None:
@@ -372,7 +372,7 @@ def test_a_record_longer_than_the_first_read(place: Place) -> None:
     )
     data = encode_record(padded)
     pack = place.pack(lambda writer: writer.add(RecordType.COMMIT, record_id(data), data), meta=True)
-    assert place.objects.record(pack.pack_id, record.id) == padded
+    assert place.objects.record(pack.pack_id, "r", record.id) == padded
 
 
 def test_lru_keeps_what_was_used_last() -> None:

@@ -193,7 +193,7 @@ def test_a_record_lies_in_the_last_pack(world: World) -> None:
     put(session, *(noise(1 << 20, seed) for seed in range(5)))
     session.put_record(record())
     [pack] = session.seal()
-    assert world.objects.record(pack.pack_id, record().id) == record()
+    assert world.objects.record(pack.pack_id, "r", record().id) == record()
     assert [row["id"].tobytes() for row in pack.entries] == [record_id_of(record())]
 
 
