@@ -202,7 +202,10 @@ def test_what_is_remembered(tmp_path: Path, before: os.stat_result, after: os.st
 
 def test_a_file_that_was_just_written_is_read_again(tmp_path: Path, file: Path) -> None:
     with pfs.init(tmp_path / "home") as store:
-        put(store.create_repo("data"), file)
+        repo = store.create_repo("data")
+        put(repo, file)  # whatever is imported late is imported now
+        os.utime(file)
+        put(repo, file)
         assert SeenFiles(store.index, store.session(), clock_ns=later).recall([local(file)]) == [None]
 
 
