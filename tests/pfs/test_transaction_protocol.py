@@ -258,12 +258,12 @@ def test_every_order_with_two_switches(home: Path, other: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("tick_ns", [_PATIENT, LEASE_NS // 20, _HASTY])
+@pytest.mark.parametrize("tick_ns", [LEASE_NS // 20, _HASTY])
 @pytest.mark.parametrize("other", _OTHERS)
-@pytest.mark.parametrize("first", ["owner", "rival", "tidier", "reader", "writer"])
+@pytest.mark.parametrize("first", ["owner", "rival", "tidier"])
 def test_every_order_with_two_switches_at_length(home: Path, first: str, other: str, tick_ns: int) -> None:
-    explore(home, first, other, tick_ns=tick_ns)
-    explore(home, first, other, tick_ns=tick_ns, then=1)
+    explore(home, first, other, tick_ns=tick_ns, stride=2)
+    explore(home, first, other, tick_ns=tick_ns, stride=3, then=1)
     explore(home, first, other, tick_ns=tick_ns, dies=True)
 
 
@@ -451,7 +451,7 @@ def test_any_order_and_any_death(
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-@settings(_quiet, max_examples=3000)
+@settings(_quiet, max_examples=1000)
 @given(bursts=_bursts, deaths=_deaths, stored=st.booleans(), steal=st.booleans())
 def test_any_order_and_any_death_at_length(
     folders: Callable[[], Path],
