@@ -68,6 +68,8 @@ class Machine(RuleBasedStateMachine):
                 self.write("put_files", number == 2, (name, branch), [Step("put", f"/d/{branch}", b"x" * number)])
         self.act(True, verbs.create_branch(self.world, "a", "side", None), "create_branch", "a", "side", None)
         self.act(True, verbs.delete_branch(self.world, "a", "side"), "delete_branch", "a", "side")
+        self.act(True, verbs.create_repo(self.world, "c"), "create_repo", "c")
+        self.act(False, verbs.delete_repo(self.world, "c"), "delete_repo", "c")
         head = self.world.repos["b"].visible()[0]
         self.act(True, verbs.create_tag(self.world, "b", "v1", head), "create_tag", "b", "v1", head)
         self.act(True, writing.start(self.world, "b", "side", None), "start", "b", "side", None)
