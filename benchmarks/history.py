@@ -1,6 +1,6 @@
 """What history costs in large repos: merges and one-file commits beside the same in a small one, and growth on disk.
 
-Rows of trees are made without content: only pages, records and refs are at work. The small and the large repo take
+Files are a few bytes long: pages, records and refs are what is at work. The small and the large repo take
 turns; a ratio is the median of the rounds' own ratios (the large one's seconds to the small one's).
 """
 
@@ -15,6 +15,7 @@ from statistics import median
 
 import pfs
 from pfs.changes import replay
+from pfs.changes.writer import CommitWriter
 from pfs.files.fileref import FileRef
 from pfs.ids import TreeId, chunk_id
 from pfs.repo import Repo
@@ -38,7 +39,7 @@ def _repo(place: Path, files: int, per_directory: int) -> Repo:
     repo = pfs.open(place).create_repo("data")
     with repo.commit("master") as commit:
         for number in range(files):
-            commit.put_ref(_key(number, per_directory), _ref(number, 0))
+            _put(commit, _key(number, per_directory), b"%d" % number)
     return repo
 
 
@@ -46,8 +47,10 @@ def _key(number: int, per_directory: int) -> bytes:
     return b"d%06d/f%08d" % (number // per_directory, number)
 
 
-def _ref(number: int, version: int) -> FileRef:
-    return FileRef(Kind.FILE, 1_000, TreeId(chunk_id(b"%d.%d" % (number, version))))
+def _put(commit: CommitWriter, key: bytes, data: bytes) -> None:
+    id = chunk_id(data)
+    commit.session.put_chunks([(id, data)])
+    commit.put_ref(key, FileRef(Kind.FILE, len(data), TreeId(id)))
 
 
 def _compare(place: Path, sizes: tuple[int, int], *, rounds: int) -> list[dict[str, object]]:
@@ -70,7 +73,7 @@ def _fork(repo: Repo, size: int) -> None:
         repo.create_branch(branch, head="master")
         with repo.commit(branch) as commit:
             for number in some:
-                commit.put_ref(_key(number, 1_000), _ref(number, 1))
+                _put(commit, _key(number, 1_000), b"%d again" % number)
 
 
 def _round(place: Path, turn: int) -> dict[str, float]:
