@@ -131,7 +131,9 @@ class _Attempt:
                 return True
         if any(self._is_there(change) for change in self._changes):
             return True
-        raise TransactionNotFoundError(self._body.id)
+        if self._body.kept:
+            raise TransactionNotFoundError(self._body.id)  # its user deleted it
+        return False  # who took this process for dead aborted it, and cleared it away
 
     def _is_there(self, change: Change) -> bool:
         """Say whether a repo has a commit of this transaction, though its refs forgot that it came."""

@@ -50,13 +50,20 @@ class Scene:
     tried: dict[str, tuple[str, ...]] = field(default_factory=dict)
     published: dict[str, tuple[str, ...]] = field(default_factory=dict)
     written: list[tuple[str, str]] = field(default_factory=list)
+    opened: list[Store] = field(default_factory=list)
 
     def store(self, actor: Actor | None = None) -> Store:
         backend = self.backend if actor is None else SteppedBackend(self.backend, actor)
         store = Store(self.folder / ".pfs", backend=backend, clock_ns=lambda: self.now_ns)
         store.turns = NoTurns(self.folder)  # a turn is a courtesy: without it orders are wilder
         store.refs.transactions.pause = lambda _: None
+        self.opened.append(store)
         return store
+
+    def close(self) -> None:
+        """Close what the actors had open: thousands of scenes are played in one process."""
+        for store in self.opened:
+            store.close()
 
     def actor(self, name: str, work: Work, *, dies_at: int | None = None) -> Actor:
         def on_its_own(actor: Actor) -> None:
@@ -232,6 +239,7 @@ def explore(
             ]
             run(actors, [(0, before), (2, 3), (1, between), (2, 9), (0, then), (1, 1000)], tick=small.scene.tick)
             small.scene.check_end()
+            small.scene.close()
             orders += 1
             if dies or between >= actors[1].steps:
                 break
@@ -242,6 +250,7 @@ def measure(home: Path, name: str, *, tick_ns: int) -> int:
     small = Small(home, tick_ns=tick_ns)
     actor = small.scene.actor(name, small.works[name])
     run([actor], [], tick=small.scene.tick)
+    small.scene.close()
     return actor.steps
 
 
@@ -412,6 +421,7 @@ class Large:
             for repo in REPOS:
                 self.check_files(store.repo(repo))
             assert list(fsck(store, deep=True)) == []
+        self.scene.close()
 
     def check_files(self, repo: Repo) -> None:
         try:
