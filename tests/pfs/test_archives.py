@@ -255,7 +255,6 @@ def test_tar_header_of_what_has_over_8_gib() -> None:
         ({"a": b"1", "a-b": b"2", "a/c": b"3"}, FileCollisionError, "/a"),
         ({"d/l": Link("../../etc")}, InvalidPathError, "/d/l"),
         ({"d/l": Link("/etc/passwd")}, InvalidPathError, "/d/l"),
-        ({"gone": Kind.REMOVED}, InvalidPathError, "/gone"),
     ],
 )
 def test_what_no_disk_takes_is_refused_by_name(
@@ -263,6 +262,12 @@ def test_what_no_disk_takes_is_refused_by_name(
 ) -> None:
     with pytest.raises(error, match=re.escape(named)):
         archive(world.objects, below(tree_of(world, files), b""), format)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_was_purged_is_left_out(world: World, format: ArchiveFormat) -> None:
+    tree = tree_of(world, {"gone": Kind.REMOVED, "here": b"1"})
+    assert set(read(joined(archive(world.objects, below(tree, b""), format)), format)) == {"here"}
 
 
 def test_names_that_are_no_utf8(world: World) -> None:
