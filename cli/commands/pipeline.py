@@ -54,7 +54,7 @@ def create_pipeline(source: str, dry_run: bool) -> None:
     from pps.pipelines import Pipelines
 
     specs, base_dir = read_specs(source)
-    with wiring.open_store() as store:
+    with wiring.open_store(alone=None if dry_run else "create-pipeline") as store:
         pipelines = Pipelines(store)
         for spec in specs:
             info = pipelines.create(spec, base_dir=base_dir, dry_run=dry_run)
@@ -71,7 +71,7 @@ def update_pipeline(source: str, reprocess: bool | None) -> None:
     from pps.pipelines import Pipelines
 
     specs, base_dir = read_specs(source)
-    with wiring.open_store() as store:
+    with wiring.open_store(alone="update-pipeline") as store:
         pipelines = Pipelines(store)
         for spec in specs:
             info = pipelines.update(spec, base_dir=base_dir, reprocess=reprocess)
@@ -130,5 +130,5 @@ def delete_pipeline(pipeline: str, keep_repo: bool, force: bool) -> None:
     """Take a pipeline away, with its output repo unless --keep-repo; data stays in trash for 30 days."""
     from pps.pipelines import Pipelines
 
-    with wiring.open_store() as store:
+    with wiring.open_store(alone="delete-pipeline") as store:
         Pipelines(store).delete(pipeline, keep_repo=keep_repo, force=force)

@@ -38,7 +38,7 @@ def purge(address: str, recursive: bool, yes: bool, dry_run: bool, as_json: bool
     if not (yes or dry_run):
         _ask(repo, path)
     mirrors = (Mirror(META_BRANCH, OUT_DIR),)
-    with wiring.open_store() as store, Bar("purging") as bar:
+    with wiring.open_store(alone=None if dry_run else "purge") as store, Bar("purging") as bar:
         report = purge_path(store, repo, path, recursive=recursive, dry_run=dry_run, mirrors=mirrors, progress=bar)
     if as_json:
         print_json(purge_record(report, dry_run=dry_run))

@@ -70,10 +70,11 @@ def set_retention(
         raise usage_error("--clear takes no other rules: set them in a second command")
     if branch is not None and whole:
         raise usage_error("--stale-branch, --keep-tags and --path are of the whole repo: name them without --branch")
-    with wiring.open_store() as store:
+    changes = clear or keeps or whole
+    with wiring.open_store(alone="set-retention" if changes else None) as store:
         name = wiring.repo_name(repo)
         rules = retention.get_retention(store, name)
-        if clear or keeps or whole:
+        if changes:
             rules = _cleared(rules, branch) if clear else _changed(rules, branch, keeps, whole)
             retention.set_retention(store, name, rules)
     if as_json:

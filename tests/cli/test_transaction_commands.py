@@ -114,6 +114,8 @@ def test_what_cannot_be_in_a_transaction(home: Path, pfs: Run) -> None:
         ("undelete", "r@master"),
         ("clear-commit", "r@master"),
         ("update-repo", "r", "-d", "x"),
+        ("set-retention", "r", "--keep-last", "2"),
+        ("purge", "r:/old", "--yes"),
     ):
         said = pfs(*words, code=4).err
         assert said.startswith(f"pfs: {words[0]} cannot be part of a transaction: finish or delete {id} first")
