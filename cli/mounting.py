@@ -138,11 +138,15 @@ def unmount(place: Path) -> None:
 
 def _is_mounted(place: Path) -> bool:
     """Say whether something is mounted there, also what is left of a mount whose process was killed."""
+    return os.path.ismount(place) or _is_left(place)
+
+
+def _is_left(place: Path) -> bool:
     try:
         os.lstat(place)
     except OSError as error:
         return error.errno == errno.ENOTCONN
-    return os.path.ismount(place)
+    return False
 
 
 def _tell(line: str) -> None:

@@ -10,9 +10,11 @@ from cli import stdio, wiring
 from cli.exits import usage_error
 from pfs.paths import Address
 
+_PLACE = click.Path(path_type=Path, readable=False)  # what a killed mount left cannot be looked at, and is to be named
+
 
 @click.command("mount")
-@click.argument("place", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("place", metavar="DIR", type=_PLACE)
 @click.argument("only", metavar="[REPO[@COMMIT]]...", nargs=-1)
 @click.option("--daemon", is_flag=True, help="Return when it is mounted; `pfs umount DIR` ends it.")
 def mount(place: Path, only: tuple[str, ...], daemon: bool) -> None:
@@ -54,7 +56,7 @@ def _check_wanted(wanted: list[Address]) -> None:
 
 
 @click.command("umount")
-@click.argument("place", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("place", metavar="DIR", type=_PLACE)
 def umount(place: Path) -> None:
     """End what `pfs mount` shows in the folder DIR."""
     from cli.mounting import unmount

@@ -183,6 +183,16 @@ def test_what_a_killed_mount_leaves_is_cleared(place: Path) -> None:
 
 
 @needs_fuse
+def test_what_was_just_killed_is_unmounted_while_the_kernel_still_knows_its_attributes(place: Path) -> None:
+    with mounted(place) as process:
+        (place / "mnt").stat()
+        process.kill()
+        process.wait()
+        run(place, "pfs", "umount", "mnt")
+    assert os.listdir(place / "mnt") == []
+
+
+@needs_fuse
 def test_damage_is_an_input_output_error_with_a_line_that_says_why(place: Path) -> None:
     with mounted(place) as process:
         for pack in place.rglob("*.pack"):
