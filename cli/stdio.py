@@ -6,9 +6,11 @@ between (click ends the program with 1 on a broken pipe): so it becomes an error
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
+from typing import BinaryIO
 
 
 class OutputClosed(Exception):  # noqa: N818 - how a command ends, not what went wrong with the store
@@ -20,7 +22,9 @@ class OutputClosed(Exception):  # noqa: N818 - how a command ends, not what went
 
 
 class _Output(io.FileIO):
-    """File descriptor 1, whose errors cannot be mistaken for others."""
+    """File descriptor 1, whose errors cannot be mistaken for others; ``closed_before``: nobody will read it."""
+
+    closed_before = False
 
     def write(self, data: object, /) -> int:
         try:
@@ -44,7 +48,9 @@ def prepare() -> None:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - lives as long as the process
     if sys.stdout is None or sys.stdout is sys.__stdout__:
         encoding = "utf-8" if sys.stdout is None else sys.stdout.encoding
-        raw = io.BufferedWriter(_Output(1, "wb", closefd=False), buffer_size=1 << 16)
+        output = _Output(1, "wb", closefd=False)
+        output.closed_before = sys.stdout is None
+        raw = io.BufferedWriter(output, buffer_size=1 << 16)
         sys.stdout = io.TextIOWrapper(raw, encoding=encoding, errors="backslashreplace", line_buffering=os.isatty(1))
 
 
@@ -55,6 +61,17 @@ def flush() -> None:
         OutputClosed: it cannot be written.
     """
     sys.stdout.flush()
+
+
+def content() -> BinaryIO:
+    """Return stdout for bytes that are what the command is for, and not only what it says of its work.
+
+    Raises:
+        OutputClosed: it was closed from the beginning, so they would be lost unnoticed.
+    """
+    if getattr(getattr(sys.stdout.buffer, "raw", None), "closed_before", False):
+        raise OutputClosed(OSError(errno.EBADF, "standard output is closed"))
+    return sys.stdout.buffer
 
 
 def announce(line: str) -> None:

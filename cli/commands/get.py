@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import wiring
+from cli import stdio, wiring
 from cli.exits import usage_error
 from cli.progress import Bar
 from pfs.errors import InvalidPathError
@@ -150,6 +150,7 @@ def _target(output: str, name: str) -> Path:
 
 
 def _to_stdout(pieces: Iterable[bytes | memoryview]) -> None:
+    stream = stdio.content()
     for piece in pieces:
-        sys.stdout.buffer.write(piece)
-    sys.stdout.buffer.flush()
+        stream.write(piece)
+    stream.flush()

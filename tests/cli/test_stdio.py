@@ -40,6 +40,14 @@ def test_closed_stdout(store: Path) -> None:
         assert opened.repo("r")["master"].read("/a") == b"content"
 
 
+@pytest.mark.parametrize("words", ["r@master:/some-quite-long-directory-name/00000000", "r@master:/ --archive tar"])
+def test_content_for_a_closed_stdout_is_not_thrown_away_in_silence(store: Path, words: str) -> None:
+    done = shell(store, f"pfs get-file {words} >&-")
+    assert done.returncode == 5
+    assert "standard output is closed" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_closed_stdin(store: Path) -> None:
     done = shell(store, "pfs put-file r@master:/x -f - <&-")
     assert done.returncode == 2
