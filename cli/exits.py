@@ -9,8 +9,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import click
 
@@ -47,13 +47,25 @@ def usage_error(message: str) -> errors.InvalidInputError:
     return errors.InvalidInputError(message)
 
 
+@contextmanager
+def told_with(place: str) -> Iterator[None]:
+    """Let the line of an error from the body begin with ``place``; it stays the error that it is."""
+    try:
+        yield
+    except errors.PfsError as error:
+        if place:
+            error.add_note(place)
+        raise
+
+
 def guard(program: str, body: Callable[[], object]) -> int:
     """Run ``body`` and return the exit code, having printed at most one line on stderr."""
     try:
         result = body()
         stdio.flush()
     except errors.PfsError as error:
-        return _say(program, str(error), exit_code(error))
+        places = reversed(getattr(error, "__notes__", ()))
+        return _say(program, ": ".join([*places, str(error)]), exit_code(error))
     except ExitCode as stop:
         return stop.code
     except stdio.OutputClosed as closed:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal
 
-from cli.exits import usage_error
-from pfs.errors import InvalidInputError, NotFoundError, StorageError
+from cli.exits import told_with, usage_error
+from pfs.errors import NotFoundError, StorageError
 from pfs.paths import clean_path
 from pfs.sources.names import name_of, scheme_of
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from pfs.sources.links import Symlinks
+    from pfs.sources.remote import Fetched, RemoteFile
 
 SourceKind = Literal["stdin", "file", "folder", "url", "urls"]
 _LONGEST_LINE: Final = 1 << 16
@@ -26,11 +30,29 @@ class Source:
     """One thing to put: what it is, its name as the user gave it, and the path of the file or folder it becomes.
 
     ``urls`` stands for all that is below a URL. A ``file://`` URL is a file or folder, and ``name`` its path.
+    ``line`` says where it stands in a list, empty for what -f names.
     """
 
     kind: SourceKind
     name: str
     path: str
+    line: str = ""
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Let errors of the body tell the place in the list."""
+        with told_with(self.line):
+            yield
+
+    def remote(self, file: RemoteFile) -> RemoteFile:
+        """Return the file, whose errors tell the place in the list."""
+
+        @contextmanager
+        def opened(stop: Event) -> Iterator[Fetched]:
+            with self.named(), file.open(stop) as fetched:
+                yield fetched
+
+        return replace(file, open=opened) if self.line else file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,12 +145,9 @@ def listed(list_file: str, rules: Rules, *, null: bool) -> Iterator[Source]:
             where = f"{'name' if null else 'line'} {number} of {label}"
             if word == "-":
                 raise usage_error(f"{where}: '-' means stdin only with -f; for a file of that name write ./-")
-            try:
-                yield source_of(word, rules)
-            except NotFoundError as error:
-                raise NotFoundError(f"{where}: {error}") from error
-            except InvalidInputError as error:
-                raise usage_error(f"{where}: {error}") from error
+            with told_with(where):
+                source = replace(source_of(word, rules), line=where)
+            yield source
 
 
 @contextmanager
@@ -138,10 +157,15 @@ def _opened(list_file: str) -> Iterator[BinaryIO]:
             raise usage_error("stdin is closed: there is no list to read for -i -")
         yield sys.stdin.buffer
         return
+    from pfs.sources.local import refuse_device
+
     try:
+        refuse_device(list_file, os.stat(list_file))
         stream = open(list_file, "rb")  # noqa: SIM115 - closed below; what is read of it has errors of its own
     except FileNotFoundError as error:
         raise NotFoundError(f"no list {list_file!r}") from error
+    except IsADirectoryError as error:
+        raise usage_error(f"{list_file!r} is a directory, no list of names: use -r -f to put what is in it") from error
     except OSError as error:
         raise StorageError(f"read the list {list_file!r}", error.strerror or str(error)) from error
     with stream:

@@ -257,6 +257,11 @@ class PathConflictError(ConflictError):
         self.repo, self.branch, self.path = repo, branch, path
 
     def __str__(self) -> str:
+        return f"{self.what}: run it again"
+
+    @property
+    def what(self) -> str:
+        """What happened, for those who cannot just run it again."""
         return f"{self.path} was changed on {self.repo}@{self.branch} by another writer in the meantime"
 
 

@@ -9,6 +9,7 @@ import click
 from cli import wiring
 from cli.exits import usage_error
 from cli.output import emit_one
+from cli.pairs import pairs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
 @click.command("edit-metadata")
 @wiring.address_argument(metavar="REPO[@BRANCH|@COMMIT]")
-@click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="Set a value; repeatable.")
+@click.option("--set", "sets", multiple=True, metavar="NAME=VALUE", help="Set a value; repeatable.")
 @click.option("--unset", multiple=True, metavar="NAME", help="Take a name away; repeatable.")
 @click.option("--clear", is_flag=True, help="Take all away first.")
 @wiring.json_option
-def edit_metadata(address: str, pairs: tuple[str, ...], unset: tuple[str, ...], clear: bool, as_json: bool) -> None:
+def edit_metadata(address: str, sets: tuple[str, ...], unset: tuple[str, ...], clear: bool, as_json: bool) -> None:
     """Change what is said of a repo, a branch or a commit by names and values, and print it; print it without options.
 
     A branch goes before a commit of the same name. Commits stay as they are: the metadata is kept beside them.
@@ -33,7 +34,7 @@ def edit_metadata(address: str, pairs: tuple[str, ...], unset: tuple[str, ...], 
     where = wiring.address(address)
     if where.path is not None:
         raise usage_error(f"a path is not wanted in {address!r}: files get metadata by put-file --metadata")
-    edit = MetadataEdit(set=dict(map(_pair, pairs)), unset=unset, clear=clear)
+    edit = MetadataEdit(set=pairs("--set", sets), unset=unset, clear=clear)
     with wiring.open_store(alone="edit-metadata") as store:
         found = _edited(store.repo(where.repo), where.ref, edit)
         if as_json:
@@ -48,10 +49,3 @@ def _edited(repo: Repo, ref: str | None, edit: MetadataEdit) -> Mapping[str, str
     if any(branch.name == ref for branch in repo.branches()):
         return repo.edit_metadata(edit, branch=ref)
     return repo.edit_metadata(edit, commit=ref)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise usage_error(f"--set {text!r} has no value: write NAME=VALUE")
-    return name, value

@@ -17,6 +17,7 @@ import click
 from cli import wiring
 from cli.exits import usage_error
 from cli.output import note, print_json
+from cli.pairs import pairs
 from cli.progress import Bar
 from cli.put_sources import Rules, Source, listed, source_of
 from cli.reach import origins
@@ -24,6 +25,7 @@ from cli.reach import origins
 if TYPE_CHECKING:
     from pfs.intake import Intake, Intaken
     from pfs.sources.links import Symlinks
+    from pfs.sources.remote import RemoteFile
     from pfs.sources.urls import Origins
 
 
@@ -96,7 +98,7 @@ def put_file(
             checksum=checksum,
             symlinks=symlinks,
             mime=mime,
-            metadata=_pairs(metadata),
+            metadata=pairs("--metadata", metadata),
             jobs=jobs,
             progress=bar,
         )
@@ -104,7 +106,7 @@ def put_file(
         with writer:
             if not lists:
                 _measure(named, bar)
-            intake = Intake(writer, how, alone=not several)
+            intake = Intake(writer, how, alone=not several and named[0].kind != "urls")  # objects may collide
             _take(intake, sources, origins(endpoint_url), untar=untar)
             done = intake.finish()
             commit = writer.finish().id if done.changed else writer.leave()
@@ -135,28 +137,25 @@ def _check_mirror(source: Source, rules: Rules) -> None:
         )
 
 
-def _pairs(metadata: Iterable[str]) -> dict[str, str]:
-    pairs = {}
-    for text in metadata:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise usage_error(f"--metadata {text!r} has no value: write NAME=VALUE")
-        pairs[name] = value
-    return pairs
-
-
 def _take(intake: Intake, sources: Iterable[Source], origins: Origins, *, untar: bool) -> None:
     for kind, group in groupby(sources, key=lambda source: source.kind):
         if untar:
             for source in group:
-                _unpack(intake, source, origins)
+                with source.named():
+                    _unpack(intake, source, origins)
         elif kind == "file":
             intake.files((source.path, Path(source.name)) for source in group)
         elif kind == "url":
-            intake.remote((source.path, origins.of(source.name).file(source.name)) for source in group)
+            intake.remote((source.path, _remote(source, origins)) for source in group)
         else:
             for source in group:
-                _take_one(intake, source, origins)
+                with source.named():
+                    _take_one(intake, source, origins)
+
+
+def _remote(source: Source, origins: Origins) -> RemoteFile:
+    with source.named():
+        return source.remote(origins.of(source.name).file(source.name))
 
 
 def _take_one(intake: Intake, source: Source, origins: Origins) -> None:
@@ -170,6 +169,8 @@ def _take_one(intake: Intake, source: Source, origins: Origins) -> None:
 
 
 def _unpack(intake: Intake, source: Source, origins: Origins) -> None:
+    from pfs.sources.local import refuse_device
+
     if source.kind == "stdin":
         intake.archive(source.path, sys.stdin.buffer, name="stdin")
     elif source.kind == "url":
@@ -177,6 +178,7 @@ def _unpack(intake: Intake, source: Source, origins: Origins) -> None:
         with file.open(Event()) as fetched:
             intake.archive(source.path, fetched.stream, name=file.shown)
     else:
+        refuse_device(source.name, os.stat(source.name))
         with Path(source.name).open("rb") as stream:
             intake.archive(source.path, stream, name=source.name)
 

@@ -10,7 +10,7 @@ from cli import transactions, wiring
 from cli.exits import usage_error
 from cli.output import Record, emit, emit_one, field, print_json_array, time_of
 from cli.records import commit_record, transaction_record
-from pfs.errors import ConflictError
+from pfs.errors import ConflictError, PathConflictError
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -68,7 +68,11 @@ def finish_transaction(id: str | None, as_json: bool) -> None:
 
     with wiring.open_store() as store:
         found = _named(store, id)
-        commits = resume(store, found).finish()
+        try:
+            commits = resume(store, found).finish()
+        except PathConflictError as error:
+            stays = "nothing was published and the transaction stays, `pfs delete-transaction` gives it up"
+            raise ConflictError(f"{error.what}: {stays}") from error
         transactions.deactivate(store, found)
         if as_json:
             print_json_array(map(commit_record, commits))

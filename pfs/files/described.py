@@ -21,7 +21,7 @@ def described(mime: str | None = None, metadata: Mapping[str, str] | None = None
         InvalidInputError: no media type; a name that is no S3 metadata name; a value with control characters; too much.
     """
     found: dict[str, object] = {}
-    if mime:
+    if mime is not None:
         if not is_media_type(mime):
             raise InvalidInputError(f"{mime!r} is no media type: write it as in text/csv")
         found["m"] = mime

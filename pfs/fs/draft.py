@@ -13,16 +13,18 @@ from fsspec.transaction import Transaction
 
 from pfs.changes.target import Target, Wish, find_target
 from pfs.changes.writer import CommitWriter
-from pfs.errors import AlreadyExistsError, FileCollisionError
+from pfs.errors import AlreadyExistsError, CommitClosedError, FileCollisionError, InvalidNameError
 from pfs.files.concat import concat
 from pfs.files.fileref import FileRef
 from pfs.files.ingest_stream import put_stream
 from pfs.fs.address import Place
 from pfs.fs.errors import os_errors
 from pfs.fs.files import Files
+from pfs.history.resolve import finished
 from pfs.ids import ChunkId, CommitId
 from pfs.packs.manifest import Manifest
 from pfs.paths import from_key, to_key
+from pfs.refs.body import is_hidden
 from pfs.transactions.draft import MemoryDraft
 from pfs.trees.edit import Put, copy_dir
 from pfs.trees.row import EMPTY_ROOT, Row
@@ -46,10 +48,17 @@ def target_of(store: Store, place: Place, *, message: str = "", id: CommitId | N
     ``id``: of a commit that is made for it.
 
     Raises:
-        RepoNotFoundError: there is no such repo. InvalidNameError: the ref is no branch and no commit.
+        RepoNotFoundError: there is no such repo. InvalidInputError: the ref is no branch and no commit.
+        CommitNotFoundError: an ancestor that is none.
         CommitClosedError: it is a finished commit. ConflictError: a pipeline writes to it.
     """
-    return find_target(store, store.refs.read(place.repo), Wish(place.ref, None, message, id, (), "refuse"))
+    state = store.refs.read(place.repo)
+    try:
+        return find_target(store, state, Wish(place.ref, None, message, id, (), "refuse"))
+    except InvalidNameError as error:
+        if is_hidden(place.ref):
+            raise
+        raise CommitClosedError(place.repo, finished(store, state, place.ref).id) from error  # such as master^
 
 
 def put_edit(session: WriteSession, store: Store, put: Put, *, tree: Tree, mode: Mode) -> Put:

@@ -7,13 +7,16 @@ half-way leaves nothing behind, and a mirror knows what is extra; in the memory 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 
 from pfs.changes.writer import CommitWriter
+from pfs.errors import FileCollisionError, InvalidInputError
 from pfs.paths import to_key
+from pfs.sources.members import refused
 from pfs.trees.diff import Change, diff
 from pfs.trees.edit import Delete, Edit, Put
-from pfs.trees.row import Row
+from pfs.trees.row import Root, Row
 from pfs.trees.tree import Tree
 
 _BATCH = 1024
@@ -22,30 +25,34 @@ _BATCH = 1024
 class Incoming:
     """Files that are put, by key; not thread-safe."""
 
-    def __init__(self, writer: CommitWriter) -> None:
-        self._writer = writer
+    def __init__(self, writer: CommitWriter, *, archive: str | None = None) -> None:
+        """``archive``: the name of the one that all files come from."""
+        self._writer, self._archive = writer, archive
         self._staging = writer.blank_staging()
 
     def add(self, put: Put) -> None:
         """Add a file; the last one counts.
 
         Raises:
-            FileCollisionError: a path would be both a file and a directory; at the latest when the tree is read.
+            InvalidInputError: a path would be both a file and a directory; at the latest when the tree is read.
         """
-        self._staging.add([put])
+        with self._own_collisions():
+            self._staging.add([put])
 
     def find(self, key: bytes) -> Row | None:
         """Return the file at a key."""
-        return self._staging.stat(key, want="file")
+        with self._own_collisions():
+            return self._staging.stat(key, want="file")
 
     def edit(self, edits: Iterable[Edit]) -> None:
         """Change what is there."""
         for one in edits:
-            self._staging.add([one])
+            with self._own_collisions():
+                self._staging.add([one])
 
     def tree(self) -> Tree:
         """Return all files as they are now."""
-        return Tree(self._writer.session, self._staging.changes().ours)
+        return Tree(self._writer.session, self._root())
 
     def puts(self) -> Iterator[Put]:
         """Yield all files in key order, as edits."""
@@ -65,7 +72,22 @@ class Incoming:
     def _changes(self, path: str) -> Iterator[Change]:
         key, session = to_key(path), self._writer.session
         base = key + b"/" if key else b""
-        return diff(session, self._writer.begun_with, session, self._staging.changes().ours, prefix=base)
+        return diff(session, self._writer.begun_with, session, self._root(), prefix=base)
+
+    def _root(self) -> Root:
+        with self._own_collisions():
+            return self._staging.changes().ours
+
+    @contextmanager
+    def _own_collisions(self) -> Iterator[None]:
+        """Turn a collision into wrong input: here nothing is but what is put, whatever the commit holds."""
+        try:
+            yield
+        except FileCollisionError as error:
+            both = f"both {error.path} and {error.existing}, and a path is either a file or a directory"
+            if self._archive is None:
+                raise InvalidInputError(f"the sources put {both}: give them different paths") from error
+            raise refused(self._archive, f"it puts {both}") from error
 
 
 def _put(row: Row) -> Put:

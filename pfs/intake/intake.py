@@ -60,7 +60,7 @@ class Intake:
                 self._take(self._ingest(group), checked=True)
 
     def _pipes(self, files: Iterable[LocalFile]) -> None:
-        """Take in what can be read once only: named pipes, as shells make of ``<(command)``, and devices."""
+        """Take in what can be read once only: named pipes, as shells make of ``<(command)``, and terminals."""
         for file in files:
             with open_source(file.path, file.key) as (stream, _):
                 self.stream(from_key(file.key), stream)

@@ -101,7 +101,7 @@ def _text(link: Row) -> bytes:
 
 def _leads_out(link: Row, base: bytes) -> InvalidInputError:
     return InvalidInputError(
-        f"{_shown(link, base)} is a link that leads out of the archive: keep or skip links (--symlinks)"
+        f"{_shown(link, base)} is a link that leads out of the archive: skip links (--symlinks skip)"
     )
 
 

@@ -22,8 +22,9 @@ from pfs.sources.members import Member, refused
 from pfs.sources.packing import Source, unpacked
 from pfs.sources.tarred import tar_members
 from pfs.sources.zipped import zip_members
-from pfs.trees.edit import Put
+from pfs.trees.edit import Edit, Put
 from pfs.trees.page import Kind
+from pfs.trees.tree import Tree
 
 
 def unpack(writer: CommitWriter, how: PutHow, path: str, stream: BinaryIO, *, name: str) -> tuple[Incoming, list[str]]:
@@ -35,8 +36,8 @@ def unpack(writer: CommitWriter, how: PutHow, path: str, stream: BinaryIO, *, na
     member. Symbolic links: as ``how.symlinks``, within the archive. Devices and pipes are passed over.
 
     Raises:
-        InvalidInputError: no archive, damaged or cut off; a name or a link that leads out of it.
-        FileCollisionError: a path would be both a file and a directory.
+        InvalidInputError: no archive, damaged or cut off; a name or a link that leads out of it; a path that would be
+            both a file and a directory.
         StorageError: the stream cannot be read.
     """
     unpacking = _Unpacking(writer, how, to_key(path), name)
@@ -76,7 +77,7 @@ class _Unpacking:
     """One archive."""
 
     def __init__(self, writer: CommitWriter, how: PutHow, base: bytes, name: str) -> None:
-        self.incoming = Incoming(writer)
+        self.incoming = Incoming(writer, archive=name)
         self._writer, self._how, self._base, self._name = writer, how, base, name
         self._passed_over: list[str] = []
         self._passed_count = 0
@@ -90,10 +91,12 @@ class _Unpacking:
 
     def follow(self) -> None:
         """Put what links lead to in their place."""
-        if self._how.symlinks != "follow":
-            return
+        if self._how.symlinks == "follow":
+            self.incoming.edit(self._followed(self.incoming.tree()))
+
+    def _followed(self, tree: Tree) -> Iterator[Edit]:
         try:
-            self.incoming.edit(follow_links(self.incoming.tree(), self._base))
+            yield from follow_links(tree, self._base)
         except InvalidInputError as error:
             raise refused(self._name, str(error)) from error
 
@@ -145,7 +148,7 @@ class _Unpacking:
                     raise refused(
                         self._name,
                         f"{_shown(member.key)} is a link to {_shown(text)}, which may lead out of the archive:"
-                        " follow or skip links (--symlinks)",
+                        " skip links (--symlinks skip)",
                     )
                 link = put_link(self._writer.session, text)
                 return Put(key, link.kind, link.size, link.tid)

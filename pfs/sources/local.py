@@ -44,13 +44,40 @@ def is_executable(status: os.stat_result) -> bool:
     return bool(status.st_mode & _EXECUTABLE)
 
 
+def refuse_device(path: str, status: os.stat_result) -> None:
+    """Refuse a device: reading it never ends, or copies a disk. Terminals and the null device end.
+
+    Raises:
+        InvalidInputError: it is one.
+    """
+    if stat.S_ISCHR(status.st_mode) and (_is_null(status) or _is_terminal(path)):
+        return
+    if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+        raise InvalidInputError(f"{path} is a device, not a file: pipe what is wanted of it into put-file -f -")
+
+
+def _is_null(status: os.stat_result) -> bool:
+    return status.st_rdev == os.stat(os.devnull).st_rdev
+
+
+def _is_terminal(path: str) -> bool:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.isatty(fd)
+    finally:
+        os.close(fd)
+
+
 @contextmanager
 def open_source(source: Path | str | bytes | BinaryIO, key: bytes) -> Iterator[tuple[BinaryIO, LocalFile | None]]:
     """Yield a stream of the source, and what it was opened from if that is a file; closes only what it opened.
 
     Raises:
         NotFoundError: no such file.
-        InvalidInputError: it is a directory, a text stream, or nothing that has bytes.
+        InvalidInputError: it is a directory, a device, a text stream, or nothing that has bytes.
         StorageError: it cannot be read.
     """
     if isinstance(source, bytes | bytearray | memoryview):
@@ -73,6 +100,7 @@ def _check_stream(source: object) -> None:
 
 def _open_file(file: Path) -> BinaryIO:
     try:
+        refuse_device(str(file), file.stat())
         return file.open("rb", buffering=0)
     except FileNotFoundError as error:
         raise NotFoundError(f"no file at {file}") from error
@@ -87,7 +115,7 @@ def find_file(file: Path, key: bytes, *, symlinks: Symlinks = "follow") -> Local
 
     Raises:
         NotFoundError: there is none, or it is a link to a file that does not exist.
-        InvalidInputError: it is a directory, or a link that is refused or cannot be kept.
+        InvalidInputError: it is a directory, a device, or a link that is refused or cannot be kept.
         StorageError: it cannot be looked at.
     """
     path = str(file.absolute())
@@ -99,6 +127,7 @@ def find_file(file: Path, key: bytes, *, symlinks: Symlinks = "follow") -> Local
         raise _unusable(str(file), error, is_link=file.is_symlink()) from error
     if stat.S_ISDIR(status.st_mode):
         raise InvalidInputError(f"{file} is a directory: put it with -r, or with put_tree")
+    refuse_device(str(file), status)
     return LocalFile(key, path, status)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import pty
 import subprocess
 import threading
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Run
+from tests.cli.processes import environment, run
 
 
 def files(pfs: Run, address: str = "r@master") -> dict[str, str]:
@@ -174,7 +176,7 @@ def test_a_bad_line_is_named_and_nothing_is_committed(
 
 def test_lists_that_are_none(store: Path, pfs: Run) -> None:
     assert "no list" in pfs("put-file", "r@master", "-i", "nowhere", code=3).err
-    pfs("put-file", "r@master", "-i", ".", code=5)
+    assert "is a directory" in pfs("put-file", "r@master", "-i", ".", code=2).err
     Path("binary").write_bytes(os.urandom(10).replace(b"\n", b"") + b"x" * 200_000)
     assert "is no list" in pfs("put-file", "r@master", "-i", "binary", code=2).err
     assert "nothing to put" in pfs("put-file", "r@master", code=2).err
@@ -193,6 +195,26 @@ def test_named_pipes_are_read_once(store: Path, pfs: Run, words: list[str]) -> N
     pfs("put-file", "r@master", "-f", "pipe", *words)
     writer.join()
     assert files(pfs)["/pipe"] == text.decode()
+
+
+@pytest.mark.parametrize(
+    "words", [["-f", "/dev/zero"], ["--untar", "-f", "/dev/zero"], ["-a", "-f", "/dev/zero"], ["-0", "-i", "/dev/zero"]]
+)
+def test_a_device_without_an_end_is_refused(store: Path, pfs: Run, words: list[str]) -> None:
+    assert "/dev/zero is a device" in pfs("put-file", "r@master:/x", *words, code=2).err
+    assert commits(pfs) == 0
+
+
+def test_the_null_device_pipes_and_terminals_are_no_such_devices(store: Path) -> None:
+    run(store, "pfs", "put-file", "r@master:/null", "-f", "/dev/null")
+    for line in ("echo 1 | pfs put-file r@master:/stdin -f /dev/stdin", "pfs put-file r@master:/words -f <(echo 2)"):
+        subprocess.run(["bash", "-c", line], cwd=store, env=environment(store), check=True, capture_output=True)
+    master, terminal = pty.openpty()
+    with os.fdopen(master, "wb", buffering=0) as keyboard, os.fdopen(terminal):
+        keyboard.write(b"typed\n\x04")
+        run(store, "pfs", "put-file", "r@master:/tty", "-f", os.ttyname(terminal))
+    for path, text in {"/null": "", "/stdin": "1\n", "/words": "2\n", "/tty": "typed\n"}.items():
+        assert run(store, "pfs", "get-file", f"r@master:{path}") == text
 
 
 def test_a_long_list_is_one_commit(store: Path, pfs: Run) -> None:
@@ -227,10 +249,12 @@ def test_a_file_and_a_directory_of_one_put_collide(store: Path, pfs: Run, order:
     Path("b/x").rmdir()
     write({"b/x/y": "2"})
     words = [word for name in order for word in ("-f", name.partition("/")[0])]
-    error = pfs("put-file", "r@master", "-r", *words, code=4).err
+    error = pfs("put-file", "r@master", "-r", *words, code=2).err
     assert "/x" in error
     assert "either a file or a directory" in error
     assert commits(pfs) == 0
+    pfs("put-file", "r@master", "-f", "a/x")
+    pfs("put-file", "r@master", "-r", "-f", "b", code=4)  # with what the commit holds it is a conflict
 
 
 def test_names_in_any_script_and_names_that_are_none(store: Path, pfs: Run) -> None:
@@ -264,6 +288,7 @@ def test_mime_and_metadata_are_shown_and_kept_by_append(store: Path, pfs: Run) -
 @pytest.mark.parametrize(
     "words",
     [["--mime", "csv"], ["--mime", "a/b\nc"], ["--metadata", "novalue"], ["--metadata", "=x"], ["--metadata", "a b=x"],
+     ["--mime", ""], ["--metadata", "a=1", "--metadata", "a=1"],
      ["--metadata", "a=x\ny"], ["--metadata", f"a={'x' * 2048}"]],
 )  # fmt: skip
 def test_metadata_that_no_header_holds(store: Path, pfs: Run, words: list[str]) -> None:
@@ -318,6 +343,14 @@ def test_untar_that_fails_says_so_in_one_line_and_commits_nothing(store: Path, p
     assert "no zip and no tar" in pfs("put-file", "r@master", "--untar", "-f", "whole.tgz", "-f", "no.tar", code=2).err
     assert "takes archives" in pfs("put-file", "r@master", "--untar", "-r", "-f", "in", code=2).err
     assert "appended" in pfs("put-file", "r@master", "--untar", "-a", "-f", "whole.tgz", code=2).err
+    assert commits(pfs) == 0
+
+
+def test_an_archive_that_collides_with_itself_is_wrong_input(store: Path, pfs: Run) -> None:
+    write({"one/a": "1", "two/a/b": "2"})
+    subprocess.run(["tar", "-cf", "x.tar", "-C", "one", "a", "-C", "../two", "a/b"], check=True)
+    error = pfs("put-file", "r@master", "--untar", "-f", "x.tar", code=2).err
+    assert error.startswith("pfs: cannot unpack x.tar: it puts both /a")
     assert commits(pfs) == 0
 
 

@@ -126,7 +126,13 @@ def test_web_and_local_files_in_one_list(store: Path, pfs: Run, world: World) ->
     assert files(pfs) == {"/all/x.txt": "from the web", "/all/here": "local", "/all/file": "below"}
     Path("list").write_text(f"{world.url}/d/x.txt\n{world.url}/missing\n")
     error = pfs("put-file", "r@master", "-i", "list", code=3).err
-    assert f"nothing at {world.url}/missing: the server answered 404" in error
+    assert error == f"pfs: line 2 of list: nothing at {world.url}/missing: the server answered 404 Not Found\n"
+    Path("list").write_text("here\n\ngopher://h/x\n")
+    assert "pfs: line 3 of list: gopher:// is no scheme" in pfs("put-file", "r@master", "-i", "list", code=2).err
+    Path("list").write_text(f"in\n{world.url}/d\n")
+    assert "pfs: line 2 of list: " in pfs("put-file", "r@master", "-r", "-i", "list", code=2).err
+    Path("list").write_text(f"{world.url}/missing.tar\n")
+    assert "pfs: line 1 of list: " in pfs("put-file", "r@master", "--untar", "-i", "list", code=3).err
     Path("list").write_text(f"here\n{world.url}/d/\n")
     assert "line 2 of list: " in pfs("put-file", "r@master", "-i", "list", code=2).err
     assert commits(pfs) == 1

@@ -93,7 +93,10 @@ def test_a_conflict_leaves_the_transaction_open(home: Path, pfs: Run, monkeypatc
     monkeypatch.delenv("PFS_TRANSACTION")
     for _ in range(2):
         said = pfs("finish-transaction", code=4).err
-        assert said == "pfs: /x was changed on r@master by another writer in the meantime\n"
+        assert said == (
+            "pfs: /x was changed on r@master by another writer in the meantime: nothing was published"
+            " and the transaction stays, `pfs delete-transaction` gives it up\n"
+        )
     assert names(pfs, "s@master") == ["/old"]
     (record,) = json.loads(pfs("list-transaction", "--json").out)
     assert (record["id"], record["state"], record["active"]) == (id, "open", True)

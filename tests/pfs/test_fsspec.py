@@ -426,12 +426,15 @@ def test_compression(repo: Repo, fs: PfsFileSystem) -> None:
 
 
 def test_what_may_not_be_written(repo: Repo, tree: PfsFileSystem) -> None:
+    tree.pipe_file("data@master/new", b"n")
     head = repo["master"].info.id
     repo.store.create_repo("up")
     repo.create_branch("out", provenance=[BranchRef("up", "master")])
     wrong: list[tuple[str, type[OSError], int | None]] = [
         (f"data@{head}/x", PermissionError, errno.EPERM),
-        ("data@master^/x", OSError, errno.EINVAL),
+        ("data@master^/x", PermissionError, errno.EPERM),
+        ("data@a b/x", OSError, errno.EINVAL),
+        ("data@master~99/x", FileNotFoundError, errno.ENOENT),
         ("data@master", OSError, errno.EINVAL),
         ("data@master/../x", OSError, errno.EINVAL),
         ("data/x", OSError, errno.EINVAL),
@@ -459,7 +462,7 @@ def test_what_may_not_be_written(repo: Repo, tree: PfsFileSystem) -> None:
     with pytest.raises(FileExistsError):
         tree.makedirs("data@master/d")
     tree.makedirs("data@master/d/new")
-    assert commits(repo) == 1
+    assert commits(repo) == 2
 
 
 def test_purged_files_say_so(repo: Repo, fs: PfsFileSystem) -> None:

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pfs
-from pfs.errors import FileCollisionError, InvalidInputError, PfsError, StorageError
+from pfs.errors import InvalidInputError, PfsError, StorageError
 from pfs.intake import Intake, Intaken, PutHow
 from pfs.repo import Repo
 from pfs.sources.links import Symlinks
@@ -204,7 +204,7 @@ HOSTILE: Mapping[str, tuple[bytes, str]] = {
     "hard link out": (tar(link("h", "../x", tarfile.LNKTYPE)), "'..'"),
     "hard link to nothing": (tar(link("h", "x", tarfile.LNKTYPE), entry("x", b"1")), "h is a hard link to x"),
     "link out": (tar(link("d/l", "../../x")), "leads out"),
-    "absolute link": (tar(link("l", "/etc/passwd")), "leads out"),
+    "absolute link": (tar(link("l", "/etc/passwd")), "leads out of the archive: skip links"),
     "absolute link by a link": (tar(link("k", "l/x"), link("l", "/etc")), "leads out"),
     "broken link": (tar(link("l", "nothing")), "l is a link to nothing, which"),
     "circle": (tar(link("a", "b"), link("b", "a")), "in circles"),
@@ -231,7 +231,7 @@ def test_what_is_refused_by_name_with_nothing_put(shared: Repo, case: str) -> No
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../x", "a/../b"])
 def test_links_that_may_lead_out_are_not_kept(shared: Repo, target: str) -> None:
-    with pytest.raises(InvalidInputError, match="may lead out of the archive"):
+    with pytest.raises(InvalidInputError, match=r"may lead out of the archive: skip links"):
         unpack(shared, tar(link("l", target)), "/in", how=PutHow(symlinks="keep"))
     with pytest.raises(InvalidInputError, match="is a symbolic link"):
         unpack(shared, tar(link("l", target)), "/in", how=PutHow(symlinks="refuse"))
@@ -239,7 +239,7 @@ def test_links_that_may_lead_out_are_not_kept(shared: Repo, target: str) -> None
 
 def test_a_file_and_a_directory_of_one_name_collide(shared: Repo) -> None:
     for entries in ((entry("a", b"1"), entry("a/b", b"2")), (entry("a/b", b"2"), entry("a", b"1"))):
-        with pytest.raises(FileCollisionError, match="/a"):
+        with pytest.raises(InvalidInputError, match=r"cannot unpack x\.tar: it puts both /a.* and /a"):
             unpack(shared, tar(*entries))
 
 
