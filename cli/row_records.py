@@ -14,6 +14,7 @@ from cli.output import Column, Json, Record, field
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pfs.errors import InvalidInputError
     from pfs.rows.compare import ColumnChange, TableDiff
 
 _MARKS: Final = {"added": "+", "removed": "-", "changed": "~", "retyped": "~"}
@@ -41,6 +42,11 @@ def table_records(diff: TableDiff) -> Iterator[Record]:
         "unchanged": counts.unchanged,
         "repeated_keys": counts.repeated,
     }
+
+
+def error_record(path: str, error: InvalidInputError) -> Record:
+    """Return the record of a table that was not compared, or not to its end: ``kind`` error, with the reason."""
+    return {"name": path.rpartition("/")[2], "path": path, "kind": "error", "reason": str(error)}
 
 
 def _column_record(column: ColumnChange) -> Record:
@@ -114,10 +120,14 @@ def row_columns() -> list[Column]:
 
 
 def _mark(record: Record) -> str:
+    if record["kind"] == "error":
+        return "!"
     return _MARKS.get(str(record.get("change")), "=")
 
 
 def _where(record: Record) -> str:
+    if record["kind"] == "error":
+        return "error"
     if record["kind"] != "row":
         return f"column {record['column']}" if record["kind"] == "column" else "all rows"
     if isinstance(key := record["key"], Mapping):
@@ -126,6 +136,8 @@ def _where(record: Record) -> str:
 
 
 def _what(record: Record) -> str:
+    if record["kind"] == "error":
+        return str(record["reason"])
     if record["kind"] == "table":
         counts = ", ".join(f"{record[name]} {name}" for name in ("added", "removed", "changed", "unchanged"))
         return f"{counts}; {record['repeated_keys']} rows repeat a key" if record["repeated_keys"] else counts

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pfs.files.progress import Progress
     from pfs.files.selection import Selection
     from pfs.rows.compare import TableDiff
+    from pfs.rows.select import OnError
     from pfs.store import Store
 
 _TYPES: Mapping[Kind, FileType] = {Kind.DIR: "directory", Kind.SYMLINK: "symlink", Kind.REMOVED: "removed"}
@@ -183,16 +184,23 @@ class View:
         return table_diff(self._store.path / "tmp", self, path, old=older, old_path=before, key=_as_tuple(key))
 
     def diff_tables(
-        self, old: View | None = None, path: str = "/", *, key: str | Sequence[str] = ()
+        self,
+        old: View | None = None,
+        path: str = "/",
+        *,
+        key: str | Sequence[str] = (),
+        on_error: OnError | None = None,
     ) -> Iterator[TableDiff]:
         """Yield the comparison of a file as `diff_rows` does, or those of all tables below a directory that changed.
 
-        Tables come in byte order of paths; other files are passed over.
+        Tables come in byte order of paths; other files are passed over. A table below a directory that cannot be read
+        or has no such key ends it with InvalidInputError; with ``on_error`` that is called with the path and the error
+        instead, and the next table follows.
         """
         from pfs.rows.select import table_diffs
 
         older = self._parent() if old is None else old
-        return table_diffs(self._store.path / "tmp", self, path, old=older, key=_as_tuple(key))
+        return table_diffs(self._store.path / "tmp", self, path, old=older, key=_as_tuple(key), on_error=on_error)
 
     def open(self, path: str) -> BinaryIO:
         """Open a file for reading: binary, buffered, seekable.

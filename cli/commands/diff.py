@@ -15,6 +15,8 @@ from cli.records import change_record
 if TYPE_CHECKING:
     from pfs.paths import Address
     from pfs.rows.compare import TableDiff
+    from pfs.rows.select import OnError
+    from pfs.store import Store
     from pfs.view import View
 
 _MARKS = {"added": "+", "deleted": "-", "modified": "~"}
@@ -67,21 +69,28 @@ def diff_file(
     """List the paths that differ between two commits; without OLD, between a commit and its parent.
 
     OLD may name another path than NEW: then the two files, or the two directories by relative path, are compared.
+    A path that OLD names must be there.
 
     With --rows, list the rows and columns of tables that differ: rows with the same --key, or else at the same
-    position.
+    position. Below a directory, a table that cannot be read is a line of its own, and the exit code is 2 at the end.
     """
     if keys and not rows:
         raise usage_error("--key is for --rows")
     if rows and (name_only or shallow):
         raise usage_error("--rows goes without --name-only and --shallow")
+    from cli.row_records import row_columns
+    from cli.row_report import RowReport
+
     where = wiring.address(new, ref=True)
     with wiring.open_store() as store:
         newer = wiring.view_of(store, where)
         before = None if old is None else _old_address(old, where)
-        older = None if before is None else wiring.view_of(store, before)
+        older = None if before is None else _old_view(store, before)
         if rows:
-            _emit_rows(_tables(newer, older, where, before, keys), as_json=as_json)
+            report = RowReport()
+            tables = _tables(newer, older, (where, before), keys=keys, on_error=report.failed)
+            emit(report.records(tables), row_columns(), as_json=as_json)
+            report.check()
             return
         old_path = None if before is None else before.path
         changes = map(change_record, newer.diff(older, where.path or "/", old_path=old_path, shallow=shallow))
@@ -97,18 +106,21 @@ def _old_address(old: str, where: Address) -> Address:
     return wiring.address(old if "@" in old else f"{where.repo}@{old}", ref=True)
 
 
+def _old_view(store: Store, before: Address) -> View:
+    """Return the commit to compare with; raises PathNotFoundError for a path that it does not have."""
+    view = wiring.view_of(store, before)
+    if before.path is not None:
+        view.row(before.path)
+    return view
+
+
 def _tables(
-    newer: View, older: View | None, where: Address, before: Address | None, keys: tuple[str, ...]
+    newer: View, older: View | None, places: tuple[Address, Address | None], *, keys: tuple[str, ...], on_error: OnError
 ) -> Iterator[TableDiff]:
     """Return the comparisons to run: of the tables below a path, or of two files."""
+    where, before = places
     path = where.path or "/"
     old_path = path if before is None or before.path is None else before.path
     if old_path.strip("/") == path.strip("/"):
-        return newer.diff_tables(older, path, key=keys)
+        return newer.diff_tables(older, path, key=keys, on_error=on_error)
     return iter([newer.diff_rows(older, path, old_path=old_path, key=keys)])
-
-
-def _emit_rows(tables: Iterator[TableDiff], *, as_json: bool) -> None:
-    from cli.row_records import row_columns, table_records
-
-    emit((record for table in tables for record in table_records(table)), row_columns(), as_json=as_json)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pfs.view import View
 
 _Opener = Callable[[Source], TableFile]
+OnError = Callable[[str, InvalidInputError], None]
+"""What is done about a table that cannot be compared: gets its path and the reason."""
 _COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
 
 
@@ -99,10 +101,19 @@ def _stream(view: View, path: str) -> BinaryIO:
     return cast("BinaryIO", pa.CompressedInputStream(stream, compression))  # it reads as a BinaryIO does
 
 
-def table_diffs(directory: Path, new: View, path: str, *, old: View | None, key: Sequence[str]) -> Iterator[TableDiff]:
+def table_diffs(
+    directory: Path,
+    new: View,
+    path: str,
+    *,
+    old: View | None,
+    key: Sequence[str],
+    on_error: OnError | None = None,
+) -> Iterator[TableDiff]:
     """Plan the comparison of a file, or of all tables below a directory that changed, in byte order of paths.
 
-    Other files below a directory are passed over.
+    Other files below a directory are passed over. ``on_error`` is told of tables there that cannot be read or have no
+    such key, and the next one follows; without it the first of them is raised and ends it all.
 
     Raises:
         PathNotFoundError, InvalidInputError: see `table_diff`.
@@ -112,5 +123,13 @@ def table_diffs(directory: Path, new: View, path: str, *, old: View | None, key:
         return
     for change in new.diff(old, path):
         files = all(side is None or side.type == "file" for side in (change.old, change.new))
-        if files and not change.content_same and _opener(change.path) is not None:
-            yield table_diff(directory, new, change.path, old=old, old_path=change.path, key=key)
+        if not files or change.content_same or _opener(change.path) is None:
+            continue
+        try:
+            planned = table_diff(directory, new, change.path, old=old, old_path=change.path, key=key)
+        except InvalidInputError as error:
+            if on_error is None:
+                raise
+            on_error(change.path, error)
+            continue
+        yield planned

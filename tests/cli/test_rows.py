@@ -85,6 +85,52 @@ def test_values_that_json_does_not_have(store: Path, pfs: Run) -> None:
     }
 
 
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_table_that_cannot_be_read_ends_neither_the_output_nor_the_others(
+    store: Path, pfs: Run, as_json: bool
+) -> None:
+    Path("in").mkdir()
+    for name, content in {"a.csv": "x\n1\n", "b.csv": "x,y\n1,2\n3\n", "c.parquet": "no", "d.csv": "x\n2\n"}.items():
+        Path("in", name).write_text(content)
+    pfs("put-file", "r@master", "-r", "-f", "in")
+    if as_json:
+        result = pfs("diff-file", "r@master", "--rows", "--json", code=2)
+        records: Any = result.json
+        kinds = [(record["path"], record["kind"]) for record in records if record["kind"] in {"error", "table"}]
+        assert kinds == [("/a.csv", "table"), ("/b.csv", "error"), ("/c.parquet", "error"), ("/d.csv", "table")]
+        assert "cannot be read as CSV" in next(record["reason"] for record in records if record["kind"] == "error")
+    else:
+        result = pfs("diff-file", "r@master", "--rows", code=2)
+        assert [line.split()[:2] for line in result.out.splitlines() if line.startswith("!")] == [
+            ["!", "/b.csv"], ["!", "/c.parquet"]
+        ]  # fmt: skip
+        assert "=  /d.csv" in result.out
+    assert result.err == "pfs: 2 tables were not compared: /b.csv, /c.parquet; their records say why\n"
+    Path("in/c.parquet").unlink()
+    pfs("put-file", "r@master", "-r", "-f", "in", "--delete-extra")
+    pfs("create-repo", "s")
+    pfs("put-file", "s@master", "-r", "-f", "in")
+    assert "pfs: 1 table was not compared: s@" in pfs("diff-file", "s@master", "--rows", code=2).err
+
+
+def test_a_table_whose_pages_are_damaged_is_an_error_in_its_place(store: Path, pfs: Run) -> None:
+    pq.write_table(pa.table({"x": list(range(100_000))}), "b.parquet", compression="none", use_dictionary=False)
+    body = bytearray(Path("b.parquet").read_bytes())
+    body[4:40] = bytes(36)
+    Path("b.parquet").write_bytes(body)
+    Path("c.csv").write_text("x\n1\n")
+    pfs("put-file", "r@master", "-f", "b.parquet", "-f", "c.csv")
+    records: Any = pfs("diff-file", "r@master", "--rows", "--json", code=2).json
+    assert [record["kind"] for record in records if record["path"] == "/b.parquet"][-1] == "error"
+    assert records[-1]["kind"] == "table"
+
+
+def test_a_path_of_the_old_side_that_is_not_there(prices: Run) -> None:
+    for words in ([], ["--rows"]):
+        assert ":/nope.csv" in prices("diff-file", "r@master:/d/a.csv", "r@master:/nope.csv", *words, code=3).err
+        assert ":/new" in prices("diff-file", "r@master:/d", "r@master^:/new", *words, code=3).err
+
+
 def test_refusals(prices: Run) -> None:
     wrong = prices("diff-file", "r@master", "--rows", "--key", "ID", code=2)
     assert wrong.err.endswith("/d/a.csv: its columns are id, name, price\n")

@@ -260,6 +260,18 @@ def test_directories_give_all_tables_that_changed(world: World) -> None:
         world.repo["master"].diff_rows(path="/d")
 
 
+def test_a_table_that_is_none_ends_a_directory_unless_its_error_is_taken(world: World) -> None:
+    view = world.put(a_csv=b"v\n1\n", b_csv=b"v,w\n1\n", c_csv=b"v\n1\n")
+    paths: list[str] = []
+    with pytest.raises(InvalidInputError, match="cannot be read as CSV"):
+        paths.extend(diff.path for diff in view.diff_tables())
+    assert paths == ["/a.csv"]
+    told: list[tuple[str, InvalidInputError]] = []
+    tables = view.diff_tables(on_error=lambda path, error: told.append((path, error)))
+    assert [diff.path for diff in tables] == ["/a.csv", "/c.csv"]
+    assert [path for path, _ in told] == ["/b.csv"]
+
+
 def test_a_first_commit_is_compared_with_nothing(world: World) -> None:
     view = world.put(a_csv=b"v\n1\n")
     assert found(view.diff_rows(path="/a.csv", key="v")) == [("added", None, 0, ())]
