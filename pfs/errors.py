@@ -142,16 +142,16 @@ class TagNotFoundError(NotFoundError):
 
 
 class CommitNotFoundError(NotFoundError):
-    """No such commit in the repo: ``(repo, ref)``."""
+    """No such commit in the repo: ``(repo, ref, why)``."""
 
     kind = "commit-not-found"
 
-    def __init__(self, repo: str, ref: str) -> None:
-        super().__init__(repo, ref)
-        self.repo, self.ref = repo, ref
+    def __init__(self, repo: str, ref: str, why: str = "") -> None:
+        super().__init__(repo, ref, why)
+        self.repo, self.ref, self.why = repo, ref, why
 
     def __str__(self) -> str:
-        return f"commit or branch {self.ref!r} not found in repo {self.repo!r}"
+        return f"commit or branch {self.ref!r} not found in repo {self.repo!r}{self.why and f': {self.why}'}"
 
 
 class TransactionNotFoundError(NotFoundError):

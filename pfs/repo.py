@@ -123,10 +123,12 @@ class Repo:
     ) -> CommitInfo:
         """Open a commit on a branch, made if need be; it holds the files of ``parent`` (default: the head).
 
+        Of a ``parent`` that ended with an error those of the nearest before it without one, which is the parent then.
         Open commits are seen by other processes and survive crashes; the head moves when it is finished.
 
         Raises:
-            ConflictError: the branch has an open commit already, or is computed by a pipeline.
+            ConflictError: the branch has an open commit already, or is computed by a pipeline; ``parent`` is open, or
+                it and all before it ended with an error.
             AlreadyExistsError: the repo has a commit of that id.
         """
         settle(self.store, self.name)
@@ -215,11 +217,11 @@ class Repo:
     ) -> CommitWriter:
         """Begin writing: to a branch (made if need be), to its open commit if it has one, or to an open commit by id.
 
-        ``parent``: start from that commit instead of the head; the branch must not move meanwhile.
+        ``parent``: start from that commit instead of the head, as `start_commit`; the branch must not move meanwhile.
 
         Raises:
             CommitClosedError: ``branch`` is the id of a finished commit.
-            ConflictError: the branch is computed by a pipeline.
+            ConflictError: the branch is computed by a pipeline; ``parent`` is open, or has no good commit.
         """
         from pfs.changes.target import Wish, find_target
         from pfs.changes.writer import CommitWriter

@@ -8,7 +8,7 @@ import click
 
 from cli import wiring
 from cli.exits import usage_error
-from cli.output import Record, emit, emit_one, field, size_of, time_of
+from cli.output import Record, emit, emit_one, field, note, size_of, time_of
 from cli.records import commit_record
 
 
@@ -21,13 +21,23 @@ def state(record: Record) -> str:
 
 @click.command("start-commit")
 @wiring.address_argument(metavar="REPO@BRANCH")
-@click.option("-p", "--parent", help="Start from this commit instead of the head of the branch.")
+@click.option(
+    "-p",
+    "--parent",
+    help="Start from this commit instead of the head of the branch; of a failed one, from the last good one.",
+)
 @click.option("-m", "--message", default="", help="Say what the commit is for.")
 def start_commit(address: str, parent: str | None, message: str) -> None:
     """Open a commit on a branch and print its id; writes to the branch go into it until it is finished."""
     repo, branch = wiring.branch_address(address)
+    named = own_ref(repo, parent)
     with wiring.open_changes() as changes:
-        click.echo(changes.repo(repo).start_commit(branch, parent=own_ref(repo, parent), message=message).id)
+        place = changes.repo(repo)
+        info = place.start_commit(branch, parent=named, message=message)
+        failed = None if named is None else place.inspect(named)
+        if failed is not None and failed.error is not None:
+            note(f"{repo}@{failed.id} ended with an error: this starts from {info.parents[0]}, the last without one")
+        click.echo(info.id)
 
 
 def own_ref(repo: str, ref: str | None) -> str | None:

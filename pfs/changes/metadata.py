@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from pfs.errors import BranchNotFoundError, CommitNotFoundError, ConflictError, InvalidInputError
 from pfs.files.described import MAX_METADATA_BYTES, described
 from pfs.history.lineage import Lineage
-from pfs.history.resolve import resolve
+from pfs.history.resolve import chosen
 from pfs.ids import CommitId
 from pfs.model import CommitInfo
 from pfs.refs.body import RefsBody, check_user_branch, with_branch
@@ -68,9 +68,10 @@ def edit_commit(store: Store, repo: str, ref: str, edit: MetadataEdit) -> Mappin
     """Change the metadata of a commit, open or finished.
 
     Raises:
-        CommitNotFoundError: there is none. ConflictError: MAX_COMMITS of the repo have metadata already.
+        CommitNotFoundError: there is none. ConflictError: it was squashed, or MAX_COMMITS of the repo have metadata
+            already.
     """
-    commit = resolve(store, store.refs.read(repo), ref).id
+    commit = chosen(store, store.refs.read(repo), ref).id
 
     def changed(body: RefsBody) -> RefsBody:
         notes = dict(body.notes)

@@ -12,7 +12,7 @@ from pfs.changes.publish import Publication
 from pfs.changes.rebase import Changes, rebase
 from pfs.errors import AlreadyExistsError, CommitClosedError, CommitNotFoundError, ConflictError
 from pfs.history.dependents import refuse_made_from
-from pfs.history.resolve import find_id, finished, open_info, refuse_commit
+from pfs.history.resolve import base_of, find_id, open_info, refuse_commit
 from pfs.ids import CommitId
 from pfs.model import CommitInfo, NewCommit, Provenance
 from pfs.refs.body import (
@@ -49,7 +49,7 @@ def start(store: Store, repo: str, commit: CommitId, new: Opening) -> CommitInfo
     check_user_branch(new.branch)
     state, now_ns = store.refs.read(repo), store.clock_ns()
     refuse_commit(store, state, new.branch)
-    named = None if new.parent is None else finished(store, state, new.parent).id
+    named = None if new.parent is None else base_of(store, state, new.parent).id
     if store.history.find(repo, commit) is not None or commit in state.body.open:
         raise AlreadyExistsError("commit", f"{repo}@{commit}")
 

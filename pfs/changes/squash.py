@@ -11,7 +11,7 @@ from pfs.errors import ConflictError, NotFoundError
 from pfs.history.commit_set import members
 from pfs.history.dependents import children, refuse_made_from
 from pfs.history.lineage import Lineage
-from pfs.history.resolve import resolve
+from pfs.history.resolve import chosen, refuse_squashed
 from pfs.ids import CommitId, Etag, new_commit_id
 from pfs.model import CommitInfo
 from pfs.packs.commit_record import CommitRecord
@@ -41,7 +41,7 @@ def squash(store: Store, repo: str, ref: str, *, within: CommitId | None = None)
     Raises:
         CommitNotFoundError: there is none. ConflictError: it is refused (docs/design/history.md says when).
     """
-    info = resolve(store, store.refs.read(repo), ref)
+    info = chosen(store, store.refs.read(repo), ref)
 
     def edit(body: RefsBody) -> RefsBody:
         state = RefsState(repo, body, Etag(""))
@@ -62,7 +62,7 @@ def drop(store: Store, repo: str, ref: str, *, within: CommitId | None = None) -
     Raises:
         CommitNotFoundError: there is none. ConflictError: it is refused (docs/design/history.md says when).
     """
-    info = resolve(store, store.refs.read(repo), ref)
+    info = chosen(store, store.refs.read(repo), ref)
     if info.open:
         open_commits.drop(store, repo, info.id)
         return info
@@ -147,6 +147,7 @@ def check_drop(store: Store, state: RefsState, commit: CommitId, *, within: Comm
 def _finished(store: Store, state: RefsState, commit: CommitId) -> CommitRecord:
     if commit in state.body.open:
         raise ConflictError(f"commit {state.repo}@{commit} is open: finish it first")
+    refuse_squashed(store, state, commit)
     return Lineage(store, state).get(commit)
 
 
@@ -154,6 +155,8 @@ def _downstream_first(store: Store, commit: CommitId) -> list[tuple[RefsState, C
     """Return the commits of an id in all repos, each after those of other repos that were made from it."""
     found = list(members(store, commit))
     if not found:
+        for state in store.refs.repos():
+            refuse_squashed(store, state, commit)
         raise NotFoundError(f"no repo has a commit {commit}")
     ordered: list[tuple[RefsState, CommitInfo]] = []
     while found:

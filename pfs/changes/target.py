@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pfs.changes.branches import refuse_output, refuse_tag
 from pfs.changes.rebase import Collisions
 from pfs.errors import InvalidNameError
-from pfs.history.resolve import find_id, finished, refuse_commit
+from pfs.history.resolve import base_of, find_id, refuse_commit
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import Provenance
 from pfs.refs.body import BranchEntry, check_branch_name, is_hidden
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the caller asked for: ``branch`` may be the id of an open commit; ``parent`` a ref to start from."""
+    """What the caller asked for: ``branch`` may be the id of an open commit; ``parent`` a ref to start from.
+
+    Of a commit with an error that is the nearest before it without one.
+    """
 
     branch: str
     parent: str | None
@@ -59,7 +62,8 @@ def find_target(store: Store, state: RefsState, wish: Wish) -> Target:
     Raises:
         InvalidNameError: no name of a branch, or that of a hidden one.
         CommitClosedError: the wish names a finished commit.
-        ConflictError: the branch is computed by a pipeline, and no provenance is given.
+        ConflictError: the branch is computed by a pipeline, and no provenance is given; the parent is open, or it and
+            all before it ended with an error.
     """
     if is_hidden(wish.branch):
         raise InvalidNameError("branch", wish.branch)
@@ -71,7 +75,7 @@ def find_target(store: Store, state: RefsState, wish: Wish) -> Target:
     if not wish.provenance:
         refuse_output(state.repo, state.body, branch)
     head = state.body.branches.get(branch, BranchEntry()).head
-    parent = head if wish.parent is None else finished(store, state, wish.parent).id
+    parent = head if wish.parent is None else base_of(store, state, wish.parent).id
     return Target(
         repo=state.repo,
         branch=branch,

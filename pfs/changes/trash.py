@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from pfs.changes.branches import mend
 from pfs.errors import AlreadyExistsError, ConflictError, NotFoundError, RepoNotFoundError
-from pfs.history.resolve import MIN_PREFIX
-from pfs.ids import CommitId, new_commit_id
+from pfs.history.resolve import MIN_PREFIX, refuse_squashed
+from pfs.ids import CommitId, Etag, new_commit_id
 from pfs.refs.body import (
     BRANCH,
     DROPPED,
@@ -22,6 +22,7 @@ from pfs.refs.body import (
     with_branch,
     with_trash,
 )
+from pfs.refs.swap import RefsState
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -52,12 +53,16 @@ def undelete(store: Store, repo: str, name: str) -> CommitId | None:
     Raises:
         NotFoundError: there is nothing of that name in the trash.
         AlreadyExistsError: there is a branch or tag of that name again.
-        ConflictError: the branch has moved on since.
+        ConflictError: the branch has moved on since; the commit was squashed, which is for good.
     """
     now_ns = store.clock_ns()
 
     def edit(body: RefsBody) -> RefsBody:
-        after = _restored(repo, body, name, now_ns=now_ns)
+        try:
+            after = _restored(repo, body, name, now_ns=now_ns)
+        except NotFoundError:
+            refuse_squashed(store, RefsState(repo, body, Etag("")), name)
+            raise
         return _with_left_heads(store, repo, body, after, now_ns=now_ns)
 
     body = store.refs.update(repo, edit)

@@ -43,10 +43,15 @@ class Lineage:
 
     def survivor(self, commit: CommitId) -> CommitId | None:
         """Return the commit that an id means: itself, the child that took it over, or None."""
-        child = self._taken_over(commit)
-        while child is not None:
-            commit, child = child, self._taken_over(child)
+        commit = self.heir(commit) or commit
         return None if self.find(commit) is None else commit
+
+    def heir(self, commit: CommitId) -> CommitId | None:
+        """Return the child that took a squashed commit over in the end, dropped since or not; None if it is there."""
+        heir = self._taken_over(commit)
+        while heir is not None and (child := self._taken_over(heir)) is not None:
+            heir = child
+        return heir
 
     def records(self) -> Iterator[CommitRecord]:
         """Yield every commit that is there, in no order; hidden branches and failed commits included."""

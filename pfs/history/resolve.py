@@ -9,6 +9,7 @@ read.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ def resolve(store: Store, state: RefsState, ref: str) -> CommitInfo:
     if match is None or (match["up"] and match["nth"]):
         raise InvalidInputError(f"{ref!r} is no branch or commit: write master, an id, master^, master~2 or master.1")
     if match["nth"]:
-        return _nth(store, state, match["base"], _number(match["nth"][1:]))
+        return _nth(store, state, match["base"], ref)
     info = _base(store, state, match["base"])
     steps = sum(_number(count or "1") for count in _STEP.findall(match["up"]))
     return _ancestor(store, info, steps, ref) if steps else info
@@ -58,6 +59,47 @@ def finished(store: Store, state: RefsState, ref: str) -> CommitInfo:
     if info.open:
         raise ConflictError(f"commit {state.repo}@{info.id} is open: finish it first")
     return info
+
+
+def chosen(store: Store, state: RefsState, ref: str) -> CommitInfo:
+    """Return the commit that ``ref`` means, as `resolve`, for what takes that very commit away or changes it.
+
+    Raises:
+        ConflictError: ``ref`` begins with the id of a squashed commit, which reads as the child that took it over.
+    """
+    refuse_squashed(store, state, ref)
+    return resolve(store, state, ref)
+
+
+def refuse_squashed(store: Store, state: RefsState, ref: str) -> None:
+    """Raise ConflictError if ``ref`` begins with the id of a squashed commit, or with a prefix of it alone."""
+    match = _REF.fullmatch(ref)
+    base = "" if match is None else match["base"]
+    if base in state.body.branches or base in state.body.tags or not (is_commit_id(base) or _PREFIX.fullmatch(base)):
+        return
+    lineage = Lineage(store, state)
+    if is_commit_id(base):
+        gone = CommitId(base)
+    elif find_id(store, state, base) is None:
+        gone = min((commit for commit in lineage.squashed if commit.startswith(base)), default=CommitId(base))
+    else:
+        return
+    heir = lineage.heir(gone)
+    if heir is not None:
+        raise ConflictError(f"commit {state.repo}@{gone} was squashed into {state.repo}@{heir}: name that")
+
+
+def base_of(store: Store, state: RefsState, ref: str) -> CommitInfo:
+    """Return the parent of what is to start from ``ref``: that commit, or the nearest before it without an error.
+
+    Raises:
+        ConflictError: it is open, or there is none without error. All else as `resolve`.
+    """
+    info = finished(store, state, ref)
+    for record in store.history.first_parents(state.repo, info.id):
+        if record.error is None:
+            return record.info()
+    raise ConflictError(f"commit {state.repo}@{info.id} ended with an error, and so did all before it: name another")
 
 
 def open_info(repo: str, commit: CommitId, entry: OpenEntry) -> CommitInfo:
@@ -139,29 +181,34 @@ def _named_head(body: RefsBody, name: str) -> CommitId | None:
 
 
 def _ancestor(store: Store, info: CommitInfo, steps: int, ref: str) -> CommitInfo:
-    if info.open:
-        if not info.parents:
-            raise CommitNotFoundError(info.repo, ref)
-        info, steps = _parent(store, info), steps - 1
-    record = next(islice(store.history.first_parents(info.repo, info.id), min(steps, _FAR), None), None)
-    if record is None:
-        raise CommitNotFoundError(info.repo, ref)
-    return record.info()
+    chain = _before(store, info)
+    found = next(islice(chain, min(steps, _FAR) - 1, None), None)
+    if found is None:
+        number = sum(1 for _ in _before(store, info))
+        raise CommitNotFoundError(info.repo, ref, f"{info.id[:12]} has {_commits(number)} before it")
+    return found
 
 
-def _parent(store: Store, info: CommitInfo) -> CommitInfo:
-    return next(store.history.first_parents(info.repo, info.parents[0])).info()
+def _before(store: Store, info: CommitInfo) -> Iterator[CommitInfo]:
+    """Yield the commits before one by first parents, newest first."""
+    if info.parents:
+        yield from (record.info() for record in store.history.first_parents(info.repo, info.parents[0]))
 
 
-def _nth(store: Store, state: RefsState, branch: str, number: int) -> CommitInfo:
-    """Return the number-th commit of a branch, counted from 1 at its first."""
-    entry = state.body.branches.get(branch)
+def _nth(store: Store, state: RefsState, branch: str, ref: str) -> CommitInfo:
+    """Return the commit of a branch that ``ref`` says by its number, counted from 1 at its first."""
+    entry, number = state.body.branches.get(branch), _number(ref.rpartition(".")[2])
     if entry is None:
-        raise InvalidInputError(f"{branch}.{number}: only a branch can be counted from its first commit")
+        raise InvalidInputError(f"{ref}: only a branch can be counted from its first commit")
     chain = [] if entry.head is None else [r.info() for r in store.history.first_parents(state.repo, entry.head)]
     if not 1 <= number <= len(chain):
-        raise CommitNotFoundError(state.repo, f"{branch}.{number}")
+        why = f"{branch} has {_commits(len(chain))}, counted from 1"
+        raise CommitNotFoundError(state.repo, ref, why)
     return chain[-number]
+
+
+def _commits(number: int) -> str:
+    return f"only {number:,} commit{'' if number == 1 else 's'}" if number else "no commit"
 
 
 def _through_provenance(store: Store, repo: str, text: str) -> CommitId | None:

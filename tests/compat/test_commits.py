@@ -117,6 +117,41 @@ def test_descendants_of_a_failed_commit_stand_on_the_one_before(world: Store) ->
     assert repo.inspect(failed.id).error == "it went wrong"
 
 
+@pytest.mark.row("1.5 errored commits")
+def test_what_starts_from_a_failed_commit_starts_from_the_one_before(pfs: Run, put: Put) -> None:
+    first = put("r@master", a="1")
+    failed = pfs("start-commit", "r@master").out.strip()
+    put("r@master", b="2")
+    pfs("finish-commit", "r@master", "--error", "it went wrong")
+    started = pfs("start-commit", "r@master", "-p", failed)
+    assert started.err == f"note: r@{failed} ended with an error: this starts from {first}, the last without one\n"
+    put("r@master", c="3")
+    pfs("finish-commit", "r@master")
+    assert [file["path"] for file in pfs("list-file", "r@master", "--json").json] == ["/a", "/c"]
+    assert pfs("inspect-commit", "r@master", "--json").json["parents"] == [first]
+    pfs("drop-commit", f"r@{failed}")
+
+
+@pytest.mark.row("1.5 errored commits")
+def test_what_is_written_with_a_failed_parent_has_the_files_of_the_one_before(world: Store) -> None:
+    repo = world.create_repo("a")
+    nothing = repo.start_commit("master")
+    repo.finish_commit("master", error="it went wrong")
+    with pytest.raises(ConflictError, match="and so did all before it"):
+        repo.commit("master", parent=nothing.id)
+    first = write(repo, f1="1")
+    failed = repo.start_commit("master")
+    write(repo, f2="2")
+    repo.finish_commit("master", error="it went wrong")
+    with repo.commit("dev", parent=failed.id) as commit:
+        commit.put_file("/f3", b"3")
+    assert (repo.inspect("dev").parents, names(repo, "dev")) == ((first,), ["/f1", "/f3"])
+    with world.transaction() as changes:
+        opened = changes.repo("a").start_commit("more", parent=failed.id)
+    assert repo.inspect(opened.id).parents == (first,)
+    repo.drop_commit(failed.id)
+
+
 @pytest.mark.row("1.5 read an open commit")
 def test_an_open_commit_is_read_by_its_id(pfs: Run, put: Put) -> None:
     put("r@master", a="1")
@@ -222,6 +257,19 @@ def test_the_commits_of_one_id_go_together(world: Store) -> None:
     assert [info.repo for info in squash_set(world, ids[1])] == ["b", "a"]
     assert [info.repo for info in drop_set(world, ids[2])] == ["b", "a"]
     assert [repo.inspect("master").id, out.inspect("master").id] == [ids[0], ids[0]]
+
+
+@pytest.mark.row("1.5 ancestry errors")
+@pytest.mark.parametrize(
+    "ref", ["master^4", "master~4", "master^^^^", "master.5", "master.99999999999999999", "master.0"]
+)
+def test_more_steps_than_commits_are_echoed_and_said(pfs: Run, put: Put, ref: str) -> None:
+    ids = [put("r@master", a=str(number)) for number in range(4)]
+    said = pfs("inspect-commit", f"r@{ref}", code=3).err
+    why = "master has only 4 commits, counted from 1" if "." in ref else f"{ids[3][:12]} has only 3 commits before it"
+    assert said == f"pfs: commit or branch '{ref}' not found in repo 'r': {why}\n"
+    before = pfs("inspect-commit", f"r@{ids[0]}^", code=3).err
+    assert before.endswith(f"{ids[0][:12]} has no commit before it\n")
 
 
 @pytest.mark.row("1.5 ancestry", "1.5 ancestry of ids", "1.5 count from root", "1.5 ancestry errors")
