@@ -9,8 +9,18 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
+import signal
+import stat
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import BinaryIO
+
+_LOOK_S = 1.0
+"""How often a command that waits looks whether its output is still read."""
 
 
 class OutputClosed(Exception):  # noqa: N818 - how a command ends, not what went wrong with the store
@@ -72,6 +82,37 @@ def content() -> BinaryIO:
     if getattr(getattr(sys.stdout.buffer, "raw", None), "closed_before", False):
         raise OutputClosed(OSError(errno.EBADF, "standard output is closed"))
     return sys.stdout.buffer
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """Let a command that waits for something to print end, within a second, once nobody is there to read it.
+
+    Only where stdout is a pipe or a socket. The body is interrupted in the main thread, as by Ctrl-C; elsewhere nothing
+    is watched.
+
+    Raises:
+        OutputClosed: the reader has gone.
+    """
+    mode = os.fstat(1).st_mode
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, _end_without_reader)
+    signal.setitimer(signal.ITIMER_REAL, _LOOK_S, _LOOK_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _end_without_reader(number: int, frame: FrameType | None) -> None:
+    output = select.poll()
+    output.register(1, 0)  # asks for nothing: what is told always is that the other end is closed
+    if output.poll(0):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        raise OutputClosed(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
 
 
 def announce(line: str) -> None:

@@ -9,12 +9,14 @@ import click
 
 from cli import wiring
 from cli.exits import usage_error
-from cli.output import Record, emit, emit_one, field, time_of
+from cli.output import Record, emit, emit_one, field, note, time_of
 from cli.records import branch_record, branch_text
 
 if TYPE_CHECKING:
     from pfs.changes.branches import Triggered
     from pfs.model import BranchRef
+    from pfs.repo import Repo
+    from pfs.transactions.transaction import TransactionRepo
 
 _NEVER = ":never"
 
@@ -60,18 +62,51 @@ def create_branch(
         head = wiring.branch_address(head)[1]
     if provenance and no_provenance:
         raise usage_error("give either --provenance or --no-provenance")
-    sources = [_source(text.removesuffix(_NEVER)) for text in provenance]
-    never = [_source(text.removesuffix(_NEVER)) for text in provenance if text.endswith(_NEVER)]
+    sources, never = _sources(provenance)
     wanted = sources if sources or no_provenance else None
     trigger = _trigger(conditions, clear=no_trigger)
     with wiring.open_changes() as changes:
-        changes.repo(repo).create_branch(branch, head=head, provenance=wanted, never=never, trigger=trigger)
+        place = changes.repo(repo)
+        unknown = None if isinstance(trigger, str) or _is_there(place, trigger.branch) else trigger.branch
+        place.create_branch(branch, head=head, provenance=wanted, never=never, trigger=trigger)
+    if unknown is not None:
+        note(f"there was no branch {repo}@{unknown}, which {repo}@{branch} follows now: it was made, without a commit")
+
+
+def _sources(texts: Sequence[str]) -> tuple[list[BranchRef], list[BranchRef]]:
+    """Return the sources that options name, and those of them whose commits open none.
+
+    Raises:
+        InvalidInputError: one is no branch, or is named with ``:never`` and without.
+    """
+    never = [_source(text) for text in texts if text.endswith(_NEVER)]
+    always = [_source(text) for text in texts if not text.endswith(_NEVER)]
+    both = next((source for source in never if source in always), None)
+    if both is not None:
+        place = f"{both.repo}@{both.branch}"
+        raise usage_error(f"{place} is given both with {_NEVER} and without: its commits open one here, or never do")
+    return [_source(text) for text in texts], never
 
 
 def _source(text: str) -> BranchRef:
     from pfs.model import BranchRef
 
-    return BranchRef(*wiring.branch_address(text))
+    place = text.removesuffix(_NEVER)
+    if ":" in place:
+        raise usage_error(f"{text!r} is no branch to be computed from: write REPO@BRANCH or REPO@BRANCH{_NEVER}")
+    return BranchRef(*wiring.branch_address(place))
+
+
+def _is_there(repo: Repo | TransactionRepo, branch: str) -> bool:
+    from pfs.errors import BranchEmptyError, CommitNotFoundError
+
+    try:
+        repo.inspect(branch)
+    except BranchEmptyError:
+        return True
+    except CommitNotFoundError:
+        return False
+    return True
 
 
 def _trigger(conditions: dict[str, str | int | bool | None], *, clear: bool) -> Triggered:

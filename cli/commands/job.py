@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import click
 
-from cli import wiring
+from cli import stdio, wiring
 from cli.exits import usage_error
 from cli.output import Record, emit, emit_one, field, size_of, time_of
 from cli.pipeline_records import datum_record, job_record
@@ -122,6 +124,6 @@ def logs(pipeline: str, job: str | None, datum: str | None, follow: bool, tail: 
     from cli.pipeline_records import log_record
     from pps.pipelines import Pipelines
 
-    with wiring.open_store() as store:
+    with stdio.watched() if follow else nullcontext(), wiring.open_store() as store:
         for line in Pipelines(store).logs(pipeline, job=job, datum=datum, follow=follow, tail=tail):
             click.echo(json.dumps(log_record(line), ensure_ascii=False) if as_json else line.message)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import wiring
+from cli import stdio, wiring
 from cli.records import commit_record
 
 if TYPE_CHECKING:
@@ -47,11 +47,11 @@ def wait_commit(address: str) -> None:
 @click.option("-n", "--number", type=click.IntRange(min=1), help="End after so many.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line instead of ids.")
 def subscribe_commit(address: str, new: bool, number: int | None, as_json: bool) -> None:
-    """Print the finished commits of a branch, oldest first, and then each new one, until interrupted."""
+    """Print the finished commits of a branch, oldest first, and then each new one, until nobody reads them any more."""
     from pfs.changes.waiting import subscribe
 
     repo, branch = wiring.branch_address(address)
-    with wiring.open_store() as store:
+    with stdio.watched(), wiring.open_store() as store:
         for info in islice(subscribe(store, store.repo(repo).name, branch, new=new), number):
             text = json.dumps(commit_record(info), ensure_ascii=False) if as_json else info.id
             sys.stdout.write(text + "\n")

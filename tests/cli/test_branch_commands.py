@@ -90,3 +90,33 @@ def test_a_branch_that_follows_another(pfs: Run, put: Callable[[str], str]) -> N
 def test_what_triggers_refuse(pfs: Run, store: Path, options: list[str]) -> None:
     pfs("create-branch", "r@master", *options, code=2)
     pfs("inspect-branch", "r@master", code=3)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_source_is_never_or_always(pfs: Run, store: Path, order: int) -> None:
+    pfs("create-repo", "out")
+    words = ["r@master:never", "r@master"][::order]
+    said = pfs("create-branch", "out@master", "-p", words[0], "-p", words[1], code=2).err
+    assert "r@master is given both with :never and without" in said
+    pfs("inspect-branch", "out@master", code=3)
+
+
+def test_what_follows_a_source_can_only_be_never(pfs: Run, store: Path) -> None:
+    pfs("create-repo", "out")
+    said = pfs("create-branch", "out@master", "-p", "r@master:bad", code=2).err
+    assert "'r@master:bad' is no branch to be computed from: write REPO@BRANCH or REPO@BRANCH:never" in said
+
+
+@pytest.mark.parametrize("transaction", [False, True])
+def test_following_a_branch_that_is_not_there_makes_it_and_says_so(pfs: Run, store: Path, transaction: bool) -> None:
+    pfs("create-branch", "r@there")
+    if transaction:
+        pfs("start-transaction")
+    pfs("create-branch", "r@quiet", "--trigger", "there", "--trigger-commits", "1")
+    made = pfs("create-branch", "r@loud", "--trigger", "nope", "--trigger-commits", "1")
+    again = pfs("create-branch", "r@loud", "--trigger", "nope", "--trigger-commits", "2")
+    if transaction:
+        pfs("finish-transaction")
+    assert "note: there was no branch r@nope, which r@loud follows now: it was made, without a commit\n" in made.err
+    assert "nope" not in again.err
+    assert pfs("inspect-branch", "r@nope", "--json").json["head"] is None

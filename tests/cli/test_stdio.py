@@ -9,7 +9,7 @@ import pytest
 
 from pfs.store import init
 from pfs.store import open as open_store
-from tests.cli.processes import environment
+from tests.cli.processes import environment, ids, run, start
 
 
 @pytest.fixture
@@ -31,6 +31,36 @@ def shell(store: Path, line: str) -> subprocess.CompletedProcess[str]:
 def test_a_reader_that_has_seen_enough(store: Path) -> None:
     done = shell(store, "pfs list-file r@master -r | head -1")
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_what_waits_for_commits_ends_with_its_reader(store: Path) -> None:
+    process = start(store, "pfs", "subscribe-commit", "r@master")
+    assert ends_with_its_reader(process) == ids(store, "r@master")[0]
+
+
+def test_what_follows_logs_ends_with_its_reader(store: Path) -> None:
+    spec = '{"pipeline": {"name": "p"}, "input": {"pfs": {"repo": "r", "glob": "/"}}, "transform": {"cmd": ["sh"], '
+    (store / "p.json").write_text(spec + '"stdin": ["echo working", "exec sleep 1000"]}}')
+    run(store, "pps", "create-pipeline", "-f", "p.json")
+    running = start(store, "pps", "run", "--isolation", "none")
+    try:
+        assert running.stderr is not None
+        assert b"started" in running.stderr.readline()
+        assert ends_with_its_reader(start(store, "pps", "logs", "-p", "p", "-f")) == "working"
+    finally:
+        running.terminate()
+        running.communicate()
+
+
+def ends_with_its_reader(process: subprocess.Popen[bytes]) -> str:
+    """Read one line of a program, then close its output; return the line once it has ended without a word."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process:
+        line = process.stdout.readline().decode().rstrip()
+        process.stdout.close()
+        assert (process.wait(timeout=60), process.stderr.read()) == (141, b"")
+    return line
 
 
 def test_closed_stdout(store: Path) -> None:
