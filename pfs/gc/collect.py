@@ -17,6 +17,7 @@ from pfs.gc.mark import Marker
 from pfs.gc.owner import take
 from pfs.gc.report import Report
 from pfs.gc.roots import add_roots
+from pfs.gc.shred import find_marks
 from pfs.gc.survey import Survey, survey
 from pfs.lifecycle.plan import RepoPlan, plan_retention
 from pfs.lifecycle.retention import apply_retention, foreseen
@@ -65,6 +66,7 @@ def foresee(store: Store, options: Options = NOW, *, progress: Progress | None =
     """Return what `collect` would do now, changing nothing; sizes of what it would write are estimates."""
     now_ns = store.clock_ns()
     with Scratch(store.path / SCRATCH) as scratch:
+        marks = find_marks(store, load_all(store))
         listed = list(store.backend.entries("packs/"))
         plans = {plan.repo: plan for plan in plan_retention(store, now_ns=now_ns)}
         states = [_planned(plans.get(state.repo), state) for state in load_all(store)]
@@ -72,7 +74,7 @@ def foresee(store: Store, options: Options = NOW, *, progress: Progress | None =
         marker = Marker(store.objects, scratch, progress=progress)
         add_roots(store, marker, [_without(state, expired, now_ns) for state in states])
         marker.walk()
-        found = survey(store, listed, marker.live, scratch=scratch)
+        found = survey(store, listed, marker.live, scratch=scratch, purged=marks.words)
     leased = leased_packs(store.backend, now_ns=now_ns, tidy=False)
     decision = condemn(found.packs, now_ns=now_ns, min_age_ns=options.min_age_ns, leased=leased)
     gone = sum(facts.size for facts in decision.packs) - sum(facts.live_bytes for facts in decision.repack)

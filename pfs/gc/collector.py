@@ -21,6 +21,7 @@ from pfs.gc.owner import Ownership
 from pfs.gc.repack import Repacker
 from pfs.gc.report import Report
 from pfs.gc.roots import add_roots, bodies
+from pfs.gc.shred import Marks, find_marks, is_shredded, remove_marks
 from pfs.gc.survey import PackFacts, Survey, survey
 from pfs.gc.sweep import kept_packs, move_commits, sweep
 from pfs.ids import CommitId, PackId
@@ -28,7 +29,7 @@ from pfs.packs.condemned import PREFIX as LISTS
 from pfs.packs.condemned import encode_list, list_gen, list_name, load_list
 from pfs.packs.lease import leased_packs
 from pfs.packs.pack import read_footer
-from pfs.refs import facts
+from pfs.refs import facts, shreds
 from pfs.refs.collection import GC_STATE
 from pfs.refs.edges import squashed
 from pfs.refs.level import level
@@ -99,6 +100,7 @@ class Collector:
             raise
 
     def _collect(self, owner: Ownership, *, resumed: bool) -> Report:
+        marks = find_marks(self._store, load_all(self._store))  # before the packs are listed
         listed = list(self._store.backend.entries("packs/"))  # before the roots: what comes later is not looked at
         rows, (states, expired) = self._rows(), self._expire()
         marker = self._marker(owner)
@@ -106,7 +108,7 @@ class Collector:
             self._progress.total(0, sum(entry.size for entry in listed if entry.name.startswith("packs/m/")))
         live = add_roots(self._store, marker, states)
         marker.walk()
-        found = survey(self._store, listed, marker.live, scratch=self._scratch, alive=owner.keep)
+        found = survey(self._store, listed, marker.live, scratch=self._scratch, alive=owner.keep, purged=marks.words)
         decision = self._decide(found)
         copied = self._repack(decision, marker, found, owner=owner)
         report = Report(
@@ -121,10 +123,12 @@ class Collector:
         )
         condemned = decision.delete + copied.packs
         if not condemned:
+            self._shredded(marks, found, frozenset())
             owner.finish()
             return replace(report, forgotten=self._forget_commits(rows, live, states))
         self._publish(owner, condemned)
         swept = self._end(owner, marker)
+        self._shredded(marks, found, swept.deleted)
         return replace(
             report,
             deleted=len(swept.deleted & {facts.pack for facts in decision.delete}),
@@ -135,6 +139,11 @@ class Collector:
             bytes_after=sum(entry.size for entry in self._store.backend.entries("packs/")),
             generation=owner.state.gen,
         )
+
+    def _shredded(self, marks: Marks, found: Survey, deleted: frozenset[PackId]) -> None:
+        """Take the marks away when all that they are about is gone; else the next collection looks again."""
+        if is_shredded(found, deleted):
+            remove_marks(self._store, marks)
 
     def _marker(self, owner: Ownership) -> Marker:
         return Marker(self._store.objects, self._scratch, progress=self._progress, alive=owner.keep)
@@ -192,7 +201,8 @@ class Collector:
         store, gen = self._store, owner.state.gen
         level(store.backend, store.index)
         condemned = load_list(store.backend, owner.state.lists[gen])
-        shelved = [entry.name for entry in store.backend.entries(facts.PREFIX)]  # before the fence, as the rows
+        # Before the fence, as the rows.
+        shelved = [entry.name for kind in (facts.PREFIX, shreds.PREFIX) for entry in store.backend.entries(kind)]
         move_commits(store, condemned)
         rows, states = self._rows(), fence(store, gen, condemned, alive=owner.keep)
         live = add_roots(store, marker, states)
@@ -203,7 +213,7 @@ class Collector:
         self._wait(owner)
         gone = sweep(store, condemned, kept, alive=owner.keep)
         forgotten = self._forget_commits(rows, live, states)
-        used = {older.name for body in held for older in body.older}
+        used = {name for body in held for name in (*body.shreds, *(older.name for older in body.older))}
         store.backend.delete_many([name for name in shelved if name not in used])
         owner.finish()
         self._remove_lists(owner)

@@ -38,11 +38,18 @@ def condemn(
 ) -> Decision:
     """Return what to delete and to repack; packs younger than ``min_age_ns`` and leased ones are left alone.
 
+    All packs with something in them that was purged go, however little, young or leased: who purges wants it gone, and
+    a writer that counts on them stores again what it needs.
+
     What it leaves and makes it would leave alone again: small packs are taken when they would be too many together with
     the one small pack of each kind that repacking ends with.
     """
-    old = [facts for facts in packs if not min_age_ns or facts.modified_ns + min_age_ns <= now_ns]
-    free = [facts for facts in old if facts.pack not in leased]
+
+    def is_free(facts: PackFacts) -> bool:
+        is_old = not min_age_ns or facts.modified_ns + min_age_ns <= now_ns
+        return facts.shred or (is_old and facts.pack not in leased)
+
+    free = [facts for facts in packs if is_free(facts)]
     delete = tuple(facts for facts in free if not facts.live_entries)
     live = [facts for facts in free if facts.live_entries]
     repack = [facts for facts in live if _is_thin(facts)]
@@ -55,7 +62,7 @@ def condemn(
 
 
 def _is_thin(facts: PackFacts) -> bool:
-    return facts.dead_bytes >= DEAD_SHARE * facts.size
+    return facts.shred or facts.dead_bytes >= DEAD_SHARE * facts.size
 
 
 def _is_small(facts: PackFacts) -> bool:

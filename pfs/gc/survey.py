@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pfs.store import Store
 
 _TRAILER: Final = 64
+_NONE: Final = np.empty(0, np.uint64)
 DOUBLES: Final = 1 << 21
 """Entries whose id lies in several packs that are looked at in one collection; of the others all are kept."""
 _DOUBLE: Final = np.dtype([("id", "V32"), ("pack", "<u4"), ("size", "<i8")])
@@ -41,6 +42,8 @@ class PackFacts:
     live_entries: int
     live_bytes: int
     """Records of live objects with their headers and footer entries; of blocks the live part."""
+    shred: bool = False
+    """Whether something that was purged lies in it, dead."""
 
     @property
     def dead_bytes(self) -> int:
@@ -77,8 +80,11 @@ def survey(
     *,
     scratch: Scratch,
     alive: Callable[[], None] = lambda: None,
+    purged: npt.NDArray[np.uint64] = _NONE,
 ) -> Survey:
     """Return the facts of the packs in a listing of ``packs/``; those that are gone by now are left out.
+
+    ``purged``: the sorted prefixes of what is not to stay in any pack where it is dead.
 
     Reads every footer, twice where ids lie in several packs. Memory: 200 bytes a pack, 8 a live id or disk for it.
     Raises StorageError.
@@ -103,6 +109,7 @@ def survey(
                 len(ids),
                 len(mine),
                 size,
+                bool(np.isin(ids[~is_live], purged).any()) if len(purged) else False,
             )
         )
     found = _settle(store, listed, facts, doubles) if len(doubles) else Survey(tuple(facts), {})

@@ -19,6 +19,7 @@ from pfs.ids import CommitId
 from pfs.lifecycle.commits import anchored_by_open
 from pfs.lifecycle.rewrite import Contents
 from pfs.lifecycle.rewriting import Pages, Rewriting
+from pfs.lifecycle.traces import Traces
 from pfs.packs.commit_record import CommitRecord
 from pfs.refs.body import OpenEntry, RefsBody, is_hidden
 from pfs.refs.retention import PathRule
@@ -74,6 +75,11 @@ class _Aging:
         self._rules: tuple[PathRule, ...] = ()
         self._noted: tuple[PathRule, ...] = ()
         self._done: dict[tuple[str, bytes], Root] = {}
+
+    @property
+    def traces(self) -> Traces:
+        """What lies in packs of the content that was taken out so far."""
+        return self.contents.traces
 
     def begin(self, state: RefsState) -> None:
         """Take the rules of the present refs, and what is not to be touched."""

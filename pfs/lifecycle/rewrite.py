@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from pfs.errors import InvalidInputError
 from pfs.ids import NO_PAGE, PageId
+from pfs.lifecycle.traces import Traces
 from pfs.packs.commit_record import CommitRecord
 from pfs.paths import from_key
 from pfs.refs.body import OpenEntry, RefsBody, is_hidden
@@ -31,15 +32,17 @@ class Mirror:
 
 
 class Contents:
-    """The contents that were taken out, each once; 16 bytes each."""
+    """The contents that were taken out, each once; 16 bytes each. ``traces``: what of them lies in packs."""
 
     def __init__(self) -> None:
+        self.traces = Traces()
         self._fresh: list[tuple[bytes, int]] = []
         self._known = np.empty((2, 0), "<u8")
 
-    def note(self, tid: bytes, size: int) -> None:
+    def note(self, kind: int, tid: bytes, size: int) -> None:
         """Take one in; empty files have no content."""
         if size:
+            self.traces.note(kind, tid)
             self._fresh.append((tid[:8], size))
             if len(self._fresh) == _BATCH:
                 self._fold()
@@ -89,6 +92,11 @@ class Rewriter:
         if known not in self._done:
             self._done[known] = self._rewritten(root, mirror)
         return self._done[known]
+
+    @property
+    def traces(self) -> Traces:
+        """What lies in packs of the content that was taken out so far."""
+        return self.contents.traces
 
     def begin(self, state: RefsState) -> None:
         """Do nothing: all commits are alike."""

@@ -16,11 +16,13 @@ from pfs.ids import CommitId, PackId
 from pfs.packs.commit_record import SAME_PACK, CommitRecord, record_root
 from pfs.refs.body import BranchEntry, OpenEntry, RefsBody, root_entry
 from pfs.refs.edges import with_records
+from pfs.refs.shreds import with_words
 from pfs.refs.swap import RefsState, back_off
 from pfs.trees.row import MemoryPages, PageSink, Root
 
 if TYPE_CHECKING:
     from pfs.files.progress import Progress
+    from pfs.lifecycle.traces import Traces
     from pfs.packs.session import WriteSession
     from pfs.store import Store
 
@@ -34,6 +36,11 @@ RECORDS = 256
 
 class Change(Protocol):
     """What commits become; asked again, with the present refs, after each lost swap."""
+
+    @property
+    def traces(self) -> Traces:
+        """What lies in packs of the content that was taken out so far."""
+        ...
 
     def begin(self, state: RefsState) -> None:
         """Take note of the refs that are about to be replaced."""
@@ -167,7 +174,9 @@ class Rewriting:
         packs = tuple(pack.hex() for pack in session.pack_ids)
         opened |= {id: replace(opened[id], packs=(*opened[id].packs, *packs)) for id in self.opened}
         body = with_records(replace(state.body, open=opened, rewrites=state.body.rewrites + 1), homes)
-        return self._change.noted(_with_homes(body, homes))
+        body = self._change.noted(_with_homes(body, homes))
+        words = self._change.traces.words(self._store.objects)
+        return with_words(self._store.backend, self._repo, body, words) if len(words) else body
 
     def _written_again(self, session: WriteSession, changed: Mapping[CommitId, Planned]) -> dict[CommitId, PackId]:
         """Write all records anew: collection condemned packs meanwhile, and theirs may be among them."""

@@ -139,7 +139,8 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
 
     ``edges``, ``records`` and ``squashed`` are the newest facts about commits, ``older`` names the objects with the
     others: ask `pfs.refs.edges`. ``shelf``, which is not stored, reads those; it is there when there are any.
-    ``metadata`` and ``notes`` are what users say of the repo and of its commits.
+    ``metadata`` and ``notes`` are what users say of the repo and of its commits. ``shreds`` names objects that say what
+    was purged since the last collection (`pfs.refs.shreds`).
     """
 
     v: int = BODY_VERSION
@@ -160,6 +161,7 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
     notes: dict[CommitId, dict[str, str]] = {}
     retention: Retention | None = None
     rewrites: int = 0
+    shreds: tuple[str, ...] = ()
     trash: dict[str, TrashEntry] = {}
     prepared: tuple[Prepared, ...] = ()
     gone: bool = False
@@ -184,7 +186,7 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
 
 _KNOWN = {field.name for field in fields(RefsBody)} - {"extra", "shelf"}
 _REQUIRED = ("v", "seq", "wid")
-_LEFT_OUT = ("squashed", "older", "metadata", "notes", "retention", "rewrites", "deleted", "shelf")
+_LEFT_OUT = ("squashed", "older", "metadata", "notes", "retention", "rewrites", "shreds", "deleted", "shelf")
 """Fields that are not stored while they say nothing."""
 _SUM = re.compile(rb',"sum":"([0-9a-f]{32})"}')
 _SUM_BYTES = len(',"sum":""}') + 32

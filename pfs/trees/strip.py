@@ -16,8 +16,8 @@ from pfs.trees.seal import Folder, groups_of, inlined_rows, marker
 from pfs.trees.tree import Tree
 
 _FOLDERS = (Kind.DIR, Kind.SHARD)
-Note = Callable[[bytes, int], object]
-"""Gets the tid and size of each file that loses its content; those of a page once, however many trees share it."""
+Note = Callable[[int, bytes, int], object]
+"""Gets kind, tid and size of each file that loses its content; those of a page once, however many trees share it."""
 
 
 class Stripper:
@@ -43,7 +43,7 @@ class Stripper:
         """Return the edit that strips a file; none for one without content."""
         if row.kind == Kind.REMOVED:
             return []
-        self._note(row.tid, row.size)
+        self._note(row.kind, row.tid, row.size)
         return [Put(row.key, Kind.REMOVED, row.size, row.tid, changed=row.changed)]
 
     def folder(self, tree: Tree, row: Row) -> list[Edit]:
@@ -93,5 +93,5 @@ class Stripper:
     def _cell(self, cell: Cell) -> Cell:
         if cell.kind == Kind.REMOVED:
             return cell
-        self._note(cell.tid, cell.size)
+        self._note(cell.kind, cell.tid, cell.size)
         return cell._replace(kind=Kind.REMOVED, aux=None)

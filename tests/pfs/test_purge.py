@@ -4,6 +4,7 @@ import random
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -20,15 +21,22 @@ from pfs.errors import (
     PurgedError,
     RepoNotFoundError,
 )
-from pfs.gc.collect import collect
+from pfs.gc.collect import collect, foresee
+from pfs.gc.collector import Options
 from pfs.ids import CommitId, Etag, new_commit_id
 from pfs.lifecycle import rewriting
 from pfs.lifecycle.purge import purge
+from pfs.lifecycle.retention import set_retention
 from pfs.lifecycle.rewrite import Mirror
+from pfs.lifecycle.traces import Traces
 from pfs.model import NewCommit
+from pfs.packs.pack import read_footer
+from pfs.refs.retention import PathRule, Retention
+from pfs.refs.shreds import LIMIT
 from pfs.repo import Repo
 from pfs.store import Store
 from pfs.testing.faults import FaultyBackend, How
+from pfs.trees.page import Kind
 from pfs.upkeep.check import fsck
 from pfs.upkeep.recover import recover
 
@@ -108,6 +116,128 @@ def test_the_bytes_are_gone_after_collection(store: Store, repo: Repo) -> None:
     assert OTHER[1000:1064] in left
     assert list(fsck(store, deep=True)) == []
     assert repo[made["head"]].read("/d/other") == OTHER
+
+
+@pytest.mark.parametrize(
+    ("secret", "rest"),
+    [
+        (SECRET[:100], [OTHER]),  # in a block with others, or a meta pack
+        (SECRET[:100], [random.Random(number).randbytes(20_000) for number in range(3, 60)]),
+        (SECRET, [random.Random(3).randbytes(9_000_000)]),
+        (random.Random(4).randbytes(4_000_000), [random.Random(3).randbytes(40_000_000)]),  # of several chunks
+    ],
+    ids=["alone", "block", "one chunk", "chunks"],
+)
+def test_the_bytes_go_with_the_next_collection_however_little_they_are(
+    store: Store, repo: Repo, secret: bytes, rest: list[bytes]
+) -> None:
+    put(repo, {"/secret": secret} | {f"/rest/{number}": data for number, data in enumerate(rest)})
+    collect(store)
+    assert is_stored(store, secret)
+    purge(store, "data", "/secret")
+    [_] = store.refs.read("data").body.shreds
+    assert foresee(store, Options(min_age_ns=10**18)).repacked >= 1
+    report = collect(store, Options(min_age_ns=10**18))
+    assert report.repacked >= 1
+    assert not is_stored(store, secret)
+    assert contents(repo, "master")["/rest/0"] == rest[0]
+    assert store.refs.read("data").body.shreds == ()
+    assert list(store.backend.entries("shred/")) == []
+    assert collect(store).did_nothing
+    assert list(fsck(store, deep=True)) == []
+
+
+def is_stored(store: Store, data: bytes) -> bool:
+    """Say whether a chunk of these bytes, as it is or compressed alone, is in a pack."""
+    found = False
+    for entry in store.backend.entries("packs/"):
+        pack = read_footer(store.backend, entry.name)
+        for offset in sorted(set(pack.entries["off"].tolist())):
+            payload = store.objects.record_at(entry.name, offset).payload
+            found |= any(data[at : at + 64] in payload for at in range(0, len(data), 5_000))
+    return found
+
+
+def test_what_ages_by_its_path_goes_with_the_same_collection(store: Store, repo: Repo) -> None:
+    put(repo, {"/logs/a": SECRET[:100], "/rest": SECRET[1000:]})
+    put(repo, {"/logs/a": b"now"})
+    set_retention(store, "data", Retention(paths=(PathRule(glob="/logs/*", seconds=0),)))
+    collect(store)
+    assert not is_stored(store, SECRET[:100])
+    assert is_stored(store, SECRET[1000:])
+    assert store.refs.read("data").body.shreds == ()
+
+
+def test_what_is_still_elsewhere_stays_and_ends_the_mark(store: Store, repo: Repo) -> None:
+    put(repo, {"/a": SECRET, "/b": SECRET, "/rest": random.Random(3).randbytes(9_000_000)})
+    purge(store, "data", "/a")
+    collect(store)
+    assert repo["master"].read("/b") == SECRET
+    assert store.refs.read("data").body.shreds == ()
+
+
+def test_many_purges_leave_few_marks_that_say_all(store: Store, repo: Repo) -> None:
+    secrets = {f"/{number}": random.Random(100 + number).randbytes(100) for number in range(40)}
+    put(repo, secrets | {"/rest": SECRET})
+    for path in secrets:
+        purge(store, "data", path)
+    assert len(store.refs.read("data").body.shreds) <= LIMIT
+    collect(store)
+    assert not any(is_stored(store, secret) for secret in secrets.values())
+    assert list(store.backend.entries("shred/")) == []
+
+
+def test_marks_stay_while_a_pack_with_purged_bytes_could_not_be_written_again(store: Store, repo: Repo) -> None:
+    put(repo, {"/a": SECRET[:100], "/rest": SECRET[1000:]})
+    put(repo, {"/b": OTHER}, "other")
+    repo.delete_branch("other")
+    purge(store, "data", "/a")
+    frames = [entry.name for entry in store.backend.entries("packs/") if entry.size > 290_000]
+    for name in frames:
+        file = store.path / "objects" / name
+        whole = file.read_bytes()
+        file.chmod(0o644)
+        file.write_bytes(whole[:-20] + b"?" * 20)
+        assert collect(store).damaged == (name,)
+        assert len(store.refs.read("data").body.shreds) == 1
+        file.write_bytes(whole)
+    assert frames
+    collect(store)
+    assert not is_stored(store, SECRET[:100])
+    assert store.refs.read("data").body.shreds == ()
+
+
+def test_a_damaged_manifest_is_no_hindrance_to_a_purge(store: Store) -> None:
+    traces = Traces()
+    traces.note(Kind.CHUNKED, b"m" * 32)
+    traces.note(Kind.FILE, b"f" * 32)
+    words = traces.words(store.objects)
+    assert set(words.tobytes()) == {ord("m"), ord("f")}
+    assert len(words) == 2
+
+
+def test_a_collection_that_is_cut_off_after_a_purge_is_ended_by_the_next(tmp_path: Path) -> None:
+    pfs.init(tmp_path / "whole").close()
+    with pfs.open(tmp_path / "whole") as store:
+        put(store.create_repo("data"), {"/secret": SECRET[:100], "/rest": SECRET[1000:]})
+        purge(store, "data", "/secret")
+    number = 0
+    while True:
+        number += 1
+        place = tmp_path / str(number)
+        shutil.copytree(tmp_path / "whole", place)
+        backend = FaultyBackend(LocalBackend(place / ".pfs/objects"), fail_at=number, how=How.AFTER, dead_after=True)
+        with suppress(PfsError), closing(Store(place / ".pfs", backend=backend)) as faulty:
+            collect(faulty)
+        with pfs.open(place) as store:
+            collect(store)
+            assert not is_stored(store, SECRET[:100]), number
+            assert store.repo("data")["master"].read("/rest") == SECRET[1000:]
+            assert store.refs.read("data").body.shreds == ()
+            assert list(fsck(store, deep=True)) == []
+        if not backend.fired:
+            assert number > 8
+            return
 
 
 def test_a_purge_beside_collections_writes_again_what_they_condemn(store: Store, repo: Repo) -> None:

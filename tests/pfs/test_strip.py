@@ -32,17 +32,18 @@ def test_a_stripped_tree_is_the_one_with_removed_rows(files: dict[bytes, bytes],
     pages = MemoryPages()
     root = made(pages, files)
     found: list[bytes] = []
-    assert Stripper(pages, lambda tid, size: found.append(tid)).root(root) == stripped_one_by_one(pages, root, b"")
+    strip = Stripper(pages, lambda kind, tid, size: found.append(tid))
+    assert strip.root(root) == stripped_one_by_one(pages, root, b"")
     assert len(found) == len(files)
     folders = [row for row in Tree(pages, root).walk(with_dirs=True) if row.is_dir and row.key]
     if folders:
         row = data.draw(st.sampled_from(folders))
-        edits = Stripper(pages, lambda tid, size: None).folder(Tree(pages, root), row)
+        edits = Stripper(pages, lambda kind, tid, size: None).folder(Tree(pages, root), row)
         new = edit(pages, root, edits, changed=None, collisions="allow")
         assert new == stripped_one_by_one(pages, root, row.key + b"/")
         again = Tree(pages, new).stat(row.key, want="dir")
         assert again is not None
-        assert Stripper(pages, lambda tid, size: None).folder(Tree(pages, new), again) == []
+        assert Stripper(pages, lambda kind, tid, size: None).folder(Tree(pages, new), again) == []
 
 
 def test_large_and_deep_directories_are_done_page_by_page() -> None:
@@ -50,7 +51,7 @@ def test_large_and_deep_directories_are_done_page_by_page() -> None:
     files = {b"d/%d/%04d" % (number % 40, number): b"x" for number in range(3_000)}
     files |= {b"/".join([b"deep"] * 1_500) + b"/f": b"y", b"other": b"z"}
     root = made(pages, files)
-    strip = Stripper(pages, lambda tid, size: None)
+    strip = Stripper(pages, lambda kind, tid, size: None)
     assert strip.root(root) == stripped_one_by_one(pages, root, b"")
     copied = edit(pages, root, copy_dir(Tree(pages, root), b"d", b"e"), changed=THEN)
     tree = Tree(pages, copied)
