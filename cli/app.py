@@ -16,6 +16,7 @@ from typing import NamedTuple, NoReturn
 import click
 
 from cli import exits, stdio
+from pfs.shorten import quoted
 
 
 class Entry(NamedTuple):
@@ -66,7 +67,7 @@ class CommandTable(click.Group):
 
             near = difflib.get_close_matches(name, self.table, n=1, cutoff=0.6)
             hint = f"did you mean {near[0]!r}?" if near else f"`{ctx.info_name} --help` lists the commands"
-            raise exits.usage_error(f"no such command {name!r}: {hint}")
+            raise exits.usage_error(f"no such command {quoted(name)}: {hint}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

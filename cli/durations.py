@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from cli.exits import usage_error
+from pfs.shorten import quoted
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
 
@@ -17,5 +18,5 @@ def seconds(text: str) -> int:
     """
     match = re.fullmatch(r"(\d{1,9})([smhdw]?)", text.strip())
     if match is None or (not match[2] and int(match[1])):
-        raise usage_error(f"{text!r} is not a time: write 30s, 15m, 24h, 7d or 2w")
+        raise usage_error(f"{quoted(text)} is not a time: write 30s, 15m, 24h, 7d or 2w")
     return int(match[1]) * _UNITS[match[2] or "s"]

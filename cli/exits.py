@@ -16,6 +16,7 @@ import click
 
 from cli import stdio
 from pfs import errors
+from pfs.shorten import quoted, shorten
 
 DONE, FAILED, USAGE, NOT_FOUND, CONFLICT, STORAGE = range(6)
 
@@ -77,11 +78,12 @@ def guard(program: str, body: Callable[[], object]) -> int:
         return DONE
     except click.ClickException as error:
         path = _command_path(error) or program
-        return _say(path, f"{_lower(error.format_message())}: see `{path} --help`", USAGE)
+        words = " ".join(map(shorten, error.format_message().split()))
+        return _say(path, f"{_lower(words)}: see `{path} --help`", USAGE)
     except click.Abort:
         return _say(program, "interrupted: nothing half-written was kept", 128 + signal.SIGINT)
     except OSError as error:
-        place = f"{error.filename!r}" if error.filename is not None else "the system"
+        place = quoted(error.filename) if error.filename is not None else "the system"
         return _say(program, f"cannot use {place}: {(error.strerror or str(error)).lower()}", _os_code(error))
     except Exception as error:  # the last guard: our own bugs must not end in a traceback for the user
         if os.environ.get("PFS_DEBUG"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cli.exits import usage_error
+from pfs.shorten import quoted
 
 
 def pairs(option: str, texts: Iterable[str]) -> dict[str, str]:
@@ -17,8 +18,8 @@ def pairs(option: str, texts: Iterable[str]) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise usage_error(f"{option} {text!r} has no value: write NAME=VALUE")
+            raise usage_error(f"{option} {quoted(text)} has no value: write NAME=VALUE")
         if name in found:
-            raise usage_error(f"{option} gives {name!r} twice: give each name once")
+            raise usage_error(f"{option} gives {quoted(name)} twice: give each name once")
         found[name] = value
     return found

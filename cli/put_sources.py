@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Literal
 from cli.exits import told_with, usage_error
 from pfs.errors import NotFoundError, StorageError
 from pfs.paths import clean_path
+from pfs.shorten import quoted
 from pfs.sources.names import name_of, scheme_of
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ def source_of(word: str, rules: Rules) -> Source:
     Raises:
         InvalidInputError: it is a folder, and it should not be; stdin cannot be had or has no name; a name that paths
             do not take.
-        NotFoundError: there is no such file.
+        NotFoundError: there is no such file. StorageError: it cannot be looked at.
     """
     if word == "-":
         return _stdin(rules)
@@ -98,16 +100,25 @@ def source_of(word: str, rules: Rules) -> Source:
             return Source("urls", word, rules.folder)
         return Source("url", word, rules.folder if rules.untar else rules.landing(name_of(word)))
     word = word if scheme is None else _path_of(word)
+    try:
+        return _local(word, rules)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise NotFoundError(f"{quoted(word)} is longer than names of files are: there is nothing to put") from error
+        raise StorageError(f"read {quoted(word)}", error.strerror or str(error)) from error
+
+
+def _local(word: str, rules: Rules) -> Source:
     local = Path(word)
     if local.is_dir():
         if rules.untar:
-            raise usage_error(f"{word!r} is a directory: --untar takes archives")
+            raise usage_error(f"{quoted(word)} is a directory: --untar takes archives")
         if not rules.recursive:
-            raise usage_error(f"{word!r} is a directory: use -r to put what is in it")
+            raise usage_error(f"{quoted(word)} is a directory: use -r to put what is in it")
         return Source("folder", word, rules.folder)
     if not local.exists() and not (rules.symlinks != "follow" and local.is_symlink()):
         missing = "is a link to a file that does not exist" if local.is_symlink() else "does not exist"
-        raise NotFoundError(f"{word!r} {missing}: there is nothing to put")
+        raise NotFoundError(f"{quoted(word)} {missing}: there is nothing to put")
     return Source("file", word, rules.landing(local.name or local.resolve().name))
 
 
@@ -116,7 +127,7 @@ def _path_of(url: str) -> str:
 
     host, slash, path = url.partition("://")[2].partition("/")
     if host not in {"", "localhost"} or not slash:
-        raise usage_error(f"{url!r} is no file of this machine: write file:///path")
+        raise usage_error(f"{quoted(url)} is no file of this machine: write file:///path")
     return unquote("/" + path, errors="surrogateescape")
 
 
@@ -163,11 +174,12 @@ def _opened(list_file: str) -> Iterator[BinaryIO]:
         refuse_device(list_file, os.stat(list_file))
         stream = open(list_file, "rb")  # noqa: SIM115 - closed below; what is read of it has errors of its own
     except FileNotFoundError as error:
-        raise NotFoundError(f"no list {list_file!r}") from error
+        raise NotFoundError(f"no list {quoted(list_file)}") from error
     except IsADirectoryError as error:
-        raise usage_error(f"{list_file!r} is a directory, no list of names: use -r -f to put what is in it") from error
+        what = f"{quoted(list_file)} is a directory, no list of names"
+        raise usage_error(f"{what}: use -r -f to put what is in it") from error
     except OSError as error:
-        raise StorageError(f"read the list {list_file!r}", error.strerror or str(error)) from error
+        raise StorageError(f"read the list {quoted(list_file)}", error.strerror or str(error)) from error
     with stream:
         yield stream
 

@@ -11,6 +11,7 @@ import click
 from cli import transactions
 from cli.exits import usage_error
 from pfs.paths import Address, parse_address
+from pfs.shorten import quoted
 
 if TYPE_CHECKING:
     from cli.app import Settings
@@ -57,9 +58,9 @@ def address(text: str, *, ref: bool = False, path: bool = False) -> Address:
     """
     parsed = parse_address(text)
     if path and parsed.path is None:
-        raise usage_error(f"the path is missing in {text!r}: write repo@branch:/path")
+        raise usage_error(f"the path is missing in {quoted(text)}: write repo@branch:/path")
     if ref and parsed.ref is None:
-        raise usage_error(f"the branch or commit is missing in {text!r}: write {parsed.repo}@master")
+        raise usage_error(f"the branch or commit is missing in {quoted(text)}: write {parsed.repo}@master")
     return parsed
 
 
@@ -67,7 +68,7 @@ def branch_address(text: str) -> tuple[str, str]:
     """Parse ``repo@branch`` without a path."""
     parsed = address(text, ref=True)
     if parsed.path is not None or parsed.ref is None:
-        raise usage_error(f"a path is not wanted in {text!r}: write repo@branch")
+        raise usage_error(f"a path is not wanted in {quoted(text)}: write repo@branch")
     return parsed.repo, parsed.ref
 
 
@@ -75,7 +76,7 @@ def repo_name(text: str) -> str:
     """Parse a bare repo name."""
     parsed = parse_address(text)
     if parsed.ref is not None:
-        raise usage_error(f"{text!r} should be a repo alone, without a branch or path")
+        raise usage_error(f"{quoted(text)} should be a repo alone, without a branch or path")
     return parsed.repo
 
 

@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from pfs.shorten import quoted, shorten
+
 
 class PfsError(Exception):
     """Base of every error that is meant for the user."""
@@ -46,9 +48,9 @@ class InvalidNameError(InvalidInputError):
 
     def __str__(self) -> str:
         if len(self.name) > _NAME_MAX:
-            shown = f"{self.name[:20]}..."
-            return f"invalid {self.what} name {shown!r}: it has {len(self.name)} characters, {_NAME_MAX} are the most"
-        return f"invalid {self.what} name {self.name!r}: use letters, digits, '-' and '_' only"
+            most = f"it has {len(self.name)} characters, {_NAME_MAX} are the most"
+            return f"invalid {self.what} name {quoted(self.name)}: {most}"
+        return f"invalid {self.what} name {quoted(self.name)}: use letters, digits, '-' and '_' only"
 
 
 class InvalidPathError(InvalidInputError):
@@ -61,7 +63,7 @@ class InvalidPathError(InvalidInputError):
         self.path, self.reason = path, reason
 
     def __str__(self) -> str:
-        return f"invalid path {self.path!r}: {self.reason}"
+        return f"invalid path {quoted(self.path)}: {self.reason}"
 
 
 class InvalidAddressError(InvalidInputError):
@@ -74,7 +76,7 @@ class InvalidAddressError(InvalidInputError):
         self.address, self.reason = address, reason
 
     def __str__(self) -> str:
-        return f"invalid address {self.address!r}: {self.reason}"
+        return f"invalid address {quoted(self.address)}: {self.reason}"
 
 
 class InvalidParamsError(InvalidInputError):
@@ -125,7 +127,7 @@ class BranchNotFoundError(NotFoundError):
         self.repo, self.branch = repo, branch
 
     def __str__(self) -> str:
-        return f"branch {self.branch!r} not found in repo {self.repo!r}"
+        return f"branch {quoted(self.branch)} not found in repo {self.repo!r}"
 
 
 class TagNotFoundError(NotFoundError):
@@ -138,7 +140,7 @@ class TagNotFoundError(NotFoundError):
         self.repo, self.tag = repo, tag
 
     def __str__(self) -> str:
-        return f"tag {self.tag!r} not found in repo {self.repo!r}"
+        return f"tag {quoted(self.tag)} not found in repo {self.repo!r}"
 
 
 class CommitNotFoundError(NotFoundError):
@@ -151,7 +153,7 @@ class CommitNotFoundError(NotFoundError):
         self.repo, self.ref, self.why = repo, ref, why
 
     def __str__(self) -> str:
-        return f"commit or branch {self.ref!r} not found in repo {self.repo!r}{self.why and f': {self.why}'}"
+        return f"commit or branch {quoted(self.ref)} not found in repo {self.repo!r}{self.why and f': {self.why}'}"
 
 
 class TransactionNotFoundError(NotFoundError):
@@ -164,7 +166,7 @@ class TransactionNotFoundError(NotFoundError):
         self.id = id
 
     def __str__(self) -> str:
-        return f"transaction {self.id!r} not found: it was finished or deleted, or never begun"
+        return f"transaction {quoted(self.id)} not found: it was finished or deleted, or never begun"
 
 
 class BranchEmptyError(CommitNotFoundError):
@@ -173,7 +175,7 @@ class BranchEmptyError(CommitNotFoundError):
     kind = "branch-empty"
 
     def __str__(self) -> str:
-        return f"branch {self.ref!r} of repo {self.repo!r} has no finished commit yet"
+        return f"branch {quoted(self.ref)} of repo {self.repo!r} has no finished commit yet"
 
 
 class PathNotFoundError(NotFoundError):
@@ -186,7 +188,8 @@ class PathNotFoundError(NotFoundError):
         self.address = address
 
     def __str__(self) -> str:
-        return f"no file or directory at {self.address}"
+        place, colon, path = self.address.partition(":")
+        return f"no file or directory at {shorten(place)}{colon}{shorten(path)}"
 
 
 class PurgedError(NotFoundError):
@@ -231,7 +234,7 @@ class AlreadyExistsError(ConflictError):
         self.what, self.name = what, name
 
     def __str__(self) -> str:
-        return f"{self.what} {self.name!r} already exists"
+        return f"{self.what} {quoted(self.name)} already exists"
 
 
 class BranchMovedError(ConflictError):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from pfs.errors import InvalidInputError
+from pfs.shorten import quoted
 
 _MAX_NESTING = 32
 _NAME_CHAR = "[^/]"
@@ -66,7 +67,7 @@ def parse(pattern: str) -> list[Segment]:
             pattern ends in a backslash, holds a NUL, or nests too deep.
     """
     if "\0" in pattern:
-        raise InvalidInputError(f"invalid glob pattern {pattern!r}: NUL is in no path")
+        raise InvalidInputError(f"invalid glob pattern {quoted(pattern)}: NUL is in no path")
     return _Parser(pattern).segments()
 
 
@@ -90,7 +91,7 @@ class _Parser:
         return found
 
     def _fail(self, why: str) -> NoReturn:
-        raise InvalidInputError(f"invalid glob pattern {self.pattern!r}: {why}")
+        raise InvalidInputError(f"invalid glob pattern {quoted(self.pattern)}: {why}")
 
     def _take(self, text: str) -> bool:
         if not self.pattern.startswith(text, self.at):
@@ -194,7 +195,7 @@ class _Parser:
 
     def _named(self, sign: str, name: str) -> str:
         if name not in _CLASSES or sign:
-            self._fail(f"{sign}{name!r} is no character class; there are {', '.join(_CLASSES)}")
+            self._fail(f"{sign}{quoted(name)} is no character class; there are {', '.join(_CLASSES)}")
         return _CLASSES[name]
 
 

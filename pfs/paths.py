@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 from pfs.errors import InvalidAddressError, InvalidNameError, InvalidPathError
+from pfs.shorten import quoted
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 MAX_KEY_BYTES = 1024
@@ -105,7 +106,8 @@ def parse_address(text: str) -> Address:
     if "/" in repo:
         project, _, repo = repo.partition("/")
         if project != "default":
-            raise InvalidAddressError(text, f"there are no projects; {project!r} is none (only 'default' is accepted)")
+            hint = "(only 'default' is accepted)"
+            raise InvalidAddressError(text, f"there are no projects; {quoted(project)} is none {hint}")
     if not repo:
         raise InvalidAddressError(text, "the repo is missing, as in repo@branch:/path")
     check_name("repo", repo)

@@ -10,6 +10,7 @@ from cli import wiring
 from cli.exits import usage_error
 from cli.output import Record, emit, emit_one, field, note, size_of, time_of
 from cli.records import commit_record
+from pfs.shorten import quoted
 
 
 def state(record: Record) -> str:
@@ -46,7 +47,7 @@ def own_ref(repo: str, ref: str | None) -> str | None:
         return ref
     named, own = wiring.branch_address(ref)
     if named != repo:
-        raise usage_error(f"{ref!r} is of another repo than {repo!r}")
+        raise usage_error(f"{quoted(ref)} is of another repo than {repo!r}")
     return own
 
 

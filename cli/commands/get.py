@@ -16,6 +16,7 @@ from cli.exits import usage_error
 from cli.progress import Bar
 from pfs.errors import InvalidPathError
 from pfs.paths import clean_path
+from pfs.shorten import shorten
 
 if TYPE_CHECKING:
     from pfs.archives.archive import ArchiveFormat
@@ -118,9 +119,9 @@ def _the_file(view: View, where: Address) -> FileInfo:
     found = list(islice(view.match(_path(where)), 2))
     if len(found) > 1:
         names = " and ".join(info.path for info in found)
-        raise usage_error(f"{where} matches several, as {names}: use -r -o FOLDER, or --archive")
+        raise usage_error(f"{shorten(str(where))} matches several, as {names}: use -r -o FOLDER, or --archive")
     if found[0].type == "directory":
-        raise usage_error(f"{where} is a directory: use -r -o FOLDER, or --archive")
+        raise usage_error(f"{shorten(str(where))} is a directory: use -r -o FOLDER, or --archive")
     if clean_path(found[0].path) != found[0].path:
         raise InvalidPathError(found[0].path, "only S3 can name it, so read it there")
     return found[0]

@@ -10,6 +10,7 @@ from cli import stdio, wiring
 from cli.exits import usage_error
 from cli.output import Record, emit, emit_one, field, size_of, time_of
 from cli.pipeline_records import datum_record, job_record
+from pfs.shorten import quoted
 
 
 def job_address(text: str) -> tuple[str, str]:
@@ -20,7 +21,7 @@ def job_address(text: str) -> tuple[str, str]:
     """
     pipeline, _, job = text.partition("@")
     if not pipeline or not job:
-        raise usage_error(f"{text!r} should be PIPELINE@JOB, as `pps list-job` shows them")
+        raise usage_error(f"{quoted(text)} should be PIPELINE@JOB, as `pps list-job` shows them")
     return pipeline.removeprefix("default/"), job
 
 

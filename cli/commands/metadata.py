@@ -10,6 +10,7 @@ from cli import wiring
 from cli.exits import usage_error
 from cli.output import emit_one
 from cli.pairs import pairs
+from pfs.shorten import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +34,7 @@ def edit_metadata(address: str, sets: tuple[str, ...], unset: tuple[str, ...], c
 
     where = wiring.address(address)
     if where.path is not None:
-        raise usage_error(f"a path is not wanted in {address!r}: files get metadata by put-file --metadata")
+        raise usage_error(f"a path is not wanted in {quoted(address)}: files get metadata by put-file --metadata")
     edit = MetadataEdit(set=pairs("--set", sets), unset=unset, clear=clear)
     with wiring.open_store(alone="edit-metadata") as store:
         found = _edited(store.repo(where.repo), where.ref, edit)

@@ -9,6 +9,7 @@ import click
 from cli import stdio, wiring
 from cli.exits import usage_error
 from pfs.paths import Address
+from pfs.shorten import quoted
 
 _PLACE = click.Path(path_type=Path, readable=False)  # what a killed mount left cannot be looked at, and is to be named
 
@@ -43,7 +44,7 @@ def mount(place: Path, only: tuple[str, ...], daemon: bool) -> None:
 def _wanted(text: str) -> Address:
     where = wiring.address(text)
     if where.path is not None:
-        raise usage_error(f"a path is not wanted in {text!r}: write repo or repo@branch")
+        raise usage_error(f"a path is not wanted in {quoted(text)}: write repo or repo@branch")
     return where
 
 

@@ -12,6 +12,7 @@ from cli import wiring
 from cli.output import emit, emit_one, field, print_json, time_of
 from cli.pipeline_records import pipeline_record
 from pfs.errors import InvalidInputError, NotFoundError
+from pfs.shorten import quoted
 
 if TYPE_CHECKING:
     from pps.spec import Spec
@@ -32,7 +33,7 @@ def read_specs(source: str) -> tuple[list[Spec], Path]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise NotFoundError(f"no spec file {source!r}") from error
+        raise NotFoundError(f"no spec file {quoted(source)}") from error
     except (UnicodeDecodeError, IsADirectoryError) as error:
         raise InvalidInputError(f"{source} is not a text file: a spec is JSON or YAML") from error
     return parse_specs(text, name=source), path.resolve().parent

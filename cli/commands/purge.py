@@ -12,6 +12,7 @@ from cli.exits import usage_error
 from cli.output import Record, human_size, print_json
 from cli.progress import Bar
 from pfs.paths import parse_address
+from pfs.shorten import quoted
 
 if TYPE_CHECKING:
     from pfs.lifecycle.purge import PurgeReport
@@ -49,7 +50,7 @@ def purge(address: str, recursive: bool, yes: bool, dry_run: bool, as_json: bool
 def _place(text: str) -> tuple[str, str]:
     repo, colon, path = text.partition(":")
     if not colon or not path:
-        raise usage_error(f"the path is missing in {text!r}: write repo:/path")
+        raise usage_error(f"the path is missing in {quoted(text)}: write repo:/path")
     if "@" in repo:
         raise usage_error(f"a purge is of all commits: write {repo.partition('@')[0]}:{path}, without a branch")
     return parse_address(repo).repo, path

@@ -12,6 +12,7 @@ from cli.exits import FAILED, STORAGE, ExitCode, usage_error
 from cli.output import Json, emit, emit_one, field, human_size, print_json
 from cli.progress import Bar
 from pfs import __version__
+from pfs.shorten import quoted
 
 
 @click.command("init")
@@ -41,7 +42,7 @@ def _size(text: str) -> int:
     digits = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
     unit = text[len(digits) :].strip().lower()
     if not digits.isdigit() or unit not in units:
-        raise usage_error(f"{text!r} is not a size: write 64KiB, 1MiB or a number of bytes")
+        raise usage_error(f"{quoted(text)} is not a size: write 64KiB, 1MiB or a number of bytes")
     return int(digits) * units[unit]
 
 

@@ -11,6 +11,7 @@ from pfs.backends.base import Backend
 from pfs.backends.local import LocalBackend
 from pfs.backends.memory import MemoryBackend
 from pfs.errors import InvalidInputError
+from pfs.shorten import quoted
 
 _BACKENDS: Final[Mapping[str, Callable[[str], Backend]]] = MappingProxyType(
     {"file": lambda place: LocalBackend(Path(place)), "memory": lambda _: MemoryBackend()}
@@ -29,7 +30,7 @@ def open_backend(location: str | Path) -> Backend:
         return LocalBackend(Path(location))
     make = _BACKENDS.get(scheme)
     if make is None:
-        raise InvalidInputError(f"no backend for {scheme!r}: locations are paths, or start with {_schemes()}")
+        raise InvalidInputError(f"no backend for {quoted(scheme)}: locations are paths, or start with {_schemes()}")
     return make(place.removeprefix("//"))
 
 

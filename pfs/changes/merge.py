@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from pfs.changes.rebase import BATCH, same_file
 from pfs.errors import InvalidInputError
 from pfs.paths import clean_path, from_key, to_key
+from pfs.shorten import quoted
 from pfs.trees.diff import Change, diff
 from pfs.trees.edit import Delete, DeleteTree, Edit, Put, edit
 from pfs.trees.page import Changed
@@ -76,7 +77,7 @@ def parse_resolutions(texts: Sequence[str], *, default: Side | None) -> Resoluti
     for text in texts:
         path, equals, side = text.rpartition("=")
         if not equals or side not in ("ours", "theirs"):
-            raise InvalidInputError(f"{text!r} resolves nothing: write PATH=ours or PATH=theirs")
+            raise InvalidInputError(f"{quoted(text)} resolves nothing: write PATH=ours or PATH=theirs")
         key = to_key(path)
         wanted: Side = "ours" if side == "ours" else "theirs"
         if paths.setdefault(key, wanted) != wanted:

@@ -23,6 +23,7 @@ from pfs.refs.body import (
     with_trash,
 )
 from pfs.refs.swap import RefsState
+from pfs.shorten import quoted
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -92,7 +93,7 @@ def _restored(repo: str, body: RefsBody, name: str, *, now_ns: int) -> RefsBody:
         return _put_back(repo, body, max(by_name, key=lambda key: _order(body, key)), now_ns=now_ns)
     by_id = [key for key, entry in body.trash.items() if entry.kind == DROPPED and _means(name, entry)]
     if not by_id:
-        raise NotFoundError(f"nothing was deleted in repo {repo!r} under the name {name!r}")
+        raise NotFoundError(f"nothing was deleted in repo {repo!r} under the name {quoted(name)}")
     for key in by_id:
         if key in body.trash:
             body = _put_back(repo, body, key, now_ns=now_ns, by_id=True)

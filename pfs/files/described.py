@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from pfs.errors import InvalidInputError
+from pfs.shorten import quoted, shorten
 
 MAX_METADATA_BYTES: Final = 2048
 """S3's limit of all names and values of a file together; more could not be shown there."""
@@ -23,7 +24,7 @@ def described(mime: str | None = None, metadata: Mapping[str, str] | None = None
     found: dict[str, object] = {}
     if mime is not None:
         if not is_media_type(mime):
-            raise InvalidInputError(f"{mime!r} is no media type: write it as in text/csv")
+            raise InvalidInputError(f"{quoted(mime)} is no media type: write it as in text/csv")
         found["m"] = mime
     if metadata:
         for name, value in metadata.items():
@@ -50,6 +51,6 @@ def kept_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
 
 def _check_entry(name: str, value: str) -> None:
     if not _NAME.fullmatch(name):
-        raise InvalidInputError(f"invalid metadata name {name!r}: use letters, digits, '.', '-' and '_' only")
+        raise InvalidInputError(f"invalid metadata name {quoted(name)}: use letters, digits, '.', '-' and '_' only")
     if any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 or 0xD800 <= ord(char) < 0xE000 for char in value):
-        raise InvalidInputError(f"the metadata {name} has control characters, which no header can hold")
+        raise InvalidInputError(f"the metadata {shorten(name)} has control characters, which no header can hold")

@@ -13,6 +13,7 @@ from pfs.ids import CommitId, is_commit_id
 from pfs.model import CommitInfo, CommitSetInfo
 from pfs.refs.body import is_hidden
 from pfs.refs.swap import RefsState
+from pfs.shorten import quoted
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -56,7 +57,7 @@ def commit_sets(store: Store) -> list[CommitSetInfo]:
 def find_id(store: Store, text: str) -> CommitId:
     """Return the full id of a set; a full id is taken as it is. Errors as `commit_set`."""
     if not _PREFIX.fullmatch(text):
-        raise InvalidInputError(f"{text!r} is no commit id: write 6 or more of its hex digits, or repo@commit")
+        raise InvalidInputError(f"{quoted(text)} is no commit id: write 6 or more of its hex digits, or repo@commit")
     if is_commit_id(text):
         return CommitId(text)
     fitting = sorted({info.id for info in _all(store) if info.id.startswith(text)})

@@ -20,6 +20,7 @@ from pfs.model import CommitInfo, Provenance
 from pfs.refs.body import OpenEntry, RefsBody
 from pfs.refs.edges import effective
 from pfs.refs.swap import RefsState
+from pfs.shorten import quoted
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -40,7 +41,8 @@ def resolve(store: Store, state: RefsState, ref: str) -> CommitInfo:
     """
     match = _REF.fullmatch(ref)
     if match is None or (match["up"] and match["nth"]):
-        raise InvalidInputError(f"{ref!r} is no branch or commit: write master, an id, master^, master~2 or master.1")
+        hint = "write master, an id, master^, master~2 or master.1"
+        raise InvalidInputError(f"{quoted(ref)} is no branch or commit: {hint}")
     if match["nth"]:
         return _nth(store, state, match["base"], ref)
     info = _base(store, state, match["base"])

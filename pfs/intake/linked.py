@@ -7,6 +7,7 @@ from typing import Final
 
 from pfs.errors import InvalidInputError
 from pfs.paths import from_key
+from pfs.shorten import shorten
 from pfs.trees.edit import Delete, Edit, Put
 from pfs.trees.page import Kind
 from pfs.trees.row import Row
@@ -84,7 +85,7 @@ def _resolve(tree: Tree, base: bytes, link: Row) -> Row:
         found = tree.stat(base, want="dir")
     if found is None:
         raise InvalidInputError(
-            f"{_shown(link, base)} is a link to {from_key(_text(link))[1:]}, which the archive does not hold"
+            f"{_shown(link, base)} is a link to {shorten(from_key(_text(link))[1:])}, which the archive does not hold"
         )
     return found
 
@@ -106,4 +107,4 @@ def _leads_out(link: Row, base: bytes) -> InvalidInputError:
 
 
 def _shown(link: Row, base: bytes) -> str:
-    return from_key(link.key[len(base) :].removeprefix(b"/"))[1:]
+    return shorten(from_key(link.key[len(base) :].removeprefix(b"/"))[1:])

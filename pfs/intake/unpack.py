@@ -17,6 +17,7 @@ from pfs.intake.how import PutHow
 from pfs.intake.incoming import Incoming
 from pfs.intake.linked import TARGET, follow_links
 from pfs.paths import from_key, to_key
+from pfs.shorten import shorten
 from pfs.sources.links import stays_inside
 from pfs.sources.members import Member, refused
 from pfs.sources.packing import Source, unpacked
@@ -161,4 +162,4 @@ def _opened(member: Member) -> tuple[BinaryIO, int] | None:
 
 
 def _shown(key: bytes) -> str:
-    return from_key(key)[1:]
+    return shorten(from_key(key)[1:])

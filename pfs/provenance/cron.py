@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pfs.errors import InvalidInputError
+from pfs.shorten import quoted, shorten
 
 if TYPE_CHECKING:
     from cronsim import CronSim
@@ -81,7 +82,7 @@ def parse_schedule(text: str) -> Schedule:
         CronSim(expression, datetime(2000, 1, 1, tzinfo=UTC))
     except CronSimError as error:
         hint = "write five cron fields as in '0 * * * *', @daily or @every 1h"
-        raise InvalidInputError(f"{text!r} is no schedule ({str(error).lower()}): {hint}") from error
+        raise InvalidInputError(f"{quoted(text)} is no schedule ({shorten(str(error).lower())}): {hint}") from error
     return Schedule(plain, expression=expression)
 
 
@@ -89,7 +90,7 @@ def _every(text: str) -> Schedule:
     match = _EVERY.fullmatch(text)
     every_ns = 0 if match is None else sum(int(count) * _UNIT_NS[unit] for count, unit in _PART.findall(match[1]))
     if not every_ns:
-        raise InvalidInputError(f"{text!r} is no schedule: write a duration as in '@every 1h30m'")
+        raise InvalidInputError(f"{quoted(text)} is no schedule: write a duration as in '@every 1h30m'")
     return Schedule(text, every_ns=every_ns)
 
 

@@ -13,6 +13,7 @@ from pfs.errors import ConflictError, InvalidInputError
 from pfs.model import Trigger
 from pfs.provenance.cron import parse_schedule
 from pfs.refs.body import BranchEntry, TriggerEntry, check_user_branch
+from pfs.shorten import quoted
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?)b?", re.IGNORECASE)
 
@@ -110,6 +111,6 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None or (match[3] and not match[2]):
-        raise InvalidInputError(f"{text!r} is no size: write bytes, or 10K, 100MB, 1.5GB")
+        raise InvalidInputError(f"{quoted(text)} is no size: write bytes, or 10K, 100MB, 1.5GB")
     power = " kmgtp".index(match[2].lower() or " ")
     return int(float(match[1]) * (1024 if match[3] else 1000) ** power)

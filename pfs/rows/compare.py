@@ -17,6 +17,7 @@ from pfs.rows.json_table import JsonTable
 from pfs.rows.pair import POSITION, Block, Key, Places, Side, by_key, by_position
 from pfs.rows.sorting import RUN_BYTES, Spills, joined
 from pfs.rows.table import JSON_TYPE, Column, Form, TableFile
+from pfs.shorten import quoted, shorten
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -223,12 +224,14 @@ def _key(sides: Sequence[Side], name: str) -> Key:
         index = side.index(name)
         if index is None:
             there = ", ".join(column.name for column in side.table.columns)
-            raise InvalidInputError(f"no column {name!r} in {side.table.where}: its columns are {there}")
+            raise InvalidInputError(f"no column {quoted(name)} in {side.table.where}: its columns are {shorten(there)}")
         types.append(side.schema.field(index).type)
     common = common_type(types[0], types[-1])
     if common is None or pa.types.is_nested(common) or pa.types.is_interval(common):
         found = " and ".join(dict.fromkeys(map(str, types)))
-        raise InvalidInputError(f"column {name!r} of {sides[-1].table.where} cannot be a key: its type is {found}")
+        raise InvalidInputError(
+            f"column {quoted(name)} of {sides[-1].table.where} cannot be a key: its type is {found}"
+        )
     return Key(name, common)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from pfs.errors import InvalidInputError
 from pfs.rows.common import as_common, exact
 from pfs.rows.equal import Mask, equal
+from pfs.shorten import quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +31,7 @@ def key_array(array: pa.Array, common: pa.DataType, *, name: str) -> pa.Array:
     values = as_common(array, common)
     kept = exact(array, values)
     if kept is not None and not pc.all(kept, min_count=0).as_py():
-        message = f"key column {name!r} is {array.type} here and not there: some values have no equal as {common}"
+        message = f"key column {quoted(name)} is {array.type} here and not there: some values have no equal as {common}"
         raise InvalidInputError(f"{message}; give both tables one type")
     return values.cast(sort_type(common))
 

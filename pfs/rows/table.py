@@ -9,12 +9,15 @@ from enum import Enum
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
 from pfs.errors import InvalidInputError
+from pfs.shorten import quoted, shorten
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_BYTES: Final = 2 << 20
 """About the size of a batch."""
+_LONGEST_REASON: Final = 120
+"""What a parser says, with the row that it quotes."""
 JSON_TYPE: Final = "json"
 """The type of a column of JSON Lines that no type of Arrow holds; its values are JSON texts."""
 
@@ -93,7 +96,7 @@ def reading(source: Source, what: str) -> Iterator[None]:
 def not_a_table(source: Source, what: str, reason: str) -> InvalidInputError:
     """Return the error of a file whose content is not what its name says; raise it."""
     line = " ".join(reason.split()).rstrip(".")
-    return InvalidInputError(f"{source.where} cannot be read as {what}: {line[:200]}")
+    return InvalidInputError(f"{source.where} cannot be read as {what}: {shorten(line, _LONGEST_REASON)}")
 
 
 def check_names(source: Source, names: Sequence[str]) -> None:
@@ -105,5 +108,5 @@ def check_names(source: Source, names: Sequence[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise InvalidInputError(f"{source.where} has two columns {name!r}: rename one to compare rows")
+            raise InvalidInputError(f"{source.where} has two columns {quoted(name)}: rename one to compare rows")
         seen.add(name)

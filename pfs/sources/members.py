@@ -9,6 +9,7 @@ from typing import BinaryIO, Literal, TypeAlias, cast
 
 from pfs.errors import InvalidInputError, PfsError
 from pfs.paths import to_key
+from pfs.shorten import quoted
 
 MemberType: TypeAlias = Literal["file", "hard-link", "symlink", "other"]
 
@@ -38,7 +39,7 @@ def member_key(name: str, archive: str) -> bytes:
             paths take.
     """
     if name.startswith("/"):
-        raise refused(archive, f"it holds the absolute name {name!r}")
+        raise refused(archive, f"it holds the absolute name {quoted(name)}")
     path = "/".join(step for step in name.split("/") if step != ".")
     try:
         return to_key(path)

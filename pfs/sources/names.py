@@ -6,8 +6,11 @@ import re
 from typing import Final
 
 from pfs.errors import InvalidInputError
+from pfs.shorten import shorten
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
+_LONGEST: Final = 120
+"""Of a URL in a message: what leads there should be seen, and what it is."""
 _NO_TYPE: Final = {"", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded"}
 
 
@@ -22,7 +25,12 @@ def shown(url: str) -> str:
     scheme, _, rest = url.partition("#")[0].partition("://")
     place, question, _ = rest.partition("?")
     host, slash, path = place.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}{question and '?…'}"
+    return short(f"{scheme}://{host.rpartition('@')[2]}{slash}{path}{question and '?…'}")
+
+
+def short(url: str) -> str:
+    """Return a URL without secrets for messages, shortened."""
+    return shorten(url, _LONGEST)
 
 
 def name_of(url: str) -> str:

@@ -14,7 +14,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
 from pfs.errors import InvalidInputError, NotFoundError, PfsError, StorageError
-from pfs.sources.names import media_type, name_of
+from pfs.shorten import quoted
+from pfs.sources.names import media_type, name_of, short
 from pfs.sources.remote import Body, Fetched, RemoteFile, Resuming
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ class S3:
                     found = True
                     yield self._file(f"s3://{bucket}/{item['Key']}", bucket, str(item["Key"]), name=_checked(name, url))
         if not found:
-            raise NotFoundError(f"no objects below s3://{bucket}/{prefix}; a single object is put without -r")
+            raise NotFoundError(
+                f"no objects below {short(f's3://{bucket}/{prefix}')}; a single object is put without -r"
+            )
 
     def _pages(self, bucket: str, prefix: str) -> Iterator[list[Mapping[str, object]]]:
         try:
@@ -80,7 +83,7 @@ class S3:
         def opened(stop: threading.Event) -> Iterator[Fetched]:
             transfer = _Transfer(self, url, {"Bucket": bucket, "Key": key})
             with Resuming(
-                transfer, url, broken=(OSError, BotoCoreError, HTTPError), stop=stop, pause=self._pause
+                transfer, short(url), broken=(OSError, BotoCoreError, HTTPError), stop=stop, pause=self._pause
             ) as stream:
                 stream.begin()
                 mime, metadata = transfer.said.get("ContentType"), transfer.said.get("Metadata")
@@ -101,6 +104,7 @@ class S3:
         return answer
 
     def _error(self, error: Exception, url: str, action: str) -> PfsError:
+        url = short(url)
         code = str(error.response.get("Error", {}).get("Code")) if isinstance(error, ClientError) else ""
         if code in _MISSING:
             return NotFoundError(f"nothing at {url}: S3 answered {code}")
@@ -138,13 +142,15 @@ class _Transfer:
 def _parts(url: str) -> tuple[str, str]:
     bucket, _, key = url.partition("://")[2].partition("/")
     if not bucket:
-        raise InvalidInputError(f"{url!r} names no bucket: write s3://bucket/key")
+        raise InvalidInputError(f"{quoted(url)} names no bucket: write s3://bucket/key")
     return bucket, key
 
 
 def _checked(name: str, url: str) -> str:
     if "" in name.split("/"):
-        raise InvalidInputError(f"below {url} is an object with an empty name in its key: {name!r} is no path")
+        raise InvalidInputError(
+            f"below {short(url)} is an object with an empty name in its key: {quoted(name)} is no path"
+        )
     return name
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final, Self
 
 from pfs.errors import PfsError
+from pfs.shorten import shorten
 from pfs.sources.members import Member, damaged, guarded, member_key, refused
 
 _BUFFER_BYTES: Final = 1 << 18
@@ -85,5 +86,5 @@ def _member(tar: tarfile.TarFile, info: tarfile.TarInfo, archive: str) -> Member
     if file is None:
         return Member(key, "other")
     if info.size < 0:
-        raise damaged(archive, f"{info.name} has an impossible size")
+        raise damaged(archive, f"{shorten(info.name)} has an impossible size")
     return Member(key, "file", info.size, guarded(file.read, archive), executable=bool(info.mode & 0o111))

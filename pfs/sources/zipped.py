@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 from pfs.errors import PfsError
+from pfs.shorten import quoted
 from pfs.sources.members import Member, damaged, guarded, member_key, refused
 
 _UNIX: Final = 3
@@ -37,7 +38,7 @@ def zip_members(file: BinaryIO, archive: str) -> Iterator[Member]:
 
 def _check(info: zipfile.ZipInfo, archive: str) -> None:
     if info.flag_bits & _ENCRYPTED:
-        raise refused(archive, f"{info.filename!r} in it is encrypted")
+        raise refused(archive, f"{quoted(info.filename)} in it is encrypted")
 
 
 def _member(info: zipfile.ZipInfo, stream: BinaryIO, archive: str) -> Member:

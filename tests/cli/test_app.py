@@ -112,3 +112,40 @@ def test_version(pfs: Run) -> None:
 def test_completion_scripts(pfs: Run) -> None:
     for shell in ("bash", "zsh", "fish"):
         assert "_PFS_COMPLETE" in pfs("completion", shell).out
+
+
+LONG = "long" * 2000
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["get-file", f"r@master:/{LONG}[*"], 2),
+        (["get-file", f"r@master:/{'x/' * 2000}*"], 3),
+        (["get-file", f"r@master:/{'x/' * 200}y"], 3),
+        (["get-file", f"r@{LONG}:/x"], 3),
+        (["get-file", f"r@master^{LONG}:/x"], 2),
+        (["list-file", f"{LONG}@master"], 2),
+        (["get-file", LONG], 2),
+        ([LONG], 2),
+        (["list-file", "r@master", "-n", LONG], 2),
+        (["list-file", "r@master", f"--{LONG}"], 2),
+        (["put-file", "r@master", "-f", LONG], 3),
+        (["put-file", "r@master", "-f", f"{'x/' * 500}y"], 3),
+        (["put-file", "r@master", "-f", f"ftpx://{LONG}"], 2),
+        (["put-file", "r@master", "-f", f"http://{LONG}"], 2),
+        (["put-file", "r@master", "-i", "list"], 3),
+        (["put-file", "r@master", "-f", "list", "--metadata", LONG], 2),
+        (["put-file", "r@master", "-f", "list", "--mime", LONG], 2),
+        (["diff-file", "r@master:/wide.csv", "--rows"], 2),
+        (["diff-file", "r@master:/ok.csv", "--rows", "--key", LONG], 2),
+    ],
+)
+def test_a_long_word_is_quoted_in_short(store: Path, pfs: Run, words: list[str], code: int) -> None:
+    Path("list").write_text(f"{LONG}\n")
+    Path("wide.csv").write_text(f"a,b\n{LONG}\n")
+    Path("ok.csv").write_text(",".join(f"column{number}" for number in range(500)))
+    pfs("put-file", "r@master", "-f", "wide.csv", "-f", "ok.csv")
+    error = pfs(*words, code=code).err
+    assert len(error) < 400, error
+    assert "longlonglonglong" * 6 not in error
