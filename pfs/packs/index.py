@@ -188,6 +188,15 @@ class Index:
         """Return the state of a pack (`index_condemned`)."""
         return self._env.read(lambda txn: index_condemned.state_of(txn, pack_no))
 
+    def is_condemned(self, pack_id: PackId) -> bool:
+        """Say whether the index has met the pack, and it was on a list of condemned packs by then or later."""
+
+        def work(txn: Txn) -> bool:
+            number = txn.get("packid", pack_id)
+            return number is not None and index_condemned.state_of(txn, NUMBER.unpack(number)[0]) >= CONDEMNED
+
+        return self._env.read(work)
+
     def mark_gone(self, pack_id: PackId) -> bool:
         """Note that a condemned pack is deleted: its rows count as missing. False for one that is on no list."""
 

@@ -1,31 +1,30 @@
 """fsck: is everything that commits need there, and whole?
 
 Packs first (frames and index rows; with ``deep`` every byte), then from refs through commit records and tree
-pages to every chunk, and from the packs back: commits whose repo has no refs at all mean that these were lost. Changes
-nothing but the index: packs that it did not know are added, and rows of damaged records go, so that what they held
-can be put again. Damage to shared things
-names the commits and paths that need them. What nothing refers to may be damaged without harm, and is reported
-all the same.
+pages to every chunk, and from the packs back: commits whose repo has no refs at all mean that these were lost. Rows of
+the index are compared with what packs and refs say. Changes nothing but the index: packs that it did not know are
+added, and rows of damaged records go, so that what they held can be put again. Damage to shared things names the
+commits and paths that need them. What nothing refers to may be damaged without harm, and is reported all the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pfs.errors import CorruptionError, InvalidInputError, NotFoundError, StorageError
-from pfs.ids import CommitId, PackId
-from pfs.packs.commit_record import RecordLink, decode_record
-from pfs.packs.pack import pack_name
+from pfs.errors import CorruptionError, InvalidInputError, StorageError
+from pfs.ids import CommitId
+from pfs.packs.commit_record import RecordLink
 from pfs.refs.body import OpenEntry
 from pfs.refs.collection import GC_STATE
 from pfs.refs.edges import effective, record_homes
 from pfs.refs.swap import RefsState, refs_name
 from pfs.refs.transactions import object_name
 from pfs.transactions.roots import StagedRoot, roots_in
+from pfs.upkeep.check_lost import check_lost_refs
 from pfs.upkeep.check_packs import Packs, check_packs, forget_damaged
 from pfs.upkeep.check_provenance import check_provenance
+from pfs.upkeep.check_rows import CommitRows
 from pfs.upkeep.check_tree import TreeCheck
 from pfs.upkeep.damage import Damage, DamageKind, Damages, Taint, reason
 
@@ -73,10 +72,10 @@ def _check_all(store: Store, damages: Damages, *, deep: bool, progress: Progress
     for state in states:
         for commit, entry in state.body.open.items():
             _check_open(trees, damages, f"{state.repo}@{commit}", entry)
-        packs.walked |= _check_history(store, trees, damages, state)
+        _check_history(store, trees, packs, state)
     for one in staged:
         damages.affect(trees.check(one.root), f"{one.repo}@{one.commit}, in transaction {one.transaction}")
-    _check_lost_refs(store, packs, damages)
+    check_lost_refs(store, packs, states, damages)
     check_provenance(store, damages)
     forget_damaged(store, packs, deep=deep)
 
@@ -107,9 +106,10 @@ def _check_open(trees: TreeCheck, damages: Damages, place: str, entry: OpenEntry
     damages.affect(trees.check(entry.tree_root()), place)
 
 
-def _check_history(store: Store, trees: TreeCheck, damages: Damages, state: RefsState) -> set[PackId]:
-    """Check every commit that the refs lead to, by all parents; return the packs with their records."""
-    todo, seen, walked = _named(store, damages, state), set[CommitId](), set[PackId]()
+def _check_history(store: Store, trees: TreeCheck, packs: Packs, state: RefsState) -> None:
+    """Check every commit that the refs lead to, by all parents, and note it as walked."""
+    damages, rows = trees.damages, CommitRows(store, state, trees.damages)
+    todo, seen = _named(store, damages, state), set[CommitId]()
     linked = store.history.linked(state.repo)
     while todo:
         link = todo.pop()
@@ -122,10 +122,10 @@ def _check_history(store: Store, trees: TreeCheck, damages: Damages, state: Refs
         except (CorruptionError, StorageError) as error:
             _lost_record(damages, place, reason(error))
             continue
-        walked.add(found.pack)
+        packs.walked[found.pack] += 1
+        rows.check(found)
         todo += effective(state.body, found.record).parents_in(found.pack)
         damages.affect(trees.check(found.record.tree_root()), place)
-    return walked
 
 
 def _named(store: Store, damages: Damages, state: RefsState) -> list[RecordLink]:
@@ -146,21 +146,6 @@ def _is_known(store: Store, repo: str, commit: CommitId) -> bool:
         return store.history.find(repo, commit) is not None
     except CorruptionError:
         return False
-
-
-def _check_lost_refs(store: Store, packs: Packs, damages: Damages) -> None:
-    """Look at commits that no refs led to: of a deleted repo a tombstone stays, so its refs are there as well."""
-    for pack, offsets in packs.commits.items():
-        if pack in packs.walked:
-            continue
-        name = pack_name(pack, "m")
-        for offset in offsets:
-            with suppress(CorruptionError, StorageError, NotFoundError):  # reported as the pack's damage, if it is any
-                record = decode_record(store.objects.record_at(name, offset).payload, where=f"{name} at {offset}")
-                if store.backend.read(refs_name(record.repo)) is None:
-                    detail = f"it is missing, and with it all branches of the repo: {name} has a commit of it"
-                    lost = damages.add("refs", refs_name(record.repo), detail)
-                    damages.affect([Taint(lost, None)], f"{record.repo}@{record.id}")
 
 
 def _lost_record(damages: Damages, place: str, reason: str) -> None:

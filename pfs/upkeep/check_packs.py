@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from pfs.errors import CorruptionError, NotFoundError, StorageError
+from pfs.errors import CorruptionError, IndexDamagedError, NotFoundError, StorageError
 from pfs.ids import PackId, chunk_id
 from pfs.packs.index_rows import IN_BLOCK, Location
 from pfs.packs.pack import Codec, Record, RecordType, SealedPack, pack_name, parse_pack_name, read_footer, scan_records
@@ -39,8 +40,12 @@ class Packs:
     meta: set[PackId] = field(default_factory=set)
     commits: dict[PackId, list[int]] = field(default_factory=dict)
     """Where in each meta pack commit records begin."""
-    walked: set[PackId] = field(default_factory=set)
-    """Meta packs with records that refs lead to."""
+    walked: Counter[PackId] = field(default_factory=Counter)
+    """How many commits that refs lead to have their record in each meta pack."""
+    wrong_rows: dict[bytes, str] = field(default_factory=dict)
+    """Ids whose row in the index is wrong, to the name of the damage."""
+    elsewhere: dict[int, dict[bytes, Location]] = field(default_factory=dict)
+    """Rows of ids of one pack that name another, by the number of that: both may have it."""
 
 
 class _Entry(NamedTuple):
@@ -88,6 +93,7 @@ def check_packs(store: Store, damages: Damages, *, deep: bool, progress: Progres
             packs.broken.append(entry.name)
         if progress is not None:
             progress.advance(files=1, size=entry.size)
+    _check_elsewhere(store, damages, packs)
     _report_records(store, damages, packs)
     return packs
 
@@ -133,41 +139,68 @@ def _read_footer(store: Store, damages: Damages, name: str, size: int) -> Sealed
 
 
 def _check_pack(store: Store, damages: Damages, packs: Packs, pack: SealedPack, *, deep: bool) -> None:
-    name, unindexed = pack_name(pack.pack_id, pack.kind), _check_rows(store, damages, pack)
+    name, unindexed = pack_name(pack.pack_id, pack.kind), _check_rows(store, damages, packs, pack)
     if deep:
         bad = _damaged_records(store, name, _entries(pack, 0, len(pack.entries)))
     else:
         bad = _damaged_places(store, name, unindexed)
     for offset, entries in bad.items():
         packs.bad_entries[pack.pack_id, offset] = entries
-    for entry in unindexed:
-        if entry.offset not in bad:
-            _add_index_damage(damages, entry, name)
+    _add_index_damage(damages, packs, [entry.id for entry in unindexed if entry.offset not in bad], name)
 
 
-def _check_rows(store: Store, damages: Damages, pack: SealedPack) -> list[_Entry]:
-    """Compare the footer with the index rows that point into this pack; return the entries without a row."""
-    name = pack_name(pack.pack_id, pack.kind)
-    unindexed, unequal = list[_Entry](), list[tuple[_Entry, Location]]()
+def _check_rows(store: Store, damages: Damages, packs: Packs, pack: SealedPack) -> list[_Entry]:
+    """Compare the footer with the index rows that point into this pack; return the entries without a row.
+
+    Rows that point elsewhere are noted.
+    """
+    unindexed, unequal = list[_Entry](), dict[bytes, Location]()
     for start in range(0, len(pack.entries), _IDS):
         entries = _entries(pack, start, start + _IDS)
         for entry, location in zip(entries, store.index.find([entry.id for entry in entries]), strict=True):
             if location is None:
                 unindexed.append(entry)
-            elif location[1:] != entry.location and store.index.pack(location.pack_no)[0] == pack.pack_id:
-                unequal.append((entry, location))
-    if unequal:
-        wrong = {entry.id for entry, _ in unequal}
-        places = {(e.id, *e.location) for e in _entries(pack, 0, len(pack.entries)) if e.id in wrong}
-        for entry, location in unequal:
-            if (entry.id, *location[1:]) not in places:  # an id may be in a pack twice: the row has one of the places
-                _add_index_damage(damages, entry, name)
+            elif not _names(store, location, pack.pack_id):
+                packs.elsewhere.setdefault(location.pack_no, {})[entry.id] = location
+            elif location[1:] != entry.location:
+                unequal[entry.id] = location
+    _add_index_damage(damages, packs, _wrong(pack, unequal), pack_name(pack.pack_id, pack.kind))
     return unindexed
 
 
-def _add_index_damage(damages: Damages, entry: _Entry, name: str) -> None:
-    detail = f"it differs from the footer of {name}: run `pfs recover`"
-    damages.add("index", f"index row {entry.id.hex()[:12]}", detail)
+def _names(store: Store, location: Location, pack: PackId) -> bool:
+    with suppress(IndexDamagedError):
+        return store.index.pack(location.pack_no)[0] == pack
+    return False
+
+
+def _wrong(pack: SealedPack, rows: Mapping[bytes, Location]) -> list[bytes]:
+    """Return the ids whose rows are no entries of the pack; an id may be in it twice, the row has one of the places."""
+    if not rows:
+        return []
+    places = {(entry.id, *entry.location) for entry in _entries(pack, 0, len(pack.entries)) if entry.id in rows}
+    return [id for id, location in rows.items() if (id, *location[1:]) not in places]
+
+
+def _check_elsewhere(store: Store, damages: Damages, packs: Packs) -> None:
+    """Compare the rows of ids that lie in several packs with the footers of those that they name."""
+    broken = {_pack_id(name) for name in packs.broken}
+    for number, rows in packs.elsewhere.items():
+        name, wrong = f"pack {number}", list(rows)
+        with suppress(CorruptionError, NotFoundError, StorageError):
+            pack, kind = store.index.pack(number)
+            if pack in broken:
+                continue  # where things lie in it only its footer said
+            name = pack_name(pack, kind)
+            wrong = _wrong(read_footer(store.backend, name), rows)
+        now = store.index.find(wrong)  # a collection may have moved them meanwhile
+        _add_index_damage(damages, packs, [id for id, place in zip(wrong, now, strict=True) if place == rows[id]], name)
+
+
+def _add_index_damage(damages: Damages, packs: Packs, ids: Iterable[bytes], name: str) -> None:
+    for id in ids:
+        detail = f"it differs from the footer of {name}: run `pfs recover`"
+        packs.wrong_rows[id] = damages.add("index", f"index row {id.hex()[:12]}", detail)
 
 
 def _damaged_records(store: Store, name: str, entries: Sequence[_Entry]) -> dict[int, list[_Entry]]:

@@ -24,7 +24,7 @@ class TreeCheck:
     """Walks the trees of many commits; shared subtrees once. Memory: 100 bytes a page, more for damaged ones."""
 
     def __init__(self, store: Store, packs: Packs, damages: Damages) -> None:
-        self._store, self._packs, self._damages = store, packs, damages
+        self._store, self._packs, self.damages = store, packs, damages
         self._clean: set[bytes] = set()
         self._tainted: dict[bytes, list[Taint]] = {}
 
@@ -40,14 +40,16 @@ class TreeCheck:
         ]
 
     def _place(self, id: bytes, location: tuple[int, int, int, int] | None, what: str) -> str | None:
+        if id in self._packs.wrong_rows:
+            return self._packs.wrong_rows[id]
         if location is None and id in self._packs.bad_ids:
             return self._packs.bad_ids[id]
         if location is None:
-            return self._damages.add("missing", f"{what} {id.hex()[:12]}", "it is in no pack")
+            return self.damages.add("missing", f"{what} {id.hex()[:12]}", "it is in no pack")
         pack, kind = self._store.index.pack(location[0])
         if pack not in self._packs.whole:
             name = f"packs/{kind}/{pack[-1:].hex()}/{pack.hex()}.pack"
-            return self._damages.add("pack", name, "the pack is gone")
+            return self.damages.add("pack", name, "the pack is gone")
         return self._packs.bad_places.get((pack, location[1]))
 
     def _page(self, pid: PageId, tid: TreeId) -> list[Taint]:
@@ -69,10 +71,10 @@ class TreeCheck:
         try:
             page = open_page(self._store.objects, pid)
         except (CorruptionError, StorageError) as error:
-            return [Taint(self._damages.add("record", where, reason(error)), b"")]
+            return [Taint(self.damages.add("record", where, reason(error)), b"")]
         taints = []
         if page.logical_id != tid:
-            taints.append(Taint(self._damages.add("tree", where, "it is not what the row above it says"), b""))
+            taints.append(Taint(self.damages.add("tree", where, "it is not what the row above it says"), b""))
         cells = page.cells()
         return taints + self._files(cells) + self._folders(cells)
 
@@ -108,7 +110,7 @@ class TreeCheck:
             manifest, batch = self._store.objects.manifest(TreeId(cell.tid)), list[bytes]()
             if manifest.size != cell.size:
                 detail = f"its chunks add up to {manifest.size} bytes, not {cell.size}"
-                found[self._damages.add("tree", where, detail)] = None
+                found[self.damages.add("tree", where, detail)] = None
             for chunk in manifest.chunks():
                 batch.append(chunk.id)
                 if len(batch) == _CHUNKS:
@@ -116,7 +118,7 @@ class TreeCheck:
                     batch.clear()
             found.update(self._bad(batch))
         except (CorruptionError, StorageError) as error:
-            found[self._damages.add("record", where, reason(error))] = None
+            found[self.damages.add("record", where, reason(error))] = None
         return list(found)
 
     def _bad(self, chunks: Sequence[bytes]) -> dict[str, None]:

@@ -81,6 +81,9 @@ class Damages:
         elif place not in known:
             self._cut.add(object)
 
+    def __contains__(self, object: str) -> bool:
+        return object in self._found
+
     def __bool__(self) -> bool:
         return bool(self._found)
 

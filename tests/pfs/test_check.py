@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from msgspec.structs import replace
 
 import pfs
 from pfs.errors import CorruptionError
+from pfs.gc.collect import collect
 from pfs.ids import CommitId, chunk_id, new_pack_id
+from pfs.model import BranchRef
 from pfs.packs.index import Index
 from pfs.packs.pack import PackWriter, RecordType, read_footer
 from pfs.refs.body import BranchEntry, RefsBody, decode_body, encode_body, sign_body
@@ -250,6 +253,104 @@ def test_lost_refs_are_found_by_the_commits_that_packs_hold(tmp_path: Path) -> N
     assert (damage.kind, damage.object) == ("refs", "refs/data.json")
     assert "missing" in damage.detail
     assert f"data@{heads[0] or heads[1]}" in damage.commits
+
+
+def test_lost_refs_are_found_when_collection_put_records_of_several_repos_into_one_pack(store: Store) -> None:
+    for name in ("a", "b"):
+        for number in range(5):
+            repo = store.repo(name) if number else store.create_repo(name)
+            with repo.commit("master") as commit:
+                commit.put_file("/x", b"%d" % number)
+    assert collect(store).repacked
+    (store.path / "objects/refs/b.json").unlink()
+    (damage,) = fsck(store)
+    assert (damage.kind, damage.object, len(damage.commits)) == ("refs", "refs/b.json", 5)
+
+
+def test_damaged_refs_name_the_commits_that_packs_hold(tmp_path: Path) -> None:
+    make(tmp_path)
+    flip(tmp_path / ".pfs/objects/refs/data.json", 40)
+    (damage,) = check(tmp_path)
+    assert (damage.object, len(damage.commits)) == ("refs/data.json", 3)
+
+
+def test_lost_refs_of_a_repo_without_commits_are_found_by_what_names_it(store: Store) -> None:
+    for name in ("a", "b", "c"):
+        store.create_repo(name)
+    store.repo("b").create_branch("master", provenance=[BranchRef("a", "master")])
+    assert list(fsck(store)) == []
+    (store.path / "objects/refs/c.json").unlink()  # nothing in the store says that there ever was one
+    assert list(fsck(store)) == []
+    refs = store.path / "objects/refs/b.json"
+    refs.rename(store.path / "b")
+    assert [damage.object for damage in fsck(store)] == ["refs/b.json"]
+    (store.path / "b").rename(refs)
+    (store.path / "objects/refs/a.json").unlink()
+    assert "refs/a.json" in {damage.object for damage in fsck(store)}
+
+
+def put_row(store: Store, table: str, key: bytes, value: bytes) -> None:
+    store.index._env.write(lambda txn: txn.put(table, key, value))
+
+
+@pytest.mark.parametrize("wrong", ["pack", "offset", "length", "type", "no pack"])
+def test_a_row_of_a_chunk_that_is_not_what_a_footer_says_names_what_needs_it(store: Store, wrong: str) -> None:
+    repo = store.create_repo("data")
+    for path in ("/a", "/b"):
+        with repo.commit("master") as commit:
+            commit.put_file(path, path.encode() * 100_000)
+    id, other = (chunk_id(path * 100_000) for path in (b"/a", b"/b"))
+    here, there = store.index.find([id, other])
+    assert here is not None
+    assert there is not None
+    place = {
+        "pack": here._replace(pack_no=there.pack_no),
+        "offset": here._replace(offset=here.offset + 8),
+        "length": here._replace(clen=here.clen + 1),
+        "type": here._replace(type=here.type + 1),
+        "no pack": here._replace(pack_no=99),
+    }[wrong]
+    value = struct.pack("<III", place.pack_no, place.offset, place.clen << 4 | place.type)
+    put_row(store, "chunk", id[:16], value)
+    (damage,) = fsck(store)
+    assert (damage.kind, damage.paths, len(damage.commits)) == ("index", ("/a",), 2)
+    assert damage.detail.endswith("run `pfs recover`")
+
+
+def test_a_row_of_an_id_in_several_packs_may_name_any_of_them(store: Store) -> None:
+    data, packs = os.urandom(1000), []
+    for _ in range(2):
+        writer = PackWriter(store.backend, "d", pack_id=new_pack_id(), created_ms=1)
+        writer.add(RecordType.CHUNK, chunk_id(data), data)
+        packs.append(writer.seal())
+    for pack in packs:
+        store.index.add([pack])
+        assert list(fsck(store)) == []
+
+
+@pytest.mark.parametrize("wrong", ["pack", "gone", "record", "missing", "garbage"])
+def test_a_row_of_a_commit_that_is_not_what_refs_lead_to_is_found(store: Store, wrong: str) -> None:
+    repo = store.create_repo("data")
+    ids = []
+    for path in ("/a", "/b"):
+        with repo.commit("master") as commit:
+            commit.put_file(path, b"x")
+        ids.append(commit.id)
+    rows = dict(store.index.commits("data"))
+    first, second = (rows[id] for id in ids)
+    if wrong == "missing":
+        store.index.forget_commits("data", ids[:1])
+    else:
+        value = {
+            "pack": second[:16] + first[16:],
+            "gone": bytes(16) + first[16:],
+            "record": second,
+            "garbage": first[:16] + b"x",
+        }[wrong]
+        store.index.add([], [("data", ids[0], value)])
+    (damage,) = fsck(store)
+    assert (damage.kind, damage.commits) == ("index", (f"data@{ids[0]}",))
+    assert damage.detail.endswith("run `pfs recover`")
 
 
 def test_an_index_that_lies_is_found(tmp_path: Path) -> None:
