@@ -65,9 +65,16 @@ class Upkeep:
         from cli.commands.gc import gc_lines
         from pfs.gc.collect import collect
         from pfs.gc.collector import Options
+        from pps.unread import unread
 
         options = Options(min_age_ns=self._min_age_s * 1_000_000_000)
-        report = collect(self._store, options, pause=self._stop.wait, alive=self._end_when_told)
+        report = collect(
+            self._store,
+            options,
+            pause=self._stop.wait,
+            alive=self._end_when_told,
+            readers=lambda: unread(self._store),
+        )
         if not report.did_nothing:
             self._tell(f"upkeep: {'; '.join(gc_lines(report))}")
         if report.damaged:

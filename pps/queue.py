@@ -148,18 +148,21 @@ def _is_same(due: Due, job: JobRecord) -> bool:
 
 
 def _in_order(store: Store, refs: _Refs, pipeline: Pipeline, *, pipelines: Mapping[str, Pipeline]) -> Iterator[Due]:
-    last = _last_job(pipeline)
-    baseline = {(head.repo, head.branch): head.commit for head in pipeline.record.baseline}
-    position: dict[Branch, CommitId | None] = dict(baseline)
-    if last is not None:
-        position = {(head.repo, head.branch): head.commit for head in last.position}
-    elif _complete(baseline):
-        inputs = {branch: commit for branch, commit in baseline.items() if commit is not None}
+    position = standing(pipeline)
+    if _last_job(pipeline) is None and _complete(position):
+        inputs = {branch: commit for branch, commit in position.items() if commit is not None}
         yield Due(pipeline, _newest(store, inputs), inputs, dict(position), _gone(store, inputs))
     for batch in _arrivals(store, refs, pipeline, pipelines=pipelines, position=position):
         due = _apply(pipeline, batch, position)
         if due is not None:
             yield replace(due, broken={**due.broken, **_gone(store, due.inputs)})
+
+
+def standing(pipeline: Pipeline) -> dict[Branch, CommitId | None]:
+    """Return the commits after which its jobs are due; before the first job that one of these commits is due too."""
+    last = _last_job(pipeline)
+    heads = pipeline.record.baseline if last is None else last.position
+    return {(head.repo, head.branch): head.commit for head in heads}
 
 
 def _last_job(pipeline: Pipeline) -> JobRecord | None:

@@ -34,10 +34,11 @@ def gc(dry_run: bool, min_age: str, grace: str, as_json: bool) -> None:
     """
     from pfs.gc.collect import collect, foresee
     from pfs.gc.collector import Options
+    from pps.unread import unread
 
     options = Options(min_age_ns=seconds(min_age) * 1_000_000_000, grace_ns=seconds(grace) * 1_000_000_000)
     with wiring.open_store() as store, Bar("collecting") as bar:
-        report = (foresee if dry_run else collect)(store, options, progress=bar)
+        report = (foresee if dry_run else collect)(store, options, progress=bar, readers=lambda: unread(store))
     if as_json:
         print_json(gc_record(report))
     else:

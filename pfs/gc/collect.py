@@ -21,6 +21,7 @@ from pfs.gc.shred import find_marks
 from pfs.gc.survey import Survey, survey
 from pfs.lifecycle.plan import RepoPlan, plan_retention
 from pfs.lifecycle.retention import apply_retention, foreseen
+from pfs.lifecycle.unread import Readers, nobody
 from pfs.packs.lease import leased_packs
 from pfs.refs.swap import RefsState
 
@@ -39,10 +40,11 @@ def collect(
     progress: Progress | None = None,
     pause: Callable[[float], object] = time.sleep,
     alive: Callable[[], None] = lambda: None,
+    readers: Readers = nobody,
 ) -> Report:
     """Delete what nothing leads to, beside running writers and readers; return what was done.
 
-    ``alive`` is called now and then, and may raise to end it early.
+    ``alive`` is called now and then, and may raise to end it early. ``readers``: as for `apply_retention`.
 
     The retention rules of repos are applied first, and what has had its time goes: trash, deleted repos, uploads. Then
     every tree page is read once, and every footer two or three times. Memory: as `Marker`. Disk: room for the packs
@@ -55,20 +57,22 @@ def collect(
     """
     with alone(store.path), Scratch(store.path / SCRATCH) as scratch:
         remove_leftovers(store.path / SCRATCH)
-        effects = apply_retention(store)
+        effects = apply_retention(store, readers=readers)
         collector = Collector(store, options, scratch=scratch, progress=progress, pause=pause)
         report = collector.run(take(store.backend, clock_ns=store.clock_ns, alone_here=True, alive=alive))
         note_run(store)
         return replace(report, retention=tuple(effects))
 
 
-def foresee(store: Store, options: Options = NOW, *, progress: Progress | None = None) -> Report:
+def foresee(
+    store: Store, options: Options = NOW, *, progress: Progress | None = None, readers: Readers = nobody
+) -> Report:
     """Return what `collect` would do now, changing nothing; sizes of what it would write are estimates."""
     now_ns = store.clock_ns()
     with Scratch(store.path / SCRATCH) as scratch:
         marks = find_marks(store, load_all(store))
         listed = list(store.backend.entries("packs/"))
-        plans = {plan.repo: plan for plan in plan_retention(store, now_ns=now_ns)}
+        plans = {plan.repo: plan for plan in plan_retention(store, now_ns=now_ns, readers=readers)}
         states = [_planned(plans.get(state.repo), state) for state in load_all(store)]
         expired = find_expired(store, states)
         marker = Marker(store.objects, scratch, progress=progress)

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from pfs.ids import CommitId
 from pfs.lifecycle.commits import Commits, Node, Source, anchored_by_open
 from pfs.lifecycle.keep import Dated, kept
+from pfs.lifecycle.unread import Readers, Since, nobody, unread_in
 from pfs.refs.body import FAILED, TAG, RefsBody, TrashEntry, is_hidden, with_trash, without_branch
 from pfs.refs.edges import edge_of, record_home, with_edges, with_records, without_facts
 from pfs.refs.retention import Retention
@@ -54,8 +55,8 @@ class RepoPlan:
         return self.body is not self.state.body
 
 
-def plan_retention(store: Store, *, now_ns: int) -> list[RepoPlan]:
-    """Return what the rules of all repos come to at ``now_ns``; changes nothing.
+def plan_retention(store: Store, *, now_ns: int, readers: Readers = nobody) -> list[RepoPlan]:
+    """Return what the rules of all repos come to at ``now_ns``; changes nothing. What is unread stays (`Unread`).
 
     Repos come before those that they were made from; those without rules have no plan. Costs a look-up a commit, and
     memory for all of them; without any rules in the store, one read of refs a repo.
@@ -63,10 +64,15 @@ def plan_retention(store: Store, *, now_ns: int) -> list[RepoPlan]:
     Raises:
         CorruptionError, MissingObjectError: a commit of some repo cannot be read: what it needs is not known.
     """
-    states = list(store.refs.repos())
-    if not any(state.body.retention for state in states):
+    if not any(state.body.retention for state in store.refs.repos()):
         return []
+    told = list(readers())
+    states = list(store.refs.repos())
+    unread = unread_in(states, told)
     works = {state.repo: _Work(store, state, states, now_ns=now_ns) for state in states}
+    for repo, branches in unread.items():
+        if repo in works:
+            works[repo].keep_unread(branches)
     _settle(works)
     return [works[repo].plan() for repo in _downstream_first(works) if works[repo].rules is not None]
 
@@ -121,6 +127,16 @@ class _Work:
         entries = [*body.branches.values(), *body.tags.values(), *(item.branch for item in body.trash.values())]
         heads = (entry.head for entry in entries)
         return [*anchored_by_open(self.state), *(head for head in heads if head and head not in self._failed)]
+
+    def keep_unread(self, branches: Sequence[Since]) -> None:
+        """Let the commits stay that pipelines have yet to read, and those from which they go on."""
+        for branch, since in branches:
+            entry = self.state.body.branches.get(branch)
+            chain = [node.id for node in self.commits.chain(None if entry is None else entry.head)]
+            if since is None:
+                self.gone.difference_update(chain)
+            elif since in chain:  # else the branch was moved, and just its head is due
+                self.gone.difference_update(chain[: chain.index(since) + 1])
 
     def settle(self) -> None:
         """Take back what live commits of this repo need: further parents, and what jobs left beside outputs."""

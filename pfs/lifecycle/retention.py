@@ -14,6 +14,7 @@ from pfs.glob import Glob
 from pfs.ids import CommitId
 from pfs.lifecycle.aging import age
 from pfs.lifecycle.plan import RepoPlan, plan_retention
+from pfs.lifecycle.unread import Readers, nobody
 from pfs.refs.body import RefsBody
 from pfs.refs.retention import Keep, Retention
 from pfs.refs.swap import back_off
@@ -43,12 +44,15 @@ class RepoEffect:
     aged_bytes: int = 0
 
 
-def apply_retention(store: Store, *, now_ns: int | None = None, dry_run: bool = False) -> list[RepoEffect]:
+def apply_retention(
+    store: Store, *, now_ns: int | None = None, dry_run: bool = False, readers: Readers = nobody
+) -> list[RepoEffect]:
     """Do what the rules of all repos say at ``now_ns`` (default: now); return the effect on each repo with rules.
 
     One swap for each repo that changes, downstream first, and one more where files lose their bytes by age. Commits
     that are removed are not found any more; their bytes are freed by collection. Beside writers: who moved a repo
-    meanwhile makes all be worked out anew.
+    meanwhile makes all be worked out anew. ``readers`` says what pipelines have yet to read, which stays; without it
+    all that they are made from stays.
 
     Raises:
         CorruptionError, MissingObjectError: a commit cannot be read; nothing was changed.
@@ -56,7 +60,7 @@ def apply_retention(store: Store, *, now_ns: int | None = None, dry_run: bool = 
         StorageError: as `ConflictError`.
     """
     at_ns = store.clock_ns() if now_ns is None else now_ns
-    effects = _let_go(store, at_ns, dry_run=dry_run)
+    effects = _let_go(store, at_ns, dry_run=dry_run, readers=readers)
     return [_aged(store, effect, at_ns, dry_run=dry_run) for effect in effects]
 
 
@@ -70,11 +74,11 @@ def _aged(store: Store, effect: RepoEffect, now_ns: int, *, dry_run: bool) -> Re
     return dataclasses.replace(effect, aged=aged.commits, aged_bytes=aged.size_bytes)
 
 
-def _let_go(store: Store, at_ns: int, *, dry_run: bool) -> list[RepoEffect]:
+def _let_go(store: Store, at_ns: int, *, dry_run: bool, readers: Readers) -> list[RepoEffect]:
     """Remove commits, branches and tags as the rules say."""
     done: dict[str, RepoEffect] = {}
     for round_no in range(ROUNDS):
-        plans = plan_retention(store, now_ns=at_ns)
+        plans = plan_retention(store, now_ns=at_ns, readers=readers)
         effects = {plan.repo: _effect_of(plan) for plan in plans}
         if dry_run:
             return list(effects.values())

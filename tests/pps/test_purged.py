@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from pfs.errors import BranchMovedError, PathNotFoundError
+from pfs.gc.collect import collect
 from pfs.lifecycle.purge import purge
 from pfs.lifecycle.retention import apply_retention, set_retention
 from pfs.lifecycle.rewrite import Mirror
+from pfs.lifecycle.unread import Unread
 from pfs.refs.retention import Keep, Retention
 from pfs.upkeep.check import fsck
 from pps.catalog import Catalog
@@ -16,6 +18,7 @@ from pps.jobdata import JobData
 from pps.queue import due_jobs
 from pps.records import META_BRANCH, OUT_DIR
 from pps.state import Counters, JobState
+from pps.unread import unread
 from tests.pps.pipe_world import UPPER, World, pfs_input, world_in
 
 MIRRORS = (Mirror(META_BRANCH, OUT_DIR),)
@@ -104,7 +107,7 @@ def test_retention_lets_jobs_go_with_their_outputs(world: World) -> None:
     store = world.store
     for repo in ("images", "upper"):
         set_retention(store, repo, Retention(keep=Keep(last=2)))
-    apply_retention(store)
+    apply_retention(store, readers=lambda: unread(store))
     assert [info.id for info in store.repo("upper").commits("master")] == made[:2:-1]
     assert [info.id for info in store.repo("images").commits("master")] == made[:2:-1]
     chain = store.history.first_parents("upper", store.repo("upper").inspect(".meta").id)
@@ -114,6 +117,76 @@ def test_retention_lets_jobs_go_with_their_outputs(world: World) -> None:
     assert world.run().jobs == ()
     world.put("images", {"/b": b"text b"})
     assert world.run_one().counters == Counters(total=2, processed=1, skipped=1)
+
+
+def commits(world: World, repo: str) -> list[str]:
+    return [info.id for info in world.store.repo(repo).commits("master")]
+
+
+def keep_last(world: World, number: int, *, told: bool = True) -> None:
+    store = world.store
+    set_retention(store, "images", Retention(keep=Keep(last=number)))
+    if told:
+        collect(store, readers=lambda: unread(store))
+    else:
+        collect(store)
+
+
+def test_retention_keeps_what_pipelines_have_yet_to_read(world: World) -> None:
+    made = [world.put("images", {"/a": b"%d" % number}).id for number in range(2)]
+    world.create("upper", pfs_input("images"))
+    made += [world.put("images", {"/a": b"%d" % number}).id for number in range(2, 4)]
+    keep_last(world, 1)
+    assert commits(world, "images") == made[:0:-1]  # the head at which the pipeline was made is due, too
+    assert [job.state for job in world.run().jobs] == [JobState.SUCCESS] * 3
+    made += [world.put("images", {"/a": b"%d" % number}).id for number in range(4, 7)]
+    set_retention(world.store, "upper", Retention(keep=Keep(last=1)))
+    keep_last(world, 1)
+    assert commits(world, "images") == made[:2:-1]
+    assert len(world.run().jobs) == 3
+    keep_last(world, 1)
+    keep_last(world, 1)  # outputs go first, then what they were made from
+    assert commits(world, "images") == made[-1:]
+    assert world.run().jobs == ()
+
+
+def test_retention_keeps_where_a_pipeline_goes_on_after_a_failure(world: World) -> None:
+    world.code("run.sh", "exit 1\n")
+    world.create("upper", pfs_input("images"))
+    made = [world.put("images", {"/a": b"0"}).id]
+    assert world.run_one().state == JobState.FAILURE
+    made += [world.put("images", {"/a": b"%d" % number}).id for number in range(1, 4)]
+    keep_last(world, 1)
+    assert commits(world, "images") == made[::-1]
+    assert len(world.run().jobs) == 3
+
+
+def test_retention_keeps_all_of_what_a_pipeline_reads_of_which_it_is_not_told(world: World) -> None:
+    made = [world.put("images", {"/a": b"%d" % number}).id for number in range(3)]
+    world.create("upper", pfs_input("images"))
+    world.run_one()
+    keep_last(world, 1, told=False)
+    assert commits(world, "images") == made[::-1]
+    keep_last(world, 1)
+    assert commits(world, "images") == made[:1:-1]
+
+
+def test_a_commit_that_comes_while_retention_looks_stays(world: World) -> None:
+    """Those after where the pipelines stood, as long as that was asked before."""
+    world.put("images", {"/a": b"0"})
+    world.create("upper", pfs_input("images"))
+    world.run_one()
+    made = list[str]()
+
+    def told() -> list[Unread]:
+        found = unread(world.store)
+        made.extend(world.put("images", {"/a": b"%d" % number}).id for number in range(1, 4))
+        return found
+
+    set_retention(world.store, "images", Retention(keep=Keep(last=1)))
+    apply_retention(world.store, readers=told)
+    assert commits(world, "images")[:3] == made[::-1]
+    assert len(world.run().jobs) == 3
 
 
 def test_retention_keeps_what_outputs_were_made_of(world: World) -> None:
