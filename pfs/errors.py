@@ -47,10 +47,10 @@ class InvalidNameError(InvalidInputError):
         self.what, self.name = what, name
 
     def __str__(self) -> str:
+        why = "use letters, digits, '-' and '_' only"
         if len(self.name) > _NAME_MAX:
-            most = f"it has {len(self.name)} characters, {_NAME_MAX} are the most"
-            return f"invalid {self.what} name {quoted(self.name)}: {most}"
-        return f"invalid {self.what} name {quoted(self.name)}: use letters, digits, '-' and '_' only"
+            why = f"it has {len(self.name)} characters, {_NAME_MAX} are the most"
+        return f"invalid {self.what} name {quoted(self.name)}: {why}"
 
 
 class InvalidPathError(InvalidInputError):
@@ -258,14 +258,10 @@ class PathConflictError(ConflictError):
     def __init__(self, repo: str, branch: str, path: str) -> None:
         super().__init__(repo, branch, path)
         self.repo, self.branch, self.path = repo, branch, path
+        self.what = f"{path} was changed on {repo}@{branch} by another writer in the meantime"
 
     def __str__(self) -> str:
         return f"{self.what}: run it again"
-
-    @property
-    def what(self) -> str:
-        """What happened, for those who cannot just run it again."""
-        return f"{self.path} was changed on {self.repo}@{self.branch} by another writer in the meantime"
 
 
 class MergeConflictError(ConflictError):

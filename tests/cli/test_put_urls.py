@@ -45,6 +45,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         client.put_object(Bucket="src", Key="d/marker/in", Body=b"in")
         client.put_object(Bucket="src", Key="dd", Body=b"not below d")
         client.put_object(Bucket="src", Key="odd//x", Body=b"x")
+        client.put_object(Bucket="src", Key="clash/a", Body=b"1")
+        client.put_object(Bucket="src", Key="clash/a/b", Body=b"2")
         client.close()
         yield served
 
@@ -106,6 +108,7 @@ def test_what_s3_refuses_is_one_line(store: Path, pfs: Run, s3: str, monkeypatch
     assert "NoSuchBucket" in pfs("put-file", "r@master", "-r", "-f", "s3://nobucket/x", code=3).err
     assert "no objects below s3://src/dd/" in pfs("put-file", "r@master", "-r", "-f", "s3://src/dd", code=3).err
     assert "names no file" in pfs("put-file", "r@master", "-f", "s3://src/d/", code=2).err
+    assert "put both /a" in pfs("put-file", "r@master", "-r", "-f", "s3://src/clash", code=2).err
     assert "empty name" in pfs("put-file", "r@master", "-r", "-f", "s3://src/odd/", code=2).err
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     assert "SignatureDoesNotMatch" in pfs("put-file", "r@master", "-f", "s3://src/dd", code=5).err
