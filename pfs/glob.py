@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 
-from pfs.glob_pattern import Segment, parse
+from pfs.patterns.matcher import Matcher
+from pfs.patterns.nodes import Segment
+from pfs.patterns.parser import parse
 from pfs.trees.page import Kind
 from pfs.trees.row import Row, root_row
 from pfs.trees.tree import Tree
@@ -20,7 +22,8 @@ class Glob:
     ``*`` and ``?`` match within a name, ``**`` across slashes, ``[...]`` a class (never a slash), ``{a,b}`` one of
     several; ``(a|b)`` or ``@(a|b)`` one, ``*(...)`` any number, ``+(...)`` one or more, ``?(...)`` one or none,
     ``!(...)`` anything else, and these capture; a backslash takes the next character as it is. A pattern matches
-    whole paths; ``/`` and the empty pattern match the root directory alone.
+    whole paths; ``/`` and the empty pattern match the root directory alone. Every pattern takes a time that is
+    polynomial in the length of the path.
 
     Raises:
         InvalidInputError: the pattern is malformed.
@@ -44,22 +47,28 @@ class Glob:
         return prefix or "/"
 
     @cached_property
-    def _regex(self) -> re.Pattern[str]:
-        return re.compile("/" + "/".join(segment.regex for segment in self.segments), re.DOTALL)
+    def levels(self) -> tuple[Matcher, ...]:
+        """What matches the names from the root down; the last matches all that is left of a path if it may be deep."""
+        names = next((n for n, segment in enumerate(self.segments) if segment.deep), len(self.segments))
+        rest = self.segments[names:]
+        return (*(Matcher((segment,)) for segment in self.segments[:names]), *((Matcher(rest),) if rest else ()))
 
-    def match(self, path: str) -> re.Match[str] | None:
-        """Return the match of a whole path (with its leading slash), None if there is none."""
+    @cached_property
+    def _whole(self) -> Matcher:
+        return Matcher(self.segments)
+
+    def match(self, path: str) -> bool:
+        """Say whether a whole path (with its leading slash) matches."""
         if not self.segments:
-            return re.fullmatch("/", path)
-        return None if path == "/" else self._regex.fullmatch(path)
+            return path == "/"
+        return _is_below_root(path) and self._whole.matches(path[1:])
 
     def groups(self, path: str) -> tuple[str, ...]:
         """Return what the parentheses captured, by the order in which they open; one that took no part gives ``""``.
 
         A path that does not match gives ``()``.
         """
-        match = self.match(path)
-        return match.groups("") if match else ()
+        return (self._whole.groups(path[1:]) or ()) if _is_below_root(path) else ()
 
     def replace(self, template: str, path: str) -> str:
         """Return ``template`` with ``$n`` and ``${n}`` as captured from ``path``.
@@ -89,44 +98,46 @@ def expand(tree: Tree, pattern: str | Glob) -> Iterator[Row]:
     glob = pattern if isinstance(pattern, Glob) else Glob(pattern)
     if not glob.segments:
         return iter((root_row(tree.pages, tree.root),))
-    return (row for row in _expand(tree, glob.segments) if not _is_nameless(row))
+    return (row for row in _expand(tree, glob) if not _is_nameless(row))
+
+
+def _is_below_root(path: str) -> bool:
+    return len(path) > 1 and path[0] == "/"
 
 
 def _is_nameless(row: Row) -> bool:
     return not row.key or (row.kind != Kind.DIR and not row.size and row.key.endswith(b"/"))
 
 
-def _expand(tree: Tree, segments: tuple[Segment, ...]) -> Iterator[Row]:
+def _expand(tree: Tree, glob: Glob) -> Iterator[Row]:
     """Match names level by level; a stack of our own, since patterns may have thousands of segments."""
-    stack = [_matches(tree, b"", segments)]
+    levels = tuple(zip(glob.segments, glob.levels, strict=False))
+    stack = [_matches(tree, b"", *levels[0])]
     while stack:
         row = next(stack[-1], None)
         if row is None:
             stack.pop()
-        elif len(stack) == len(segments) or segments[len(stack) - 1].deep:
+        elif len(stack) == len(levels):
             yield row
         elif row.kind == Kind.DIR:
-            stack.append(_matches(tree, row.order_key, segments[len(stack) :]))
+            stack.append(_matches(tree, row.order_key, *levels[len(stack)]))
 
 
-def _matches(tree: Tree, base: bytes, segments: tuple[Segment, ...]) -> Iterator[Row]:
-    """Yield what the first segment (if it is deep, the rest of the pattern) matches in directory ``base``."""
-    first = segments[0]
-    start = base + _bytes(first.literal)
-    if first.deep:
-        regex = re.compile("/".join(segment.regex for segment in segments), re.DOTALL)
-        return (row for row in tree.scan_prefix(start, with_dirs=True) if _matched(regex, row, len(base)))
-    if first.special:
-        regex = re.compile(first.regex, re.DOTALL)
-        return (row for row in tree.list_delimited(start) if _matched(regex, row, len(base)))
+def _matches(tree: Tree, base: bytes, segment: Segment, matcher: Matcher) -> Iterator[Row]:
+    """Yield what the segment (if it is deep, it and the rest of the pattern) matches in directory ``base``."""
+    start = base + _bytes(segment.literal)
+    if segment.deep:
+        return (row for row in tree.scan_prefix(start, with_dirs=True) if _matched(matcher, row, len(base)))
+    if segment.special:
+        return (row for row in tree.list_delimited(start) if _matched(matcher, row, len(base)))
     rows = tree.stat(start, want="file"), tree.stat(start, want="dir")
     return (row for row in rows if row is not None)
 
 
-def _matched(regex: re.Pattern[str], row: Row, start: int) -> bool:
+def _matched(matcher: Matcher, row: Row, start: int) -> bool:
     if len(row.key) < start:  # the directory that is searched, spelled with its slash
         return False
-    return regex.fullmatch(row.key[start:].decode(errors="surrogateescape")) is not None
+    return matcher.matches(row.key[start:].decode(errors="surrogateescape"))
 
 
 def _bytes(text: str) -> bytes:

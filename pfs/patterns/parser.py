@@ -1,4 +1,4 @@
-"""Glob patterns as regular expressions: the syntax of Pachyderm's globs, segment by segment.
+"""The syntax of Pachyderm's globs, segment by segment.
 
 A pattern is a list of segments between slashes. A segment that cannot match a slash is matched against one name,
 so that a tree is entered only where it can match; one with ``**`` (or a slash in parentheses) is *deep*: from it
@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NoReturn
 
 from pfs.errors import InvalidInputError
+from pfs.patterns.nodes import Choice, Group, Node, OneOf, Segment, Sequence, Star, Text
 from pfs.shorten import quoted
 
 _MAX_NESTING = 32
 _NAME_CHAR = "[^/]"
-_NOT_END = "\0not-end"
-"""Stands where the text that ``!(...)`` refuses ends, until it is known what follows in the segment."""
-_TEXT_END = "\0text-end"
-"""Stands behind text and stars: when some follows a ``!(...)``, that refuses all that only starts as it says."""
 _CLASSES = {
     "alnum": "0-9A-Za-z",
     "alpha": "A-Za-z",
@@ -37,26 +33,6 @@ _CLASSES = {
     "word": "0-9A-Za-z_",
     "xdigit": "0-9A-Fa-f",
 }
-_QUANTIFIED: dict[str, tuple[str, str]] = {
-    "@": ("((?:", "))"),
-    "*": ("((?:", ")*)"),
-    "+": ("((?:", ")+)"),
-    "?": ("((?:", ")?)"),
-    "!": ("((?:(?!(?:", f"){_NOT_END}){_NAME_CHAR}*))"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """What stands between two slashes of a pattern."""
-
-    regex: str
-    literal: str
-    """The text before the first special character; all of it if there is none."""
-    special: bool
-    """Whether it has special characters."""
-    deep: bool
-    """Whether it may match a slash."""
 
 
 def parse(pattern: str) -> list[Segment]:
@@ -75,19 +51,24 @@ class _Parser:
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
         self.at = 0
+        self.nesting = 0
+        self.groups = 0
+        self._start_segment()
+
+    def _start_segment(self) -> None:
         self.deep = False
         self.literal = ""
         self.special = False
-        self.nesting = 0
+        self.refuses_whole = 0
 
     def segments(self) -> list[Segment]:
         found: list[Segment] = []
         while self.at < len(self.pattern):
-            self.deep, self.literal, self.special = False, "", False
-            regex = self._sequence("/")
+            self._start_segment()
+            nodes = self._sequence("/")
             self.at += 1
-            if regex and not (self.literal == "." and not self.special):
-                found.append(Segment(_finish(regex), self.literal, self.special, self.deep))
+            if nodes and not (self.literal == "." and not self.special):
+                found.append(Segment(nodes, self.literal, self.special, self.deep, self.refuses_whole))
         return found
 
     def _fail(self, why: str) -> NoReturn:
@@ -99,35 +80,42 @@ class _Parser:
         self.at += len(text)
         return True
 
-    def _sequence(self, stops: str) -> str:
-        """Return the regex up to (not with) one of ``stops`` or the end of the pattern."""
-        parts: list[str] = []
+    def _sequence(self, stops: str) -> Sequence:
+        """Return what stands up to (not with) one of ``stops`` or the end of the pattern."""
+        nodes: list[Node] = []
         while self.at < len(self.pattern) and self.pattern[self.at] not in stops:
-            parts.append(self._item())
-        regex = "".join(parts)
-        # Only the last refusal of a sequence may reach to its end.
-        return regex.replace(_NOT_END, "", max(regex.count(_NOT_END) - 1, 0))
+            node = self._item()
+            last = nodes[-1] if nodes else None
+            if isinstance(node, Text) and isinstance(last, Text):
+                nodes[-1] = Text(last.text + node.text)
+            else:
+                nodes.append(node)
+        return tuple(nodes)
 
-    def _item(self) -> str:
+    def _item(self) -> Node:
         char = self.pattern[self.at]
         opens_group = self.pattern.startswith("(", self.at + 1)
         if char == "(" or (char in "@*+?!" and opens_group):
             return self._group("@" if char == "(" else char)
-        plain: dict[str, Callable[[], str]] = {"*": self._star, "?": self._one, "[": self._class, "{": self._choice}
+        plain: dict[str, Callable[[], Node]] = {"*": self._star, "?": self._one, "[": self._class, "{": self._choice}
         return plain.get(char, self._text)()
 
-    def _group(self, quantifier: str) -> str:
+    def _group(self, sign: str) -> Group:
         self.special = True
         self.at += 1 if self.pattern[self.at] == "(" else 2
-        before, behind = _QUANTIFIED[quantifier]
-        return before + "|".join(self._alternatives("|", ")")) + behind
+        self.groups += 1
+        number = self.groups
+        alternatives = self._alternatives("|", ")")
+        if sign == "!":
+            self.refuses_whole = number
+        return Group(number, sign, alternatives)
 
-    def _choice(self) -> str:
+    def _choice(self) -> Choice:
         self.special = True
         self.at += 1
-        return "(?:" + "|".join(self._alternatives(",", "}")) + ")"
+        return Choice(self._alternatives(",", "}"))
 
-    def _alternatives(self, separator: str, close: str) -> list[str]:
+    def _alternatives(self, separator: str, close: str) -> tuple[Sequence, ...]:
         self.nesting += 1
         if self.nesting > _MAX_NESTING:
             self._fail(f"parentheses and braces are more than {_MAX_NESTING} deep")
@@ -137,27 +125,28 @@ class _Parser:
         if not self._take(close):
             self._fail(f"{close!r} is missing")
         self.nesting -= 1
-        return found
+        return tuple(found)
 
-    def _star(self) -> str:
+    def _star(self) -> Star:
         self.special = True
-        if self._take("**"):
-            self.deep = True
-            return ".*" + _TEXT_END
-        self.at += 1
-        return _NAME_CHAR + "*" + _TEXT_END
+        self.refuses_whole = 0
+        deep = self._take("**")
+        self.at += 0 if deep else 1
+        self.deep = self.deep or deep
+        return Star(deep)
 
-    def _one(self) -> str:
+    def _one(self) -> OneOf:
         self.special = True
         self.at += 1
-        return _NAME_CHAR
+        return OneOf(_NAME_CHAR)
 
-    def _text(self) -> str:
+    def _text(self) -> Text:
         char = self._char()
+        self.refuses_whole = 0
         self.deep = self.deep or char == "/"
         if not self.special:
             self.literal += char
-        return re.escape(char) + _TEXT_END
+        return Text(char)
 
     def _char(self) -> str:
         self._take("\\")
@@ -166,7 +155,7 @@ class _Parser:
         self.at += 1
         return self.pattern[self.at - 1]
 
-    def _class(self) -> str:
+    def _class(self) -> OneOf:
         self.special = True
         self.at += 1
         sign = "^" if self._take("!") or self._take("^") else ""
@@ -177,7 +166,7 @@ class _Parser:
             members += self._member()
         if not members:
             self._fail("a class needs at least one character, as in [a-z]")
-        return f"(?!/)[{sign}{members}]"
+        return OneOf(f"[{sign}{members}]")
 
     def _member(self) -> str:
         named = re.compile(r"\[:(\^?)(\w*):\]").match(self.pattern, self.at)
@@ -197,10 +186,3 @@ class _Parser:
         if name not in _CLASSES or sign:
             self._fail(f"{sign}{quoted(name)} is no character class; there are {', '.join(_CLASSES)}")
         return _CLASSES[name]
-
-
-def _finish(regex: str) -> str:
-    """Settle how far the refusals of a segment reach: to its end, unless text or a star comes behind the first."""
-    first, found, behind = regex.partition(_NOT_END)
-    reach = "" if _TEXT_END in behind else r"(?=/|\Z)"
-    return (first + found + behind).replace(_NOT_END, reach).replace(_TEXT_END, "")

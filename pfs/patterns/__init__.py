@@ -1,0 +1,1 @@
+"""Glob patterns: their syntax, and matching them in bounded time."""
