@@ -193,16 +193,17 @@ class PathNotFoundError(NotFoundError):
 
 
 class PurgedError(NotFoundError):
-    """The content of a file was purged from the history: ``(path)``."""
+    """The content of a file was purged from the history: ``(path)``, ``(path, what to do)``."""
 
     kind = "purged"
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self.path = path
+    def __init__(self, path: str, advice: str = "") -> None:
+        super().__init__(path, advice)
+        self.path, self.advice = path, advice
 
     def __str__(self) -> str:
-        return f"{self.path} was purged from the history: only its size and hash are kept"
+        end = f"; {self.advice}" if self.advice else ""
+        return f"{self.path} was purged from the history: only its size and hash are kept{end}"
 
 
 class ConflictError(PfsError):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from pfs.backends.base import Backend
 from pfs.backends.registry import open_backend
+from pfs.backends.reserve import keep_reserve
 from pfs.config import (
     FOLDER,
     LOCAL_CONFIG,
@@ -81,6 +82,7 @@ def init(directory: Path | str = ".", *, chunk_avg: int = 262144) -> Store:
         backend = open_backend(folder / LOCAL_OBJECTS)
         backend.put_new(OBJECT_CONFIG, encode_config(config))
         backend.close()
+        keep_reserve(folder)
         _write_durably(folder / LOCAL_CONFIG, encode_config(LocalConfig()))
     except OSError as error:
         raise StorageError(f"make a store in {folder}", error.strerror or str(error)) from error

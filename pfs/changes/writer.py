@@ -13,7 +13,7 @@ from pfs.changes.publish import Publication
 from pfs.changes.rebase import Changes, rebase
 from pfs.changes.staging import PENDING, Staging
 from pfs.changes.target import Target
-from pfs.errors import ConflictError, InvalidInputError, InvalidPathError, PathNotFoundError
+from pfs.errors import ConflictError, InvalidInputError, InvalidPathError, PathNotFoundError, PurgedError
 from pfs.files.described import described
 from pfs.files.ingest_local import LocalIngest
 from pfs.files.seen import SeenFiles
@@ -129,6 +129,8 @@ class CommitWriter:
             if old is not None:
                 if old.kind == Kind.SYMLINK:
                     raise InvalidInputError(f"{from_key(key)} is a symbolic link: it cannot be appended to")
+                if old.kind == Kind.REMOVED:
+                    raise PurgedError(from_key(key), "put the whole file, without -a")
                 self.session.borrow(self.base)
                 ref = concat(self.session, self._store.params, [FileRef(old.kind, old.size, old.tid), ref])
                 kept = {name: value for name, value in (old.aux or {}).items() if name in {"x", "m", "u"}}
@@ -224,12 +226,15 @@ class CommitWriter:
         A directory is merged into one that stands there already, file by file; else it costs O(log n).
 
         Raises:
-            PathNotFoundError: the source is not there. FileCollisionError: a path would be both a file and a
+            PathNotFoundError: the source is not there. PurgedError: its content was purged; in a directory such files
+            are copied as they are. FileCollisionError: a path would be both a file and a
             directory (for directories, at finish at the latest).
         """
         from pfs.files.ingest import FileRef
 
         row = source.row(source_path)
+        if row.kind == Kind.REMOVED:
+            raise PurgedError(clean_path(source_path))
         self.session.borrow((source.info.repo, source.info.id))
         if row.is_dir:
             self._copy_dir(source.tree, row.key, to_key(path))

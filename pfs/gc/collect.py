@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pfs.backends.reserve import released
 from pfs.gc.collector import Collector, Options, load_all
 from pfs.gc.condemn import condemn
 from pfs.gc.due import note_run
@@ -55,7 +56,7 @@ def collect(
         CorruptionError: something live is damaged or missing, so what it leads to is not known; nothing was deleted.
         StorageError: the disk failed; the next collection ends what this one began.
     """
-    with alone(store.path), Scratch(store.path / SCRATCH) as scratch:
+    with alone(store.path), released(store.path), Scratch(store.path / SCRATCH) as scratch:
         remove_leftovers(store.path / SCRATCH)
         effects = apply_retention(store, readers=readers)
         collector = Collector(store, options, scratch=scratch, progress=progress, pause=pause)

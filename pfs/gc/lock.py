@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pfs.backends.durable import storage_errors
@@ -31,8 +31,9 @@ def alone(folder: Path) -> Iterator[None]:
             who = os.pread(fd, 64, 0).decode(errors="replace").strip()
             detail = f" (process {who})" if who.isdigit() else ""
             raise ConflictError(f"another collection of {folder} is at work{detail}: wait until it is done") from error
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, str(os.getpid()).encode(), 0)
+        with suppress(OSError):  # it is for people alone, and a full disk must not keep away what makes room
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(fd)

@@ -74,6 +74,10 @@ def test_a_path_is_purged(store: Path, pfs: Run) -> None:
     assert out[1].startswith("the same content is also at r@")
     assert out[1].endswith(":/copy")
     assert "was purged from the history" in pfs("get-file", f"r@{first}:/d/secret", code=3).err
+    said = pfs("put-file", "r@master:/d/secret", "-a", "-f", "file", code=3).err
+    assert "/d/secret was purged from the history" in said
+    assert "without -a" in said
+    assert "was purged from the history" in pfs("copy-file", "r@master:/d/secret", "r@master:/e", code=3).err
     assert "removed" in pfs("list-file", "r@master:/d", "--json").out
     assert pfs("purge", "r:/d/secret", "--yes").out == "r:/d/secret was purged before\n"
     assert "directory" in pfs("purge", "r:/d", "--yes", code=2).err

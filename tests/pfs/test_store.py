@@ -36,7 +36,7 @@ def test_init_makes_a_folder_with_a_private_key(tmp_path: Path) -> None:
         assert store.path == folder
         assert stat.S_IMODE((folder / "root-key").stat().st_mode) == 0o600
         assert json.loads((folder / "objects/config.json").read_bytes())["chunker"]["avg"] == 262144
-    assert sorted(os.listdir(folder)) == ["config.json", "index.lmdb", "objects", "root-key"]
+    assert sorted(os.listdir(folder)) == ["config.json", "index.lmdb", "objects", "root-key", "run"]
 
 
 def test_init_twice_is_refused(tmp_path: Path) -> None:
