@@ -33,6 +33,11 @@ def human_size(size: int, *, raw: bool = False) -> str:
     return f"{value:.1f} {unit}" if value < 100 else f"{value:.0f} {unit}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, which gets an ``s`` but for one."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def human_time(text: Json) -> str:
     """Return an RFC 3339 time as local time for people, to the second; ``-`` for None."""
     if not isinstance(text, str):

@@ -350,6 +350,15 @@ class ConfigDamagedError(CorruptionError):
         return f"the store's config {self.where} is damaged: {self.detail}; bring the file back from a copy"
 
 
+class CollectionLostError(CorruptionError):
+    """The state of collection is missing, old or damaged, so nothing new can be written: ``(where, detail)``."""
+
+    kind = "collection-lost"
+
+    def __str__(self) -> str:
+        return f"the state of collection {self.where} is missing, old or damaged: {self.detail}; run `pfs recover`"
+
+
 class IndexDamagedError(CorruptionError):
     """The local index cannot be used; nothing is lost, it is rebuilt from the packs: ``(where, detail)``."""
 

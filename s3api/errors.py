@@ -85,6 +85,7 @@ KINDS: Mapping[str, str] = {
     "missing-object": "InternalError",
     "config-damaged": "InternalError",
     "index-damaged": "InternalError",
+    "collection-lost": "InternalError",
     "storage": "InternalError",
     "storage-full": "InsufficientStorage",
     "failed": "InternalError",

@@ -9,7 +9,7 @@ import click
 
 from cli import wiring
 from cli.exits import FAILED, STORAGE, ExitCode, usage_error
-from cli.output import Json, emit, emit_one, field, human_size, print_json
+from cli.output import Json, counted, emit, emit_one, field, human_size, print_json
 from cli.progress import Bar
 from pfs import __version__
 from pfs.shorten import quoted
@@ -136,13 +136,16 @@ def recover(as_json: bool) -> None:
                 "size_bytes": report.size_bytes,
                 "damaged": list(report.damaged),
                 "salvaged": list(report.salvaged),
+                "renewed": list(report.renewed),
             }
         )
     else:
         click.echo(
-            f"found {report.commits} commits in {report.repos} repos, {report.chunks} chunks in {report.packs} packs "
-            f"({human_size(report.size_bytes)})"
+            f"found {counted(report.commits, 'commit')} in {counted(report.repos, 'repo')}, "
+            f"{counted(report.chunks, 'chunk')} in {counted(report.packs, 'pack')} ({human_size(report.size_bytes)})"
         )
+        for name in report.renewed:
+            print(f"it was lost or damaged, and is begun anew: {name}", file=sys.stderr)
         for name in report.damaged:
             print(f"damaged, left out: {name}", file=sys.stderr)
         for name in report.salvaged:

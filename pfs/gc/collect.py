@@ -13,7 +13,6 @@ from pfs.gc.condemn import condemn
 from pfs.gc.due import note_run
 from pfs.gc.expire import Expired, find_expired, remove_leftovers, without_expired
 from pfs.gc.idset import Scratch
-from pfs.gc.lock import alone
 from pfs.gc.mark import Marker
 from pfs.gc.owner import take
 from pfs.gc.report import Report
@@ -24,6 +23,8 @@ from pfs.lifecycle.plan import RepoPlan, plan_retention
 from pfs.lifecycle.retention import apply_retention, foreseen
 from pfs.lifecycle.unread import Readers, nobody
 from pfs.packs.lease import leased_packs
+from pfs.refs.collector_lock import alone
+from pfs.refs.renew import renew
 from pfs.refs.swap import RefsState
 
 if TYPE_CHECKING:
@@ -47,9 +48,10 @@ def collect(
 
     ``alive`` is called now and then, and may raise to end it early. ``readers``: as for `apply_retention`.
 
-    The retention rules of repos are applied first, and what has had its time goes: trash, deleted repos, uploads. Then
-    every tree page is read once, and every footer two or three times. Memory: as `Marker`. Disk: room for the packs
-    that are written again; where there is none, only what is wholly dead goes.
+    A state of collection that was lost is begun anew. The retention rules of repos are applied first, and what has had
+    its time goes: trash, deleted repos, uploads. Then every tree page is read once, and every footer two or three
+    times. Memory: as `Marker`. Disk: room for the packs that are written again; where there is none, only what is
+    wholly dead goes.
 
     Raises:
         ConflictError: another collection is at work, or took over.
@@ -58,6 +60,7 @@ def collect(
     """
     with alone(store.path), released(store.path), Scratch(store.path / SCRATCH) as scratch:
         remove_leftovers(store.path / SCRATCH)
+        renew(store.backend, store.refs, index_gen=store.index.generation())
         effects = apply_retention(store, readers=readers)
         collector = Collector(store, options, scratch=scratch, progress=progress, pause=pause)
         report = collector.run(take(store.backend, clock_ns=store.clock_ns, alone_here=True, alive=alive))

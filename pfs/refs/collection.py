@@ -14,7 +14,14 @@ import msgspec
 from msgspec.structs import fields, replace
 
 from pfs.backends.base import Backend
-from pfs.errors import BranchMovedError, CorruptionError, InvalidInputError, StorageError, StorageFullError
+from pfs.errors import (
+    BranchMovedError,
+    CollectionLostError,
+    CorruptionError,
+    InvalidInputError,
+    StorageError,
+    StorageFullError,
+)
 from pfs.ids import Etag
 from pfs.refs.body import sign_body, unsign_body
 
@@ -31,6 +38,8 @@ Phase = Literal["idle", "mark", "published"]
 class Collection(msgspec.Struct, frozen=True, kw_only=True):
     """``gen``: the last published generation; ``lists``: the names of the lists of the last `KEPT`, by generation.
 
+    ``base``: lists of generations up to it are not kept: the state before was lost (`pfs.refs.renew`).
+
     ``owner`` may act until ``expires_ns`` (since the epoch, by the owner's clock); then another takes over by swap.
     """
 
@@ -40,6 +49,7 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True):
     owner: str = ""
     expires_ns: int = 0
     lists: dict[int, str] = {}
+    base: int = 0
     wid: str = ""
     extra: dict[str, object] = {}
 
@@ -67,6 +77,8 @@ def encode(state: Collection) -> bytes:
     """Return the stored JSON, signed as a refs body is."""
     plain = msgspec.to_builtins(state, str_keys=True)
     extra = plain.pop("extra")
+    if not plain["base"]:
+        del plain["base"]
     return sign_body(msgspec.json.encode({**plain, **extra}))
 
 
@@ -74,15 +86,18 @@ def decode(data: bytes) -> Collection:
     """Parse the stored object; fields that are not known are kept.
 
     Raises:
-        CorruptionError: it is none, or its checksum does not match.
+        CollectionLostError: it is none, or its checksum does not match.
         InvalidInputError: it was written by a newer release.
     """
-    plain = unsign_body(data, where=GC_STATE)
+    try:
+        plain = unsign_body(data, where=GC_STATE)
+    except CorruptionError as error:
+        raise CollectionLostError(GC_STATE, error.detail) from error
     try:
         raw = msgspec.json.decode(plain, type=dict[str, object])
         missing = [name for name in _REQUIRED if not raw.get(name)]
         if missing:
-            raise CorruptionError(GC_STATE, f"no state of collection (it has no {' and no '.join(missing)})")
+            raise CollectionLostError(GC_STATE, f"no state of collection (it has no {' and no '.join(missing)})")
         version = raw["v"]
         if isinstance(version, int) and version > VERSION:
             raise InvalidInputError(f"{GC_STATE} has format {version}, this pfs knows {VERSION}: use a newer pfs")
@@ -90,9 +105,9 @@ def decode(data: bytes) -> Collection:
         extra = {name: value for name, value in raw.items() if name not in _KNOWN}
         state = replace(msgspec.convert(known, Collection, str_keys=True), extra=extra)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise CorruptionError(GC_STATE, f"no state of collection ({error})") from error
-    if sorted(state.lists) != list(range(max(1, state.gen - KEPT + 1), state.gen + 1)):
-        raise CorruptionError(GC_STATE, f"its lists are not those of the {KEPT} generations up to {state.gen}")
+        raise CollectionLostError(GC_STATE, f"no state of collection ({error})") from error
+    if sorted(state.lists) != list(range(max(state.base, state.gen - KEPT, 0) + 1, state.gen + 1)):
+        raise CollectionLostError(GC_STATE, f"its lists are not those of the {KEPT} generations up to {state.gen}")
     return state
 
 

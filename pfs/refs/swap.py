@@ -19,6 +19,7 @@ from pfs.backends.base import Backend
 from pfs.errors import (
     AlreadyExistsError,
     BranchMovedError,
+    CollectionLostError,
     ConflictError,
     CorruptionError,
     InvalidInputError,
@@ -29,6 +30,7 @@ from pfs.errors import (
     StorageFullError,
 )
 from pfs.ids import Etag
+from pfs.refs import collection
 from pfs.refs.body import RECENT, Prepared, RefsBody, decode_body, encode_body, tombstone
 from pfs.refs.edges import trimmed
 from pfs.refs.facts import Shelf
@@ -184,10 +186,12 @@ class Refs:
         Raises:
             BranchMovedError: another writer was first, a pending transaction too, or collection is further than
                 ``seen_gen``; nothing changed.
+            CollectionLostError: the state of collection is behind what the refs have seen.
             StorageError: it did not land.
         """
         if seen_gen is not None:
             if state.body.gc_gen > seen_gen:
+                self._refuse_lost(state)
                 raise BranchMovedError(refs_name(state.repo))
             body = replace(body, gc_gen=seen_gen)
         self._give_way(state, body)
@@ -195,6 +199,13 @@ class Refs:
         if announce and self.on_moved is not None:
             self.on_moved(state, new)
         return new
+
+    def _refuse_lost(self, state: RefsState) -> None:
+        """Tell a collection that is further than a writer, who looks again, from a state of collection that is lost."""
+        now, _ = collection.read(self._backend)
+        if now.gen < state.body.gc_gen:
+            detail = f"repo {state.repo!r} has seen collection {state.body.gc_gen}, it is at {now.gen}"
+            raise CollectionLostError(collection.GC_STATE, detail)
 
     def prepare(self, repo: str, state: RefsState | None, entry: Prepared, *, gc_gen: int) -> RefsState:
         """Put what a transaction will change beside the present values; None: there is no object of the repo.

@@ -18,6 +18,7 @@ from pfs.packs.commit_record import RecordLink
 from pfs.refs.body import OpenEntry
 from pfs.refs.collection import GC_STATE
 from pfs.refs.edges import effective, record_homes
+from pfs.refs.renew import lost_detail
 from pfs.refs.swap import RefsState, refs_name
 from pfs.refs.transactions import object_name
 from pfs.transactions.roots import StagedRoot, roots_in
@@ -58,10 +59,13 @@ def fsck(store: Store, *, deep: bool = False, progress: Progress | None = None) 
 def _level(store: Store, damages: Damages) -> int | None:
     """Take collected packs out of the index, lest they are missed; return the generation of collection."""
     try:
-        return store.history.forget_gone()
+        lost = lost_detail(store.backend, store.refs)
+        if lost is None:
+            return store.history.forget_gone()
+        damages.add("collection", GC_STATE, f"{lost}: nothing can be put until you run `pfs recover`")
     except CorruptionError as error:
         damages.add("collection", GC_STATE, reason(error))
-        return None
+    return None
 
 
 def _check_all(store: Store, damages: Damages, *, deep: bool, progress: Progress | None) -> None:

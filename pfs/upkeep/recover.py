@@ -1,8 +1,8 @@
 """Building the index again from the objects alone, whatever became of the old one.
 
 The new index is made in a folder of its own and put in the old one's place when it is complete; objects are
-only read. Of a pack whose frame is damaged all whole records are indexed, and of its whole blocks what the old index
-knows of them.
+only read, apart from a state of collection that was lost. Of a pack whose frame is damaged all whole records are
+indexed, and of its whole blocks what the old index knows of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,9 @@ from pfs.packs.index import Index, Location
 from pfs.packs.pack import parse_pack_name, read_footer
 from pfs.packs.salvage import salvage
 from pfs.refs.collection import GC_STATE
+from pfs.refs.collector_lock import alone
 from pfs.refs.level import level
+from pfs.refs.renew import lost_detail, renew
 from pfs.refs.swap import Refs, refs_name
 from pfs.rootkey import make_root_key
 from pfs.store import INDEX, read_config
@@ -54,7 +56,8 @@ class RecoverReport:
     """What was found; ``size_bytes``: of all packs that are indexed.
 
     ``damaged``: objects that are left out, and refs or commits that cannot be read, by name. ``salvaged``: packs with a
-    damaged frame whose whole records are indexed; what else they held is lost.
+    damaged frame whose whole records are indexed; what else they held is lost. ``renewed``: objects that were lost or
+    damaged, and were written anew, so that nothing of them is missed: the state of collection.
     """
 
     packs: int
@@ -64,6 +67,7 @@ class RecoverReport:
     size_bytes: int
     damaged: tuple[str, ...]
     salvaged: tuple[str, ...] = ()
+    renewed: tuple[str, ...] = ()
 
 
 def recover(directory: Path | str, *, progress: Progress | None = None) -> RecoverReport:
@@ -73,7 +77,7 @@ def recover(directory: Path | str, *, progress: Progress | None = None) -> Recov
 
     Raises:
         StoreNotFoundError, CorruptionError: there is no store, or its config is lost.
-        ConflictError: another recovery of the store is at work.
+        ConflictError: another recovery of the store is at work, or a collection whose state is lost.
         StorageError: the new index cannot be written; the old one is as it was.
     """
     folder = Path(directory)
@@ -114,27 +118,36 @@ def _rebuild(backend: Backend, folder: Path, store_uuid: str, progress: Progress
     try:
         index = Index.open(fresh, store_uuid=store_uuid)
         try:
-            unread = _level(backend, index)
+            renewed = _renew(backend, folder, store_uuid)
+            level(backend, index)
             broken = _add_packs(backend, index, progress)
             salvaged = _add_salvaged(backend, index, broken, old=_old_rows(folder / INDEX, store_uuid, broken))
             lost = [name for name in broken if name not in salvaged]
-            report = _report(backend, index, lost=[*unread, *lost], salvaged=salvaged)
+            report = _report(backend, index, lost=lost, salvaged=salvaged)
         finally:
             index.close()
         _put_in_place(fresh, folder / INDEX)
         make_root_key(folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    return report
+    return replace(report, renewed=renewed)
 
 
-def _level(backend: Backend, index: Index) -> list[str]:
-    """Apply the lists of condemned packs; return the state of collection by name where it is damaged."""
-    try:
-        level(backend, index)
-    except CorruptionError:  # nothing can be written until it is whole, but all can be read
-        return [GC_STATE]
-    return []
+def _renew(backend: Backend, folder: Path, store_uuid: str) -> tuple[str, ...]:
+    """Begin the state of collection anew where it is lost, damaged or too old; return its name then."""
+    refs = Refs(backend)
+    if lost_detail(backend, refs) is None:
+        return ()
+    with alone(folder):  # what a collector is about to delete, it knows by the state that is lost
+        return (GC_STATE,) if renew(backend, refs, index_gen=_old_generation(folder / INDEX, store_uuid)) else ()
+
+
+def _old_generation(place: Path, store_uuid: str) -> int:
+    """Return the generation that the old index has seen; 0 where it cannot be read."""
+    if (place / "data.mdb").is_file():
+        with suppress(PfsError), closing(Index.open(place, store_uuid=store_uuid)) as index:
+            return index.generation()
+    return 0
 
 
 def _report(backend: Backend, index: Index, *, lost: list[str], salvaged: list[str]) -> RecoverReport:

@@ -81,7 +81,7 @@ def test_damage_in_the_way_ends_it_with_5(store: Path, pfs: Run) -> None:
 
 
 def test_another_collection_is_a_conflict(store: Path, pfs: Run) -> None:
-    from pfs.gc.lock import alone
+    from pfs.refs.collector_lock import alone
 
     with alone(store / ".pfs"):
         assert f"process {os.getpid()}" in pfs("gc", code=4).err

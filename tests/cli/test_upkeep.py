@@ -9,8 +9,8 @@ import pytest
 import pfs
 from cli.upkeep import Upkeep
 from pfs.gc.due import when_due
-from pfs.gc.lock import alone
 from pfs.refs import collection
+from pfs.refs.collector_lock import alone
 from pfs.store import Store
 from pfs.store import open as open_store
 from tests.cli.conftest import Run

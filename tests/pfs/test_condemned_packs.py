@@ -218,9 +218,11 @@ def test_a_damaged_state_of_collection_stops_writers_only(tmp_path: Path, store:
     with pytest.raises(CorruptionError, match="gc/state"):
         store.repo("r").commit("master")
     store.close()
-    assert recover(tmp_path / ".pfs").damaged == (collection.GC_STATE,)
+    assert recover(tmp_path / ".pfs").renewed == (collection.GC_STATE,)
     with pfs.open(tmp_path) as again:
         assert read_all(again) == WHOLE
+        with again.repo("r").commit("master") as commit:
+            commit.put_file("/again", b"x")
 
 
 def test_a_check_with_an_old_index_misses_nothing(store: Store) -> None:
