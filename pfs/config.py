@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 
 from pfs.chunker import ChunkerParams
-from pfs.errors import ConfigDamagedError, InvalidInputError, StorageError, StoreNotFoundError
+from pfs.errors import ConfigDamagedError, CorruptionError, InvalidInputError, StorageError, StoreNotFoundError
+from pfs.refs.body import sign_body, unsign_body
 
 FORMAT = 1
 FOLDER = ".pfs"
@@ -58,9 +59,14 @@ class LocalConfig(msgspec.Struct, frozen=True):
     backend: str = LOCAL_OBJECTS
 
 
-def encode_config(config: StoreConfig | LocalConfig) -> bytes:
-    """Return a config as it is stored: JSON, readable."""
+def encode_local_config(config: LocalConfig) -> bytes:
+    """Return a local config as it is stored: JSON, for people to read and change."""
     return msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
+
+
+def encode_store_config(config: StoreConfig) -> bytes:
+    """Return the frozen parameters as they are stored: JSON, signed as a refs body is."""
+    return sign_body(msgspec.json.encode(config))
 
 
 def decode_store_config(data: bytes, *, where: str) -> StoreConfig:
@@ -68,11 +74,15 @@ def decode_store_config(data: bytes, *, where: str) -> StoreConfig:
 
     Raises:
         InvalidInputError: the store was made by a newer pfs, or with what this one does not have.
-        ConfigDamagedError: it is no config.
+        ConfigDamagedError: it is no config, or its checksum does not match.
     """
-    check_format(data, where=where)
     try:
-        config = msgspec.json.decode(data, type=StoreConfig)
+        plain = unsign_body(data, where=where)
+    except CorruptionError as error:
+        raise ConfigDamagedError(where, error.detail) from error
+    check_format(plain, where=where)
+    try:
+        config = msgspec.json.decode(plain, type=StoreConfig)
     except msgspec.DecodeError as error:
         raise ConfigDamagedError(where, f"not a store config ({error})") from error
     if config.hash != "blake3" or config.chunker.id != "plg1" or config.tree != TreeConfig():

@@ -24,7 +24,8 @@ from pfs.config import (
     LocalConfig,
     StoreConfig,
     decode_store_config,
-    encode_config,
+    encode_local_config,
+    encode_store_config,
     locate,
     read_local_config,
 )
@@ -80,10 +81,10 @@ def init(directory: Path | str = ".", *, chunk_avg: int = 262144) -> Store:
         (folder / LOCAL_OBJECTS).mkdir(parents=True, exist_ok=True)
         make_root_key(folder)
         backend = open_backend(folder / LOCAL_OBJECTS)
-        backend.put_new(OBJECT_CONFIG, encode_config(config))
+        backend.put_new(OBJECT_CONFIG, encode_store_config(config))
         backend.close()
         keep_reserve(folder)
-        _write_durably(folder / LOCAL_CONFIG, encode_config(LocalConfig()))
+        _write_durably(folder / LOCAL_CONFIG, encode_local_config(LocalConfig()))
     except OSError as error:
         raise StorageError(f"make a store in {folder}", error.strerror or str(error)) from error
     return open(folder)

@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 import pfs
+from cli.exits import STORAGE, exit_code
+from pfs.config import ChunkerConfig, StoreConfig, decode_store_config, encode_store_config
 from pfs.errors import (
     AlreadyExistsError,
+    ConfigDamagedError,
     ConflictError,
     CorruptionError,
     InvalidInputError,
@@ -25,9 +28,11 @@ from pfs.errors import (
 )
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import BranchRef, NewCommit, Provenance
+from pfs.refs.body import sign_body
 from pfs.repo import Repo
 from pfs.store import Store
 from pfs.upkeep.check import fsck
+from pfs.upkeep.recover import recover
 
 
 def test_init_makes_a_folder_with_a_private_key(tmp_path: Path) -> None:
@@ -83,7 +88,10 @@ def test_locate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_newer_store_asks_for_a_newer_pfs(tmp_path: Path, name: str) -> None:
     pfs.init(tmp_path).close()
     file = tmp_path / ".pfs" / name
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 2}))
+    config = json.loads(file.read_text()) | {"format": 2}
+    signed = config.pop("sum", None) is not None
+    plain = json.dumps(config).encode()
+    file.write_bytes(sign_body(plain) if signed else plain)
     with pytest.raises(InvalidInputError, match="newer pfs"):
         pfs.open(tmp_path)
 
@@ -96,12 +104,35 @@ def test_a_damaged_config_is_named(tmp_path: Path, text: str) -> None:
         pfs.open(tmp_path)
 
 
+def test_the_golden_config() -> None:
+    config = StoreConfig(store_uuid="0123456789abcdef0123456789abcdef", chunker=ChunkerConfig(avg=1 << 20))
+    stored = (Path(__file__).parents[1] / "data/store_config_v1.json").read_bytes()
+    assert encode_store_config(config) == stored
+    assert decode_store_config(stored, where="x") == config
+
+
+def test_every_flipped_bit_of_the_config_is_damage_that_one_line_names(tmp_path: Path) -> None:
+    pfs.init(tmp_path).close()
+    data = (tmp_path / ".pfs/objects/config.json").read_bytes()
+    for at in range(len(data)):
+        for bit in (1, 4, 64):
+            with pytest.raises(ConfigDamagedError, match="checksum"):
+                decode_store_config(data[:at] + bytes([data[at] ^ bit]) + data[at + 1 :], where="x")
+    (tmp_path / ".pfs/objects/config.json").chmod(0o644)
+    (tmp_path / ".pfs/objects/config.json").write_bytes(data.replace(b"262144", b"262145"))
+    for use in (lambda: pfs.open(tmp_path), lambda: recover(tmp_path / ".pfs")):
+        with pytest.raises(ConfigDamagedError, match=r"objects/config\.json is damaged: its checksum") as met:
+            use()
+        assert exit_code(met.value) == STORAGE
+
+
 def test_other_tree_shapes_are_refused(tmp_path: Path) -> None:
     pfs.init(tmp_path).close()
     file = tmp_path / ".pfs/objects/config.json"
     config = json.loads(file.read_text())
+    del config["sum"]
     config["tree"]["leaf"] = 9
-    file.write_text(json.dumps(config))
+    file.write_bytes(sign_body(json.dumps(config).encode()))
     with pytest.raises(InvalidInputError, match="tree shape"):
         pfs.open(tmp_path)
 
@@ -308,6 +339,7 @@ _READ_ONLY = """
 import sys
 import pfs
 from pfs.upkeep.check import fsck
+from pfs.upkeep.recover import recover
 from pfs.errors import StorageError
 with pfs.open(sys.argv[1]) as store:
     assert [info.name for info in store.list_repos()] == ["data"]
