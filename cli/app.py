@@ -18,6 +18,10 @@ import click
 from cli import exits, stdio
 from pfs.shorten import quoted
 
+_READ_VERBS = ("list-", "inspect-", "get-", "glob-", "diff-", "find-", "wait-", "subscribe-")
+_READ_ONLY = frozenset({"", "completion", "doctor", "fsck", "locate", "log", "logs", "stats", "validate", "version"})
+"""Commands that change nothing, whatever becomes of their output; none at all is help."""
+
 
 class Entry(NamedTuple):
     """Where a command lives, and its one line in the program's help."""
@@ -144,5 +148,7 @@ def run(command: CommandTable, args: Sequence[str] | None = None) -> NoReturn:
     stdio.prepare()
     name = command.name or "pfs"
     words = hoist_store(sys.argv[1:] if args is None else args)
+    called = next((word for word in words if singular(word, command.table) is not None), "")
+    reads = called.startswith(_READ_VERBS) or called in _READ_ONLY
 
-    sys.exit(exits.guard(name, lambda: command.main(words, prog_name=name, standalone_mode=False)))
+    sys.exit(exits.guard(name, lambda: command.main(words, prog_name=name, standalone_mode=False), reads=reads))

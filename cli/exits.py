@@ -59,8 +59,11 @@ def told_with(place: str) -> Iterator[None]:
         raise
 
 
-def guard(program: str, body: Callable[[], object]) -> int:
-    """Run ``body`` and return the exit code, having printed at most one line on stderr."""
+def guard(program: str, body: Callable[[], object], *, reads: bool = False) -> int:
+    """Run ``body`` and return the exit code, having printed at most one line on stderr.
+
+    ``reads``: it changes nothing, so there is nothing to say about that.
+    """
     try:
         result = body()
         stdio.flush()
@@ -70,7 +73,7 @@ def guard(program: str, body: Callable[[], object]) -> int:
     except ExitCode as stop:
         return stop.code
     except stdio.OutputClosed as closed:
-        return _output_closed(program, closed.reason)
+        return _output_closed(program, closed.reason, reads=reads)
     except KeyboardInterrupt:
         return _say(program, "interrupted: nothing half-written was kept", 128 + signal.SIGINT)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -114,10 +117,11 @@ def _say(program: str, message: str, code: int) -> int:
     return code
 
 
-def _output_closed(program: str, reason: OSError) -> int:
+def _output_closed(program: str, reason: OSError, *, reads: bool) -> int:
     """Say why the output could not be written; silence for a reader that has seen enough (`… | head`)."""
     stdio.give_up()
     if isinstance(reason, BrokenPipeError):
         return 128 + signal.SIGPIPE
     detail = (reason.strerror or str(reason)).lower()
-    return _say(program, f"cannot write the output: {detail}; what the command did stands", STORAGE)
+    end = "" if reads else "; what the command did stands"
+    return _say(program, f"cannot write the output: {detail}{end}", STORAGE)

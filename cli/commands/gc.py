@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 @click.command("gc")
 @click.option("--dry-run", is_flag=True, help="Say what would be freed, and change nothing.")
-@click.option("--min-age", default="0", metavar="D", help="Leave younger packs alone: 30m, 24h, 7d. Default: 0.")
-@click.option("--grace", default="0", metavar="D", help="Give readers this long before packs go. Default: 0.")
+@click.option("--min-age", default="0", metavar="D", help="Leave younger packs alone: 90s, 30m, 24h, 7d. Default: 0.")
+@click.option("--grace", default="0", metavar="D", help="Give readers this long before packs go: 90s, 5m. Default: 0.")
 @wiring.json_option
 def gc(dry_run: bool, min_age: str, grace: str, as_json: bool) -> None:
     """Free the space of what nothing leads to any more: collect garbage.
@@ -59,7 +59,8 @@ def gc_record(report: Report) -> Record:
         {
             "repo": one.repo,
             "kept": one.kept,
-            "removed": one.removed,
+            "removed": [{"id": id, "branch": branch} for id, branch in zip(one.removed, one.removed_of, strict=True)],
+            "hidden_removed": list(one.hidden),
             "branches": one.branches,
             "tags": one.tags,
             "aged": one.aged,

@@ -111,7 +111,7 @@ def _of_repo(tags: bool | None, stale: str | None, glob: str | None, days: str |
 
 def _days(text: str) -> int:
     """Return a duration in seconds; a number alone is days."""
-    return int(text) * 86_400 if text.isdigit() else seconds(text)
+    return seconds(text, bare="d")
 
 
 def _cleared(rules: Retention | None, branch: str | None) -> Retention | None:

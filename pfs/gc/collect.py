@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pfs.backends.reserve import released
+from pfs.gc.blame import blaming
 from pfs.gc.collector import Collector, Options, load_all
 from pfs.gc.condemn import condemn
 from pfs.gc.due import note_run
@@ -58,7 +59,7 @@ def collect(
         CorruptionError: something live is damaged or missing, so what it leads to is not known; nothing was deleted.
         StorageError: the disk failed; the next collection ends what this one began.
     """
-    with alone(store.path), released(store.path), Scratch(store.path / SCRATCH) as scratch:
+    with alone(store.path), released(store.path), blaming(store), Scratch(store.path / SCRATCH) as scratch:
         remove_leftovers(store.path / SCRATCH)
         renew(store.backend, store.refs, index_gen=store.index.generation())
         effects = apply_retention(store, readers=readers)
@@ -73,7 +74,7 @@ def foresee(
 ) -> Report:
     """Return what `collect` would do now, changing nothing; sizes of what it would write are estimates."""
     now_ns = store.clock_ns()
-    with Scratch(store.path / SCRATCH) as scratch:
+    with blaming(store), Scratch(store.path / SCRATCH) as scratch:
         marks = find_marks(store, load_all(store))
         listed = list(store.backend.entries("packs/"))
         plans = {plan.repo: plan for plan in plan_retention(store, now_ns=now_ns, readers=readers)}
@@ -86,12 +87,13 @@ def foresee(
     leased = leased_packs(store.backend, now_ns=now_ns, tidy=False)
     decision = condemn(found.packs, now_ns=now_ns, min_age_ns=options.min_age_ns, leased=leased)
     gone = sum(facts.size for facts in decision.packs) - sum(facts.live_bytes for facts in decision.repack)
+    stored = sum(entry.size for entry in listed)
     return Report(
         packs=len(found.packs),
         deleted=len(decision.delete),
         repacked=len(decision.repack),
-        bytes_before=found.stored_bytes,
-        bytes_after=found.stored_bytes - gone,
+        bytes_before=stored,
+        bytes_after=stored - gone,
         live_bytes=found.live_bytes,
         expired=expired,
         damaged=found.damaged,

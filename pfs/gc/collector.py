@@ -111,10 +111,11 @@ class Collector:
         found = survey(self._store, listed, marker.live, scratch=self._scratch, alive=owner.keep, purged=marks.words)
         decision = self._decide(found)
         copied = self._repack(decision, marker, found, owner=owner)
+        stored = sum(entry.size for entry in listed)  # those too that cannot be read
         report = Report(
             packs=len(found.packs),
-            bytes_before=found.stored_bytes,
-            bytes_after=found.stored_bytes,
+            bytes_before=stored,
+            bytes_after=stored,
             live_bytes=found.live_bytes,
             expired=expired,
             resumed=resumed,

@@ -40,5 +40,8 @@ class Report:
     @property
     def did_nothing(self) -> bool:
         """Whether there was nothing to do."""
-        removed = any(effect.removed or effect.branches or effect.tags for effect in self.retention)
+        removed = any(
+            effect.removed or effect.hidden or effect.branches or effect.tags or effect.aged
+            for effect in self.retention
+        )
         return not (self.deleted or self.repacked or self.expired or self.resumed or self.forgotten or removed)

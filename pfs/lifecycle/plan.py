@@ -8,7 +8,7 @@ is missing (docs/design/retention.md).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -34,13 +34,14 @@ MASTER = "master"
 class RepoPlan:
     """What retention does to one repo: swap ``state`` for ``body``.
 
-    ``removed``: the commits that go, in no order; ``kept``: how many stay; ``branches`` and ``tags`` go to the trash.
+    ``removed``: the commits that go, in no order, and the branch of each; ``kept``: how many of users' branches stay;
+    ``branches`` and ``tags`` go to the trash.
     """
 
     state: RefsState
     body: RefsBody
     kept: int
-    removed: tuple[CommitId, ...] = ()
+    removed: Mapping[CommitId, str] = field(default_factory=dict)
     branches: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
 
@@ -183,12 +184,14 @@ class _Work:
             entry = TrashEntry(branch=body.tags[name], deleted=now_ns, kind=TAG)
             tags = {key: value for key, value in body.tags.items() if key != name}
             body = with_trash(replace(body, tags=tags), name, entry)
-        removed = tuple(id for id in self.commits.nodes if id not in self.live)
+        nodes = self.commits.nodes
+        removed = {id: node.branch for id, node in nodes.items() if id not in self.live}
+        kept = sum(not is_hidden(nodes[id].branch) for id in self.live)
         if removed:
             left = set(self._failed.values())
             body = replace(body, branches={name: entry for name, entry in body.branches.items() if name not in left})
-            body = self._passed_over(body, removed)
-        return RepoPlan(self.state, body, len(self.live), removed, tuple(self._branches), tuple(self._tags))
+            body = self._passed_over(body, list(removed))
+        return RepoPlan(self.state, body, kept, removed, tuple(self._branches), tuple(self._tags))
 
     def _passed_over(self, body: RefsBody, removed: Sequence[CommitId]) -> RefsBody:
         """Return the body with edges over what is gone, and without what it said of that."""

@@ -15,7 +15,7 @@ from pfs.ids import CommitId
 from pfs.lifecycle.aging import age
 from pfs.lifecycle.plan import RepoPlan, plan_retention
 from pfs.lifecycle.unread import Readers, nobody
-from pfs.refs.body import RefsBody
+from pfs.refs.body import RefsBody, is_hidden
 from pfs.refs.retention import Keep, Retention
 from pfs.refs.swap import back_off
 
@@ -30,9 +30,9 @@ ROUNDS = 20
 class RepoEffect:
     """What retention did to a repo, or would do.
 
-    ``removed``: commits that are gone; ``kept``: how many there still are, hidden ones included; ``branches`` and
-    ``tags`` went to the trash. ``aged``: commits in which files lost their bytes by a rule for paths, ``aged_bytes`` of
-    different contents together.
+    ``removed``: commits of users' branches that are gone, ``removed_of`` their branches; ``kept``: how many of these
+    there still are; ``hidden``: what went of what pipelines keep; ``branches`` and ``tags`` went to the trash.
+    ``aged``: commits in which files lost their bytes by a rule for paths, ``aged_bytes`` of different contents.
     """
 
     repo: str
@@ -40,6 +40,8 @@ class RepoEffect:
     removed: tuple[CommitId, ...]
     branches: tuple[str, ...]
     tags: tuple[str, ...]
+    removed_of: tuple[str, ...] = ()
+    hidden: tuple[CommitId, ...] = ()
     aged: int = 0
     aged_bytes: int = 0
 
@@ -97,12 +99,21 @@ def _let_go(store: Store, at_ns: int, *, dry_run: bool, readers: Readers) -> lis
 def _do(store: Store, plan: RepoPlan) -> None:
     store.refs.swap(plan.state, plan.body)
     with suppress(PfsError):  # what collection finds unreachable it takes out of the index as well
-        store.index.forget_commits(plan.repo, plan.removed)
+        store.index.forget_commits(plan.repo, list(plan.removed))
 
 
 def _effect_of(plan: RepoPlan) -> RepoEffect:
     """Return what a plan does, as a value for people."""
-    return RepoEffect(plan.repo, plan.kept, plan.removed, plan.branches, plan.tags)
+    users = [(id, branch) for id, branch in plan.removed.items() if not is_hidden(branch)]
+    return RepoEffect(
+        plan.repo,
+        plan.kept,
+        removed=tuple(id for id, _ in users),
+        removed_of=tuple(branch for _, branch in users),
+        hidden=tuple(id for id, branch in plan.removed.items() if is_hidden(branch)),
+        branches=plan.branches,
+        tags=plan.tags,
+    )
 
 
 def _joined(first: RepoEffect | None, then: RepoEffect | None) -> RepoEffect:
@@ -111,8 +122,14 @@ def _joined(first: RepoEffect | None, then: RepoEffect | None) -> RepoEffect:
         either = first or then
         assert either is not None, "each repo of a plan has an effect"
         return either
-    removed, branches = (*first.removed, *then.removed), (*first.branches, *then.branches)
-    return RepoEffect(first.repo, then.kept, removed, branches, (*first.tags, *then.tags))
+    return dataclasses.replace(
+        then,
+        removed=first.removed + then.removed,
+        removed_of=first.removed_of + then.removed_of,
+        hidden=first.hidden + then.hidden,
+        branches=first.branches + then.branches,
+        tags=first.tags + then.tags,
+    )
 
 
 def get_retention(store: Store, repo: str) -> Retention | None:

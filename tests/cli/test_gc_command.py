@@ -51,6 +51,7 @@ def test_times_have_units(store: Path, pfs: Run) -> None:
     assert "no packs to free" in pfs("gc", "--min-age", "1h").out
     assert "a time: write" in pfs("gc", "--min-age", "1y", code=2).err
     assert "a time: write" in pfs("gc", "--grace", "10", code=2).err
+    assert "too long a time" in pfs("gc", "--grace", "9" * 5_000 + "d", code=2).err
     assert "deleted" in pfs("gc", "--min-age", "0", "--grace", "0s").out
 
 

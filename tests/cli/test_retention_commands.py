@@ -50,12 +50,20 @@ def test_rules_that_cannot_be_are_refused(store: Path, pfs: Run) -> None:
     pfs("set-retention", "r", "--branch", "none", "--keep-last", 1, code=3)
     pfs("set-retention", "none", "--keep-last", 1, code=3)
     pfs("set-retention", "r", "--keep-last", -1, code=2)
+    for option in ("--keep-days", "--stale-branch", "--path-days"):
+        words = ["set-retention", "r", option, "99999999999999999999", *(["--path", "/a"] if "path" in option else [])]
+        assert "too long a time: at most 36500d" in pfs(*words, code=2).err
+    assert "the last 36500 days" in pfs("set-retention", "r", "--keep-days", "36500").out
 
 
 def test_gc_does_what_the_rules_say(store: Path, pfs: Run) -> None:
     made = [put(pfs, str(number)) for number in range(4)]
     pfs("set-retention", "r", "--keep-last", 2)
     assert "would remove 2 commits of r" in pfs("gc", "--dry-run").out
+    (effect,) = pfs("gc", "--dry-run", "--json").json["retention"]  # type: ignore[call-overload, index]
+    assert sorted(effect["removed"], key=lambda one: made.index(one["id"])) == [
+        {"id": id, "branch": "master"} for id in made[:2]
+    ]
     assert "remove 2 commits of r by its rules, 2 stay" in pfs("gc").out
     ids = [record["id"] for record in pfs("list-commit", "r@master", "--json").json]  # type: ignore[attr-defined]
     assert ids == made[:1:-1]

@@ -88,10 +88,19 @@ def test_closed_stdin(store: Path) -> None:
 def test_full_disk_behind_stdout(store: Path) -> None:
     done = shell(store, "pfs put-file r@master -f a >/dev/full")
     assert done.returncode == 5
-    assert "cannot write the output" in done.stderr
+    assert "cannot write the output: no space left on device; what the command did stands" in done.stderr
     assert done.stderr.count("\n") == 1
     with open_store(store) as opened:
         assert opened.repo("r")["master"].read("/a") == b"content"
+
+
+@pytest.mark.parametrize(
+    "words", ["list-repos", "get-file r@master:/some-quite-long-directory-name/00000000", "--help"]
+)
+def test_a_command_that_only_reads_has_nothing_that_stands(store: Path, words: str) -> None:
+    done = shell(store, f"pfs {words} >/dev/full")
+    assert done.returncode == 5
+    assert done.stderr == "pfs: cannot write the output: no space left on device\n"
 
 
 def test_all_streams_closed(store: Path) -> None:

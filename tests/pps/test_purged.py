@@ -107,7 +107,9 @@ def test_retention_lets_jobs_go_with_their_outputs(world: World) -> None:
     store = world.store
     for repo in ("images", "upper"):
         set_retention(store, repo, Retention(keep=Keep(last=2)))
-    apply_retention(store, readers=lambda: unread(store))
+    effects = {effect.repo: effect for effect in apply_retention(store, readers=lambda: unread(store))}
+    assert (effects["upper"].removed_of, effects["upper"].kept) == (("master",) * 3, 2)
+    assert len(effects["upper"].hidden) >= 3
     assert [info.id for info in store.repo("upper").commits("master")] == made[:2:-1]
     assert [info.id for info in store.repo("images").commits("master")] == made[:2:-1]
     chain = store.history.first_parents("upper", store.repo("upper").inspect(".meta").id)
