@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli import wiring
+from cli.exits import usage_error
 from cli.output import Record, emit, emit_one, field, time_of
 from cli.records import commit_set_record
 
@@ -56,17 +57,25 @@ def _each(command: str, address: str, one: Callable[..., CommitInfo], whole: Cal
 
 @click.command("undelete")
 @wiring.address_argument(metavar="REPO[@BRANCH]")
-def undelete(address: str) -> None:
+@click.option(
+    "--before",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Of a repo: not what was deleted last under that name, but N deletions before that.",
+)
+def undelete(address: str, before: int | None) -> None:
     """Get back a repo, or the last branch, tag or head that was taken away under a name; a dropped commit by its id."""
     from pfs.changes.trash import undelete_repo
 
     where = wiring.address(address)
     with wiring.open_store(alone="undelete") as store:
         if where.ref is None:
-            undelete_repo(store, wiring.repo_name(address))
-        else:
-            repo, name = wiring.branch_address(address)
-            store.repo(repo).undelete(name)
+            undelete_repo(store, wiring.repo_name(address), before=before or 0)
+            return
+        if before is not None:
+            raise usage_error("--before is for repos: `undelete REPO@NAME` again goes on to what was taken away before")
+        repo, name = wiring.branch_address(address)
+        store.repo(repo).undelete(name)
 
 
 @click.command("list-commit-set")

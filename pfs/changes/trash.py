@@ -22,6 +22,7 @@ from pfs.refs.body import (
     with_branch,
     with_trash,
 )
+from pfs.refs.buried import buried
 from pfs.refs.swap import RefsState
 from pfs.shorten import quoted
 
@@ -29,17 +30,31 @@ if TYPE_CHECKING:
     from pfs.store import Store
 
 
-def undelete_repo(store: Store, repo: str) -> None:
-    """Put the last state of a deleted repo back, branches, tags and trash included.
+def undelete_repo(store: Store, repo: str, *, before: int = 0) -> None:
+    """Put the last state of a deleted repo back, branches, tags and trash included, or one deleted ``before`` that.
+
+    The states of a name that were deleted in the last 30 days are a stack: ``before`` 1 is the one under the last. The
+    others stay in it.
 
     Raises:
-        RepoNotFoundError: none of that name was deleted.
-        AlreadyExistsError: it exists.
+        RepoNotFoundError: none of that name was deleted. NotFoundError: not so many were.
+        AlreadyExistsError: it exists. ConflictError: likewise, and one was deleted before it was made.
         BranchMovedError: somebody made one of that name at this moment.
     """
-    if store.refs.find(repo) is not None:
-        raise AlreadyExistsError("repo", repo)
-    state = store.refs.unbury(repo)
+    there = store.refs.load(repo)
+    found = [] if there is None else buried(there.body, store.clock_ns())
+    if there is not None and not there.body.gone:
+        if not found:
+            raise AlreadyExistsError("repo", repo)
+        raise ConflictError(
+            f"repo {repo!r} exists: `pfs delete-repo {repo}`, then `pfs undelete {repo} --before {before + 1}` gets "
+            "back the one that was deleted before it was made"
+        )
+    if found and before >= len(found):
+        raise NotFoundError(
+            f"of repo {repo!r} only {len(found)} deleted states are kept, so `before` is at most {len(found) - 1}"
+        )
+    state = store.refs.unbury(repo, before=before)
     if state is None:
         raise RepoNotFoundError(repo)
     mend(store, repo, state.body.branches)

@@ -14,14 +14,13 @@ from msgspec.structs import replace
 from pfs.errors import BranchMovedError
 from pfs.gc.idset import SCRATCH
 from pfs.gc.uploads import expired_uploads
-from pfs.refs.body import RefsBody
+from pfs.refs.body import TRASH_NS, Buried, RefsBody
+from pfs.refs.buried import is_old
 from pfs.refs.swap import RefsState, back_off
 
 if TYPE_CHECKING:
     from pfs.store import Store
 
-TRASH_NS: Final = 30 * 24 * 3600 * 1_000_000_000
-"""How long what was deleted by name can be had back."""
 LOGS: Final = 1000
 """Old refs bodies kept of a repo."""
 _STALE_S: Final = 24 * 3600
@@ -47,16 +46,22 @@ class Expired:
 def find_expired(store: Store, states: Iterable[RefsState]) -> Expired:
     """Return what has had its time in these states of all repos, tombstones included."""
     now_ns = store.clock_ns()
-    stones = {state.body.last: state for state in states if state.body.gone and state.body.last is not None}
+    states = list(states)
+    stones = {one.last: (state.repo, one) for state in states for one in _deleted(state.body)}
     logs = [entry.name for entry in store.backend.entries("log/")]
-    old = {last for last, stone in stones.items() if stone.body.deleted + TRASH_NS < now_ns}
+    old = {last for last, (_, one) in stones.items() if is_old(one, now_ns)}
     older = set(_old_logs(logs))
     return Expired(
         trash=tuple(_name(state.repo, key) for state in states for key in old_trash(state.body, now_ns)),
-        repos=tuple(sorted(stones[last].repo for last in old)),
+        repos=tuple(sorted({stones[last][0] for last in old})),
         uploads=tuple(entry.name for entry in expired_uploads(store.backend, now_ns)),
-        logs=tuple(name for name in logs if name in old or (name in older and name not in stones)),
+        logs=(*sorted(old), *(name for name in logs if name in older and name not in stones)),
     )
+
+
+def _deleted(body: RefsBody) -> list[Buried]:
+    """Return all states of a repo that were deleted, those too that have had their time."""
+    return [*body.earlier, *([] if body.last is None else [Buried(body.last, body.deleted)])]
 
 
 def old_trash(body: RefsBody, now_ns: int) -> list[str]:
@@ -66,6 +71,8 @@ def old_trash(body: RefsBody, now_ns: int) -> list[str]:
 
 def without_expired(body: RefsBody, expired: Expired, *, repo: str, now_ns: int) -> RefsBody:
     """Return the body of a repo without what has had its time; the same body where there is nothing."""
+    earlier = tuple(one for one in body.earlier if one.last not in expired.logs)
+    body = replace(body, earlier=earlier) if len(earlier) < len(body.earlier) else body
     if body.gone:
         return replace(body, last=None) if repo in expired.repos and body.last in expired.logs else body
     old = old_trash(body, now_ns)

@@ -18,6 +18,7 @@ from pfs.ids import CommitId, PackId
 from pfs.packs.commit_record import id_of
 from pfs.packs.condemned import Condemned
 from pfs.refs.body import BranchEntry, OpenEntry, RefsBody, encode_body
+from pfs.refs.buried import buried
 from pfs.refs.edges import record_homes, with_records
 from pfs.refs.prepared import possible
 from pfs.refs.swap import RefsState, back_off
@@ -63,16 +64,22 @@ def _fence_one(store: Store, repo: str, *, gen: int, move: Callable[[RefsBody], 
 
 
 def _moved_last(store: Store, repo: str, body: RefsBody, move: Callable[[RefsBody], RefsBody]) -> RefsBody:
-    """Return a tombstone with its last body put right: that is never changed, so it is another object then."""
-    if body.last is None:
-        return body
-    last = store.refs.decode(store.backend.get(body.last), where=body.last)
+    """Return a body with the deleted states that it names put right; as it is where there is nothing to do."""
+    names = {state.last for state in buried(body, store.clock_ns())}
+    new = {name: _moved_log(store, repo, name, move) for name in names}
+    earlier = tuple(replace(state, last=new.get(state.last, state.last)) for state in body.earlier)
+    return replace(body, last=new.get(body.last or "", body.last), earlier=earlier) if names else body
+
+
+def _moved_log(store: Store, repo: str, name: str, move: Callable[[RefsBody], RefsBody]) -> str:
+    """Return the object with a deleted state put right: it is never changed, so that is another one then."""
+    last = store.refs.decode(store.backend.get(name), where=name)
     new = move(last)
     if new == last:
-        return body
-    name = f"log/{repo}/{last.seq:012d}-{uuid.uuid4().hex}"
-    store.backend.put_new(name, encode_body(new))
-    return replace(body, last=name)
+        return name
+    moved_to = f"log/{repo}/{last.seq:012d}-{uuid.uuid4().hex}"
+    store.backend.put_new(moved_to, encode_body(new))
+    return moved_to
 
 
 def moved(body: RefsBody, condemned: Condemned, find: Find) -> RefsBody:

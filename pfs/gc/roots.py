@@ -1,8 +1,8 @@
 """What collection starts from: everything that refs, uploads and transactions in the making lead to.
 
 Commits live when heads, tags, trash or open commits lead to them by all parents, as `edges` of refs have these. Beside
-them there are the trees of open commits, parts of multipart uploads, and the last state of a deleted repo for as long
-as it can be had back.
+them there are the trees of open commits, parts of multipart uploads, and the states of deleted repos for as long as
+they can be had back, also where there is a new repo of the name.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pfs.ids import CommitId, RecordId
 from pfs.packs.commit_record import decode_record, id_of
 from pfs.packs.pack import RecordType, pack_name, read_footer
 from pfs.refs.body import RefsBody
+from pfs.refs.buried import buried
 from pfs.refs.prepared import possible
 from pfs.refs.swap import RefsState
 from pfs.transactions.roots import staged_roots
@@ -51,12 +52,13 @@ def add_roots(store: Store, marker: Marker, states: Iterable[RefsState]) -> dict
 
 
 def bodies(store: Store, body: RefsBody) -> Iterator[RefsBody]:
-    """Yield all that a body may be: with what transactions prepared, and of a tombstone what `undelete` brings back."""
+    """Yield all that a body may be: with what transactions prepared, and what `undelete` brings back of the repo."""
+    now_ns, names = store.clock_ns(), dict[str, None]()
     for one in possible(body):
+        names |= dict.fromkeys(state.last for state in buried(one, now_ns))
         if not one.gone:
             yield one
-        elif one.last is not None:
-            yield _last(store, one.last)
+    yield from (_last(store, name) for name in names)
 
 
 def _last(store: Store, name: str) -> RefsBody:

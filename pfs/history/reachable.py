@@ -26,7 +26,8 @@ def live_commits(history: History, state: RefsState) -> Iterator[Found]:
     body, linked, seen = state.body, history.linked(state.repo), set[CommitId]()
     homes = record_homes(body) | body.heads()
     links = [RecordLink(commit, pack) for commit, pack in body.heads().items()]
-    todo: list[RecordLink | CommitId] = [*links, *bare_heads(state)]
+    # Bare ones last: of a deleted repo the index knows no commits, and mostly a head leads to them.
+    todo: list[RecordLink | CommitId] = [*bare_heads(state), *links]
     while todo:
         item = todo.pop()
         commit = item.commit if isinstance(item, RecordLink) else item

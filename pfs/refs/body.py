@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 BODY_VERSION = 1
 RECENT = 64
 """How many past write ids a body remembers, to recognise a swap whose reply was lost."""
+TRASH_NS = 30 * 24 * 3600 * 1_000_000_000
+"""How long what was deleted by name can be had back."""
 _BRANCH = re.compile(r"\.?[A-Za-z0-9_-]+")
 FAILED = ".failed-"
 """A commit that was finished with an error, and is nobody's parent, is held by a hidden branch: this and its id."""
@@ -122,6 +124,13 @@ class Older(msgspec.Struct, frozen=True):
     rows: int
 
 
+class Buried(msgspec.Struct, frozen=True):
+    """A state of a repo that was deleted: the object with its body, and when (ns)."""
+
+    last: str
+    deleted: int
+
+
 class Prepared(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a transaction will change (pfs/refs/prepared.py); ``txn`` is its id and the number of the attempt.
 
@@ -139,6 +148,7 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
 
     ``edges``, ``records`` and ``squashed`` are the newest facts about commits, ``older`` names the objects with the
     others: ask `pfs.refs.edges`. ``shelf``, which is not stored, reads those; it is there when there are any.
+    ``earlier``: the states of the name that were deleted before, the oldest first (`pfs.refs.buried`).
     ``metadata`` and ``notes`` are what users say of the repo and of its commits. ``shreds`` names objects that say what
     was purged since the last collection (`pfs.refs.shreds`).
     """
@@ -167,6 +177,7 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
     gone: bool = False
     last: str | None = None
     deleted: int = 0
+    earlier: tuple[Buried, ...] = ()
     extra: dict[str, object] = {}
     shelf: Shelf | None = None
 
@@ -186,7 +197,7 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
 
 _KNOWN = {field.name for field in fields(RefsBody)} - {"extra", "shelf"}
 _REQUIRED = ("v", "seq", "wid")
-_LEFT_OUT = ("squashed", "older", "metadata", "notes", "retention", "rewrites", "shreds", "deleted", "shelf")
+_LEFT_OUT = ("squashed", "older", "metadata", "notes", "retention", "rewrites", "shreds", "deleted", "earlier", "shelf")
 """Fields that are not stored while they say nothing."""
 _SUM = re.compile(rb',"sum":"([0-9a-f]{32})"}')
 _SUM_BYTES = len(',"sum":""}') + 32
@@ -307,4 +318,4 @@ def with_trash(body: RefsBody, name: str, entry: TrashEntry) -> RefsBody:
 def tombstone(body: RefsBody, *, last: str, now_ns: int) -> RefsBody:
     """Return what stands for a repo that is deleted now; ``last`` is the object that keeps its last body."""
     stone = RefsBody(seq=body.seq, gc_gen=body.gc_gen, wid=body.wid, recent=body.recent, gone=True)
-    return replace(stone, last=last, deleted=now_ns)
+    return replace(stone, last=last, deleted=now_ns, earlier=body.earlier)

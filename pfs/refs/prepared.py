@@ -19,7 +19,20 @@ _HISTORY = ("gone", "edges", "squashed", "older")
 _OTHERS = (
     {field.name for field in fields(RefsBody)}
     - _OF_THE_OBJECT
-    - {"branches", "tags", "open", "edges", "records", "squashed", "older", "trash", "gone", "created", "last"}
+    - {
+        "branches",
+        "tags",
+        "open",
+        "edges",
+        "records",
+        "squashed",
+        "older",
+        "trash",
+        "gone",
+        "created",
+        "last",
+        "earlier",
+    }
 )
 ALL = "*"
 """Among names: the whole repo, or what its history leaves; goes with nothing else."""

@@ -32,6 +32,7 @@ from pfs.errors import (
 from pfs.ids import Etag
 from pfs.refs import collection
 from pfs.refs.body import RECENT, Prepared, RefsBody, decode_body, encode_body, tombstone
+from pfs.refs.buried import buried, under
 from pfs.refs.edges import trimmed
 from pfs.refs.facts import Shelf
 from pfs.refs.prepared import clash, named, touched
@@ -140,6 +141,7 @@ class Refs:
         body = RefsBody(description=description, created=now_ns)
         if old is not None:
             body = replace(body, seq=old.body.seq, gc_gen=old.body.gc_gen, wid=old.body.wid, recent=old.body.recent)
+            body = replace(body, earlier=under(old.body))
         try:
             return self._swap(repo, old.etag if old else None, body)
         except BranchMovedError as error:
@@ -157,22 +159,28 @@ class Refs:
         self._backend.put_new(name, encode_body(state.body))
         return self._swap(state.repo, state.etag, replace(stone, last=name))
 
-    def unbury(self, repo: str) -> RefsState | None:
-        """Put the last body of a deleted repo back in place of its tombstone; None if there is no tombstone.
+    def unbury(self, repo: str, *, before: int = 0) -> RefsState | None:
+        """Put the last body of a deleted repo back in place of its tombstone, or one that was deleted ``before`` it.
+
+        The others stay to be had back. None if there is no tombstone with so many.
 
         Raises:
             BranchMovedError: a new repo of that name was made meanwhile.
-            CorruptionError: the last body cannot be read.
+            CorruptionError: the body cannot be read.
         """
         state = self.settled(repo)
-        if state is None or state.body.last is None:
+        found = [] if state is None or not state.body.gone else buried(state.body, self.transactions.clock_ns())
+        if state is None or not 0 <= before < len(found):
             return None
+        name = found[before].last
         try:
-            body = self.decode(self._backend.get(state.body.last), where=state.body.last)
+            body = self.decode(self._backend.get(name), where=name)
         except NotFoundError as error:
-            raise CorruptionError(state.body.last, "the last state of the repo is missing") from error
+            raise CorruptionError(name, "the last state of the repo is missing") from error
         stone = state.body
-        return self.swap(state, replace(body, seq=stone.seq, gc_gen=stone.gc_gen, wid=stone.wid, recent=stone.recent))
+        others = tuple(one for one in under(stone) if one.last != name)
+        body = replace(body, seq=stone.seq, gc_gen=stone.gc_gen, wid=stone.wid, recent=stone.recent, earlier=others)
+        return self.swap(state, body)
 
     def swap(
         self, state: RefsState, body: RefsBody, *, seen_gen: int | None = None, announce: bool = True

@@ -71,3 +71,15 @@ def test_commit_sets(pfs: Run, commits: list[str]) -> None:
     assert [commit["id"] for commit in record["commits"]] == [commits[0]]
     pfs("inspect-commit-set", "0" * 32, code=3)
     pfs("inspect-commit-set", "r@master", code=2)
+
+
+def test_a_deleted_repo_whose_name_is_used_again(pfs: Run, commits: list[str]) -> None:
+    pfs("delete-repo", "r")
+    pfs("create-repo", "r")
+    said = pfs("undelete", "r", code=4).err
+    assert "`pfs delete-repo r`, then `pfs undelete r --before 1` gets back the one" in said
+    pfs("undelete", "r@master", "--before", "1", code=2)
+    pfs("delete-repo", "r")
+    pfs("undelete", "r", "--before", "2", code=3)
+    pfs("undelete", "r", "--before", "1")
+    assert listed(pfs, "list-commit", "r@master") == commits[::-1]

@@ -4,7 +4,9 @@ import os
 import random
 
 import pytest
+from msgspec.structs import replace
 
+from pfs.changes.trash import undelete_repo
 from pfs.errors import NotFoundError, PfsError
 from pfs.gc.collect import collect, foresee, measure
 from pfs.gc.fence import moved
@@ -13,6 +15,7 @@ from pfs.ids import CommitId, PackId
 from pfs.lifecycle.retention import set_retention
 from pfs.refs import edges
 from pfs.refs.body import BranchEntry, OpenEntry, RefsBody, RootEntry, TrashEntry
+from pfs.refs.buried import under
 from pfs.refs.retention import Keep, Retention
 from pfs.repo import Repo
 from pfs.store import Store
@@ -72,8 +75,6 @@ def test_objects_with_facts_stay_while_refs_name_them(store: Store, monkeypatch:
     assert_whole(store)
     store.delete_repo("a")
     collect(store)
-    from pfs.changes.trash import undelete_repo
-
     undelete_repo(store, "a")
     assert visible(store) == before
 
@@ -99,8 +100,6 @@ def test_what_rules_let_go_is_freed(store: Store) -> None:
 
 
 def test_a_repo_that_was_deleted_twice_keeps_its_last_state(store: Store) -> None:
-    from pfs.changes.trash import undelete_repo
-
     clock = Clock()
     clock.over(store)
     for content in (b"first", b"second"):
@@ -119,6 +118,74 @@ def test_a_repo_that_was_deleted_twice_keeps_its_last_state(store: Store) -> Non
         undelete_repo(store, "a")
     assert not measure(store).live_bytes
     assert not stored_bytes(store)
+
+
+def test_deleted_states_under_a_new_repo_of_the_name_stay_for_their_time(store: Store) -> None:
+    clock, rng = Clock(), random.Random(1)
+    clock.over(store)
+    for day in (0, 20):
+        clock.days = day
+        repo = store.create_repo("a")
+        for number in range(10):
+            put(repo, "master", rng)
+            repo.create_tag(f"t{number}", "master")
+        repo.start_commit("open", parent="t3")
+        store.delete_repo("a")
+    new = store.create_repo("a")
+    put(new, "master", rng)
+    other = store.create_repo("other")
+    put(other, "master", rng)
+    before, old = visible(store), store.refs.read("a").body.earlier
+    deleted = [one.deleted for one in old]
+    for _ in range(2):
+        store.delete_repo("other")
+        store.create_repo("other")
+        report = collect(store)
+        assert not report.expired.repos
+        put(store.repo("other"), "master", rng)
+    assert {key: value for key, value in visible(store).items() if not key.startswith("other")} == {
+        key: value for key, value in before.items() if not key.startswith("other")
+    }
+    assert [one.deleted for one in store.refs.read("a").body.earlier] == deleted
+    clock.days = 31
+    assert collect(store).expired.repos == ("a",)
+    assert [one.deleted for one in store.refs.read("a").body.earlier] == deleted[1:]
+    store.delete_repo("a")
+    with pytest.raises(NotFoundError, match="only 2"):
+        undelete_repo(store, "a", before=2)
+    undelete_repo(store, "a", before=1)
+    assert len(store.repo("a").tags()) == 10
+    assert all(contents(store.repo("a"), f"t{number}") for number in range(10))
+    assert_whole(store)
+    clock.days = 80
+    assert collect(store).expired.repos == ("a", "other")
+    assert not store.refs.read("a").body.earlier
+
+
+def test_what_an_old_transaction_brings_back_of_names_that_went_is_passed_over(store: Store) -> None:
+    clock = Clock()
+    clock.over(store)
+    put(store.create_repo("a"), "master", random.Random(1))
+    store.delete_repo("a")
+    stone = store.refs.load("a")
+    assert stone is not None
+    clock.days = 31
+    collect(store)
+    store.create_repo("a")
+    store.refs.update("a", lambda body: replace(body, earlier=under(stone.body)))
+    assert collect(store).expired.repos == ("a",)
+    assert not store.refs.read("a").body.earlier
+
+
+def test_an_open_commit_of_a_deleted_repo_that_started_far_back_does_not_end_a_collection(store: Store) -> None:
+    repo, rng = store.create_repo("a"), random.Random(1)
+    made = [put(repo, "master", rng) for _ in range(3)]
+    opened = repo.start_commit("open", parent=made[0])
+    store.delete_repo("a")
+    collect(store)
+    undelete_repo(store, "a")
+    assert repo.inspect(opened.id).parents == (made[0],)
+    assert_whole(store)
 
 
 def test_commits_that_go_are_not_found(store: Store) -> None:

@@ -24,6 +24,7 @@ from pfs.errors import (
 from pfs.history.commit_set import commit_set, commit_sets
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import BranchRef, NewCommit, Provenance
+from pfs.refs import buried
 from pfs.repo import Repo
 from pfs.store import Store
 from pfs.testing.faults import FaultyBackend, How
@@ -354,6 +355,40 @@ def test_a_deleted_repo_comes_back_whole(store: Store, repo: Repo) -> None:
         undelete_repo(store, "data")
     with pytest.raises(RepoNotFoundError):
         undelete_repo(store, "never")
+
+
+def test_repos_deleted_under_one_name_are_a_stack(store: Store, repo: Repo) -> None:
+    made = [put(repo, 0)]
+    for number in (1, 2):
+        store.delete_repo("data")
+        made.append(put(store.create_repo("data"), number))
+    for before in (0, 1):
+        with pytest.raises(ConflictError, match=f"`pfs undelete data --before {before + 1}` gets back"):
+            undelete_repo(store, "data", before=before)
+    store.delete_repo("data")
+    with pytest.raises(NotFoundError, match="only 3 deleted states are kept"):
+        undelete_repo(store, "data", before=3)
+    for before, commit in ((2, made[0]), (1, made[2]), (2, made[1]), (0, made[1]), (1, made[2])):
+        undelete_repo(store, "data", before=before)
+        assert ids(repo) == [commit]
+        assert [info.id for info in repo.commits()] == [commit], "nothing of the others is found"
+        store.delete_repo("data")
+    assert list(fsck(store, deep=True)) == []
+
+
+def test_a_name_that_is_used_all_the_time_keeps_the_last_deleted_states(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(buried, "LIMIT", 3)
+    made = []
+    for number in range(6):
+        made.append(put(store.create_repo("again"), number))
+        store.delete_repo("again")
+    repo = store.create_repo("again")
+    assert len(store.refs.read("again").body.earlier) == 3
+    store.delete_repo("again")
+    undelete_repo(store, "again", before=3)
+    assert ids(repo) == [made[3]]
 
 
 # Commit sets

@@ -23,6 +23,7 @@ from pfs.ids import CommitId, PackId
 from pfs.refs.body import (
     RECENT,
     BranchEntry,
+    Buried,
     OpenEntry,
     RefsBody,
     RootEntry,
@@ -76,6 +77,7 @@ def golden_body() -> RefsBody:
         tags={"v1": BranchEntry(head=COMMIT, pack=PACK.hex())},
         open={CommitId("f" * 32): opened},
         trash={"old/9": TrashEntry(branch=head, deleted=9)},
+        earlier=(Buried("log/r/000000000003-w3", 4),),
     )
 
 

@@ -162,6 +162,20 @@ def test_everything_that_can_be_in_a_transaction(store: Store, open_txn: Begin) 
     assert list(fsck(store, deep=True)) == []
 
 
+def test_a_repo_deleted_and_made_anew_in_a_transaction_can_be_had_back(store: Store, open_txn: Begin) -> None:
+    from pfs.changes.trash import undelete_repo
+
+    before = files(store.repo("a"))
+    with open_txn(store) as txn:
+        txn.delete_repo("a")
+        put(txn.create_repo("a"), {"/new": b"1"})
+    assert files(store.repo("a")) == {"/new": b"1"}
+    store.delete_repo("a")
+    undelete_repo(store, "a", before=1)
+    assert files(store.repo("a")) == before
+    assert list(fsck(store, deep=True)) == []
+
+
 def test_bad_input_is_refused_when_it_is_given_and_leaves_the_rest(store: Store, open_txn: Begin) -> None:
     store.repo("a").create_tag("tag", "master")
     with open_txn(store) as txn:
