@@ -28,7 +28,7 @@ def level(backend: Backend, index: Index) -> Collection:
     for round_no in range(_ROUNDS):
         state, _ = collection.read(backend)
         if state.gen < reached:
-            detail = f"it has seen collection {reached}, the store is at {state.gen}: run `pfs recover`"
+            detail = f"it has seen collection {reached}, the store is at {state.gen}"
             raise IndexDamagedError(backend.location, detail)
         if state.gen == reached:
             break

@@ -1,4 +1,4 @@
-"""A state of collection in place of one that was lost, is damaged, or is older than refs: a copy, say.
+"""A state of collection in place of one that was lost, is damaged, lacks a list, or is older than refs: a copy, say.
 
 Which packs the lost lists named is not known, and need not be: the new generation is above all that anybody can have
 seen, and no list before it is kept. So a writer that began before it stores again what it relied on, or begins again;
@@ -13,7 +13,7 @@ from typing import Final
 from pfs.backends.base import Backend
 from pfs.errors import CollectionLostError, CorruptionError, InvalidInputError
 from pfs.packs.condemned import PREFIX as LISTS
-from pfs.packs.condemned import list_gen
+from pfs.packs.condemned import list_gen, load
 from pfs.refs import collection
 from pfs.refs.collection import GC_STATE, Collection
 from pfs.refs.swap import Refs
@@ -23,7 +23,7 @@ _ABOVE: Final = 2
 
 
 def lost_detail(backend: Backend, refs: Refs) -> str | None:
-    """Say what is wrong with the state of collection: damaged, or behind what refs have seen; None: nothing.
+    """Say what is wrong with the state of collection: damaged, behind refs, a list that cannot be read; None: nothing.
 
     Refs are read first, so that a collection at this moment is no fault; those that are damaged are passed over.
 
@@ -36,8 +36,19 @@ def lost_detail(backend: Backend, refs: Refs) -> str | None:
     except CorruptionError as error:
         return error.detail
     if state.gen >= seen:
-        return None
+        return _bad_list(backend, state)
     return f"it is {'missing' if etag is None else f'at collection {state.gen}'}, and refs have seen collection {seen}"
+
+
+def _bad_list(backend: Backend, state: Collection) -> str | None:
+    """Say which list cannot be read; one that went out of those that are kept meanwhile is no fault."""
+    for name in state.lists.values():
+        try:
+            load(backend, name)
+        except CorruptionError as error:
+            if collection.read(backend)[0].gen == state.gen:
+                return f"its list {name} cannot be read ({error.detail})"
+    return None
 
 
 def renew(backend: Backend, refs: Refs, *, index_gen: int = 0) -> bool:

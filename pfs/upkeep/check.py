@@ -64,7 +64,7 @@ def _level(store: Store, damages: Damages) -> int | None:
             return store.history.forget_gone()
         damages.add("collection", GC_STATE, f"{lost}: nothing can be put until you run `pfs recover`")
     except CorruptionError as error:
-        damages.add("collection", GC_STATE, reason(error))
+        damages.add("collection", GC_STATE, f"{reason(error)}: run `pfs recover`")
     return None
 
 

@@ -121,6 +121,26 @@ def test_an_index_made_anew_does_not_hide_it(tmp_path: Path, harm: Callable[[Pat
         assert damage.kind == "collection"
 
 
+@pytest.mark.parametrize("harm", [Path.unlink, flip])
+@pytest.mark.parametrize("published_still", [False, True])
+def test_a_lost_list_is_a_lost_state(tmp_path: Path, harm: Callable[[Path], None], published_still: bool) -> None:
+    before = make(tmp_path)
+    with pfs.open(tmp_path) as store:
+        state, etag = collection.read(store.backend)
+        if published_still:
+            collection.swap(store.backend, etag, replace(state, phase="published"))
+        harm(tmp_path / ".pfs/objects" / state.lists[3])
+        (damage,) = fsck(store)
+        assert (damage.kind, damage.object) == ("collection", GC_STATE)
+        assert state.lists[3] in damage.detail
+    assert recover(tmp_path / ".pfs").renewed == (GC_STATE,)
+    with pfs.open(tmp_path) as store:
+        assert visible(store) == before
+        put(store, "/after")
+        collect(store)
+        assert list(fsck(store, deep=True)) == []
+
+
 def test_a_generation_that_was_published_is_not_taken_for_another(tmp_path: Path) -> None:
     make(tmp_path)
     with pfs.open(tmp_path) as store:
