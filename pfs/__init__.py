@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pfs.changes.writer import CommitWriter
     from pfs.model import BranchInfo, CommitInfo, FileChange, FileInfo, NewCommit, Provenance, RepoInfo
+    from pfs.refs.retention import Keep, PathRule, Retention
     from pfs.repo import Repo
     from pfs.store import Store, init, locate, open
     from pfs.view import View
@@ -32,6 +33,9 @@ __all__ = [
     "FileChange",
     "NewCommit",
     "Provenance",
+    "Retention",
+    "Keep",
+    "PathRule",
 ]
 
 _HOMES = {
@@ -39,6 +43,7 @@ _HOMES = {
     "pfs.repo": ("Repo",),
     "pfs.view": ("View",),
     "pfs.changes.writer": ("CommitWriter",),
+    "pfs.refs.retention": ("Retention", "Keep", "PathRule"),
     "pfs.model": ("RepoInfo", "BranchInfo", "CommitInfo", "FileInfo", "FileChange", "NewCommit", "Provenance"),
 }
 

@@ -23,7 +23,11 @@ from pfs.view import View
 
 if TYPE_CHECKING:
     from pfs.changes.writer import CommitWriter
+    from pfs.files.progress import Progress
+    from pfs.lifecycle.purge import PurgeReport
+    from pfs.lifecycle.rewrite import Mirror
     from pfs.packs.session import WriteSession
+    from pfs.refs.retention import Retention
     from pfs.store import Store
 
 
@@ -182,6 +186,49 @@ class Repo:
     def undelete(self, name: str) -> CommitId | None:
         """Put back a branch, tag or head that was taken away, or a dropped commit by id (`pfs.changes.trash`)."""
         return trash.undelete(self.store, self.name, name)
+
+    def retention(self) -> Retention | None:
+        """Return the rules that say which commits stay; None: all do."""
+        from pfs.lifecycle.retention import get_retention
+
+        return get_retention(self.store, self.name)
+
+    def set_retention(self, rules: Retention | None) -> None:
+        """Give the repo other rules, or none; they do nothing before the next `Store.collect`.
+
+        Raises:
+            RepoNotFoundError, BranchNotFoundError: there is no such repo, or no such branch.
+            InvalidInputError: a number is negative, rules keep nothing, or a glob is malformed.
+        """
+        from pfs.lifecycle.retention import set_retention
+
+        set_retention(self.store, self.name, rules)
+
+    def purge(
+        self,
+        path: str,
+        *,
+        recursive: bool = False,
+        dry_run: bool = False,
+        mirrors: tuple[Mirror, ...] = (),
+        progress: Progress | None = None,
+    ) -> PurgeReport:
+        """Delete a path for good, out of all commits; there is no way back. Bytes go with the next `Store.collect`.
+
+        ``mirrors``: hidden branches that lay out the repo's files again, as those of pipelines do. Raises as
+        `pfs.lifecycle.purge.purge`.
+        """
+        from pfs.lifecycle.purge import purge
+
+        return purge(
+            self.store,
+            self.name,
+            path,
+            recursive=recursive,
+            dry_run=dry_run,
+            mirrors=mirrors,
+            progress=progress,
+        )
 
     def inspect(self, ref: str) -> CommitInfo:
         """Return the commit that a ref expression names; a branch names its last finished commit.

@@ -51,6 +51,10 @@ from pfs.refs.watch import change_token, moved, sleep_until
 from pfs.rootkey import make_root_key
 
 if TYPE_CHECKING:
+    from pfs.files.progress import Progress
+    from pfs.gc.report import Report
+    from pfs.gc.stats import StoreUse
+    from pfs.lifecycle.unread import Readers
     from pfs.packs.session import WriteSession
     from pfs.provenance.dag import Dag
     from pfs.repo import Repo
@@ -228,6 +232,39 @@ class Store:
         from pfs.transactions.transaction import Transaction
 
         return Transaction(self, MemoryDraft(), message=message)
+
+    def collect(
+        self,
+        *,
+        min_age_s: float = 0,
+        grace_s: float = 0,
+        dry_run: bool = False,
+        readers: Readers | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Free the space of what nothing leads to, having applied the retention rules: what `pfs gc` does.
+
+        Beside writers and readers. ``min_age_s``: leave younger packs alone; ``grace_s``: give readers this long. With
+        ``dry_run`` it is only said what would go. ``readers`` tells what pipelines have yet to read, as
+        `pps.unread.unread` does; without it rules remove nothing of what pipelines read. Costs a read of every page.
+
+        Raises:
+            ConflictError: another collection is at work.
+            CorruptionError: something live is damaged; nothing was deleted.
+            StorageError: the disk failed; the next collection ends what this one began.
+        """
+        from pfs.gc.collect import collect, foresee
+        from pfs.gc.collector import Options
+        from pfs.lifecycle.unread import nobody
+
+        options = Options(min_age_ns=int(min_age_s * 1e9), grace_ns=int(grace_s * 1e9))
+        return (foresee if dry_run else collect)(self, options, progress=progress, readers=readers or nobody)
+
+    def stats(self, *, exact: bool = False, progress: Progress | None = None) -> StoreUse:
+        """Return what repos take up; ``exact`` by a read of every page, raises as `pfs.gc.stats.stats`."""
+        from pfs.gc.stats import stats
+
+        return stats(self, exact=exact, progress=progress)
 
     def commits_by_id(self, commit: CommitId) -> list[CommitInfo]:
         """Return the commit set of an id: the commits of all repos that have it, by repo name; empty if none."""
