@@ -42,7 +42,7 @@ def note_run(store: Store) -> None:
 
 
 def when_due(store: Store) -> Due:
-    """Say whether a collection is due: after many new packs, much new data, or a week with any.
+    """Say whether a collection is due: after a purge, many new packs, much new data, or a week with any.
 
     Raises:
         CorruptionError: the state of collection is damaged.
@@ -56,6 +56,8 @@ def _reason(store: Store, last: LastRun) -> str | None:
     state, now_ns = collection.read(store.backend)[0], store.clock_ns()
     if state.phase == "published" and state.expires_ns <= now_ns:
         return "one was stopped half-way"
+    if any(repo.body.shreds for repo in store.refs.repos()):
+        return "something was purged"
     packs, size = _measure(store)
     if packs - last.packs >= _PACKS:
         return f"{packs - last.packs} packs were added"

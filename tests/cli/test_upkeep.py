@@ -103,3 +103,7 @@ def test_doctor_says_when_it_is_due(store: Path, pfs: Run) -> None:
     assert "packs were added" in finding()["detail"]
     pfs("gc")
     assert finding()["detail"].startswith("nothing to free yet; the last one was at ")
+    pfs("purge", "r:/1", "--yes")
+    assert "something was purged" in finding()["detail"]
+    pfs("gc")
+    assert finding()["state"] == "good"

@@ -152,6 +152,27 @@ def test_retention_keeps_what_pipelines_have_yet_to_read(world: World) -> None:
     assert world.run().jobs == ()
 
 
+def test_collections_beside_running_jobs_take_no_input_of_theirs(world: World) -> None:
+    world.put("images", {"/a": b"0"})
+    world.create("upper", pfs_input("images"))
+    for number in range(1, 4):
+        world.put("images", {"/a": b"%d" % number})
+    set_retention(world.store, "images", Retention(keep=Keep(last=1)))
+    set_retention(world.store, "upper", Retention(keep=Keep(last=1)))
+    told = list[object]()
+
+    def collect_too(event: object) -> None:
+        told.append(event)
+        collect(world.store, readers=lambda: unread(world.store))
+
+    report = world.controller.run_pending(on_event=collect_too)
+    assert [job.state for job in report.jobs] == [JobState.SUCCESS] * 4
+    assert told
+    keep_last(world, 1)
+    assert len(commits(world, "images")) == 1
+    assert list(fsck(world.store)) == []
+
+
 def test_retention_keeps_where_a_pipeline_goes_on_after_a_failure(world: World) -> None:
     world.code("run.sh", "exit 1\n")
     world.create("upper", pfs_input("images"))
