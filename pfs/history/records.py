@@ -18,13 +18,14 @@ from pfs.backends.base import Backend
 from pfs.errors import (
     CommitNotFoundError,
     CorruptionError,
+    IndexDamagedError,
     InvalidInputError,
     MissingObjectError,
     NotFoundError,
     StorageError,
 )
+from pfs.history.generations import Generations
 from pfs.history.linked import Found, Linked
-from pfs.history.rewrites import Rewrites
 from pfs.ids import CommitId, PackId
 from pfs.packs.commit_record import CommitRecord, RecordLink, decode_record, id_of
 from pfs.packs.index import Index
@@ -36,6 +37,7 @@ from pfs.refs.edges import effective, record_home
 from pfs.refs.level import level
 from pfs.refs.swap import Refs, RefsState
 
+_ROUNDS = 8
 BATCH = 64
 """Packs whose footers are in memory at once while catching up (up to 1 MiB of entries each)."""
 
@@ -48,8 +50,8 @@ class History:
         self._lock = threading.RLock()
         self.objects = Objects(backend, index, on_missing=self.catch_up, on_gone=self.note_gone)
         """Pages, chunks and records by id; a missing one makes the index catch up once."""
-        self._rewrites = Rewrites(self.objects, index)
-        refs.on_rewritten = self._rewrites.follow
+        self._generations = Generations(self.objects, index)
+        refs.on_read = self._generations.follow
 
     def find(self, repo: str, commit: CommitId) -> CommitRecord | None:
         """Return the record of a finished commit of the repo, or None."""
@@ -166,11 +168,11 @@ class History:
     ) -> bool:
         """Index what was published; ``seen`` as `Index.add` takes it.
 
-        ``state``: refs by which the commits are as given; without it they are read. False: records of the repo were
-        rewritten since, and the commits are left to the next reader.
+        ``state``: refs by which the commits are as given; without it they are read. False: the repo was made anew, or
+        its records were rewritten since, and the commits are left to the next reader.
         """
         if state is not None or not commits:
-            guard = None if state is None else self._rewrites.guard(state)
+            guard = None if state is None else self._generations.guard(state)
             return self._index.add(packs, [found.row() for found in commits], seen=seen, guard=guard)
         self._index.add(packs, seen=seen)
         done = [self._learn_of(repo, commits) for repo in {found.record.repo for found in commits}]
@@ -182,7 +184,7 @@ class History:
             return False
         own = (found for found in commits if found.record.repo == repo)
         rows = [found.row() for found in own if record_home(state.body, found.record.id) in (None, found.pack)]
-        return self._index.add([], rows, guard=self._rewrites.guard(state))
+        return self._index.add([], rows, guard=self._generations.guard(state))
 
     def forget(self, repo: str) -> None:
         """Forget the commits of a repo that was deleted, or is made anew."""
@@ -252,18 +254,27 @@ class History:
         return state
 
     def _follow(self, state: RefsState) -> None:
-        """Bring the index level with a refs body."""
+        """Bring the index level with a refs body; raises IndexDamagedError."""
+        for _ in range(_ROUNDS):
+            if self._followed(state):
+                return
+            again = self._refs.find(state.repo)
+            if again is None:
+                return
+            self._generations.follow(again, again=True)
+            state = again
+        detail = f"it has seen a later state of repo {state.repo!r} than the store has: run `pfs recover`"
+        raise IndexDamagedError(self._backend.location, detail)
+
+    def _followed(self, state: RefsState) -> bool:
+        """Learn what a refs body leads to; False: the index has seen a later one."""
         open_packs = {PackId(bytes.fromhex(pack)) for entry in state.body.open.values() for pack in entry.packs}
         unknown = {c: p for c, p in state.body.heads().items() if self._index.commit(state.repo, c) is None}
         trail = self._trail(state, unknown)
         named = {pack for found in trail for pack in (found.pack, *found.record.pack_ids())} | open_packs
         missing = [pack for pack in named if not self._index.has_pack(pack)]
         self._learn(self._footers(missing))
-        if not self.learn([], trail, state=state):
-            again = self._refs.find(state.repo)
-            if again is not None:
-                self._rewrites.follow(again, again=True)
-                self._follow(again)
+        return self.learn([], trail, state=state)
 
     def _trail(self, state: RefsState, heads: dict[CommitId, PackId]) -> list[Found]:
         """Read records from ``heads`` back to what the index knows; damaged ones are left out (fsck names them)."""

@@ -56,10 +56,11 @@ class IndexStats(NamedTuple):
 
 
 class Guard(NamedTuple):
-    """A value of `Index.get_meta` must be one of ``values`` at the moment of a change."""
+    """A value of `Index.get_meta` must be one of ``values`` at the moment of a change, and is ``mark`` after it."""
 
     key: str
     values: frozenset[bytes | None]
+    mark: bytes
 
 
 class Index:
@@ -150,6 +151,8 @@ class Index:
             numbers = [_put_pack(txn, pack) for pack in fresh]
             _put_rows(txn, rows.items(numbers), numbers)
             holds = guard is None or txn.get("meta", guard.key.encode()) in guard.values
+            if guard is not None and commits and holds:
+                _put_mark(txn, guard)
             for repo, commit, record in commits if holds else ():
                 txn.put("commit", commit_key(_number_repo(txn, repo), commit), record)
             _put_seen(txn, seen)
@@ -318,19 +321,29 @@ class Index:
         last = int.from_bytes(rows[-1][0], "big") + 1 if len(rows) == _PAGE else 0
         return rows, last.to_bytes(KEY_SIZE, "big") if 0 < last < 1 << 128 else None
 
-    def forget_repo(self, repo: str) -> None:
-        """Remove a repo's commits; its chunks stay until collection."""
+    def forget_repo(self, repo: str, *, guard: Guard | None = None) -> bool:
+        """Remove a repo's commits; its chunks stay until collection, and so does the mark that guards its rows.
 
-        def work(txn: Txn) -> None:
+        With a ``guard`` that holds, its mark is put; one that does not changes nothing, and False is returned.
+        """
+
+        def work(txn: Txn) -> bool:
+            if guard is not None:
+                if txn.get("meta", guard.key.encode()) not in guard.values:
+                    return False
+                _put_mark(txn, guard)
             number = txn.get("repo", repo.encode())
-            if number is None:
-                return
-            for id, _ in list(_commit_rows(txn, number, bytes(KEY_SIZE))):
-                txn.delete("commit", number + id)
-            txn.delete("repo", repo.encode())
-            txn.delete("meta", REWRITES.encode() + repo.encode())
+            if number is not None:
+                for id, _ in list(_commit_rows(txn, number, bytes(KEY_SIZE))):
+                    txn.delete("commit", number + id)
+                txn.delete("repo", repo.encode())
+            return True
 
-        self._env.write(work)
+        return self._env.write(work)
+
+    def knows_repo(self, repo: str) -> bool:
+        """Say whether a repo has commits here, or may have."""
+        return self._env.read(lambda txn: txn.get("repo", repo.encode())) is not None
 
     def forget_commits(self, repo: str, commits: Iterable[CommitId]) -> None:
         """Remove some of a repo's commits."""
@@ -371,6 +384,11 @@ def _forget(txn: Txn, *, keys: Sequence[bytes], packs: Collection[PackId]) -> No
         value = txn.get("chunk", key)
         if value is not None and decode_location(value).pack_no in known:
             txn.delete("chunk", key)
+
+
+def _put_mark(txn: Txn, guard: Guard) -> None:
+    if txn.get("meta", guard.key.encode()) != guard.mark:
+        _put_meta(txn, {guard.key: guard.mark})
 
 
 def _put_meta(txn: Txn, values: Mapping[str, bytes]) -> None:

@@ -148,7 +148,7 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
 
     ``edges``, ``records`` and ``squashed`` are the newest facts about commits, ``older`` names the objects with the
     others: ask `pfs.refs.edges`. ``shelf``, which is not stored, reads those; it is there when there are any.
-    ``earlier``: the states of the name that were deleted before, the oldest first (`pfs.refs.buried`).
+    ``born``: see `generation`; 0 where ``created`` says it. ``earlier``: the states of the name that were deleted before, the oldest first (`pfs.refs.buried`).
     ``metadata`` and ``notes`` are what users say of the repo and of its commits. ``shreds`` names objects that say what
     was purged since the last collection (`pfs.refs.shreds`).
     """
@@ -178,8 +178,13 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
     last: str | None = None
     deleted: int = 0
     earlier: tuple[Buried, ...] = ()
+    born: int = 0
     extra: dict[str, object] = {}
     shelf: Shelf | None = None
+
+    def generation(self) -> int:
+        """Return what tells the repos of one name apart: larger than that of each which had the name before."""
+        return self.born or self.created
 
     def heads(self) -> dict[CommitId, PackId]:
         """Return every commit that this body makes live by name, with the pack of its record."""
@@ -197,7 +202,7 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
 
 _KNOWN = {field.name for field in fields(RefsBody)} - {"extra", "shelf"}
 _REQUIRED = ("v", "seq", "wid")
-_LEFT_OUT = ("squashed", "older", "metadata", "notes", "retention", "rewrites", "shreds", "deleted", "earlier", "shelf")
+_LEFT_OUT = ("squashed", "older", "metadata", "notes", "retention", "rewrites", "shreds", "deleted", "earlier", "born", "shelf")
 """Fields that are not stored while they say nothing."""
 _SUM = re.compile(rb',"sum":"([0-9a-f]{32})"}')
 _SUM_BYTES = len(',"sum":""}') + 32
@@ -318,4 +323,4 @@ def with_trash(body: RefsBody, name: str, entry: TrashEntry) -> RefsBody:
 def tombstone(body: RefsBody, *, last: str, now_ns: int) -> RefsBody:
     """Return what stands for a repo that is deleted now; ``last`` is the object that keeps its last body."""
     stone = RefsBody(seq=body.seq, gc_gen=body.gc_gen, wid=body.wid, recent=body.recent, gone=True)
-    return replace(stone, last=last, deleted=now_ns, earlier=body.earlier)
+    return replace(stone, last=last, deleted=now_ns, earlier=body.earlier, born=body.generation())

@@ -46,7 +46,7 @@ def take(
         if all(_is_same(first.get(name), state) for name, state in again.items()):
             if damaged is not None:
                 damaged.update(broken)
-            return [_decided(state, verdicts) for _, state in sorted(first.items()) if state is not None]
+            return [refs.noted(_decided(state, verdicts)) for _, state in sorted(first.items()) if state is not None]
         back_off(round_no)
     raise ConflictError("repos are being changed too often to be read together: try again")
 

@@ -70,8 +70,8 @@ class Refs:
     ) -> None:
         self._backend = backend
         self._shelf = Shelf(backend)
-        self.on_rewritten: Callable[[RefsState], object] = lambda state: None
-        """Called with each body that is read of a repo whose records were rewritten, before anybody gets it."""
+        self.on_read: Callable[[RefsState], object] = lambda state: None
+        """Called with each body that is read of a repo that exists, before anybody gets it."""
         self._closed = False
         self.transactions = Transactions(backend, clock_ns=clock_ns, pause=pause)
         self.on_moved: Callable[[RefsState, RefsState], None] | None = None
@@ -141,7 +141,7 @@ class Refs:
         body = RefsBody(description=description, created=now_ns)
         if old is not None:
             body = replace(body, seq=old.body.seq, gc_gen=old.body.gc_gen, wid=old.body.wid, recent=old.body.recent)
-            body = replace(body, earlier=under(old.body))
+            body = replace(body, earlier=under(old.body), born=_later(old.body, now_ns))
         try:
             return self._swap(repo, old.etag if old else None, body)
         except BranchMovedError as error:
@@ -180,6 +180,7 @@ class Refs:
         stone = state.body
         others = tuple(one for one in under(stone) if one.last != name)
         body = replace(body, seq=stone.seq, gc_gen=stone.gc_gen, wid=stone.wid, recent=stone.recent, earlier=others)
+        body = replace(body, born=_later(stone, self.transactions.clock_ns()))
         return self.swap(state, body)
 
     def swap(
@@ -287,10 +288,7 @@ class Refs:
         data, etag = found
         if last is not None and last.etag == etag:
             return last
-        state = RefsState(repo, self.decode(data, where=name), etag)
-        if state.body.rewrites:
-            self.on_rewritten(state)
-        return state
+        return RefsState(repo, self.decode(data, where=name), etag)
 
     def decode(self, data: bytes, *, where: str) -> RefsBody:
         """Parse a stored body of this store, one in ``log/`` too; raises as `decode_body`."""
@@ -307,12 +305,18 @@ class Refs:
     def _decided(self, stored: RefsState) -> RefsState | None:
         """Return a stored state with what is decided; None: it changed meanwhile, look again."""
         if not stored.body.prepared:
-            return stored
+            return self.noted(stored)
         verdicts = {entry.txn: self.transactions.verdict(entry.txn) for entry in stored.body.prepared}
         if "missing" in verdicts.values() and self.raw(stored.repo, last=stored) is not stored:
             return None  # it was committed, folded in and cleared away; what is still there was aborted
         body = decide(stored.body, verdicts)
-        return stored if body is stored.body else RefsState(stored.repo, body, stored.etag)
+        return self.noted(stored if body is stored.body else RefsState(stored.repo, body, stored.etag))
+
+    def noted(self, state: RefsState) -> RefsState:
+        """Return a state, with what is decided, once `on_read` has seen it."""
+        if not state.body.gone:
+            self.on_read(state)
+        return state
 
     def _swap(self, repo: str, old: Etag | None, body: RefsBody) -> RefsState:
         wid = uuid.uuid4().hex
@@ -338,6 +342,11 @@ class Refs:
         if state is None or (state.body.wid != wid and wid not in state.body.recent):
             return None
         return state
+
+
+def _later(stone: RefsBody, now_ns: int) -> int:
+    """Return the generation of the repo that takes the place of a tombstone, whatever the clock says."""
+    return max(now_ns, stone.generation() + 1)
 
 
 def refs_name(repo: str) -> str:

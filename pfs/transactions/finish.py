@@ -92,7 +92,7 @@ class _Attempt:
         except BaseException:
             self._give_up(pending)
             raise
-        self._staged.staged_history.made_known(self._store.history, self._staged.staged_refs.remade())
+        self._staged.staged_history.made_known(self._store.history, self._staged.staged_refs.left())
         with suppress(PfsError):  # it is published: what is left to do anybody does
             settle(self._store, self._body)
 

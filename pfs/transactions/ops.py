@@ -140,7 +140,9 @@ def reopened(ops: Ops, repo: str, branch: str) -> tuple[Ops, Finish | None]:
     last = None if at is None else ops[at]
     if at is None or not isinstance(last, Finish) or not last.auto:
         return ops, None
-    begun = next((op for op in ops if isinstance(op, Start) and (op.repo, op.commit) == (repo, last.commit)), None)
+    begun = next(
+        (op for op in reversed(ops) if isinstance(op, Start) and (op.repo, op.commit) == (repo, last.commit)), None
+    )
     if begun is None or branch not in (begun.branch, begun.commit):
         return ops, None
     return (*ops[:at], *ops[at + 1 :]), last

@@ -85,13 +85,9 @@ class StagedRefs(Refs):
                 found.append(Change(repo, base, entry, now.body.gc_gen))
         return found
 
-    def remade(self) -> list[str]:
-        """Return the repos whose commits so far do not count any more: deleted ones, and those made anew."""
-        return [repo for repo, now in self._now.items() if now.body.gone or self._is_other(repo, now.body)]
-
-    def _is_other(self, repo: str, now: RefsBody) -> bool:
-        base = self._base[repo]
-        return base is None or base.body.gone or base.body.created != now.created
+    def left(self) -> Mapping[str, RefsState]:
+        """Return what became of each repo that was changed."""
+        return MappingProxyType(self._now)
 
     def names(self) -> Iterator[str]:
         """Yield the names of all repos, in byte order."""
@@ -151,19 +147,23 @@ class StagedHistory(History):
         vars(self).update(vars(real))
         self._tentative = tentative
         self._made: dict[tuple[str, CommitId], Found] = {}
+        self._anew: set[str] = set()
 
     def locate(self, repo: str, commit: CommitId) -> Found | None:
         """Return where a commit is, one of the transaction first."""
-        return self._made.get((repo, commit)) or super().locate(repo, commit)
+        made = self._made.get((repo, commit))
+        return made if made is not None or repo in self._anew else super().locate(repo, commit)
 
     def records(self, repo: str) -> Iterator[CommitRecord]:
         """Yield every commit of the repo."""
-        yield from super().records(repo)
+        if repo not in self._anew:
+            yield from super().records(repo)
         yield from (found.record for (of, _), found in self._made.items() if of == repo)
 
     def mentioning(self, repo: str, commit: CommitId) -> Iterator[CommitRecord]:
         """Yield the commits whose records may name ``commit``, all of the transaction's among them."""
-        yield from super().mentioning(repo, commit)
+        if repo not in self._anew:
+            yield from super().mentioning(repo, commit)
         yield from (found.record for (of, _), found in self._made.items() if of == repo)
 
     def learn(
@@ -181,14 +181,23 @@ class StagedHistory(History):
         return True
 
     def forget(self, repo: str) -> None:
-        """Do nothing: what the index knows is true until the transaction is committed."""
+        """Pass over the commits of a repo so far; what the index knows is true until the transaction is committed."""
+        self._made = {key: found for key, found in self._made.items() if key[0] != repo}
+        self._anew.add(repo)
 
-    def made_known(self, real: History, remade: Sequence[str]) -> None:
-        """Tell the index, now that the transaction is committed; a failure is none of the transaction's."""
+    def made_known(self, real: History, left: Mapping[str, RefsState]) -> None:
+        """Tell the index, now that the transaction is committed; a failure is none of the transaction's.
+
+        ``left``: what became of each repo: in one that was made anew since, the commits are none.
+        """
         with suppress(PfsError):
-            for repo in remade:
+            for repo in self._anew:
                 real.forget(repo)
-            real.learn((), list(self._made.values()))
+            for repo, state in left.items():
+                found = [found for (of, _), found in self._made.items() if of == repo]
+                if found and not state.body.gone:
+                    self._generations.follow(state)
+                    real.learn((), found, state=state)
 
 
 class _TentativeSession(WriteSession):
