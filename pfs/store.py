@@ -110,6 +110,9 @@ def open(location: str | Path | None = None) -> Store:  # the verb of the public
 class Store:
     """An open store; a context manager, thread-safe. Any number of them, in any number of processes, may be open."""
 
+    replayed = False
+    """Whether what is done is done again later and must come to the same ids, though times and ids of moves differ."""
+
     def __init__(
         self, path: Path, *, backend: Backend | None = None, clock_ns: Callable[[], int] = time.time_ns
     ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from contextlib import suppress
+from dataclasses import replace as with_fields
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from pfs.errors import CorruptionError, InvalidInputError, PfsError
 from pfs.history.untouched import is_untouched
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import BranchRef
-from pfs.provenance.cause import Cause, cause, position
+from pfs.provenance.cause import Cause, cause, position, spare_id
 from pfs.provenance.dag import Dag
 from pfs.refs.body import BranchEntry, OpenEntry, RefsBody, root_entry, with_branch, with_open, without_open
 from pfs.refs.swap import RefsState
@@ -180,7 +181,11 @@ class Pull:
 
     def _cause(self, source: BranchRef) -> Cause | None:
         body = self.body(source.repo)
-        return None if body is None else cause(source.repo, body, source.branch)
+        found = None if body is None else cause(source.repo, body, source.branch)
+        if found is None or body is None or not self._store.replayed:
+            return found
+        spare = spare_id(source.repo, source.branch, position(body, source.branch) or found.id, at_ns=0)
+        return with_fields(found, id=spare if body.branches[source.branch].move == found.id else found.id, spare=spare)
 
     def _chosen(self, why: Cause) -> CommitId:
         """Return one id for all that a move brings about: its own, unless a repo that it reaches has that already."""

@@ -77,11 +77,15 @@ class Start(_Op, frozen=True, tag="start"):
 
 
 class Write(_Op, frozen=True, tag="write"):
-    """Change the files of an open commit from ``base`` to ``root``; ``packs`` hold what is new."""
+    """Change the files of an open commit from ``base`` to ``root``; ``packs`` hold what is new.
+
+    ``branch`` is for people: that of the commit.
+    """
 
     commit: CommitId
     base: RootEntry
     root: RootEntry
+    branch: str = ""
     packs: tuple[str, ...] = ()
 
 
@@ -89,6 +93,7 @@ class Finish(_Op, frozen=True, tag="finish"):
     """Finish an open commit. ``auto``: by the command that wrote to it; a later one may write to it still."""
 
     commit: CommitId
+    branch: str = ""
     message: str | None = None
     error: str | None = None
     auto: bool = False
@@ -130,22 +135,25 @@ def with_write(ops: Ops, write: Write) -> Ops:
     return (*ops, write)
 
 
-def reopened(ops: Ops, repo: str, branch: str) -> tuple[Ops, Finish | None]:
-    """Return the operations without the end of a commit that may still be written to, and that end.
+def reopened(ops: Ops, repo: str, branch: str) -> tuple[Ops, Ops]:
+    """Return the operations up to the end of a commit that may still be written to, and those from there on.
 
-    That is one on the branch (or of that id) which a command finished by itself, unless something was done in the repo
-    since: that may rest on the commit as it was.
+    That is a commit on the branch (or of that id) which a command finished by itself, unless something was done in the
+    repo since: that may rest on the commit as it was. What was done in other repos may rest on its being finished, so
+    its end stays where it is. Without such a commit there is nothing behind.
     """
     at = next((at for at in range(len(ops) - 1, -1, -1) if ops[at].repo == repo), None)
     last = None if at is None else ops[at]
     if at is None or not isinstance(last, Finish) or not last.auto:
-        return ops, None
-    begun = next(
-        (op for op in reversed(ops) if isinstance(op, Start) and (op.repo, op.commit) == (repo, last.commit)), None
-    )
-    if begun is None or branch not in (begun.branch, begun.commit):
-        return ops, None
-    return (*ops[:at], *ops[at + 1 :]), last
+        return ops, ()
+    if branch not in (branches_of(ops).get((repo, last.commit)), last.commit):
+        return ops, ()
+    return ops[:at], ops[at:]
+
+
+def branches_of(ops: Ops) -> dict[tuple[str, CommitId], str]:
+    """Return the branch of each commit that is started, written to or finished, by (repo, id)."""
+    return {(op.repo, op.commit): op.branch for op in ops if isinstance(op, Start | Write | Finish) and op.branch}
 
 
 def commits_of(ops: Ops) -> list[tuple[str, CommitId]]:

@@ -6,8 +6,10 @@ run of the operations. A *tentative* one writes nothing: it is for checking oper
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import count
 from types import MappingProxyType
 from typing import NamedTuple
@@ -20,6 +22,7 @@ from pfs.ids import CommitId, Etag, new_commit_id
 from pfs.packs.commit_record import CommitRecord
 from pfs.packs.pack import SealedPack
 from pfs.packs.session import WriteSession
+from pfs.provenance.pull import spread
 from pfs.refs.body import Prepared, RefsBody, encode_body, tombstone
 from pfs.refs.level import level
 from pfs.refs.prepared import difference, is_empty
@@ -40,12 +43,16 @@ class Change(NamedTuple):
 class StagedStore(Store):
     """``tentative``: nothing is written anywhere."""
 
+    replayed = True
+
     def __init__(self, store: Store, *, tentative: bool) -> None:
         vars(self).update(vars(store))
         self.tentative = tentative
         self.staged_refs = self.refs = StagedRefs(store.refs, store.backend, tentative=tentative)
         self.staged_history = self.history = StagedHistory(store.history, tentative=tentative)
         self.turns = NoTurns(store.path)
+        # What is downstream takes part, so that it can be written to inside. Weakly: as in the store itself.
+        self.staged_refs.on_moved = partial(_spread, weakref.ref(self))
 
     def close(self) -> None:
         """Do nothing: the store below is open still."""
@@ -57,12 +64,17 @@ class StagedStore(Store):
         return kind(self.backend, self.index, self.objects, clock=self.clock_ns, seen_gen=seen_gen)
 
 
+def _spread(holder: weakref.ref[StagedStore], old: RefsState, new: RefsState) -> None:
+    staged = holder()
+    if staged is not None:
+        spread(staged, old, new)
+
+
 class StagedRefs(Refs):
     """Refs of which each object was read once, and swaps stay in memory."""
 
     def __init__(self, real: Refs, backend: Backend, *, tentative: bool) -> None:
         vars(self).update(vars(real))
-        self.on_moved = None  # what is downstream learns of it when it is published
         self._log, self._tentative = backend, tentative
         self._base: dict[str, RefsState | None] = {}
         self._now: dict[str, RefsState] = {}

@@ -34,6 +34,7 @@ from pfs.transactions.ops import (
     Ops,
     Start,
     Write,
+    branches_of,
     commits_of,
     described,
     from_stored,
@@ -276,8 +277,10 @@ class TransactionRepo:
         from pfs.changes.open_commits import find_open
 
         def make(staged: StagedStore) -> Op:
-            commit = find_open(staged, staged.refs.read(self.name), ref)
-            return Finish(repo=self.name, commit=commit, message=message, error=error)
+            state = staged.refs.read(self.name)
+            commit = find_open(staged, state, ref)
+            branch = state.body.open[commit].branch
+            return Finish(repo=self.name, commit=commit, branch=branch, message=message, error=error)
 
         return self._after(self.transaction.add(self.name, make))
 
@@ -340,7 +343,7 @@ def inspect_transaction(store: Store, id: str) -> TransactionInfo:
 def _info(state: TransactionState) -> TransactionInfo:
     body = state.body
     ops = from_stored(body.ops, where=object_name(body.id))
-    branches = {(op.repo, op.commit): op.branch for op in ops if isinstance(op, Start)}
+    branches = branches_of(ops)
     commits = tuple(Provenance(repo, branches.get((repo, id), ""), id) for repo, id in commits_of(ops))
     return TransactionInfo(
         id=body.id,

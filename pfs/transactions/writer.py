@@ -70,23 +70,23 @@ class StagedWriter(CommitWriter):
     def _stage(self, ops: Ops, infos: list[CommitInfo]) -> Ops:
         """Return the operations with the changes put on what is staged for the commit by now."""
         repo = self._target.repo
-        shorter, end = reopened(ops, repo, self._target.branch)
-        if end is not None and end.commit == self.id:
-            ops = shorter
-        else:
-            end = None
-        staged = self._work.tentative.at(ops, repo)
+        before, behind = reopened(ops, repo, self._target.branch)
+        if not any(isinstance(op, Finish) and op.commit == self.id for op in behind[:1]):
+            before, behind = ops, ()
+        staged = self._work.tentative.at(before, repo)
         entry = staged.refs.read(repo).body.open.get(self.id)
         self._refuse_other(staged, entry)
         if entry is None:
-            ops, end = (*ops, started(self._target)), Finish(repo=repo, commit=self.id, auto=True)
-            entry = self._open_entry(ops)
-        ops = with_write(ops, self._write(entry))
-        infos.append(open_info(repo, self.id, self._open_entry(ops)))
-        if end is not None:
-            ops = (*ops, end)
-            self._work.tentative.at(ops, repo)
-        return ops
+            before, behind = (*before, started(self._target)), (self._end(),)
+            entry = self._open_entry(before)
+        before = with_write(before, self._write(entry))
+        infos.append(open_info(repo, self.id, self._open_entry(before)))
+        if behind:
+            self._work.tentative.at((*before, *behind), repo)
+        return (*before, *behind)
+
+    def _end(self) -> Finish:
+        return Finish(repo=self._target.repo, commit=self.id, branch=self._target.branch, auto=True)
 
     def _open_entry(self, ops: Ops) -> OpenEntry:
         repo = self._target.repo
@@ -118,6 +118,7 @@ class StagedWriter(CommitWriter):
         return Write(
             repo=self._target.repo,
             commit=self.id,
+            branch=self._target.branch,
             base=root_entry(there),
             root=root_entry(root),
             packs=packs,
@@ -130,13 +131,14 @@ def taken(store: Store, writer: CommitWriter) -> Ops:
     write = Write(
         repo=target.repo,
         commit=target.commit,
+        branch=target.branch,
         base=root_entry(changes.base),
         root=root_entry(changes.ours),
         packs=tuple(pack.hex() for pack in packs_of(store, writer.session)),
     )
     if target.open:
         return (write,)
-    return (started(target), write, Finish(repo=target.repo, commit=target.commit, auto=True))
+    return (started(target), write, Finish(repo=target.repo, commit=target.commit, branch=target.branch, auto=True))
 
 
 def started(target: Target) -> Start:
