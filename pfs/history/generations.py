@@ -1,10 +1,10 @@
 """Keeping the index level with repos that were made anew, and with rewritten records (those of purged commits).
 
 The index has a commit's record by repo and id. A repo that was deleted may be made again under its name, and a purge
-rewrites records of commits that keep their ids. So the index holds a mark for each repo that it has commits of: when
-the repo was made, and how many rewrites its refs count. Whoever reads refs that are further gets the rows forgotten or
+rewrites records of commits that keep their ids. So the index holds a mark for each repo that it has commits of: its
+generation, and how many rewrites its refs count. Whoever reads refs that are further gets the rows forgotten or
 replaced first: who has looked at refs never goes by an older record. Who adds rows by an older look finds the mark
-moved on, and looks again. Marks never go back: refs see to it that a repo is made later than the one before it.
+moved on, and looks again. Marks never go back: refs see to it that generations of a name grow.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _AT_WORK = -1
 class _Mark(NamedTuple):
     """Ordered as the states of a repo follow each other; ``rewrites`` is _AT_WORK while rows are replaced."""
 
-    created: int
+    generation: int
     rewrites: int
 
     def encode(self) -> bytes:
@@ -59,7 +59,7 @@ class Generations:
         if self._seen.get(state.repo) == mark and not again:
             return
         reached = self._renewed(state.repo, mark)
-        if reached is not None and reached.created == mark.created and reached < mark:
+        if reached is not None and reached.generation == mark.generation and reached < mark:
             reached = self._rewritten(state, mark)
         if reached == mark:
             self._seen[state.repo] = mark
@@ -70,7 +70,7 @@ class Generations:
         while True:
             stored = self._index.get_meta(key)
             reached = None if stored is None else _parse(stored)
-            if reached is not None and reached.created >= mark.created:
+            if reached is not None and reached.generation >= mark.generation:
                 return reached
             if stored is None and not mark.rewrites and not self._index.knows_repo(repo):
                 return None
@@ -101,12 +101,12 @@ class Generations:
 
 
 def _mark(state: RefsState) -> _Mark:
-    return _Mark(state.body.created, state.body.rewrites)
+    return _Mark(state.body.generation(), state.body.rewrites)
 
 
 def _parse(stored: bytes) -> _Mark | None:
     try:
-        created, rewrites = map(int, stored.split())
+        generation, rewrites = map(int, stored.split())
     except ValueError:
         return None
-    return _Mark(created, rewrites)
+    return _Mark(generation, rewrites)

@@ -148,7 +148,8 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
 
     ``edges``, ``records`` and ``squashed`` are the newest facts about commits, ``older`` names the objects with the
     others: ask `pfs.refs.edges`. ``shelf``, which is not stored, reads those; it is there when there are any.
-    ``born``: see `generation`; 0 where ``created`` says it. ``earlier``: the states of the name that were deleted before, the oldest first (`pfs.refs.buried`).
+    ``earlier``: the states of the name that were deleted before, the oldest first (`pfs.refs.buried`).
+    ``born``: see `generation`; 0 where ``created`` says it.
     ``metadata`` and ``notes`` are what users say of the repo and of its commits. ``shreds`` names objects that say what
     was purged since the last collection (`pfs.refs.shreds`).
     """
@@ -202,7 +203,19 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
 
 _KNOWN = {field.name for field in fields(RefsBody)} - {"extra", "shelf"}
 _REQUIRED = ("v", "seq", "wid")
-_LEFT_OUT = ("squashed", "older", "metadata", "notes", "retention", "rewrites", "shreds", "deleted", "earlier", "born", "shelf")
+_LEFT_OUT = (
+    "squashed",
+    "older",
+    "metadata",
+    "notes",
+    "retention",
+    "rewrites",
+    "shreds",
+    "deleted",
+    "earlier",
+    "born",
+    "shelf",
+)
 """Fields that are not stored while they say nothing."""
 _SUM = re.compile(rb',"sum":"([0-9a-f]{32})"}')
 _SUM_BYTES = len(',"sum":""}') + 32

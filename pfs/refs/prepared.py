@@ -30,6 +30,7 @@ _OTHERS = (
         "trash",
         "gone",
         "created",
+        "born",
         "last",
         "earlier",
     }

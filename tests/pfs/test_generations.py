@@ -178,6 +178,25 @@ def test_undeleting_brings_the_commits_back(store: Store) -> None:
     assert not is_there(store, old)
 
 
+def test_an_earlier_repo_that_is_undeleted_has_its_own_commits_again(store: Store) -> None:
+    from pfs.changes.trash import undelete_repo
+
+    old = store.repo("r").inspect("master").id
+    store.delete_repo("r")
+    new = put(store.create_repo("r"), "/secret")
+    with pfs.open(store.path) as other:
+        assert is_there(other, new)
+        store.delete_repo("r")
+        undelete_repo(store, "r", before=1)
+        for one in (store, other):
+            assert ids(one.repo("r")) == [old]
+            assert is_there(one, old)
+            assert not is_there(one, new)
+        store.delete_repo("r")
+        undelete_repo(store, "r", before=1)
+        assert ids(other.repo("r")) == [new]
+
+
 def test_an_index_that_has_seen_a_later_repo_than_the_store_has_says_so(store: Store) -> None:
     store.index.forget_repo("r")
     store.index.set_meta(REWRITES + "r", b"9999999999999999999 0")
