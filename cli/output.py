@@ -106,6 +106,18 @@ def emit_one(record: Record, *, as_json: bool) -> None:
         sys.stdout.write(f"{name + ':':<{width}} {_plain(value)}\n")
 
 
+def emit_with_table(record: Record, name: str, columns: Sequence[Column], *, as_json: bool) -> None:
+    """Print one record; for people, its field ``name``, a list of records, as a table below the others."""
+    rows = record[name]
+    if as_json or not isinstance(rows, Sequence):
+        emit_one(record, as_json=as_json)
+        return
+    emit_one({key: value for key, value in record.items() if key != name}, as_json=False)
+    if rows:
+        sys.stdout.write("\n")
+        print_table((row for row in rows if isinstance(row, Mapping)), columns)
+
+
 def _plain(value: Json) -> str:
     if value is None:
         return "-"

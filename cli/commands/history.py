@@ -9,7 +9,7 @@ import click
 
 from cli import wiring
 from cli.exits import usage_error
-from cli.output import Record, emit, emit_one, field, time_of
+from cli.output import Record, emit, emit_with_table, field, size_of, time_of
 from cli.records import commit_set_record
 
 if TYPE_CHECKING:
@@ -104,9 +104,25 @@ def inspect_commit_set(commit: str, as_json: bool) -> None:
     from pfs.history.commit_set import commit_set
     from pfs.provenance.pull import settle_all
 
+    columns = [
+        ("REPO", field("repo")),
+        ("BRANCH", field("branch")),
+        ("COMMIT", field("id")),
+        ("STATE", _commit_state),
+        ("FILES", field("file_count")),
+        ("SIZE", size_of("size_bytes")),
+    ]
     with wiring.open_store() as store:
         settle_all(store)
-        emit_one(commit_set_record(commit_set(store, commit)), as_json=as_json)
+        found = commit_set_record(commit_set(store, commit))
+        shown = found if as_json else {**found, "repos": _repos(found)}
+        emit_with_table(shown, "commits", columns, as_json=as_json)
+
+
+def _commit_state(record: Record) -> str:
+    if record["error"] is not None:
+        return "failed"
+    return "open" if record["finished"] is None else "finished"
 
 
 def _repos(record: Record) -> str:

@@ -8,7 +8,7 @@ import click
 
 from cli import transactions, wiring
 from cli.exits import usage_error
-from cli.output import Record, emit, emit_one, field, print_json_array, time_of
+from cli.output import Record, emit, emit_with_table, field, print_json_array, print_table, time_of
 from cli.records import commit_record, transaction_record
 from pfs.errors import ConflictError, PathConflictError
 
@@ -71,7 +71,10 @@ def finish_transaction(id: str | None, as_json: bool) -> None:
         try:
             commits = resume(store, found).finish()
         except PathConflictError as error:
-            stays = "nothing was published and the transaction stays, `pfs delete-transaction` gives it up"
+            stays = (
+                "nothing was published and the transaction stays; to go by what is there now, `pfs delete-transaction` "
+                "and do it again in a new one"
+            )
             raise ConflictError(f"{error.what}: {stays}") from error
         transactions.deactivate(store, found)
         if as_json:
@@ -118,9 +121,15 @@ def inspect_transaction(id: str | None, as_json: bool) -> None:
     """Show the active transaction, or the one named: what was put into it, and its commits."""
     from pfs.transactions import transaction
 
+    columns = [("REPO", field("repo")), ("BRANCH", field("branch")), ("COMMIT", field("commit"))]
     with wiring.open_store() as store:
         info = transaction.inspect_transaction(store, _named(store, id))
-        emit_one(transaction_record(info, active=transactions.active_id(store)), as_json=as_json)
+        record = transaction_record(info, active=transactions.active_id(store))
+        shown = record if as_json else {**record, "operations": len(info.operations)}
+        emit_with_table(shown, "commits", columns, as_json=as_json)
+        if not as_json and info.operations:
+            click.echo()
+            print_table(({"done": line} for line in info.operations), [("OPERATION", field("done"))])
 
 
 def _named(store: Store, id: str | None) -> str:

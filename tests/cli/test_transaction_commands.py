@@ -95,7 +95,8 @@ def test_a_conflict_leaves_the_transaction_open(home: Path, pfs: Run, monkeypatc
         said = pfs("finish-transaction", code=4).err
         assert said == (
             "pfs: /x was changed on r@master by another writer in the meantime: nothing was published"
-            " and the transaction stays, `pfs delete-transaction` gives it up\n"
+            " and the transaction stays; to go by what is there now,"
+            " `pfs delete-transaction` and do it again in a new one\n"
         )
     assert names(pfs, "s@master") == ["/old"]
     (record,) = json.loads(pfs("list-transaction", "--json").out)
@@ -187,3 +188,22 @@ def test_two_inputs_changed_together_make_one_job(home: Path, pfs: Run, pps: Run
     assert job["id"] == id
     assert {item["commit"] for item in job["inputs"]} == {id}
     assert pfs("get-file", "both@master:/all").out == "xxxy"
+
+
+def test_inspecting_shows_tables(home: Path, pfs: Run) -> None:
+    id = pfs("start-transaction", "-m", "both").out.strip()
+    pfs("put-file", "r@master:/x", "-f", "x")
+    pfs("create-branch", "s@m", "-p", "r@master")
+    pfs("put-file", "s@m:/y", "-f", "y")
+    shown = pfs("inspect-transaction").out.splitlines()
+    assert "{" not in "".join(shown)
+    assert ["REPO", "BRANCH", "COMMIT"] in [line.split() for line in shown]
+    assert [["r", "master", id], ["s", "m", id]] == [line.split() for line in shown if line.split()[2:] == [id]]
+    assert "create-branch s@m" in shown
+    pfs("finish-transaction")
+    shown = pfs("inspect-commit-set", id).out.splitlines()
+    assert "{" not in "".join(shown)
+    rows = [line.split() for line in shown]
+    assert ["REPO", "BRANCH", "COMMIT", "STATE", "FILES", "SIZE"] in rows
+    assert ["r", "master", id, "finished", "2", "2", "B"] in rows
+    assert ["s", "m", id, "open", "1", "1", "B"] in rows
