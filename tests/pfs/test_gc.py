@@ -328,7 +328,7 @@ def test_packs_that_cannot_be_read_are_left_alone_and_named(history: Store) -> N
     assert set(report.damaged) == {big.name, chunk}
     assert report.repacked
     stored = sum(entry.size for entry in history.backend.entries("packs/"))
-    assert report.bytes_after == stored < report.bytes_before
+    assert report.bytes_after == stored  # not always less: of the damaged pack some may have been copied before
     assert (history.path / "objects" / big.name).exists()
     assert (history.path / "objects" / chunk).exists()
 
