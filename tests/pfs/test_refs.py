@@ -13,6 +13,7 @@ from pfs.backends.memory import MemoryBackend
 from pfs.errors import (
     AlreadyExistsError,
     BranchMovedError,
+    CollectionLostError,
     CorruptionError,
     InvalidInputError,
     InvalidNameError,
@@ -20,6 +21,7 @@ from pfs.errors import (
     StorageError,
 )
 from pfs.ids import CommitId, PackId
+from pfs.refs import collection
 from pfs.refs.body import (
     RECENT,
     BranchEntry,
@@ -233,10 +235,14 @@ def test_threads_lose_no_update() -> None:
 
 
 def test_a_swap_needs_packs_checked_against_the_collection_of_the_body() -> None:
-    refs = Refs(MemoryBackend())
+    backend = MemoryBackend()
+    refs = Refs(backend)
     state = refs.create("r", description="", now_ns=1)
     state = refs.swap(state, state.body, seen_gen=3)
     assert state.body.gc_gen == 3
+    with pytest.raises(CollectionLostError):
+        refs.swap(state, state.body, seen_gen=2)
+    collection.swap(backend, None, collection.Collection(gen=5))
     with pytest.raises(BranchMovedError):
         refs.swap(state, state.body, seen_gen=2)
     assert refs.swap(state, state.body, seen_gen=5).body.gc_gen == 5
