@@ -242,7 +242,7 @@ def test_a_swap_needs_packs_checked_against_the_collection_of_the_body() -> None
     assert state.body.gc_gen == 3
     with pytest.raises(CollectionLostError):
         refs.swap(state, state.body, seen_gen=2)
-    collection.swap(backend, None, collection.Collection(gen=5))
+    collection.swap(backend, None, collection.Collection(gen=5, base=5))
     with pytest.raises(BranchMovedError):
         refs.swap(state, state.body, seen_gen=2)
     assert refs.swap(state, state.body, seen_gen=5).body.gc_gen == 5
