@@ -369,15 +369,15 @@ class Large:
         def work(store: Store) -> None:
             transaction = begin(store, message="a b c") if stored else store.transaction()
             self.scene.tried[name] = repos
-            for repo in repos:
-                put(transaction.repo(repo), name)
-                transaction.repo(repo).create_tag(name, "master")
             try:
+                for repo in repos:
+                    put(transaction.repo(repo), name)
+                    transaction.repo(repo).create_tag(name, "master")
                 transaction.finish()
             except (TransactionNotFoundError, ConflictError) as error:
                 if not stored and "too often" not in str(error):
                     raise
-                return  # somebody who found it was first, or is at it
+                return  # somebody who found it was first, or is at it, maybe before its last name was looked up again
             self.scene.published[name] = repos
 
         return work
