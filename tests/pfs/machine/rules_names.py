@@ -102,7 +102,7 @@ class NameRules(Machine):
             self.ask(there, "close")
         self.writers.clear()
         if remove_index:
-            shutil.rmtree(Path(self.home, ".pfs/index.lmdb"))
+            shutil.rmtree(Path(self.home, ".pfs/index.lmdb"), ignore_errors=True)  # nobody may have opened it since
         self.touched |= set(self.world.repos)
         self.done["rebuild" if remove_index else "reopen"] += 1
 
