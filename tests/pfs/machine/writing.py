@@ -60,10 +60,20 @@ def begin(world: World, name: str, branch: str, parent: str | None = None) -> Wr
         return Writer(name, entry.branch, entry.onto, entry.files, entry.files, opened=opened)
     if len(branch) == ID_DIGITS:
         raise Refused(CommitClosedError if repo.means(branch) else CommitNotFoundError)
-    if parent is not None and parent in repo.opens:
-        raise Refused(ConflictError)
-    base = repo.files(repo.branches.get(branch)) if parent is None else repo.find(parent).files
+    if parent is not None:
+        parent = base_of(repo, parent)
+    base = repo.files(repo.branches.get(branch) if parent is None else parent)
     return Writer(name, branch, repo.branches.get(branch), base, base, parent=parent)
+
+
+def base_of(repo: Repo, commit: str) -> str:
+    """Return the parent of what starts from a commit: that one, or the nearest before it without an error."""
+    if commit in repo.opens:
+        raise Refused(ConflictError)
+    for found in repo.chain(repo.find(commit).id):
+        if not found.error:
+            return found.id
+    raise Refused(ConflictError)
 
 
 def stage(world: World, writer: Writer, step: Step) -> None:
@@ -204,9 +214,7 @@ def add(world: World, repo: Repo, commit: Commit) -> None:
 def start(world: World, name: str, branch: str, parent: str | None) -> Done:
     repo = world.repo(name)
     if parent is not None:
-        if parent in repo.opens:
-            raise Refused(ConflictError)
-        repo.find(parent)
+        parent = base_of(repo, parent)
     if branch in repo.tags or repo.open_on(branch) is not None:
         raise Refused(ConflictError)
 
