@@ -83,7 +83,8 @@ def without_commit(
     ``record`` is the effective record of the commit, ``home`` the meta pack with its parent's record (None: no parent).
     """
     above = record.parents[0] if record.parents else None
-    body = without_facts(body, [record.id])
+    if record.id not in body.heads():  # else the trash has it: what is had back needs its parent
+        body = without_facts(body, [record.id])
     body = with_edges(body, {child.id: above for child in children})
     body = replace(body, squashed={**body.squashed, record.id: children[-1].id})
     return body if above is None or home is None else with_records(body, {above: home})

@@ -380,3 +380,29 @@ def test_random_histories_stay_whole(tmp_path: Path) -> None:
                     assert all(source.commit in left for source in info.provenance)
                 made = [one for one in made if one[1] in left]
         assert list(fsck(store)) == []
+
+
+@pytest.mark.parametrize("squash_first", [True, False])
+def test_a_squashed_commit_that_the_trash_holds_can_be_had_back(tmp_path: Path, squash_first: bool) -> None:
+    with pfs.init(tmp_path) as store:
+        repo = store.create_repo("data")
+        made = []
+        for number in range(6):
+            with repo.commit("master") as commit:
+                commit.put_file("/file", b"%d" % number)
+            made.append(commit.id)
+        repo.create_branch("dev", head=made[3])
+        repo.delete_branch("dev")
+        if squash_first:
+            repo.squash_commit(made[3])
+        set_retention(store, "data", Retention(keep=Keep(last=2)))
+        apply_retention(store)
+        if not squash_first:
+            repo.squash_commit(made[3])
+        apply_retention(store)
+        store.collect()
+        assert list(fsck(store, deep=True)) == []
+        repo.undelete("dev")
+        texts = [repo[info.id].read("/file") for info in repo.commits("dev")]
+        assert texts[0] == b"3"
+        assert list(fsck(store, deep=True)) == []
