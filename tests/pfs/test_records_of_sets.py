@@ -85,6 +85,8 @@ def take(store: Store, step: Step) -> None:
     """Do one step; what is refused does nothing."""
     what, repo, number = REPOS[step[1]], store.repo(REPOS[step[1]]), step[2]
     ids = [info.id for info in repo.commits("master")]
+    if not ids and step[0] in ("squash", "drop", "tag"):
+        return
     match step[0]:
         case "set":
             commit_set(store, number)
