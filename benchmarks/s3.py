@@ -29,7 +29,7 @@ GATEWAY = """
 import sys, threading, pfs
 from pfs.keys import Keys
 from s3api.gateway import Gateway
-from s3api.server import Listen, serve
+from s3api.http.server import Listen, serve
 stop = threading.Event()
 with pfs.open(sys.argv[1]) as store:
     serve(Gateway(store, Keys(store)), Listen(port=0), stop=stop, on_bound=lambda h, p: print(p, flush=True))

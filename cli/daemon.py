@@ -24,7 +24,7 @@ from pfs.errors import ConflictError, FailedError, PfsError
 if TYPE_CHECKING:
     from pfs.store import Store
     from pps.events import RunEvent
-    from s3api.server import Listen
+    from s3api.http.server import Listen
 
 
 _TICK_S = 1.0
@@ -76,7 +76,7 @@ class Daemon:
     def _serve(self, listen: Listen) -> None:
         from pfs.keys import Keys
         from s3api.gateway import Gateway
-        from s3api.server import serve
+        from s3api.http.server import serve
 
         for repo in self._anonymous:
             self._store.repo(repo)

@@ -14,18 +14,18 @@ from contextlib import aclosing
 from typing import cast
 
 from pfs.errors import PfsError
-from s3api.access import authorize
-from s3api.auth import Caller, authenticate
-from s3api.body import Body, ClientGoneError, Receive
+from s3api.auth.access import authorize
+from s3api.auth.caller import Caller, authenticate
+from s3api.auth.sigv2 import with_signed_query
+from s3api.bodies.body import Body, ClientGoneError, Receive
 from s3api.errors import NotModifiedError, S3Error, from_pfs
 from s3api.gateway import Context, Gateway
-from s3api.headers import check_headers
-from s3api.names import parse_bucket
-from s3api.reading import patience
-from s3api.request import Request, parse_request
-from s3api.response import Response, Stream, error_response
+from s3api.http.headers import check_headers
+from s3api.http.request import Request, parse_request
+from s3api.http.response import Response, Stream, error_response
+from s3api.objects.names import parse_bucket
+from s3api.objects.reading import patience
 from s3api.router import route
-from s3api.sigv2 import with_signed_query
 
 log = logging.getLogger("s3api")
 

@@ -14,15 +14,15 @@ from typing import TypeVar
 from pfs.keys import Keys
 from pfs.model import CommitInfo
 from pfs.store import Store
-from s3api.access import Permission, authorize
-from s3api.auth import Caller
-from s3api.body import Body
-from s3api.buckets import Bucket, open_bucket
-from s3api.groupcommit import GroupCommits, Write
-from s3api.names import parse_bucket
-from s3api.reading import Reading
-from s3api.request import Request
-from s3api.uploads import Uploads
+from s3api.auth.access import Permission, authorize
+from s3api.auth.caller import Caller
+from s3api.bodies.body import Body
+from s3api.http.request import Request
+from s3api.multipart.uploads import Uploads
+from s3api.objects.buckets import Bucket, open_bucket
+from s3api.objects.groupcommit import GroupCommits, Write
+from s3api.objects.names import parse_bucket
+from s3api.objects.reading import Reading
 
 T = TypeVar("T")
 BLOCKING_THREADS = 32

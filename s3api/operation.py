@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol, Self
 
-from s3api.access import Permission
+from s3api.auth.access import Permission
 from s3api.gateway import Context
-from s3api.request import Request
-from s3api.response import Response
+from s3api.http.request import Request
+from s3api.http.response import Response
 
 
 class Operation(Protocol):

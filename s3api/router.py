@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from s3api.errors import S3Error, not_implemented
+from s3api.http.request import Request
 from s3api.operation import Operation
 from s3api.operations.abort_multipart_upload import AbortMultipartUpload
 from s3api.operations.complete_multipart_upload import CompleteMultipartUpload
@@ -33,7 +34,6 @@ from s3api.operations.list_parts import ListParts
 from s3api.operations.put_object import PutObject
 from s3api.operations.upload_part import UploadPart
 from s3api.operations.upload_part_copy import UploadPartCopy
-from s3api.request import Request
 
 _SIGNATURE = {"AWSAccessKeyId", "Signature", "Expires"}
 _LIST = {"prefix", "delimiter", "max-keys", "encoding-type"}

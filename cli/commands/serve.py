@@ -36,7 +36,7 @@ def serve(
     Once an hour, if anything changed, it does what `pfs gc --min-age 10m` does.
     """
     from cli.daemon import Daemon
-    from s3api.server import Listen
+    from s3api.http.server import Listen
 
     if not host:
         raise usage_error("--host is empty: write 127.0.0.1, or 0.0.0.0 for every address")

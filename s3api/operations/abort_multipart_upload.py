@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from s3api.access import Permission
+from s3api.auth.access import Permission
 from s3api.gateway import Context
+from s3api.http.request import Request
+from s3api.http.response import Response
+from s3api.multipart.parts import find_upload
 from s3api.operation import Operation
-from s3api.parts import find_upload
-from s3api.request import Request
-from s3api.response import Response
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,20 +14,20 @@ from pfs.files.fileref import FileRef
 from pfs.ids import TreeId
 from pfs.packs.session import WriteSession
 from pfs.trees.page import Kind
-from s3api.access import Permission
-from s3api.buckets import Bucket
-from s3api.checksums import HEADER, Digests, join_parts, sent_checksums
-from s3api.conditions import write_check
+from s3api.auth.access import Permission
+from s3api.bodies.checksums import HEADER, Digests, join_parts, sent_checksums
 from s3api.errors import S3Error
 from s3api.gateway import Context
-from s3api.metadata import checksums_of, with_checksums
+from s3api.http.request import Request
+from s3api.http.response import Response, xml_response
+from s3api.http.xml import MAX_DOCUMENT_BYTES, document, leaf
+from s3api.multipart.parts import WantedPart, choose_parts, joined_etag, parse_parts, require_place
+from s3api.multipart.uploads import Completed, Part, Upload
+from s3api.objects.buckets import Bucket
+from s3api.objects.conditions import write_check
+from s3api.objects.metadata import checksums_of, with_checksums
+from s3api.objects.writing import put_row
 from s3api.operation import Operation
-from s3api.parts import WantedPart, choose_parts, joined_etag, parse_parts, require_place
-from s3api.request import Request
-from s3api.response import Response, xml_response
-from s3api.uploads import Completed, Part, Upload
-from s3api.writing import put_row
-from s3api.xml import MAX_DOCUMENT_BYTES, document, leaf
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,19 +9,19 @@ from pfs.changes.recheck import take_over
 from pfs.files.fileref import FileRef
 from pfs.packs.session import WriteSession
 from pfs.trees.tree import Row
-from s3api.access import Permission
-from s3api.buckets import Bucket
-from s3api.conditions import check_copy, write_check
-from s3api.copysource import CopySource, open_source, parse_source
+from s3api.auth.access import Permission
 from s3api.errors import S3Error
 from s3api.gateway import Context
-from s3api.metadata import aux_from_headers, checksums_of, etag_of, version_of
+from s3api.http.request import Request
+from s3api.http.response import Headers, Response, xml_response
+from s3api.http.times import iso_date
+from s3api.http.xml import document, leaf
+from s3api.objects.buckets import Bucket
+from s3api.objects.conditions import check_copy, write_check
+from s3api.objects.copysource import CopySource, open_source, parse_source
+from s3api.objects.metadata import aux_from_headers, checksums_of, etag_of, version_of
+from s3api.objects.writing import put_row
 from s3api.operation import Operation
-from s3api.request import Request
-from s3api.response import Headers, Response, xml_response
-from s3api.times import iso_date
-from s3api.writing import put_row
-from s3api.xml import document, leaf
 
 _KEPT_ALWAYS = ("e", "c", "x")
 """ETag, checksums and the executable bit are of the content; a new set of metadata leaves them."""

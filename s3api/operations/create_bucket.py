@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from s3api.access import Permission
-from s3api.buckets import bucket_exists
-from s3api.checksums import Digests
+from s3api.auth.access import Permission
+from s3api.bodies.checksums import Digests
 from s3api.errors import S3Error
 from s3api.gateway import Context
-from s3api.names import BucketName, parse_bucket
+from s3api.http.request import Request
+from s3api.http.response import Response
+from s3api.http.xml import parse
+from s3api.objects.buckets import bucket_exists
+from s3api.objects.names import BucketName, parse_bucket
 from s3api.operation import Operation
-from s3api.request import Request
-from s3api.response import Response
-from s3api.xml import parse
 
 _MAX_BYTES = 64 << 10
 

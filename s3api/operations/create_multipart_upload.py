@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from s3api.access import Permission
-from s3api.checksums import CRC_BYTES, ChecksumType, parse_algorithm
+from s3api.auth.access import Permission
+from s3api.bodies.checksums import CRC_BYTES, ChecksumType, parse_algorithm
 from s3api.errors import S3Error
 from s3api.gateway import Context
-from s3api.metadata import aux_from_headers
+from s3api.http.request import Request
+from s3api.http.response import Headers, Response, xml_response
+from s3api.http.xml import document, leaf
+from s3api.multipart.uploads import Upload, new_upload_id
+from s3api.objects.metadata import aux_from_headers
 from s3api.operation import Operation
-from s3api.request import Request
-from s3api.response import Headers, Response, xml_response
-from s3api.uploads import Upload, new_upload_id
-from s3api.xml import document, leaf
 
 
 @dataclass(frozen=True, slots=True)

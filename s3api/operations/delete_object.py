@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from pfs.trees.edit import Delete
-from s3api.access import Permission
-from s3api.conditions import write_check
+from s3api.auth.access import Permission
 from s3api.errors import S3Error
 from s3api.gateway import Context
-from s3api.groupcommit import Write
-from s3api.metadata import is_object
+from s3api.http.request import Request
+from s3api.http.response import Response
+from s3api.objects.conditions import write_check
+from s3api.objects.groupcommit import Write
+from s3api.objects.metadata import is_object
 from s3api.operation import Operation
-from s3api.request import Request
-from s3api.response import Response
 
 IMMUTABLE = "a version is a commit, and history is immutable: squash, purge and retention are the ways to forget"
 

@@ -8,17 +8,17 @@ from typing import ClassVar, Self
 
 from pfs.model import CommitInfo
 from pfs.trees.edit import Delete
-from s3api.access import Permission
-from s3api.checksums import Digests
+from s3api.auth.access import Permission
+from s3api.bodies.checksums import Digests
 from s3api.errors import S3Error
 from s3api.gateway import Context
-from s3api.groupcommit import Write
-from s3api.names import parse_key
+from s3api.http.request import Request
+from s3api.http.response import Response, xml_response
+from s3api.http.xml import MAX_DOCUMENT_BYTES, Node, document, leaf, node, parse, text_of
+from s3api.objects.groupcommit import Write
+from s3api.objects.names import parse_key
 from s3api.operation import Operation
 from s3api.operations.delete_object import IMMUTABLE
-from s3api.request import Request
-from s3api.response import Response, xml_response
-from s3api.xml import MAX_DOCUMENT_BYTES, Node, document, leaf, node, parse, text_of
 
 _MAX_KEYS = 1000
 

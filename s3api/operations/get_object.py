@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from pfs.trees.tree import Row
-from s3api.access import Permission
-from s3api.conditions import check_read
+from s3api.auth.access import Permission
 from s3api.errors import S3Error
 from s3api.gateway import Context
-from s3api.metadata import object_headers
+from s3api.http.ranges import Span, parse_range
+from s3api.http.request import Request
+from s3api.http.response import Headers, Response, Stream
+from s3api.objects.conditions import check_read
+from s3api.objects.metadata import object_headers
+from s3api.objects.reading import LEAST_BYTES, Extent
 from s3api.operation import Operation
-from s3api.ranges import Span, parse_range
-from s3api.reading import LEAST_BYTES, Extent
-from s3api.request import Request
-from s3api.response import Headers, Response, Stream
 
 _OVERRIDE = "response-"
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from pfs.trees.tree import Row
-from s3api.access import Permission
-from s3api.conditions import check_read
+from s3api.auth.access import Permission
 from s3api.gateway import Context
+from s3api.http.ranges import parse_range
+from s3api.http.request import Request
+from s3api.http.response import Headers, Response
+from s3api.objects.conditions import check_read
 from s3api.operation import Operation
 from s3api.operations.get_object import answer_headers, parse_overrides
-from s3api.ranges import parse_range
-from s3api.request import Request
-from s3api.response import Headers, Response
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from pfs.model import RepoInfo
-from s3api.access import Permission, may
+from s3api.auth.access import Permission, may
 from s3api.errors import S3Error
 from s3api.gateway import Context
-from s3api.headers import OWNER
-from s3api.listing import parse_count
-from s3api.names import MASTER, BucketName
+from s3api.http.headers import OWNER
+from s3api.http.request import Request
+from s3api.http.response import Response, xml_response
+from s3api.http.times import iso_date
+from s3api.http.xml import document, leaf, node
+from s3api.objects.listing import parse_count
+from s3api.objects.names import MASTER, BucketName
 from s3api.operation import Operation
-from s3api.request import Request
-from s3api.response import Response, xml_response
-from s3api.times import iso_date
-from s3api.xml import document, leaf, node
 
 _DEFAULT_MAX = 10_000
 

@@ -8,15 +8,15 @@ from itertools import islice
 from typing import ClassVar, Self
 from urllib.parse import quote
 
-from s3api.access import Permission
+from s3api.auth.access import Permission
 from s3api.gateway import Context
-from s3api.listing import owner_node, parse_count
+from s3api.http.request import Request
+from s3api.http.response import Response, xml_response
+from s3api.http.times import iso_date
+from s3api.http.xml import document, leaf, node
+from s3api.multipart.uploads import Upload
+from s3api.objects.listing import owner_node, parse_count
 from s3api.operation import Operation
-from s3api.request import Request
-from s3api.response import Response, xml_response
-from s3api.times import iso_date
-from s3api.uploads import Upload
-from s3api.xml import document, leaf, node
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ import base64
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from s3api.access import Permission
+from s3api.auth.access import Permission
 from s3api.errors import S3Error
 from s3api.gateway import Context
-from s3api.listing import Page, Query, Writer, list_page, parse_query
+from s3api.http.request import Request
+from s3api.http.response import Response, xml_response
+from s3api.http.xml import document, leaf
+from s3api.objects.listing import Page, Query, Writer, list_page, parse_query
 from s3api.operation import Operation
-from s3api.request import Request
-from s3api.response import Response, xml_response
-from s3api.xml import document, leaf
 
 
 @dataclass(frozen=True, slots=True)

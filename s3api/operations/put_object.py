@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from s3api.access import Permission
-from s3api.conditions import write_check
+from s3api.auth.access import Permission
+from s3api.bodies.receive import receive
 from s3api.gateway import Context
-from s3api.metadata import aux_from_headers, checksum_headers, with_checksums
+from s3api.http.request import Request
+from s3api.http.response import Response
+from s3api.objects.conditions import write_check
+from s3api.objects.metadata import aux_from_headers, checksum_headers, with_checksums
+from s3api.objects.writing import put_row
 from s3api.operation import Operation
-from s3api.receive import receive
-from s3api.request import Request
-from s3api.response import Response
-from s3api.writing import put_row
 
 
 @dataclass(frozen=True, slots=True)

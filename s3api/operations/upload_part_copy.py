@@ -10,21 +10,21 @@ from pfs.files.fileref import FileRef
 from pfs.files.reader import iter_range
 from pfs.files.stream_ingest import StreamIngest
 from pfs.trees.tree import Row
-from s3api.access import Permission
-from s3api.checksums import Digests
-from s3api.conditions import check_copy
-from s3api.copysource import CopySource, open_source, parse_source
+from s3api.auth.access import Permission
+from s3api.bodies.checksums import Digests
+from s3api.bodies.receive import DEPTH, Received
 from s3api.gateway import Context
-from s3api.metadata import etag_of
+from s3api.http.ranges import Span, parse_copy_range
+from s3api.http.request import Request
+from s3api.http.response import Response, xml_response
+from s3api.http.times import iso_date
+from s3api.http.xml import document, leaf
+from s3api.multipart.parts import find_upload, parse_part_number, store_part
+from s3api.multipart.uploads import Part
+from s3api.objects.conditions import check_copy
+from s3api.objects.copysource import CopySource, open_source, parse_source
+from s3api.objects.metadata import etag_of
 from s3api.operation import Operation
-from s3api.parts import find_upload, parse_part_number, store_part
-from s3api.ranges import Span, parse_copy_range
-from s3api.receive import DEPTH, Received
-from s3api.request import Request
-from s3api.response import Response, xml_response
-from s3api.times import iso_date
-from s3api.uploads import Part
-from s3api.xml import document, leaf
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ import pfs
 from pfs.keys import Key, Keys
 from pfs.store import Store
 from s3api.gateway import Gateway
-from s3api.server import Listen, serve
+from s3api.http.server import Listen, serve
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3api.auth import ChunkSigning
-from s3api.aws_chunked import ChunkDecoder
+from s3api.auth.caller import ChunkSigning
+from s3api.auth.sigv4 import signing_key
+from s3api.bodies.aws_chunked import ChunkDecoder
 from s3api.errors import S3Error
-from s3api.sigv4 import signing_key
 
 # From "Signature Calculations for the Authorization Header: Transferring Payload in Multiple Chunks" in the S3 manual.
 SIGNING = ChunkSigning(

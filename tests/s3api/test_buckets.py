@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from pfs.model import BranchRef
 from pfs.provenance.bind import Binding, bind
 from pfs.store import Store
-from s3api.times import iso_date
+from s3api.http.times import iso_date
 from tests.s3api.conftest import Server, running
 
 

@@ -23,10 +23,10 @@ from pfs.trees.edit import Delete, Edit, Put
 from pfs.trees.page import Kind
 from pfs.trees.tree import Row, Tree
 from pfs.upkeep.check import fsck
-from s3api.buckets import open_bucket
 from s3api.errors import S3Error
-from s3api.groupcommit import GroupCommits, Write
-from s3api.names import BucketName
+from s3api.objects.buckets import open_bucket
+from s3api.objects.groupcommit import GroupCommits, Write
+from s3api.objects.names import BucketName
 
 
 class Held(ThreadPoolExecutor):

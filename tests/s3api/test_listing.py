@@ -8,8 +8,8 @@ from pfs.ids import EMPTY_CHUNK, TreeId
 from pfs.trees.edit import Put, edit
 from pfs.trees.page import Kind
 from pfs.trees.tree import EMPTY_ROOT, MemoryPages, Row, Tree
-from s3api.listing import Query, Writer, list_page
-from s3api.xml import parse
+from s3api.http.xml import parse
+from s3api.objects.listing import Query, Writer, list_page
 
 KEYS = st.text("ab/-é\x01", min_size=1, max_size=6)
 

@@ -15,7 +15,7 @@ from pfs.gc.uploads import LIFETIME_NS
 from pfs.ids import PackId
 from pfs.store import Store
 from pfs.upkeep.check import fsck
-from s3api.uploads import Part, Upload, Uploads, new_upload_id
+from s3api.multipart.uploads import Part, Upload, Uploads, new_upload_id
 from tests.pfs.collect_world import condemn, sweep
 from tests.s3api.conftest import Server, running
 

@@ -10,7 +10,7 @@ import pytest
 from botocore.client import BaseClient
 
 from pfs.store import Store
-from s3api.request import MAX_HEADERS_BYTES
+from s3api.http.request import MAX_HEADERS_BYTES
 from tests.s3api.conftest import Server, running
 
 TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
@@ -271,7 +271,7 @@ def test_a_head_without_end_is_cut_off(server: Server) -> None:
 
 
 def test_a_head_that_does_not_come_is_not_waited_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("s3api.protocol.HEAD_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("s3api.http.protocol.HEAD_TIMEOUT_S", 0.05)
     for start in (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n"):
         with socket.create_connection(server.address, timeout=20) as sock:
             sock.sendall(start)
@@ -279,7 +279,7 @@ def test_a_head_that_does_not_come_is_not_waited_for(server: Server, monkeypatch
 
 
 def test_a_body_that_stops_coming(server: Server, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("s3api.body.IDLE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("s3api.bodies.body.IDLE_TIMEOUT_S", 0.05)
     path = f"/{bucket}/k"
     headers = server.sign("PUT", path, {}) | {"Content-Length": "10"}
     sock, first = exchange(server, head_of(server, path, headers) + "half")

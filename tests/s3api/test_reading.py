@@ -10,8 +10,8 @@ import pytest
 
 from pfs.store import Store
 from pfs.trees.tree import Row
-from s3api import reading
-from s3api.reading import LEAST_BYTES, MOST_BYTES, THREADS, Budget, Extent, Reading, patience
+from s3api.objects import reading
+from s3api.objects.reading import LEAST_BYTES, MOST_BYTES, THREADS, Budget, Extent, Reading, patience
 
 MIB = 1 << 20
 SIZE = 24 * MIB

@@ -26,7 +26,7 @@ from pfs.errors import InvalidInputError, StorageError
 from pfs.keys import Key, Keys
 from pfs.store import Store
 from s3api.gateway import Gateway
-from s3api.server import DRAIN_S, Listen, serve
+from s3api.http.server import DRAIN_S, Listen, serve
 from tests.s3api.conftest import Server, running
 
 
@@ -167,7 +167,7 @@ def begun(server: Server, method: str, path: str, headers: dict[str, str], body:
 def test_requests_that_do_not_end_are_cut_quietly(
     home: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("s3api.server.DRAIN_S", 1)
+    monkeypatch.setattr("s3api.http.server.DRAIN_S", 1)
     with home.create_repo("r").commit("master") as commit:
         commit.put_file("/big", os.urandom(32 << 20))
     with running(home) as server:
@@ -187,7 +187,7 @@ import sys, threading
 import pfs
 from pfs.keys import Keys
 from s3api.gateway import Gateway
-from s3api.server import Listen, serve
+from s3api.http.server import Listen, serve
 stop = threading.Event()
 with pfs.open(sys.argv[1]) as store:
     serve(Gateway(store, Keys(store)), Listen(port=0), stop=stop, on_bound=lambda h, p: print(p, flush=True))

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pfs.keys import Key
-from s3api.auth import UNSIGNED, Caller, authenticate
+from s3api.auth.caller import UNSIGNED, Caller, authenticate
+from s3api.auth.sigv2 import with_signed_query
 from s3api.errors import S3Error
-from s3api.request import Request, parse_request
-from s3api.sigv2 import with_signed_query
+from s3api.http.request import Request, parse_request
 
 KEY = Key("root", "AKID", "owner", ())
 SECRET = "secret/key+"

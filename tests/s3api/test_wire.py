@@ -16,15 +16,15 @@ from pfs.errors import PfsError, RepoNotFoundError, StorageFullError
 from pfs.ids import NO_PAGE, CommitId, TreeId
 from pfs.trees.page import Changed, Kind
 from pfs.trees.tree import Row
-from s3api import xml
-from s3api.checksums import ALGORITHMS, CRC_BYTES, Digests, encode, join_parts, new_digest, sent_checksums
-from s3api.conditions import check_copy, check_read, write_check
-from s3api.copysource import CopySource, parse_source
+from s3api.bodies.checksums import ALGORITHMS, CRC_BYTES, Digests, encode, join_parts, new_digest, sent_checksums
 from s3api.errors import CODES, KINDS, NotModifiedError, S3Error, from_pfs
-from s3api.metadata import aux_from_headers, etag_of, mime_of, object_headers
-from s3api.names import BucketName, parse_bucket, parse_key
-from s3api.ranges import parse_copy_range, parse_range
-from s3api.request import Request, parse_request
+from s3api.http import xml
+from s3api.http.ranges import parse_copy_range, parse_range
+from s3api.http.request import Request, parse_request
+from s3api.objects.conditions import check_copy, check_read, write_check
+from s3api.objects.copysource import CopySource, parse_source
+from s3api.objects.metadata import aux_from_headers, etag_of, mime_of, object_headers
+from s3api.objects.names import BucketName, parse_bucket, parse_key
 
 COMMIT = CommitId("0123456789abcdef0123456789abcdef")
 MD5 = hashlib.md5(b"hello").hexdigest()

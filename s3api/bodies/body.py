@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, 
 from typing import Protocol, TypeVar
 
 from pfs.backends.base import Buffer
-from s3api.auth import UNSIGNED, Caller
-from s3api.aws_chunked import ChunkDecoder
-from s3api.checksums import Digests
+from s3api.auth.caller import UNSIGNED, Caller
+from s3api.auth.sigv4 import STREAMING
+from s3api.bodies.aws_chunked import ChunkDecoder
+from s3api.bodies.checksums import Digests
 from s3api.errors import S3Error, not_implemented
-from s3api.request import Request
-from s3api.sigv4 import STREAMING
+from s3api.http.request import Request
 
 PIECE_BYTES = 1 << 20
 IDLE_TIMEOUT_S = 60.0

@@ -12,7 +12,7 @@ from typing import Literal
 from urllib.parse import unquote_to_bytes
 
 from s3api.errors import S3Error
-from s3api.names import parse_key
+from s3api.objects.names import parse_key
 
 Level = Literal["service", "bucket", "object"]
 MAX_HEADERS_BYTES = 32 << 10

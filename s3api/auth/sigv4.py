@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
 
-from s3api.auth import MAX_SKEW_S, UNSIGNED, Caller, ChunkSigning, KeyFinder, check_skew, compare, find_key
+from s3api.auth.caller import MAX_SKEW_S, UNSIGNED, Caller, ChunkSigning, KeyFinder, check_skew, compare, find_key
 from s3api.errors import S3Error
-from s3api.request import Request
-from s3api.times import parse_amz_date, parse_http_date
+from s3api.http.request import Request
+from s3api.http.times import parse_amz_date, parse_http_date
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 STREAMING = "STREAMING-"
@@ -57,7 +57,7 @@ def parse_credential(text: str) -> Credential:
 
 
 def check_header(request: Request, header: str, find: KeyFinder, *, now_s: float) -> Caller:
-    """Check an Authorization header of version 4; see `s3api.auth.authenticate`."""
+    """Check an Authorization header of version 4; see `s3api.auth.caller.authenticate`."""
     fields = dict(_FIELD.findall(header))
     if len(fields) != 3:
         raise S3Error("AuthorizationHeaderMalformed", "Credential, SignedHeaders and Signature are required")
@@ -79,7 +79,7 @@ def check_header(request: Request, header: str, find: KeyFinder, *, now_s: float
 
 
 def check_query(request: Request, find: KeyFinder, *, now_s: float) -> Caller:
-    """Check a presigned address of version 4; see `s3api.auth.authenticate`."""
+    """Check a presigned address of version 4; see `s3api.auth.caller.authenticate`."""
     params = request.params
     needed = (
         "X-Amz-Algorithm",

@@ -22,8 +22,8 @@ from pfs.refs.body import RefsBody
 from pfs.repo import Repo
 from pfs.trees.edit import Delete, Edit, Put
 from pfs.trees.tree import Tree
-from s3api.conditions import RowCheck
 from s3api.errors import S3Error
+from s3api.objects.conditions import RowCheck
 
 MAX_EDITS = 2_000
 """Of one commit, unless a single write has more."""

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from pfs.changes.recheck import recheck_content
-from s3api.buckets import Bucket
-from s3api.checksums import ALGORITHMS
+from s3api.bodies.checksums import ALGORITHMS
+from s3api.bodies.receive import Received
 from s3api.errors import S3Error
 from s3api.gateway import Context
-from s3api.receive import Received
-from s3api.request import Request
-from s3api.uploads import MAX_PARTS, MIN_PART_BYTES, Completed, Part, Upload
-from s3api.xml import Node, parse, text_of
+from s3api.http.request import Request
+from s3api.http.xml import Node, parse, text_of
+from s3api.multipart.uploads import MAX_PARTS, MIN_PART_BYTES, Completed, Part, Upload
+from s3api.objects.buckets import Bucket
 
 
 @dataclass(frozen=True, slots=True)

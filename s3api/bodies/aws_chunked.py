@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from enum import Enum, auto
 
 from pfs.backends.base import Buffer
-from s3api.auth import ChunkSigning, compare
+from s3api.auth.caller import ChunkSigning, compare
+from s3api.auth.sigv4 import sign_text
 from s3api.errors import S3Error
-from s3api.sigv4 import sign_text
 
 MAX_LINE_BYTES = 1024
 MAX_TRAILER_BYTES = 8192

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pfs.files.fileref import FileRef
 from pfs.files.stream_ingest import StreamIngest
 from pfs.packs.session import WriteSession
-from s3api.checksums import Digests
+from s3api.bodies.checksums import Digests
 from s3api.gateway import Context
 
 DEPTH = 1

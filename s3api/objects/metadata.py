@@ -11,10 +11,10 @@ from collections.abc import Mapping
 
 from pfs.trees.page import Kind
 from pfs.trees.tree import Row
-from s3api.checksums import HEADER, ChecksumType
+from s3api.bodies.checksums import HEADER, ChecksumType
 from s3api.errors import S3Error
-from s3api.response import Headers
-from s3api.times import http_date
+from s3api.http.response import Headers
+from s3api.http.times import http_date
 
 Aux = Mapping[str, object]
 USER = "x-amz-meta-"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pfs.backends.base import Buffer
 from s3api.errors import S3Error
-from s3api.xml import leaf, node
+from s3api.http.xml import leaf, node
 
 Headers = tuple[tuple[str, str], ...]
 

@@ -13,8 +13,8 @@ from pfs.repo import Repo
 from pfs.store import Store
 from pfs.trees.tree import EMPTY_ROOT, Row, Tree
 from s3api.errors import S3Error
-from s3api.metadata import is_object, version_of
-from s3api.names import MASTER, BucketName
+from s3api.objects.metadata import is_object, version_of
+from s3api.objects.names import MASTER, BucketName
 
 
 @dataclass(frozen=True, slots=True)

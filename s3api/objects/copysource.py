@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from urllib.parse import unquote, unquote_to_bytes
 
 from pfs.trees.tree import Row
-from s3api.access import Permission
-from s3api.buckets import open_bucket
+from s3api.auth.access import Permission
 from s3api.errors import S3Error
 from s3api.gateway import Context
-from s3api.names import parse_bucket, parse_key
+from s3api.objects.buckets import open_bucket
+from s3api.objects.names import parse_bucket, parse_key
 
 _VERSION = "?versionId="
 

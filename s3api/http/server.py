@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from pfs.errors import InvalidInputError, PfsError, StorageError
 from s3api.app import create_app
 from s3api.gateway import Gateway
-from s3api.protocol import BoundedProtocol
+from s3api.http.protocol import BoundedProtocol
 
 log = logging.getLogger("s3api")
 

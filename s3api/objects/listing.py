@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 from pfs.trees.tree import Row, Tree
 from s3api.errors import S3Error
-from s3api.headers import OWNER
-from s3api.metadata import checksums_of, etag_of, is_object, modified_ns
-from s3api.request import Request
-from s3api.times import iso_date
-from s3api.xml import is_xml_text, leaf, node
+from s3api.http.headers import OWNER
+from s3api.http.request import Request
+from s3api.http.times import iso_date
+from s3api.http.xml import is_xml_text, leaf, node
+from s3api.objects.metadata import checksums_of, etag_of, is_object, modified_ns
 
 MAX_KEYS = 1000
 

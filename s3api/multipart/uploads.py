@@ -17,7 +17,7 @@ import msgspec
 from pfs.backends.base import Backend
 from pfs.errors import NotFoundError
 from pfs.gc.uploads import expired_uploads
-from s3api.checksums import ChecksumType
+from s3api.bodies.checksums import ChecksumType
 from s3api.errors import S3Error
 
 MAX_PARTS = 10_000

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pfs.files.fileref import FileRef
 from pfs.packs.session import WriteSession
 from pfs.trees.edit import Put
-from s3api.buckets import Bucket
-from s3api.conditions import RowCheck
 from s3api.gateway import Context
-from s3api.groupcommit import Write
-from s3api.response import Headers
+from s3api.http.response import Headers
+from s3api.objects.buckets import Bucket
+from s3api.objects.conditions import RowCheck
+from s3api.objects.groupcommit import Write
 
 
 async def put_row(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from s3api.errors import S3Error, not_implemented
-from s3api.request import Request
+from s3api.http.request import Request
 
 OWNER = "pfs"
 """Id and display name of the one owner of everything."""

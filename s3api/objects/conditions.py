@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 
 from pfs.trees.tree import Row
 from s3api.errors import NotModifiedError, S3Error
-from s3api.metadata import etag_of, is_object, modified_ns
-from s3api.times import SECOND_NS, http_date, parse_http_date
+from s3api.http.times import SECOND_NS, http_date, parse_http_date
+from s3api.objects.metadata import etag_of, is_object, modified_ns
 
 RowCheck = Callable[[Row | None], None]
 """Raises when a change must not be put on the row of that key."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pfs.keys import Key
 from s3api.errors import S3Error
-from s3api.request import Request
+from s3api.http.request import Request
 
 MAX_SKEW_S = 15 * 60
 UNSIGNED = "UNSIGNED-PAYLOAD"
@@ -52,7 +52,7 @@ def authenticate(request: Request, find: KeyFinder, *, now_s: float) -> Caller:
         S3Error: InvalidAccessKeyId, SignatureDoesNotMatch, RequestTimeTooSkewed, AccessDenied (expired, or a header
             that is not signed), AuthorizationHeaderMalformed, MissingSecurityHeader.
     """
-    from s3api import sigv2, sigv4
+    from s3api.auth import sigv2, sigv4
 
     header = request.header("authorization") or ""
     params = request.params

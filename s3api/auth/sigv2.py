@@ -12,16 +12,16 @@ from dataclasses import replace
 from http.client import HTTPMessage
 from urllib.parse import urlsplit
 
-from s3api.auth import Caller, KeyFinder, check_skew, find_key
+from s3api.auth.caller import Caller, KeyFinder, check_skew, find_key
 from s3api.errors import S3Error
-from s3api.request import Request
-from s3api.times import parse_amz_date, parse_http_date
+from s3api.http.request import Request
+from s3api.http.times import parse_amz_date, parse_http_date
 
 _EXPIRES = re.compile("[0-9]{1,12}")
 
 
 def check_header(request: Request, header: str, find: KeyFinder, *, now_s: float) -> Caller:
-    """Check ``Authorization: AWS KEY:SIGNATURE``; see `s3api.auth.authenticate`."""
+    """Check ``Authorization: AWS KEY:SIGNATURE``; see `s3api.auth.caller.authenticate`."""
     access_key, colon, signature = header.removeprefix("AWS ").strip().rpartition(":")
     if not colon:
         raise S3Error("InvalidArgument", "the authorization header must be AWS KEY:SIGNATURE")
@@ -34,7 +34,7 @@ def check_header(request: Request, header: str, find: KeyFinder, *, now_s: float
 
 
 def check_query(request: Request, find: KeyFinder, *, now_s: float) -> Caller:
-    """Check ``?AWSAccessKeyId=..&Expires=..&Signature=..``; see `s3api.auth.authenticate`."""
+    """Check ``?AWSAccessKeyId=..&Expires=..&Signature=..``; see `s3api.auth.caller.authenticate`."""
     params = request.params
     access_key, expires, signature = (params.get(name, "") for name in ("AWSAccessKeyId", "Expires", "Signature"))
     if not access_key or not signature or not _EXPIRES.fullmatch(expires):

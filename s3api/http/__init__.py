@@ -1,0 +1,1 @@
+"""HTTP: the server, requests and answers as values, and what their headers and XML look like."""

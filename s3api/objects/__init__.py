@@ -1,0 +1,1 @@
+"""Buckets and objects: what repos, branches and rows are to S3."""
