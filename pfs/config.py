@@ -13,7 +13,7 @@ import msgspec
 
 from pfs.chunker import ChunkerParams
 from pfs.errors import ConfigDamagedError, CorruptionError, InvalidInputError, StorageError, StoreNotFoundError
-from pfs.refs.body import sign_body, unsign_body
+from pfs.refs.signed import sign_body, unsign_body
 
 FORMAT = 1
 FOLDER = ".pfs"

@@ -10,14 +10,14 @@ import re
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
-from msgspec.structs import fields, replace
-from xxhash import xxh3_128_hexdigest
+from msgspec.structs import replace
 
-from pfs.errors import CorruptionError, InvalidInputError, InvalidNameError
+from pfs.errors import InvalidNameError
 from pfs.ids import CommitId, PackId, PageId, TreeId
 from pfs.model import Origin
 from pfs.refs.facts import Shelf
 from pfs.refs.retention import Retention
+from pfs.refs.signed import decode_signed, encode_signed
 
 if TYPE_CHECKING:
     from pfs.trees.tree import Root
@@ -201,7 +201,6 @@ class RefsBody(msgspec.Struct, frozen=True, kw_only=True):
         return [commit for commit, entry in self.open.items() if entry.branch == branch]
 
 
-_KNOWN = {field.name for field in fields(RefsBody)} - {"extra", "shelf"}
 _REQUIRED = ("v", "seq", "wid")
 _LEFT_OUT = (
     "squashed",
@@ -217,32 +216,11 @@ _LEFT_OUT = (
     "shelf",
 )
 """Fields that are not stored while they say nothing."""
-_SUM = re.compile(rb',"sum":"([0-9a-f]{32})"}')
-_SUM_BYTES = len(',"sum":""}') + 32
 
 
 def encode_body(body: RefsBody) -> bytes:
     """Return the stored JSON; its last field is the checksum of what comes before."""
-    plain = msgspec.to_builtins(replace(body, shelf=None))
-    extra = plain.pop("extra")
-    for name in _LEFT_OUT:
-        if not plain[name]:
-            del plain[name]
-    return sign_body(msgspec.json.encode({**plain, **extra}))
-
-
-def sign_body(plain: bytes) -> bytes:
-    """Return the JSON object ``plain`` with its checksum as the last field."""
-    return b'%s,"sum":"%s"}' % (plain[:-1], xxh3_128_hexdigest(plain).encode())
-
-
-def unsign_body(data: bytes, *, where: str) -> bytes:
-    """Return a stored object without its checksum, once that was compared; raises CorruptionError."""
-    match = _SUM.fullmatch(data[-_SUM_BYTES:])
-    plain = data[:-_SUM_BYTES] + b"}"
-    if match is None or match[1] != xxh3_128_hexdigest(plain).encode():
-        raise CorruptionError(where, "its checksum does not match")
-    return plain
+    return encode_signed(replace(body, shelf=None), left_out=_LEFT_OUT)
 
 
 def decode_body(data: bytes, *, where: str) -> RefsBody:
@@ -252,20 +230,9 @@ def decode_body(data: bytes, *, where: str) -> RefsBody:
         CorruptionError: it is no refs body, or its checksum does not match.
         InvalidInputError: it was written by a newer release.
     """
-    plain = unsign_body(data, where=where)
-    try:
-        raw = msgspec.json.decode(plain, type=dict[str, object])
-        missing = [name for name in _REQUIRED if not raw.get(name)]
-        if missing:
-            raise CorruptionError(where, f"not a refs body (it has no {' and no '.join(missing)})")
-        version = raw["v"]
-        if isinstance(version, int) and version > BODY_VERSION:
-            raise InvalidInputError(f"{where} has format {version}, this pfs knows {BODY_VERSION}: use a newer pfs")
-        known = {name: value for name, value in raw.items() if name in _KNOWN}
-        extra = {name: value for name, value in raw.items() if name not in _KNOWN}
-        return replace(msgspec.convert(known, RefsBody), extra=extra)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise CorruptionError(where, f"not a refs body ({error})") from error
+    return decode_signed(
+        data, RefsBody, where=where, what="a refs body", version=BODY_VERSION, unsaid=("shelf",), required=_REQUIRED
+    )
 
 
 def root_entry(root: Root) -> RootEntry:

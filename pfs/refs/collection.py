@@ -11,19 +11,18 @@ import uuid
 from typing import Literal
 
 import msgspec
-from msgspec.structs import fields, replace
+from msgspec.structs import replace
 
 from pfs.backends.base import Backend
 from pfs.errors import (
     BranchMovedError,
     CollectionLostError,
     CorruptionError,
-    InvalidInputError,
     StorageError,
     StorageFullError,
 )
 from pfs.ids import Etag
-from pfs.refs.body import sign_body, unsign_body
+from pfs.refs.signed import decode_signed, encode_signed
 
 GC_STATE = "gc/state.json"
 VERSION = 1
@@ -62,7 +61,6 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.since(gen)) == self.gen - gen
 
 
-_KNOWN = {field.name for field in fields(Collection)} - {"extra"}
 _REQUIRED = ("v", "wid")
 
 
@@ -75,11 +73,7 @@ def published(state: Collection, name: str) -> Collection:
 
 def encode(state: Collection) -> bytes:
     """Return the stored JSON, signed as a refs body is."""
-    plain = msgspec.to_builtins(state, str_keys=True)
-    extra = plain.pop("extra")
-    if not plain["base"]:
-        del plain["base"]
-    return sign_body(msgspec.json.encode({**plain, **extra}))
+    return encode_signed(state, left_out=("base",))
 
 
 def decode(data: bytes) -> Collection:
@@ -90,22 +84,11 @@ def decode(data: bytes) -> Collection:
         InvalidInputError: it was written by a newer release.
     """
     try:
-        plain = unsign_body(data, where=GC_STATE)
+        state = decode_signed(
+            data, Collection, where=GC_STATE, what="a state of collection", version=VERSION, required=_REQUIRED
+        )
     except CorruptionError as error:
         raise CollectionLostError(GC_STATE, error.detail) from error
-    try:
-        raw = msgspec.json.decode(plain, type=dict[str, object])
-        missing = [name for name in _REQUIRED if not raw.get(name)]
-        if missing:
-            raise CollectionLostError(GC_STATE, f"no state of collection (it has no {' and no '.join(missing)})")
-        version = raw["v"]
-        if isinstance(version, int) and version > VERSION:
-            raise InvalidInputError(f"{GC_STATE} has format {version}, this pfs knows {VERSION}: use a newer pfs")
-        known = {name: value for name, value in raw.items() if name in _KNOWN}
-        extra = {name: value for name, value in raw.items() if name not in _KNOWN}
-        state = replace(msgspec.convert(known, Collection, str_keys=True), extra=extra)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise CollectionLostError(GC_STATE, f"no state of collection ({error})") from error
     if sorted(state.lists) != list(range(max(state.base, state.gen - KEPT, 0) + 1, state.gen + 1)):
         raise CollectionLostError(GC_STATE, f"its lists are not those of the {KEPT} generations up to {state.gen}")
     return state

@@ -28,7 +28,7 @@ from pfs.errors import (
     StorageFullError,
 )
 from pfs.ids import CommitId, Etag, is_commit_id
-from pfs.refs.body import sign_body, unsign_body
+from pfs.refs.signed import sign_body, unsign_body
 
 PREFIX = "txn/"
 VERSION = 1

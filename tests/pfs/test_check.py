@@ -18,7 +18,8 @@ from pfs.ids import CommitId, chunk_id, new_pack_id
 from pfs.model import BranchRef
 from pfs.packs.index import Index
 from pfs.packs.pack import PackWriter, RecordType, read_footer
-from pfs.refs.body import BranchEntry, RefsBody, decode_body, encode_body, sign_body
+from pfs.refs.body import BranchEntry, RefsBody, decode_body, encode_body
+from pfs.refs.signed import sign_body
 from pfs.repo import Repo
 from pfs.store import Store
 from pfs.upkeep.check import Damage, fsck

@@ -15,8 +15,8 @@ from pfs.ids import PackId
 from pfs.packs.condemned import decode_list, encode_list, list_gen, list_name, load, load_list
 from pfs.packs.pack import PackKind
 from pfs.refs import collection
-from pfs.refs.body import sign_body
 from pfs.refs.collection import GC_STATE, KEPT, Collection, published
+from pfs.refs.signed import sign_body
 from pfs.testing.faults import FaultyBackend, How
 
 DATA = Path(__file__).parents[1] / "data"

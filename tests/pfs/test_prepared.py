@@ -23,12 +23,12 @@ from pfs.refs.body import (
     decode_body,
     encode_body,
     move_head,
-    sign_body,
     tombstone,
     with_branch,
     without_branch,
 )
 from pfs.refs.prepared import ALL, applied, clash, difference, folded, is_empty, named, possible, touched
+from pfs.refs.signed import sign_body
 from pfs.refs.swap import Refs
 from pfs.refs.transactions import LEASE_NS, TransactionBody, TransactionState, decode, encode, object_name
 from pfs.testing.faults import FaultyBackend, How

@@ -35,9 +35,9 @@ from pfs.refs.body import (
     decode_body,
     encode_body,
     move_head,
-    sign_body,
     without_branch,
 )
+from pfs.refs.signed import sign_body
 from pfs.refs.swap import Refs
 from pfs.testing.faults import FaultyBackend, How
 

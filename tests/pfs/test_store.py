@@ -28,7 +28,7 @@ from pfs.errors import (
 )
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import BranchRef, NewCommit, Provenance
-from pfs.refs.body import sign_body
+from pfs.refs.signed import sign_body
 from pfs.repo import Repo
 from pfs.store import Store
 from pfs.upkeep.check import fsck
