@@ -1,7 +1,8 @@
 """Signed JSON: an object whose last field is the checksum of what comes before it.
 
 The form of everything small that is replaced by compare-and-swap: refs, the state of collection, transactions, the
-configuration. Of structs with a field ``extra``, fields that this release does not know are kept there, so an older release does no harm to a newer store.
+configuration. What this release does not know is kept in a struct's field ``extra``, if it has one: so an older release
+does no harm to a newer store.
 """
 
 from __future__ import annotations
