@@ -135,14 +135,16 @@ class _Exchange:
         return f"{self._scope['method']} {self._scope['path']!r}"
 
     def _error(self, error: S3Error) -> Response:
-        return error_response(error, resource=str(self._scope["path"]), request_id=self._id)
+        resource, host_id = str(self._scope["path"]), self._gateway.host_id
+        return error_response(error, resource=resource, request_id=self._id, host_id=host_id)
 
     async def _respond(self, response: Response) -> None:
         head = self._scope["method"] == "HEAD"
         body = response.body
         size = body.size if isinstance(body, Stream) else len(body)
         length = response.length if response.length is not None else size
-        headers = [(b"x-amz-request-id", self._id.encode()), (b"server", b"pfs"), *_encoded(response.headers)]
+        ids = (("x-amz-request-id", self._id), ("x-amz-id-2", self._gateway.host_id), ("server", "pfs"))
+        headers = _encoded((*ids, *response.headers))
         if response.status not in {204, 304}:
             headers.append((b"content-length", str(length).encode()))
         if self._left_unread():

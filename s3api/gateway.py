@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -54,6 +55,8 @@ class Gateway:
         self.domain = domain
         self.anonymous_read = frozenset(anonymous_read)
         self.clock_s = clock_s
+        self.host_id = secrets.token_hex(16)
+        """Tells answers of this process from those of another; S3's x-amz-id-2 and HostId."""
         self.uploads = Uploads(store.backend)
         self.hashing = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="s3-hash")
         """Cuts, hashes and compresses; never waits for the other pools."""

@@ -35,7 +35,7 @@ def xml_response(body: bytes, headers: Headers = ()) -> Response:
     return Response(200, (("content-type", "application/xml"), *headers), body)
 
 
-def error_response(error: S3Error, *, resource: str, request_id: str) -> Response:
+def error_response(error: S3Error, *, resource: str, request_id: str, host_id: str) -> Response:
     """Return the XML of an error, which has no namespace."""
     fields = [leaf(name, value) for name, value in error.fields.items()]
     body = node(
@@ -45,6 +45,7 @@ def error_response(error: S3Error, *, resource: str, request_id: str) -> Respons
         *fields,
         leaf("Resource", resource),
         leaf("RequestId", request_id),
+        leaf("HostId", host_id),
     )
     head = '<?xml version="1.0" encoding="UTF-8"?>\n'
     return Response(error.status, (("content-type", "application/xml"),), (head + body).encode())

@@ -112,8 +112,8 @@ class Server:
 
 
 @contextmanager
-def running(store: Store, **options: object) -> Iterator[Server]:
-    """Serve a store in a thread; ``options`` are the gateway's."""
+def running(store: Store, *, tls: tuple[Path, Path] | None = None, **options: object) -> Iterator[Server]:
+    """Serve a store in a thread, over HTTPS with a certificate and its key; ``options`` are the gateway's."""
     keys = Keys(store)
     key, secret = keys.root()
     stop, bound, address = threading.Event(), threading.Event(), list[tuple[str, int]]()
@@ -123,11 +123,13 @@ def running(store: Store, **options: object) -> Iterator[Server]:
         bound.set()
 
     gateway = Gateway(store, keys, **options)  # type: ignore[arg-type]  # each test knows what it passes
-    thread = threading.Thread(target=serve, args=(gateway, Listen(port=0)), kwargs={"stop": stop, "on_bound": on_bound})
+    listen = Listen(port=0) if tls is None else Listen(port=0, tls_cert=tls[0], tls_key=tls[1])
+    thread = threading.Thread(target=serve, args=(gateway, listen), kwargs={"stop": stop, "on_bound": on_bound})
     thread.start()
     try:
         assert bound.wait(30)
-        yield Server(store, keys, "http://{}:{}".format(*address[0]), key, secret)
+        scheme = "http" if tls is None else "https"
+        yield Server(store, keys, "{}://{}:{}".format(scheme, *address[0]), key, secret)
     finally:
         stop.set()
         thread.join()
