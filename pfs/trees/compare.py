@@ -8,6 +8,7 @@ from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from pfs.ids import NO_PAGE, PageId
 from pfs.trees.page import Cell, Group, Kind, Page
@@ -41,10 +42,12 @@ class Pair(NamedTuple):
 class Side:
     """One of the two directories: its pages in order, opened as far as needed."""
 
-    def __init__(self, pages: PageSource, *, stem: bytes = b"") -> None:
+    def __init__(self, pages: PageSource, *, stem: bytes = b"", floor: bytes = b"") -> None:
+        """Take where pages come from; leaves that have nothing with ``stem``, or all before ``floor``, are left out."""
         self.pages = pages
         self.queue: deque[_Part] = deque()
         self._stem = stem
+        self._low = max(stem, floor[: floor.find(b"/") + 1] or floor)
 
     def add_page(self, pid: PageId) -> None:
         """Make the directory below a page this side."""
@@ -67,21 +70,27 @@ class Side:
         page = open_page(self.pages, part.pid)
         children: list[_Part] = []
         for row, last in enumerate(page.names):
-            if last >= self._stem:
+            if last >= self._low:
                 children.append(_Part(part.level - 1, page.pid_of(row), []))
             if last > self._stem and not last.startswith(self._stem):
                 break
         self.queue.extendleft(reversed(children))
 
 
-def unequal_groups(old: Side, new: Side) -> Iterator[Pair]:
+def commit_of(cell: Cell) -> bytes | None:
+    """Return the commit in which a row last changed."""
+    return cell.changed.commit if cell.changed else None
+
+
+def unequal_groups(old: Side, new: Side, *, versions: bool = False) -> Iterator[Pair]:
     """Yield the direct children that differ in any way, in order.
 
+    Those that differ by the commit of their last change alone are sure to be among them with ``versions`` only.
     Memory: the open index pages and one leaf of each side.
     """
     lefts: deque[Group] = deque()
     rights: deque[Group] = deque()
-    while _fill(old, new, lefts, rights):
+    while _fill(old, new, lefts, rights, versions=versions):
         left, right = lefts[0] if lefts else None, rights[0] if rights else None
         if left and right and left[0].name != right[0].name:
             left, right = (left, None) if left[0].name < right[0].name else (None, right)
@@ -93,12 +102,12 @@ def unequal_groups(old: Side, new: Side) -> Iterator[Pair]:
             yield Pair(left, right)
 
 
-def _fill(old: Side, new: Side, lefts: deque[Group], rights: deque[Group]) -> bool:
+def _fill(old: Side, new: Side, lefts: deque[Group], rights: deque[Group], *, versions: bool) -> bool:
     """Read leaves until both sides have a group or are at their end; False at the end of both."""
     while (not lefts and old.queue) or (not rights and new.queue):
         _settle(old, new)
         if not lefts and not rights and old.queue and new.queue:
-            left, right = _unequal_rows(old, new)
+            left, right = _unequal_rows(old, new, versions=versions)
             lefts += left
             rights += right
             continue
@@ -132,7 +141,7 @@ def _groups(side: Side) -> list[Group]:
     return part.groups if part.pid == NO_PAGE else groups_of(open_page(side.pages, part.pid).cells())
 
 
-def _unequal_rows(old: Side, new: Side) -> tuple[list[Group], list[Group]]:
+def _unequal_rows(old: Side, new: Side, *, versions: bool) -> tuple[list[Group], list[Group]]:
     """Take a leaf of each side; leave out what a comparison of their columns finds equal."""
     if NO_PAGE in (old.queue[0].pid, new.queue[0].pid):
         return _groups(old), _groups(new)
@@ -141,15 +150,17 @@ def _unequal_rows(old: Side, new: Side) -> tuple[list[Group], list[Group]]:
         return _groups(old), _groups(new)
     old.queue.popleft()
     new.queue.popleft()
-    rows = _different(left, right)
+    rows = _different(left, right, versions=versions)
     for side, page in ((old, left), (new, right)):
         side.pages.prefetch([pid for row in rows if (pid := page.pid_of(row)) != NO_PAGE])
     return _groups_at(left, rows), _groups_at(right, rows)
 
 
-def _different(left: Page, right: Page) -> list[int]:
-    """Return the depth-0 rows whose groups differ, for pages of the same names; times do not count."""
+def _different(left: Page, right: Page, *, versions: bool) -> list[int]:
+    """Return the depth-0 rows whose groups differ, for pages of the same names; times count with ``versions`` only."""
     differ = (left.tids != right.tids).any(axis=1) | (left.kinds != right.kinds) | (left.sizes != right.sizes)
+    if versions:
+        differ |= _commits(left) != _commits(right)
     rows = set(np.flatnonzero(differ).tolist())
     rows.update(row for row in left.aux_rows | right.aux_rows if left.aux(row) != right.aux(row))
     folders = np.flatnonzero(left.kinds == Kind.DIR).tolist()
@@ -157,6 +168,12 @@ def _different(left: Page, right: Page) -> list[int]:
     tops = np.flatnonzero(left.depths == 0)
     found = np.searchsorted(tops, sorted(rows), side="right") - 1
     return [int(row) for row in tops[np.unique(found)]]
+
+
+def _commits(page: Page) -> npt.NDArray[np.bytes_]:
+    """Return the commit in which each row last changed, 16 zero bytes where there is none."""
+    table = np.array([change.commit for change in page.changes] + [bytes(16)], "S16")
+    return table[np.minimum(page.change_numbers, len(page.changes))]
 
 
 def _groups_at(page: Page, rows: list[int]) -> list[Group]:

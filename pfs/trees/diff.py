@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pfs.ids import NO_PAGE
-from pfs.trees.compare import Pair, Side, unequal_groups
+from pfs.trees.compare import Pair, Side, commit_of, unequal_groups
 from pfs.trees.page import Kind
 from pfs.trees.row import PageSource, Root, Row, row_of
 from pfs.trees.tree import Tree
@@ -37,11 +37,13 @@ def diff(
     with_dirs: bool = False,
     content_only: bool = False,
     shallow: bool = False,
+    versions: bool = False,
+    after: bytes | None = None,
 ) -> Iterator[Change]:
     """Yield what makes tree b of tree a, in key order; pages that both have are not read.
 
-    A file differs by kind, size, tid or metadata; the commit of its last change alone is no difference. A file
-    that became a directory, or the other way, gives two changes.
+    A file differs by kind, size, tid or metadata; the commit of its last change alone is no difference, unless
+    ``versions`` makes it one. A file that became a directory, or the other way, gives two changes.
 
     Args:
         pages_a: the source of the old tree's pages.
@@ -55,17 +57,23 @@ def diff(
         content_only: leave out changes of metadata alone, and do not look for them.
         shallow: only direct children of the directory of ``prefix``; a directory below which anything differs is one
             change.
+        versions: a file differs also when it was last changed in another commit.
+        after: only changes of files behind this key, found by one look-up; not with ``with_dirs`` or ``shallow``.
     """
     base = prefix[: prefix.rfind(b"/") + 1]
     moved = old_base is not None and old_base != base
     if not moved and (root_a.pid == root_b.pid or (content_only and root_a.tid == root_b.tid)):
         return
-    old, new = (Side(pages, stem=prefix[len(base) :]) for pages in (pages_a, pages_b))
+    floor = None if after is None or after < base else after.removeprefix(base)
+    if floor is not None and floor == after and base:
+        return
+    old, new = (Side(pages, stem=prefix[len(base) :], floor=floor or b"") for pages in (pages_a, pages_b))
     _start(old, root_a, base if old_base is None else old_base)
     _start(new, root_b, base)
-    walker = _Walker(pages_a, pages_b, with_dirs=with_dirs, content_only=content_only)
-    pairs = (pair for pair in unequal_groups(old, new) if (base + pair.top.name).startswith(prefix))
-    yield from walker.top(base, pairs) if shallow else walker.run(base, pairs)
+    walker = _Walker(pages_a, pages_b, with_dirs=with_dirs, content_only=content_only, versions=versions)
+    found = unequal_groups(old, new, versions=versions)
+    pairs = (pair for pair in found if (base + pair.top.name).startswith(prefix))
+    yield from walker.top(base, pairs) if shallow else walker.run(base, pairs, floor)
 
 
 def _start(side: Side, root: Root, base: bytes) -> None:
@@ -80,23 +88,31 @@ def _start(side: Side, root: Root, base: bytes) -> None:
 class _Walker:
     """One run over two trees."""
 
-    def __init__(self, pages_a: PageSource, pages_b: PageSource, *, with_dirs: bool, content_only: bool) -> None:
+    def __init__(
+        self, pages_a: PageSource, pages_b: PageSource, *, with_dirs: bool, content_only: bool, versions: bool
+    ) -> None:
         self._sources = pages_a, pages_b
         self._with_dirs = with_dirs
         self._content_only = content_only
+        self._versions = versions
 
-    def run(self, base: bytes, top: Iterator[Pair]) -> Iterator[Change]:
-        """Yield the changes of a directory and all below; its own stack, since paths may be 2,000 deep."""
-        stack = [(base, top)]
+    def run(self, base: bytes, top: Iterator[Pair], floor: bytes | None = None) -> Iterator[Change]:
+        """Yield the changes of a directory and all below; its own stack, since paths may be 2,000 deep.
+
+        ``floor``: only files whose path in the directory is behind it.
+        """
+        stack = [(base, floor, top)]
         while stack:
-            prefix, pairs = stack[-1]
+            prefix, bound, pairs = stack[-1]
             for pair in pairs:
-                if not self._differ(pair):
+                name = pair.top.name
+                rest = None if bound is None or name > bound else _within(bound, pair)
+                if (rest is None and bound is not None and name <= bound) or not self._differ(pair):
                     continue
                 if self._is_shown(pair):
                     yield _change(pair, prefix)
                 if pair.top.kind == Kind.DIR:
-                    stack.append((prefix + pair.top.name, unequal_groups(*self._sides(pair))))
+                    stack.append((prefix + name, rest, self._below(pair, rest or b"")))
                     break
             else:
                 stack.pop()
@@ -108,8 +124,7 @@ class _Walker:
                 yield _change(pair, base)
 
     def _has_changes(self, pair: Pair) -> bool:
-        below = unequal_groups(*self._sides(pair))
-        return next(self.run(b"", below), None) is not None
+        return next(self.run(b"", self._below(pair)), None) is not None
 
     def _differ(self, pair: Pair) -> bool:
         if pair.old is None or pair.new is None:
@@ -119,6 +134,8 @@ class _Walker:
             return False
         if old.kind == Kind.DIR:
             return old.pid != new.pid or old.pid == NO_PAGE
+        if self._versions and commit_of(old) != commit_of(new):
+            return True
         return (old.kind, old.size, old.tid, old.aux) != (new.kind, new.size, new.tid, new.aux)
 
     def _is_shown(self, pair: Pair) -> bool:
@@ -130,12 +147,18 @@ class _Walker:
             return True
         return pair.old[0].tid != pair.new[0].tid
 
-    def _sides(self, pair: Pair) -> tuple[Side, Side]:
-        sides = Side(self._sources[0]), Side(self._sources[1])
+    def _below(self, pair: Pair, floor: bytes = b"") -> Iterator[Pair]:
+        sides = Side(self._sources[0], floor=floor), Side(self._sources[1], floor=floor)
         for side, group in zip(sides, pair, strict=True):
             if group:
                 side.add_folder(group)
-        return sides
+        return unequal_groups(*sides, versions=self._versions)
+
+
+def _within(bound: bytes, pair: Pair) -> bytes | None:
+    """Return the rest of a bound that lies in a directory; None where the child is a file, or another directory."""
+    name = pair.top.name
+    return bound[len(name) :] if pair.top.kind == Kind.DIR and bound.startswith(name) else None
 
 
 def _change(pair: Pair, prefix: bytes) -> Change:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -122,3 +124,39 @@ def test_a_small_change_reads_few_pages() -> None:
     pages.reads = 0
     assert [one.key for one in diff(pages, old, pages, new)] == [b"n010000", b"n0100005", b"n010002"]
     assert pages.reads <= 16
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    FILES,
+    st.lists(st.tuples(KEYS, st.none() | TEXTS, st.booleans()), max_size=30),
+    st.sampled_from([TINY, SMALL]),
+    st.tuples(KEYS, KEYS),
+)
+def test_versions_differ_by_their_commit_and_a_diff_goes_on_behind_any_key(
+    texts: dict[bytes, bytes],
+    changes: list[tuple[bytes, bytes | None, bool]],
+    params: TreeParams,
+    keys: tuple[bytes, bytes],
+) -> None:
+    pages = MemoryPages()
+    old = tree(pages, texts, params)
+    edits: list[Edit] = [
+        Delete(key) if text is None else replace(put(key, text), force=force) for key, text, force in changes
+    ]
+    new = edit(pages, old, edits, changed=SECOND, collisions="allow", params=params)
+    before, after = ({row.key: row for row in Tree(pages, root).walk()} for root in (old, new))
+    want = [
+        (key, before.get(key), after.get(key))
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+    prefix, bound = keys
+    for some in (b"", prefix, prefix + b"/", prefix[:1]):
+        for start in (None, bound, bound + b"/", prefix + b"/" + bound, prefix + b"\xff", b""):
+            found = [
+                (one.key, one.old, one.new)
+                for one in diff(pages, old, pages, new, prefix=some, versions=True, after=start)
+            ]
+            wanted = [one for one in want if one[0].startswith(some) and (start is None or one[0] > start)]
+            assert found == wanted
