@@ -16,7 +16,7 @@ from typing import cast
 from pfs.errors import PfsError
 from s3api.auth.access import authorize
 from s3api.auth.caller import Caller, authenticate
-from s3api.auth.sigv2 import with_signed_query
+from s3api.auth.carried import with_carried_headers
 from s3api.bodies.body import Body, ClientGoneError, Receive
 from s3api.errors import NotModifiedError, S3Error, from_pfs
 from s3api.gateway import Context, Gateway
@@ -97,7 +97,7 @@ class _Exchange:
         if request.bucket and operation.permission is not None:
             repo = parse_bucket(request.bucket).repo
             authorize(caller.key, operation.permission, repo, anonymous_read=gateway.anonymous_read)
-        check_headers(request)
+        check_headers(request, anonymous=caller.key is None)
         self._body = Body(self._receive, request, caller)
         return await operation.handle(Context(gateway, request, caller, self._body))
 
@@ -128,7 +128,7 @@ class _Exchange:
             domain=self._gateway.domain,
             scheme=str(scope["scheme"]),
         )
-        return with_signed_query(request)
+        return with_carried_headers(request)
 
     @property
     def _place(self) -> str:

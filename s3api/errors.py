@@ -12,6 +12,7 @@ from pfs.errors import PfsError
 CODES: Mapping[str, tuple[int, str]] = {
     "AccessDenied": (403, "access denied"),
     "AuthorizationHeaderMalformed": (400, "the authorization header is malformed"),
+    "AuthorizationQueryParametersError": (400, "the parameters of the presigned address are not valid"),
     "BadDigest": (400, "the checksum that was sent does not match what was received"),
     "BucketAlreadyOwnedByYou": (409, "the bucket you tried to create already exists, and you own it"),
     "BucketNotEmpty": (409, "the bucket is not empty: delete its objects first"),
@@ -31,6 +32,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "InvalidRange": (416, "the requested range is not within the object"),
     "InvalidRequest": (400, "invalid request"),
     "InvalidTag": (400, "invalid tag"),
+    "InvalidToken": (400, "the session token is not valid"),
     "InvalidURI": (400, "the address is not valid"),
     "KeyTooLongError": (400, "the key is longer than 1024 bytes"),
     "MalformedXML": (400, "the XML is not well-formed or not of the expected form"),
@@ -38,7 +40,6 @@ CODES: Mapping[str, tuple[int, str]] = {
     "MetadataTooLarge": (400, "the metadata headers exceed 2 KiB"),
     "MethodNotAllowed": (405, "this method is not allowed on this resource"),
     "MissingContentLength": (411, "the Content-Length header is missing"),
-    "MissingSecurityHeader": (400, "a required header is missing"),
     "NoSuchBucket": (404, "there is no such bucket"),
     "NoSuchKey": (404, "there is no such key"),
     "NoSuchUpload": (404, "there is no such upload: it may have been completed or aborted"),

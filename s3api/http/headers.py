@@ -24,12 +24,14 @@ _TAGGING_DIRECTIVE = "x-amz-tagging-directive"
 _ACLS = {"private", "public-read", "bucket-owner-full-control", "bucket-owner-read"}
 
 
-def check_headers(request: Request) -> None:
-    """Refuse headers that are not honoured.
+def check_headers(request: Request, *, anonymous: bool = False) -> None:
+    """Refuse headers that are not honoured, and an anonymous caller who sets those of the answer.
 
     Raises:
-        S3Error: NotImplemented, by the header's name; AccessDenied for another expected owner.
+        S3Error: NotImplemented, by the header's name; AccessDenied for another expected owner; InvalidRequest.
     """
+    if anonymous and any(name.startswith("response-") for name in request.params):
+        raise S3Error("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
     for name, value in request.headers.items():
         if name == _TAGGING_DIRECTIVE and value.strip().upper() == "COPY":
             continue

@@ -88,7 +88,7 @@ def _headers(pairs: Iterable[tuple[bytes, bytes]], size: int) -> dict[str, str]:
     found: dict[str, str] = {}
     for raw_name, raw_value in pairs:
         size += len(raw_name) + len(raw_value)
-        name, value = raw_name.decode("latin-1").lower(), _text(raw_value)
+        name, value = raw_name.decode("latin-1").lower(), _text(raw_value.strip(b" \t"))
         found[name] = f"{found[name]},{value}" if name in found else value
     if size > MAX_HEADERS_BYTES:
         raise S3Error("MaxMessageLengthExceeded", "headers and address together may have 32 KiB")
