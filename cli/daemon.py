@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,9 +22,9 @@ from cli.live import describe
 from pfs.errors import ConflictError, FailedError, PfsError
 
 if TYPE_CHECKING:
+    from cli.front import Front
     from pfs.store import Store
     from pps.events import RunEvent
-    from s3api.http.server import Listen
 
 
 _TICK_S = 1.0
@@ -37,14 +37,11 @@ class Daemon:
         self,
         store: Store,
         *,
-        listen: Listen | None,
-        domain: str | None = None,
-        anonymous: Sequence[str] = (),
+        front: Front | None,
         pipelines: bool = True,
         upkeep: bool = True,
     ) -> None:
-        self._store, self._listen = store, listen
-        self._domain, self._anonymous, self._pipelines, self._upkeep = domain, anonymous, pipelines, upkeep
+        self._store, self._front, self._pipelines, self._upkeep = store, front, pipelines, upkeep
         self._stop = threading.Event()
         self._trouble: PfsError | None = None
 
@@ -61,11 +58,11 @@ class Daemon:
             working += [self._start_upkeep()] if self._upkeep else []
             working += [self._start_ticker()]
             try:
-                if self._listen is None:
+                if self._front is None:
                     stdio.announce("running pipelines as commits arrive")
                     self._stop.wait()
                 else:
-                    self._serve(self._listen)
+                    self._serve(self._front)
             finally:
                 self._stop.set()
                 for thread in working:
@@ -73,22 +70,26 @@ class Daemon:
         if self._trouble is not None:
             raise self._trouble
 
-    def _serve(self, listen: Listen) -> None:
-        from pfs.keys import Keys
-        from s3api.gateway import Gateway
-        from s3api.http.server import serve
-
-        for repo in self._anonymous:
-            self._store.repo(repo)
-        gateway = Gateway(self._store, Keys(self._store), domain=self._domain, anonymous_read=self._anonymous)
-        scheme = "https" if listen.tls_cert is not None else "http"
+    def _serve(self, front: Front) -> None:
+        from cli.limits import ENOUGH, raise_file_limit
 
         def bound(host: str, port: int) -> None:
-            url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+            url = front.url(host, port)
             _remember(self._lock, url)
             stdio.announce(f"serving S3 on {url} ; `pfs credentials --env` prints the keys")
 
-        serve(gateway, listen, stop=self._stop, on_bound=bound)
+        files = raise_file_limit()
+        if files < ENOUGH:
+            _note(f"note: a process may open only {files} files here, a connection each: raise `ulimit -n` for more")
+        if front.workers == 1:
+            from s3api.http.server import serve
+
+            serve(front.gateway(self._store), front.listen(), stop=self._stop, on_bound=bound)
+        else:
+            from cli.supervisor import Supervisor
+
+            front.gateway(self._store).close()  # what is wrong with the options is told here, once
+            Supervisor(str(self._store.path), front, tell=_note).run(self._stop, on_bound=bound)
 
     def _start_controller(self) -> threading.Thread:
         from pps.controller import Controller, local_executors

@@ -125,7 +125,7 @@ class _Exchange:
             cast("bytes", scope["raw_path"]),
             cast("bytes", scope["query_string"]),
             headers=self._headers,
-            domain=self._gateway.domain,
+            domains=self._gateway.domains,
             scheme=str(scope["scheme"]),
         )
         return with_carried_headers(request)

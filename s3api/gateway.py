@@ -23,7 +23,7 @@ from s3api.multipart.uploads import Uploads
 from s3api.objects.buckets import Bucket, open_bucket
 from s3api.objects.groupcommit import GroupCommits, Write
 from s3api.objects.names import parse_bucket
-from s3api.objects.reading import Reading
+from s3api.objects.reading import BUDGET_BYTES, Budget, Reading
 
 T = TypeVar("T")
 BLOCKING_THREADS = 32
@@ -36,9 +36,10 @@ class Gateway:
     Args:
         store: what is served.
         keys: who may come in; asked at each request, so a deleted key is refused at once.
-        domain: suffix of virtual-host style bucket names (``bucket.domain``).
+        domains: suffixes of virtual-host style bucket names (``bucket.domain``).
         anonymous_read: repos that anyone may read.
         clock_s: the time that signatures are checked against.
+        processes: so many share the memory that is meant for reading ahead.
     """
 
     def __init__(
@@ -46,13 +47,14 @@ class Gateway:
         store: Store,
         keys: Keys,
         *,
-        domain: str | None = None,
+        domains: Collection[str] = (),
         anonymous_read: Collection[str] = (),
         clock_s: Callable[[], float] = time.time,
+        processes: int = 1,
     ) -> None:
         self.store = store
         self.keys = keys
-        self.domain = domain
+        self.domains = frozenset(domain.lower().strip(".") for domain in domains)
         self.anonymous_read = frozenset(anonymous_read)
         self.clock_s = clock_s
         self.host_id = secrets.token_hex(16)
@@ -60,7 +62,7 @@ class Gateway:
         self.uploads = Uploads(store.backend)
         self.hashing = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="s3-hash")
         """Cuts, hashes and compresses; never waits for the other pools."""
-        self.reading = Reading()
+        self.reading = Reading(Budget(BUDGET_BYTES // processes))
         self._blocking = ThreadPoolExecutor(BLOCKING_THREADS, thread_name_prefix="s3-io")
         self._committing = ThreadPoolExecutor(COMMIT_THREADS, thread_name_prefix="s3-commit")
         self._commits = GroupCommits(self._committing)

@@ -13,7 +13,8 @@ from cli.exits import usage_error
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=30600, show_default=True, help="0 takes a free one.")
-@click.option("--domain", help="Also serve BUCKET.DOMAIN (virtual-host style).")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that serve S3.")
+@click.option("--domain", "domains", multiple=True, help="Also serve BUCKET.DOMAIN (virtual-host style); repeatable.")
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Serve HTTPS with this certificate (PEM).")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="The key of the certificate (PEM).")
 @click.option("--anonymous-read", "anonymous", multiple=True, metavar="REPO", help="Let anyone read this repo.")
@@ -23,7 +24,8 @@ from cli.exits import usage_error
 def serve(
     host: str,
     port: int,
-    domain: str | None,
+    workers: int,
+    domains: tuple[str, ...],
     tls_cert: Path | None,
     tls_key: Path | None,
     anonymous: tuple[str, ...],
@@ -36,7 +38,7 @@ def serve(
     Once an hour, if anything changed, it does what `pfs gc --min-age 10m` does.
     """
     from cli.daemon import Daemon
-    from s3api.http.server import Listen
+    from cli.front import Front
 
     if not host:
         raise usage_error("--host is empty: write 127.0.0.1, or 0.0.0.0 for every address")
@@ -44,14 +46,10 @@ def serve(
         raise usage_error("--no-pipelines and --no-s3 together leave nothing to serve")
     if (tls_cert is None) != (tls_key is None):
         raise usage_error("--tls-cert and --tls-key go together")
-    listen = None if no_s3 else Listen(host=host, port=port, tls_cert=tls_cert, tls_key=tls_key)
+    cert, key = (None if path is None else str(path.absolute()) for path in (tls_cert, tls_key))
+    front = Front(
+        host=host, port=port, tls_cert=cert, tls_key=key, domains=domains, anonymous=anonymous, workers=workers
+    )
     with wiring.open_store() as store:
-        daemon = Daemon(
-            store,
-            listen=listen,
-            domain=domain,
-            anonymous=anonymous,
-            pipelines=not no_pipelines,
-            upkeep=not no_upkeep,
-        )
-        daemon.run()
+        front_or_none = None if no_s3 else front
+        Daemon(store, front=front_or_none, pipelines=not no_pipelines, upkeep=not no_upkeep).run()

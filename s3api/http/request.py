@@ -5,7 +5,7 @@ Bytes of names and values are UTF-8 (Latin-1 where they are not); repeated heade
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -57,16 +57,16 @@ def parse_request(
     raw_query: bytes,
     *,
     headers: Iterable[tuple[bytes, bytes]],
-    domain: str | None = None,
+    domains: Collection[str] = (),
     scheme: str = "http",
 ) -> Request:
-    """Build the request value; ``domain`` is the suffix of virtual-host style names.
+    """Build the request value; ``domains`` are the suffixes of virtual-host style names.
 
     Raises:
         S3Error: InvalidURI, KeyTooLongError; MaxMessageLengthExceeded when headers or address exceed 32 KiB.
     """
     found = _headers(headers, len(raw_path) + len(raw_query))
-    bucket = _bucket_of_host(found.get("host", ""), domain)
+    bucket = _bucket_of_host(found.get("host", ""), domains)
     path = unquote_to_bytes(raw_path)
     name, rest = (bucket, path[1:]) if bucket is not None else _split(path[1:])
     if not path.startswith(b"/") or (rest and not name):
@@ -100,12 +100,17 @@ def _split(path: bytes) -> tuple[str, bytes]:
     return _text(bucket), key
 
 
-def _bucket_of_host(host: str, domain: str | None) -> str | None:
-    if not domain:
+def _bucket_of_host(host: str, domains: Collection[str]) -> str | None:
+    """Return what stands before the longest of the domains; None: path style. The name keeps its case, as repos do."""
+    name, colon, port = host.strip().rpartition(":")
+    name = (name if colon and (port.isdecimal() or not port) else host.strip()).removesuffix(".")
+    lower = name.lower()
+    if lower in domains:
         return None
-    name = host.lower() if host.startswith("[") else host.rpartition(":")[0] or host
-    suffix = "." + domain.lower()
-    return name[: -len(suffix)] if name.lower().endswith(suffix) else None
+    for domain in sorted(domains, key=len, reverse=True):
+        if lower.endswith("." + domain):
+            return name[: -len(domain) - 1]
+    return None
 
 
 def parse_query(raw: bytes) -> tuple[tuple[str, str], ...]:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -55,13 +56,39 @@ def serve(
         StorageError: the address cannot be bound.
         InvalidInputError: certificate or key cannot be read.
     """
-    with _bound(listen) as listener:
-        config = _config(gateway, listen)
-        server = _Server(config, gateway, stop, lambda: _report(listener, on_bound))
-        try:
-            server.run(sockets=[listener])
-        finally:
-            gateway.close()
+    with bound(listen) as listener:
+        serve_on(listener, gateway, listen, stop=stop, on_started=lambda: _report(listener, on_bound))
+
+
+def serve_on(
+    listener: socket.socket,
+    gateway: Gateway,
+    listen: Listen,
+    *,
+    stop: threading.Event,
+    on_started: Callable[[], None],
+    upkeep: bool = True,
+) -> None:
+    """Serve as `serve`, on a socket that is bound, perhaps one that other processes accept from as well.
+
+    ``upkeep``: expire uploads; of several processes on a store one does.
+    """
+    try:
+        _Server(_config(gateway, listen), gateway, stop, on_started, upkeep=upkeep).run(sockets=[listener])
+    finally:
+        gateway.close()
+
+
+def check_certificate(listen: Listen) -> None:
+    """Raise InvalidInputError when certificate or key cannot be read."""
+    if listen.tls_cert is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(listen.tls_cert, listen.tls_key)
+    except OSError as error:
+        raise InvalidInputError(
+            f"cannot use TLS certificate {listen.tls_cert} with key {listen.tls_key}: {error}"
+        ) from error
 
 
 def _report(listener: socket.socket, on_bound: Callable[[str, int], None] | None) -> None:
@@ -71,7 +98,8 @@ def _report(listener: socket.socket, on_bound: Callable[[str, int], None] | None
 
 
 @contextmanager
-def _bound(listen: Listen) -> Iterator[socket.socket]:
+def bound(listen: Listen) -> Iterator[socket.socket]:
+    """Bind the address and accept nothing yet; raises StorageError when that does not go."""
     place = f"{listen.host}:{listen.port}"
     try:
         family = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM)[0][0]
@@ -104,12 +132,8 @@ def _config(gateway: Gateway, listen: Listen) -> uvicorn.Config:
         ssl_certfile=listen.tls_cert,
         ssl_keyfile=listen.tls_key,
     )
-    try:
-        config.load()
-    except OSError as error:
-        raise InvalidInputError(
-            f"cannot use TLS certificate {listen.tls_cert} with key {listen.tls_key}: {error}"
-        ) from error
+    check_certificate(listen)
+    config.load()
     return config
 
 
@@ -117,10 +141,16 @@ class _Server(uvicorn.Server):
     """A server that ends by an event, leaves signals to the program, and does the gateway's upkeep."""
 
     def __init__(
-        self, config: uvicorn.Config, gateway: Gateway, stop: threading.Event, on_started: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        gateway: Gateway,
+        stop: threading.Event,
+        on_started: Callable[[], None],
+        *,
+        upkeep: bool,
     ) -> None:
         super().__init__(config)
-        self._gateway, self._stop, self._on_started = gateway, stop, on_started
+        self._gateway, self._stop, self._on_started, self._does_upkeep = gateway, stop, on_started, upkeep
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -138,7 +168,7 @@ class _Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         """Serve, with upkeep beside it."""
-        upkeep = asyncio.create_task(self._upkeep())
+        upkeep = asyncio.create_task(self._upkeep() if self._does_upkeep else asyncio.sleep(0))
         try:
             await super().main_loop()
         finally:

@@ -82,7 +82,7 @@ def test_https_where_boto3_streams_with_trailers(home: Store, tmp_path: Path) ->
 
 def test_virtual_host_style(home: Store) -> None:
     home.create_repo("images")
-    with running(home, domain="s3.test") as server:
+    with running(home, domains=["s3.test"]) as server:
         host = {"Host": "images.s3.test:80"}
         assert server.request("PUT", "/dir/k", body=b"1", headers=host).status == 200
         assert server.request("GET", "/images/dir/k").body == b"1"

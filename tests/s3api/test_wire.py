@@ -365,8 +365,8 @@ def test_what_xml_can_hold_comes_back(text: str) -> None:
 # requests
 
 
-def parse(path: bytes, *, host: bytes = b"h:1", domain: str | None = None, query: bytes = b"") -> Request:
-    return parse_request("GET", path, query, headers=[(b"Host", host)], domain=domain)
+def parse(path: bytes, *, host: bytes = b"h:1", domains: tuple[str, ...] = (), query: bytes = b"") -> Request:
+    return parse_request("GET", path, query, headers=[(b"Host", host)], domains=domains)
 
 
 @pytest.mark.parametrize(
@@ -382,10 +382,19 @@ def parse(path: bytes, *, host: bytes = b"h:1", domain: str | None = None, query
         (b"/", b"x.b.s3.test", "x.b", b""),
         (b"/b/k", b"s3.test:1", "b", b"k"),
         (b"/b/k", b"[::1]:80", "b", b"k"),
+        (b"/b/k", b"[::1]", "b", b"k"),
+        (b"/b/k", b"", "b", b"k"),
+        (b"/b/k", b":", "b", b"k"),
+        (b"/b/k", b"s3.test.evil", "b", b"k"),
+        (b"/b/k", b"xs3.test", "b", b"k"),
+        (b"/b/k", b"eu.s3.test:1", "b", b"k"),
+        (b"/k", b"b.EU.S3.Test:1", "b", b"k"),
+        (b"/k", b"Branch.Repo.S3.TEST.:443", "Branch.Repo", b"k"),
+        (b"/k", b"b.s3.test:", "b", b"k"),
     ],
 )
 def test_path_and_virtual_host_style(path: bytes, host: bytes, bucket: str, key: bytes) -> None:
-    request = parse(path, host=host, domain="s3.test")
+    request = parse(path, host=host, domains=("s3.test", "eu.s3.test"))
     assert (request.bucket, request.key) == (bucket, key)
 
 
