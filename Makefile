@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo check test test-long bench clean
+.PHONY: setup demo check test test-long test-clients bench clean
 setup: $(STAMP)-dev
 
 $(BIN)/python:
@@ -33,6 +33,22 @@ test: check
 
 test-long: $(STAMP)-dev
 	$(BIN)/pytest -m long
+
+# Real S3 clients have venvs of their own, as they hold other versions of what the gateway uses.
+CLIENTS := $(VENV)-clients
+AIO := $(VENV)-clients-aio
+RUN_CLIENTS = -m pytest -o filterwarnings=default
+$(CLIENTS)/.installed: tests/clients/requirements.txt
+$(AIO)/.installed: tests/clients/aio/requirements.txt
+$(CLIENTS)/.installed $(AIO)/.installed:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet -r $<
+	touch $@
+
+test-clients: export PFS_CLIENTS = $(abspath $(BIN))
+test-clients: $(STAMP)-dev $(CLIENTS)/.installed $(AIO)/.installed
+	$(CLIENTS)/bin/python $(RUN_CLIENTS) tests/clients --ignore tests/clients/aio
+	$(AIO)/bin/python $(RUN_CLIENTS) tests/clients/aio
 
 bench: $(STAMP)-dev
 	$(BIN)/python -m pip install --quiet -e '.[bench]'
