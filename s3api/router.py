@@ -20,10 +20,12 @@ from s3api.operations.create_bucket import CreateBucket
 from s3api.operations.create_multipart_upload import CreateMultipartUpload
 from s3api.operations.delete_bucket import DeleteBucket
 from s3api.operations.delete_object import DeleteObject
+from s3api.operations.delete_object_tagging import DeleteObjectTagging
 from s3api.operations.delete_objects import DeleteObjects
 from s3api.operations.get_bucket_location import GetBucketLocation
 from s3api.operations.get_bucket_versioning import GetBucketVersioning
 from s3api.operations.get_object import GetObject
+from s3api.operations.get_object_tagging import GetObjectTagging
 from s3api.operations.head_bucket import HeadBucket
 from s3api.operations.head_object import HeadObject
 from s3api.operations.list_buckets import ListBuckets
@@ -32,6 +34,7 @@ from s3api.operations.list_objects import ListObjects
 from s3api.operations.list_objects_v2 import ListObjectsV2
 from s3api.operations.list_parts import ListParts
 from s3api.operations.put_object import PutObject
+from s3api.operations.put_object_tagging import PutObjectTagging
 from s3api.operations.upload_part import UploadPart
 from s3api.operations.upload_part_copy import UploadPartCopy
 from s3api.unserved import UNSERVED_NAMES, unserved_name
@@ -83,12 +86,14 @@ ROUTES: Mapping[tuple[str, str], tuple[Route, ...]] = {
     ("bucket", "POST"): (_route(DeleteObjects, "delete"),),
     ("object", "GET"): (
         _route(GetObject, takes=_READ),
+        _route(GetObjectTagging, "tagging", takes={"versionId"}),
         _route(ListParts, "uploadId", takes={"max-parts", "part-number-marker", "encoding-type"}),
     ),
     ("object", "HEAD"): (_route(HeadObject, takes=_READ),),
     ("object", "PUT"): (
         _route(UploadPartCopy, "partNumber uploadId", with_header=_COPY),
         _route(UploadPart, "partNumber uploadId"),
+        _route(PutObjectTagging, "tagging", takes={"versionId"}),
         _route(CopyObject, with_header=_COPY),
         _route(PutObject),
     ),
@@ -98,6 +103,7 @@ ROUTES: Mapping[tuple[str, str], tuple[Route, ...]] = {
     ),
     ("object", "DELETE"): (
         _route(DeleteObject, takes={"versionId"}),
+        _route(DeleteObjectTagging, "tagging", takes={"versionId"}),
         _route(AbortMultipartUpload, "uploadId"),
     ),
 }

@@ -102,7 +102,6 @@ GetObjectAnnotation annotation annotationName
 GetObjectAttributes attributes
 GetObjectLegalHold legal-hold
 GetObjectRetention retention
-GetObjectTagging tagging
 GetObjectTorrent torrent
 ListObjectAnnotations annotation
 """
@@ -112,7 +111,6 @@ PutObjectAcl acl
 PutObjectAnnotation annotation
 PutObjectLegalHold legal-hold
 PutObjectRetention retention
-PutObjectTagging tagging
 RenameObject renameObject
 UpdateObjectEncryption encryption
 """
@@ -124,7 +122,6 @@ SelectObjectContent select
 
 _OBJECT_DELETE = """
 DeleteObjectAnnotation annotation
-DeleteObjectTagging tagging
 """
 
 

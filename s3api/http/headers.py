@@ -1,4 +1,8 @@
-"""Request headers that would change what an operation means and that we do not honour: refused by name, not ignored."""
+"""Request headers that would change what an operation means and that we do not honour: refused by name, not ignored.
+
+Others mean nothing here and are passed over: ``x-amz-request-payer`` (nobody pays), ``x-amz-acl`` with a canned ACL
+that changes nothing, a storage class, and ``x-amz-bypass-governance-retention`` (no object is locked).
+"""
 
 from __future__ import annotations
 
@@ -7,38 +11,46 @@ from s3api.http.request import Request
 
 OWNER = "pfs"
 """Id and display name of the one owner of everything."""
+CANNED_ACLS = frozenset({"private", "public-read", "bucket-owner-full-control", "bucket-owner-read"})
+"""Those that may be asked for; what they say of access is said by keys and their roles."""
 _REFUSED = (
     "x-amz-server-side-encryption",
     "x-amz-copy-source-server-side-encryption",
     "x-amz-object-lock-",
     "x-amz-bucket-object-lock-enabled",
     "x-amz-grant-",
-    "x-amz-tagging",
     "x-amz-website-redirect-location",
     "x-amz-write-offset-bytes",
     "x-amz-mfa",
     "x-amz-rename-source",
-    "x-amz-if-match-",
 )
-_TAGGING_DIRECTIVE = "x-amz-tagging-directive"
-_ACLS = {"private", "public-read", "bucket-owner-full-control", "bucket-owner-read"}
+_CONDITION = "x-amz-if-match-"
+"""Conditions on time and size: of deletes only."""
+_OWNERS = ("x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner")
+_STORAGE_CLASSES = {
+    *("STANDARD", "STANDARD_IA", "ONEZONE_IA", "EXPRESS_ONEZONE", "INTELLIGENT_TIERING", "REDUCED_REDUNDANCY"),
+    *("GLACIER", "GLACIER_IR", "DEEP_ARCHIVE", "OUTPOSTS", "SNOW", "FSX_OPENZFS", "FSX_ONTAP"),
+}
 
 
 def check_headers(request: Request, *, anonymous: bool = False) -> None:
     """Refuse headers that are not honoured, and an anonymous caller who sets those of the answer.
 
     Raises:
-        S3Error: NotImplemented, by the header's name; AccessDenied for another expected owner; InvalidRequest.
+        S3Error: NotImplemented, by the header's name; InvalidStorageClass; AccessDenied for another expected owner;
+            InvalidRequest.
     """
     if anonymous and any(name.startswith("response-") for name in request.params):
         raise S3Error("InvalidRequest", "Request specific response headers cannot be used for anonymous GET requests.")
+    deletes = (request.level, request.method) == ("object", "DELETE")
     for name, value in request.headers.items():
-        if name == _TAGGING_DIRECTIVE and value.strip().upper() == "COPY":
-            continue
-        if name.startswith(_REFUSED) and value.strip().lower() != "false":
+        refused = name.startswith(_REFUSED) or (name.startswith(_CONDITION) and not deletes)
+        if refused and value.strip().lower() != "false":
             raise not_implemented(f"header {name}")
     acl = request.header("x-amz-acl")
-    if acl is not None and acl not in _ACLS:
+    if acl is not None and acl not in CANNED_ACLS:
         raise not_implemented(f"x-amz-acl: {acl}")
-    if request.header("x-amz-expected-bucket-owner") not in {None, OWNER}:
+    if request.header("x-amz-storage-class") not in {None, *_STORAGE_CLASSES}:
+        raise S3Error("InvalidStorageClass")
+    if any(request.header(name) not in {None, OWNER} for name in _OWNERS):
         raise S3Error("AccessDenied", "the bucket has another owner than expected")

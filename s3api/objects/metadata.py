@@ -1,7 +1,7 @@
 """What is kept beside an object's bytes: the ``aux`` of its row, to and from headers. See docs/design/s3.md.
 
 ``e`` ETag (MD5 hex, or md5-of-md5s and ``-N``), ``m`` Content-Type, ``u`` user metadata, ``h`` further system headers,
-``c`` checksums by name with ``type`` (FULL_OBJECT or COMPOSITE). None of them is part of a file's content id.
+``c`` checksums by name with ``type`` (FULL_OBJECT or COMPOSITE), ``t`` tags. No part of a file's content id.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from s3api.bodies.checksums import HEADER, ChecksumType
 from s3api.errors import S3Error
 from s3api.http.response import Headers
 from s3api.http.times import http_date
+from s3api.objects import tags
 
 Aux = Mapping[str, object]
 USER = "x-amz-meta-"
@@ -48,7 +49,7 @@ def aux_from_headers(headers: Mapping[str, str]) -> dict[str, object]:
     """Return what a write's headers say about the object, but for ETag and checksums.
 
     Raises:
-        S3Error: MetadataTooLarge; user metadata has over 2 KiB.
+        S3Error: MetadataTooLarge; user metadata has over 2 KiB. Of tags as `tags.parse_tag_header`.
     """
     aux: dict[str, object] = {}
     if "content-type" in headers:
@@ -64,7 +65,7 @@ def aux_from_headers(headers: Mapping[str, str]) -> dict[str, object]:
         aux["h"] = dict(sorted(system.items()))
     if user:
         aux["u"] = dict(sorted(user.items()))
-    return aux
+    return tags.with_tags(aux, tags.parse_tag_header(headers[tags.HEADER])) if tags.HEADER in headers else aux
 
 
 def _without_framing(encoding: str) -> str:
@@ -98,6 +99,8 @@ def object_headers(row: Row, *, checksums: bool) -> Headers:
     aux = row.aux or {}
     found += [(name, value) for name, value in _texts(aux.get("h")) if name in KEPT]
     found += [(USER + name, value) for name, value in _texts(aux.get("u")) if _is_header_name(name)]
+    if count := len(tags.tags_of(row)):
+        found.append(("x-amz-tagging-count", str(count)))
     if checksums:
         found += checksum_headers(aux)
     return tuple(found)

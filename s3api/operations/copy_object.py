@@ -20,39 +20,42 @@ from s3api.objects.buckets import Bucket
 from s3api.objects.conditions import check_copy, write_check
 from s3api.objects.copysource import CopySource, open_source, parse_source
 from s3api.objects.metadata import aux_from_headers, checksums_of, etag_of, version_of
+from s3api.objects.tags import AUX, HEADER, parse_tag_header, with_tags
 from s3api.objects.writing import put_row
 from s3api.operation import Operation
 
-_KEPT_ALWAYS = ("e", "c", "x")
-"""ETag, checksums and the executable bit are of the content; a new set of metadata leaves them."""
+_KEPT_ALWAYS = ("e", "c", "x", AUX)
+"""ETag, checksums and the executable bit are of the content, tags have a directive of their own."""
 
 
 @dataclass(frozen=True, slots=True)
 class CopyObject(Operation):
-    """Copy an object within the store; ``new_aux`` replaces its metadata."""
+    """Copy an object within the store; ``new_aux`` replaces its metadata, ``new_tags`` its tags."""
 
     permission: ClassVar[Permission | None] = Permission.WRITE
     key: bytes
     source: CopySource
     new_aux: dict[str, object] | None
+    new_tags: dict[str, str] | None = None
 
     @classmethod
     def parse(cls, request: Request) -> Self:
-        """Read the source and what becomes of the metadata."""
-        directive = (request.header("x-amz-metadata-directive") or "COPY").upper()
-        if directive not in {"COPY", "REPLACE"}:
-            raise S3Error("InvalidArgument", "x-amz-metadata-directive must be COPY or REPLACE")
+        """Read the source and what becomes of metadata and tags."""
         source = parse_source(request.headers["x-amz-copy-source"])
-        new_aux = aux_from_headers(request.headers) if directive == "REPLACE" else None
+        headers = {name: value for name, value in request.headers.items() if name != HEADER}
+        new_aux = aux_from_headers(headers) if _replaces(request, "x-amz-metadata-directive") else None
+        sent = request.headers.get(HEADER, "")
+        new_tags = parse_tag_header(sent) if _replaces(request, "x-amz-tagging-directive") else None
         if new_aux is None and source.version is None and (source.bucket, source.key) == (request.bucket, request.key):
             raise S3Error("InvalidRequest", "a copy onto itself must change the metadata")
-        return cls(request.key, source, new_aux)
+        return cls(request.key, source, new_aux, new_tags)
 
     async def handle(self, context: Context) -> Response:
         """Copy; the source's conditions are checked first, the target's at the commit."""
         bucket, row, session = await context.gateway.run(self._open, context)
         kept = dict(row.aux or {})
         aux = kept if self.new_aux is None else {n: v for n, v in kept.items() if n in _KEPT_ALWAYS} | self.new_aux
+        aux = aux if self.new_tags is None else with_tags(aux, self.new_tags)
         check = write_check(context.request.headers)
         ref = FileRef(row.kind, row.size, row.tid)
         headers = await put_row(context, bucket, self.key, ref, aux=aux, check=check, session=session)
@@ -65,6 +68,14 @@ class CopyObject(Operation):
         session = context.store.session()
         take_over(context.store, session, [FileRef(row.kind, row.size, row.tid)])
         return bucket, row, session
+
+
+def _replaces(request: Request, name: str) -> bool:
+    """Say whether a directive asks for something new instead of what the source has."""
+    directive = (request.header(name) or "COPY").upper()
+    if directive not in {"COPY", "REPLACE"}:
+        raise S3Error("InvalidArgument", f"{name} must be COPY or REPLACE", fields={"ArgumentName": name})
+    return directive == "REPLACE"
 
 
 def _result(row: Row, context: Context) -> bytes:

@@ -24,7 +24,7 @@ def targets(draw: st.DrawFn) -> tuple[str, str]:
     (level, method), routes = draw(st.sampled_from(sorted(ROUTES.items())))
     route = draw(st.sampled_from(routes))
     names = [*sorted(route.needs), *draw(st.lists(st.sampled_from(sorted(route.takes) or ["x-id"]), unique=True))]
-    names += draw(st.sampled_from([[]] * 9 + [["acl"]]))
+    names += draw(st.sampled_from([[]] * 9 + [["policy"]]))
     query = "&".join(sorted(f"{name}={draw(VALUES)}" for name in set(names)))
     path = draw(PATHS[level])
     return method, f"{path}?{query}" if query else path
@@ -50,6 +50,10 @@ HEADERS = st.dictionaries(
             "x-amz-copy-source-range",
             "x-amz-acl",
             "x-amz-checksum-mode",
+            "x-amz-tagging",
+            "x-amz-tagging-directive",
+            "x-amz-if-match-size",
+            "x-amz-if-match-last-modified-time",
         ]
     ),
     st.sampled_from(
@@ -65,6 +69,7 @@ BODIES = st.sampled_from(
         b"<Delete><Object><Key>k</Key></Object></Delete>",
         b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>x</ETag></Part></CompleteMultipartUpload>",
         b"<a><b>",
+        b"<Tagging><TagSet><Tag><Key>k</Key><Value/></Tag></TagSet></Tagging>",
     ]
 )
 PAYLOADS = st.sampled_from(

@@ -68,9 +68,13 @@ def test_a_damaged_streamed_body_changes_nothing(
         ({}, "nonsense", "InvalidArgument"),
         ({}, "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD", "NotImplemented"),
         ({"x-amz-server-side-encryption": "AES256"}, "UNSIGNED-PAYLOAD", "NotImplemented"),
-        ({"x-amz-tagging": "a=b"}, "UNSIGNED-PAYLOAD", "NotImplemented"),
+        ({"x-amz-website-redirect-location": "/x"}, "UNSIGNED-PAYLOAD", "NotImplemented"),
+        ({"x-amz-if-match-size": "5"}, "UNSIGNED-PAYLOAD", "NotImplemented"),
+        ({"x-amz-storage-class": "CLOUD"}, "UNSIGNED-PAYLOAD", "InvalidStorageClass"),
+        ({"x-amz-tagging": "a=1&a=2"}, "UNSIGNED-PAYLOAD", "InvalidArgument"),
         ({"x-amz-acl": "public-read-write"}, "UNSIGNED-PAYLOAD", "NotImplemented"),
         ({"x-amz-expected-bucket-owner": "somebody"}, "UNSIGNED-PAYLOAD", "AccessDenied"),
+        ({"x-amz-source-expected-bucket-owner": "somebody"}, "UNSIGNED-PAYLOAD", "AccessDenied"),
     ],
 )
 def test_puts_that_are_refused_change_nothing(
@@ -81,8 +85,19 @@ def test_puts_that_are_refused_change_nothing(
     assert not has(server, bucket, "k")
 
 
-def test_an_acl_that_is_the_default_is_taken(server: Server, bucket: str) -> None:
-    assert server.request("PUT", f"/{bucket}/k", body=b"1", headers={"x-amz-acl": "private"}).status == 200
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-amz-acl": "private"},
+        {"x-amz-acl": "public-read"},
+        {"x-amz-storage-class": "GLACIER_IR"},
+        {"x-amz-request-payer": "requester"},
+        {"x-amz-expected-bucket-owner": "pfs", "x-amz-source-expected-bucket-owner": "pfs"},
+        {"x-amz-bypass-governance-retention": "true"},
+    ],
+)
+def test_headers_that_ask_for_what_is_so_anyway_are_taken(server: Server, bucket: str, headers: dict[str, str]) -> None:
+    assert server.request("PUT", f"/{bucket}/k", body=b"1", headers=headers).status == 200
 
 
 def test_a_copy_does_not_check_the_md5_of_an_empty_body(server: Server, bucket: str) -> None:
@@ -93,13 +108,10 @@ def test_a_copy_does_not_check_the_md5_of_an_empty_body(server: Server, bucket: 
 
 
 SUBRESOURCES = [
-    "acl",
-    "cors",
     "policy",
     "policyStatus",
     "lifecycle",
     "encryption",
-    "tagging",
     "website",
     "logging",
     "notification",
