@@ -119,6 +119,11 @@ class NotModifiedError(Exception):
         self.headers = headers
 
 
+def invalid_argument(name: str, value: str, message: str) -> S3Error:
+    """Return the 400 for a parameter or header, with its name and value as S3 says them."""
+    return S3Error("InvalidArgument", message, fields={"ArgumentName": name, "ArgumentValue": value})
+
+
 def not_implemented(what: str) -> S3Error:
     """Return the 501 for an operation or header, by its name."""
     return S3Error("NotImplemented", f"{what} is not implemented", fields={"Header": what})

@@ -8,7 +8,7 @@ from itertools import islice
 from urllib.parse import quote
 
 from pfs.trees.tree import Row, Tree
-from s3api.errors import S3Error
+from s3api.errors import invalid_argument
 from s3api.http.headers import OWNER
 from s3api.http.request import Request
 from s3api.http.times import iso_date
@@ -16,6 +16,7 @@ from s3api.http.xml import is_xml_text, leaf, node
 from s3api.objects.metadata import checksums_of, etag_of, is_object, modified_ns
 
 MAX_KEYS = 1000
+_MAX_INT = (1 << 31) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +48,29 @@ def parse_query(request: Request) -> Query:
     params = request.params
     encoding = params.get("encoding-type", "")
     if encoding not in {"", "url"}:
-        raise S3Error("InvalidArgument", "encoding-type must be url", fields={"ArgumentName": "encoding-type"})
-    max_keys = parse_count(params.get("max-keys", ""), "max-keys")
+        raise invalid_argument("encoding-type", encoding, "encoding-type must be url")
+    max_keys = parse_page_size(params.get("max-keys", ""), "max-keys")
     return Query(params.get("prefix", ""), params.get("delimiter", ""), max_keys, encoding == "url")
 
 
-def parse_count(text: str, name: str) -> int:
+def parse_page_size(text: str, name: str) -> int:
     """Return the value of max-keys and its like: at most 1000, which is also the default.
 
     Raises:
         S3Error: InvalidArgument.
     """
-    if text and (not text.isdecimal() or len(text) > 10):
-        raise S3Error("InvalidArgument", f"{name} must be a number from 0 to 2147483647", fields={"ArgumentName": name})
-    return min(int(text), MAX_KEYS) if text else MAX_KEYS
+    return min(parse_count(text, name, default=MAX_KEYS), MAX_KEYS)
+
+
+def parse_count(text: str, name: str, *, default: int) -> int:
+    """Return a number; empty text is the default.
+
+    Raises:
+        S3Error: InvalidArgument.
+    """
+    if text and (not text.isdecimal() or not text.isascii() or int(text[:11]) > _MAX_INT):
+        raise invalid_argument(name, text, f"{name} must be a number from 0 to 2147483647")
+    return int(text) if text else default
 
 
 def list_page(tree: Tree, query: Query, start_after: bytes) -> Page:
@@ -134,13 +144,15 @@ class Writer:
         return "".join([*rows, *prefixes])
 
     def _row(self, row: Row, *, owner: bool) -> str:
-        algorithms = [name.upper() for name in checksums_of(row.aux) if name != "type"]
+        checksums = checksums_of(row.aux)
+        kind = checksums.pop("type", None)
         return node(
             "Contents",
             self.leaf("Key", row.key.decode()),
             leaf("LastModified", iso_date(modified_ns(row))),
             leaf("ETag", f'"{etag_of(row)}"'),
-            *(leaf("ChecksumAlgorithm", name) for name in algorithms),
+            *(leaf("ChecksumAlgorithm", name.upper()) for name in checksums),
+            leaf("ChecksumType", kind) if kind else "",
             leaf("Size", row.size),
             owner_node() if owner else "",
             leaf("StorageClass", "STANDARD"),

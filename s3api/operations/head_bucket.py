@@ -27,4 +27,4 @@ class HeadBucket(Operation):
     async def handle(self, context: Context) -> Response:
         """Answer 200 or 404."""
         await context.gateway.run(context.bucket)
-        return Response(200, (("x-amz-bucket-region", REGION),))
+        return Response(200, (("x-amz-bucket-region", REGION), ("x-amz-access-point-alias", "false")))

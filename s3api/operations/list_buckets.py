@@ -8,18 +8,18 @@ from typing import ClassVar, Self
 
 from pfs.model import RepoInfo
 from s3api.auth.access import Permission, may
-from s3api.errors import S3Error
+from s3api.errors import S3Error, invalid_argument
 from s3api.gateway import Context
-from s3api.http.headers import OWNER
 from s3api.http.request import Request
 from s3api.http.response import Response, xml_response
 from s3api.http.times import iso_date
 from s3api.http.xml import document, leaf, node
-from s3api.objects.listing import parse_count
+from s3api.objects.listing import owner_node, parse_count
 from s3api.objects.names import MASTER, BucketName
 from s3api.operation import Operation
+from s3api.operations.get_bucket_location import REGION
 
-_DEFAULT_MAX = 10_000
+_MAX_BUCKETS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +29,25 @@ class ListBuckets(Operation):
     permission: ClassVar[Permission | None] = None
     prefix: str = ""
     after: str = ""
-    max_buckets: int = _DEFAULT_MAX
+    max_buckets: int = _MAX_BUCKETS
+    region: str | None = None
+    paged: bool = False
+    """Whether a parameter was sent at all: only then the answer says the region of each bucket."""
 
     @classmethod
     def parse(cls, request: Request) -> Self:
         """Read paging; the token is the last name of the page before."""
         params = request.params
-        count = params.get("max-buckets")
-        maximum = parse_count(count, "max-buckets") if count else _DEFAULT_MAX
-        return cls(params.get("prefix", ""), params.get("continuation-token", ""), maximum)
+        count = parse_count(params.get("max-buckets", ""), "max-buckets", default=_MAX_BUCKETS)
+        if not 1 <= count <= _MAX_BUCKETS:
+            raise invalid_argument("max-buckets", str(count), f"max-buckets must be 1 to {_MAX_BUCKETS}")
+        return cls(
+            prefix=params.get("prefix", ""),
+            after=params.get("continuation-token", ""),
+            max_buckets=count,
+            region=params.get("bucket-region"),
+            paged=not params.keys().isdisjoint(("prefix", "continuation-token", "max-buckets", "bucket-region")),
+        )
 
     async def handle(self, context: Context) -> Response:
         """List; an anonymous caller sees nothing."""
@@ -51,12 +61,17 @@ class ListBuckets(Operation):
         for info in context.store.list_repos():
             if may(context.caller.key, Permission.READ, info.name, anonymous_read=anonymous):
                 names |= dict.fromkeys(_names(info), info.created_ns)
-        wanted = sorted(name for name in names if name.startswith(self.prefix) and name > self.after)
+        here = self.region in {None, REGION}
+        wanted = sorted(name for name in names if here and name.startswith(self.prefix) and name > self.after)
         page = wanted[: self.max_buckets]
-        buckets = (node("Bucket", leaf("Name", name), leaf("CreationDate", iso_date(names[name]))) for name in page)
-        more = [leaf("ContinuationToken", page[-1])] if page and len(wanted) > len(page) else []
-        owner = node("Owner", leaf("ID", OWNER), leaf("DisplayName", OWNER))
-        return xml_response(document("ListAllMyBucketsResult", owner, node("Buckets", *buckets), *more))
+        buckets = (self._bucket(name, names[name]) for name in page)
+        more = leaf("ContinuationToken", page[-1]) if len(wanted) > len(page) else ""
+        prefix = leaf("Prefix", self.prefix) if self.prefix else ""
+        return xml_response(document("ListAllMyBucketsResult", owner_node(), node("Buckets", *buckets), more, prefix))
+
+    def _bucket(self, name: str, created_ns: int) -> str:
+        region = leaf("BucketRegion", REGION) if self.paged else ""
+        return node("Bucket", leaf("Name", name), leaf("CreationDate", iso_date(created_ns)), region)
 
 
 def _names(info: RepoInfo) -> Iterator[str]:

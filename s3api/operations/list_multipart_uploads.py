@@ -15,7 +15,7 @@ from s3api.http.response import Response, xml_response
 from s3api.http.times import iso_date
 from s3api.http.xml import document, leaf, node
 from s3api.multipart.uploads import Upload
-from s3api.objects.listing import owner_node, parse_count
+from s3api.objects.listing import owner_node, parse_page_size
 from s3api.operation import Operation
 
 
@@ -39,7 +39,7 @@ class ListMultipartUploads(Operation):
             prefix=params.get("prefix", ""),
             delimiter=params.get("delimiter", ""),
             encoded=params.get("encoding-type") == "url",
-            max_uploads=parse_count(params.get("max-uploads", ""), "max-uploads"),
+            max_uploads=parse_page_size(params.get("max-uploads", ""), "max-uploads"),
             after_key=params.get("key-marker", ""),
             after_id=params.get("upload-id-marker", "") if params.get("key-marker") else "",
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from s3api.auth.access import Permission
-from s3api.errors import S3Error
+from s3api.errors import invalid_argument
 from s3api.gateway import Context
 from s3api.http.request import Request
 from s3api.http.response import Response, xml_response
@@ -32,7 +32,7 @@ class ListObjectsV2(Operation):
         """Read the parameters; ``list-type`` must be 2."""
         params = request.params
         if params["list-type"] != "2":
-            raise S3Error("InvalidArgument", "list-type must be 2", fields={"ArgumentName": "list-type"})
+            raise invalid_argument("list-type", params["list-type"], "list-type must be 2")
         owner = params.get("fetch-owner", "").lower() == "true"
         start, token = params.get("start-after", ""), params.get("continuation-token")
         return cls(request.bucket, parse_query(request), start, token, owner)
@@ -70,7 +70,8 @@ def _token(last: bytes) -> str:
 
 def _parse_token(token: str) -> bytes:
     try:
-        return base64.b64decode(token, altchars=b"-_", validate=True)
+        last = base64.b64decode(token, altchars=b"-_", validate=True)
+        last.decode()
+        return last
     except ValueError as error:
-        fields = {"ArgumentName": "continuation-token"}
-        raise S3Error("InvalidArgument", "the continuation token is not one of ours", fields=fields) from error
+        raise invalid_argument("continuation-token", token, "the continuation token is not one of ours") from error

@@ -1,11 +1,13 @@
 """Fixtures of the S3 tests: a live server in a thread, and an unmodified boto3 client."""
 
 import http.client
+import socket
+import ssl
 import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -47,13 +49,28 @@ class Server:
     url: str
     key: Key
     secret: str
-    headers: dict[str, str] = field(default_factory=dict)
+    ca: Path | None = None
+    """What HTTPS is checked with."""
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port."""
         parts = urlsplit(self.url)
         return str(parts.hostname), int(parts.port or 0)
+
+    def connect(self) -> http.client.HTTPConnection:
+        """Return a connection, plain or with TLS; close it."""
+        if self.ca is None:
+            return http.client.HTTPConnection(*self.address, timeout=30)
+        return http.client.HTTPSConnection(*self.address, timeout=30, context=self._tls())
+
+    def socket(self) -> socket.socket:
+        """Return an open socket, plain or with TLS; close it."""
+        plain = socket.create_connection(self.address, timeout=30)
+        return plain if self.ca is None else self._tls().wrap_socket(plain, server_hostname=self.address[0])
+
+    def _tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.ca))
 
     def client(self, *, key: Key | None = None, secret: str | None = None, **config: object) -> BaseClient:
         """Return a boto3 client that tries once; close it."""
@@ -63,6 +80,7 @@ class Server:
             aws_access_key_id=(key or self.key).access_key,
             aws_secret_access_key=secret or self.secret,
             region_name="us-east-1",
+            verify=str(self.ca) if self.ca else None,
             config=Config(retries={"total_max_attempts": 1}, **config),
         )
 
@@ -94,7 +112,7 @@ class Server:
     ) -> Reply:
         """Send one request on a connection of its own."""
         sent = self.sign(method, path, headers or {}, payload=payload) if sign else (headers or {})
-        with closing(http.client.HTTPConnection(*self.address, timeout=30)) as connection:
+        with closing(self.connect()) as connection:
             connection.putrequest(method, path, skip_host="Host" in sent, skip_accept_encoding=True)
             for name, value in sent.items():
                 connection.putheader(name, value)
@@ -129,7 +147,8 @@ def running(store: Store, *, tls: tuple[Path, Path] | None = None, **options: ob
     try:
         assert bound.wait(30)
         scheme = "http" if tls is None else "https"
-        yield Server(store, keys, "{}://{}:{}".format(scheme, *address[0]), key, secret)
+        ca = None if tls is None else tls[0]
+        yield Server(store, keys, "{}://{}:{}".format(scheme, *address[0]), key, secret, ca)
     finally:
         stop.set()
         thread.join()
