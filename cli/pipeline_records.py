@@ -8,6 +8,7 @@ from cli.output import Json, Record, timestamp
 
 if TYPE_CHECKING:
     from pps.model import DatumInfo, JobInfo, LogLine, PipelineInfo
+    from pps.preview import DatumPreview
 
 
 def pipeline_record(info: PipelineInfo) -> Record:
@@ -51,6 +52,11 @@ def job_record(info: JobInfo) -> Record:
         "isolation": info.isolation,
         "restart": info.restart,
     }
+
+
+def preview_record(info: DatumPreview) -> Record:
+    """Return the record of a datum that a spec would have."""
+    return {"id": info.id, "inputs": [item._asdict() for item in info.inputs], "input_bytes": info.input_bytes}
 
 
 def datum_record(info: DatumInfo) -> Record:

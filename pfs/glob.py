@@ -63,6 +63,11 @@ class Glob:
             return path == "/"
         return _is_below_root(path) and self._whole.matches(path[1:])
 
+    def unknown_groups(self, template: str) -> tuple[int, ...]:
+        """Return the numbers that a template of `replace` names and the pattern has no parentheses for."""
+        numbers = [int(found[2] or found[3]) for found in _REFERENCE.finditer(template) if not found[1]]
+        return tuple(number for number in numbers if number > self._whole.group_count)
+
     def groups(self, path: str) -> tuple[str, ...]:
         """Return what the parentheses captured, by the order in which they open; one that took no part gives ``""``.
 

@@ -11,10 +11,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
+from pfs.glob import Glob
 from pfs.ids import CommitId
 from pfs.paths import from_key
 from pps.spec_types import PfsInput, Transform
@@ -37,13 +39,32 @@ class Item:
     row: Row
 
     @property
+    def join_on(self) -> str:
+        """What it is joined by; empty outside joins."""
+        return _filled(self.leaf.glob, self.leaf.join_on, self.path)
+
+    @property
+    def group_by(self) -> str:
+        """What it is grouped by; empty outside groups."""
+        return _filled(self.leaf.glob, self.leaf.group_by, self.path)
+
+    @property
     def path(self) -> str:
         """The path as people write it."""
         return from_key(self.row.key)
 
 
 Datum = tuple[Item, ...]
-"""One unit of skipping and redoing: its items in the order of the input's leaves."""
+"""One unit of skipping and redoing: its items in the order of the input's leaves; a group has several of one leaf."""
+
+
+def _filled(glob: str, template: str, path: str) -> str:
+    return _glob(glob).replace(template, path) if template else ""
+
+
+@lru_cache(maxsize=256)
+def _glob(pattern: str) -> Glob:
+    return Glob(pattern)
 
 
 def datum_id(datum: Datum) -> bytes:

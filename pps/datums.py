@@ -65,8 +65,8 @@ def _table(store: Store, pipeline: Pipeline, job: JobRecord) -> pa.Table:
 
 def datum_info(job: JobRecord, entry: Entry) -> DatumInfo:
     """Return the public value of a datum of a job."""
-    sources = {one.name: one for one in job.input_commits()}
-    files = [(sources[name], path) for name, path in entry.inputs if name in sources]
+    sources = job.input_commits()
+    files = [(sources[given.leaf], given.path) for given in entry.inputs if given.leaf < len(sources)]
     result = entry.result
     return DatumInfo(
         id=entry.id.hex(),

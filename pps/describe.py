@@ -9,7 +9,7 @@ from pfs.errors import PfsError
 from pps.catalog import Pipeline
 from pps.model import PipelineInfo, PipelineState
 from pps.records import JobRecord, PipelineRecord
-from pps.spec_types import CrossInput, Input, PfsInput, Spec
+from pps.spec_types import CrossInput, GroupInput, Input, JoinInput, PfsInput, Spec, UnionInput
 from pps.spec_write import input_document, spec_document
 
 
@@ -66,10 +66,20 @@ def _number(job: JobRecord) -> int:
 
 
 def input_text(node: Input) -> str:
-    """Return an input in short: ``images:/*``, children of a cross joined by ``x``."""
+    """Return an input in short: ``images:/*``, children of a cross with ``x``, of a union with ``+`` between them."""
     match node:
         case PfsInput():
             branch = "" if node.branch == "master" else f"@{node.branch}"
             return f"{node.repo}{branch}:{node.glob}"
         case CrossInput():
-            return "(" + " x ".join(input_text(child) for child in node.children) + ")"
+            return _joined(" x ", node.children)
+        case UnionInput():
+            return _joined(" + ", node.children)
+        case JoinInput():
+            return "join" + _joined(", ", node.children)
+        case GroupInput():
+            return "group" + _joined(", ", node.children)
+
+
+def _joined(sign: str, children: Sequence[Input]) -> str:
+    return "(" + sign.join(input_text(child) for child in children) + ")"

@@ -42,4 +42,7 @@ def environment(unit: WorkUnit, task: DatumTask, *, base: Mapping[str, str], pla
     for given in task.inputs:
         found[given.name] = f"{places.pfs}/{given.name}{given.path}".rstrip("/")
         found[f"{given.name}_COMMIT"] = given.commit
+        for what, text in (("JOIN_ON", given.join_on), ("GROUP_BY", given.group_by)):
+            if text:
+                found[f"PACH_DATUM_{given.name}_{what}"] = found[f"PFS_DATUM_{given.name}_{what}"] = text
     return found

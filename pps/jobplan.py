@@ -77,7 +77,7 @@ class JobPlan:
 def make_plan(pipeline: Pipeline, matches: CommitMatches, base: pa.Table, *, job: CommitId) -> JobPlan:
     """List the datums of a job and compare them with the results in ``base``."""
     transform, salt = bytes.fromhex(pipeline.record.counts_as), pipeline.record.salt
-    builder = TableBuilder()
+    builder = TableBuilder(pipeline.leaves)
     for datum in datums(pipeline.spec.input, matches):
         identity = datum_id(datum)
         builder.add(identity, datum_hash(identity, datum, transform=transform, salt=salt), datum)
@@ -100,17 +100,34 @@ def tasks_to_run(pipeline: Pipeline, matches: CommitMatches, plan: JobPlan) -> I
     wanted = int(np.count_nonzero(by_place))
     found = ((place, datum) for place, datum in enumerate(_listed(pipeline, matches)) if by_place[place])
     for place, datum in islice(found, wanted):
-        inputs = tuple(_input(item) for item in datum)
-        yield DatumTask(datum_id(datum).hex(), place, inputs, env, pipeline.spec.datum_tries)
+        yield DatumTask(datum_id(datum).hex(), place, datum_inputs(datum), env, pipeline.spec.datum_tries)
 
 
 def _listed(pipeline: Pipeline, matches: CommitMatches) -> Iterator[Datum]:
     return datums(pipeline.spec.input, matches)
 
 
-def _input(item: Item) -> DatumInput:
-    leaf = item.leaf
-    return DatumInput(leaf.name, leaf.repo, leaf.branch, item.commit, item.path, (item.row,), leaf.empty_files)
+def datum_inputs(datum: Datum) -> tuple[DatumInput, ...]:
+    """Return what a datum's command sees: for each leaf one value with all of its files, in their order."""
+    items: dict[PfsInput, list[Item]] = {}
+    for item in datum:
+        items.setdefault(item.leaf, []).append(item)
+    return tuple(_input(leaf, found) for leaf, found in items.items())
+
+
+def _input(leaf: PfsInput, items: list[Item]) -> DatumInput:
+    last = items[-1]
+    return DatumInput(
+        leaf.name,
+        leaf.repo,
+        leaf.branch,
+        last.commit,
+        last.path,
+        tuple(item.row for item in items),
+        leaf.empty_files,
+        join_on=last.join_on,
+        group_by=last.group_by,
+    )
 
 
 def input_bytes(task: DatumTask) -> int:

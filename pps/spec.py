@@ -3,6 +3,29 @@
 from __future__ import annotations
 
 from pps.spec_parse import parse_specs
-from pps.spec_types import CrossInput, DatumSet, Input, PfsInput, Reprocess, Spec, Transform
+from pps.spec_types import (
+    CrossInput,
+    DatumSet,
+    GroupInput,
+    Input,
+    JoinInput,
+    PfsInput,
+    Reprocess,
+    Spec,
+    Transform,
+    UnionInput,
+)
 
-__all__ = ["CrossInput", "DatumSet", "Input", "PfsInput", "Reprocess", "Spec", "Transform", "parse_specs"]
+__all__ = [
+    "CrossInput",
+    "DatumSet",
+    "GroupInput",
+    "Input",
+    "JoinInput",
+    "PfsInput",
+    "Reprocess",
+    "Spec",
+    "Transform",
+    "UnionInput",
+    "parse_specs",
+]

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from pfs.errors import InvalidInputError
 from pfs.paths import check_name
 from pps.spec_fields import Fields
 from pps.spec_known import INPUT, PFS, PROPAGATION
 from pps.spec_node import Node
-from pps.spec_types import DEFAULT_BRANCH, CrossInput, Input, PfsInput
+from pps.spec_types import DEFAULT_BRANCH, CrossInput, GroupInput, Input, JoinInput, PfsInput, UnionInput
 
 _RESERVED_NAMES = frozenset({"out", ".env"})
+
+
+class _Scope(NamedTuple):
+    """Where a node is: what collects notes, and the kinds of nodes around it."""
+
+    notes: list[str]
+    inside: frozenset[str] = frozenset()
+
+    def within(self, kind: str) -> _Scope:
+        return self._replace(inside=self.inside | {kind})
 
 
 def read_input(node: Node, notes: list[str]) -> Input:
@@ -20,51 +31,95 @@ def read_input(node: Node, notes: list[str]) -> Input:
     Raises:
         InvalidInputError: no kind or several, one that is not supported, a bad field, a name that is taken.
     """
-    made = _read(node, notes)
-    taken: set[str] = set()
-    for leaf in leaves(made):
-        if leaf.name in taken:
-            hint = "give each input a name of its own"
-            raise node.place.error(f"two inputs have the name {leaf.name!r}: {hint}")
-        taken.add(leaf.name)
+    made = _read(node, _Scope(notes))
+    _check_names(made, node)
     return made
 
 
 def leaves(node: Input) -> Iterator[PfsInput]:
     """Yield the leaves of an input in name order."""
-    match node:
-        case PfsInput():
-            yield node
-        case CrossInput():
-            for child in node.children:
-                yield from leaves(child)
+    if isinstance(node, PfsInput):
+        yield node
+        return
+    for child in node.children:
+        yield from leaves(child)
 
 
-def _read(node: Node, notes: list[str]) -> Input:
-    fields = Fields(node, INPUT, notes)
-    given = [kind for kind in _KINDS if fields.has(kind)]
+def _check_names(made: Input, node: Node) -> set[str]:
+    """Return the names of an input; only the children of a union, of which a datum has one, may share a name."""
+    if isinstance(made, PfsInput):
+        return {made.name}
+    taken: set[str] = set()
+    for child in made.children:
+        names = _check_names(child, node)
+        both = sorted(taken & names)
+        if both and not isinstance(made, UnionInput):
+            hint = "give each input a name of its own"
+            raise node.place.error(f"two inputs have the name {both[0]!r}: {hint}")
+        taken |= names
+    return taken
+
+
+def _read(node: Node, scope: _Scope) -> Input:
+    fields = Fields(node, INPUT, scope.notes)
+    given = [kind for kind in ("pfs", *_NODES) if fields.has(kind)]
     if not given:
-        raise node.place.error(f"the input has no kind: use {' or '.join(_KINDS)}")
+        raise node.place.error(f"the input has no kind: use one of pfs, {', '.join(_NODES)}")
     if len(given) > 1:
         raise fields.place(given[1]).error(f"the input has several kinds, {' and '.join(given)}: use exactly one")
-    return _KINDS[given[0]](fields, notes)
+    return _pfs(fields, scope) if given[0] == "pfs" else _node(fields, given[0], scope)
 
 
-def _pfs(fields: Fields, notes: list[str]) -> Input:
+def _node(fields: Fields, kind: str, scope: _Scope) -> Input:
+    children = [_read(child, scope.within(kind)) for child in fields.items(kind)]
+    if not children:
+        raise fields.place(kind).error(f"the field {kind!r} of input is empty: list the inputs to combine")
+    return _NODES[kind](tuple(sorted(children, key=_first_name)))
+
+
+def _first_name(node: Input) -> str:
+    return next((leaf.name for leaf in leaves(node)), "")
+
+
+def _pfs(fields: Fields, scope: _Scope) -> Input:
     leaf = fields.child("pfs", PFS)
     if leaf is None:
         raise fields.node.place.error("the input has no kind")
     repo = _repo(leaf)
+    glob = _glob(leaf)
     made = PfsInput(
         name=_input_name(leaf, leaf.text("name") or repo),
         repo=repo,
         branch=_checked(leaf, "branch", leaf.text("branch") or DEFAULT_BRANCH),
-        glob=_glob(leaf),
+        glob=glob,
         empty_files=leaf.flag("empty_files"),
         reference=leaf.flag("reference"),
+        join_on=_template(leaf, "join_on", glob, scope),
+        outer_join=leaf.flag("outer_join") and "join" in scope.inside,
+        group_by=_template(leaf, "group_by", glob, scope),
     )
     _propagation(leaf)
     return made
+
+
+def _template(leaf: Fields, name: str, glob: str, scope: _Scope) -> str:
+    """Return what files are put together by; without one, or one that says the same of all, a join were a cross."""
+    from pfs.glob import Glob
+
+    kind, template = name.partition("_")[0], leaf.text(name)
+    if kind not in scope.inside:
+        if template:
+            scope.notes.append(f"pfs.{name}: has no effect outside a {kind}")
+        return ""
+    if not template:
+        hint = '"$1" is what the first parenthesis of its glob matched, as in "/(*).csv"'
+        raise leaf.place(name).error(
+            f"the field {name!r} of pfs is missing, by which a {kind} puts files together: {hint}"
+        )
+    unknown = Glob(glob).unknown_groups(template)
+    if unknown:
+        raise leaf.place(name).error(f"{name!r} names ${unknown[0]}, but the glob {glob!r} has no such parenthesis")
+    return template
 
 
 def _repo(leaf: Fields) -> str:
@@ -115,15 +170,9 @@ def _propagation(leaf: Fields) -> None:
         raise leaf.place("propagation_spec").error("propagation_spec 'never' is not supported yet: remove it")
 
 
-def _cross(fields: Fields, notes: list[str]) -> Input:
-    children = [_read(child, notes) for child in fields.items("cross")]
-    if not children:
-        raise fields.place("cross").error("the field 'cross' of input is empty: list the inputs to combine")
-    return CrossInput(tuple(sorted(children, key=_first_name)))
-
-
-def _first_name(node: Input) -> str:
-    return next((leaf.name for leaf in leaves(node)), "")
-
-
-_KINDS: Mapping[str, Callable[[Fields, list[str]], Input]] = {"pfs": _pfs, "cross": _cross}
+_NODES: Mapping[str, type[CrossInput | UnionInput | JoinInput | GroupInput]] = {
+    "cross": CrossInput,
+    "union": UnionInput,
+    "join": JoinInput,
+    "group": GroupInput,
+}

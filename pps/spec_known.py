@@ -64,18 +64,13 @@ TRANSFORM_REFUSED = {
     "secrets": _NOT_YET,
     "datum_batching": _NOT_YET,
 }
-PFS_NOTED = {
-    "join_on": "has no effect outside a join",
-    "outer_join": "has no effect outside a join",
-    "group_by": "has no effect outside a group",
-}
 PFS_REFUSED = {
     "commit": "cannot be given: a pipeline follows a branch",
     "lazy": _NOT_YET,
     "s3": _NOT_YET,
     "trigger": _NOT_YET,
 }
-INPUT_KINDS_LATER = ("union", "join", "group", "cron")
+INPUT_KINDS_LATER = ("cron",)
 INPUT_KINDS_GONE = {"atom": "pfs", "git": "pfs"}
 
 PIPELINE = Known(
@@ -120,8 +115,8 @@ PARALLELISM = Known("parallelism_spec", ("constant",), {"strategy": _OLD, "coeff
 DATUM_SET = Known("datum_set_spec", ("number", "size_bytes", "per_worker"))
 INPUT = Known(
     "input",
-    ("pfs", "cross"),
-    refused=dict.fromkeys(INPUT_KINDS_LATER, "is not supported yet: use pfs or cross")
+    ("pfs", "cross", "union", "join", "group"),
+    refused=dict.fromkeys(INPUT_KINDS_LATER, "is not supported yet: use pfs")
     | {kind: f"does not exist any more: use {instead}" for kind, instead in INPUT_KINDS_GONE.items()},
 )
 PFS = Known(
@@ -136,8 +131,10 @@ PFS = Known(
         "empty_files",
         "reference",
         "propagation_spec",
+        "join_on",
+        "outer_join",
+        "group_by",
     ),
-    PFS_NOTED,
-    PFS_REFUSED,
+    refused=PFS_REFUSED,
 )
 PROPAGATION = Known("propagation_spec", ("never",))

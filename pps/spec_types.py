@@ -37,7 +37,11 @@ class Transform:
 
 @dataclass(frozen=True, slots=True)
 class PfsInput:
-    """One datum for each file or directory of ``repo@branch`` that matches ``glob``."""
+    """One datum for each file or directory of ``repo@branch`` that matches ``glob``.
+
+    ``join_on`` and ``group_by`` say, with ``$1`` for the first parenthesis of the glob and so on, by which text its
+    files are put together with others in a join or group around it; ``outer_join``: also those without a partner.
+    """
 
     name: str
     repo: str
@@ -45,6 +49,9 @@ class PfsInput:
     glob: str = "/"
     empty_files: bool = False
     reference: bool = False
+    join_on: str = ""
+    outer_join: bool = False
+    group_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,31 @@ class CrossInput:
     children: tuple[Input, ...]
 
 
-Input = PfsInput | CrossInput
+@dataclass(frozen=True, slots=True)
+class UnionInput:
+    """The datums of each child, one after the other; children are in the order of their names."""
+
+    children: tuple[Input, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JoinInput:
+    """For each text of ``join_on`` that every child has, every combination of one file from each child.
+
+    Of other texts only the children with ``outer_join`` count; children are in the order of their names.
+    """
+
+    children: tuple[Input, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupInput:
+    """One datum for each text of ``group_by``, of all files that have it; children are in the order of their names."""
+
+    children: tuple[Input, ...]
+
+
+Input = PfsInput | CrossInput | UnionInput | JoinInput | GroupInput
 
 
 class Reprocess(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from pps.spec_node import Plain
-from pps.spec_types import CrossInput, DatumSet, Input, PfsInput, Spec, Transform
+from pps.spec_types import CrossInput, DatumSet, GroupInput, Input, JoinInput, PfsInput, Spec, Transform, UnionInput
 
 
 def spec_json(spec: Spec) -> str:
@@ -55,9 +55,22 @@ def input_document(node: Input) -> Plain:
     match node:
         case CrossInput():
             return {"cross": [input_document(child) for child in node.children]}
+        case UnionInput():
+            return {"union": [input_document(child) for child in node.children]}
+        case JoinInput():
+            return {"join": [input_document(child) for child in node.children]}
+        case GroupInput():
+            return {"group": [input_document(child) for child in node.children]}
         case PfsInput():
             leaf: dict[str, Plain] = {"name": node.name, "repo": node.repo, "branch": node.branch, "glob": node.glob}
-            return {"pfs": leaf | _set({"empty_files": node.empty_files, "reference": node.reference})}
+            also: dict[str, Plain] = {
+                "empty_files": node.empty_files,
+                "reference": node.reference,
+                "join_on": node.join_on,
+                "outer_join": node.outer_join,
+                "group_by": node.group_by,
+            }
+            return {"pfs": leaf | _set(also)}
 
 
 def _datum_set(spec: DatumSet) -> Plain:

@@ -18,6 +18,7 @@ from pfs.ids import CommitId
 from pps.datum import Datum
 from pps.executors.base import Bytes, Seconds
 from pps.plan import Columns, digests
+from pps.spec_types import PfsInput
 from pps.state import DatumState
 
 if TYPE_CHECKING:
@@ -40,12 +41,20 @@ class Result(NamedTuple):
     ran_in: CommitId | None = None
 
 
+class Source(NamedTuple):
+    """What an input gave to a datum; ``leaf``: its number among the leaves, as those of a union may share a name."""
+
+    name: str
+    path: str
+    leaf: int = 0
+
+
 class Entry(NamedTuple):
-    """One row: ``inputs`` are (input name, path) in the order of the spec's inputs."""
+    """One row: ``inputs`` in the order of the spec's leaves."""
 
     id: bytes
     hash: bytes
-    inputs: tuple[tuple[str, str], ...]
+    inputs: tuple[Source, ...]
     result: Result
 
 
@@ -58,7 +67,7 @@ def schema() -> pa.Schema:
         [
             ("id", digest),
             ("hash", digest),
-            ("inputs", pa.list_(pa.struct([("name", text), ("path", text)]))),
+            ("inputs", pa.list_(pa.struct([("name", text), ("path", text), ("leaf", pa.int16())]))),
             ("state", text),
             ("tries", pa.int32()),
             ("exit_code", pa.int32()),
@@ -119,11 +128,15 @@ def _digests_of(table: pa.Table, name: str) -> npt.NDArray[np.bytes_]:
 
 
 class TableBuilder:
-    """Collects the datums of a job in the order in which its input yields them; 100 to 200 bytes each. One thread."""
+    """Collects the datums of a job in the order in which its input yields them; 100 to 200 bytes each. One thread.
 
-    def __init__(self) -> None:
+    ``leaves`` are those of the input, in their order.
+    """
+
+    def __init__(self, leaves: Sequence[PfsInput]) -> None:
+        self._number = {leaf: number for number, leaf in enumerate(leaves)}
         self._ids, self._hashes = bytearray(), bytearray()
-        self._inputs: list[list[dict[str, str]]] = []
+        self._inputs: list[list[Source]] = []
         self._arrays: list[pa.Array] = []
         self._count = 0
 
@@ -131,7 +144,7 @@ class TableBuilder:
         """Take the next datum."""
         self._ids += identity
         self._hashes += digest
-        self._inputs.append([{"name": item.leaf.name, "path": item.path} for item in datum])
+        self._inputs.append([Source(item.leaf.name, item.path, self._number[item.leaf]) for item in datum])
         self._count += 1
         if len(self._inputs) == _BATCH:
             self._flush()
@@ -254,8 +267,14 @@ def _entry(row: Mapping[str, object]) -> Entry:
         plain.reason,
         CommitId(plain.ran_in) if plain.ran_in else None,
     )
-    inputs = tuple((one["name"], one["path"]) for one in plain.inputs)
+    inputs = tuple(Source(one.name, one.path, one.leaf) for one in plain.inputs)
     return Entry(plain.id, plain.hash, inputs, result)
+
+
+class _Source(msgspec.Struct):
+    name: str
+    path: str
+    leaf: int
 
 
 class _Row(msgspec.Struct):
@@ -263,7 +282,7 @@ class _Row(msgspec.Struct):
 
     id: bytes
     hash: bytes
-    inputs: list[dict[str, str]]
+    inputs: list[_Source]
     state: str
     tries: int
     exit_code: int | None

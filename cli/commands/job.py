@@ -9,7 +9,7 @@ import click
 from cli import stdio, wiring
 from cli.exits import usage_error
 from cli.output import Record, emit, emit_one, field, size_of, time_of
-from cli.pipeline_records import datum_record, job_record
+from cli.pipeline_records import datum_record, job_record, preview_record
 from pfs.shorten import quoted
 
 
@@ -67,13 +67,20 @@ def inspect_job(job: str, as_json: bool) -> None:
 
 
 @click.command("list-datum")
-@click.argument("job", metavar="PIPELINE@JOB")
+@click.argument("job", metavar="[PIPELINE@JOB]", required=False)
+@click.option("-f", "--file", "source", metavar="FILE|-", help="The datums that this spec would have now.")
 @wiring.json_option
 @wiring.raw_option
-def list_datum(job: str, as_json: bool, raw: bool) -> None:
-    """List the datums of a job with their states."""
+def list_datum(job: str | None, source: str | None, as_json: bool, raw: bool) -> None:
+    """List the datums of a job with their states, or those that a spec would have."""
     from pps.pipelines import Pipelines
 
+    if (job is None) == (source is None):
+        raise usage_error("give a job as PIPELINE@JOB, or a spec with -f")
+    if source is not None:
+        _list_preview(source, as_json=as_json, raw=raw)
+        return
+    assert job is not None
     columns = [
         ("ID", field("id")),
         ("STATE", field("state")),
@@ -85,6 +92,18 @@ def list_datum(job: str, as_json: bool, raw: bool) -> None:
     ]
     with wiring.open_store() as store:
         emit(map(datum_record, Pipelines(store).datums(*job_address(job))), columns, as_json=as_json)
+
+
+def _list_preview(source: str, *, as_json: bool, raw: bool) -> None:
+    from cli.spec_files import read_specs
+    from pps.preview import preview_datums
+
+    specs, _ = read_specs(source)
+    if len(specs) != 1:
+        raise usage_error(f"{source} has {len(specs)} pipelines: list the datums of one at a time")
+    columns = [("ID", field("id")), ("IN", size_of("input_bytes", raw=raw)), ("FILES", _paths)]
+    with wiring.open_store() as store:
+        emit(map(preview_record, preview_datums(store, specs[0].input)), columns, as_json=as_json)
 
 
 def _seconds(record: Record) -> str:

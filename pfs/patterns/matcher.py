@@ -37,7 +37,8 @@ class Matcher:
         return tuple(nodes[1:])
 
     @cached_property
-    def _group_count(self) -> int:
+    def group_count(self) -> int:
+        """How many parentheses capture."""
         return sum(_count_groups(node) for node in self._nodes)
 
     def matches(self, text: str) -> bool:
@@ -52,7 +53,7 @@ class Matcher:
             match = self._regex.fullmatch(text)
             return match.groups("") if match else None
         captured = self._positions(text).captures(self._nodes)
-        return None if captured is None else tuple(captured.get(n + 1, "") for n in range(self._group_count))
+        return None if captured is None else tuple(captured.get(n + 1, "") for n in range(self.group_count))
 
     def _positions(self, text: str) -> Positions:
         return Positions(text, frozenset(segment.refuses_whole for segment in self._segments))

@@ -28,9 +28,9 @@ class DatumInput:
     """What one input gives to a datum: shown to the command as ``/pfs/<name>/<key of each file>``.
 
     ``rows`` are what matched: a row of kind DIR stands for everything below it in ``repo@commit`` (key
-    ``b""``: the whole commit), so that a datum of a million files is one row here. ``path`` is the first
-    match as a path, for messages and the environment. With ``empty_files`` the files have their names and no
-    bytes.
+    ``b""``: the whole commit), so that a datum of a million files is one row here. ``path`` is the last
+    match as a path, for messages and the environment, as are the texts it was joined and grouped by. With
+    ``empty_files`` the files have their names and no bytes.
     """
 
     name: str
@@ -40,6 +40,8 @@ class DatumInput:
     path: str
     rows: tuple[Row, ...]
     empty_files: bool = False
+    join_on: str = ""
+    group_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ _rows = st.dictionaries(_ids, _result, max_size=6)
 @settings(max_examples=60, deadline=None)
 @given(_rows)
 def test_a_table_holds_what_was_put_into_it(rows: dict[bytes, Result]) -> None:
-    builder = TableBuilder()
+    builder = TableBuilder([PfsInput("in", "images")])
     for number, identity in enumerate(rows):
         builder.add(identity, bytes([number]) * 32, datum(f"key{number}"))
     planned, order = builder.build()
@@ -130,7 +130,7 @@ def test_a_table_holds_what_was_put_into_it(rows: dict[bytes, Result]) -> None:
     for number, identity in enumerate(rows):
         entry = find(table, identity)
         assert entry is not None
-        assert (entry.hash, entry.inputs) == (bytes([number]) * 32, (("in", f"/key{number}"),))
+        assert (entry.hash, entry.inputs) == (bytes([number]) * 32, (("in", f"/key{number}", 0),))
     assert find(table, b"\xff" * 32) is None
     assert list(digest_values(columns_of(table).hashes)) == [entry.hash for entry in found]
     assert list(mine(table, JOB)) == [entry.result.ran_in == JOB for entry in found]

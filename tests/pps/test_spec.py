@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pfs.errors import InvalidInputError
-from pps.spec import CrossInput, PfsInput, Reprocess, Spec, Transform, parse_specs
+from pps.spec import CrossInput, GroupInput, JoinInput, PfsInput, Reprocess, Spec, Transform, UnionInput, parse_specs
 from pps.spec_fields import duration_s, snake
+from pps.spec_input import leaves
 from pps.spec_known import (
+    INPUT,
     INPUT_KINDS_GONE,
     INPUT_KINDS_LATER,
-    PFS_NOTED,
+    PFS,
     PFS_REFUSED,
     PIPELINE_NOTED,
     PIPELINE_REFUSED,
@@ -169,8 +171,8 @@ def test_bad_fields_say_where_and_what(extra: str, what: str) -> None:
 @pytest.mark.parametrize(
     ("given", "what"),
     [
-        ("{}", "the input has no kind: use pfs or cross"),
-        ('{"union": []}', "p.json:5:13: the field 'union' of input is not supported yet: use pfs or cross"),
+        ("{}", "the input has no kind: use one of pfs, cross, union, join, group"),
+        ('{"union": []}', "p.json:5:13: the field 'union' of input is empty: list the inputs to combine"),
         ('{"cron": {"name": "tick"}}', "the field 'cron' of input is not supported yet"),
         ('{"atom": {}}', "does not exist any more: use pfs"),
         ('{"pfs": {"repo": "a", "glob": "/"}, "cross": [{}]}', "several kinds, pfs and cross"),
@@ -187,6 +189,18 @@ def test_bad_fields_say_where_and_what(extra: str, what: str) -> None:
         (
             '{"cross": [{"pfs": {"repo": "a", "glob": "/"}}, {"pfs": {"repo": "a", "glob": "/*"}}]}',
             "two inputs have the name 'a'",
+        ),
+        (
+            '{"cross": [{"union": [%s, %s]}, %s]}' % (('{"pfs": {"repo": "a", "glob": "/"}}',) * 3),
+            "two inputs have the name 'a'",
+        ),
+        ('{"join": [{"pfs": {"repo": "a", "glob": "/(*)"}}]}', "the field 'join_on' of pfs is missing"),
+        ('{"join": [{"pfs": {"repo": "a", "glob": "/*", "join_on": ""}}]}', "the field 'join_on' of pfs is missing"),
+        ('{"join": [{"pfs": {"repo": "a", "glob": "/(*)", "join_on": "$2"}}]}', "names $2, but the glob '/(*)'"),
+        ('{"group": [{"pfs": {"repo": "a", "glob": "/(*)", "join_on": "$1"}}]}', "the field 'group_by' of pfs is"),
+        (
+            '{"group": [{"join": [{"pfs": {"repo": "a", "glob": "/(*)", "group_by": "$1"}}]}]}',
+            "the field 'join_on' of pfs is missing",
         ),
     ],
 )
@@ -237,8 +251,9 @@ def test_names_become_snake_case() -> None:
 
 def test_every_known_field_is_in_the_documentation() -> None:
     text = (Path(__file__).parents[2] / "docs/pipeline-spec.md").read_text()
-    known = {**PIPELINE_NOTED, **PIPELINE_REFUSED, **TRANSFORM_NOTED, **TRANSFORM_REFUSED, **PFS_NOTED, **PFS_REFUSED}
-    assert [name for name in (*known, *INPUT_KINDS_LATER, *INPUT_KINDS_GONE) if f"`{name}" not in text] == []
+    known = {**PIPELINE_NOTED, **PIPELINE_REFUSED, **TRANSFORM_NOTED, **TRANSFORM_REFUSED, **PFS_REFUSED}
+    names = (*known, *PFS.read, *INPUT.read, *INPUT_KINDS_LATER, *INPUT_KINDS_GONE)
+    assert [name for name in names if f"`{name}" not in text] == []
 
 
 def _text(*, min_size: int = 0, max_size: int) -> st.SearchStrategy[str]:
@@ -250,6 +265,22 @@ _keys = _text(min_size=1, max_size=5).filter(lambda key: "=" not in key)
 _names = st.from_regex(r"[A-Za-z0-9_-]{1,8}", fullmatch=True).filter(lambda name: name != "out")
 _texts = st.lists(_text(max_size=8), max_size=3).map(tuple)
 _leaves = st.builds(PfsInput, _names, _names, _names, st.just("/*"), st.booleans(), st.booleans())
+
+
+def _keyed(name: str) -> st.SearchStrategy[PfsInput]:
+    """A leaf as it is inside a join inside a group."""
+    texts = {"join_on": st.just("$1"), "outer_join": st.booleans(), "group_by": st.sampled_from(["$1", "x$1"])}
+    return st.builds(PfsInput, st.just(name), _names, glob=st.just("/(*)"), **texts)
+
+
+_joins = st.builds(lambda *sides: GroupInput((JoinInput(sides),)), _keyed("a"), _keyed("b"))
+_inputs = (
+    _leaves
+    | _joins
+    | st.builds(lambda one, two: UnionInput((one, two)), _leaves, _leaves).filter(
+        lambda node: [leaf.name for leaf in leaves(node)] == sorted(leaf.name for leaf in leaves(node))
+    )
+)
 _specs = st.builds(
     Spec,
     name=_names.filter(lambda name: name[0] not in "-_"),
@@ -262,7 +293,7 @@ _specs = st.builds(
         accept_return_code=st.lists(st.integers(1, 255), max_size=3).map(tuple),
         working_dir=st.none() | _text(min_size=1, max_size=5),
     ),
-    input=_leaves,
+    input=_inputs,
     description=_text(max_size=10),
     output_branch=_names,
     datum_tries=st.integers(1, 9),

@@ -1,0 +1,34 @@
+"""Commands on datums."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Run
+
+SPEC = {
+    "pipeline": {"name": "p"},
+    "transform": {"cmd": ["true"]},
+    "input": {"join": [{"pfs": {"repo": "r", "glob": "/(*).csv", "join_on": "$1", "outer_join": True}}]},
+}
+
+
+def test_the_datums_of_a_spec_are_listed_before_the_pipeline_exists(store: Path, pfs: Run, pps: Run) -> None:
+    Path("p.json").write_text(json.dumps(SPEC))
+    assert "r" in pps("list-datum", "-f", "p.json", code=3).err
+    Path("x.csv").write_text("1,2")
+    pfs("put-file", "r@master:/x.csv", "-f", "x.csv")
+    (shown,) = pps("list-datum", "-f", "p.json", "--json").json
+    assert [(one["name"], one["repo"], one["branch"], one["path"]) for one in shown["inputs"]] == [
+        ("r", "r", "master", "/x.csv")
+    ]
+    assert shown["input_bytes"] == 3
+    assert "r:/x.csv" in pps("list-datum", "-f", "p.json").out
+
+
+def test_a_job_or_a_spec_is_wanted_and_only_one_pipeline(store: Path, pps: Run) -> None:
+    assert "PIPELINE@JOB" in pps("list-datum", code=2).err
+    assert "PIPELINE@JOB" in pps("list-datum", "p@1", "-f", "p.json", code=2).err
+    Path("p.json").write_text(json.dumps([SPEC, {**SPEC, "pipeline": {"name": "q"}}]))
+    assert "has 2 pipelines" in pps("list-datum", "-f", "p.json", code=2).err
