@@ -36,7 +36,7 @@ def server(request: pytest.FixtureRequest, scratch: Path) -> Iterator[Server]:
     with pfs.init(folder) as store:
         store.create_repo(PUBLIC).create_branch("master")
         tls = certificate(folder) if scheme == "https" else None
-        with running(store, tls=tls, domain=DOMAIN, anonymous_read=[PUBLIC]) as live:
+        with running(store, tls=tls, domains=[DOMAIN], anonymous_read=[PUBLIC]) as live:
             yield live
 
 
