@@ -8,6 +8,7 @@ from pfs.files.fileref import FileRef
 from pfs.files.stream_ingest import StreamIngest
 from pfs.packs.session import WriteSession
 from s3api.bodies.checksums import Digests
+from s3api.errors import S3Error
 from s3api.gateway import Context
 
 DEPTH = 1
@@ -28,11 +29,14 @@ async def receive(context: Context, *, keep: str | None = None) -> Received:
     """Store the body of a request; ``keep`` is a checksum to compute though none was sent.
 
     Raises:
-        S3Error: the body is not what its headers say; nothing is kept of it.
+        S3Error: the body is not what its headers say; nothing is kept of it. MissingContentLength, at once: they do
+            not say whether there is one.
         ClientGoneError: the connection was closed.
         StorageError: it cannot be stored.
     """
     headers, payload = context.request.headers, context.caller.payload
+    if "content-length" not in headers and "transfer-encoding" not in headers:
+        raise S3Error("MissingContentLength")
     digests = Digests(headers, payload=payload, md5=True, keep=keep)
     session = context.store.session()
     ingest = StreamIngest(session, context.store.params, context.gateway.hashing, depth=DEPTH)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from s3api.errors import S3Error
 
-_RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})", re.ASCII)
+_RANGE = re.compile(r"bytes=(\d{0,1000})-(\d{0,1000})", re.ASCII)
 
 
 class Span(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
@@ -33,6 +34,12 @@ def is_xml_text(text: str) -> bool:
 def leaf(name: str, text: str | int) -> str:
     """Return an element of text; characters that XML cannot hold come as U+FFFD."""
     return f"<{name}>{escape(_NO_XML.sub(chr(0xFFFD), str(text)))}</{name}>"
+
+
+def checksum_leaves(checksums: Mapping[str, str]) -> str:
+    """Return the elements of kept checksums, by name, and of their ``type``: ``crc32`` is ChecksumCRC32."""
+    texts = ((name.capitalize() if name == "type" else name.upper(), value) for name, value in checksums.items())
+    return "".join(leaf(f"Checksum{name}", value) for name, value in texts)
 
 
 def node(name: str, *children: str) -> str:

@@ -30,8 +30,9 @@ def check_read(headers: Mapping[str, str], row: Row) -> None:
         S3Error: PreconditionFailed.
         NotModifiedError: the client has this version.
     """
-    if _changed(headers, row, ""):
-        raise S3Error("PreconditionFailed", fields={"Condition": "If-Match or If-Unmodified-Since"})
+    failed = _changed(headers, row, "")
+    if failed:
+        raise S3Error("PreconditionFailed", fields={"Condition": failed})
     if _unchanged(headers, row, ""):
         known = (("etag", f'"{etag_of(row)}"'), ("last-modified", http_date(modified_ns(row))))
         raise NotModifiedError(known)
@@ -43,26 +44,48 @@ def check_copy(headers: Mapping[str, str], row: Row) -> None:
     Raises:
         S3Error: PreconditionFailed.
     """
-    if _changed(headers, row, _COPY) or _unchanged(headers, row, _COPY):
-        raise S3Error("PreconditionFailed", fields={"Condition": "x-amz-copy-source-if-*"})
+    failed = _changed(headers, row, _COPY) or _unchanged(headers, row, _COPY)
+    if failed:
+        raise S3Error("PreconditionFailed", fields={"Condition": failed})
 
 
-def _changed(headers: Mapping[str, str], row: Row, prefix: str) -> bool:
-    """Say whether If-Match fails, or, without one, If-Unmodified-Since."""
+def range_holds(headers: Mapping[str, str], row: Row) -> bool:
+    """Say whether a Range counts: If-Range names this very version, by its ETag or its exact time, or is not there.
+
+    Without it, a client that goes on with an interrupted download would get the rest of another object.
+    """
+    header = headers.get("if-range")
+    if header is None:
+        return True
+    since = parse_http_date(header)
+    if since is not None:
+        return modified_ns(row) // SECOND_NS == since
+    return header.strip() == f'"{etag_of(row)}"'
+
+
+def _changed(headers: Mapping[str, str], row: Row, prefix: str) -> str:
+    """Return the name of the condition that fails: If-Match, or, without one, If-Unmodified-Since; empty if none."""
     tags = headers.get(f"{prefix}if-match")
     if tags is not None:
-        return not matches(tags, etag_of(row))
+        return "" if matches(tags, etag_of(row)) else _name(prefix, "If-Match")
     since = parse_http_date(headers.get(f"{prefix}if-unmodified-since", ""))
-    return since is not None and modified_ns(row) // SECOND_NS > since
+    failed = since is not None and modified_ns(row) // SECOND_NS > since
+    return _name(prefix, "If-Unmodified-Since") if failed else ""
 
 
-def _unchanged(headers: Mapping[str, str], row: Row, prefix: str) -> bool:
-    """Say whether If-None-Match fails, or, without one, If-Modified-Since."""
+def _unchanged(headers: Mapping[str, str], row: Row, prefix: str) -> str:
+    """Return the name of the condition that fails: If-None-Match, or, without one, If-Modified-Since."""
     tags = headers.get(f"{prefix}if-none-match")
     if tags is not None:
-        return matches(tags, etag_of(row))
+        return _name(prefix, "If-None-Match") if matches(tags, etag_of(row)) else ""
     since = parse_http_date(headers.get(f"{prefix}if-modified-since", ""))
-    return since is not None and modified_ns(row) // SECOND_NS <= since
+    failed = since is not None and modified_ns(row) // SECOND_NS <= since
+    return _name(prefix, "If-Modified-Since") if failed else ""
+
+
+def _name(prefix: str, condition: str) -> str:
+    """Return a condition's name as S3 says it: those of copies are written small."""
+    return prefix + condition.lower() if prefix else condition
 
 
 def write_check(headers: Mapping[str, str]) -> RowCheck | None:

@@ -9,7 +9,9 @@ from pfs.trees.tree import Row
 from s3api.auth.access import Permission
 from s3api.errors import S3Error
 from s3api.gateway import Context
+from s3api.http.response import Headers
 from s3api.objects.buckets import open_bucket
+from s3api.objects.metadata import version_of
 from s3api.objects.names import parse_bucket, parse_key
 
 _VERSION = "?versionId="
@@ -53,3 +55,9 @@ def open_source(context: Context, source: CopySource) -> Row:
     name = parse_bucket(source.bucket)
     context.authorize(Permission.READ, name.repo)
     return open_bucket(context.store, name).find(source.key, source.version)
+
+
+def source_version(row: Row) -> Headers:
+    """Return the header that says which version was copied."""
+    version = version_of(row)
+    return (("x-amz-copy-source-version-id", version),) if version is not None else ()

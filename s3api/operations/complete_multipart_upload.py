@@ -20,7 +20,7 @@ from s3api.errors import S3Error
 from s3api.gateway import Context
 from s3api.http.request import Request
 from s3api.http.response import Response, xml_response
-from s3api.http.xml import MAX_DOCUMENT_BYTES, document, leaf
+from s3api.http.xml import MAX_DOCUMENT_BYTES, checksum_leaves, document, leaf
 from s3api.multipart.parts import WantedPart, choose_parts, joined_etag, parse_parts, require_place
 from s3api.multipart.uploads import Completed, Part, Upload
 from s3api.objects.buckets import Bucket
@@ -129,14 +129,11 @@ def _checksums(upload: Upload, parts: Sequence[Part]) -> dict[str, str]:
 
 def _result(context: Context, done: Completed) -> bytes:
     host = context.request.headers.get("host", "")
-    kept = checksums_of(done.aux)
-    kind = kept.pop("type", None)
     return document(
         "CompleteMultipartUploadResult",
         leaf("Location", f"{context.request.scheme}://{host}{context.request.raw_path}"),
         leaf("Bucket", context.request.bucket),
         leaf("Key", done.key.decode()),
         leaf("ETag", f'"{done.aux["e"]}"'),
-        *(leaf(f"Checksum{name.upper()}", value) for name, value in kept.items()),
-        leaf("ChecksumType", kind) if kind else "",
+        checksum_leaves(checksums_of(done.aux)),
     )

@@ -12,7 +12,7 @@ from s3api.gateway import Context
 from s3api.http.ranges import Span, parse_range
 from s3api.http.request import Request
 from s3api.http.response import Headers, Response, Stream
-from s3api.objects.conditions import check_read
+from s3api.objects.conditions import check_read, range_holds
 from s3api.objects.metadata import object_headers
 from s3api.objects.reading import LEAST_BYTES, Extent
 from s3api.operation import Operation
@@ -60,7 +60,7 @@ class GetObject(Operation):
         """Find the row, check the conditions, and read the first bytes."""
         row = context.bucket().find(self.key, self.version)
         check_read(context.request.headers, row)
-        span = parse_range(self.range, row.size)
+        span = parse_range(self.range, row.size) if range_holds(context.request.headers, row) else None
         start, stop = span or Span(0, row.size)
         extent = Extent(context.store.objects, row, start=start, stop=stop)
         return row, span, _Opened(extent, extent.read(first))

@@ -11,7 +11,7 @@ from s3api.gateway import Context
 from s3api.http.ranges import parse_range
 from s3api.http.request import Request
 from s3api.http.response import Headers, Response
-from s3api.objects.conditions import check_read
+from s3api.objects.conditions import check_read, range_holds
 from s3api.operation import Operation
 from s3api.operations.get_object import answer_headers, parse_overrides
 
@@ -34,7 +34,7 @@ class HeadObject(Operation):
     async def handle(self, context: Context) -> Response:
         """Answer 200, 206 or 304 with the headers that GET would have."""
         row = await context.gateway.run(self._open, context)
-        span = parse_range(self.range, row.size)
+        span = parse_range(self.range, row.size) if range_holds(context.request.headers, row) else None
         headers = answer_headers(context.request, row, self.overrides, whole=span is None)
         if span is None:
             return Response(200, headers, length=row.size)

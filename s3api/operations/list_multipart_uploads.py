@@ -108,6 +108,7 @@ class ListMultipartUploads(Operation):
             leaf("StorageClass", "STANDARD"),
             leaf("Initiated", iso_date(entry.created_ns)),
             leaf("ChecksumAlgorithm", entry.algorithm.upper()) if entry.algorithm else "",
+            leaf("ChecksumType", entry.checksum_type) if entry.algorithm else "",
         )
 
 

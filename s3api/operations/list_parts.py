@@ -10,7 +10,7 @@ from s3api.gateway import Context
 from s3api.http.request import Request
 from s3api.http.response import Response, xml_response
 from s3api.http.times import iso_date
-from s3api.http.xml import document, leaf, node
+from s3api.http.xml import checksum_leaves, document, leaf, node
 from s3api.multipart.parts import find_upload
 from s3api.multipart.uploads import Part
 from s3api.objects.listing import owner_node, parse_page_size
@@ -53,6 +53,8 @@ class ListParts(Operation):
             leaf("NextPartNumberMarker", page[-1].number if page else 0),
             leaf("MaxParts", self.max_parts),
             leaf("IsTruncated", str(truncated).lower()),
+            leaf("ChecksumAlgorithm", upload.algorithm.upper()) if upload.algorithm else "",
+            leaf("ChecksumType", upload.checksum_type) if upload.algorithm else "",
             *(_part(part) for part in page),
         )
         return xml_response(body)
@@ -65,5 +67,5 @@ def _part(part: Part) -> str:
         leaf("LastModified", iso_date(part.modified_ns)),
         leaf("ETag", f'"{part.md5}"'),
         leaf("Size", part.size),
-        *(leaf(f"Checksum{name.upper()}", value) for name, value in part.checksums.items()),
+        checksum_leaves(part.checksums),
     )

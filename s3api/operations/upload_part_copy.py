@@ -18,11 +18,11 @@ from s3api.http.ranges import Span, parse_copy_range
 from s3api.http.request import Request
 from s3api.http.response import Response, xml_response
 from s3api.http.times import iso_date
-from s3api.http.xml import document, leaf
+from s3api.http.xml import checksum_leaves, document, leaf
 from s3api.multipart.parts import find_upload, parse_part_number, store_part
 from s3api.multipart.uploads import Part
 from s3api.objects.conditions import check_copy
-from s3api.objects.copysource import CopySource, open_source, parse_source
+from s3api.objects.copysource import CopySource, open_source, parse_source, source_version
 from s3api.objects.metadata import etag_of
 from s3api.operation import Operation
 
@@ -47,11 +47,12 @@ class UploadPartCopy(Operation):
 
     async def handle(self, context: Context) -> Response:
         """Copy; a whole object whose MD5 is known is shared without reading it."""
-        part = await context.gateway.run(self._copy, context)
+        part, row = await context.gateway.run(self._copy, context)
         modified = leaf("LastModified", iso_date(part.modified_ns))
-        return xml_response(document("CopyPartResult", modified, leaf("ETag", f'"{part.md5}"')))
+        etag, checksums = leaf("ETag", f'"{part.md5}"'), checksum_leaves(part.checksums)
+        return xml_response(document("CopyPartResult", modified, etag, checksums), source_version(row))
 
-    def _copy(self, context: Context) -> Part:
+    def _copy(self, context: Context) -> tuple[Part, Row]:
         upload = find_upload(context, self.upload_id)
         row = open_source(context, self.source)
         check_copy(context.request.headers, row)
@@ -62,7 +63,7 @@ class UploadPartCopy(Operation):
             take_over(context.store, received.session, [received.ref])
         else:
             received = _read(context, row, span, keep=upload.algorithm)
-        return store_part(context, upload, received, number=self.number)
+        return store_part(context, upload, received, number=self.number), row
 
 
 def _read(context: Context, row: Row, span: Span, *, keep: str | None) -> Received:
