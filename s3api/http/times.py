@@ -33,6 +33,15 @@ def parse_http_date(text: str) -> int | None:
     return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp())
 
 
+def parse_iso_date(text: str) -> int | None:
+    """Return the whole seconds since the epoch of ``2026-11-22T08:00:00.123Z``; None when it is none."""
+    try:
+        parsed = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() // 1)
+
+
 def parse_amz_date(text: str) -> int | None:
     """Return the seconds since the epoch of ``20261122T080000Z``; None when it is none."""
     try:

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from pfs.trees.tree import Row
-from s3api.errors import NotModifiedError, S3Error
-from s3api.http.times import SECOND_NS, http_date, parse_http_date
+from s3api.errors import NotModifiedError, S3Error, not_implemented
+from s3api.http.times import SECOND_NS, http_date, parse_http_date, parse_iso_date
 from s3api.objects.metadata import etag_of, is_object, modified_ns
 
 RowCheck = Callable[[Row | None], None]
 """Raises when a change must not be put on the row of that key."""
 _COPY = "x-amz-copy-source-"
+MATCH_SIZE = "x-amz-if-match-size"
+MATCH_TIME = "x-amz-if-match-last-modified-time"
 
 
 def matches(header: str, etag: str) -> bool:
@@ -86,6 +88,56 @@ def _unchanged(headers: Mapping[str, str], row: Row, prefix: str) -> str:
 def _name(prefix: str, condition: str) -> str:
     """Return a condition's name as S3 says it: those of copies are written small."""
     return prefix + condition.lower() if prefix else condition
+
+
+def delete_check(conditions: Mapping[str, str]) -> RowCheck | None:
+    """Return the check that the conditions of a delete ask for, by their names as headers; None without any.
+
+    An object that is not there fails If-Match (NoSuchKey), and holds the others: there is nothing to delete.
+
+    Raises:
+        S3Error: InvalidArgument, no number or time; NotImplemented for If-None-Match, as S3 has it.
+    """
+    if "if-none-match" in conditions:
+        raise not_implemented("header If-None-Match of DeleteObject")
+    match, size, time_s = conditions.get("if-match"), _size_of(conditions), _time_of(conditions)
+    if match is None and size is None and time_s is None:
+        return None
+
+    def check(row: Row | None) -> None:
+        found = row if is_object(row) else None
+        if found is None:
+            if match is not None:
+                raise S3Error("NoSuchKey")
+            return
+        if match is not None and not matches(match, etag_of(found)):
+            raise S3Error("PreconditionFailed", fields={"Condition": "If-Match"})
+        if size is not None and found.size != size:
+            raise S3Error("PreconditionFailed", fields={"Condition": MATCH_SIZE})
+        if time_s is not None and modified_ns(found) // SECOND_NS != time_s:
+            raise S3Error("PreconditionFailed", fields={"Condition": MATCH_TIME})
+
+    return check
+
+
+def _size_of(conditions: Mapping[str, str]) -> int | None:
+    text = conditions.get(MATCH_SIZE)
+    if text is None:
+        return None
+    if not text.strip().isdecimal() or len(text) > 20:
+        raise S3Error("InvalidArgument", f"{MATCH_SIZE} must be a number", fields={"ArgumentName": MATCH_SIZE})
+    return int(text)
+
+
+def _time_of(conditions: Mapping[str, str]) -> int | None:
+    text = conditions.get(MATCH_TIME)
+    if text is None:
+        return None
+    time_s = parse_http_date(text)
+    time_s = parse_iso_date(text) if time_s is None else time_s
+    if time_s is None:
+        raise S3Error("InvalidArgument", f"{MATCH_TIME} must be a time", fields={"ArgumentName": MATCH_TIME})
+    return time_s
 
 
 def write_check(headers: Mapping[str, str]) -> RowCheck | None:

@@ -34,12 +34,15 @@ class Write:
     """What one request changes: puts and deletes, each at most once a key; ``session`` holds what they refer to.
 
     ``guard`` raises when the repo, at the moment of the change, is no longer the one that the request was for.
+    ``choose`` works out the edits on the tree that they are put on, again after each lost swap; their keys are among
+    those of ``edits``, which stand for what it may change. What it raises refuses the whole write.
     """
 
     edits: Sequence[Put | Delete]
     session: WriteSession | None = None
     checks: Sequence[tuple[bytes, RowCheck]] = ()
     guard: Callable[[RefsBody], None] | None = None
+    choose: Callable[[Tree], Sequence[Put | Delete]] | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -120,11 +123,10 @@ def _commit(repo: Repo, branch: str, batch: Sequence[_Waiting]) -> None:
         refused.clear()
         edits = list[Edit]()
         for one in batch:
-            error = _refusal(body, tree, one.write)
-            if error is not None:
+            try:
+                edits += _edits(body, tree, one.write)
+            except (S3Error, PfsError) as error:
                 refused[one] = error
-            else:
-                edits += one.write.edits
         return edits
 
     session = repo.store.session()
@@ -146,15 +148,13 @@ def _commit(repo: Repo, branch: str, batch: Sequence[_Waiting]) -> None:
             one.future.set_result(info)
 
 
-def _refusal(body: RefsBody, tree: Tree, write: Write) -> Exception | None:
-    try:
-        if write.guard is not None:
-            write.guard(body)
-        for key, check in write.checks:
-            check(tree.stat(key, want="file"))
-    except (S3Error, PfsError) as error:
-        return error
-    return None
+def _edits(body: RefsBody, tree: Tree, write: Write) -> Sequence[Put | Delete]:
+    """Return what a write changes in a tree; raises what its guard, its checks or its choice raise."""
+    if write.guard is not None:
+        write.guard(body)
+    for key, check in write.checks:
+        check(tree.stat(key, want="file"))
+    return write.edits if write.choose is None else write.choose(tree)
 
 
 def _release(batch: Sequence[_Waiting]) -> None:

@@ -1,29 +1,20 @@
-"""Changing the tags of an object: a commit as any other change, put only on the very row that was read."""
+"""Changing the tags of an object: a commit as any other change, of the very row that it is put on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
-from typing import Final
 
-from pfs.files.fileref import FileRef
-from pfs.trees.tree import Row
+from pfs.trees.edit import Put
+from pfs.trees.tree import Row, Tree
 from s3api.errors import S3Error
 from s3api.gateway import Context
 from s3api.http.response import Headers
 from s3api.objects.buckets import Bucket
-from s3api.objects.conditions import RowCheck
-from s3api.objects.metadata import version_of
+from s3api.objects.groupcommit import Write
+from s3api.objects.metadata import is_object, version_of
 from s3api.objects.tags import tags_of, with_tags
-from s3api.objects.writing import put_row
 
-ROUNDS: Final = 20
-"""Attempts; each lost one means that another write of the key got through."""
 _IMMUTABLE = "an older version cannot be tagged: it is a commit, and history is immutable; tag the present one"
-
-
-class _MovedError(S3Error):
-    """The object is no longer the one that was read."""
 
 
 async def retag(context: Context, key: bytes, version: str | None, tags: Mapping[str, str]) -> Headers:
@@ -32,17 +23,22 @@ async def retag(context: Context, key: bytes, version: str | None, tags: Mapping
     The same tags again change nothing. With a ``version``, that must be the present one.
 
     Raises:
-        S3Error: NoSuchKey, NoSuchVersion, AccessDenied (an older version); OperationAborted when other writes of the
-            key were first too often.
+        S3Error: NoSuchKey, NoSuchVersion, AccessDenied (an older version).
     """
-    for _ in range(ROUNDS):
-        bucket, row = await context.gateway.run(_open, context, key, version)
-        if tags_of(row) == tags:
-            return version_headers(row)
-        ref, aux = FileRef(row.kind, row.size, row.tid), with_tags(row.aux, tags)
-        with suppress(_MovedError):
-            return await put_row(context, bucket, key, ref, aux=aux, check=_is_still(row))
-    raise S3Error("OperationAborted", "the object is being changed too often: try again")
+    bucket, row = await context.gateway.run(_open, context, key, version)
+    _require_present(row, version)
+    if tags_of(row) == tags:
+        return version_headers(row)
+
+    def choose(tree: Tree) -> list[Put]:
+        present = tree.stat(key, want="file")
+        if present is None or not is_object(present):
+            raise S3Error("NoSuchKey", fields={"Key": key.decode()})
+        _require_present(present, version)
+        return [_tagged(present, tags)]
+
+    info = await context.gateway.commit(bucket, Write([_tagged(row, tags)], choose=choose))
+    return (("x-amz-version-id", info.id),) if info is not None else ()
 
 
 def version_headers(row: Row) -> Headers:
@@ -52,24 +48,18 @@ def version_headers(row: Row) -> Headers:
 
 
 def _open(context: Context, key: bytes, version: str | None) -> tuple[Bucket, Row]:
-    """Return the present row of the object, in a bucket that can be written."""
+    """Return the present row of an object that has such a version, in a bucket that can be written."""
     bucket = context.bucket(write=True)
     row = bucket.find(key, version)
     if version is None:
         return bucket, row
-    present = bucket.tree().stat(key, want="file")
-    if present is None or version_of(present) != version:
+    return bucket, bucket.tree().stat(key, want="file") or row
+
+
+def _require_present(row: Row, version: str | None) -> None:
+    if version is not None and version_of(row) != version:
         raise S3Error("AccessDenied", _IMMUTABLE)
-    return bucket, present
 
 
-def _is_still(row: Row) -> RowCheck:
-    def check(present: Row | None) -> None:
-        if present is None or _facts(present) != _facts(row):
-            raise _MovedError("OperationAborted")
-
-    return check
-
-
-def _facts(row: Row) -> tuple[object, ...]:
-    return row.kind, row.size, row.tid, dict(row.aux or {}), row.changed
+def _tagged(row: Row, tags: Mapping[str, str]) -> Put:
+    return Put(row.key, row.kind, row.size, row.tid, with_tags(row.aux, tags), force=True)

@@ -11,7 +11,7 @@ from s3api.errors import S3Error
 from s3api.gateway import Context
 from s3api.http.request import Request
 from s3api.http.response import Response
-from s3api.objects.conditions import write_check
+from s3api.objects.conditions import delete_check
 from s3api.objects.groupcommit import Write
 from s3api.objects.metadata import is_object
 from s3api.operation import Operation
@@ -33,13 +33,15 @@ class DeleteObject(Operation):
         return cls(request.key, request.params.get("versionId"))
 
     async def handle(self, context: Context) -> Response:
-        """Delete; If-Match holds at the commit."""
+        """Delete; the conditions hold at the commit."""
         if self.version is not None:
             raise S3Error("AccessDenied", IMMUTABLE)
+        check = delete_check(context.request.headers)
         bucket = await context.gateway.run(context.bucket, write=True)
-        check = write_check(context.request.headers)
         row = await context.gateway.run(lambda: bucket.tree().stat(self.key, want="file"))
-        if check is None and not is_object(row):
+        if check is not None:
+            check(row)
+        if not is_object(row):
             return Response(204)
         checks = () if check is None else ((self.key, check),)
         info = await context.gateway.commit(bucket, Write([Delete(self.key)], checks=checks))

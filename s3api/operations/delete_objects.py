@@ -1,13 +1,14 @@
-"""DeleteObjects: up to 1000 keys in one commit."""
+"""DeleteObjects: up to 1000 keys in one commit, each with conditions of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from pfs.model import CommitInfo
 from pfs.trees.edit import Delete
+from pfs.trees.tree import Tree
 from s3api.auth.access import Permission
 from s3api.bodies.checksums import Digests
 from s3api.errors import S3Error
@@ -15,6 +16,7 @@ from s3api.gateway import Context
 from s3api.http.request import Request
 from s3api.http.response import Response, xml_response
 from s3api.http.xml import MAX_DOCUMENT_BYTES, Node, document, leaf, node, parse, text_of
+from s3api.objects.conditions import MATCH_SIZE, MATCH_TIME, RowCheck, delete_check
 from s3api.objects.groupcommit import Write
 from s3api.objects.names import parse_key
 from s3api.operation import Operation
@@ -23,12 +25,39 @@ from s3api.operations.delete_object import IMMUTABLE
 _MAX_KEYS = 1000
 
 
+_CONDITIONS = {"ETag": "if-match", "LastModifiedTime": MATCH_TIME, "Size": MATCH_SIZE}
+"""Elements of an object, as headers of DeleteObject."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """One key of the list, or why it cannot be deleted."""
+    """One key of the list with its conditions, or why it cannot be deleted."""
 
     key: str
-    error: S3Error | None
+    check: RowCheck | None = None
+    error: S3Error | None = None
+
+
+class _Choice:
+    """The keys that are deleted, worked out on the tree that they are deleted from; ``refused`` by number."""
+
+    def __init__(self, wanted: Sequence[_Wanted]) -> None:
+        self._wanted = wanted
+        self.refused: dict[int, S3Error] = {}
+
+    def edits(self, tree: Tree) -> list[Delete]:
+        """Return the deletes whose conditions hold."""
+        self.refused = {number: one.error for number, one in enumerate(self._wanted) if one.error is not None}
+        found = dict[bytes, Delete]()
+        for number, one in enumerate(self._wanted):
+            try:
+                if number not in self.refused and one.check is not None:
+                    one.check(tree.stat(one.key.encode(), want="file"))
+            except S3Error as error:
+                self.refused[number] = error
+            if number not in self.refused:
+                found[one.key.encode()] = Delete(one.key.encode())
+        return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +78,12 @@ class DeleteObjects(Operation):
         body = await context.body.read(digests, limit=MAX_DOCUMENT_BYTES)
         root = parse(body, "Delete")
         wanted = list(_wanted(root))
+        choice = _Choice(wanted)
         edits = [Delete(key) for key in dict.fromkeys(one.key.encode() for one in wanted if one.error is None)]
-        info = await context.gateway.commit(bucket, Write(edits)) if edits else None
+        info = await context.gateway.commit(bucket, Write(edits, choose=choice.edits)) if edits else None
+        refused = choice.refused if edits else {n: one.error for n, one in enumerate(wanted) if one.error is not None}
         quiet = (text_of(root, "Quiet") or "").strip().lower() == "true"
-        return xml_response(document("DeleteResult", *_results(wanted, info, quiet=quiet)))
+        return xml_response(document("DeleteResult", *_results(wanted, refused, info, quiet=quiet)))
 
 
 def _wanted(root: Node) -> Iterator[_Wanted]:
@@ -63,26 +94,27 @@ def _wanted(root: Node) -> Iterator[_Wanted]:
         key = text_of(element, "Key")
         if not key:
             raise S3Error("MalformedXML", "an object has no key")
-        yield _Wanted(key, _why_not(element, key))
+        yield _one(element, key)
 
 
-def _why_not(element: Node, key: str) -> S3Error | None:
+def _one(element: Node, key: str) -> _Wanted:
     if text_of(element, "VersionId") is not None:
-        return S3Error("AccessDenied", IMMUTABLE)
-    for name in ("ETag", "LastModifiedTime", "Size"):
-        if text_of(element, name) is not None:
-            return S3Error("NotImplemented", f"the condition {name} of DeleteObjects is not implemented")
+        return _Wanted(key, error=S3Error("AccessDenied", IMMUTABLE))
+    found = {header: text_of(element, name) for name, header in _CONDITIONS.items()}
     try:
         parse_key(key.encode())
+        return _Wanted(key, delete_check({name: text for name, text in found.items() if text is not None}))
     except S3Error as error:
-        return error
-    return None
+        return _Wanted(key, error=error)
 
 
-def _results(wanted: list[_Wanted], info: CommitInfo | None, *, quiet: bool) -> Iterator[str]:
+def _results(
+    wanted: Sequence[_Wanted], refused: Mapping[int, S3Error], info: CommitInfo | None, *, quiet: bool
+) -> Iterator[str]:
     marker = leaf("DeleteMarker", "true") + leaf("DeleteMarkerVersionId", info.id) if info is not None else ""
-    for one in wanted:
-        if one.error is not None:
-            yield node("Error", leaf("Key", one.key), leaf("Code", one.error.code), leaf("Message", one.error.message))
+    for number, one in enumerate(wanted):
+        error = refused.get(number)
+        if error is not None:
+            yield node("Error", leaf("Key", one.key), leaf("Code", error.code), leaf("Message", error.message))
         elif not quiet:
             yield node("Deleted", leaf("Key", one.key), marker)
