@@ -9,68 +9,31 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from statistics import median
 from urllib.parse import urlsplit
 
 import pfs
-from pfs.keys import Keys
+from benchmarks.servers import Server, bare, gateway
 
 MIB = 1 << 20
 CLIENTS = 32
-
-GATEWAY = """
-import sys, threading, pfs
-from pfs.keys import Keys
-from s3api.gateway import Gateway
-from s3api.http.server import Listen, serve
-stop = threading.Event()
-with pfs.open(sys.argv[1]) as store:
-    serve(Gateway(store, Keys(store)), Listen(port=0), stop=stop, on_bound=lambda h, p: print(p, flush=True))
-"""
-BARE = """
-import sys, socket, uvicorn
-piece, size = bytes(1 << 20), int(sys.argv[1])
-async def app(scope, receive, send):
-    headers = [(b"content-length", str(size).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    for left in range(size - len(piece), -1, -len(piece)):
-        await send({"type": "http.response.body", "body": piece, "more_body": left > 0})
-listener = socket.create_server(("127.0.0.1", 0))
-print(listener.getsockname()[1], flush=True)
-config = uvicorn.Config(app, loop="uvloop", http="httptools", lifespan="off", log_config=None, access_log=False)
-uvicorn.Server(config).run(sockets=[listener])
-"""
-
-
-@contextmanager
-def _program(code: str, argument: str) -> Iterator[int]:
-    """Run a server; give its port."""
-    with subprocess.Popen([sys.executable, "-c", code, argument], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield int(process.stdout.readline())
-        finally:
-            process.kill()
 
 
 class _Client:
     """Addresses signed in advance, and one connection."""
 
-    def __init__(self, port: int, key: str, secret: str) -> None:
+    def __init__(self, server: Server) -> None:
         import boto3
 
-        self._port = port
-        self._connection = http.client.HTTPConnection("127.0.0.1", port)
-        url = f"http://127.0.0.1:{port}"
-        options = {"aws_access_key_id": key, "aws_secret_access_key": secret, "region_name": "us-east-1"}
-        with closing(boto3.client("s3", endpoint_url=url, **options)) as client:
+        self._url = server.url
+        self._connection = http.client.HTTPConnection("127.0.0.1", server.port)
+        options = {"aws_access_key_id": server.key, "aws_secret_access_key": server.secret}
+        with closing(boto3.client("s3", endpoint_url=server.url, region_name="us-east-1", **options)) as client:
             self._sign = client.generate_presigned_url
 
     def put(self, name: str, body: bytes) -> None:
@@ -83,7 +46,7 @@ class _Client:
 
     def get_any(self) -> int:
         """Get what a server without names gives."""
-        return self._request("GET", f"http://127.0.0.1:{self._port}/", None)
+        return self._request("GET", f"{self._url}/", None)
 
     def _request(self, method: str, url: str, body: bytes | None) -> int:
         parts = urlsplit(url)
@@ -119,11 +82,10 @@ def run(*, quick: bool) -> list[dict[str, object]]:
     size, number, rounds = (8 * MIB, 64, 1) if quick else (256 * MIB, 640, 3)
     with tempfile.TemporaryDirectory() as folder:
         with pfs.init(folder) as store:
-            key, secret = Keys(store).root()
             store.create_repo("bench")
-        with _program(GATEWAY, folder) as port, _program(BARE, str(size)) as bare:
-            clients = [_Client(port, key.access_key, secret) for _ in range(CLIENTS)]
-            other = _Client(bare, key.access_key, secret)
+        with gateway(folder) as ours, bare(size) as uvicorn:
+            clients = [_Client(ours) for _ in range(CLIENTS)]
+            other = _Client(uvicorn)
             large = [_large(clients[0], other, size, f"large{one}") for one in range(rounds)]
             small = [_small(clients, number, one) for one in range(rounds)]
     put = [{"md5 alone": one["md5"], "put": one["put"]} for one in large]
