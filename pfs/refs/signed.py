@@ -12,7 +12,7 @@ from collections.abc import Collection as Names
 from typing import TypeVar
 
 import msgspec
-from msgspec.structs import fields, replace
+from msgspec.structs import replace
 from xxhash import xxh3_128_hexdigest
 
 from pfs.errors import CorruptionError, InvalidInputError
@@ -66,7 +66,7 @@ def decode_signed(
         found = raw["v"]
         if isinstance(found, int) and found > version:
             raise InvalidInputError(f"{where} has format {found}, this pfs knows {version}: use a newer pfs")
-        names = {field.name for field in fields(form)} - {"extra", *unsaid}
+        names = set(form.__struct_fields__) - {"extra", *unsaid}
         known = {name: value for name, value in raw.items() if name in names}
         extra = {name: value for name, value in raw.items() if name not in names}
         return replace(msgspec.convert(known, form, str_keys=True), extra=extra)
