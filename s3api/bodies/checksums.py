@@ -105,6 +105,15 @@ def _check_form(name: str, value: str) -> None:
         raise S3Error("InvalidRequest", f"value for {HEADER}{name} header is invalid")
 
 
+def _check_named(algorithm: str | None, sent: Sequence[str]) -> None:
+    """Refuse what S3 refuses: several checksums, or an algorithm that is named without a checksum of its own."""
+    if len(sent) > 1:
+        raise S3Error("InvalidRequest", "expecting a single x-amz-checksum- header: one checksum at a time")
+    if algorithm is not None and parse_algorithm(algorithm) not in sent:
+        what = "no corresponding x-amz-checksum-* or x-amz-trailer header was found"
+        raise S3Error("InvalidRequest", f"x-amz-sdk-checksum-algorithm is {algorithm.strip()}, but {what}")
+
+
 def announced_trailers(headers: Mapping[str, str]) -> tuple[str, ...]:
     """Return the checksums that x-amz-trailer announces; other trailers are ignored."""
     names = (name.strip().lower() for name in headers.get("x-amz-trailer", "").split(","))
@@ -127,6 +136,7 @@ class Digests:
         self.size = 0
         self._expected = sent_checksums(headers)
         self._trailers = announced_trailers(headers)
+        _check_named(headers.get("x-amz-sdk-checksum-algorithm"), (*self._expected, *self._trailers))
         self._content_md5 = _parse_content_md5(headers.get("content-md5"))
         self._sha256 = payload.lower() if len(payload) == 64 else None
         names = {*self._expected, *self._trailers}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from urllib.parse import quote
@@ -46,11 +46,20 @@ def parse_query(request: Request) -> Query:
         S3Error: InvalidArgument.
     """
     params = request.params
+    max_keys = parse_page_size(params.get("max-keys", ""), "max-keys")
+    return Query(params.get("prefix", ""), params.get("delimiter", ""), max_keys, parse_encoding(params))
+
+
+def parse_encoding(params: Mapping[str, str]) -> bool:
+    """Say whether names are to be URL-encoded.
+
+    Raises:
+        S3Error: InvalidArgument.
+    """
     encoding = params.get("encoding-type", "")
     if encoding not in {"", "url"}:
         raise invalid_argument("encoding-type", encoding, "encoding-type must be url")
-    max_keys = parse_page_size(params.get("max-keys", ""), "max-keys")
-    return Query(params.get("prefix", ""), params.get("delimiter", ""), max_keys, encoding == "url")
+    return encoding == "url"
 
 
 def parse_page_size(text: str, name: str) -> int:

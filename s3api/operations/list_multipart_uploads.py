@@ -15,7 +15,7 @@ from s3api.http.response import Response, xml_response
 from s3api.http.times import iso_date
 from s3api.http.xml import document, leaf, node
 from s3api.multipart.uploads import Upload
-from s3api.objects.listing import owner_node, parse_page_size
+from s3api.objects.listing import owner_node, parse_encoding, parse_page_size
 from s3api.operation import Operation
 
 
@@ -38,7 +38,7 @@ class ListMultipartUploads(Operation):
         return cls(
             prefix=params.get("prefix", ""),
             delimiter=params.get("delimiter", ""),
-            encoded=params.get("encoding-type") == "url",
+            encoded=parse_encoding(params),
             max_uploads=parse_page_size(params.get("max-uploads", ""), "max-uploads"),
             after_key=params.get("key-marker", ""),
             after_id=params.get("upload-id-marker", "") if params.get("key-marker") else "",

@@ -13,7 +13,7 @@ from s3api.http.times import iso_date
 from s3api.http.xml import checksum_leaves, document, leaf, node
 from s3api.multipart.parts import find_upload
 from s3api.multipart.uploads import Part
-from s3api.objects.listing import owner_node, parse_page_size
+from s3api.objects.listing import owner_node, parse_count, parse_page_size
 from s3api.operation import Operation
 
 
@@ -30,8 +30,7 @@ class ListParts(Operation):
     def parse(cls, request: Request) -> Self:
         """Read the parameters."""
         params = request.params
-        marker = params.get("part-number-marker", "")
-        after = int(marker) if marker.isdecimal() and len(marker) < 10 else 0
+        after = parse_count(params.get("part-number-marker", ""), "part-number-marker", default=0)
         return cls(params["uploadId"], parse_page_size(params.get("max-parts", ""), "max-parts"), after)
 
     async def handle(self, context: Context) -> Response:
