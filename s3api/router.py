@@ -33,6 +33,7 @@ from s3api.operations.list_multipart_uploads import ListMultipartUploads
 from s3api.operations.list_objects import ListObjects
 from s3api.operations.list_objects_v2 import ListObjectsV2
 from s3api.operations.list_parts import ListParts
+from s3api.operations.post_object import PostObject
 from s3api.operations.put_object import PutObject
 from s3api.operations.put_object_tagging import PutObjectTagging
 from s3api.operations.upload_part import UploadPart
@@ -83,7 +84,7 @@ ROUTES: Mapping[tuple[str, str], tuple[Route, ...]] = {
     ("bucket", "HEAD"): (_route(HeadBucket),),
     ("bucket", "PUT"): (_route(CreateBucket),),
     ("bucket", "DELETE"): (_route(DeleteBucket),),
-    ("bucket", "POST"): (_route(DeleteObjects, "delete"),),
+    ("bucket", "POST"): (_route(DeleteObjects, "delete"), _route(PostObject)),
     ("object", "GET"): (
         _route(GetObject, takes=_READ),
         _route(GetObjectTagging, "tagging", takes={"versionId"}),
@@ -141,8 +142,6 @@ def _no_route(request: Request, names: set[str]) -> S3Error:
         return not_implemented(
             f"{request.method} of the {request.level} with {', '.join(f'?{n}' for n in sorted(names))}"
         )
-    if (request.level, request.method) == ("bucket", "POST"):
-        return not_implemented("PostObject (form upload)")
     if request.method in {"GET", "HEAD", "PUT", "POST", "DELETE"}:
         return S3Error("MethodNotAllowed", f"{request.method} is not allowed on this {request.level}")
     return not_implemented(f"method {request.method}")

@@ -7,7 +7,7 @@ digests and the chunker work at the same time and at most about three pieces are
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Protocol, TypeVar
 
 from pfs.backends.base import Buffer
@@ -40,13 +40,25 @@ class RunInThread(Protocol):
         ...
 
 
+class Decoder(Protocol):
+    """Takes the framing off a body."""
+
+    def feed(self, data: Buffer) -> Sequence[Buffer]:
+        """Take in framed bytes and return the payload among them."""
+        ...
+
+    def finish(self) -> Mapping[str, str]:
+        """Check the end and return the trailers."""
+        ...
+
+
 class Body:
     """A request's body. It can be read once: by `read`, or by `receive_piece` and then `transfer`."""
 
     def __init__(self, receive: Receive, request: Request, caller: Caller) -> None:
         self._receive = receive
         self._more = True
-        self._decoder = _decoder_for(request, caller)
+        self._decoder: Decoder | None = _decoder_for(request, caller)
         self._length = _announced_length(request, framed=self._decoder is not None)
         self.started = False
         """Whether any of it was asked for: before that, a client that waits for 100 Continue sends nothing."""
@@ -56,6 +68,10 @@ class Body:
         """Whether all of it was received."""
         return not self._more
 
+    def decode_with(self, decoder: Decoder) -> None:
+        """Take this framing off what comes, which holds what was received already; how long the payload is, is open."""
+        self._decoder, self._length = decoder, None
+
     async def receive_piece(self) -> bytes:
         """Receive the next 1 MiB or what is left, still framed; empty at the end.
 
@@ -63,7 +79,7 @@ class Body:
             S3Error: RequestTimeout (nothing came for a minute), MissingContentLength (of what is in the framing).
             ClientGoneError: the connection was closed.
         """
-        if self._decoder is not None and self._length is None:
+        if isinstance(self._decoder, ChunkDecoder) and self._length is None:
             raise S3Error("MissingContentLength", "a body in aws-chunked framing needs x-amz-decoded-content-length")
         self.started = True
         parts: list[bytes] = []
