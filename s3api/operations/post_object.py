@@ -25,6 +25,7 @@ from s3api.objects.writing import put_row
 from s3api.operation import Operation
 
 _HEADERS = {"content-type", "content-md5", *KEPT}
+_OF_THE_FORM = {"host", "content-length", "transfer-encoding"}
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
 
@@ -85,11 +86,11 @@ def _key(fields: Mapping[str, str]) -> bytes:
 
 
 def _headers(request: Request, fields: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the headers that a PUT would have had, and where this one came to."""
+    """Return the headers that a PUT would have had, and those of the form that say where it came to, and how."""
     found = {name: value for name, value in fields.items() if name in _HEADERS or name.startswith("x-amz-")}
     if "acl" in fields:
         found["x-amz-acl"] = fields["acl"]
-    return {**found, "host": request.headers.get("host", "")}
+    return {**found, **{name: value for name, value in request.headers.items() if name in _OF_THE_FORM}}
 
 
 def _aux(headers: Mapping[str, str], fields: Mapping[str, str]) -> dict[str, object]:
@@ -137,4 +138,4 @@ def _redirect(text: str) -> str | None:
 def _location(request: Request) -> str:
     """Return the address of the object; S3 encodes the slashes of its key."""
     bucket = "" if request.virtual_host else f"/{request.bucket}"
-    return f"{request.scheme}://{request.headers['host']}{bucket}/{quote(request.key, safe='')}"
+    return f"{request.scheme}://{request.headers.get('host', '')}{bucket}/{quote(request.key, safe='')}"
