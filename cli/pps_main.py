@@ -13,6 +13,7 @@ COMMANDS = {
     "list-pipeline": Entry("cli.commands.pipeline", "list_pipeline", "List pipelines", _PIPELINE),
     "inspect-pipeline": Entry("cli.commands.pipeline", "inspect_pipeline", "Show a pipeline", _PIPELINE),
     "delete-pipeline": Entry("cli.commands.pipeline", "delete_pipeline", "Take a pipeline away", _PIPELINE),
+    "run-cron": Entry("cli.commands.pipeline", "run_cron", "Tick the cron inputs of a pipeline now", _PIPELINE),
     "validate": Entry("cli.commands.pipeline", "validate", "Check a spec file", _PIPELINE),
     "run": Entry("cli.commands.run", "run_pending", "Do everything that is pending, then end", _JOB),
     "list-job": Entry("cli.commands.job", "list_job", "List jobs, newest first", _JOB),

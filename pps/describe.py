@@ -68,6 +68,8 @@ def _number(job: JobRecord) -> int:
 def input_text(node: Input) -> str:
     """Return an input in short: ``images:/*``, children of a cross with ``x``, of a union with ``+`` between them."""
     match node:
+        case PfsInput() if node.cron is not None:
+            return f"{node.name}:{node.cron.schedule}"
         case PfsInput():
             branch = "" if node.branch == "master" else f"@{node.branch}"
             return f"{node.repo}{branch}:{node.glob}"

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pfs.changes import branches
-from pfs.errors import AlreadyExistsError, InvalidInputError, NotFoundError, PfsError
+from pfs.errors import AlreadyExistsError, ConflictError, InvalidInputError, NotFoundError, PfsError
 from pfs.provenance.bind import Binding, bind
 from pps.catalog import Catalog, Pipeline
 from pps.code import code_digests, code_files, missing_files
+from pps.cron import tick
 from pps.datums import datum_info, find_datum, job_datums
 from pps.describe import damaged_info, describe, pipeline_info
 from pps.joblogs import LogReader
@@ -21,9 +22,10 @@ from pps.model import DatumInfo, JobInfo, LogLine, PipelineInfo
 from pps.queue import due_jobs
 from pps.records import GIVEN_JSON, META_BRANCH, SPEC_BRANCH, JobRecord
 from pps.spec_types import Spec
-from pps.versions import Draft, first_record, make_draft, next_record, publish_version
+from pps.versions import Draft, first_record, make_cron_repos, make_draft, next_record, publish_version
 
 if TYPE_CHECKING:
+    from pfs.model import CommitInfo
     from pfs.refs.body import RefsBody
     from pfs.store import Store
 
@@ -52,10 +54,12 @@ class Pipelines:
             return describe(spec, first_record(self._store, draft), None)
         if not exists:
             self._store.create_repo(spec.name, description=spec.description)
+        cron_repos = make_cron_repos(self._store, spec)
         try:
             publish_version(self._store, draft, first_record(self._store, draft), None)
         except PfsError:
             self._undo_create(spec.name)
+            self._delete_unread(cron_repos)
             raise
         return self.inspect(spec.name)
 
@@ -100,6 +104,7 @@ class Pipelines:
         return self.inspect(spec.name)
 
     def _publish(self, draft: Draft, old: Pipeline, *, reprocess: bool | None = None) -> None:
+        make_cron_repos(self._store, draft.spec)
         record = next_record(self._store, draft, old, reprocess=reprocess)
         publish_version(self._store, draft, record, old)
 
@@ -158,10 +163,33 @@ class Pipelines:
             if not force:
                 branches.refuse_dependents(self._store, name)
             self._store.delete_repo(name, force=True)
+            self._delete_unread(_cron_repos(pipeline))
             return
         bind(self._store, name, {pipeline.spec.output_branch: Binding()})
         for branch in (SPEC_BRANCH, META_BRANCH):
             branches.delete(self._store, name, branch, force=True)
+        self._delete_unread(_cron_repos(pipeline))
+
+    def _delete_unread(self, repos: Sequence[str]) -> None:
+        """Delete cron repos unless another pipeline reads them."""
+        for name in repos:
+            with suppress(ConflictError, NotFoundError):
+                self._store.delete_repo(name)
+
+    def run_cron(self, name: str) -> dict[str, CommitInfo]:
+        """Tick all cron inputs of a pipeline now; return the commit of each by the name of the input.
+
+        Raises:
+            NotFoundError: there is no such pipeline.
+            InvalidInputError: it has no cron input.
+        """
+        found = [leaf for leaf in Catalog(self._store).get(name).leaves if leaf.cron is not None]
+        if not found:
+            raise InvalidInputError(
+                f"pipeline {name!r} has no cron input: `pps inspect-pipeline {name}` shows what it has"
+            )
+        ticks = ((leaf.name, tick(self._store, leaf, self._store.clock_ns())) for leaf in found)
+        return {one: info for one, info in ticks if info is not None}
 
     def list(self) -> list[PipelineInfo]:
         """Return all pipelines, upstream ones first, and last those that are damaged."""
@@ -278,6 +306,10 @@ class Pipelines:
         """Return the jobs that a controller runs; what a dead one left does not count."""
         records = list(LiveJobs(self._run_dir).records())
         return records if records and ControllerLock(self._run_dir).is_held() else []
+
+
+def _cron_repos(pipeline: Pipeline) -> list[str]:
+    return [leaf.repo for leaf in pipeline.leaves if leaf.cron is not None]
 
 
 def _is_interrupted(body: RefsBody) -> bool:

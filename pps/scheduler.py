@@ -20,6 +20,7 @@ from pfs.model import ChangeToken
 from pfs.provenance.pull import settle_all
 from pps import events
 from pps.catalog import Catalog, Pipeline, relevant, upstream
+from pps.cron import CronTicker
 from pps.executors.base import Executor, UnitDone, UnitId
 from pps.jobrun import JobRun, Surroundings
 from pps.live import LiveJobs
@@ -60,6 +61,7 @@ class Scheduler:
         self._retry_s = retry_s
         self._troubled: dict[str, int] = {}
         self._catalog = Catalog(store)
+        self._cron = CronTicker(store, on_event)
         self._live = LiveJobs(run_dir)
         self._executor: Executor | None = None
         self._active: dict[str, JobRun] = {}
@@ -104,7 +106,7 @@ class Scheduler:
     def _look(self, chosen: Collection[str]) -> bool:
         """Derive what is due and start what may start; False if nothing moved since the last look."""
         token = self._store.changes()
-        if token == self._seen:
+        if token == self._seen and not self._cron.is_due():
             return False
         self._seen = token
         settle_all(self._store)
@@ -113,6 +115,9 @@ class Scheduler:
             return True
         by_name = {pipeline.name: pipeline for pipeline in pipelines}
         wanted = _with_upstream(chosen, by_name) if chosen else set(by_name)
+        if self._cron.run([by_name[name] for name in wanted if name in by_name]):
+            self._seen = None
+            return True
         damaged = dict(self._catalog.damaged)
         due = {name: found for name, found in due_jobs(self._store, pipelines, damaged).items() if name in wanted}
         for name in relevant(damaged, [by_name[one] for one in wanted if one in by_name], chosen):

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from pfs.errors import InvalidInputError
 from pfs.paths import check_name
 from pps.spec_fields import Fields
-from pps.spec_known import INPUT, PFS, PROPAGATION
+from pps.spec_known import CRON, INPUT, PFS, PROPAGATION
 from pps.spec_node import Node
-from pps.spec_types import DEFAULT_BRANCH, CrossInput, GroupInput, Input, JoinInput, PfsInput, UnionInput
+from pps.spec_types import DEFAULT_BRANCH, Cron, CrossInput, GroupInput, Input, JoinInput, PfsInput, UnionInput
 
 _RESERVED_NAMES = frozenset({"out", ".env"})
 
 
 class _Scope(NamedTuple):
-    """Where a node is: what collects notes, and the kinds of nodes around it."""
+    """Where a node is: in whose spec, what collects notes, and the kinds of nodes around it."""
 
+    pipeline: str
     notes: list[str]
     inside: frozenset[str] = frozenset()
 
@@ -25,13 +26,15 @@ class _Scope(NamedTuple):
         return self._replace(inside=self.inside | {kind})
 
 
-def read_input(node: Node, notes: list[str]) -> Input:
-    """Return the input, its children in the order of their names, so that datum ids do not depend on the spec's order.
+def read_input(node: Node, notes: list[str], *, pipeline: str) -> Input:
+    """Return the input of a pipeline.
+
+    Children are in the order of their names, so that datum ids do not depend on the spec's order.
 
     Raises:
         InvalidInputError: no kind or several, one that is not supported, a bad field, a name that is taken.
     """
-    made = _read(node, _Scope(notes))
+    made = _read(node, _Scope(pipeline, notes))
     _check_names(made, node)
     return made
 
@@ -62,12 +65,13 @@ def _check_names(made: Input, node: Node) -> set[str]:
 
 def _read(node: Node, scope: _Scope) -> Input:
     fields = Fields(node, INPUT, scope.notes)
-    given = [kind for kind in ("pfs", *_NODES) if fields.has(kind)]
+    given = [kind for kind in (*_LEAVES, *_NODES) if fields.has(kind)]
     if not given:
-        raise node.place.error(f"the input has no kind: use one of pfs, {', '.join(_NODES)}")
+        raise node.place.error(f"the input has no kind: use one of {', '.join([*_LEAVES, *_NODES])}")
     if len(given) > 1:
         raise fields.place(given[1]).error(f"the input has several kinds, {' and '.join(given)}: use exactly one")
-    return _pfs(fields, scope) if given[0] == "pfs" else _node(fields, given[0], scope)
+    (kind,) = given
+    return _LEAVES[kind](fields, scope) if kind in _LEAVES else _node(fields, kind, scope)
 
 
 def _node(fields: Fields, kind: str, scope: _Scope) -> Input:
@@ -100,6 +104,43 @@ def _pfs(fields: Fields, scope: _Scope) -> Input:
     )
     _propagation(leaf)
     return made
+
+
+def _cron(fields: Fields, scope: _Scope) -> Input:
+    leaf = fields.child("cron", CRON)
+    if leaf is None:
+        raise fields.node.place.error("the input has no kind")
+    around = sorted(scope.inside & {"join", "group"})
+    if around:
+        raise leaf.node.place.error(f"a cron input cannot be in a {around[0]}: its files have no text in common")
+    name = leaf.text("name")
+    if not name:
+        raise leaf.place("name").error("the field 'name' of cron is missing: its files are in /pfs/<name>")
+    repo = leaf.text("repo") or f"{scope.pipeline}_{name}"
+    cron = Cron(_schedule(leaf), leaf.flag("overwrite"), _start(leaf), leaf.flag("backfill"))
+    return PfsInput(_input_name(leaf, name), _checked(leaf, "repo", repo), glob="/*", cron=cron)
+
+
+def _schedule(leaf: Fields) -> str:
+    from pfs.provenance.cron import SECOND_NS, parse_schedule
+
+    try:
+        schedule = parse_schedule(leaf.text("spec"))
+    except InvalidInputError as error:
+        raise leaf.place("spec").error(f"the field 'spec' of cron: {error}") from None
+    if schedule.every_ns % SECOND_NS:
+        raise leaf.place("spec").error("the field 'spec' of cron: a tick comes after whole seconds, not parts of one")
+    return schedule.text
+
+
+def _start(leaf: Fields) -> int | None:
+    from pps.times import parse_time
+
+    text = leaf.text("start")
+    start_ns = parse_time(text) if text else None
+    if text and start_ns is None:
+        raise leaf.place("start").error(f"the field 'start' of cron must be like 2026-01-31T00:00:00Z, not {text!r}")
+    return start_ns
 
 
 def _template(leaf: Fields, name: str, glob: str, scope: _Scope) -> str:
@@ -170,6 +211,7 @@ def _propagation(leaf: Fields) -> None:
         raise leaf.place("propagation_spec").error("propagation_spec 'never' is not supported yet: remove it")
 
 
+_LEAVES: Mapping[str, Callable[[Fields, _Scope], Input]] = {"pfs": _pfs, "cron": _cron}
 _NODES: Mapping[str, type[CrossInput | UnionInput | JoinInput | GroupInput]] = {
     "cross": CrossInput,
     "union": UnionInput,

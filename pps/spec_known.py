@@ -70,7 +70,6 @@ PFS_REFUSED = {
     "s3": _NOT_YET,
     "trigger": _NOT_YET,
 }
-INPUT_KINDS_LATER = ("cron",)
 INPUT_KINDS_GONE = {"atom": "pfs", "git": "pfs"}
 
 PIPELINE = Known(
@@ -115,9 +114,8 @@ PARALLELISM = Known("parallelism_spec", ("constant",), {"strategy": _OLD, "coeff
 DATUM_SET = Known("datum_set_spec", ("number", "size_bytes", "per_worker"))
 INPUT = Known(
     "input",
-    ("pfs", "cross", "union", "join", "group"),
-    refused=dict.fromkeys(INPUT_KINDS_LATER, "is not supported yet: use pfs")
-    | {kind: f"does not exist any more: use {instead}" for kind, instead in INPUT_KINDS_GONE.items()},
+    ("pfs", "cron", "cross", "union", "join", "group"),
+    refused={kind: f"does not exist any more: use {instead}" for kind, instead in INPUT_KINDS_GONE.items()},
 )
 PFS = Known(
     "pfs",
@@ -136,5 +134,10 @@ PFS = Known(
         "group_by",
     ),
     refused=PFS_REFUSED,
+)
+CRON = Known(
+    "cron",
+    ("name", "repo", "spec", "overwrite", "start", "backfill"),
+    {"project": "has no effect: there are no projects"},
 )
 PROPAGATION = Known("propagation_spec", ("never",))

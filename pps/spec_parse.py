@@ -68,10 +68,11 @@ def parse_pipeline(node: Node) -> Spec:
     """
     notes: list[str] = []
     fields = Fields(node, PIPELINE, notes)
+    name = _pipeline_name(fields)
     spec = Spec(
-        name=_pipeline_name(fields),
+        name=name,
         transform=_transform(fields),
-        input=_input(fields, notes),
+        input=_input(fields, notes, pipeline=name),
         description=fields.text("description"),
         output_branch=_output_branch(fields),
         datum_tries=fields.count("datum_tries") or DEFAULT_TRIES,
@@ -143,11 +144,11 @@ def _note_container_fields(transform: Transform, notes: list[str]) -> None:
         notes.append("transform.user: has an effect only in a container")
 
 
-def _input(fields: Fields, notes: list[str]) -> Input:
+def _input(fields: Fields, notes: list[str], *, pipeline: str) -> Input:
     node = fields.get("input")
     if node is None:
         raise fields.node.place.error("the field 'input' is missing: it says which repo the pipeline reads")
-    return read_input(node, notes)
+    return read_input(node, notes, pipeline=pipeline)
 
 
 def _output_branch(fields: Fields) -> str:

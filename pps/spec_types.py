@@ -36,11 +36,26 @@ class Transform:
 
 
 @dataclass(frozen=True, slots=True)
+class Cron:
+    """When a repo gets a file: at each tick of ``schedule`` (`pfs.provenance.cron`) since ``start_ns``.
+
+    ``start_ns`` None: since the repo was made. ``overwrite``: the file of the last tick is alone in the repo.
+    ``backfill``: ticks that nobody was there for are all made up for, not only the last of them.
+    """
+
+    schedule: str
+    overwrite: bool = False
+    start_ns: int | None = None
+    backfill: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PfsInput:
     """One datum for each file or directory of ``repo@branch`` that matches ``glob``.
 
     ``join_on`` and ``group_by`` say, with ``$1`` for the first parenthesis of the glob and so on, by which text its
     files are put together with others in a join or group around it; ``outer_join``: also those without a partner.
+    ``cron``: the repo is the pipeline's own, and gets a file at each tick.
     """
 
     name: str
@@ -52,6 +67,7 @@ class PfsInput:
     join_on: str = ""
     outer_join: bool = False
     group_by: str = ""
+    cron: Cron | None = None
 
 
 @dataclass(frozen=True, slots=True)

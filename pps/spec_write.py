@@ -5,7 +5,19 @@ from __future__ import annotations
 import json
 
 from pps.spec_node import Plain
-from pps.spec_types import CrossInput, DatumSet, GroupInput, Input, JoinInput, PfsInput, Spec, Transform, UnionInput
+from pps.spec_types import (
+    Cron,
+    CrossInput,
+    DatumSet,
+    GroupInput,
+    Input,
+    JoinInput,
+    PfsInput,
+    Spec,
+    Transform,
+    UnionInput,
+)
+from pps.times import time_text
 
 
 def spec_json(spec: Spec) -> str:
@@ -61,6 +73,8 @@ def input_document(node: Input) -> Plain:
             return {"join": [input_document(child) for child in node.children]}
         case GroupInput():
             return {"group": [input_document(child) for child in node.children]}
+        case PfsInput() if node.cron is not None:
+            return {"cron": _cron_document(node, node.cron)}
         case PfsInput():
             leaf: dict[str, Plain] = {"name": node.name, "repo": node.repo, "branch": node.branch, "glob": node.glob}
             also: dict[str, Plain] = {
@@ -71,6 +85,12 @@ def input_document(node: Input) -> Plain:
                 "group_by": node.group_by,
             }
             return {"pfs": leaf | _set(also)}
+
+
+def _cron_document(node: PfsInput, cron: Cron) -> Plain:
+    document: dict[str, Plain] = {"name": node.name, "repo": node.repo, "spec": cron.schedule}
+    start = None if cron.start_ns is None else time_text(cron.start_ns)
+    return document | _set({"overwrite": cron.overwrite, "start": start, "backfill": cron.backfill})
 
 
 def _datum_set(spec: DatumSet) -> Plain:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -34,7 +34,7 @@ from pps.records import (
     encode_json,
 )
 from pps.spec_input import leaves
-from pps.spec_types import Spec
+from pps.spec_types import PfsInput, Spec
 from pps.spec_write import spec_json
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def make_draft(store: Store, spec: Spec, base_dir: Path) -> Draft:
         StorageError: a code file cannot be read.
     """
     for leaf in leaves(spec.input):
-        store.repo(leaf.repo)
+        if leaf.cron is None:
+            store.repo(leaf.repo)
     _refuse_circle(store, spec)
     _refuse_second_branch(store, spec)
     files = code_files(spec.transform, base_dir)
@@ -92,11 +93,12 @@ def _refuse_second_branch(store: Store, spec: Spec) -> None:
     state = store.refs.find(spec.name)
     present = {} if state is None else state.body.branches
     bindings = {name: Binding() for name, entry in present.items() if entry.pipeline}
-    check(store, spec.name, bindings | {spec.output_branch: _binding(spec)})
+    ours = [leaf for leaf in leaves(spec.input) if leaf.cron is None or store.refs.find(leaf.repo) is not None]
+    check(store, spec.name, bindings | {spec.output_branch: _binding(ours)})
 
 
-def _binding(spec: Spec) -> Binding:
-    sources = dict.fromkeys(BranchRef(leaf.repo, leaf.branch) for leaf in leaves(spec.input))
+def _binding(inputs: Iterable[PfsInput]) -> Binding:
+    sources = dict.fromkeys(BranchRef(leaf.repo, leaf.branch) for leaf in inputs)
     return Binding(tuple(sources), pipeline=True)
 
 
@@ -106,6 +108,20 @@ def _sources(store: Store, repo: str) -> list[str]:
     except RepoNotFoundError:
         return []
     return [source.repo for branch in branches for source in branch.provenance]
+
+
+def make_cron_repos(store: Store, spec: Spec) -> list[str]:
+    """Make the repos of a spec's cron inputs that are not there yet; return their names.
+
+    Raises:
+        StorageError: not all of them are made.
+    """
+    made = []
+    for leaf in leaves(spec.input):
+        if leaf.cron is not None and store.refs.find(leaf.repo) is None:
+            store.create_repo(leaf.repo, description=f"ticks of pipeline {spec.name}", exist_ok=True)
+            made.append(leaf.repo)
+    return made
 
 
 def first_record(store: Store, draft: Draft) -> PipelineRecord:
@@ -183,7 +199,7 @@ def _new_commit(
 
 def _bind_branches(store: Store, spec: Spec, old: Pipeline | None) -> None:
     """Record what the output branch is computed from, in one swap with the end of an old one."""
-    bindings = {spec.output_branch: _binding(spec)}
+    bindings = {spec.output_branch: _binding(leaves(spec.input))}
     if old is not None and old.spec.output_branch != spec.output_branch:
         bindings[old.spec.output_branch] = Binding()
     bind(store, spec.name, bindings)

@@ -104,3 +104,14 @@ def delete_pipeline(pipeline: str, keep_repo: bool, force: bool) -> None:
 
     with wiring.open_store(alone="delete-pipeline") as store:
         Pipelines(store).delete(pipeline, keep_repo=keep_repo, force=force)
+
+
+@click.command("run-cron")
+@click.argument("pipeline", metavar="PIPELINE")
+def run_cron(pipeline: str) -> None:
+    """Tick the cron inputs of a pipeline now; prints the commit of each."""
+    from pps.pipelines import Pipelines
+
+    with wiring.open_store(alone="run-cron") as store:
+        for info in Pipelines(store).run_cron(pipeline).values():
+            click.echo(info.id)

@@ -1,8 +1,8 @@
 """Schedules: when they tick. Pure; times are ns since the epoch, and schedules are read in UTC.
 
 A schedule is a cron expression of five fields (six: seconds first), ``@hourly``, ``@daily`` (``@midnight``),
-``@weekly``, ``@monthly``, ``@yearly`` (``@annually``), or ``@every`` and a duration: ``@every 1h30m``. Expressions are
-worked out by cronsim.
+``@weekly``, ``@monthly``, ``@yearly`` (``@annually``), ``@every`` and a duration: ``@every 1h30m``, or ``@never``.
+Expressions are worked out by cronsim.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _UNIT_NS = {"d": 86400 * SECOND_NS, "h": 3600 * SECOND_NS, "m": 60 * SECOND_NS, 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A schedule that was checked: ``every_ns`` after each tick, or else a cron expression."""
+    """A schedule that was checked: ``every_ns`` after each tick, or else a cron expression; with neither, never."""
 
     text: str
     every_ns: int = 0
@@ -45,7 +45,7 @@ class Schedule:
         """Return the first tick after a time; of ``@every`` that time plus the duration. None: it never ticks again."""
         if self.every_ns:
             return after_ns + self.every_ns
-        return _ns(self._first(after_ns, reverse=False))
+        return _ns(self._first(after_ns, reverse=False)) if self.expression else None
 
     def last_tick(self, since_ns: int, now_ns: int) -> int | None:
         """Return the last tick later than ``since_ns`` and not later than ``now_ns``, or None.
@@ -55,6 +55,8 @@ class Schedule:
         if self.every_ns:
             steps = (now_ns - since_ns) // self.every_ns
             return since_ns + steps * self.every_ns if steps > 0 else None
+        if not self.expression:
+            return None
         tick = _ns(self._first(now_ns + SECOND_NS, reverse=True))
         while tick is not None and tick > now_ns:
             tick = _ns(self._first(tick, reverse=True))
@@ -77,6 +79,8 @@ def parse_schedule(text: str) -> Schedule:
     plain = " ".join(text.split())
     if plain.startswith("@every"):
         return _every(plain)
+    if plain.lower() == "@never":
+        return Schedule(plain)
     expression = _NAMED.get(plain.lower(), plain).replace("?", "*")
     try:
         CronSim(expression, datetime(2000, 1, 1, tzinfo=UTC))

@@ -17,7 +17,6 @@ from pps.spec_input import leaves
 from pps.spec_known import (
     INPUT,
     INPUT_KINDS_GONE,
-    INPUT_KINDS_LATER,
     PFS,
     PFS_REFUSED,
     PIPELINE_NOTED,
@@ -171,9 +170,17 @@ def test_bad_fields_say_where_and_what(extra: str, what: str) -> None:
 @pytest.mark.parametrize(
     ("given", "what"),
     [
-        ("{}", "the input has no kind: use one of pfs, cross, union, join, group"),
+        ("{}", "the input has no kind: use one of pfs, cron, cross, union, join, group"),
         ('{"union": []}', "p.json:5:13: the field 'union' of input is empty: list the inputs to combine"),
-        ('{"cron": {"name": "tick"}}', "the field 'cron' of input is not supported yet"),
+        ('{"cron": {"name": "tick"}}', "the field 'spec' of cron: '' is no schedule"),
+        (
+            '{"cron": {"name": "tick", "spec": "@every 1m30x"}}',
+            "the field 'spec' of cron: '@every 1m30x' is no schedule",
+        ),
+        ('{"cron": {"name": "tick", "spec": "@every 1500ms"}}', "whole seconds"),
+        ('{"cron": {"spec": "@daily"}}', "the field 'name' of cron is missing"),
+        ('{"cron": {"name": "t", "spec": "@daily", "start": "now"}}', "must be like 2026-01-31T00:00:00Z, not 'now'"),
+        ('{"join": [{"cron": {"name": "t", "spec": "@daily"}}]}', "a cron input cannot be in a join"),
         ('{"atom": {}}', "does not exist any more: use pfs"),
         ('{"pfs": {"repo": "a", "glob": "/"}, "cross": [{}]}', "several kinds, pfs and cross"),
         ('{"pfs": {"repo": "a"}}', "the field 'glob' of pfs is missing"),
@@ -252,7 +259,7 @@ def test_names_become_snake_case() -> None:
 def test_every_known_field_is_in_the_documentation() -> None:
     text = (Path(__file__).parents[2] / "docs/pipeline-spec.md").read_text()
     known = {**PIPELINE_NOTED, **PIPELINE_REFUSED, **TRANSFORM_NOTED, **TRANSFORM_REFUSED, **PFS_REFUSED}
-    names = (*known, *PFS.read, *INPUT.read, *INPUT_KINDS_LATER, *INPUT_KINDS_GONE)
+    names = (*known, *PFS.read, *INPUT.read, *INPUT_KINDS_GONE)
     assert [name for name in names if f"`{name}" not in text] == []
 
 
