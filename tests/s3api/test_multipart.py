@@ -15,11 +15,13 @@ from pfs.gc.uploads import LIFETIME_NS
 from pfs.ids import PackId
 from pfs.store import Store
 from pfs.upkeep.check import fsck
+from s3api.bodies.checksums import join_parts
 from s3api.multipart.uploads import Part, Upload, Uploads, new_upload_id
 from tests.pfs.collect_world import condemn, sweep
 from tests.s3api.conftest import Server, running
 
 MIB = 1 << 20
+CRC32C = "rth90Q=="  # of b"data"
 
 
 def code(error: pytest.ExceptionInfo[ClientError]) -> str:
@@ -200,6 +202,36 @@ def test_checksums_of_parts(s3: BaseClient, bucket: str, algorithm: str, kind: s
     assert head[f"Checksum{algorithm}"].endswith("-2") == (kind == "COMPOSITE")
     assert head["ChecksumType"] == kind
     assert s3.get_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")["Body"].read() == b"".join(parts.values())
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("{}", ""),
+        ("{}-1", ""),
+        ("{}-2", "BadDigest"),
+        ("AAAAAA==", "BadDigest"),
+        ("AAAAAA==-1", "BadDigest"),
+        ("no", "InvalidRequest"),
+    ],
+)
+def test_a_composite_is_said_with_or_without_the_number_of_parts(
+    server: Server, bucket: str, said: str, code: str
+) -> None:
+    created = server.request("POST", f"/{bucket}/k?uploads", headers={"x-amz-checksum-algorithm": "CRC32C"})
+    upload_id = created.body.partition(b"<UploadId>")[2].partition(b"</UploadId>")[0].decode()
+    sent = server.request(
+        "PUT", f"/{bucket}/k?partNumber=1&uploadId={upload_id}", body=b"data", headers={"x-amz-checksum-crc32c": CRC32C}
+    )
+    composite = join_parts("crc32c", "COMPOSITE", [(CRC32C, 4)]).partition("-")[0]
+    part = f"<Part><PartNumber>1</PartNumber><ETag>{sent.headers['etag']}</ETag></Part>"
+    reply = server.request(
+        "POST",
+        f"/{bucket}/k?uploadId={upload_id}",
+        body=f"<CompleteMultipartUpload>{part}</CompleteMultipartUpload>".encode(),
+        headers={"x-amz-checksum-crc32c": said.format(composite)},
+    )
+    assert (reply.status, reply.code) == (400 if code else 200, code)
 
 
 def test_complete_is_conditional(s3: BaseClient, bucket: str) -> None:
