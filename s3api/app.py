@@ -11,6 +11,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import cast
 
 from pfs.errors import PfsError
@@ -25,7 +26,8 @@ from s3api.http.request import Request, parse_request
 from s3api.http.response import Response, Stream, error_response
 from s3api.objects.names import parse_bucket
 from s3api.objects.reading import patience
-from s3api.router import route
+from s3api.objects.settings import cors_headers
+from s3api.router import PREFLIGHT, route
 
 log = logging.getLogger("s3api")
 
@@ -65,11 +67,12 @@ class _Exchange:
         self._id = secrets.token_hex(8).upper()
         self._body: Body | None = None
         self._headers = cast("list[tuple[bytes, bytes]]", scope["headers"])  # the ASGI specification says so
+        self._parsed: Request | None = None
 
     async def run(self) -> None:
         try:
             response = await self._answer()
-            await self._respond(response)
+            await self._respond(await self._with_cors(response))
         except ClientGoneError:
             return
         except asyncio.CancelledError:  # only the end of the server does that, when the connection was cut before
@@ -92,14 +95,24 @@ class _Exchange:
 
     async def _handle(self) -> Response:
         gateway, request = self._gateway, self._request()
-        caller = await self._authenticate(request)
+        self._parsed = request
+        caller = Caller(None) if request.method == PREFLIGHT else await self._authenticate(request)
         operation = route(request)
         if request.bucket and operation.permission is not None:
             repo = parse_bucket(request.bucket).repo
             authorize(caller.key, operation.permission, repo, anonymous_read=gateway.anonymous_read)
-        check_headers(request, anonymous=caller.key is None)
+        if request.method != PREFLIGHT:  # what that asks about may have any headers and parameters
+            check_headers(request, anonymous=caller.key is None)
         self._body = Body(self._receive, request, caller)
         return await operation.handle(Context(gateway, request, caller, self._body))
+
+    async def _with_cors(self, response: Response) -> Response:
+        """Return the answer, error or not, with what tells a browser whether its page may see it."""
+        request = self._parsed
+        if request is None or request.method == PREFLIGHT or not request.bucket or not request.header("origin"):
+            return response
+        headers = await self._gateway.run(cors_headers, self._gateway, request)
+        return replace(response, headers=(*response.headers, *headers))
 
     async def _authenticate(self, request: Request) -> Caller:
         """Find out who sends it. Keys that cannot be read are the server's trouble, not the client's."""

@@ -11,6 +11,7 @@ from pfs.errors import PfsError
 
 CODES: Mapping[str, tuple[int, str]] = {
     "AccessDenied": (403, "access denied"),
+    "AccessForbidden": (403, "this CORS request is not allowed"),
     "AuthorizationHeaderMalformed": (400, "the authorization header is malformed"),
     "AuthorizationQueryParametersError": (400, "the parameters of the presigned address are not valid"),
     "BadDigest": (400, "the checksum that was sent does not match what was received"),
@@ -46,7 +47,9 @@ CODES: Mapping[str, tuple[int, str]] = {
     "MethodNotAllowed": (405, "this method is not allowed on this resource"),
     "MissingContentLength": (411, "the Content-Length header is missing"),
     "NoSuchBucket": (404, "there is no such bucket"),
+    "NoSuchCORSConfiguration": (404, "the bucket has no CORS configuration"),
     "NoSuchKey": (404, "there is no such key"),
+    "NoSuchTagSet": (404, "the bucket has no tags"),
     "NoSuchUpload": (404, "there is no such upload: it may have been completed or aborted"),
     "NoSuchVersion": (404, "there is no such version"),
     "NotImplemented": (501, "this is not implemented"),

@@ -19,10 +19,14 @@ from s3api.operations.copy_object import CopyObject
 from s3api.operations.create_bucket import CreateBucket
 from s3api.operations.create_multipart_upload import CreateMultipartUpload
 from s3api.operations.delete_bucket import DeleteBucket
+from s3api.operations.delete_bucket_cors import DeleteBucketCors
+from s3api.operations.delete_bucket_tagging import DeleteBucketTagging
 from s3api.operations.delete_object import DeleteObject
 from s3api.operations.delete_object_tagging import DeleteObjectTagging
 from s3api.operations.delete_objects import DeleteObjects
+from s3api.operations.get_bucket_cors import GetBucketCors
 from s3api.operations.get_bucket_location import GetBucketLocation
+from s3api.operations.get_bucket_tagging import GetBucketTagging
 from s3api.operations.get_bucket_versioning import GetBucketVersioning
 from s3api.operations.get_object import GetObject
 from s3api.operations.get_object_tagging import GetObjectTagging
@@ -34,6 +38,9 @@ from s3api.operations.list_objects import ListObjects
 from s3api.operations.list_objects_v2 import ListObjectsV2
 from s3api.operations.list_parts import ListParts
 from s3api.operations.post_object import PostObject
+from s3api.operations.preflight import Preflight
+from s3api.operations.put_bucket_cors import PutBucketCors
+from s3api.operations.put_bucket_tagging import PutBucketTagging
 from s3api.operations.put_object import PutObject
 from s3api.operations.put_object_tagging import PutObjectTagging
 from s3api.operations.upload_part import UploadPart
@@ -45,6 +52,8 @@ _LIST = {"prefix", "delimiter", "max-keys", "encoding-type"}
 _OVERRIDES = {f"response-{name}" for name in ("cache-control", "content-disposition", "content-encoding")}
 _READ = {*_OVERRIDES, "response-content-language", "response-content-type", "response-expires", "versionId"}
 _COPY = "x-amz-copy-source"
+PREFLIGHT = "OPTIONS"
+"""A method that asks about another: nothing of it is signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,8 @@ ROUTES: Mapping[tuple[str, str], tuple[Route, ...]] = {
         _route(ListObjects, takes={*_LIST, "marker"}),
         _route(GetBucketLocation, "location"),
         _route(GetBucketVersioning, "versioning"),
+        _route(GetBucketTagging, "tagging"),
+        _route(GetBucketCors, "cors"),
         _route(
             ListMultipartUploads,
             "uploads",
@@ -82,8 +93,16 @@ ROUTES: Mapping[tuple[str, str], tuple[Route, ...]] = {
         ),
     ),
     ("bucket", "HEAD"): (_route(HeadBucket),),
-    ("bucket", "PUT"): (_route(CreateBucket),),
-    ("bucket", "DELETE"): (_route(DeleteBucket),),
+    ("bucket", "PUT"): (
+        _route(CreateBucket),
+        _route(PutBucketTagging, "tagging"),
+        _route(PutBucketCors, "cors"),
+    ),
+    ("bucket", "DELETE"): (
+        _route(DeleteBucket),
+        _route(DeleteBucketTagging, "tagging"),
+        _route(DeleteBucketCors, "cors"),
+    ),
     ("bucket", "POST"): (_route(DeleteObjects, "delete"), _route(PostObject)),
     ("object", "GET"): (
         _route(GetObject, takes=_READ),
@@ -117,6 +136,8 @@ def route(request: Request) -> Operation:
     Raises:
         S3Error: NotImplemented by name, MethodNotAllowed, and what the operation's parameters raise.
     """
+    if request.method == PREFLIGHT:
+        return Preflight.parse(request)
     _refuse_named(request)
     names = {name for name, _ in request.query if name not in _SIGNATURE and not name.lower().startswith("x-")}
     for candidate in ROUTES.get((request.level, request.method), ()):

@@ -20,7 +20,6 @@ GetBucketAbac abac
 GetBucketAccelerateConfiguration accelerate
 GetBucketAcl acl
 GetBucketAnalyticsConfiguration analytics id
-GetBucketCors cors
 GetBucketEncryption encryption
 GetBucketIntelligentTieringConfiguration intelligent-tiering id
 GetBucketInventoryConfiguration inventory id
@@ -35,7 +34,6 @@ GetBucketPolicy policy
 GetBucketPolicyStatus policyStatus
 GetBucketReplication replication
 GetBucketRequestPayment requestPayment
-GetBucketTagging tagging
 GetBucketWebsite website
 GetObjectLockConfiguration object-lock
 GetPublicAccessBlock publicAccessBlock
@@ -51,7 +49,6 @@ PutBucketAbac abac
 PutBucketAccelerateConfiguration accelerate
 PutBucketAcl acl
 PutBucketAnalyticsConfiguration analytics
-PutBucketCors cors
 PutBucketEncryption encryption
 PutBucketIntelligentTieringConfiguration intelligent-tiering
 PutBucketInventoryConfiguration inventory
@@ -63,7 +60,6 @@ PutBucketOwnershipControls ownershipControls
 PutBucketPolicy policy
 PutBucketReplication replication
 PutBucketRequestPayment requestPayment
-PutBucketTagging tagging
 PutBucketVersioning versioning
 PutBucketWebsite website
 PutObjectLockConfiguration object-lock
@@ -80,7 +76,6 @@ CreateBucketMetadataTableConfiguration metadataTable
 
 _BUCKET_DELETE = """
 DeleteBucketAnalyticsConfiguration analytics
-DeleteBucketCors cors
 DeleteBucketEncryption encryption
 DeleteBucketIntelligentTieringConfiguration intelligent-tiering
 DeleteBucketInventoryConfiguration inventory
@@ -91,7 +86,6 @@ DeleteBucketMetricsConfiguration metrics
 DeleteBucketOwnershipControls ownershipControls
 DeleteBucketPolicy policy
 DeleteBucketReplication replication
-DeleteBucketTagging tagging
 DeleteBucketWebsite website
 DeletePublicAccessBlock publicAccessBlock
 """

@@ -54,6 +54,7 @@ class BranchEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     ``never``: sources whose moves open nothing here. ``pipeline``: jobs make its commits, nothing is opened for it.
     ``seen``: where its sources were when a commit was last opened for them. ``feeds``: the branches computed from this
     one, a hint: their provenance counts. ``move``: the id of a move of the head that is not one forwards.
+    ``settings``: texts that front ends keep with the branch (`pfs.changes.settings`).
     """
 
     head: CommitId | None = None
@@ -68,6 +69,7 @@ class BranchEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     feeds: tuple[tuple[str, str], ...] = ()
     move: CommitId | None = None
     metadata: dict[str, str] = {}
+    settings: dict[str, str] = {}
 
 
 class RootEntry(msgspec.Struct, frozen=True):
@@ -293,7 +295,9 @@ def without_branch(body: RefsBody, name: str, *, now_ns: int) -> RefsBody:
 
 
 def with_trash(body: RefsBody, name: str, entry: TrashEntry) -> RefsBody:
-    """Return the body with an entry in the trash, under the name that it had."""
+    """Return the body with an entry in the trash, under the name that it had; a head leaves the branch its settings."""
+    if entry.kind in {HEAD, DROPPED} and entry.branch.settings:
+        entry = replace(entry, branch=replace(entry.branch, settings={}))
     number = entry.deleted
     while f"{name}/{number}" in body.trash:
         number += 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pfs.changes.branches import branch_info
+from pfs.changes.settings import settings_of
 from pfs.errors import CommitNotFoundError, NotFoundError, RepoNotFoundError
 from pfs.ids import CommitId, is_commit_id
 from pfs.model import BranchInfo, CommitInfo
@@ -21,13 +23,15 @@ from s3api.objects.names import MASTER, BucketName
 class Bucket:
     """A bucket that exists; ``branch`` is None for a commit, and for master before its first write.
 
-    ``born_ns`` is when the repo was made: it tells it from an earlier one of the same name.
+    ``born_ns`` is when the repo was made: it tells it from an earlier one of the same name. ``settings`` are those of
+    the branch; a commit has none.
     """
 
     name: BucketName
     repo: Repo
     branch: BranchInfo | None
     born_ns: int
+    settings: Mapping[str, str]
 
     def tree(self) -> Tree:
         """Return the files as they are now: of the commit, of the branch's open commit, or of its head."""
@@ -112,11 +116,11 @@ def open_bucket(store: Store, name: BucketName) -> Bucket:
     try:
         repo, body = store.repo(name.repo), store.refs.read(name.repo).body
         if name.commit is None:
-            return Bucket(name, repo, _branch(name, body), body.created)
+            return Bucket(name, repo, _branch(name, body), body.created, settings_of(body, name.branch))
         info = repo.inspect(name.commit)
         if name.branch and not _belongs(repo, branch_info(name.repo, body, name.branch), info):
             raise CommitNotFoundError(name.repo, name.commit)
-        return Bucket(name, repo, None, body.created)
+        return Bucket(name, repo, None, body.created, {})
     except NotFoundError as error:
         raise S3Error("NoSuchBucket", fields={"BucketName": str(name)}) from error
 

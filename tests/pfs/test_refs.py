@@ -52,6 +52,7 @@ FOLLOWER = BranchEntry(
     trigger=TriggerEntry(branch="dev", all=True, size=1000, commits=3, rate="@daily", cron="0 * * * *"),
     feeds=(("made", "master"),),
     move=CommitId("e" * 32),
+    settings={"s3.tags": '{"a":"é"}'},
 )
 OUTPUT = BranchEntry(
     created=1,

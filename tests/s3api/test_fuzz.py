@@ -50,6 +50,8 @@ HEADERS = st.dictionaries(
             "x-amz-copy-source-range",
             "x-amz-acl",
             "x-amz-checksum-mode",
+            "Origin",
+            "Access-Control-Request-Method",
             "x-amz-tagging",
             "x-amz-tagging-directive",
             "x-amz-if-match-size",
@@ -69,6 +71,8 @@ BODIES = st.sampled_from(
         b"<Delete><Object><Key>k</Key></Object></Delete>",
         b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>x</ETag></Part></CompleteMultipartUpload>",
         b"<a><b>",
+        b"<CORSConfiguration><CORSRule><AllowedOrigin>*</AllowedOrigin><AllowedMethod>GET</AllowedMethod></CORSRule>"
+        b"</CORSConfiguration>",
         b"<Tagging><TagSet><Tag><Key>k</Key><Value/></Tag></TagSet></Tagging>",
     ]
 )

@@ -156,7 +156,7 @@ def test_parameters_that_are_nobodys_are_passed_over(server: Server, bucket: str
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("PATCH", "/b/k", 501), ("OPTIONS", "/b", 501), ("POST", "/b", 412), ("POST", "/b/k", 405), ("PUT", "/", 405)],
+    [("PATCH", "/b/k", 501), ("OPTIONS", "/b", 400), ("POST", "/b", 412), ("POST", "/b/k", 405), ("PUT", "/", 405)],
 )
 def test_methods_that_are_not_served(server: Server, method: str, path: str, status: int) -> None:
     assert server.request(method, path).status == status
