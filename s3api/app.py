@@ -31,7 +31,7 @@ from s3api.router import PREFLIGHT, route
 
 log = logging.getLogger("s3api")
 
-_CONTROL = re.compile("[\x00-\x1f\x7f]")
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 """What no header may hold; metadata that came through the file API may."""
 
 Scope = MutableMapping[str, object]

@@ -118,7 +118,7 @@ def _parse_part(element: Node) -> WantedPart:
     return WantedPart(int(number), etag.strip().strip('"'), {name: value for name, value in sent.items() if value})
 
 
-def choose_parts(stored: Mapping[int, Part], wanted: Sequence[WantedPart]) -> list[Part]:
+def choose_parts(stored: Mapping[int, Part], wanted: Sequence[WantedPart], *, upload_id: str) -> list[Part]:
     """Return the stored parts that the client lists.
 
     Raises:
@@ -129,12 +129,13 @@ def choose_parts(stored: Mapping[int, Part], wanted: Sequence[WantedPart]) -> li
         part = stored.get(one.number)
         matches = part is not None and part.md5 == one.etag
         if part is None or not matches or any(part.checksums.get(n, v) != v for n, v in one.checksums.items()):
-            raise S3Error("InvalidPart", fields={"PartNumber": str(one.number), "ETag": one.etag})
+            fields = {"UploadId": upload_id, "PartNumber": str(one.number), "ETag": one.etag}
+            raise S3Error("InvalidPart", fields=fields)
         chosen.append(part)
     for part in chosen[:-1]:
         if part.size < MIN_PART_BYTES:
-            fields = {"PartNumber": str(part.number), "ProposedSize": str(part.size)}
-            raise S3Error("EntityTooSmall", fields={**fields, "MinSizeAllowed": str(MIN_PART_BYTES)})
+            sizes = {"ProposedSize": str(part.size), "MinSizeAllowed": str(MIN_PART_BYTES)}
+            raise S3Error("EntityTooSmall", fields={**sizes, "PartNumber": str(part.number), "ETag": part.md5})
     return chosen
 
 

@@ -52,8 +52,9 @@ def aux_from_headers(headers: Mapping[str, str]) -> dict[str, object]:
         S3Error: MetadataTooLarge; user metadata has over 2 KiB. Of tags as `tags.parse_tag_header`.
     """
     aux: dict[str, object] = {}
-    if "content-type" in headers:
-        aux["m"] = headers["content-type"].strip()
+    mime = headers.get("content-type", "").strip()
+    if mime:
+        aux["m"] = mime
     system = {name: headers[name].strip() for name in KEPT if name in headers}
     encoding = _without_framing(system.pop("content-encoding", ""))
     if encoding:

@@ -103,7 +103,7 @@ def _join(context: Context, upload_id: str, wanted: Sequence[WantedPart]) -> _Jo
     bucket = context.bucket(write=True)
     upload = context.gateway.uploads.get(bucket.repo.name, upload_id)
     require_place(context, bucket, upload)
-    parts = choose_parts(context.gateway.uploads.parts(upload), wanted)
+    parts = choose_parts(context.gateway.uploads.parts(upload), wanted, upload_id=upload_id)
     size = sum(part.size for part in parts)
     announced = context.request.header("x-amz-mp-object-size")
     if announced is not None and announced != str(size):

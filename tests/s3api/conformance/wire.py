@@ -14,6 +14,8 @@ class Wire:
     def __init__(self, server: Server) -> None:
         self.server = server
         self._connection = server.connect()
+        self.opened = 0
+        """How often a connection was opened."""
 
     def close(self) -> None:
         self._connection.close()
@@ -40,9 +42,10 @@ class Wire:
 
     def _exchange(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Reply:
         connection = self._connection
+        self.opened += connection.sock is None
         connection.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
         for name, value in headers.items():
-            connection.putheader(name, value)
+            connection.putheader(name, value.encode())
         connection.endheaders(body or None)
         response = connection.getresponse()
         found = {name.lower(): value for name, value in response.getheaders()}
