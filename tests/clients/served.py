@@ -72,6 +72,10 @@ class Endpoint:
         _owner(self).create_bucket(Bucket=name)
         return name
 
+    def uploads(self, bucket: str) -> list[str]:
+        """Return the keys of the uploads of a bucket that nobody ended."""
+        return [upload["Key"] for upload in _owner(self).list_multipart_uploads(Bucket=bucket).get("Uploads", [])]
+
 
 @cache
 def _owner(endpoint: Endpoint) -> Any:
