@@ -51,6 +51,8 @@ from pfs.refs.watch import change_token, moved, sleep_until
 from pfs.rootkey import make_root_key
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from pfs.files.progress import Progress
     from pfs.gc.report import Report
     from pfs.gc.stats import StoreUse
@@ -219,12 +221,19 @@ class Store:
 
         delete_repo(self, check_name("repo", name), force=force)
 
-    def session(self) -> WriteSession:
-        """Return a fresh write session: for one commit attempt, worker or upload."""
+    def session(self, *, background: Executor | None = None) -> WriteSession:
+        """Return a fresh write session: for one commit attempt, worker or upload; ``background`` syncs full packs."""
         from pfs.packs.session import WriteSession
 
         seen_gen = level(self.backend, self.index).gen
-        return WriteSession(self.backend, self.index, self.objects, clock=self.clock_ns, seen_gen=seen_gen)
+        return WriteSession(
+            self.backend,
+            self.index,
+            self.objects,
+            clock=self.clock_ns,
+            seen_gen=seen_gen,
+            background=background,
+        )
 
     def transaction(self, *, message: str = "") -> Transaction:
         """Return a transaction: changes of several repos, published at once when its ``with`` block ends.

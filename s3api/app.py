@@ -18,7 +18,8 @@ from pfs.errors import PfsError
 from s3api.auth.access import authorize
 from s3api.auth.caller import Caller, authenticate
 from s3api.auth.carried import with_carried_headers
-from s3api.bodies.body import Body, ClientGoneError, Receive
+from s3api.bodies.body import Body, ClientGoneError
+from s3api.bodies.sources import Receive, source_of
 from s3api.errors import NotModifiedError, S3Error, from_pfs
 from s3api.gateway import Context, Gateway
 from s3api.http.headers import check_headers
@@ -77,6 +78,9 @@ class _Exchange:
             return
         except asyncio.CancelledError:  # only the end of the server does that, when the connection was cut before
             log.warning("%s: given up at the end of the server, request %s", self._place, self._id)
+        finally:
+            if self._body is not None:
+                self._body.release()
 
     async def _answer(self) -> Response:
         try:
@@ -103,7 +107,8 @@ class _Exchange:
             authorize(caller.key, operation.permission, repo, anonymous_read=gateway.anonymous_read)
         if request.method != PREFLIGHT:  # what that asks about may have any headers and parameters
             check_headers(request, anonymous=caller.key is None)
-        self._body = Body(self._receive, request, caller)
+        source = source_of(self._scope, self._receive)
+        self._body = Body(source, request, caller, room=gateway.room)
         return await operation.handle(Context(gateway, request, caller, self._body))
 
     async def _with_cors(self, response: Response) -> Response:

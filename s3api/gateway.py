@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import time
 from collections.abc import Callable, Collection
@@ -18,6 +17,7 @@ from pfs.store import Store
 from s3api.auth.access import Permission, authorize
 from s3api.auth.caller import Caller
 from s3api.bodies.body import Body
+from s3api.bodies.room import Room
 from s3api.http.request import Request
 from s3api.multipart.uploads import Uploads
 from s3api.objects.buckets import Bucket, open_bucket
@@ -28,6 +28,8 @@ from s3api.objects.reading import BUDGET_BYTES, Budget, Reading
 T = TypeVar("T")
 BLOCKING_THREADS = 32
 COMMIT_THREADS = 4
+LANE_THREADS = 24
+SYNC_THREADS = 4
 
 
 class Gateway:
@@ -60,8 +62,11 @@ class Gateway:
         self.host_id = secrets.token_hex(16)
         """Tells answers of this process from those of another; S3's x-amz-id-2 and HostId."""
         self.uploads = Uploads(store.backend)
-        self.hashing = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="s3-hash")
-        """Cuts, hashes and compresses; never waits for the other pools."""
+        self.lanes = ThreadPoolExecutor(LANE_THREADS, thread_name_prefix="s3-lane")
+        """What uploads are digested and stored in."""
+        self.syncing = ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="s3-sync")
+        """Makes full packs durable; never waits for the other pools."""
+        self.room = Room(processes=processes)
         self.reading = Reading(Budget(BUDGET_BYTES // processes))
         self._blocking = ThreadPoolExecutor(BLOCKING_THREADS, thread_name_prefix="s3-io")
         self._committing = ThreadPoolExecutor(COMMIT_THREADS, thread_name_prefix="s3-commit")
@@ -90,7 +95,7 @@ class Gateway:
     def close(self) -> None:
         """Wait for what is under way. The store stays open."""
         self.reading.close()
-        for pool in (self._blocking, self._committing, self.hashing):
+        for pool in (self._blocking, self._committing, self.lanes, self.syncing):
             pool.shutdown()
 
 

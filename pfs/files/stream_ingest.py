@@ -20,14 +20,23 @@ class StreamIngest:
     """Cuts, hashes and stores what is written to it; the same bytes give the same FileRef as `put_stream`.
 
     One thread at a time calls it, and none of ``pool``: `write` waits for work in the pool when ``depth`` batches are
-    under way. Memory: ``depth`` + 1 batches of 4 MiB, or of two largest chunks where those are larger.
+    under way; without a pool it does all itself. Memory: ``depth`` + 1 batches (one without a pool), each of
+    ``batch_bytes`` or of two largest chunks where those are larger.
     """
 
-    def __init__(self, session: WriteSession, params: ChunkerParams, pool: Executor, *, depth: int = 3) -> None:
+    def __init__(
+        self,
+        session: WriteSession,
+        params: ChunkerParams,
+        pool: Executor | None,
+        *,
+        depth: int = 3,
+        batch_bytes: int = BATCH_BYTES,
+    ) -> None:
         self._params = params
         self._queue = ChunkQueue(session, pool, depth=depth)
         self._inline = ChunkQueue(session, None, depth=1)
-        self._batch_bytes = max(BATCH_BYTES, 2 * params.max_bytes)
+        self._batch_bytes = max(batch_bytes, 2 * params.max_bytes)
         self._pending = bytearray()
         self.size = 0
         """Bytes written so far."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from copy import copy
 from typing import Final
@@ -56,14 +57,19 @@ class WriteSession:
         compression_level: int = 1,
         clock: Callable[[], int] = time.time_ns,
         seen_gen: int = 0,
+        background: Executor | None = None,
     ) -> None:
-        """``seen_gen``: the generation of collection that the index is level with (`pfs.refs.level`)."""
+        """``seen_gen``: the generation of collection that the index is level with (`pfs.refs.level`).
+
+        ``background`` syncs full data packs while the next is written; its threads wait for nothing of the session.
+        """
         self.seen_gen = seen_gen
         """No list of a generation up to this one has a pack that this session, or one adopted, wrote or relies on."""
         self._backend, self._index, self._objects = backend, index, objects
         self._stored = TrustedIndex(backend, index)
         self._level = compression_level
         self._clock = clock
+        self._background = background
         self._lock = threading.RLock()
         self._lease = Lease(backend, clock_ns=clock)
         self._start()
@@ -78,7 +84,13 @@ class WriteSession:
         """Where content was taken over from without looking it up; see `borrow`."""
         self._in_memory = SealedFromMemory()
         self._packs: list[PackId] = []
-        self._data = DataPacks(self._backend, begun=self._begun, sealed=self._index_data_pack, clock_ns=self._clock)
+        self._data = DataPacks(
+            self._backend,
+            begun=self._begun,
+            sealed=self._index_data_pack,
+            clock_ns=self._clock,
+            background=self._background,
+        )
         self._known: set[ChunkId] = set()
         self._block: list[tuple[ChunkId, bytes]] = []
         self._block_bytes = 0
@@ -318,6 +330,12 @@ class WriteSession:
                 self._check_usable()
                 block = self._take_block()
             self._write_block(block, last=True)
+
+    def seal_data(self) -> None:
+        """Make the data packs durable and index them, so that `adopt` and `seal` have little left to do."""
+        with self._ending_on_error():
+            self._check_usable()
+            self._index_all()
 
     def store_again(self, condemned: Collection[PackId]) -> None:
         """Take what is in memory and lies in condemned packs of this session for not stored yet.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, wait
 from typing import Final, NamedTuple
 
 from pfs.backends.base import Backend, Buffer
@@ -52,7 +53,10 @@ class StagedRecord(NamedTuple):
 
 
 class DataPacks:
-    """Takes the records of several threads. After an error it is of no use but for `abandon`."""
+    """Takes the records of several threads. After an error it is of no use but for `abandon`.
+
+    With a ``background`` a full pack is synced there while records go into the next one; one pack at a time.
+    """
 
     def __init__(
         self,
@@ -61,9 +65,12 @@ class DataPacks:
         begun: Callable[[PackId], None],
         sealed: Callable[[SealedPack], None],
         clock_ns: Callable[[], int],
+        background: Executor | None = None,
     ) -> None:
-        """``begun`` is told each new pack, ``sealed`` each durable one, in the thread whose record did it."""
+        """``begun`` is told each new pack, ``sealed`` each durable one, in a thread that adds or seals."""
         self._backend = backend
+        self._background = background
+        self._sealing: Future[SealedPack] | None = None
         self._on_begun, self._on_sealed = begun, sealed
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
@@ -95,11 +102,14 @@ class DataPacks:
             self._seal(full)
 
     def seal_open(self) -> None:
-        """Make the open pack durable, if there is one; what is staged stays in memory."""
+        """Make the open pack durable, if there is one, and what is sealed beside; what is staged stays in memory."""
         with self._lock:
             writer = self._take_writer()
+            sealing, self._sealing = self._sealing, None
         if writer is not None:
-            self._seal(writer)
+            self._on_sealed(_sealed(writer))
+        if sealing is not None:
+            self._on_sealed(sealing.result())
 
     def take_staged(self) -> list[StagedRecord]:
         """Return the records that are in no pack, for one to which the caller writes them; they stay readable."""
@@ -119,6 +129,9 @@ class DataPacks:
             writer = self._take_writer()
             self._staged, self._staged_bytes = [], 0
             self._held.clear()
+            sealing, self._sealing = self._sealing, None
+        if sealing is not None:
+            wait([sealing])
         if writer is not None:
             writer.abandon()
 
@@ -146,9 +159,18 @@ class DataPacks:
 
     def _seal(self, writer: PackWriter) -> None:
         # Outside the lock: the sync of a full pack takes a while, and others go on with the next one.
-        try:
-            pack = writer.seal()
-        except BaseException:
-            writer.abandon()
-            raise
-        self._on_sealed(pack)
+        if self._background is None:
+            self._on_sealed(_sealed(writer))
+            return
+        with self._lock:
+            earlier, self._sealing = self._sealing, self._background.submit(_sealed, writer)
+        if earlier is not None:
+            self._on_sealed(earlier.result())
+
+
+def _sealed(writer: PackWriter) -> SealedPack:
+    try:
+        return writer.seal()
+    except BaseException:
+        writer.abandon()
+        raise

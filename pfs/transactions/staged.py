@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import count
@@ -57,11 +58,18 @@ class StagedStore(Store):
     def close(self) -> None:
         """Do nothing: the store below is open still."""
 
-    def session(self) -> WriteSession:
+    def session(self, *, background: Executor | None = None) -> WriteSession:
         """Return a session; a tentative store's never writes."""
         kind = _TentativeSession if self.tentative else WriteSession
         seen_gen = level(self.backend, self.index).gen
-        return kind(self.backend, self.index, self.objects, clock=self.clock_ns, seen_gen=seen_gen)
+        return kind(
+            self.backend,
+            self.index,
+            self.objects,
+            clock=self.clock_ns,
+            seen_gen=seen_gen,
+            background=background,
+        )
 
 
 def _spread(holder: weakref.ref[StagedStore], old: RefsState, new: RefsState) -> None:

@@ -12,6 +12,7 @@ from s3api.auth.form import check_form, missing_field
 from s3api.bodies.checksums import parse_algorithm, sent_checksums
 from s3api.bodies.form import FormDecoder, form_boundary
 from s3api.bodies.receive import receive
+from s3api.bodies.room import SMALL_BYTES
 from s3api.errors import S3Error
 from s3api.gateway import Context
 from s3api.http.headers import check_headers
@@ -57,7 +58,8 @@ class PostObject(Operation):
         """Receive what comes before the file; the body goes on with the file."""
         form, begun = FormDecoder(self.boundary), False
         while not begun and not context.body.ended:
-            begun = await context.gateway.run(form.read_fields, await context.body.receive_piece())
+            piece = await context.body.receive_piece(SMALL_BYTES)
+            begun = await context.gateway.run(form.read_fields, bytes(piece))
         if not begun:
             form.finish()
         context.body.decode_with(form)

@@ -12,7 +12,8 @@ from pfs.files.stream_ingest import StreamIngest
 from pfs.trees.tree import Row
 from s3api.auth.access import Permission
 from s3api.bodies.checksums import Digests
-from s3api.bodies.receive import DEPTH, Received
+from s3api.bodies.receive import Received
+from s3api.bodies.room import BATCH_BYTES
 from s3api.gateway import Context
 from s3api.http.ranges import Span, parse_copy_range
 from s3api.http.request import Request
@@ -47,6 +48,7 @@ class UploadPartCopy(Operation):
 
     async def handle(self, context: Context) -> Response:
         """Copy; a whole object whose MD5 is known is shared without reading it."""
+        await context.body.wait_for_turn(None)
         part, row = await context.gateway.run(self._copy, context)
         modified = leaf("LastModified", iso_date(part.modified_ns))
         etag, checksums = leaf("ETag", f'"{part.md5}"'), checksum_leaves(part.checksums)
@@ -70,7 +72,7 @@ def _read(context: Context, row: Row, span: Span, *, keep: str | None) -> Receiv
     """Cut a range anew: its MD5 is needed for the ETag, and its chunks but for the first and last are known."""
     digests = Digests({}, md5=True, keep=keep)
     session = context.store.session()
-    ingest = StreamIngest(session, context.store.params, context.gateway.hashing, depth=DEPTH)
+    ingest = StreamIngest(session, context.store.params, None, batch_bytes=BATCH_BYTES)
     try:
         for piece in iter_range(context.store.objects, row, start=span.start, stop=span.stop, jobs=1):
             digests.update([piece])
