@@ -24,11 +24,13 @@ from s3api.operations.delete_bucket_tagging import DeleteBucketTagging
 from s3api.operations.delete_object import DeleteObject
 from s3api.operations.delete_object_tagging import DeleteObjectTagging
 from s3api.operations.delete_objects import DeleteObjects
+from s3api.operations.get_bucket_acl import GetBucketAcl
 from s3api.operations.get_bucket_cors import GetBucketCors
 from s3api.operations.get_bucket_location import GetBucketLocation
 from s3api.operations.get_bucket_tagging import GetBucketTagging
 from s3api.operations.get_bucket_versioning import GetBucketVersioning
 from s3api.operations.get_object import GetObject
+from s3api.operations.get_object_acl import GetObjectAcl
 from s3api.operations.get_object_tagging import GetObjectTagging
 from s3api.operations.head_bucket import HeadBucket
 from s3api.operations.head_object import HeadObject
@@ -39,9 +41,11 @@ from s3api.operations.list_objects_v2 import ListObjectsV2
 from s3api.operations.list_parts import ListParts
 from s3api.operations.post_object import PostObject
 from s3api.operations.preflight import Preflight
+from s3api.operations.put_bucket_acl import PutBucketAcl
 from s3api.operations.put_bucket_cors import PutBucketCors
 from s3api.operations.put_bucket_tagging import PutBucketTagging
 from s3api.operations.put_object import PutObject
+from s3api.operations.put_object_acl import PutObjectAcl
 from s3api.operations.put_object_tagging import PutObjectTagging
 from s3api.operations.upload_part import UploadPart
 from s3api.operations.upload_part_copy import UploadPartCopy
@@ -84,6 +88,7 @@ ROUTES: Mapping[tuple[str, str], tuple[Route, ...]] = {
         _route(ListObjects, takes={*_LIST, "marker"}),
         _route(GetBucketLocation, "location"),
         _route(GetBucketVersioning, "versioning"),
+        _route(GetBucketAcl, "acl"),
         _route(GetBucketTagging, "tagging"),
         _route(GetBucketCors, "cors"),
         _route(
@@ -95,6 +100,7 @@ ROUTES: Mapping[tuple[str, str], tuple[Route, ...]] = {
     ("bucket", "HEAD"): (_route(HeadBucket),),
     ("bucket", "PUT"): (
         _route(CreateBucket),
+        _route(PutBucketAcl, "acl"),
         _route(PutBucketTagging, "tagging"),
         _route(PutBucketCors, "cors"),
     ),
@@ -106,6 +112,7 @@ ROUTES: Mapping[tuple[str, str], tuple[Route, ...]] = {
     ("bucket", "POST"): (_route(DeleteObjects, "delete"), _route(PostObject)),
     ("object", "GET"): (
         _route(GetObject, takes=_READ),
+        _route(GetObjectAcl, "acl", takes={"versionId"}),
         _route(GetObjectTagging, "tagging", takes={"versionId"}),
         _route(ListParts, "uploadId", takes={"max-parts", "part-number-marker", "encoding-type"}),
     ),
@@ -113,6 +120,7 @@ ROUTES: Mapping[tuple[str, str], tuple[Route, ...]] = {
     ("object", "PUT"): (
         _route(UploadPartCopy, "partNumber uploadId", with_header=_COPY),
         _route(UploadPart, "partNumber uploadId"),
+        _route(PutObjectAcl, "acl", takes={"versionId"}),
         _route(PutObjectTagging, "tagging", takes={"versionId"}),
         _route(CopyObject, with_header=_COPY),
         _route(PutObject),

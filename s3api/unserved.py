@@ -18,7 +18,6 @@ _BUCKET_GET = """
 CreateSession session
 GetBucketAbac abac
 GetBucketAccelerateConfiguration accelerate
-GetBucketAcl acl
 GetBucketAnalyticsConfiguration analytics id
 GetBucketEncryption encryption
 GetBucketIntelligentTieringConfiguration intelligent-tiering id
@@ -47,7 +46,6 @@ ListObjectVersions versions
 _BUCKET_PUT = """
 PutBucketAbac abac
 PutBucketAccelerateConfiguration accelerate
-PutBucketAcl acl
 PutBucketAnalyticsConfiguration analytics
 PutBucketEncryption encryption
 PutBucketIntelligentTieringConfiguration intelligent-tiering
@@ -91,7 +89,6 @@ DeletePublicAccessBlock publicAccessBlock
 """
 
 _OBJECT_GET = """
-GetObjectAcl acl
 GetObjectAnnotation annotation annotationName
 GetObjectAttributes attributes
 GetObjectLegalHold legal-hold
@@ -101,7 +98,6 @@ ListObjectAnnotations annotation
 """
 
 _OBJECT_PUT = """
-PutObjectAcl acl
 PutObjectAnnotation annotation
 PutObjectLegalHold legal-hold
 PutObjectRetention retention

@@ -136,8 +136,10 @@ def _with_trigger(
     return body
 
 
-def delete(store: Store, repo: str, name: str, *, force: bool) -> None:
-    """Delete a branch; see `Repo.delete_branch`."""
+def delete(
+    store: Store, repo: str, name: str, *, force: bool, guard: Callable[[RefsBody], None] = lambda body: None
+) -> None:
+    """Delete a branch; see `Repo.delete_branch`. ``guard`` raises when, by then, it is not to be."""
     gone = store.refs.read(repo).body.branches
     branch_info(repo, store.refs.read(repo).body, name)
     if force:
@@ -146,6 +148,7 @@ def delete(store: Store, repo: str, name: str, *, force: bool) -> None:
         refuse_dependents(store, repo, branch=name)
 
     def edit(body: RefsBody) -> RefsBody:
+        guard(body)
         branch_info(repo, body, name)
         for commit in body.all_open_on(name):
             if not is_untouched(_reader(store), repo, commit):

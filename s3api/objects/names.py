@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from pfs.errors import InvalidNameError
@@ -14,6 +15,10 @@ from pfs.paths import MAX_KEY_BYTES, check_name
 from s3api.errors import S3Error
 
 MASTER = "master"
+MAX_BUCKET = 63
+"""Characters of a new bucket's name; a longer one is no host name."""
+_PART = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?")
+_ADDRESS = re.compile(r"[0-9]+(\.[0-9]+){3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,21 @@ def parse_bucket(name: str) -> BucketName:
     except InvalidNameError as error:
         raise S3Error("InvalidBucketName", f"bucket {name!r}: {error}") from error
     return BucketName(repo, branch, commit)
+
+
+def check_new_bucket(name: str) -> None:
+    """Refuse a name for a new bucket that S3 would not take, as far as repos have a say in it.
+
+    Upper case, underscores and names of one or two characters are for repos, so they are taken; longer names than 63
+    characters, parts that begin or end with a sign, and IP addresses are not.
+
+    Raises:
+        S3Error: InvalidBucketName.
+    """
+    fits = len(name) <= MAX_BUCKET and all(_PART.fullmatch(part) for part in name.split("."))
+    if not fits or _ADDRESS.fullmatch(name):
+        why = f"at most {MAX_BUCKET} characters, each part between dots with a letter or digit at both ends"
+        raise S3Error("InvalidBucketName", f"a new bucket cannot be named {name!r}: {why}")
 
 
 def parse_key(raw: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Final
 
 from pfs.changes.settings import SettingsEdit, edit_settings
@@ -32,6 +33,11 @@ def set_setting(context: Context, name: str, text: str | None) -> None:
         return
     edit = SettingsEdit({name: text}, guard=bucket.require_same, make=True)
     edit_settings(context.store, bucket.repo.name, bucket.name.branch, edit)
+
+
+def set_tags(context: Context, tags: Mapping[str, str]) -> None:
+    """Give the request's bucket these tags and no others; raises as `set_setting`."""
+    set_setting(context, TAGS, json.dumps(tags, ensure_ascii=False) if tags else None)
 
 
 def get_tags(bucket: Bucket) -> dict[str, str]:

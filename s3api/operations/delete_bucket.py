@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from pfs.changes.branches import delete as delete_branch
+from pfs.changes.repos import delete_repo
+from pfs.refs.body import RefsBody
 from s3api.auth.access import Permission
 from s3api.errors import S3Error
 from s3api.gateway import Context
 from s3api.http.request import Request
 from s3api.http.response import Response
+from s3api.objects.buckets import Bucket
 from s3api.operation import Operation
 
 
@@ -32,15 +36,28 @@ class DeleteBucket(Operation):
 
 def _delete(context: Context) -> None:
     bucket = context.bucket(write=True)
+    name, head = bucket.name, bucket.branch.head if bucket.branch is not None else None
     if bucket.tree().root.count:
-        raise S3Error("BucketNotEmpty")
+        raise S3Error("BucketNotEmpty", fields={"BucketName": context.request.bucket})
+
+    def guard(body: RefsBody) -> None:
+        """Refuse when something was written since the bucket was found to be empty."""
+        bucket.require_same(body)
+        branch = body.branches.get(name.branch)
+        if (branch.head if branch is not None else None) != head:
+            raise S3Error("OperationAborted")
+
+    _remove_uploads(context, bucket)
+    others = [branch for branch in bucket.repo.branches(hidden=True) if branch.name != name.branch]
+    if others and bucket.branch is not None:
+        delete_branch(context.store, name.repo, name.branch, force=False, guard=guard)
+    elif others:
+        raise S3Error("BucketNotEmpty", f"repo {name.repo!r} has other branches: delete their buckets first")
+    else:
+        delete_repo(context.store, name.repo, force=False, guard=guard)
+
+
+def _remove_uploads(context: Context, bucket: Bucket) -> None:
     for upload in context.gateway.uploads.list(bucket.repo.name):
         if upload.branch == bucket.name.branch:
             context.gateway.uploads.remove(upload)
-    others = [branch for branch in bucket.repo.branches(hidden=True) if branch.name != bucket.name.branch]
-    if others and bucket.branch is not None:
-        bucket.repo.delete_branch(bucket.name.branch)
-    elif others:
-        raise S3Error("BucketNotEmpty", f"repo {bucket.repo.name!r} has other branches: delete their buckets first")
-    else:
-        context.store.delete_repo(bucket.repo.name)

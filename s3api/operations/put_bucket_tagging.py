@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -11,7 +10,7 @@ from s3api.bodies.checksums import Digests
 from s3api.gateway import Context
 from s3api.http.request import Request
 from s3api.http.response import Response
-from s3api.objects.settings import TAGS, set_setting
+from s3api.objects.settings import set_tags
 from s3api.objects.tags import BUCKET, MAX_XML_BYTES, parse_tagging
 from s3api.operation import Operation
 
@@ -31,6 +30,5 @@ class PutBucketTagging(Operation):
         """Read the tags and keep them with the branch."""
         digests = Digests(context.request.headers, payload=context.caller.payload)
         tags = parse_tagging(await context.body.read(digests, limit=MAX_XML_BYTES), BUCKET)
-        text = json.dumps(tags, ensure_ascii=False) if tags else None
-        await context.gateway.run(set_setting, context, TAGS, text)
+        await context.gateway.run(set_tags, context, tags)
         return Response(204)

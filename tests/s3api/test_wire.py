@@ -4,14 +4,17 @@ import base64
 import hashlib
 import importlib
 import pkgutil
+import re
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import pfs
+import s3api
 from pfs.errors import PfsError, RepoNotFoundError, StorageFullError
 from pfs.ids import NO_PAGE, CommitId, TreeId
 from pfs.trees.page import Changed, Kind
@@ -51,6 +54,14 @@ def test_every_kind_of_error_has_a_code() -> None:
     kinds = {cls.kind for cls in leaves(PfsError) if cls.__module__.startswith("pfs.")}
     assert kinds <= KINDS.keys()
     assert set(KINDS.values()) <= CODES.keys()
+
+
+def test_every_code_that_is_raised_is_in_the_table() -> None:
+    raised = set[str]()
+    for source in Path(s3api.__path__[0]).rglob("*.py"):
+        raised |= set(re.findall(r'\bS3Error\(\s*"(\w+)"', source.read_text()))
+    assert len(raised) > 30
+    assert raised <= CODES.keys()
 
 
 def test_errors_are_translated_in_their_own_words() -> None:

@@ -1,0 +1,32 @@
+"""GetObjectAcl: a fixed answer, that of the bucket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from s3api.auth.access import Permission
+from s3api.gateway import Context
+from s3api.http.request import Request
+from s3api.http.response import Response, xml_response
+from s3api.objects.acl import acl_xml
+from s3api.operation import Operation
+
+
+@dataclass(frozen=True, slots=True)
+class GetObjectAcl(Operation):
+    """Say who may use an object."""
+
+    permission: ClassVar[Permission | None] = Permission.READ
+    key: bytes
+    version: str | None = None
+
+    @classmethod
+    def parse(cls, request: Request) -> Self:
+        """Read the parameters."""
+        return cls(request.key, request.params.get("versionId"))
+
+    async def handle(self, context: Context) -> Response:
+        """Answer for an object that exists."""
+        await context.gateway.run(lambda: context.bucket().find(self.key, self.version))
+        return xml_response(acl_xml(context))
