@@ -9,6 +9,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from pfs.store import Store
+    from s3api.audit.log import AuditLog
     from s3api.gateway import Gateway
     from s3api.http.server import Listen
 
@@ -23,6 +24,8 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
     domains: tuple[str, ...] = ()
     anonymous: tuple[str, ...] = ()
     workers: int = 1
+    audit_log: str | None = None
+    """A file, or ``-`` for stderr."""
 
     def listen(self) -> Listen:
         """Return what the server binds."""
@@ -36,13 +39,28 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises:
             NotFoundError: a repo that anyone may read does not exist.
+            StorageError: the audit log cannot be opened.
         """
         from pfs.keys import Keys
         from s3api.gateway import Gateway
 
         for repo in self.anonymous:
             store.repo(repo)
-        return Gateway(store, Keys(store), domains=self.domains, anonymous_read=self.anonymous, processes=self.workers)
+        return Gateway(
+            store,
+            Keys(store),
+            domains=self.domains,
+            anonymous_read=self.anonymous,
+            processes=self.workers,
+            audit=self._audit(),
+        )
+
+    def _audit(self) -> AuditLog | None:
+        from s3api.audit.log import AuditLog
+
+        if self.audit_log is None:
+            return None
+        return AuditLog(2 if self.audit_log == "-" else Path(self.audit_log))
 
     def url(self, host: str, port: int) -> str:
         """Return the address for clients."""

@@ -9,12 +9,14 @@ import asyncio
 import logging
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import aclosing
 from dataclasses import replace
 from typing import cast
 
 from pfs.errors import PfsError
+from s3api.audit.note import Note
 from s3api.auth.access import authorize
 from s3api.auth.caller import Caller, authenticate
 from s3api.auth.carried import with_carried_headers
@@ -66,11 +68,26 @@ class _Exchange:
     def __init__(self, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
         self._gateway, self._scope, self._receive, self._send = gateway, scope, receive, send
         self._id = secrets.token_hex(8).upper()
+        self._note = Note()
         self._body: Body | None = None
         self._headers = cast("list[tuple[bytes, bytes]]", scope["headers"])  # the ASGI specification says so
-        self._parsed: Request | None = None
 
     async def run(self) -> None:
+        """Answer, and leave a line in the audit log of whatever became of it."""
+        audit = self._gateway.audit
+        if audit is None:
+            return await self._run()
+        await audit.room()
+        self._send = self._note.sending(self._send)
+        start_ns, begun_ns = time.time_ns(), time.monotonic_ns()
+        try:
+            await self._run()
+        finally:
+            took_ns = time.monotonic_ns() - begun_ns
+            self._note.bytes_in = self._body.received if self._body is not None else 0
+            audit.put(self._note.record(self._scope, self._id, start_ns=start_ns, took_ns=took_ns))
+
+    async def _run(self) -> None:
         try:
             response = await self._answer()
             await self._respond(await self._with_cors(response))
@@ -98,10 +115,11 @@ class _Exchange:
             return self._error(S3Error("InternalError"))
 
     async def _handle(self) -> Response:
-        gateway, request = self._gateway, self._request()
-        self._parsed = request
-        caller = Caller(None) if request.method == PREFLIGHT else await self._authenticate(request)
+        gateway, note, request = self._gateway, self._note, self._request()
+        note.request = request
+        note.caller = caller = Caller(None) if request.method == PREFLIGHT else await self._authenticate(request)
         operation = route(request)
+        note.operation = type(operation).__name__
         if request.bucket and operation.permission is not None:
             repo = parse_bucket(request.bucket).repo
             authorize(caller.key, operation.permission, repo, anonymous_read=gateway.anonymous_read)
@@ -109,11 +127,11 @@ class _Exchange:
             check_headers(request, anonymous=caller.key is None)
         source = source_of(self._scope, self._receive)
         self._body = Body(source, request, caller, room=gateway.room)
-        return await operation.handle(Context(gateway, request, caller, self._body))
+        return await operation.handle(Context(gateway, request, caller, self._body, note))
 
     async def _with_cors(self, response: Response) -> Response:
         """Return the answer, error or not, with what tells a browser whether its page may see it."""
-        request = self._parsed
+        request = self._note.request
         if request is None or request.method == PREFLIGHT or not request.bucket or not request.header("origin"):
             return response
         headers = await self._gateway.run(cors_headers, self._gateway, request)
@@ -153,6 +171,7 @@ class _Exchange:
         return f"{self._scope['method']} {self._scope['path']!r}"
 
     def _error(self, error: S3Error) -> Response:
+        self._note.error = error
         resource, host_id = str(self._scope["path"]), self._gateway.host_id
         return error_response(error, resource=resource, request_id=self._id, host_id=host_id)
 

@@ -7,13 +7,15 @@ import secrets
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
 from pfs.keys import Keys
 from pfs.model import CommitInfo
 from pfs.store import Store
+from s3api.audit.log import AuditLog
+from s3api.audit.note import Note
 from s3api.auth.access import Permission, authorize
 from s3api.auth.caller import Caller
 from s3api.bodies.body import Body
@@ -42,6 +44,7 @@ class Gateway:
         anonymous_read: repos that anyone may read.
         clock_s: the time that signatures are checked against.
         processes: so many share the memory that is meant for reading ahead.
+        audit: gets a line for each request; closed with the gateway.
     """
 
     def __init__(
@@ -53,12 +56,14 @@ class Gateway:
         anonymous_read: Collection[str] = (),
         clock_s: Callable[[], float] = time.time,
         processes: int = 1,
+        audit: AuditLog | None = None,
     ) -> None:
         self.store = store
         self.keys = keys
         self.domains = frozenset(domain.lower().strip(".") for domain in domains)
         self.anonymous_read = frozenset(anonymous_read)
         self.clock_s = clock_s
+        self.audit = audit
         self.host_id = secrets.token_hex(16)
         """Tells answers of this process from those of another; S3's x-amz-id-2 and HostId."""
         self.uploads = Uploads(store.backend)
@@ -97,6 +102,8 @@ class Gateway:
         self.reading.close()
         for pool in (self._blocking, self._committing, self.lanes, self.syncing):
             pool.shutdown()
+        if self.audit is not None:
+            self.audit.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,8 @@ class Context:
     request: Request
     caller: Caller
     body: Body
+    note: Note = field(default_factory=Note)
+    """For the audit log."""
 
     @property
     def store(self) -> Store:
@@ -116,6 +125,12 @@ class Context:
     def authorize(self, permission: Permission, repo: str) -> None:
         """Refuse what the caller may not do; raises S3Error AccessDenied."""
         authorize(self.caller.key, permission, repo, anonymous_read=self.gateway.anonymous_read)
+
+    async def commit(self, bucket: Bucket, write: Write) -> CommitInfo | None:
+        """Commit a write as `Gateway.commit` does, and note it."""
+        info = await self.gateway.commit(bucket, write)
+        self.note.commit = info.id if info is not None else None
+        return info
 
     def bucket(self, *, write: bool = False) -> Bucket:
         """Return the bucket of the request; with ``write`` one that can be written.

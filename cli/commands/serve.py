@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -18,6 +19,7 @@ from cli.exits import usage_error
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Serve HTTPS with this certificate (PEM).")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="The key of the certificate (PEM).")
 @click.option("--anonymous-read", "anonymous", multiple=True, metavar="REPO", help="Let anyone read this repo.")
+@click.option("--audit-log", metavar="FILE", help="Append a line of JSON for each S3 request; - is stderr.")
 @click.option("--no-pipelines", is_flag=True, help="No pipeline controller.")
 @click.option("--no-s3", is_flag=True, help="No S3 gateway.")
 @click.option("--no-upkeep", is_flag=True, help="No retention and collection once an hour: run `pfs gc` yourself.")
@@ -29,6 +31,7 @@ def serve(
     tls_cert: Path | None,
     tls_key: Path | None,
     anonymous: tuple[str, ...],
+    audit_log: str | None,
     no_pipelines: bool,
     no_s3: bool,
     no_upkeep: bool,
@@ -46,9 +49,18 @@ def serve(
         raise usage_error("--no-pipelines and --no-s3 together leave nothing to serve")
     if (tls_cert is None) != (tls_key is None):
         raise usage_error("--tls-cert and --tls-key go together")
+    if audit_log == "":
+        raise usage_error("--audit-log is empty: write a file, or - for stderr")
     cert, key = (None if path is None else str(path.absolute()) for path in (tls_cert, tls_key))
     front = Front(
-        host=host, port=port, tls_cert=cert, tls_key=key, domains=domains, anonymous=anonymous, workers=workers
+        host=host,
+        port=port,
+        tls_cert=cert,
+        tls_key=key,
+        domains=domains,
+        anonymous=anonymous,
+        workers=workers,
+        audit_log=audit_log if audit_log in {None, "-"} else os.path.abspath(str(audit_log)),
     )
     with wiring.open_store() as store:
         front_or_none = None if no_s3 else front

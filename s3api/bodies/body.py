@@ -56,6 +56,11 @@ class Body:
         return self._decoder is not None
 
     @property
+    def received(self) -> int:
+        """Bytes that have come so far, framing included."""
+        return self._source.received
+
+    @property
     def ended(self) -> bool:
         """Whether all of it was received."""
         return not self._source.more

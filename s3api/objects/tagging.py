@@ -37,7 +37,7 @@ async def retag(context: Context, key: bytes, version: str | None, tags: Mapping
         _require_present(present, version)
         return [_tagged(present, tags)]
 
-    info = await context.gateway.commit(bucket, Write([_tagged(row, tags)], choose=choose))
+    info = await context.commit(bucket, Write([_tagged(row, tags)], choose=choose))
     return (("x-amz-version-id", info.id),) if info is not None else ()
 
 

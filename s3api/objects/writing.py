@@ -32,5 +32,5 @@ async def put_row(
     """
     put = Put(key, ref.kind, ref.size, ref.tid, aux or None, force=True)
     checks = () if check is None else ((key, check),)
-    info = await context.gateway.commit(bucket, Write([put], session, checks))
+    info = await context.commit(bucket, Write([put], session, checks))
     return (("x-amz-version-id", info.id),) if info is not None else ()

@@ -44,6 +44,6 @@ class DeleteObject(Operation):
         if not is_object(row):
             return Response(204)
         checks = () if check is None else ((self.key, check),)
-        info = await context.gateway.commit(bucket, Write([Delete(self.key)], checks=checks))
+        info = await context.commit(bucket, Write([Delete(self.key)], checks=checks))
         version = (("x-amz-version-id", info.id),) if info is not None else ()
         return Response(204, (("x-amz-delete-marker", "true"), *version))

@@ -80,7 +80,7 @@ class DeleteObjects(Operation):
         wanted = list(_wanted(root))
         choice = _Choice(wanted)
         edits = [Delete(key) for key in dict.fromkeys(one.key.encode() for one in wanted if one.error is None)]
-        info = await context.gateway.commit(bucket, Write(edits, choose=choice.edits)) if edits else None
+        info = await context.commit(bucket, Write(edits, choose=choice.edits)) if edits else None
         refused = choice.refused if edits else {n: one.error for n, one in enumerate(wanted) if one.error is not None}
         quiet = (text_of(root, "Quiet") or "").strip().lower() == "true"
         return xml_response(document("DeleteResult", *_results(wanted, refused, info, quiet=quiet)))

@@ -47,6 +47,7 @@ class PostObject(Operation):
         form = await self._begin(context)
         fields = {**form.fields, "bucket": context.request.bucket}
         signed, key = await context.gateway.run(_check, context, fields, form)
+        context.note.caller, context.note.key = signed.caller, key
         bucket = await context.gateway.run(signed.bucket, write=True)
         aux = _aux(signed.request.headers, fields)
         received = await receive(signed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
@@ -74,6 +75,21 @@ def test_wrong_options(store: Path) -> None:
     run(store, "pfs", "serve", "--no-s3", "--no-pipelines", code=2)
     run(store, "pfs", "serve", "--tls-cert", "x.pem", code=2)
     run(store, "pfs", "serve", "--anonymous-read", "none", "--port", "0", code=3)
+    run(store, "pfs", "serve", "--audit-log", "", "--port", "0", code=2)
+    run(store, "pfs", "serve", "--audit-log", store / "no" / "log", "--port", "0", code=5)
+
+
+def test_all_workers_write_one_audit_log(store: Path) -> None:
+    log = store / "audit.log"
+    with serving(store, "--no-pipelines", "--workers", "2", "--audit-log", str(log)) as served:
+        for _ in range(8):  # a connection each
+            s3 = client(served.url, served.access_key, served.secret_key)
+            s3.get_object(Bucket="r", Key="a")["Body"].read()  # type: ignore[attr-defined]
+            s3.close()  # type: ignore[attr-defined]
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(timeout=60) == 0
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(line["operation"], line["key"], line["status"]) for line in lines] == [("GetObject", "a", 200)] * 8
 
 
 def test_jobs_go_on_when_the_reader_of_the_log_is_gone(store: Path) -> None:
