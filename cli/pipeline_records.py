@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cli.output import Json, Record, timestamp
 
 if TYPE_CHECKING:
+    from pps.explain import Explanation
     from pps.model import DatumInfo, JobInfo, LogLine, PipelineInfo
     from pps.preview import DatumPreview
 
@@ -51,6 +52,19 @@ def job_record(info: JobInfo) -> Record:
         "version": info.version,
         "isolation": info.isolation,
         "restart": info.restart,
+    }
+
+
+def explanation_record(found: Explanation) -> Record:
+    """Return the record of why a datum ran or was skipped."""
+    return {
+        "pipeline": found.pipeline,
+        "job": found.job,
+        "id": found.datum,
+        "state": found.state,
+        "why": found.why,
+        "against": found.against,
+        "text": found.text,
     }
 
 

@@ -67,9 +67,11 @@ class CronTicker:
 
 
 def _cron_leaves(pipelines: Iterable[Pipeline]) -> Iterator[tuple[str, PfsInput]]:
-    """Yield the cron inputs, each repo's once."""
+    """Yield the cron inputs of pipelines that are not stopped, each repo's once."""
     seen = set[str]()
     for pipeline in pipelines:
+        if pipeline.record.stopped:
+            continue
         for leaf in pipeline.leaves:
             if leaf.cron is not None and leaf.repo not in seen:
                 seen.add(leaf.repo)

@@ -16,7 +16,8 @@ from pps.spec_write import input_document, spec_document
 def pipeline_info(pipeline: Pipeline, *, due: bool, running: Sequence[JobRecord]) -> PipelineInfo:
     """Return the public value of a pipeline; ``due``: a job waits; ``running``: its jobs that run now."""
     info = describe(pipeline.spec, pipeline.record, max((*pipeline.jobs, *running), key=_number, default=None))
-    state: PipelineState = "running" if running else "pending" if due else "idle"
+    still: PipelineState = "stopped" if pipeline.record.stopped else "pending" if due else "idle"
+    state: PipelineState = "running" if running else still
     last_state = running[0].state if running else info.last_job_state
     return replace(info, spec_commit=pipeline.spec_commit, state=state, last_job_state=last_state)
 

@@ -20,6 +20,7 @@ _TYPES: dict[str, type[state.Event]] = {
         state.Submitted,
         state.UnitEnded,
         state.UnitLost,
+        state.Restarted,
         state.Stopped,
         state.Gathered,
         state.Published,

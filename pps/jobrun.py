@@ -104,6 +104,14 @@ class JobRun:
         """End the job as killed; what succeeded is kept for the next one."""
         self._feed(state.Stopped(reason))
 
+    def restart(self, datum: str | None) -> None:
+        """Begin again with the units that have a datum of this id, or with all that run; what they did is dropped."""
+        for number, tasks in list(self._given.items()):
+            if datum is None or any(one.startswith(datum) for one in tasks):
+                self._again |= {task.index: task for task in tasks.values()}
+                self._ended.pop(number, None)
+                self._feed(state.Restarted(number))
+
     def check_time(self, now_ns: int) -> None:
         """Stop the job if it runs longer than its spec allows."""
         limit = self.pipeline.spec.job_timeout_s

@@ -9,7 +9,7 @@ import fcntl
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -94,3 +94,14 @@ class LiveJobs:
 
     def _path(self, pipeline: str, job: str) -> Path:
         return self._top / pipeline / f"{job}.json"
+
+
+def running_jobs(run_dir: Path) -> Sequence[JobRecord]:
+    """Return the jobs that a controller runs; what a dead one left does not count."""
+    records = list(LiveJobs(run_dir).records())
+    return records if records and ControllerLock(run_dir).is_held() else []
+
+
+def of(name: str, records: Sequence[JobRecord]) -> list[JobRecord]:
+    """Return the records of one pipeline."""
+    return [record for record in records if record.pipeline == name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +14,22 @@ from pfs.provenance.bind import Binding, bind
 from pps.catalog import Catalog, Pipeline
 from pps.code import code_digests, code_files, missing_files
 from pps.cron import tick
-from pps.datums import datum_info, find_datum, job_datums
 from pps.describe import damaged_info, describe, pipeline_info
-from pps.joblogs import LogReader
-from pps.live import ControllerLock, LiveJobs
-from pps.model import DatumInfo, JobInfo, LogLine, PipelineInfo
+from pps.live import of, running_jobs
+from pps.model import PipelineInfo
 from pps.queue import due_jobs
-from pps.records import GIVEN_JSON, META_BRANCH, SPEC_BRANCH, JobRecord
+from pps.records import GIVEN_JSON, META_BRANCH, SPEC_BRANCH
 from pps.spec_types import Spec
-from pps.versions import Draft, first_record, make_cron_repos, make_draft, next_record, publish_version
+from pps.versions import (
+    Draft,
+    first_record,
+    fresh_start,
+    make_cron_repos,
+    make_draft,
+    next_record,
+    publish_record,
+    publish_version,
+)
 
 if TYPE_CHECKING:
     from pfs.model import CommitInfo
@@ -170,6 +177,40 @@ class Pipelines:
             branches.delete(self._store, name, branch, force=True)
         self._delete_unread(_cron_repos(pipeline))
 
+    def stop(self, name: str) -> None:
+        """Give a pipeline no jobs until it is started; one that runs ends as killed. Idempotent.
+
+        Raises:
+            NotFoundError: there is no such pipeline.
+        """
+        old = Catalog(self._store).get(name)
+        if not old.record.stopped:
+            publish_record(self._store, old, fresh_start(self._store, old, stopped=True), message="stopped")
+
+    def start(self, name: str) -> None:
+        """Let a stopped pipeline have jobs again: one at once, for the present heads of its inputs. Idempotent.
+
+        Raises:
+            NotFoundError: there is no such pipeline.
+        """
+        old = Catalog(self._store).get(name)
+        if old.record.stopped:
+            publish_record(self._store, old, fresh_start(self._store, old), message="started")
+
+    def rerun(self, name: str, *, reprocess: bool = False) -> None:
+        """Make a job for the present heads of the inputs, with the spec as it is; ``reprocess``: of all datums.
+
+        A datum that did not succeed runs again, others only with ``reprocess``.
+
+        Raises:
+            NotFoundError: there is no such pipeline.
+            ConflictError: it is stopped.
+        """
+        old = Catalog(self._store).get(name)
+        if old.record.stopped:
+            raise ConflictError(f"pipeline {name!r} is stopped: `pps start-pipeline {name}` starts it with a job")
+        publish_record(self._store, old, fresh_start(self._store, old, reprocess=reprocess), message="run again")
+
     def _delete_unread(self, repos: Sequence[str]) -> None:
         """Delete cron repos unless another pipeline reads them."""
         for name in repos:
@@ -195,9 +236,9 @@ class Pipelines:
         """Return all pipelines, upstream ones first, and last those that are damaged."""
         catalog = Catalog(self._store)
         pipelines, damaged = catalog.all(), catalog.damaged
-        due, running = due_jobs(self._store, pipelines, damaged), self._running()
+        due, running = due_jobs(self._store, pipelines, damaged), running_jobs(self._run_dir)
         sound = [one for one in pipelines if one.name not in damaged]
-        infos = [pipeline_info(one, due=bool(due[one.name]), running=_of(one.name, running)) for one in sound]
+        infos = [pipeline_info(one, due=bool(due[one.name]), running=of(one.name, running)) for one in sound]
         return [*infos, *(damaged_info(name, error) for name, error in sorted(damaged.items()))]
 
     def inspect(self, name: str) -> PipelineInfo:
@@ -215,97 +256,7 @@ class Pipelines:
         due = due_jobs(self._store, pipelines, damaged)
         if name in damaged:
             raise damaged[name]
-        return pipeline_info(found, due=bool(due.get(name)), running=_of(name, self._running()))
-
-    def jobs(self, pipeline: str | None = None) -> Iterator[JobInfo]:
-        """Return jobs, newest first, those that run now too; of one pipeline or of all that can be read.
-
-        Raises:
-            NotFoundError: there is no such pipeline.
-        """
-        catalog = Catalog(self._store)
-        pipelines = catalog.all() if pipeline is None else [catalog.get(pipeline)]
-        found = [job for one in pipelines for job in self._records(one)]
-        found.sort(key=lambda job: (job.started_ns, job.number), reverse=True)
-        return (job.info() for job in found)
-
-    def job(self, pipeline: str, ref: str) -> JobInfo:
-        """Return one job by its id or an unambiguous beginning of it.
-
-        Raises:
-            NotFoundError: there is no such pipeline or job.
-            InvalidInputError: several jobs begin like that.
-        """
-        return self._record(Catalog(self._store).get(pipeline), ref).info()
-
-    def datums(self, pipeline: str, job: str) -> Iterator[DatumInfo]:
-        """Return the datums of a job by id; of one that still runs, those that were saved as done.
-
-        Raises:
-            NotFoundError: there is no such pipeline or job.
-        """
-        found = Catalog(self._store).get(pipeline)
-        record = self._record(found, job)
-        return (datum_info(record, entry) for entry in job_datums(self._store, found, record))
-
-    def datum(self, pipeline: str, job: str, datum: str) -> DatumInfo:
-        """Return one datum by its id or an unambiguous beginning of it.
-
-        Raises:
-            NotFoundError: there is no such pipeline, job or datum.
-            InvalidInputError: several datums begin like that.
-        """
-        found = Catalog(self._store).get(pipeline)
-        record = self._record(found, job)
-        return datum_info(record, find_datum(self._store, found, record, datum))
-
-    def logs(
-        self,
-        pipeline: str,
-        *,
-        job: str | None = None,
-        datum: str | None = None,
-        follow: bool = False,
-        tail: int | None = None,
-    ) -> Iterator[LogLine]:
-        """Return what the commands of a job wrote, datum by datum; ``job`` None: the newest; ``tail``: last lines only.
-
-        ``follow``: go on until the job ends. A datum that was skipped has its log in the job that ran it: asked for by
-        ``datum``, that is shown.
-
-        Raises:
-            NotFoundError: there is no such pipeline, job or datum; the pipeline has no jobs.
-        """
-        found = Catalog(self._store).get(pipeline)
-        records = self._records(found)
-        if job is None and not records:
-            raise NotFoundError(f"pipeline {pipeline!r} has no jobs yet: `pps run` runs what is due")
-        record = max(records, key=lambda one: one.number) if job is None else self._record(found, job)
-        return LogReader(self._store, self._run_dir, record).lines(datum, follow=follow, tail=tail)
-
-    def _record(self, pipeline: Pipeline, ref: str) -> JobRecord:
-        found = [job for job in self._records(pipeline) if job.id.startswith(ref)] if ref else []
-        if not found:
-            raise NotFoundError(
-                f"job {pipeline.name}@{ref} not found: `pps list-job -p {pipeline.name}` shows its jobs"
-            )
-        if len(found) > 1:
-            raise InvalidInputError(f"job {pipeline.name}@{ref} is ambiguous: give more of its id")
-        return found[0]
-
-    def _records(self, pipeline: Pipeline) -> Sequence[JobRecord]:
-        """Return the jobs of a pipeline with the state that a running controller shows of them."""
-        jobs = {job.id: job for job in pipeline.jobs}
-        for job in _of(pipeline.name, self._running()):
-            stored = jobs.get(job.id)
-            if stored is None or not stored.state.is_final:
-                jobs[job.id] = job
-        return list(jobs.values())
-
-    def _running(self) -> Sequence[JobRecord]:
-        """Return the jobs that a controller runs; what a dead one left does not count."""
-        records = list(LiveJobs(self._run_dir).records())
-        return records if records and ControllerLock(self._run_dir).is_held() else []
+        return pipeline_info(found, due=bool(due.get(name)), running=of(name, running_jobs(self._run_dir)))
 
 
 def _cron_repos(pipeline: Pipeline) -> list[str]:
@@ -322,7 +273,3 @@ def _is_interrupted(body: RefsBody) -> bool:
 def _changed(pipeline: Pipeline, files: Mapping[str, Path]) -> tuple[str, ...]:
     stored = pipeline.record.code
     return tuple(path for path, digest in code_digests(files).items() if stored.get(path) != digest)
-
-
-def _of(name: str, records: Sequence[JobRecord]) -> list[JobRecord]:
-    return [record for record in records if record.pipeline == name]

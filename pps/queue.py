@@ -123,6 +123,8 @@ def _read(store: Store, pipelines: Sequence[Pipeline]) -> _Refs:
 
 
 def _due(store: Store, refs: _Refs, pipeline: Pipeline, *, pipelines: Mapping[str, Pipeline]) -> list[Due]:
+    if pipeline.record.stopped:
+        return []
     found = list(_in_order(store, refs, pipeline, pipelines=pipelines))
     unfinished = pipeline.unfinished
     if found and unfinished is not None and _is_same(found[0], unfinished):

@@ -62,6 +62,7 @@ class PipelineRecord(msgspec.Struct, frozen=True, kw_only=True):
     ``baseline``: the heads of the input branches when the version was made; the version's first job reads them.
     ``code``: digest of each file in ``/code``. ``transform``: digest of the command as it is; ``counts_as``: the digest
     that datum hashes are made with, an older one after an update that was not to run anything again.
+    ``stopped``: it has no jobs until it is started.
     """
 
     v: int = FORMAT
@@ -75,6 +76,7 @@ class PipelineRecord(msgspec.Struct, frozen=True, kw_only=True):
     counts_as: str
     salt: str = ""
     baseline: tuple[Head, ...] = ()
+    stopped: bool = False
 
 
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):

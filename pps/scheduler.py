@@ -24,6 +24,7 @@ from pps.cron import CronTicker
 from pps.executors.base import Executor, UnitDone, UnitId
 from pps.jobrun import JobRun, Surroundings
 from pps.live import LiveJobs
+from pps.orders import Orders, StopJob
 from pps.queue import Due, due_jobs, ready
 from pps.records import CODE_DIR
 
@@ -63,6 +64,7 @@ class Scheduler:
         self._catalog = Catalog(store)
         self._cron = CronTicker(store, on_event)
         self._live = LiveJobs(run_dir)
+        self._orders = Orders(run_dir)
         self._executor: Executor | None = None
         self._active: dict[str, JobRun] = {}
         self._saved_ns: dict[str, int] = {}
@@ -83,6 +85,7 @@ class Scheduler:
     def begin(self) -> None:
         """Forget what a dead controller left in the run folder."""
         self._live.clear_all()
+        self._orders.clear()
 
     def start_due(self, chosen: Collection[str] = ()) -> None:
         """Start jobs that are due, of the ``chosen`` pipelines and those upstream of them (none chosen: of all).
@@ -135,11 +138,13 @@ class Scheduler:
 
     def _stop_outdated(self, pipelines: list[Pipeline]) -> bool:
         """End jobs whose pipeline has a new version or is gone; True if there were any: ``pipelines`` is old then."""
-        present = {pipeline.name: pipeline.spec_commit for pipeline in pipelines}
-        outdated = [name for name, run in self._active.items() if present.get(name) != run.pipeline.spec_commit]
+        present = {pipeline.name: pipeline for pipeline in pipelines}
+        versions = {name: pipeline.spec_commit for name, pipeline in present.items()}
+        outdated = [name for name, run in self._active.items() if versions.get(name) != run.pipeline.spec_commit]
         for name in outdated:
             if name in present:
-                self._guard(name, partial(self._active[name].stop, "the pipeline was updated"))
+                why = "stopped" if present[name].record.stopped else "updated"
+                self._guard(name, partial(self._active[name].stop, f"the pipeline was {why}"))
             else:
                 self._give_up(name)
         return bool(outdated)
@@ -171,12 +176,23 @@ class Scheduler:
                     self._guard(event.unit.pipeline, partial(run.take, event))
                 elif isinstance(event, UnitDone):
                     self._drop(event.unit)
+        self._take_orders()
         now_ns = self._store.clock_ns()
         for name, run in list(self._active.items()):
             self._guard(name, partial(run.check_time, now_ns))
             if name in self._active and now_ns - self._saved_ns[name] > self._checkpoint_ns:
                 self._saved_ns[name] = now_ns
                 self._guard(name, run.checkpoint)
+
+    def _take_orders(self) -> None:
+        for order in self._orders.take():
+            run = self._active.get(order.pipeline)
+            if run is None or run.id != order.job:
+                continue
+            if isinstance(order, StopJob):
+                self._guard(order.pipeline, partial(run.stop, "it was stopped"))
+            else:
+                self._guard(order.pipeline, partial(run.restart, order.datum))
 
     def _drop(self, unit: UnitId) -> None:
         """Let go of what a unit wrote that nobody waits for any more."""

@@ -118,6 +118,13 @@ class UnitLost:
 
 
 @dataclass(frozen=True, slots=True)
+class Restarted:
+    """A unit is to be done again from the start, because somebody said so; that counts as no loss."""
+
+    unit: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """The job is to end now: its time is up, or somebody said so."""
 
@@ -136,7 +143,7 @@ class Published:
     """The outcome is in the store."""
 
 
-Event = Begun | Unrunnable | Planned | Submitted | UnitEnded | UnitLost | Stopped | Gathered | Published
+Event = Begun | Unrunnable | Planned | Submitted | UnitEnded | UnitLost | Restarted | Stopped | Gathered | Published
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +232,8 @@ def step(job: Job, event: Event) -> tuple[Job, list[Effect]]:
             return _unit_ended(job, event)
         case UnitLost() if event.unit in job.in_flight:
             return _lose(_without_unit(job, event.unit), job.in_flight[event.unit], event.reason)
+        case Restarted() if event.unit in job.in_flight:
+            return _restarted(job, event.unit)
         case Stopped() if job.state in {JobState.STARTING, JobState.RUNNING}:
             return _stopped(job, event.reason)
         case Gathered() if job.state == JobState.FINISHING:
@@ -297,6 +306,12 @@ def _lose(job: Job, datums: tuple[int, ...], reason: str) -> tuple[Job, list[Eff
             given_up.append(GiveUp(datum, why))
     job, effects = _go_on(replace(job, losses=losses, again=tuple(again)))
     return job, given_up + effects
+
+
+def _restarted(job: Job, unit: int) -> tuple[Job, list[Effect]]:
+    again = (*job.again, *job.in_flight[unit])
+    job, effects = _go_on(replace(_without_unit(job, unit), again=again))
+    return job, [Cancel((unit,)), *effects]
 
 
 def _go_on(job: Job) -> tuple[Job, list[Effect]]:

@@ -153,7 +153,12 @@ def next_record(store: Store, draft: Draft, old: Pipeline, *, reprocess: bool | 
     if reprocess:
         salt = uuid.uuid4().hex
     return msgspec.structs.replace(
-        fresh, version=before.version + 1, created_ns=before.created_ns, counts_as=counts_as, salt=salt
+        fresh,
+        version=before.version + 1,
+        created_ns=before.created_ns,
+        counts_as=counts_as,
+        salt=salt,
+        stopped=before.stopped,
     )
 
 
@@ -188,6 +193,34 @@ def publish_version(store: Store, draft: Draft, record: PipelineRecord, old: Pip
         commits.append(_new_commit(META_BRANCH, EMPTY_ROOT, new_commit_id(), now_ns, None, "no jobs yet"))
     store.repo(draft.spec.name).publish(commits, session)
     return commit
+
+
+def publish_record(store: Store, old: Pipeline, record: PipelineRecord, *, message: str) -> None:
+    """Store a pipeline's record anew, with the spec and code that it has: it starts from the record's baseline.
+
+    Raises:
+        BranchMovedError: it was updated meanwhile; nothing changed.
+    """
+    session = store.session()
+    now_ns, commit = store.clock_ns(), new_commit_id()
+    start = store.history.get(old.name, old.spec_commit).tree_root()
+    put = _put(store, session, PIPELINE_JSON, io.BytesIO(encode_json(record)))
+    root = edit(session, start, [put], changed=Changed(bytes.fromhex(commit), now_ns))
+    store.repo(old.name).publish([_new_commit(SPEC_BRANCH, root, commit, now_ns, old.spec_commit, message)], session)
+
+
+def fresh_start(store: Store, old: Pipeline, *, reprocess: bool = False, stopped: bool = False) -> PipelineRecord:
+    """Return the record of a pipeline that begins anew at the present heads of its inputs.
+
+    ``reprocess``: every datum runs again.
+    """
+    return msgspec.structs.replace(
+        old.record,
+        updated_ns=store.clock_ns(),
+        baseline=_baseline(store, old.spec),
+        salt=uuid.uuid4().hex if reprocess else old.record.salt,
+        stopped=stopped,
+    )
 
 
 def _new_commit(

@@ -7,9 +7,10 @@ from contextlib import nullcontext
 import click
 
 from cli import stdio, wiring
-from cli.exits import usage_error
+from cli.durations import seconds
+from cli.exits import FAILED, ExitCode, usage_error
 from cli.output import Record, emit, emit_one, field, size_of, time_of
-from cli.pipeline_records import datum_record, job_record, preview_record
+from cli.pipeline_records import datum_record, explanation_record, job_record, preview_record
 from pfs.shorten import quoted
 
 
@@ -39,7 +40,7 @@ def list_job(pipeline: str | None, number: int, as_json: bool) -> None:
     """List jobs, newest first; a job has the id of its commit."""
     from itertools import islice
 
-    from pps.pipelines import Pipelines
+    from pps.jobs import Jobs
 
     columns = [
         ("PIPELINE", field("pipeline")),
@@ -51,7 +52,7 @@ def list_job(pipeline: str | None, number: int, as_json: bool) -> None:
         ("REASON", field("reason", default="")),
     ]
     with wiring.open_store() as store:
-        jobs = Pipelines(store).jobs(pipeline)
+        jobs = Jobs(store).jobs(pipeline)
         emit(islice(map(job_record, jobs), number or None), columns, as_json=as_json)
 
 
@@ -60,10 +61,10 @@ def list_job(pipeline: str | None, number: int, as_json: bool) -> None:
 @wiring.json_option
 def inspect_job(job: str, as_json: bool) -> None:
     """Show one job: state, counters, reason, inputs."""
-    from pps.pipelines import Pipelines
+    from pps.jobs import Jobs
 
     with wiring.open_store() as store:
-        emit_one(job_record(Pipelines(store).job(*job_address(job))), as_json=as_json)
+        emit_one(job_record(Jobs(store).job(*job_address(job))), as_json=as_json)
 
 
 @click.command("list-datum")
@@ -73,7 +74,7 @@ def inspect_job(job: str, as_json: bool) -> None:
 @wiring.raw_option
 def list_datum(job: str | None, source: str | None, as_json: bool, raw: bool) -> None:
     """List the datums of a job with their states, or those that a spec would have."""
-    from pps.pipelines import Pipelines
+    from pps.jobs import Jobs
 
     if (job is None) == (source is None):
         raise usage_error("give a job as PIPELINE@JOB, or a spec with -f")
@@ -91,7 +92,7 @@ def list_datum(job: str | None, source: str | None, as_json: bool, raw: bool) ->
         ("FILES", _paths),
     ]
     with wiring.open_store() as store:
-        emit(map(datum_record, Pipelines(store).datums(*job_address(job))), columns, as_json=as_json)
+        emit(map(datum_record, Jobs(store).datums(*job_address(job))), columns, as_json=as_json)
 
 
 def _list_preview(source: str, *, as_json: bool, raw: bool) -> None:
@@ -124,10 +125,66 @@ def _paths(record: Record) -> str:
 @wiring.json_option
 def inspect_datum(job: str, datum: str, as_json: bool) -> None:
     """Show one datum: inputs, state, tries, times, exit code and the end of its log."""
-    from pps.pipelines import Pipelines
+    from pps.jobs import Jobs
 
     with wiring.open_store() as store:
-        emit_one(datum_record(Pipelines(store).datum(*job_address(job), datum)), as_json=as_json)
+        emit_one(datum_record(Jobs(store).datum(*job_address(job), datum)), as_json=as_json)
+
+
+_job = click.argument("job", metavar="PIPELINE@JOB")
+
+
+@click.command("wait-job")
+@_job
+@click.option("--timeout", metavar="DURATION", help="Exit 4 when it has not ended by then.")
+@wiring.json_option
+def wait_job(job: str, timeout: str | None, as_json: bool) -> None:
+    """Wait until a job has ended, and show it; exit 1 if it did not succeed. It does not run it."""
+    from pps.jobs import Jobs
+
+    with wiring.open_store() as store:
+        timeout_s = None if timeout is None else seconds(timeout)
+        info = Jobs(store).wait(*job_address(job), timeout_s=timeout_s)
+        emit_one(job_record(info), as_json=as_json)
+    if info.state != "success":
+        raise ExitCode(FAILED)
+
+
+@click.command("stop-job")
+@_job
+def stop_job(job: str) -> None:
+    """End a job that runs: it is killed, its output branch stays, and what succeeded is not done again."""
+    from pps.jobs import Jobs
+
+    with wiring.open_store() as store:
+        Jobs(store).stop_job(*job_address(job))
+
+
+@click.command("restart-datum")
+@_job
+@click.argument("datum", metavar="[DATUM]", required=False)
+def restart_datum(job: str, datum: str | None) -> None:
+    """Begin again with a datum that runs now, or with all that run."""
+    from pps.jobs import Jobs
+
+    with wiring.open_store() as store:
+        Jobs(store).restart_datum(*job_address(job), datum)
+
+
+@click.command("explain-datum")
+@_job
+@click.argument("datum", metavar="DATUM")
+@wiring.json_option
+def explain_datum(job: str, datum: str, as_json: bool) -> None:
+    """Say in one sentence why a datum ran or was skipped, and against which job."""
+    from pps.jobs import Jobs
+
+    with wiring.open_store() as store:
+        found = Jobs(store).explain(*job_address(job), datum)
+    if as_json:
+        emit_one(explanation_record(found), as_json=True)
+    else:
+        click.echo(f"datum {found.datum[:12]} of {found.pipeline}@{found.job}: {found.text}")
 
 
 @click.command("logs")
@@ -142,8 +199,8 @@ def logs(pipeline: str, job: str | None, datum: str | None, follow: bool, tail: 
     import json
 
     from cli.pipeline_records import log_record
-    from pps.pipelines import Pipelines
+    from pps.jobs import Jobs
 
     with stdio.watched() if follow else nullcontext(), wiring.open_store() as store:
-        for line in Pipelines(store).logs(pipeline, job=job, datum=datum, follow=follow, tail=tail):
+        for line in Jobs(store).logs(pipeline, job=job, datum=datum, follow=follow, tail=tail):
             click.echo(json.dumps(log_record(line), ensure_ascii=False) if as_json else line.message)

@@ -115,3 +115,34 @@ def run_cron(pipeline: str) -> None:
     with wiring.open_store(alone="run-cron") as store:
         for info in Pipelines(store).run_cron(pipeline).values():
             click.echo(info.id)
+
+
+@click.command("stop-pipeline")
+@click.argument("pipeline", metavar="PIPELINE")
+def stop_pipeline(pipeline: str) -> None:
+    """Give a pipeline no jobs until it is started; one that runs is killed."""
+    from pps.pipelines import Pipelines
+
+    with wiring.open_store(alone="stop-pipeline") as store:
+        Pipelines(store).stop(pipeline)
+
+
+@click.command("start-pipeline")
+@click.argument("pipeline", metavar="PIPELINE")
+def start_pipeline(pipeline: str) -> None:
+    """Let a stopped pipeline have jobs again: one for what its inputs are now, then one a commit."""
+    from pps.pipelines import Pipelines
+
+    with wiring.open_store(alone="start-pipeline") as store:
+        Pipelines(store).start(pipeline)
+
+
+@click.command("rerun-pipeline")
+@click.argument("pipeline", metavar="PIPELINE")
+@click.option("--reprocess", is_flag=True, help="Run all datums again, not only those that did not succeed.")
+def rerun_pipeline(pipeline: str, reprocess: bool) -> None:
+    """Make a job for what a pipeline's inputs are now; datums that did not succeed run again."""
+    from pps.pipelines import Pipelines
+
+    with wiring.open_store(alone="rerun-pipeline") as store:
+        Pipelines(store).rerun(pipeline, reprocess=reprocess)

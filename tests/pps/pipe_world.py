@@ -15,6 +15,7 @@ from pfs.trees.edit import Put, edit
 from pfs.trees.page import Kind
 from pps.controller import Controller, local_executors
 from pps.events import RunEvent, RunReport
+from pps.jobs import Jobs
 from pps.model import JobInfo, PipelineInfo
 from pps.pipelines import Pipelines
 from pps.spec import Spec, parse_specs
@@ -32,7 +33,7 @@ class World:
 
     def __init__(self, folder: Path, store: Store) -> None:
         self.folder, self.store = folder, store
-        self.pipelines = Pipelines(store)
+        self.pipelines, self.jobs = Pipelines(store), Jobs(store)
         self.events: list[RunEvent] = []
         self.controller = self.make_controller()
 

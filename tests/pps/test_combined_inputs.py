@@ -101,7 +101,7 @@ def test_children_of_a_union_may_share_a_name(world: World) -> None:
     make(world, "either", {"union": [pfs_input("a", name="in"), pfs_input("b", name="in")]})
     job = world.run_one("either")
     assert seen(world, "either") == [["in/1"], ["in/1"], ["in/2"]]
-    shown = [file.repo + file.path for datum in world.pipelines.datums("either", job.id) for file in datum.inputs]
+    shown = [file.repo + file.path for datum in world.jobs.datums("either", job.id) for file in datum.inputs]
     assert sorted(shown) == ["a/1", "b/1", "b/2"]
 
 
@@ -116,4 +116,4 @@ def test_the_datums_of_a_spec_are_those_that_its_job_has(world: World) -> None:
     ]
     make(world, "p", given)
     job = world.run_one("p")
-    assert {one.id for one in before} == {datum.id for datum in world.pipelines.datums("p", job.id)}
+    assert {one.id for one in before} == {datum.id for datum in world.jobs.datums("p", job.id)}

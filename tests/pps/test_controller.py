@@ -70,11 +70,11 @@ def test_failing_code_fails_the_job_and_the_rest_is_taken_over(world: World) -> 
     world.code("run.sh", 'test -e "$PFS/images/b" && echo broken $images >&2 && exit 3\n' + UPPER)
     job = world.run_one()
     assert (job.state, job.counters) == (JobState.FAILURE, Counters(total=3, processed=2, failed=1))
-    (bad,) = (datum for datum in world.pipelines.datums("upper", job.id) if datum.state == DatumState.FAILED)
+    (bad,) = (datum for datum in world.jobs.datums("upper", job.id) if datum.state == DatumState.FAILED)
     assert (bad.exit_code, bad.tries, bad.inputs[0].path) == (3, 2, "/b")
     assert job.reason.startswith(f"datum {bad.id} failed: ")
     assert "broken" in bad.log_tail
-    lines = world.pipelines.logs("upper", job=job.id, datum=bad.id[:12])
+    lines = world.jobs.logs("upper", job=job.id, datum=bad.id[:12])
     assert next(line.message for line in lines if line.stream == "stderr").startswith("broken ")
     # The head stays at the last good commit; the failed one can be read by its id.
     assert world.store.repo("upper")["master"].info.id == good.id
@@ -170,7 +170,7 @@ def test_two_datums_that_write_one_path_fail_the_job(world: World) -> None:
     world.create("one", pfs_input("images"))
     job = world.run_one()
     assert job.state == JobState.FAILURE
-    ids = sorted(datum.id[:12] for datum in world.pipelines.datums("one", job.id))
+    ids = sorted(datum.id[:12] for datum in world.jobs.datums("one", job.id))
     assert job.reason == f"datums {ids[0]} and {ids[1]} both wrote /d/same: each path may come from one datum only"
     world.put("images", {"/b": None})
     assert world.run_one().counters == Counters(total=1, skipped=1)
@@ -202,7 +202,7 @@ def test_a_job_that_takes_too_long_is_killed(world: World) -> None:
     assert job.state == JobState.KILLED
     assert "job_timeout" in job.reason
     assert world.store.repo("slow").inspect(job.id).error == job.reason
-    assert {datum.state for datum in world.pipelines.datums("slow", job.id)} <= {"starting", "success"}
+    assert {datum.state for datum in world.jobs.datums("slow", job.id)} <= {"starting", "success"}
 
 
 def test_no_datums_is_success_and_every_job_runs_all(world: World) -> None:
@@ -263,7 +263,7 @@ def test_a_damaged_pipeline_is_named_and_the_others_run(world: World, file: str,
         "after": "idle",
         "bad": "damaged",
     }
-    assert [job.pipeline for job in world.pipelines.jobs()] == ["good"]
+    assert [job.pipeline for job in world.jobs.jobs()] == ["good"]
     assert world.pipelines.inspect("good").last_job_state == JobState.SUCCESS
     assert (world.run("good").damaged, world.run("after").damaged) == ((), ("bad",))
     with pytest.raises(CorruptionError, match=file):
@@ -392,7 +392,7 @@ def test_an_update_ends_the_job_that_runs(world: World, server: Server) -> None:
     world.code("run.sh", UPPER)
     world.pipelines.update(world.spec("upper", pfs_input("images")), base_dir=world.folder)
     server.wait(lambda event: isinstance(event, events.JobFinished) and event.job.state == JobState.SUCCESS)
-    states = [job.state for job in world.pipelines.jobs("upper")]
+    states = [job.state for job in world.jobs.jobs("upper")]
     assert states == [JobState.SUCCESS, JobState.KILLED]
 
 
@@ -412,16 +412,16 @@ def test_a_running_job_is_seen_with_its_log(world: World, server: Server) -> Non
     world.code("run.sh", "echo hello >&2; exec sleep 600\n")
     world.create("upper", pfs_input("images"))
     server.wait(lambda event: isinstance(event, events.JobPlanned))
-    while not (said := [line for line in world.pipelines.logs("upper") if line.stream == "stderr"]):
+    while not (said := [line for line in world.jobs.logs("upper") if line.stream == "stderr"]):
         server.stop.wait(0.02)
     assert [line.message for line in said] == ["hello"]
     assert world.pipelines.inspect("upper").state == "running"
-    (job,) = world.pipelines.jobs()
+    (job,) = world.jobs.jobs()
     assert (job.state, job.data_total) == (JobState.RUNNING, 1)
-    assert list(world.pipelines.datums("upper", job.id)) == []
-    followed = world.pipelines.logs("upper", follow=True)
+    assert list(world.jobs.datums("upper", job.id)) == []
+    followed = world.jobs.logs("upper", follow=True)
     assert next(line for line in followed if line.stream == "stderr").message == "hello"
     world.code("run.sh", UPPER)
     world.pipelines.update(world.spec("upper", pfs_input("images")), base_dir=world.folder)
     assert [line.message for line in followed if line.stream == "stderr"] == []
-    assert world.pipelines.job("upper", job.id).state == JobState.KILLED
+    assert world.jobs.job("upper", job.id).state == JobState.KILLED

@@ -61,6 +61,6 @@ def test_whole_or_not_at_all_whatever_write_fails(tmp_path: Path, prepared: Path
             world.run()
             assert world.output("copy") == WANTED, f"write {number} of {calls}"
             assert len(list(store.repo("copy").commits("master"))) == 1
-            assert [job.state for job in world.pipelines.jobs("copy")] == [JobState.SUCCESS]
+            assert [job.state for job in world.jobs.jobs("copy")] == [JobState.SUCCESS]
             assert list(fsck(store, deep=True)) == []
         shutil.rmtree(place)

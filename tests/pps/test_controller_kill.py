@@ -63,7 +63,7 @@ def test_a_killed_job_goes_on(tmp_path: Path, after: int) -> None:
         commit = build(world)
     run_and_kill(tmp_path / "killed", after=after)
     with world_in(tmp_path / "killed") as world:
-        states = {job.state for job in world.pipelines.jobs("upper")}
+        states = {job.state for job in world.jobs.jobs("upper")}
         assert JobState.SUCCESS not in states
         job = world.run_one()
         assert (job.id, job.state, job.restart) == (commit, JobState.SUCCESS, 1)
@@ -72,7 +72,7 @@ def test_a_killed_job_goes_on(tmp_path: Path, after: int) -> None:
         assert len(again) <= COUNT - after
         assert world.store.repo("upper")["master"].info.root.tid == undisturbed
         assert len(list(world.store.repo("upper").commits("master"))) == 1
-        assert len(list(world.pipelines.logs("upper"))) >= COUNT
+        assert len(list(world.jobs.logs("upper"))) >= COUNT
         assert world.run().jobs == ()
 
 

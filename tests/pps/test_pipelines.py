@@ -158,27 +158,27 @@ def test_looking_at_jobs_and_datums(world: World) -> None:
     first = world.run_one()
     world.put("images", {"/c": b"c"})
     second = world.run_one()
-    assert [job.id for job in world.pipelines.jobs()] == [second.id, first.id]
-    assert world.pipelines.job("upper", second.id[:8]) == second
-    datums = list(world.pipelines.datums("upper", second.id))
+    assert [job.id for job in world.jobs.jobs()] == [second.id, first.id]
+    assert world.jobs.job("upper", second.id[:8]) == second
+    datums = list(world.jobs.datums("upper", second.id))
     assert [datum.id for datum in datums] == sorted(datum.id for datum in datums)
     assert [(d.inputs[0].path, d.state, d.ran_in) for d in sorted(datums, key=lambda d: d.inputs)] == [
         ("/a", "skipped", first.id),
         ("/b", "skipped", first.id),
         ("/c", "success", second.id),
     ]
-    assert world.pipelines.datum("upper", second.id, datums[0].id[:10]) == datums[0]
+    assert world.jobs.datum("upper", second.id, datums[0].id[:10]) == datums[0]
     assert (datums[0].exit_code, datums[0].tries, datums[0].input_bytes) == (0, 1, 1)
     info = world.pipelines.inspect("upper")
     assert (info.state, info.last_job, info.last_job_state) == ("idle", second.id, "success")
     with pytest.raises(NotFoundError, match="pps list-job"):
-        world.pipelines.job("upper", "ffffff")
+        world.jobs.job("upper", "ffffff")
     with pytest.raises(NotFoundError, match="pps list-datum"):
-        world.pipelines.datum("upper", first.id, "f" * 64)
+        world.jobs.datum("upper", first.id, "f" * 64)
     with pytest.raises(NotFoundError, match="pps list-datum"):
-        world.pipelines.datum("upper", first.id, "zz")
+        world.jobs.datum("upper", first.id, "zz")
     with pytest.raises(InvalidInputError, match="ambiguous"):
-        world.pipelines.job("upper", first.id[:0] + _common(first.id, second.id))
+        world.jobs.job("upper", first.id[:0] + _common(first.id, second.id))
 
 
 def _common(one: str, two: str) -> str:
@@ -193,22 +193,22 @@ def test_logs_of_a_job(world: World) -> None:
     world.code("run.sh", 'echo out $images; echo err >&2; cp "$images" "$PFS_OUT"\n')
     world.create("upper", pfs_input("images"))
     with pytest.raises(NotFoundError, match="no jobs yet"):
-        world.pipelines.logs("upper")
+        world.jobs.logs("upper")
     job = world.run_one()
-    lines = [line for line in world.pipelines.logs("upper") if line.stream != "system"]
+    lines = [line for line in world.jobs.logs("upper") if line.stream != "system"]
     assert sorted((line.stream, line.message.split("/")[0].strip()) for line in lines) == [
         ("stderr", "err"),
         ("stderr", "err"),
         ("stdout", "out"),
         ("stdout", "out"),
     ]
-    assert len(list(world.pipelines.logs("upper", tail=1))) == 1
+    assert len(list(world.jobs.logs("upper", tail=1))) == 1
     world.put("images", {"/c": b"c"})
     second = world.run_one()
-    old = next(datum for datum in world.pipelines.datums("upper", second.id) if datum.ran_in == job.id)
-    skipped = list(world.pipelines.logs("upper", job=second.id, datum=old.id))
+    old = next(datum for datum in world.jobs.datums("upper", second.id) if datum.ran_in == job.id)
+    skipped = list(world.jobs.logs("upper", job=second.id, datum=old.id))
     assert {line.datum for line in skipped} == {old.id}
-    assert [line for line in world.pipelines.logs("upper", follow=True) if line.stream == "stderr"]
+    assert [line for line in world.jobs.logs("upper", follow=True) if line.stream == "stderr"]
 
 
 def test_code_that_is_gone_from_the_disk_stays_in_the_store(world: World) -> None:

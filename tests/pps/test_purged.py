@@ -114,7 +114,7 @@ def test_retention_lets_jobs_go_with_their_outputs(world: World) -> None:
     assert [info.id for info in store.repo("images").commits("master")] == made[:2:-1]
     chain = store.history.first_parents("upper", store.repo("upper").inspect(".meta").id)
     assert len([record for record in chain if record.branch == META_BRANCH]) == 2
-    assert [job.id for job in world.pipelines.jobs("upper")][:5] == made[::-1]
+    assert [job.id for job in world.jobs.jobs("upper")][:5] == made[::-1]
     assert list(fsck(store)) == []
     assert world.run().jobs == ()
     world.put("images", {"/b": b"text b"})

@@ -23,6 +23,7 @@ from pps.state import (
     Planned,
     Publish,
     Published,
+    Restarted,
     Stopped,
     Submitted,
     UnitEnded,
@@ -135,6 +136,7 @@ class Executor:
         self.fresh = list(range(total))
         self.running: dict[int, tuple[int, ...]] = {}
         self.units = 0
+        self.restarts = 3
 
     def give_out(self, effect: GiveOut) -> list[Event]:
         events = [self._submit((datum,)) for datum in effect.again]
@@ -152,6 +154,9 @@ class Executor:
     def next(self) -> Event:
         unit = self.data.draw(st.sampled_from(sorted(self.running)))
         datums = self.running.pop(unit)
+        if self.restarts and self.data.draw(st.booleans()):
+            self.restarts -= 1
+            return Restarted(unit)
         if self.data.draw(st.booleans()):
             return UnitLost(unit, "gone")
         told = [one for one in datums if self.data.draw(st.integers(0, 4))]
@@ -183,7 +188,8 @@ def test_every_datum_ends_once_whatever_happens(data: st.DataObject, total: int,
                 case GiveUp():
                     given_up.append(effect.datum)
                 case Cancel():
-                    raise AssertionError
+                    assert isinstance(event, Restarted)
+                    assert effect.units == (event.unit,)
         assert len(job.in_flight) <= units
     counters = job.counters
     assert counters.processed + counters.failed + counters.recovered == counters.total == total

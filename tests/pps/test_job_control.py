@@ -1,0 +1,195 @@
+"""Stopping, starting, waiting, and saying why: on jobs of the real engine."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from pfs.errors import ConflictError, NotFoundError
+from pps import events
+from pps.spec_node import Plain
+from pps.state import JobState
+from tests.pps.pipe_world import World, pfs_input, world_in
+
+COPY = 'cp "$images" "$PFS_OUT/"\n'
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with world_in(tmp_path / "home") as made:
+        made.code("run.sh", COPY)
+        made.put("images", {"/a": b"1", "/b": b"2"})
+        yield made
+
+
+@contextmanager
+def serving(world: World) -> Iterator[threading.Event]:
+    """Run a controller beside; the event is set with the first job that ended."""
+    stop, ended = threading.Event(), threading.Event()
+
+    def tell(event: events.RunEvent) -> None:
+        if isinstance(event, events.JobFinished):
+            ended.set()
+
+    thread = threading.Thread(target=world.make_controller().serve, args=(stop,), kwargs={"on_event": tell})
+    thread.start()
+    try:
+        yield ended
+    finally:
+        stop.set()
+        thread.join()
+
+
+class Gate:
+    """A command that says on one pipe that it runs, and waits on another; both outside its private /tmp."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        begun, go = folder / "begun", folder / "go"
+        os.mkfifo(begun)
+        os.mkfifo(go)
+        self._begun, self._go = os.open(begun, os.O_RDWR), os.open(go, os.O_RDWR)
+        world.code("run.sh", f"echo >{begun}; read line <{go}; {COPY}")
+
+    def wait_for_command(self) -> None:
+        os.read(self._begun, 1)
+
+    def open(self, times: int = 100) -> None:
+        os.write(self._go, b"\n" * times)
+
+    def close(self) -> None:
+        self.open()
+        os.close(self._begun)
+        os.close(self._go)
+
+
+@pytest.fixture
+def gate(world: World) -> Iterator[Gate]:
+    with TemporaryDirectory(dir="/var/tmp") as folder, closing(Gate(world, Path(folder))) as made:
+        yield made
+
+
+def create(world: World, **fields: Plain) -> None:
+    world.create("copy", pfs_input("images"), **fields)
+
+
+def why(world: World, job: str, path: str) -> tuple[str, str | None]:
+    (datum,) = [one for one in world.jobs.datums("copy", job) if one.inputs[0].path == path]
+    found = world.jobs.explain("copy", job, datum.id)
+    return found.why, found.against
+
+
+def test_a_stopped_pipeline_has_no_jobs_and_started_one_for_all_that_came(world: World) -> None:
+    create(world)
+    world.run_one()
+    world.pipelines.stop("copy")
+    world.pipelines.stop("copy")
+    assert world.pipelines.inspect("copy").state == "stopped"
+    world.put("images", {"/c": b"3"})
+    world.put("images", {"/d": b"4"})
+    assert world.run().jobs == ()
+    world.pipelines.start("copy")
+    job = world.run_one()
+    assert (job.data_processed, job.data_skipped) == (2, 2)
+    assert world.run().jobs == ()
+
+
+def test_an_update_leaves_a_stopped_pipeline_stopped(world: World) -> None:
+    create(world)
+    world.pipelines.stop("copy")
+    world.pipelines.update(world.spec("copy", pfs_input("images"), description="new"), base_dir=world.folder)
+    assert world.pipelines.inspect("copy").state == "stopped"
+    assert world.run().jobs == ()
+
+
+def test_a_rerun_takes_over_what_succeeded_and_with_reprocess_nothing(world: World) -> None:
+    create(world)
+    first = world.run_one()
+    world.pipelines.rerun("copy")
+    job = world.run_one()
+    assert (job.data_processed, job.data_skipped, job.version) == (0, 2, first.version)
+    world.pipelines.rerun("copy", reprocess=True)
+    job = world.run_one()
+    assert (job.data_processed, job.data_skipped) == (2, 0)
+    assert why(world, job.id, "/a")[0] == "reprocess"
+    world.pipelines.stop("copy")
+    with pytest.raises(ConflictError, match="is stopped"):
+        world.pipelines.rerun("copy")
+
+
+def test_why_a_datum_ran_or_was_skipped(world: World) -> None:
+    world.code("run.sh", '[ -e /nowhere ] || ! grep -q bad "$images" || exit 3\n' + COPY)
+    create(world)
+    first = world.run_one()
+    assert why(world, first.id, "/a") == ("new", None)
+    world.put("images", {"/a": b"bad", "/c": b"x"})
+    second = world.run_one()
+    assert second.state == JobState.FAILURE
+    assert why(world, second.id, "/b") == ("skipped", first.id)
+    assert why(world, second.id, "/a") == ("input", first.id)
+    world.put("images", {"/d": b"y"})
+    third = world.run_one()
+    assert why(world, third.id, "/a") == ("retried", second.id)
+    assert why(world, third.id, "/c") == ("skipped", second.id)
+    world.code("run.sh", COPY)
+    fourth = world.run_one()
+    assert why(world, fourth.id, "/b") == ("command", third.id)
+    (datum,) = [one for one in world.jobs.datums("copy", fourth.id) if one.inputs[0].path == "/b"]
+    text = world.jobs.explain("copy", fourth.id, datum.id[:12]).text
+    assert "run.sh" in text
+    assert "between version 1 and 2" in text
+    with pytest.raises(NotFoundError):
+        world.jobs.explain("copy", fourth.id, "ff" * 32)
+
+
+def test_what_runs_every_time_says_so(world: World) -> None:
+    create(world, reprocess_spec="every_job")
+    first = world.run_one()
+    world.put("images", {"/c": b"3"})
+    assert why(world, world.run_one().id, "/a") == ("every-job", first.id)
+
+
+def test_a_job_that_runs_is_stopped(world: World, gate: Gate) -> None:
+    create(world)
+    with serving(world):
+        gate.wait_for_command()
+        (running,) = world.jobs.jobs("copy")
+        world.jobs.stop_job("copy", running.id)
+        job = world.jobs.wait("copy", running.id, timeout_s=60)
+    assert (job.state, job.reason) == (JobState.KILLED, "it was stopped")
+    with pytest.raises(ConflictError, match="has ended"):
+        world.jobs.stop_job("copy", job.id)
+    assert world.run().jobs == ()
+
+
+def test_a_datum_that_runs_begins_again(world: World, gate: Gate) -> None:
+    world.put("images", {"/b": None})
+    create(world, datum_tries=1)
+    with serving(world) as ended:
+        gate.wait_for_command()
+        (running,) = world.jobs.jobs("copy")
+        world.jobs.restart_datum("copy", running.id)
+        gate.wait_for_command()
+        gate.open(times=1)
+        assert ended.wait(60)
+        job = world.jobs.wait("copy", running.id, timeout_s=60)
+    assert (job.state, job.data_processed) == (JobState.SUCCESS, 1)
+
+
+def test_only_what_a_controller_runs_is_stopped(world: World) -> None:
+    create(world)
+    with pytest.raises(NotFoundError):
+        world.jobs.stop_job("copy", "ab")
+    due = world.store.repo("images").branch("master").head
+    assert due is not None
+    with pytest.raises(ConflictError, match="has not ended"):
+        world.jobs.wait("copy", due, timeout_s=0)
+    with pytest.raises(NotFoundError):
+        world.jobs.wait("copy", "00" * 16, timeout_s=0)
+    world.run_one()
+    assert world.jobs.wait("copy", due).state == JobState.SUCCESS
