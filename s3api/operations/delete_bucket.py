@@ -43,8 +43,9 @@ def _delete(context: Context) -> None:
     def guard(body: RefsBody) -> None:
         """Refuse when something was written since the bucket was found to be empty."""
         bucket.require_same(body)
-        branch = body.branches.get(name.branch)
-        if (branch.head if branch is not None else None) != head:
+        branch, opened = body.branches.get(name.branch), body.open_on(name.branch)
+        moved = (branch.head if branch is not None else None) != head
+        if moved or (opened is not None and body.open[opened].root.count):
             raise S3Error("OperationAborted")
 
     _remove_uploads(context, bucket)
