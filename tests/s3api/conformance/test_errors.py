@@ -39,10 +39,15 @@ PROVOKED = [
     Provoked("AccessDenied", "GET", "/{b}/k", {"x-amz-expected-bucket-owner": "somebody"}),
     Provoked("AccessDenied", "DELETE", "/{b}/k?versionId=" + "0" * 32),
     Provoked("AccessDenied", "PUT", "/" + "0" * 32 + ".{b}"),
+    Provoked(
+        "AccessForbidden", "OPTIONS", "/{b}/k", {"Origin": "a", "Access-Control-Request-Method": "GET"}, signed=False
+    ),
     Provoked("AuthorizationHeaderMalformed", "GET", "/{b}/k", {"Authorization": "AWS4-HMAC-SHA256 X"}, signed=False),
     Provoked("AuthorizationQueryParametersError", "GET", "/{b}/k?X-Amz-Algorithm=AWS4-HMAC-SHA256", signed=False),
     Provoked("BadDigest", "PUT", "/{b}/new", {"Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}, b"hello"),
     Provoked("BadDigest", "PUT", "/{b}/new", {"x-amz-checksum-crc32": "AAAAAA=="}, b"hello"),
+    Provoked("BadRequest", "OPTIONS", "/{b}/k", signed=False),
+    Provoked("BadRequest", "PUT", "/{b}/new", {"x-amz-tagging": "a&b&c&d&e&f&g&h&i&j&k"}),
     Provoked("BucketNotEmpty", "DELETE", "/{b}"),
     Provoked(
         "IncompleteBody",
@@ -61,6 +66,12 @@ PROVOKED = [
     Provoked("InvalidArgument", "GET", "/{b}/k?response-content-type=a%0Ab"),
     Provoked("InvalidBucketName", "PUT", "/a..b"),
     Provoked("InvalidDigest", "PUT", "/{b}/new", {"Content-MD5": "short"}, b"hello"),
+    Provoked(
+        "InvalidLocationConstraint",
+        "PUT",
+        "/new-bucket",
+        body=b"<CreateBucketConfiguration><LocationConstraint>?</LocationConstraint></CreateBucketConfiguration>",
+    ),
     Provoked("InvalidRange", "GET", "/{b}/k", {"Range": "bytes=5-"}),
     Provoked("InvalidRequest", "PUT", "/{b}/k", {"x-amz-copy-source": "{b}/k"}),
     Provoked("InvalidRequest", "PUT", "/{b}/new", {"x-amz-checksum-crc32": "no"}, b"hello"),
@@ -73,6 +84,7 @@ PROVOKED = [
     ),
     Provoked("InvalidURI", "PUT", "/{b}/%00"),
     Provoked("KeyTooLongError", "PUT", "/{b}/" + "x" * 1025),
+    Provoked("MalformedACLError", "PUT", "/{b}?acl", body=b"<AccessControlPolicy/>"),
     Provoked("MalformedXML", "POST", "/{b}?delete", body=b"<Delete>"),
     Provoked("MaxMessageLengthExceeded", "GET", "/{b}/k", {"x-custom": "x" * (33 << 10)}),
     Provoked("MetadataTooLarge", "PUT", "/{b}/new", {"x-amz-meta-a": "x" * 2049}),
@@ -82,17 +94,22 @@ PROVOKED = [
     Provoked(
         "MissingContentLength", "PUT", "/{b}/new", body=b"0\r\n\r\n", payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER"
     ),
+    Provoked("MissingSecurityHeader", "PUT", "/{b}/k?acl"),
     Provoked("NoSuchBucket", "GET", "/nobody-has-this"),
     Provoked("NoSuchBucket", "GET", "/" + "0" * 32 + ".{b}"),
     Provoked("NoSuchBucket", "GET", "/nobranch.{b}"),
+    Provoked("NoSuchCORSConfiguration", "GET", "/{b}?cors"),
     Provoked("NoSuchKey", "GET", "/{b}/none"),
+    Provoked("NoSuchKey", "DELETE", "/{b}/none", {"If-Match": "*"}),
     Provoked("NoSuchKey", "PUT", "/{b}/new", {"If-Match": "*"}),
+    Provoked("NoSuchTagSet", "GET", "/{b}?tagging"),
     Provoked("NoSuchUpload", "GET", "/{b}/k?uploadId=none"),
     Provoked("NoSuchVersion", "GET", "/{b}/k?versionId=" + "0" * 32),
     Provoked("NotImplemented", "GET", "/{b}?policy"),
     Provoked("NotImplemented", "PATCH", "/{b}/k"),
     Provoked("NotImplemented", "PUT", "/{b}/new", {"x-amz-server-side-encryption": "AES256"}),
     Provoked("PreconditionFailed", "GET", "/{b}/k", {"If-Match": '"x"'}),
+    Provoked("PreconditionFailed", "DELETE", "/{b}/k", {"x-amz-if-match-size": "6"}),
     Provoked("PreconditionFailed", "PUT", "/{b}/k", {"If-None-Match": "*"}),
     Provoked(
         "RequestTimeTooSkewed",
@@ -102,6 +119,7 @@ PROVOKED = [
         signed=False,
     ),
     Provoked("SignatureDoesNotMatch", "GET", "/{b}/k", {"Authorization": "{v2}"}, signed=False),
+    Provoked("UnexpectedContent", "PUT", "/{b}?acl", {"x-amz-acl": "private"}, b"<AccessControlPolicy/>"),
     Provoked("XAmzContentSHA256Mismatch", "PUT", "/{b}/new", body=b"hello", payload="0" * 64),
 ]
 
@@ -166,14 +184,16 @@ def test_errors_of_several_steps(wire: Wire, bucket: str, code: str) -> None:
 
 
 ELSEWHERE = {
-    "BadRequest": "of CORS and forms, tested there",
     "BucketAlreadyOwnedByYou": "us-east-1 answers 200",
     "ConditionalRequestConflict": "needs a writer in between",
     "EntityTooLarge": "of forms",
     "IllegalLocationConstraintException": "every region is this one",
     "InsufficientStorage": "needs a full disk",
     "InternalError": "needs a damaged store",
+    "InvalidPolicyDocument": "of forms, tested there",
     "InvalidToken": "of session tokens, tested with the signatures",
+    "MalformedPOSTRequest": "of forms, tested there",
+    "MaxPostPreDataLengthExceeded": "of forms, tested there",
     "OperationAborted": "needs a writer in between",
     "RequestTimeout": "needs a client that stops",
     "ServiceUnavailable": "needs a damaged store",
