@@ -22,12 +22,14 @@ CODES: Mapping[str, tuple[int, str]] = {
     "EntityTooLarge": (400, "the upload is larger than what is allowed"),
     "EntityTooSmall": (400, "every part but the last must have at least 5 MiB"),
     "IllegalLocationConstraintException": (400, "the location is not valid"),
+    "IllegalVersioningConfigurationException": (400, "the versioning configuration is not valid"),
     "IncompleteBody": (400, "the body ended before the announced number of bytes"),
     "InsufficientStorage": (507, "no space left in the store; nothing was changed"),
     "InternalError": (500, "internal error"),
     "InvalidAccessKeyId": (403, "there is no such access key"),
     "InvalidArgument": (400, "invalid argument"),
     "InvalidBucketName": (400, "the bucket name is not valid"),
+    "InvalidBucketState": (409, "the request is not valid for the bucket as it is"),
     "InvalidDigest": (400, "the Content-MD5 or checksum is not valid"),
     "InvalidLocationConstraint": (400, "the location constraint is not valid"),
     "InvalidPart": (400, "a part was not found, or its ETag does not match"),
@@ -108,14 +110,22 @@ KINDS: Mapping[str, str] = {
 
 
 class S3Error(Exception):
-    """An answer that is an error: ``code`` of CODES, a message, and fields for the XML such as ``ArgumentName``."""
+    """An answer that is an error: ``code`` of CODES, message, fields for the XML such as ``ArgumentName``, headers."""
 
-    def __init__(self, code: str, message: str = "", *, fields: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str = "",
+        *,
+        fields: Mapping[str, str] | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         super().__init__(code, message)
         self.code = code
         self.status, default = CODES[code]
         self.message = message or default
         self.fields = dict(fields or {})
+        self.headers = headers
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"

@@ -26,6 +26,8 @@ from s3api.objects.buckets import Bucket, open_bucket
 from s3api.objects.groupcommit import GroupCommits, Write
 from s3api.objects.names import parse_bucket
 from s3api.objects.reading import BUDGET_BYTES, Budget, Reading
+from s3api.versions.index import VersionIndex
+from s3api.versions.tip import Tip
 
 T = TypeVar("T")
 BLOCKING_THREADS = 32
@@ -73,6 +75,9 @@ class Gateway:
         """Makes full packs durable; never waits for the other pools."""
         self.room = Room(processes=processes)
         self.reading = Reading(Budget(BUDGET_BYTES // processes))
+        self.versions = VersionIndex(store)
+        self._following = ThreadPoolExecutor(1, thread_name_prefix="s3-versions")
+        """Takes commits into the index of versions, which may take minutes, and one at a time can do it anyway."""
         self._blocking = ThreadPoolExecutor(BLOCKING_THREADS, thread_name_prefix="s3-io")
         self._committing = ThreadPoolExecutor(COMMIT_THREADS, thread_name_prefix="s3-commit")
         self._commits = GroupCommits(self._committing)
@@ -97,10 +102,15 @@ class Gateway:
         future = self._commits.submit(bucket.repo, bucket.name.branch, guarded)
         return await asyncio.wrap_future(future)
 
+    async def follow(self, tip: Tip) -> None:
+        """Take the history of a bucket into the index of versions; raises as `VersionIndex.follow`."""
+        await asyncio.wrap_future(self._following.submit(self.versions.follow, tip))
+
     def close(self) -> None:
         """Wait for what is under way. The store stays open."""
         self.reading.close()
-        for pool in (self._blocking, self._committing, self.lanes, self.syncing):
+        self.versions.stop()
+        for pool in (self._blocking, self._following, self._committing, self.lanes, self.syncing):
             pool.shutdown()
         if self.audit is not None:
             self.audit.close()

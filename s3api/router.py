@@ -36,6 +36,7 @@ from s3api.operations.head_bucket import HeadBucket
 from s3api.operations.head_object import HeadObject
 from s3api.operations.list_buckets import ListBuckets
 from s3api.operations.list_multipart_uploads import ListMultipartUploads
+from s3api.operations.list_object_versions import ListObjectVersions
 from s3api.operations.list_objects import ListObjects
 from s3api.operations.list_objects_v2 import ListObjectsV2
 from s3api.operations.list_parts import ListParts
@@ -44,6 +45,7 @@ from s3api.operations.preflight import Preflight
 from s3api.operations.put_bucket_acl import PutBucketAcl
 from s3api.operations.put_bucket_cors import PutBucketCors
 from s3api.operations.put_bucket_tagging import PutBucketTagging
+from s3api.operations.put_bucket_versioning import PutBucketVersioning
 from s3api.operations.put_object import PutObject
 from s3api.operations.put_object_acl import PutObjectAcl
 from s3api.operations.put_object_tagging import PutObjectTagging
@@ -86,6 +88,7 @@ ROUTES: Mapping[tuple[str, str], tuple[Route, ...]] = {
     ("bucket", "GET"): (
         _route(ListObjectsV2, "list-type", takes={*_LIST, "continuation-token", "start-after", "fetch-owner"}),
         _route(ListObjects, takes={*_LIST, "marker"}),
+        _route(ListObjectVersions, "versions", takes={*_LIST, "key-marker", "version-id-marker"}),
         _route(GetBucketLocation, "location"),
         _route(GetBucketVersioning, "versioning"),
         _route(GetBucketAcl, "acl"),
@@ -103,6 +106,7 @@ ROUTES: Mapping[tuple[str, str], tuple[Route, ...]] = {
         _route(PutBucketAcl, "acl"),
         _route(PutBucketTagging, "tagging"),
         _route(PutBucketCors, "cors"),
+        _route(PutBucketVersioning, "versioning"),
     ),
     ("bucket", "DELETE"): (
         _route(DeleteBucket),

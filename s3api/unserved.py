@@ -40,7 +40,6 @@ ListBucketAnalyticsConfigurations analytics
 ListBucketIntelligentTieringConfigurations intelligent-tiering
 ListBucketInventoryConfigurations inventory
 ListBucketMetricsConfigurations metrics
-ListObjectVersions versions
 """
 
 _BUCKET_PUT = """
@@ -58,7 +57,6 @@ PutBucketOwnershipControls ownershipControls
 PutBucketPolicy policy
 PutBucketReplication replication
 PutBucketRequestPayment requestPayment
-PutBucketVersioning versioning
 PutBucketWebsite website
 PutObjectLockConfiguration object-lock
 PutPublicAccessBlock publicAccessBlock

@@ -48,4 +48,4 @@ def error_response(error: S3Error, *, resource: str, request_id: str, host_id: s
         leaf("HostId", host_id),
     )
     head = '<?xml version="1.0" encoding="UTF-8"?>\n'
-    return Response(error.status, (("content-type", "application/xml"),), (head + body).encode())
+    return Response(error.status, (("content-type", "application/xml"), *error.headers), (head + body).encode())

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from pfs.changes.branches import branch_info
 from pfs.changes.settings import settings_of
 from pfs.errors import CommitNotFoundError, NotFoundError, RepoNotFoundError
-from pfs.ids import CommitId, is_commit_id
 from pfs.model import BranchInfo, CommitInfo
 from pfs.refs.body import RefsBody
 from pfs.repo import Repo
 from pfs.store import Store
-from pfs.trees.tree import EMPTY_ROOT, Row, Tree
+from pfs.trees.tree import EMPTY_ROOT, Tree
 from s3api.errors import S3Error
-from s3api.objects.metadata import is_object, version_of
 from s3api.objects.names import MASTER, BucketName
 
 
@@ -44,38 +42,9 @@ class Bucket:
             return self.repo.view(self.branch.name, follow_open=True).tree
         return self.repo.view(str(self.branch.head)).tree
 
-    def find(self, key: bytes, version: str | None = None) -> Row:
-        """Return the row of an object, as it is now or in one version.
-
-        Raises:
-            S3Error: NoSuchKey, NoSuchVersion.
-        """
-        row = self.tree().stat(key, want="file") if version is None else self._version(key, version)
-        if row is None or not is_object(row):
-            raise S3Error("NoSuchKey", fields={"Key": key.decode(errors="replace")})
-        return row
-
-    def _version(self, key: bytes, version: str) -> Row | None:
-        """Return the row that changed in the commit ``version``, if that is of this bucket's history."""
-        row = None
-        if is_commit_id(version):
-            try:
-                row = self.repo.view(CommitId(version)).tree.stat(key, want="file")
-            except CommitNotFoundError:
-                row = None
-        if row is None or version_of(row) != version or not self._had(key, CommitId(version)):
-            raise S3Error("NoSuchVersion", fields={"VersionId": version})
-        return row
-
-    def _had(self, key: bytes, version: CommitId) -> bool:
-        """Say whether a version is the present one, or of the history. Only one from elsewhere costs a walk."""
-        present = self.tree().stat(key, want="file")
-        if present is not None and version_of(present) == version:
-            return True
-        info = self.repo.inspect(version)
-        if self.name.commit is not None:
-            return _in_history(self.repo, self.name.commit, info)
-        return self.branch is not None and _belongs(self.repo, self.branch, info)
+    def made(self, info: CommitInfo) -> bool:
+        """Say whether a commit was made on the bucket's branch: this one, not one of that name before."""
+        return self.branch is not None and _made(self.branch, info)
 
     def require_same(self, body: RefsBody) -> None:
         """Refuse a write to a bucket that was deleted since it was opened, made anew or not.
@@ -133,12 +102,13 @@ def _branch(name: BucketName, body: RefsBody) -> BranchInfo | None:
 
 def _belongs(repo: Repo, branch: BranchInfo, info: CommitInfo) -> bool:
     """Say whether a commit was made on a branch (this one, not one of that name before), or lies in its history."""
-    made = info.branch == branch.name and (info.open or (info.finished_ns or 0) >= branch.created_ns)
-    return made or (branch.head is not None and _in_history(repo, branch.head, info))
+    if _made(branch, info) or branch.head is None:
+        return _made(branch, info)
+    return any(one.id == info.id for one in repo.commits(branch.head))
 
 
-def _in_history(repo: Repo, head: CommitId, info: CommitInfo) -> bool:
-    return any(one.id == info.id for one in repo.commits(head))
+def _made(branch: BranchInfo, info: CommitInfo) -> bool:
+    return info.branch == branch.name and (info.open or (info.finished_ns or 0) >= branch.created_ns)
 
 
 def bucket_exists(store: Store, name: BucketName) -> bool:

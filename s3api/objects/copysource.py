@@ -13,6 +13,7 @@ from s3api.http.response import Headers
 from s3api.objects.buckets import open_bucket
 from s3api.objects.metadata import version_of
 from s3api.objects.names import parse_bucket, parse_key
+from s3api.versions.find import find_object
 
 _VERSION = "?versionId="
 
@@ -50,11 +51,18 @@ def open_source(context: Context, source: CopySource) -> Row:
     """Return the row of the source, if the caller may read it.
 
     Raises:
-        S3Error: AccessDenied, NoSuchBucket, NoSuchKey, NoSuchVersion.
+        S3Error: AccessDenied, NoSuchBucket, NoSuchKey, NoSuchVersion; InvalidRequest: a delete marker.
     """
     name = parse_bucket(source.bucket)
     context.authorize(Permission.READ, name.repo)
-    return open_bucket(context.store, name).find(source.key, source.version)
+    try:
+        return find_object(open_bucket(context.store, name), source.key, source.version)
+    except S3Error as error:
+        if error.code != "MethodNotAllowed":
+            raise
+        raise S3Error(
+            "InvalidRequest", "the source of a copy may not be a delete marker named by its version"
+        ) from error
 
 
 def source_version(row: Row) -> Headers:

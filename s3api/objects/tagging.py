@@ -13,6 +13,7 @@ from s3api.objects.buckets import Bucket
 from s3api.objects.groupcommit import Write
 from s3api.objects.metadata import is_object, version_of
 from s3api.objects.tags import tags_of, with_tags
+from s3api.versions.find import find_object
 
 _IMMUTABLE = "an older version cannot be tagged: it is a commit, and history is immutable; tag the present one"
 
@@ -50,7 +51,7 @@ def version_headers(row: Row) -> Headers:
 def _open(context: Context, key: bytes, version: str | None) -> tuple[Bucket, Row]:
     """Return the present row of an object that has such a version, in a bucket that can be written."""
     bucket = context.bucket(write=True)
-    row = bucket.find(key, version)
+    row = find_object(bucket, key, version)
     if version is None:
         return bucket, row
     return bucket, bucket.tree().stat(key, want="file") or row

@@ -15,6 +15,7 @@ from s3api.objects.conditions import delete_check
 from s3api.objects.groupcommit import Write
 from s3api.objects.metadata import is_object
 from s3api.operation import Operation
+from s3api.versions.find import parse_version
 
 IMMUTABLE = "a version is a commit, and history is immutable: squash, purge and retention are the ways to forget"
 
@@ -35,6 +36,7 @@ class DeleteObject(Operation):
     async def handle(self, context: Context) -> Response:
         """Delete; the conditions hold at the commit."""
         if self.version is not None:
+            parse_version(self.version)
             raise S3Error("AccessDenied", IMMUTABLE)
         check = delete_check(context.request.headers)
         bucket = await context.gateway.run(context.bucket, write=True)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from pfs.model import CommitInfo
 from pfs.trees.edit import Delete
 from pfs.trees.tree import Tree
 from s3api.auth.access import Permission
@@ -18,6 +17,7 @@ from s3api.http.response import Response, xml_response
 from s3api.http.xml import MAX_DOCUMENT_BYTES, Node, document, leaf, node, parse, text_of
 from s3api.objects.conditions import MATCH_SIZE, MATCH_TIME, RowCheck, delete_check
 from s3api.objects.groupcommit import Write
+from s3api.objects.metadata import is_object
 from s3api.objects.names import parse_key
 from s3api.operation import Operation
 from s3api.operations.delete_object import IMMUTABLE
@@ -36,28 +36,37 @@ class _Wanted:
     key: str
     check: RowCheck | None = None
     error: S3Error | None = None
+    version: str = ""
 
 
 class _Choice:
-    """The keys that are deleted, worked out on the tree that they are deleted from; ``refused`` by number."""
+    """The keys that are deleted, worked out on the tree that they are deleted from; ``refused`` by number.
+
+    ``found`` are those that are there: a key that is not gets no delete marker, and makes no commit.
+    """
 
     def __init__(self, wanted: Sequence[_Wanted]) -> None:
         self._wanted = wanted
         self.refused: dict[int, S3Error] = {}
+        self.found: dict[bytes, Delete] = {}
 
     def edits(self, tree: Tree) -> list[Delete]:
-        """Return the deletes whose conditions hold."""
+        """Return the deletes of what is there and whose conditions hold."""
         self.refused = {number: one.error for number, one in enumerate(self._wanted) if one.error is not None}
-        found = dict[bytes, Delete]()
+        self.found = {}
         for number, one in enumerate(self._wanted):
+            if number in self.refused:
+                continue
+            key = one.key.encode()
+            row = tree.stat(key, want="file")
             try:
-                if number not in self.refused and one.check is not None:
-                    one.check(tree.stat(one.key.encode(), want="file"))
+                if one.check is not None:
+                    one.check(row)
             except S3Error as error:
                 self.refused[number] = error
-            if number not in self.refused:
-                found[one.key.encode()] = Delete(one.key.encode())
-        return list(found.values())
+            else:
+                self.found |= {key: Delete(key)} if is_object(row) else {}
+        return list(self.found.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +91,9 @@ class DeleteObjects(Operation):
         edits = [Delete(key) for key in dict.fromkeys(one.key.encode() for one in wanted if one.error is None)]
         info = await context.commit(bucket, Write(edits, choose=choice.edits)) if edits else None
         refused = choice.refused if edits else {n: one.error for n, one in enumerate(wanted) if one.error is not None}
+        markers = {} if info is None else dict.fromkeys(choice.found, str(info.id))
         quiet = (text_of(root, "Quiet") or "").strip().lower() == "true"
-        return xml_response(document("DeleteResult", *_results(wanted, refused, info, quiet=quiet)))
+        return xml_response(document("DeleteResult", *_results(wanted, refused, markers, quiet=quiet)))
 
 
 def _wanted(root: Node) -> Iterator[_Wanted]:
@@ -98,8 +108,9 @@ def _wanted(root: Node) -> Iterator[_Wanted]:
 
 
 def _one(element: Node, key: str) -> _Wanted:
-    if text_of(element, "VersionId") is not None:
-        return _Wanted(key, error=S3Error("AccessDenied", IMMUTABLE))
+    version = text_of(element, "VersionId")
+    if version is not None:
+        return _Wanted(key, error=S3Error("AccessDenied", IMMUTABLE), version=version)
     found = {header: text_of(element, name) for name, header in _CONDITIONS.items()}
     try:
         parse_key(key.encode())
@@ -109,12 +120,14 @@ def _one(element: Node, key: str) -> _Wanted:
 
 
 def _results(
-    wanted: Sequence[_Wanted], refused: Mapping[int, S3Error], info: CommitInfo | None, *, quiet: bool
+    wanted: Sequence[_Wanted], refused: Mapping[int, S3Error], markers: Mapping[bytes, str], *, quiet: bool
 ) -> Iterator[str]:
-    marker = leaf("DeleteMarker", "true") + leaf("DeleteMarkerVersionId", info.id) if info is not None else ""
     for number, one in enumerate(wanted):
         error = refused.get(number)
         if error is not None:
-            yield node("Error", leaf("Key", one.key), leaf("Code", error.code), leaf("Message", error.message))
+            version = leaf("VersionId", one.version) if one.version else ""
+            yield node("Error", leaf("Key", one.key), version, leaf("Code", error.code), leaf("Message", error.message))
         elif not quiet:
-            yield node("Deleted", leaf("Key", one.key), marker)
+            marker = markers.get(one.key.encode())
+            made = "" if marker is None else leaf("DeleteMarker", "true") + leaf("DeleteMarkerVersionId", marker)
+            yield node("Deleted", leaf("Key", one.key), made)

@@ -16,6 +16,7 @@ from s3api.objects.conditions import check_read, range_holds
 from s3api.objects.metadata import object_headers
 from s3api.objects.reading import LEAST_BYTES, Extent
 from s3api.operation import Operation
+from s3api.versions.find import find_object
 
 _OVERRIDE = "response-"
 
@@ -58,7 +59,7 @@ class GetObject(Operation):
 
     def _open(self, context: Context, first: int) -> tuple[Row, Span | None, _Opened]:
         """Find the row, check the conditions, and read the first bytes."""
-        row = context.bucket().find(self.key, self.version)
+        row = find_object(context.bucket(), self.key, self.version)
         check_read(context.request.headers, row)
         span = parse_range(self.range, row.size) if range_holds(context.request.headers, row) else None
         start, stop = span or Span(0, row.size)

@@ -11,6 +11,7 @@ from s3api.http.request import Request
 from s3api.http.response import Response, xml_response
 from s3api.objects.acl import acl_xml
 from s3api.operation import Operation
+from s3api.versions.find import find_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,5 +29,5 @@ class GetObjectAcl(Operation):
 
     async def handle(self, context: Context) -> Response:
         """Answer for an object that exists."""
-        await context.gateway.run(lambda: context.bucket().find(self.key, self.version))
+        await context.gateway.run(lambda: find_object(context.bucket(), self.key, self.version))
         return xml_response(acl_xml(context))

@@ -12,6 +12,7 @@ from s3api.http.response import Response, xml_response
 from s3api.objects.tagging import version_headers
 from s3api.objects.tags import tagging_xml, tags_of
 from s3api.operation import Operation
+from s3api.versions.find import find_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,5 +30,5 @@ class GetObjectTagging(Operation):
 
     async def handle(self, context: Context) -> Response:
         """Answer with the tags, none when there are none."""
-        row = await context.gateway.run(lambda: context.bucket().find(self.key, self.version))
+        row = await context.gateway.run(lambda: find_object(context.bucket(), self.key, self.version))
         return xml_response(tagging_xml(tags_of(row)), version_headers(row))

@@ -14,6 +14,7 @@ from s3api.http.response import Headers, Response
 from s3api.objects.conditions import check_read, range_holds
 from s3api.operation import Operation
 from s3api.operations.get_object import answer_headers, parse_overrides
+from s3api.versions.find import find_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,6 @@ class HeadObject(Operation):
         return Response(206, headers, length=span.stop - span.start)
 
     def _open(self, context: Context) -> Row:
-        row = context.bucket().find(self.key, self.version)
+        row = find_object(context.bucket(), self.key, self.version)
         check_read(context.request.headers, row)
         return row

@@ -11,6 +11,7 @@ from s3api.http.request import Request
 from s3api.http.response import Response
 from s3api.objects.acl import take_acl
 from s3api.operation import Operation
+from s3api.versions.find import find_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,5 +30,5 @@ class PutObjectAcl(Operation):
     async def handle(self, context: Context) -> Response:
         """Check it, for an object that exists in a bucket that can be written."""
         await take_acl(context, type(self).__name__)
-        await context.gateway.run(lambda: context.bucket(write=True).find(self.key, self.version))
+        await context.gateway.run(lambda: find_object(context.bucket(write=True), self.key, self.version))
         return Response(200)

@@ -125,7 +125,6 @@ SUBRESOURCES = [
     "object-lock",
     "ownershipControls",
     "intelligent-tiering",
-    "versions",
     "retention",
     "legal-hold",
     "torrent",

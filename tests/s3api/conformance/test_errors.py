@@ -57,6 +57,18 @@ PROVOKED = [
         b"5\r\nhel",
         payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER",
     ),
+    Provoked(
+        "IllegalVersioningConfigurationException",
+        "PUT",
+        "/{b}?versioning",
+        body=b"<VersioningConfiguration></VersioningConfiguration>",
+    ),
+    Provoked(
+        "InvalidBucketState",
+        "PUT",
+        "/{b}?versioning",
+        body=b"<VersioningConfiguration><Status>Suspended</Status></VersioningConfiguration>",
+    ),
     Provoked("InvalidAccessKeyId", "GET", "/{b}/k", {"Authorization": SPOILED_V4}, signed=False),
     Provoked("InvalidArgument", "GET", "/{b}?max-keys=x"),
     Provoked("InvalidArgument", "GET", "/{b}?list-type=3"),

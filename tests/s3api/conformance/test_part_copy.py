@@ -66,7 +66,8 @@ def test_sources_of_any_name(wire: Wire, bucket: str, upload: Upload, key: str) 
     [
         ("nobody-has-this/k", 404, "NoSuchBucket"),
         ("{bucket}/none", 404, "NoSuchKey"),
-        ("{bucket}/source?versionId=none", 404, "NoSuchVersion"),
+        ("{bucket}/source?versionId=none", 400, "InvalidArgument"),
+        ("{bucket}/source?versionId=null", 404, "NoSuchVersion"),
         ("{bucket}", 400, "InvalidArgument"),
     ],
 )

@@ -1,0 +1,1 @@
+"""The versions of objects: what the commits of a bucket did to each key."""
