@@ -51,7 +51,8 @@ class CopyObject(Operation):
         new_aux = aux_from_headers(headers) if _replaces(request, "x-amz-metadata-directive") else None
         sent = request.headers.get(HEADER, "")
         new_tags = parse_tag_header(sent) if _replaces(request, "x-amz-tagging-directive") else None
-        if new_aux is None and source.version is None and (source.bucket, source.key) == (request.bucket, request.key):
+        changes = new_aux is not None or source.version is not None or "x-amz-storage-class" in request.headers
+        if not changes and (source.bucket, source.key) == (request.bucket, request.key):
             raise S3Error("InvalidRequest", "a copy onto itself must change the metadata")
         named = request.header("x-amz-checksum-algorithm")
         return cls(request.key, source, new_aux, new_tags, parse_algorithm(named) if named else None)

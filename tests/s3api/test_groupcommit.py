@@ -74,6 +74,38 @@ def test_what_gathers_is_one_commit(repo: Repo, held: Held) -> None:
     assert [repo["master"].read(f"/k{i}") for i in range(20)] == [f"data {i}".encode() for i in range(20)]
 
 
+def test_a_write_may_choose_on_the_tree_it_lands_on(repo: Repo, held: Held) -> None:
+    """A choice sees what the writes before it did, is made again after a lost swap, and fails alone."""
+    commits = GroupCommits(held)
+    for branch, data in (("master", b"old"), ("other", b"longer")):
+        with repo.commit(branch) as commit:
+            commit.put_file("/k", data)
+    seen = list[int]()
+
+    def move(tree: Tree) -> list[Put]:
+        row = tree.stat(b"k", want="file")
+        assert row is not None
+        seen.append(row.size)
+        if len(seen) == 1:  # another process is first
+            repo.create_branch("master", head="other")
+        return [Put(b"k", row.kind, row.size, row.tid, {"u": {"seen": str(row.size)}}, force=True)]
+
+    def fail(tree: Tree) -> list[Put]:
+        raise S3Error("NoSuchKey")
+
+    stand_in = put(repo.store, "k", b"old").edits
+    chosen = commits.submit(repo, "master", Write(stand_in, choose=move))
+    failed = commits.submit(repo, "master", Write(put(repo.store, "other").edits, choose=fail))
+    held.gate.set()
+    assert chosen.result(30) is not None
+    with pytest.raises(S3Error, match="NoSuchKey"):
+        failed.result(30)
+    row = repo["master"].tree.stat(b"k", want="file")
+    assert seen == [3, 6]
+    assert row is not None
+    assert (repo["master"].read("/k"), (row.aux or {})["u"]) == (b"longer", {"seen": "6"})
+
+
 @pytest.mark.parametrize("data", [b"text " * 100, os.urandom(500), os.urandom(100_000), b"text " * 40_000])
 def test_equal_bytes_of_several_writers_are_stored_once(repo: Repo, held: Held, data: bytes) -> None:
     commits = GroupCommits(held)

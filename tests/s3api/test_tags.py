@@ -198,6 +198,16 @@ def test_the_same_tags_again_are_no_commit(s3: BaseClient, bucket: str) -> None:
     assert s3.delete_object_tagging(Bucket=bucket, Key="plain")["VersionId"] == plain
 
 
+@pytest.mark.parametrize("key", ["dir/", "a//b", "../x", "é/日本", "a", "a/b", "x" * 1024])
+def test_any_key_is_tagged(s3: BaseClient, bucket: str, key: str) -> None:
+    for other in ("a", "a/b", key):
+        s3.put_object(Bucket=bucket, Key=other, Body=b"1" * (other == key))
+    s3.put_object_tagging(Bucket=bucket, Key=key, Tagging=tag_set({"a": "1"}))
+    found = {other: s3.get_object_tagging(Bucket=bucket, Key=other)["TagSet"] for other in ("a", "a/b", key)}
+    assert {other for other, tags in found.items() if tags} == {key}
+    assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == b"1"
+
+
 def test_only_the_present_version_is_tagged(s3: BaseClient, bucket: str) -> None:
     old, new = (s3.put_object(Bucket=bucket, Key="k", Body=b"1")["VersionId"] for _ in range(2))
     for change in (

@@ -65,6 +65,12 @@ def test_onto_itself(wire: Wire, source: str) -> None:
     assert "x-amz-meta-a" not in got.headers
 
 
+def test_onto_itself_in_another_storage_class(wire: Wire, source: str) -> None:
+    assert copy(wire, source, source, {"x-amz-storage-class": "STANDARD_IA"}).status == 200
+    got = wire.get(source)
+    assert (got.body, "x-amz-meta-a" in got.headers) == (b"hello", True)
+
+
 def test_an_older_version_onto_itself(wire: Wire, bucket: str, source: str) -> None:
     old = wire.head(source).headers["x-amz-version-id"]
     wire.put(source, b"newer")
