@@ -30,15 +30,25 @@ _NONCE_BYTES = 12
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key without its secret; ``repos``: the repos it is for, empty for all."""
+    """A key without its secret; ``repos``: the repos it is for, empty for all.
+
+    ``made_ns`` says when each of ``repos`` was made, which tells it from others that have its name at another time;
+    empty: any of the name will do.
+    """
 
     name: str
     access_key: str
     role: Role
     repos: tuple[str, ...]
+    made_ns: tuple[int, ...] = ()
+
+    def is_outlived(self, repo: str, created_ns: int | None) -> bool:
+        """Say whether the key is for a repo of this name, but not for the one that has it now (None: nobody has it)."""
+        made_ns = dict(zip(self.repos, self.made_ns, strict=False)).get(repo)
+        return made_ns is not None and made_ns != created_ns
 
 
-class _Stored(msgspec.Struct, frozen=True):
+class _Stored(msgspec.Struct, frozen=True, omit_defaults=True):
     """A key as stored; ``secret`` is nonce and ciphertext in hex."""
 
     v: int
@@ -47,6 +57,7 @@ class _Stored(msgspec.Struct, frozen=True):
     role: Role
     repos: tuple[str, ...]
     secret: str
+    made_ns: tuple[int, ...] = ()
 
 
 class Keys:
@@ -58,6 +69,8 @@ class Keys:
     def create(self, name: str, *, role: str = "writer", repos: Sequence[str] = ()) -> tuple[Key, str]:
         """Make a key and return it with its secret, which is not shown again.
 
+        One for some repos is for them alone: not for others that are made under their names once they were deleted.
+
         Raises:
             AlreadyExistsError: the name is taken (``root`` always is).
             InvalidInputError: an unknown role, or a bad name.
@@ -65,14 +78,13 @@ class Keys:
         """
         if role not in get_args(Role):
             raise InvalidInputError(f"unknown role {role!r}: use {', '.join(get_args(Role))}")
-        names = tuple(check_name("repo", repo) for repo in repos)
-        for repo in names:
-            self._refs.read(repo)
-        key = Key(check_name("key", name), new_access_key(), role, names)  # type: ignore[arg-type]  # checked above
+        names = tuple(check_name("repo", repo) for repo in dict.fromkeys(repos))
+        made_ns = tuple(self._refs.read(repo).body.created for repo in names)
+        key = Key(check_name("key", name), new_access_key(), role, names, made_ns)  # type: ignore[arg-type]  # see above
         self._take_name(key)
         secret = new_secret_key()
         sealed = self._seal(key, secret)
-        stored = _Stored(1, key.name, key.access_key, key.role, key.repos, sealed)
+        stored = _Stored(1, key.name, key.access_key, key.role, key.repos, sealed, key.made_ns)
         self._backend.put_new(f"{PREFIX}{key.access_key}.json", msgspec.json.encode(stored))
         return key, secret
 
@@ -164,9 +176,10 @@ class Keys:
 
 
 def _public(stored: _Stored) -> Key:
-    return Key(stored.name, stored.access_key, stored.role, stored.repos)
+    return Key(stored.name, stored.access_key, stored.role, stored.repos, stored.made_ns)
 
 
 def _bound(key: Key) -> bytes:
     """Return what the ciphertext is bound to: the public part of the record."""
-    return msgspec.json.encode([key.name, key.access_key, key.role, key.repos])
+    public: list[object] = [key.name, key.access_key, key.role, key.repos]
+    return msgspec.json.encode([*public, key.made_ns] if key.made_ns else public)

@@ -16,7 +16,7 @@ from pfs.model import CommitInfo
 from pfs.store import Store
 from s3api.audit.log import AuditLog
 from s3api.audit.note import Note
-from s3api.auth.access import Permission, authorize
+from s3api.auth.access import Permission, authorize, require_same_repo
 from s3api.auth.caller import Caller
 from s3api.bodies.body import Body
 from s3api.bodies.room import Room
@@ -24,7 +24,7 @@ from s3api.http.request import Request
 from s3api.multipart.uploads import Uploads
 from s3api.objects.buckets import Bucket, open_bucket
 from s3api.objects.groupcommit import GroupCommits, Write
-from s3api.objects.names import parse_bucket
+from s3api.objects.names import BucketName, parse_bucket
 from s3api.objects.reading import BUDGET_BYTES, Budget, Reading
 from s3api.versions.index import VersionIndex
 from s3api.versions.tip import Tip
@@ -148,7 +148,17 @@ class Context:
         Raises:
             S3Error: NoSuchBucket, AccessDenied.
         """
-        bucket = open_bucket(self.store, parse_bucket(self.request.bucket))
+        bucket = self.open(parse_bucket(self.request.bucket))
         if write:
             bucket.require_writable()
+        return bucket
+
+    def open(self, name: BucketName) -> Bucket:
+        """Return a bucket, if the caller's key is not for an earlier repo of its name.
+
+        Raises:
+            S3Error: NoSuchBucket, AccessDenied.
+        """
+        bucket = open_bucket(self.store, name)
+        require_same_repo(self.caller.key, name.repo, bucket.born_ns)
         return bucket

@@ -38,3 +38,13 @@ def authorize(key: Key | None, permission: Permission, repo: str, *, anonymous_r
     if key is None:
         raise S3Error("AccessDenied", "this needs a signed request")
     raise S3Error("AccessDenied", f"key {key.name!r} ({key.role}) may not {permission.name.lower()} repo {repo!r}")
+
+
+def require_same_repo(key: Key | None, repo: str, created_ns: int | None) -> None:
+    """Refuse a key that was made for an earlier repo of that name; ``created_ns`` None: there is none now.
+
+    Raises:
+        S3Error: AccessDenied.
+    """
+    if key is not None and key.is_outlived(repo, created_ns):
+        raise S3Error("AccessDenied", f"key {key.name!r} is for an earlier repo {repo!r}: make a new key for this one")

@@ -118,3 +118,11 @@ def bucket_exists(store: Store, name: BucketName) -> bool:
     except (S3Error, RepoNotFoundError):
         return False
     return True
+
+
+def repo_created_ns(store: Store, repo: str) -> int | None:
+    """Return when the repo that has a name now was made; None: nobody has it."""
+    try:
+        return store.refs.read(repo).body.created
+    except RepoNotFoundError:
+        return None

@@ -10,7 +10,6 @@ from s3api.auth.access import Permission
 from s3api.errors import S3Error
 from s3api.gateway import Context
 from s3api.http.response import Headers
-from s3api.objects.buckets import open_bucket
 from s3api.objects.metadata import version_of
 from s3api.objects.names import parse_bucket, parse_key
 from s3api.versions.find import find_object
@@ -56,7 +55,7 @@ def open_source(context: Context, source: CopySource) -> Row:
     name = parse_bucket(source.bucket)
     context.authorize(Permission.READ, name.repo)
     try:
-        return find_object(open_bucket(context.store, name), source.key, source.version)
+        return find_object(context.open(name), source.key, source.version)
     except S3Error as error:
         if error.code != "MethodNotAllowed":
             raise

@@ -6,14 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from s3api.auth.access import Permission
+from s3api.auth.access import Permission, require_same_repo
 from s3api.bodies.checksums import Digests
 from s3api.errors import S3Error, not_implemented
 from s3api.gateway import Context
 from s3api.http.request import Request
 from s3api.http.response import Response
 from s3api.http.xml import parse, text_of
-from s3api.objects.buckets import bucket_exists
+from s3api.objects.buckets import bucket_exists, repo_created_ns
 from s3api.objects.names import BucketName, check_new_bucket, parse_bucket
 from s3api.objects.settings import set_tags
 from s3api.objects.tags import BUCKET, parse_tag_set
@@ -66,6 +66,7 @@ def _parse_configuration(body: bytes) -> dict[str, str]:
 def _create(context: Context, name: BucketName, tags: dict[str, str]) -> None:
     if name.commit is not None:
         raise S3Error("AccessDenied", "a bucket of a commit exists when the commit does; it cannot be created")
+    require_same_repo(context.caller.key, name.repo, repo_created_ns(context.store, name.repo))
     if bucket_exists(context.store, name) and name.branch in context.store.repo(name.repo).info().branches:
         return
     check_new_bucket(context.request.bucket)

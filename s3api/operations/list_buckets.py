@@ -56,10 +56,11 @@ class ListBuckets(Operation):
         return await context.gateway.run(self._answer, context)
 
     def _answer(self, context: Context) -> Response:
-        anonymous = context.gateway.anonymous_read
+        key, anonymous = context.caller.key, context.gateway.anonymous_read
         names = dict[str, int]()
         for info in context.store.list_repos():
-            if may(context.caller.key, Permission.READ, info.name, anonymous_read=anonymous):
+            allowed = may(key, Permission.READ, info.name, anonymous_read=anonymous)
+            if allowed and not (key is not None and key.is_outlived(info.name, info.created_ns)):
                 names |= dict.fromkeys(_names(info), info.created_ns)
         here = self.region in {None, REGION}
         wanted = sorted(name for name in names if here and name.startswith(self.prefix) and name > self.after)

@@ -88,3 +88,31 @@ def test_a_lost_root_key_is_named(store: Store) -> None:
     Path(store.path / "root-key").unlink()
     with pytest.raises(NotFoundError, match="recover"):
         Keys(store).root()
+
+
+def test_a_key_is_for_the_repos_that_it_was_made_for(store: Store) -> None:
+    keys = Keys(store)
+    store.create_repo("a")
+    everywhere, _ = keys.create("all")
+    key, secret = keys.create("ci", repos=["a", "a"])
+    assert key.repos == ("a",)
+    created_ns = store.repo("a").info().created_ns
+    assert keys.find(key.access_key) == (key, secret)
+    assert not key.is_outlived("a", created_ns)
+    assert key.is_outlived("a", created_ns + 1)
+    assert key.is_outlived("a", None)
+    for one, repo in ((key, "b"), (everywhere, "a"), (keys.root()[0], "a")):
+        assert not one.is_outlived(repo, None)
+
+
+def test_what_a_key_is_for_cannot_be_changed(store: Store) -> None:
+    keys = Keys(store)
+    store.create_repo("a")
+    key, _ = keys.create("ci", repos=["a"])
+    file = store.path / f"objects/keys/{key.access_key}.json"
+    stored = msgspec.json.decode(file.read_bytes())
+    file.chmod(stat.S_IRUSR | stat.S_IWUSR)
+    for change in ({"made_ns": [1]}, {"made_ns": []}, {"repos": ["b"]}, {"repos": []}):
+        file.write_bytes(msgspec.json.encode(stored | change))
+        with pytest.raises(CorruptionError):
+            keys.find(key.access_key)
