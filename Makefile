@@ -37,7 +37,7 @@ test-long: $(STAMP)-dev
 # Real S3 clients have venvs of their own, as they hold other versions of what the gateway uses.
 CLIENTS := $(VENV)-clients
 AIO := $(VENV)-clients-aio
-RUN_CLIENTS = -m pytest -o filterwarnings=default
+RUN_CLIENTS = -m pytest -o filterwarnings=default -W ignore::ResourceWarning
 $(CLIENTS)/.installed: tests/clients/requirements.txt
 $(AIO)/.installed: tests/clients/aio/requirements.txt
 $(CLIENTS)/.installed $(AIO)/.installed:

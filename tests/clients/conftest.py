@@ -52,6 +52,13 @@ def bucket(endpoint: Endpoint) -> str:
     return endpoint.new_bucket()
 
 
+@pytest.fixture
+def trusted(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let libraries in this process that know no other way trust the authority of ``endpoint``."""
+    if endpoint.ca_file:
+        monkeypatch.setenv("SSL_CERT_FILE", str(endpoint.ca_file))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_settings_of_the_user() -> Iterator[None]:
     """Keep clients in this process from settings and credentials of whoever runs it."""

@@ -44,21 +44,28 @@ class Endpoint:
         """Host and port, as in 127.0.0.1:30600."""
         return self.url.partition("://")[2]
 
+    def keys(self, *, reader: bool = False) -> tuple[str, str]:
+        """Return an access key and its secret: of the owner, or of the key that only reads."""
+        return (self.reader_access_key, self.reader_secret_key) if reader else (self.access_key, self.secret_key)
+
     def environment(self, *, reader: bool = False, **more: str) -> dict[str, str]:
         """Return the environment for a client's process: no settings of the user, and AWS_* for this gateway."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PFS_"))}
+        access_key, secret_key = self.keys(reader=reader)
+        nothing = self.home.parent / "no-settings"
+        nothing.touch()
         trust = {"AWS_CA_BUNDLE": str(self.ca_file), "SSL_CERT_FILE": str(self.ca_file)} if self.ca_file else {}
         return {
             **kept,
             **trust,
             "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": self.reader_access_key if reader else self.access_key,
-            "AWS_SECRET_ACCESS_KEY": self.reader_secret_key if reader else self.secret_key,
+            "AWS_ACCESS_KEY_ID": access_key,
+            "AWS_SECRET_ACCESS_KEY": secret_key,
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_CONFIG_FILE": str(nothing),
+            "AWS_SHARED_CREDENTIALS_FILE": str(nothing),
             **more,
         }
 
@@ -81,14 +88,9 @@ class Endpoint:
 def _owner(endpoint: Endpoint) -> Any:
     import boto3
 
-    return boto3.client(
-        "s3",
-        endpoint_url=endpoint.url,
-        aws_access_key_id=endpoint.access_key,
-        aws_secret_access_key=endpoint.secret_key,
-        region_name="us-east-1",
-        verify=str(endpoint.ca_file) if endpoint.ca_file else None,
-    )
+    from tests.clients import settings
+
+    return boto3.client("s3", **settings.boto(endpoint))
 
 
 def programs() -> Path:

@@ -17,6 +17,7 @@ from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from tests.clients import settings
 from tests.clients.samples import MIB, ODD_KEYS, SIZES, content
 from tests.clients.served import KEPT, MANY, Endpoint
 
@@ -24,17 +25,7 @@ pytestmark = pytest.mark.client("boto3")
 
 
 def connect(endpoint: Endpoint, *, reader: bool = False, **config: object) -> BaseClient:
-    return boto3.client("s3", **options(endpoint, reader=reader), config=Config(**config))
-
-
-def options(endpoint: Endpoint, *, reader: bool = False) -> dict[str, object]:
-    return {
-        "endpoint_url": endpoint.url,
-        "aws_access_key_id": endpoint.reader_access_key if reader else endpoint.access_key,
-        "aws_secret_access_key": endpoint.reader_secret_key if reader else endpoint.secret_key,
-        "region_name": "us-east-1",
-        "verify": str(endpoint.ca_file) if endpoint.ca_file else None,
-    }
+    return boto3.client("s3", **settings.boto(endpoint, reader=reader), config=Config(**config))
 
 
 @pytest.fixture
@@ -220,7 +211,7 @@ def test_presigned(endpoint: Endpoint, bucket: str, version: str | None) -> None
 
 
 def test_the_resource(endpoint: Endpoint) -> None:
-    s3 = boto3.resource("s3", **options(endpoint))
+    s3 = boto3.resource("s3", **settings.boto(endpoint))
     bucket = s3.create_bucket(Bucket=f"made-{endpoint.new_bucket()}")
     bucket.wait_until_exists()
     assert bucket.name in {found.name for found in s3.buckets.all()}

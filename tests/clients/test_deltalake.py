@@ -9,30 +9,15 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
+from tests.clients import settings
 from tests.clients.served import Endpoint
 
-pytestmark = pytest.mark.client("deltalake")
-
-
-@pytest.fixture(autouse=True)
-def trust(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    if endpoint.ca_file:
-        monkeypatch.setenv("SSL_CERT_FILE", str(endpoint.ca_file))
-
-
-def options(endpoint: Endpoint, *, reader: bool = False) -> dict[str, str]:
-    return {
-        "aws_endpoint_url": endpoint.url,
-        "aws_access_key_id": endpoint.reader_access_key if reader else endpoint.access_key,
-        "aws_secret_access_key": endpoint.reader_secret_key if reader else endpoint.secret_key,
-        "aws_region": "us-east-1",
-        "aws_allow_http": "true",
-    }
+pytestmark = [pytest.mark.client("deltalake"), pytest.mark.usefixtures("trusted")]
 
 
 @pytest.fixture
 def how(endpoint: Endpoint) -> dict[str, str]:
-    return options(endpoint)
+    return settings.object_store(endpoint)
 
 
 def rows(start: int, count: int) -> pa.Table:
@@ -94,6 +79,6 @@ def test_refusals(endpoint: Endpoint, how: dict[str, str], bucket: str) -> None:
     for place in (f"{bucket}/no", "no-such-bucket/no"):
         with pytest.raises((TableNotFoundError, OSError)):
             DeltaTable(f"s3://{place}", storage_options=how)
-    for client, place in ((how, endpoint.frozen), (options(endpoint, reader=True), endpoint.kept)):
+    for client, place in ((how, endpoint.frozen), (settings.object_store(endpoint, reader=True), endpoint.kept)):
         with pytest.raises((OSError, DeltaError), match="AccessDenied"):
             write_deltalake(f"s3://{place}/table", rows(0, 1), storage_options=client)

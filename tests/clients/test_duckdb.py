@@ -17,6 +17,7 @@ EXTENSION = next(Path(duckdb_extension_httpfs.__file__).parent.rglob("httpfs.duc
 
 
 def connect(endpoint: Endpoint, *, reader: bool = False) -> duckdb.DuckDBPyConnection:
+    access_key, secret_key = endpoint.keys(reader=reader)
     db = duckdb.connect()
     db.execute(f"LOAD '{EXTENSION}'")
     if endpoint.ca_file:
@@ -24,8 +25,7 @@ def connect(endpoint: Endpoint, *, reader: bool = False) -> duckdb.DuckDBPyConne
         db.execute("SET enable_server_cert_verification = true")
     db.execute(
         f"""CREATE SECRET (TYPE s3, PROVIDER config, ENDPOINT '{endpoint.host}', REGION 'us-east-1', URL_STYLE 'path',
-        KEY_ID '{endpoint.reader_access_key if reader else endpoint.access_key}',
-        SECRET '{endpoint.reader_secret_key if reader else endpoint.secret_key}',
+        KEY_ID '{access_key}', SECRET '{secret_key}',
         USE_SSL {str(endpoint.secure).lower()})"""
     )
     return db

@@ -21,11 +21,12 @@ pytestmark = pytest.mark.client("minio")
 
 
 def connect(endpoint: Endpoint, *, reader: bool = False) -> minio.Minio:
+    access_key, secret_key = endpoint.keys(reader=reader)
     pool = urllib3.PoolManager(ca_certs=str(endpoint.ca_file), retries=False) if endpoint.ca_file else None
     return minio.Minio(
         endpoint.host,
-        access_key=endpoint.reader_access_key if reader else endpoint.access_key,
-        secret_key=endpoint.reader_secret_key if reader else endpoint.secret_key,
+        access_key=access_key,
+        secret_key=secret_key,
         secure=endpoint.secure,
         http_client=pool,
     )

@@ -13,25 +13,20 @@ from obstore.store import S3Store
 from tests.clients.samples import MIB, ODD_KEYS, SIZES, content
 from tests.clients.served import KEPT, MANY, Endpoint
 
-pytestmark = pytest.mark.client("obstore")
+pytestmark = [pytest.mark.client("obstore"), pytest.mark.usefixtures("trusted")]
 
 
 def connect(endpoint: Endpoint, bucket: str, *, reader: bool = False) -> S3Store:
+    access_key, secret_key = endpoint.keys(reader=reader)
     return S3Store(
         bucket,
         endpoint=endpoint.url,
-        access_key_id=endpoint.reader_access_key if reader else endpoint.access_key,
-        secret_access_key=endpoint.reader_secret_key if reader else endpoint.secret_key,
+        access_key_id=access_key,
+        secret_access_key=secret_key,
         region="us-east-1",
         client_options={"allow_http": True},
         virtual_hosted_style_request=False,
     )
-
-
-@pytest.fixture(autouse=True)
-def trust(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    if endpoint.ca_file:
-        monkeypatch.setenv("SSL_CERT_FILE", str(endpoint.ca_file))
 
 
 @pytest.fixture

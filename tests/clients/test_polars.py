@@ -5,30 +5,15 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
+from tests.clients import settings
 from tests.clients.served import KEPT, MANY, Endpoint
 
-pytestmark = pytest.mark.client("polars")
-
-
-@pytest.fixture(autouse=True)
-def trust(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    if endpoint.ca_file:
-        monkeypatch.setenv("SSL_CERT_FILE", str(endpoint.ca_file))
-
-
-def options(endpoint: Endpoint, *, reader: bool = False) -> dict[str, str]:
-    return {
-        "aws_endpoint_url": endpoint.url,
-        "aws_access_key_id": endpoint.reader_access_key if reader else endpoint.access_key,
-        "aws_secret_access_key": endpoint.reader_secret_key if reader else endpoint.secret_key,
-        "aws_region": "us-east-1",
-        "aws_allow_http": "true",
-    }
+pytestmark = [pytest.mark.client("polars"), pytest.mark.usefixtures("trusted")]
 
 
 @pytest.fixture
 def how(endpoint: Endpoint) -> dict[str, str]:
-    return options(endpoint)
+    return settings.object_store(endpoint)
 
 
 @pytest.fixture
@@ -72,7 +57,7 @@ def test_refusals(endpoint: Endpoint, how: dict[str, str], bucket: str, table: p
         with pytest.raises((FileNotFoundError, OSError, pl.exceptions.ComputeError)) as missing:
             pl.read_parquet(f"s3://{place}", storage_options=how)
         assert "404" in str(missing.value) or "not found" in str(missing.value).lower()
-    for client, place in ((how, endpoint.frozen), (options(endpoint, reader=True), endpoint.kept)):
+    for client, place in ((how, endpoint.frozen), (settings.object_store(endpoint, reader=True), endpoint.kept)):
         read = pl.read_csv(f"s3://{place}/kept.txt", has_header=False, storage_options=client)
         assert read.item() == KEPT["kept.txt"].decode().strip()
         with pytest.raises(OSError, match="AccessDenied"):

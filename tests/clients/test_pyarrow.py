@@ -15,12 +15,13 @@ pytestmark = pytest.mark.client("pyarrow")
 
 
 def connect(endpoint: Endpoint, *, reader: bool = False, **options: object) -> pafs.S3FileSystem:
+    access_key, secret_key = endpoint.keys(reader=reader)
     return pafs.S3FileSystem(
         endpoint_override=endpoint.host,
         scheme="https" if endpoint.secure else "http",
         tls_ca_file_path=str(endpoint.ca_file) if endpoint.ca_file else None,
-        access_key=endpoint.reader_access_key if reader else endpoint.access_key,
-        secret_key=endpoint.reader_secret_key if reader else endpoint.secret_key,
+        access_key=access_key,
+        secret_key=secret_key,
         region="us-east-1",
         **options,
     )

@@ -14,14 +14,15 @@ pytestmark = pytest.mark.client("pyiceberg")
 
 
 def connect(endpoint: Endpoint, bucket: str, folder: Path, *, reader: bool = False) -> SqlCatalog:
+    access_key, secret_key = endpoint.keys(reader=reader)
     return SqlCatalog(
         "test",
         **{
             "uri": f"sqlite:///{folder}/catalog-{bucket}.db",
             "warehouse": f"s3://{bucket}/warehouse",
             "s3.endpoint": endpoint.url,
-            "s3.access-key-id": endpoint.reader_access_key if reader else endpoint.access_key,
-            "s3.secret-access-key": endpoint.reader_secret_key if reader else endpoint.secret_key,
+            "s3.access-key-id": access_key,
+            "s3.secret-access-key": secret_key,
             "s3.region": "us-east-1",
         },
     )

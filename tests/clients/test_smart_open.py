@@ -12,24 +12,15 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from smart_open.s3 import iter_bucket
 
+from tests.clients import settings
 from tests.clients.samples import MIB, ODD_KEYS, SIZES, content
 from tests.clients.served import KEPT, Endpoint
 
 pytestmark = pytest.mark.client("smart_open")
 
 
-def options(endpoint: Endpoint, *, reader: bool = False) -> dict[str, object]:
-    return {
-        "endpoint_url": endpoint.url,
-        "aws_access_key_id": endpoint.reader_access_key if reader else endpoint.access_key,
-        "aws_secret_access_key": endpoint.reader_secret_key if reader else endpoint.secret_key,
-        "region_name": "us-east-1",
-        "verify": str(endpoint.ca_file) if endpoint.ca_file else None,
-    }
-
-
 def connect(endpoint: Endpoint, *, reader: bool = False) -> BaseClient:
-    return boto3.client("s3", **options(endpoint, reader=reader))
+    return boto3.client("s3", **settings.boto(endpoint, reader=reader))
 
 
 @pytest.fixture
@@ -86,7 +77,7 @@ def test_a_failing_writer_is_aborted(how: dict[str, object], endpoint: Endpoint,
 
 
 def test_many_objects(endpoint: Endpoint) -> None:
-    found = iter_bucket(endpoint.many, prefix="key-11", client_kwargs=options(endpoint))
+    found = iter_bucket(endpoint.many, prefix="key-11", client_kwargs=settings.boto(endpoint))
     assert sorted(found) == [(f"key-{number}", str(number).encode()) for number in range(1100, 1200)]
 
 

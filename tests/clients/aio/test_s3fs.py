@@ -12,25 +12,16 @@ import pytest
 import s3fs
 from fsspec.generic import GenericFileSystem, rsync
 
+from tests.clients import settings
 from tests.clients.samples import MIB, ODD_KEYS, SIZES, content
 from tests.clients.served import KEPT, MANY, Endpoint
 
 pytestmark = pytest.mark.client("s3fs")
 
 
-def options(endpoint: Endpoint, *, reader: bool = False) -> dict[str, object]:
-    return {
-        "key": endpoint.reader_access_key if reader else endpoint.access_key,
-        "secret": endpoint.reader_secret_key if reader else endpoint.secret_key,
-        "endpoint_url": endpoint.url,
-        "client_kwargs": {"verify": str(endpoint.ca_file)} if endpoint.ca_file else {},
-        "use_listings_cache": False,
-    }
-
-
 @pytest.fixture
 def fs(endpoint: Endpoint) -> Iterator[s3fs.S3FileSystem]:
-    yield s3fs.S3FileSystem(**options(endpoint))
+    yield s3fs.S3FileSystem(**settings.fsspec(endpoint))
     s3fs.S3FileSystem.clear_instance_cache()
 
 
@@ -101,7 +92,7 @@ def test_syncs_once(fs: s3fs.S3FileSystem, endpoint: Endpoint, bucket: str, tmp_
     for name in ("a", "d/b"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content(SIZES["one-part"], seed=name))
-    both = GenericFileSystem(default_method="options", storage_options={"s3": options(endpoint), "file": {}})
+    both = GenericFileSystem(default_method="options", storage_options={"s3": settings.fsspec(endpoint), "file": {}})
     assert len(rsync(f"file://{tmp_path}", f"s3://{bucket}/copy", fs=both)) == 2
     assert rsync(f"file://{tmp_path}", f"s3://{bucket}/copy", fs=both) == {}
     assert fs.cat_file(f"{bucket}/copy/d/b") == (tmp_path / "d" / "b").read_bytes()
@@ -126,7 +117,7 @@ def test_what_is_not_there_and_what_is_read_only(fs: s3fs.S3FileSystem, endpoint
             fs.info(path)
     with pytest.raises(FileNotFoundError):
         fs.pipe_file("no-such-bucket/k", b"x")
-    reader = s3fs.S3FileSystem(**options(endpoint, reader=True))
+    reader = s3fs.S3FileSystem(**settings.fsspec(endpoint, reader=True))
     for client, place in ((fs, endpoint.frozen), (reader, endpoint.kept)):
         assert client.cat_file(f"{place}/kept.txt") == KEPT["kept.txt"]
         with pytest.raises(PermissionError):
@@ -137,7 +128,7 @@ def test_what_is_not_there_and_what_is_read_only(fs: s3fs.S3FileSystem, endpoint
 
 def test_pandas(fs: s3fs.S3FileSystem, endpoint: Endpoint, bucket: str) -> None:
     frame = pd.DataFrame({"id": range(1000), "name": [f"n{i}" for i in range(1000)], "part": ["a", "b"] * 500})
-    how = options(endpoint)
+    how = settings.fsspec(endpoint)
     frame.to_csv(f"s3://{bucket}/t.csv", index=False, storage_options=how)
     frame.to_parquet(f"s3://{bucket}/t.parquet", storage_options=how)
     frame.to_parquet(f"s3://{bucket}/parts", partition_cols=["part"], storage_options=how)
