@@ -17,6 +17,7 @@ from s3api.errors import S3Error, not_implemented
 from s3api.http.request import Request
 
 IDLE_TIMEOUT_S = 60.0
+MAX_OBJECT_BYTES = 5 << 40
 
 _SIGNED = {"STREAMING-AWS4-HMAC-SHA256-PAYLOAD": False, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER": True}
 _UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
@@ -149,7 +150,11 @@ def _announced_length(request: Request, *, framed: bool) -> int | None:
         return None
     if not text.isdecimal() or len(text) > 19:
         raise S3Error("InvalidArgument", "the length of the body is not a number")
-    return int(text)
+    length = int(text)
+    if length > MAX_OBJECT_BYTES:
+        sizes = {"ProposedSize": text, "MaxSizeAllowed": str(MAX_OBJECT_BYTES)}
+        raise S3Error("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", fields=sizes)
+    return length
 
 
 def _decoder_for(request: Request, caller: Caller) -> ChunkDecoder | None:

@@ -67,6 +67,10 @@ def parse_request(
     """
     found = _headers(headers, len(raw_path) + len(raw_query))
     bucket = _bucket_of_host(found.get("host", ""), domains)
+    if found.get("transfer-encoding", "chunked").strip().lower() != "chunked":
+        raise S3Error(
+            "NotImplemented", "Transfer-Encoding: only chunked is known", fields={"Header": "Transfer-Encoding"}
+        )
     path = unquote_to_bytes(raw_path)
     name, rest = (bucket, path[1:]) if bucket is not None else _split(path[1:])
     if not path.startswith(b"/") or (rest and not name):
