@@ -22,11 +22,18 @@ _DEFAULT_PORTS = (":80", ":443")
 
 def canonical_forms(request: Request, *, signed: Sequence[str], payload: str) -> Iterator[str]:
     """Yield the right texts, the likeliest first; at most 12. The signature in the query is not part of any."""
-    wholes = dict.fromkeys([_encoded_path(request), request.raw_path])
-    queries = dict.fromkeys([_encoded_query(request), _sent_query(request)])
-    for host, path, query in product(_hosts(request), wholes, queries):
-        lines = [f"{name}:{host if name == 'host' else _value(request, name)}" for name in signed]
-        yield "\n".join([request.method, path, query, *lines, "", ";".join(signed), payload])
+    path, query = _encoded_path(request), _encoded_query(request)
+    likeliest = (_value(request, "host"), path, query)
+    yield _text(request, likeliest, signed=signed, payload=payload)
+    for parts in product(_hosts(request), {path, request.raw_path}, {query, _sent_query(request)}):
+        if parts != likeliest:
+            yield _text(request, parts, signed=signed, payload=payload)
+
+
+def _text(request: Request, parts: tuple[str, str, str], *, signed: Sequence[str], payload: str) -> str:
+    host, path, query = parts
+    lines = [f"{name}:{host if name == 'host' else _value(request, name)}" for name in signed]
+    return "\n".join([request.method, path, query, *lines, "", ";".join(signed), payload])
 
 
 def _value(request: Request, name: str) -> str:

@@ -7,10 +7,12 @@ upload.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from email.utils import formatdate, parsedate_to_datetime
 
 SECOND_NS = 1_000_000_000
+_AMZ = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
 
 
 def http_date(time_ns: int) -> str:
@@ -45,6 +47,6 @@ def parse_iso_date(text: str) -> int | None:
 def parse_amz_date(text: str) -> int | None:
     """Return the seconds since the epoch of ``20261122T080000Z``; None when it is none."""
     try:
-        return int(datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp())
+        return int(datetime.fromisoformat(text).timestamp()) if _AMZ.fullmatch(text) else None
     except ValueError:
         return None

@@ -344,3 +344,12 @@ def test_a_form_that_is_cut_off_changes_nothing(server: Server, bucket: str) -> 
         reply = server.request("POST", f"/{bucket}", body=body[:end], headers={"Content-Type": kind}, sign=False)
         assert reply.status == 400
     assert absent(server, bucket)
+
+
+def test_a_large_file_that_is_refused_gets_its_answer(server: Server, bucket: str) -> None:
+    form = key_form(server, bucket, ["content-length-range", 0, 1000])
+    reply = post(server, bucket, form, ("f", bytes(20 << 20)))
+    assert (reply.status, reply.code) == (400, "EntityTooLarge")
+    unsigned = post(server, bucket, {"key": "k"}, ("f", bytes(20 << 20)))
+    assert (unsigned.status, unsigned.code) == (403, "AccessDenied")
+    assert absent(server, bucket)
