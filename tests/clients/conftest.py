@@ -27,15 +27,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    """A gateway over plain HTTP."""
-    with serving(tmp_path_factory.mktemp("http"), secure=False) as endpoint:
+    """A gateway over plain HTTP: two processes that answer as one."""
+    with serving(tmp_path_factory.mktemp("http"), secure=False, workers=2) as endpoint:
         yield endpoint
 
 
 @pytest.fixture(scope="session")
 def https(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     """A gateway over HTTPS, its certificate signed by an authority that nobody else knows."""
-    with serving(tmp_path_factory.mktemp("https"), secure=True) as endpoint:
+    with serving(tmp_path_factory.mktemp("https"), secure=True, workers=1) as endpoint:
         yield endpoint
 
 

@@ -112,14 +112,15 @@ def _environment(home: Path) -> dict[str, str]:
 
 
 @contextmanager
-def serving(folder: Path, *, secure: bool) -> Iterator[Endpoint]:
+def serving(folder: Path, *, secure: bool, workers: int) -> Iterator[Endpoint]:
     """Make a store below ``folder`` and serve it; at the end the server has to drain, without trouble in its log."""
     home = folder / "home"
     pfs(home, "init", home)
     prepared = _prepare(home, folder)
     ca_file, options = _certificate(folder) if secure else (None, [])
     log = folder / "serve.log"
-    line = [str(programs() / "pfs"), "serve", "--no-pipelines", "--port", "0", "--domain", "localhost", *options]
+    options += ["--no-pipelines", "--port", "0", "--domain", "localhost", "--workers", str(workers)]
+    line = [str(programs() / "pfs"), "serve", *options]
     with log.open("wb") as stderr:
         process = subprocess.Popen(line, env=_environment(home), cwd=folder, stdout=subprocess.PIPE, stderr=stderr)
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 import minio
 import pytest
 import urllib3
-from minio.commonconfig import ComposeSource, CopySource
+from minio.commonconfig import ComposeSource, CopySource, Tags
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
 
@@ -37,7 +37,7 @@ def client(endpoint: Endpoint) -> minio.Minio:
     return connect(endpoint)
 
 
-def get(client: minio.Minio, bucket: str, key: str, **part: int) -> bytes:
+def get(client: minio.Minio, bucket: str, key: str, **part: object) -> bytes:
     answer = client.get_object(bucket_name=bucket, object_name=key, **part)
     try:
         return answer.read()
@@ -159,3 +159,20 @@ def test_presigned(client: minio.Minio, endpoint: Endpoint, bucket: str) -> None
     url = client.presigned_get_object(bucket, key, response_headers=shown)
     with urllib.request.urlopen(url, context=tls, timeout=30) as answer:
         assert (answer.read(), answer.headers["Content-Type"]) == (b"by url", "text/x-shown")
+
+
+def test_versions_and_tags(client: minio.Minio, bucket: str) -> None:
+    made = [client.put_object(bucket, "k", io.BytesIO(b"x" * n), length=n).version_id for n in (1, 2)]
+    client.remove_object(bucket, "k")
+    found = [item for item in client.list_objects(bucket, include_version=True) if item.object_name == "k"]
+    assert sorted(item.is_delete_marker for item in found) == [False, False, True]
+    assert [item.version_id for item in found if not item.is_delete_marker] == made[::-1]
+    assert len(get(client, bucket, "k", version_id=made[0])) == 1
+    with pytest.raises(S3Error, match="AccessDenied"):
+        client.remove_object(bucket, "k", version_id=made[0])
+    tags = Tags.new_object_tags()
+    tags["with blank"] = "a+b"
+    client.put_object(bucket, "tagged", io.BytesIO(b"x"), length=1, tags=tags)
+    assert client.get_object_tags(bucket, "tagged") == tags
+    client.delete_object_tags(bucket, "tagged")
+    assert not client.get_object_tags(bucket, "tagged")

@@ -144,3 +144,19 @@ def test_presigned(fs: s3fs.S3FileSystem, endpoint: Endpoint) -> None:
     tls = ssl.create_default_context(cafile=str(endpoint.ca_file)) if endpoint.ca_file else None
     with urllib.request.urlopen(fs.sign(f"{endpoint.kept}/kept.txt"), context=tls, timeout=30) as answer:
         assert answer.read() == KEPT["kept.txt"]
+
+
+def test_versions_and_tags(endpoint: Endpoint, bucket: str) -> None:
+    fs = s3fs.S3FileSystem(**settings.fsspec(endpoint), version_aware=True)
+    path = f"{bucket}/k"
+    for data in (b"1", b"22"):
+        fs.pipe_file(path, data)
+    versions = [version["VersionId"] for version in fs.object_version_info(path)]
+    assert [fs.cat_file(path, version_id=version) for version in versions] == [b"22", b"1"]
+    with fs.open(f"{path}?versionId={versions[1]}") as file:
+        assert file.read() == b"1"
+    fs.put_tags(path, {"colour": "red"})
+    fs.put_tags(path, {"size": "small"}, mode="m")
+    assert fs.get_tags(path) == {"colour": "red", "size": "small"}
+    fs.rm(bucket, recursive=True)  # tries to delete all versions, which stay, and then the keys and the bucket
+    assert not fs.exists(bucket)
