@@ -171,7 +171,7 @@ def form_boundary(content_type: str) -> bytes:
     Raises:
         S3Error: PreconditionFailed (it is no multipart/form-data), MalformedPOSTRequest (it names none).
     """
-    kind, options = parse_options_header(content_type)
+    kind, options = parse_options_header(content_type.encode())
     if kind != b"multipart/form-data":
         wanted = "Bucket POST must be of the enclosure-type multipart/form-data"
         raise S3Error("PreconditionFailed", fields={"Condition": wanted})

@@ -49,7 +49,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._broken:
             return
         try:
-            self._feed(data)
+            while data:
+                data = self._feed(data)
         except httptools.HttpParserError as error:
             self._refuse(error)
         if self._intake is not None:
@@ -57,13 +58,16 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._timer is None and self._is_idle():
             self._arm()  # blank lines before a request are nothing that a client may live on
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: bytes) -> bytes:
+        """Parse; return what the parser left, behind the head of a request that asks for an upgrade."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._resume(data[upgrade.args[0] :])
+            self._resume()
+            return data[int(upgrade.args[0]) :]
+        return b""
 
-    def _resume(self, data: bytes) -> None:
+    def _resume(self) -> None:
         """Go on with the body of a request that asks for an upgrade: the parser takes what follows its head for that.
 
         So a new parser gets a head that announces the same body, of which nobody else hears.
@@ -74,7 +78,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self._resuming = True
         self.parser.feed_data(b"PUT / HTTP/1.1\r\n" + lines + b"\r\n")
         self._resuming = False
-        self._feed(data)
 
     def _refuse(self, error: httptools.HttpParserError) -> None:
         """Answer 400, unless a request before the garbage is still to be answered: then end after that."""

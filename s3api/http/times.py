@@ -30,9 +30,9 @@ def parse_http_date(text: str) -> int | None:
     """Return the seconds since the epoch of an HTTP date; None when it is none (such a header is ignored)."""
     try:
         parsed = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+        return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC).timestamp())
+    except (TypeError, ValueError, OverflowError):  # the last: its zone puts it out of the years 1 to 9999
         return None
-    return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp())
 
 
 def parse_iso_date(text: str) -> int | None:

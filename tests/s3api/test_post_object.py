@@ -353,3 +353,8 @@ def test_a_large_file_that_is_refused_gets_its_answer(server: Server, bucket: st
     unsigned = post(server, bucket, {"key": "k"}, ("f", bytes(20 << 20)))
     assert (unsigned.status, unsigned.code) == (403, "AccessDenied")
     assert absent(server, bucket)
+
+
+def test_a_content_type_of_any_characters(server: Server, bucket: str) -> None:
+    reply = post(server, bucket, {"key": "k"}, headers={"Content-Type": "é\U0001f600".encode().decode("latin-1")})
+    assert (reply.status, reply.code) == (412, "PreconditionFailed")

@@ -24,6 +24,7 @@ from s3api.errors import CODES, KINDS, NotModifiedError, S3Error, from_pfs
 from s3api.http import xml
 from s3api.http.ranges import parse_copy_range, parse_range
 from s3api.http.request import Request, parse_request
+from s3api.http.times import parse_http_date
 from s3api.objects.conditions import check_copy, check_read, write_check
 from s3api.objects.copysource import CopySource, parse_source
 from s3api.objects.metadata import aux_from_headers, etag_of, mime_of, object_headers
@@ -173,6 +174,21 @@ def test_conditions_of_reads(headers: dict[str, str], outcome: type[Exception] |
     else:
         with pytest.raises(outcome):
             check_read(headers, row({"e": MD5}))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 784111777),
+        ("Sun, 06 Nov 1994 08:49:37", 784111777),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 253402300799),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", None),
+        ("yesterday", None),
+        ("", None),
+    ],
+)
+def test_dates(text: str, seconds: int | None) -> None:
+    assert parse_http_date(text) == seconds
 
 
 def test_conditions_of_copies_all_answer_412() -> None:

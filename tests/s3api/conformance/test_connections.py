@@ -102,6 +102,36 @@ def test_one_connection_for_everything(wire: Wire, bucket: str) -> None:
     assert wire.opened == before
 
 
+OFFER = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQAAP__"}
+
+
+@pytest.mark.parametrize("size", [0, 5, 300_000, 6 << 20])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_offer_of_another_protocol_is_passed_over(
+    wire: Wire, server: Server, bucket: str, size: int, chunked: bool
+) -> None:
+    data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    headers = server.sign("PUT", f"/{bucket}/k", {}) | OFFER
+    headers |= {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(size)}
+    body = (b"%x\r\n%s\r\n" % (size, data) if size else b"") + b"0\r\n\r\n" if chunked else data
+    get = head_of("GET", f"/{bucket}", server.sign("GET", f"/{bucket}", {}) | OFFER)
+    with server.socket() as sock:
+        sock.sendall(head_of("PUT", f"/{bucket}/k", headers) + body + get + get)
+        got = until(sock, b"</ListBucketResult>")
+        got += until(sock, b"</ListBucketResult>") if got.count(b"</ListBucketResult>") < 2 else b""
+    assert got.count(b"HTTP/1.1 200 OK") == 3, got[:2000]
+    assert wire.get(f"/{bucket}/k").body == data
+
+
+def test_a_tunnel_is_refused_and_the_connection_goes_on(server: Server, bucket: str) -> None:
+    get = head_of("GET", f"/{bucket}", server.sign("GET", f"/{bucket}", {}))
+    with server.socket() as sock:
+        sock.sendall(b"CONNECT /b HTTP/1.1\r\nHost: x\r\n\r\n" + get)
+        got = until(sock, b"</ListBucketResult>")
+    assert got.startswith(b"HTTP/1.1 501")
+    assert b"HTTP/1.1 200" in got
+
+
 def test_header_names_of_any_case(server: Server, bucket: str) -> None:
     headers = server.sign("GET", f"/{bucket}", {})
     for change in (str.lower, str.upper):
@@ -109,3 +139,14 @@ def test_header_names_of_any_case(server: Server, bucket: str) -> None:
             sent = {change(name): value for name, value in headers.items()}
             sock.sendall(head_of("GET", f"/{bucket}", {**sent, "Connection": "close"}))
             assert until(sock, b"no such end").startswith(b"HTTP/1.1 200")
+
+
+def test_any_number_of_offers_behind_one_another(server: Server, bucket: str) -> None:
+    get = head_of("HEAD", "/", {"Host": "x", "Connection": "Upgrade", "Upgrade": "h2c"})
+    with server.socket() as sock:
+        sock.sendall(get * 1500)
+        got = b""
+        while got.count(b"HTTP/1.1 403") < 1500:
+            more = sock.recv(1 << 16)
+            assert more, got.count(b"HTTP/1.1 403")
+            got += more
