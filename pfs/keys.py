@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
@@ -116,7 +117,7 @@ class Keys:
         if access_key == root.access_key:
             return root, secret
         stored = self._load(access_key)
-        return None if stored is None else (_public(stored), self._unseal(stored))
+        return None if stored is None else (_public(stored), _unseal(stored, read_root_key(self._folder).wrap))
 
     def root(self) -> tuple[Key, str]:
         """Return the root key, owner of everything, and its secret; raises as `read_root_key`."""
@@ -148,7 +149,7 @@ class Keys:
             return None
         name = f"{PREFIX}{access_key}.json"
         try:
-            return msgspec.json.decode(self._backend.get(name), type=_Stored)
+            return _parse(self._backend.get(name))
         except NotFoundError:
             return None
         except msgspec.DecodeError as error:
@@ -161,18 +162,28 @@ class Keys:
         wrap = bytes.fromhex(read_root_key(self._folder).wrap)
         return (nonce + AESGCM(wrap).encrypt(nonce, secret.encode(), _bound(key))).hex()
 
-    def _unseal(self, stored: _Stored) -> str:
-        from cryptography.exceptions import InvalidTag
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        wrap = bytes.fromhex(read_root_key(self._folder).wrap)
-        try:
-            sealed = bytes.fromhex(stored.secret)
-            plain = AESGCM(wrap).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _bound(_public(stored)))
-        except (InvalidTag, ValueError) as error:
-            where = f"key {stored.name!r}"
-            raise CorruptionError(where, "it is not of this root key: delete it and create it again") from error
-        return plain.decode()
+@lru_cache(maxsize=1024)
+def _parse(data: bytes) -> _Stored:
+    """Parse a record; it is read each time, so what is kept here gives nobody access whose key is gone."""
+    return msgspec.json.decode(data, type=_Stored)
+
+
+@lru_cache(maxsize=1024)
+def _unseal(stored: _Stored, wrap: str) -> str:
+    """Return the secret of a key; raises CorruptionError when it was sealed by another root key, or changed."""
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    try:
+        sealed = bytes.fromhex(stored.secret)
+        plain = AESGCM(bytes.fromhex(wrap)).decrypt(
+            sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _bound(_public(stored))
+        )
+    except (InvalidTag, ValueError) as error:
+        where = f"key {stored.name!r}"
+        raise CorruptionError(where, "it is not of this root key: delete it and create it again") from error
+    return plain.decode()
 
 
 def _public(stored: _Stored) -> Key:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import string
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -65,10 +66,16 @@ def read_root_key(folder: Path) -> RootKey:
     """
     file = folder / FILE
     try:
-        return msgspec.json.decode(file.read_bytes(), type=RootKey)
+        return _parse(file.read_bytes())
     except FileNotFoundError as error:
         raise NotFoundError(f"no root key at {file}: `pfs recover` makes a new one") from error
     except OSError as error:
         raise StorageError(f"read {file}", error.strerror or str(error)) from error
     except msgspec.DecodeError as error:
         raise CorruptionError(str(file), f"not a root key ({error})") from error
+
+
+@lru_cache(maxsize=16)
+def _parse(data: bytes) -> RootKey:
+    """Parse the file, which is read for every request: its content decides, so a new one counts at once."""
+    return msgspec.json.decode(data, type=RootKey)

@@ -30,6 +30,7 @@ from s3api.http.response import Response, Stream, error_response
 from s3api.objects.names import parse_bucket
 from s3api.objects.reading import patience
 from s3api.objects.settings import cors_headers
+from s3api.operation import BlockingOperation, Operation
 from s3api.router import PREFLIGHT, route
 
 log = logging.getLogger("s3api")
@@ -115,9 +116,18 @@ class _Exchange:
             return self._error(S3Error("InternalError"))
 
     async def _handle(self) -> Response:
-        gateway, note, request = self._gateway, self._note, self._request()
+        """Find out who asks for what, and do it; most of what reads is done after one step into a thread."""
+        done = await self._gateway.run(self._admit, self._request())
+        if isinstance(done, Response):
+            return done
+        operation, context = done
+        return await operation.handle(context)
+
+    def _admit(self, request: Request) -> Response | tuple[Operation, Context]:
+        """Check who sends it and whether they may; answer what needs nothing but the store. Blocks."""
+        gateway, note = self._gateway, self._note
         note.request = request
-        note.caller = caller = Caller(None) if request.method == PREFLIGHT else await self._authenticate(request)
+        note.caller = caller = Caller(None) if request.method == PREFLIGHT else self._authenticate(request)
         operation = route(request)
         note.operation = type(operation).__name__
         if request.bucket and operation.permission is not None:
@@ -127,7 +137,8 @@ class _Exchange:
             check_headers(request, anonymous=caller.key is None)
         source = source_of(self._scope, self._receive)
         self._body = Body(source, request, caller, room=gateway.room)
-        return await operation.handle(Context(gateway, request, caller, self._body, note))
+        context = Context(gateway, request, caller, self._body, note)
+        return operation.answer(context) if isinstance(operation, BlockingOperation) else (operation, context)
 
     async def _with_cors(self, response: Response) -> Response:
         """Return the answer, error or not, with what tells a browser whether its page may see it."""
@@ -137,11 +148,11 @@ class _Exchange:
         headers = await self._gateway.run(cors_headers, self._gateway, request)
         return replace(response, headers=(*response.headers, *headers))
 
-    async def _authenticate(self, request: Request) -> Caller:
+    def _authenticate(self, request: Request) -> Caller:
         """Find out who sends it. Keys that cannot be read are the server's trouble, not the client's."""
         gateway = self._gateway
         try:
-            return await gateway.run(authenticate, request, gateway.keys.find, now_s=gateway.clock_s())
+            return authenticate(request, gateway.keys.find, now_s=gateway.clock_s())
         except PfsError as error:
             log.error("%s: %s, request %s", self._place, error, self._id)  # noqa: TRY400  # it says what and which
             raise S3Error("ServiceUnavailable") from error

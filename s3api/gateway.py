@@ -22,7 +22,7 @@ from s3api.bodies.body import Body
 from s3api.bodies.room import Room
 from s3api.http.request import Request
 from s3api.multipart.uploads import Uploads
-from s3api.objects.buckets import Bucket, open_bucket
+from s3api.objects.buckets import Bucket, Buckets
 from s3api.objects.groupcommit import GroupCommits, Write
 from s3api.objects.names import BucketName, parse_bucket
 from s3api.objects.reading import BUDGET_BYTES, Budget, Reading
@@ -74,6 +74,7 @@ class Gateway:
         self.syncing = ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="s3-sync")
         """Makes full packs durable; never waits for the other pools."""
         self.room = Room(processes=processes)
+        self.buckets = Buckets(store)
         self.reading = Reading(Budget(BUDGET_BYTES // processes))
         self.versions = VersionIndex(store)
         self._following = ThreadPoolExecutor(1, thread_name_prefix="s3-versions")
@@ -159,6 +160,6 @@ class Context:
         Raises:
             S3Error: NoSuchBucket, AccessDenied.
         """
-        bucket = open_bucket(self.store, name)
+        bucket = self.gateway.buckets.open(name)
         require_same_repo(self.caller.key, name.repo, bucket.born_ns)
         return bucket

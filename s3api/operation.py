@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar, Protocol, Self
 
 from s3api.auth.access import Permission
@@ -28,3 +29,16 @@ class Operation(Protocol):
     async def handle(self, context: Context) -> Response:
         """Do it. Bucket and signature were checked for form and right, not for existence."""
         ...
+
+
+class BlockingOperation(Operation):
+    """One that only asks the store: it answers in the thread that has checked the signature."""
+
+    @abstractmethod
+    def answer(self, context: Context) -> Response:
+        """Do it, in a thread; no body is read."""
+        ...
+
+    async def handle(self, context: Context) -> Response:
+        """Do it in a thread."""
+        return await context.gateway.run(self.answer, context)

@@ -13,6 +13,7 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -158,15 +159,11 @@ class LocalBackend:
         """Do nothing: no handle outlives a call."""
 
     def _path(self, name: str) -> Path:
-        elements = name.split("/")
-        dotted = "." in elements or ".." in elements
-        if not _NAME.fullmatch(name) or len(name) > _MAX_NAME or dotted or elements[0] in _PRIVATE:
-            raise InvalidInputError(f"{name!r} cannot name an object")
-        return self._root / name
+        return Path(_place(str(self._root), name))
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[int]:
-        path = self._path(name)
+        path = _place(str(self._root), name)
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -240,6 +237,16 @@ class LocalObject:
         """Drop what was written; idempotent."""
         with storage_errors(f"close {self._path}"):
             self._file.close()
+
+
+@lru_cache(maxsize=1024)
+def _place(root: str, name: str) -> str:
+    """Return the path of an object; raises InvalidInputError. Kept, since checking a name takes as long as a read."""
+    elements = name.split("/")
+    dotted = "." in elements or ".." in elements
+    if not _NAME.fullmatch(name) or len(name) > _MAX_NAME or dotted or elements[0] in _PRIVATE:
+        raise InvalidInputError(f"{name!r} cannot name an object")
+    return f"{root}/{name}"
 
 
 def _etag(body: bytes) -> Etag:

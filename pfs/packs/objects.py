@@ -24,10 +24,13 @@ from pfs.trees.page import Page
 
 _PAGE_BYTES: Final = 64 << 20
 _PAGE_OVERHEAD: Final = 1024
+_CHUNK_OVERHEAD: Final = 256
 _BLOCK_BYTES: Final = 4 << 20
 """Sixteen decompressed blocks: a reader in pack order needs one, readers of several files one each."""
 _MANIFEST_BYTES: Final = 8 << 20
-
+_CHUNK_BYTES: Final = 16 << 20
+_FEW_BYTES: Final = 1 << 20
+"""Chunks asked for together are kept up to this size: small files and small ranges, and not what is streamed."""
 
 _ROUNDS: Final = 16
 """Packs that may be collected away one after the other under a reader before it gives up."""
@@ -68,7 +71,7 @@ class Objects:
         """Read from ``backend``; ``on_missing`` catches the index up and says whether it learned something.
 
         ``on_gone`` is told of a pack that is not there, and says whether it was collected: its objects are elsewhere.
-        Up to ``page_bytes`` of decoded pages are kept, and 12 MiB of blocks and manifests.
+        Up to ``page_bytes`` of decoded pages are kept, and 28 MiB of chunks, blocks and manifests.
         """
         self._backend = backend
         self._index = index
@@ -76,6 +79,7 @@ class Objects:
         self._packs = PackReader(backend, block_bytes=_BLOCK_BYTES)
         self._pages: Lru[PageId, Page] = Lru(page_bytes)
         self._manifests: Lru[ManifestId, bytes] = Lru(_MANIFEST_BYTES)
+        self._few: Lru[bytes, bytes] = Lru(_CHUNK_BYTES)
 
     def get_page(self, pid: PageId) -> Page:
         """Return a decoded page, from memory when it was used lately."""
@@ -170,13 +174,23 @@ class Objects:
         return self._chunks(wanted, verify=False)
 
     def _chunks(self, wanted: Sequence[tuple[ChunkId, int]], *, verify: bool) -> list[bytes]:
-        sizes: dict[bytes, int | None] = {id: size for id, size in wanted if id != EMPTY_CHUNK}
-        found = self._fetch(_Request(RecordType.CHUNK, sizes, verify)) if sizes else {}
+        few = not verify and sum(size for _, size in wanted) <= _FEW_BYTES
+        found = self._kept(wanted) if few else {}
         found[EMPTY_CHUNK] = b""
+        sizes: dict[bytes, int | None] = {id: size for id, size in wanted if id not in found}
+        if sizes:
+            read = self._fetch(_Request(RecordType.CHUNK, sizes, verify))
+            found.update(read)
+            for id, data in read.items() if few else ():
+                self._few.put(id, data, weight=len(data) + _CHUNK_OVERHEAD)
         for id, size in wanted:
             if len(found[id]) != size:
                 raise CorruptionError(f"chunk {id.hex()[:12]}", f"it has {len(found[id])} bytes, not {size}")
         return [found[id] for id, _ in wanted]
+
+    def _kept(self, wanted: Sequence[tuple[ChunkId, int]]) -> dict[bytes, bytes]:
+        kept = ((id, self._few.get(id)) for id, _ in wanted)
+        return {id: data for id, data in kept if data is not None}
 
     def _verified(self, kind: RecordType, id: bytes) -> bytes:
         return self._fetch(_Request(kind, {id: None}, verify=True))[id]

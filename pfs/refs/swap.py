@@ -30,6 +30,7 @@ from pfs.errors import (
     StorageFullError,
 )
 from pfs.ids import Etag
+from pfs.lru import Lru
 from pfs.refs import collection
 from pfs.refs.body import RECENT, Prepared, RefsBody, decode_body, encode_body, tombstone
 from pfs.refs.buried import buried, under
@@ -40,6 +41,8 @@ from pfs.refs.snapshot import decide, take
 from pfs.refs.transactions import Transactions
 
 PREFIX = "refs/"
+_KEPT_BYTES = 4 << 20
+"""Stored bytes of bodies that are kept parsed."""
 ROUNDS = 50
 """Attempts of a pure edit of refs before giving up; each lost round means that another writer got through."""
 RESENDS = 3
@@ -70,6 +73,7 @@ class Refs:
     ) -> None:
         self._backend = backend
         self._shelf = Shelf(backend)
+        self._latest: Lru[str, RefsState] = Lru(_KEPT_BYTES)
         self.on_read: Callable[[RefsState], object] = lambda state: None
         """Called with each body that is read of a repo that exists, before anybody gets it."""
         self._closed = False
@@ -279,16 +283,23 @@ class Refs:
         raise ConflictError(f"repo {repo!r} is being changed too often: try again")
 
     def raw(self, repo: str, *, last: RefsState | None = None) -> RefsState | None:
-        """Return the object as it is stored, tombstones and undecided entries too; ``last`` itself if it still is."""
+        """Return the object as it is stored, tombstones and undecided entries too; ``last`` itself if it still is.
+
+        It is read each time and compared by its etag, so what another process swapped is seen at once; what was parsed
+        lately is not parsed again, and is the same object then.
+        """
         self._check_open()
         name = refs_name(repo)
         found = self._backend.read(name)
         if found is None:
             return None
         data, etag = found
+        last = last or self._latest.get(repo)
         if last is not None and last.etag == etag:
             return last
-        return RefsState(repo, self.decode(data, where=name), etag)
+        state = RefsState(repo, self.decode(data, where=name), etag)
+        self._latest.put(repo, state, weight=len(data))
+        return state
 
     def decode(self, data: bytes, *, where: str) -> RefsBody:
         """Parse a stored body of this store, one in ``log/`` too; raises as `decode_body`."""

@@ -239,7 +239,7 @@ class Tree:
                     return _At(page, row, prefix)
                 row -= 1
             else:
-                row = page.find_after(path) - 1
+                row = page.behind(row, path) - 1
                 if row >= 0 and page.kinds[row] != Kind.DIR and page.name(row) == path:
                     return _At(page, row, prefix)
             # The rows below a directory with a page of its own are not here, so its marker is the last row before them.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
 
 SECOND_NS = 1_000_000_000
 _AMZ = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
@@ -46,6 +47,11 @@ def parse_iso_date(text: str) -> int | None:
 
 def parse_amz_date(text: str) -> int | None:
     """Return the seconds since the epoch of ``20261122T080000Z``; None when it is none."""
+    return _parse_amz_date(text) if len(text) == 16 else None
+
+
+@lru_cache(maxsize=256)
+def _parse_amz_date(text: str) -> int | None:
     try:
         return int(datetime.fromisoformat(text).timestamp()) if _AMZ.fullmatch(text) else None
     except ValueError:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from pfs.changes.branches import branch_info
 from pfs.changes.settings import settings_of
 from pfs.errors import CommitNotFoundError, NotFoundError, RepoNotFoundError
+from pfs.lru import Lru
 from pfs.model import BranchInfo, CommitInfo
 from pfs.refs.body import RefsBody
 from pfs.repo import Repo
@@ -16,13 +18,16 @@ from pfs.trees.tree import EMPTY_ROOT, Tree
 from s3api.errors import S3Error
 from s3api.objects.names import MASTER, BucketName
 
+_KEPT = 1024
+"""Buckets that are kept, a few KiB each."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Bucket:
-    """A bucket that exists; ``branch`` is None for a commit, and for master before its first write.
+    """A bucket that exists, as it was when it was opened; shared by threads.
 
-    ``born_ns`` is when the repo was made: it tells it from an earlier one of the same name. ``settings`` are those of
-    the branch; a commit has none.
+    ``branch`` is None for a commit, and for master before its first write. ``born_ns`` is when the repo was made: it
+    tells it from an earlier one of the same name. ``settings`` are those of the branch; a commit has none.
     """
 
     name: BucketName
@@ -30,9 +35,15 @@ class Bucket:
     branch: BranchInfo | None
     born_ns: int
     settings: Mapping[str, str]
+    elsewhere: bool = False
+    """The name is of a commit of another repo, and means the one of this repo that it was made from."""
 
     def tree(self) -> Tree:
-        """Return the files as they are now: of the commit, of the branch's open commit, or of its head."""
+        """Return the files: of the commit, of the branch's open commit, or of its head. Found out once, then kept."""
+        return self._tree
+
+    @cached_property
+    def _tree(self) -> Tree:
         objects = self.repo.store.objects
         if self.name.commit is not None:
             return self.repo.view(self.name.commit).tree
@@ -76,20 +87,54 @@ class Bucket:
             raise S3Error("AccessDenied", f"{place} is computed from other branches: it takes files when they move")
 
 
+class Buckets:
+    """The buckets of a store, those opened last kept with their trees; thread-safe.
+
+    A bucket is a function of the refs of its repo, which are read each time: while they are the same object
+    (`Refs.raw`), so is the bucket. So what was committed, by whatever process, is seen by the next request.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._kept: Lru[BucketName, tuple[RefsBody, Bucket]] = Lru(_KEPT)
+
+    def open(self, name: BucketName) -> Bucket:
+        """Return a bucket; as `open_bucket`."""
+        body = _refs(self._store, name)
+        kept = self._kept.get(name)
+        if kept is not None and kept[0] is body:
+            return kept[1]
+        bucket = _opened(self._store, name, body)
+        if not bucket.elsewhere:
+            self._kept.put(name, (body, bucket), weight=1)
+        return bucket
+
+
 def open_bucket(store: Store, name: BucketName) -> Bucket:
     """Return a bucket. A repo without a branch master is an empty bucket, which the first write makes a branch.
 
     Raises:
         S3Error: NoSuchBucket.
     """
+    return _opened(store, name, _refs(store, name))
+
+
+def _refs(store: Store, name: BucketName) -> RefsBody:
     try:
-        repo, body = store.repo(name.repo), store.refs.read(name.repo).body
+        return store.refs.read(name.repo).body
+    except NotFoundError as error:
+        raise S3Error("NoSuchBucket", fields={"BucketName": str(name)}) from error
+
+
+def _opened(store: Store, name: BucketName, body: RefsBody) -> Bucket:
+    try:
+        repo = Repo(store, name.repo)
         if name.commit is None:
             return Bucket(name, repo, _branch(name, body), body.created, settings_of(body, name.branch))
         info = repo.inspect(name.commit)
         if name.branch and not _belongs(repo, branch_info(name.repo, body, name.branch), info):
             raise CommitNotFoundError(name.repo, name.commit)
-        return Bucket(name, repo, None, body.created, {})
+        return Bucket(name, repo, None, body.created, {}, elsewhere=info.id != name.commit)
     except NotFoundError as error:
         raise S3Error("NoSuchBucket", fields={"BucketName": str(name)}) from error
 

@@ -15,7 +15,7 @@ from s3api.http.response import Headers, Response, Stream
 from s3api.objects.conditions import check_read, range_holds
 from s3api.objects.metadata import object_headers
 from s3api.objects.reading import LEAST_BYTES, Extent
-from s3api.operation import Operation
+from s3api.operation import BlockingOperation
 from s3api.versions.find import find_object
 
 _OVERRIDE = "response-"
@@ -30,7 +30,7 @@ class _Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class GetObject(Operation):
+class GetObject(BlockingOperation):
     """Read an object; ``overrides`` replace headers of the answer."""
 
     permission: ClassVar[Permission | None] = Permission.READ
@@ -45,10 +45,10 @@ class GetObject(Operation):
         version = request.params.get("versionId")
         return cls(request.key, version, request.header("range"), parse_overrides(request))
 
-    async def handle(self, context: Context) -> Response:
+    def answer(self, context: Context) -> Response:
         """Answer 200, 206 or 304; the body is read ahead piece by piece."""
         reading = context.gateway.reading
-        row, span, opened = await context.gateway.run(self._open, context, reading.first_size())
+        row, span, opened = self._open(context, reading.first_size())
         headers = answer_headers(context.request, row, self.overrides, whole=span is None)
         if span is not None:
             headers += (("content-range", f"bytes {span.start}-{span.stop - 1}/{row.size}"),)

@@ -9,12 +9,12 @@ from s3api.auth.access import Permission
 from s3api.gateway import Context
 from s3api.http.request import Request
 from s3api.http.response import Response
-from s3api.operation import Operation
+from s3api.operation import BlockingOperation
 from s3api.operations.get_bucket_location import REGION
 
 
 @dataclass(frozen=True, slots=True)
-class HeadBucket(Operation):
+class HeadBucket(BlockingOperation):
     """Look for a bucket."""
 
     permission: ClassVar[Permission | None] = Permission.READ
@@ -24,7 +24,7 @@ class HeadBucket(Operation):
         """Nothing to read."""
         return cls()
 
-    async def handle(self, context: Context) -> Response:
+    def answer(self, context: Context) -> Response:
         """Answer 200 or 404."""
-        await context.gateway.run(context.bucket)
+        context.bucket()
         return Response(200, (("x-amz-bucket-region", REGION), ("x-amz-access-point-alias", "false")))

@@ -12,13 +12,13 @@ from s3api.http.ranges import parse_range
 from s3api.http.request import Request
 from s3api.http.response import Headers, Response
 from s3api.objects.conditions import check_read, range_holds
-from s3api.operation import Operation
+from s3api.operation import BlockingOperation
 from s3api.operations.get_object import answer_headers, parse_overrides
 from s3api.versions.find import find_object
 
 
 @dataclass(frozen=True, slots=True)
-class HeadObject(Operation):
+class HeadObject(BlockingOperation):
     """Describe an object."""
 
     permission: ClassVar[Permission | None] = Permission.READ
@@ -32,9 +32,9 @@ class HeadObject(Operation):
         """Read the parameters."""
         return cls(request.key, request.params.get("versionId"), request.header("range"), parse_overrides(request))
 
-    async def handle(self, context: Context) -> Response:
+    def answer(self, context: Context) -> Response:
         """Answer 200, 206 or 304 with the headers that GET would have."""
-        row = await context.gateway.run(self._open, context)
+        row = self._open(context)
         span = parse_range(self.range, row.size) if range_holds(context.request.headers, row) else None
         headers = answer_headers(context.request, row, self.overrides, whole=span is None)
         if span is None:

@@ -16,14 +16,14 @@ from s3api.http.times import iso_date
 from s3api.http.xml import document, leaf, node
 from s3api.objects.listing import owner_node, parse_count
 from s3api.objects.names import MASTER, BucketName
-from s3api.operation import Operation
+from s3api.operation import BlockingOperation
 from s3api.operations.get_bucket_location import REGION
 
 _MAX_BUCKETS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class ListBuckets(Operation):
+class ListBuckets(BlockingOperation):
     """List the buckets by name."""
 
     permission: ClassVar[Permission | None] = None
@@ -49,13 +49,10 @@ class ListBuckets(Operation):
             paged=not params.keys().isdisjoint(("prefix", "continuation-token", "max-buckets", "bucket-region")),
         )
 
-    async def handle(self, context: Context) -> Response:
+    def answer(self, context: Context) -> Response:
         """List; an anonymous caller sees nothing."""
         if context.caller.key is None:
             raise S3Error("AccessDenied", "this needs a signed request")
-        return await context.gateway.run(self._answer, context)
-
-    def _answer(self, context: Context) -> Response:
         key, anonymous = context.caller.key, context.gateway.anonymous_read
         names = dict[str, int]()
         for info in context.store.list_repos():

@@ -11,11 +11,11 @@ from s3api.http.request import Request
 from s3api.http.response import Response, xml_response
 from s3api.http.xml import document, leaf
 from s3api.objects.listing import Query, Writer, list_page, parse_query
-from s3api.operation import Operation
+from s3api.operation import BlockingOperation
 
 
 @dataclass(frozen=True, slots=True)
-class ListObjects(Operation):
+class ListObjects(BlockingOperation):
     """List objects behind ``marker``; NextMarker comes with a delimiter only, else the last key is the marker."""
 
     permission: ClassVar[Permission | None] = Permission.READ
@@ -28,11 +28,8 @@ class ListObjects(Operation):
         """Read the parameters."""
         return cls(request.bucket, parse_query(request), request.params.get("marker", ""))
 
-    async def handle(self, context: Context) -> Response:
+    def answer(self, context: Context) -> Response:
         """List one page."""
-        return await context.gateway.run(self._answer, context)
-
-    def _answer(self, context: Context) -> Response:
         page = list_page(context.bucket().tree(), self.query, self.marker.encode())
         last = page.last.decode()
         out = Writer(self.query, page, self.marker)

@@ -13,11 +13,11 @@ from s3api.http.request import Request
 from s3api.http.response import Response, xml_response
 from s3api.http.xml import document, leaf
 from s3api.objects.listing import Page, Query, Writer, list_page, parse_query
-from s3api.operation import Operation
+from s3api.operation import BlockingOperation
 
 
 @dataclass(frozen=True, slots=True)
-class ListObjectsV2(Operation):
+class ListObjectsV2(BlockingOperation):
     """List objects; the token says behind which key to go on and wins over ``start_after``."""
 
     permission: ClassVar[Permission | None] = Permission.READ
@@ -37,11 +37,8 @@ class ListObjectsV2(Operation):
         start, token = params.get("start-after", ""), params.get("continuation-token")
         return cls(request.bucket, parse_query(request), start, token, owner)
 
-    async def handle(self, context: Context) -> Response:
+    def answer(self, context: Context) -> Response:
         """List one page."""
-        return await context.gateway.run(self._answer, context)
-
-    def _answer(self, context: Context) -> Response:
         start = self.start_after.encode() if self.token is None else _parse_token(self.token)
         page = list_page(context.bucket().tree(), self.query, start)
         return xml_response(self._xml(page))
