@@ -129,7 +129,7 @@ def test_an_acknowledged_write_outlives_a_racing_delete(server: Server, alone: b
             written = [one.result() for one in put]
             assert {one.status for one in written} <= {200, 404, 409}
             assert deleted.status in {204, 409}
-            if any(one.status == 200 for one in written):
-                assert deleted.status == 409
-                for n in range(3):
+            for n in range(3):  # a write behind the deletion may make the branch anew
+                if written[n].status == 200:
+                    assert server.request("GET", f"/{name}/{number}-{n}").body == b"1"
                     server.request("DELETE", f"/{name}/{number}-{n}")
