@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote, unquote_plus, unquote_to_bytes
 
 from pfs.trees.tree import Row
 from s3api.auth.access import Permission
@@ -27,7 +27,9 @@ class CopySource:
 
 
 def parse_source(header: str) -> CopySource:
-    """Parse ``[/]bucket/key[?versionId=id]``, percent-encoded; ``+`` is a plus.
+    """Parse ``[/]bucket/key[?versionId=id]``, encoded as in a form: ``+`` is a blank.
+
+    S3 takes it so, and clients rely on it (s5cmd, and all that use URLEncoder as S3's own Java examples do).
 
     Raises:
         S3Error: InvalidArgument, KeyTooLongError.
@@ -36,10 +38,10 @@ def parse_source(header: str) -> CopySource:
     bucket, slash, key = place.removeprefix("/").partition("/")
     if not slash or not bucket or not key:
         # The slash between bucket and key may be encoded too.
-        bucket, slash, key = unquote(place).removeprefix("/").partition("/")
+        bucket, slash, key = unquote_plus(place).removeprefix("/").partition("/")
         raw = key.encode()
     else:
-        raw = unquote_to_bytes(key)
+        raw = unquote_to_bytes(key.replace("+", " "))
     if not bucket or not raw or (mark and not version):
         fields = {"ArgumentName": "x-amz-copy-source"}
         raise S3Error("InvalidArgument", "the copy source must be bucket/key[?versionId=id]", fields=fields)

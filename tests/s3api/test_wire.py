@@ -446,7 +446,8 @@ def test_headers_have_a_limit() -> None:
     [
         ("b/k", CopySource("b", b"k")),
         ("/b/k", CopySource("b", b"k")),
-        ("b/a%20b%2Bc+d", CopySource("b", b"a b+c+d")),
+        ("b/a%20b%2Bc+d", CopySource("b", b"a b+c d")),
+        ("b%2Fa+b%2Bc", CopySource("b", b"a b+c")),
         ("b%2Fk%2Fx", CopySource("b", b"k/x")),
         ("b/k?versionId=v", CopySource("b", b"k", "v")),
         ("b/k%3FversionId=v", CopySource("b", b"k?versionId=v")),
