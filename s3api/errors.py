@@ -33,6 +33,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "InvalidDigest": (400, "the Content-MD5 or checksum is not valid"),
     "InvalidLocationConstraint": (400, "the location constraint is not valid"),
     "InvalidPart": (400, "a part was not found, or its ETag does not match"),
+    "InvalidPartNumber": (416, "The requested partnumber is not satisfiable"),
     "InvalidPartOrder": (400, "the parts are not in ascending order"),
     "InvalidPolicyDocument": (400, "the policy of the form is not valid"),
     "InvalidRange": (416, "the requested range is not within the object"),

@@ -31,6 +31,7 @@ from s3api.operations.get_bucket_tagging import GetBucketTagging
 from s3api.operations.get_bucket_versioning import GetBucketVersioning
 from s3api.operations.get_object import GetObject
 from s3api.operations.get_object_acl import GetObjectAcl
+from s3api.operations.get_object_attributes import GetObjectAttributes
 from s3api.operations.get_object_tagging import GetObjectTagging
 from s3api.operations.head_bucket import HeadBucket
 from s3api.operations.head_object import HeadObject
@@ -56,7 +57,14 @@ from s3api.unserved import UNSERVED_NAMES, unserved_name
 _SIGNATURE = {"AWSAccessKeyId", "Signature", "Expires"}
 _LIST = {"prefix", "delimiter", "max-keys", "encoding-type"}
 _OVERRIDES = {f"response-{name}" for name in ("cache-control", "content-disposition", "content-encoding")}
-_READ = {*_OVERRIDES, "response-content-language", "response-content-type", "response-expires", "versionId"}
+_READ = {
+    *_OVERRIDES,
+    "response-content-language",
+    "response-content-type",
+    "response-expires",
+    "versionId",
+    "partNumber",
+}
 _COPY = "x-amz-copy-source"
 PREFLIGHT = "OPTIONS"
 """A method that asks about another: nothing of it is signed."""
@@ -117,6 +125,7 @@ ROUTES: Mapping[tuple[str, str], tuple[Route, ...]] = {
     ("object", "GET"): (
         _route(GetObject, takes=_READ),
         _route(GetObjectAcl, "acl", takes={"versionId"}),
+        _route(GetObjectAttributes, "attributes", takes={"versionId"}),
         _route(GetObjectTagging, "tagging", takes={"versionId"}),
         _route(ListParts, "uploadId", takes={"max-parts", "part-number-marker", "encoding-type"}),
     ),

@@ -88,7 +88,6 @@ DeletePublicAccessBlock publicAccessBlock
 
 _OBJECT_GET = """
 GetObjectAnnotation annotation annotationName
-GetObjectAttributes attributes
 GetObjectLegalHold legal-hold
 GetObjectRetention retention
 GetObjectTorrent torrent

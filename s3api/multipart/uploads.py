@@ -17,6 +17,7 @@ import msgspec
 from pfs.backends.base import Backend
 from pfs.errors import NotFoundError
 from pfs.gc.uploads import expired_uploads
+from pfs.ids import CommitId
 from s3api.bodies.checksums import ChecksumType
 from s3api.errors import S3Error
 
@@ -26,6 +27,7 @@ _ID = re.compile(r"[0-9a-f]{32}")
 T = TypeVar("T")
 _UPLOAD = "upload"
 _COMPLETED = "completed"
+_COMPLETING = "completing"
 
 
 class Upload(msgspec.Struct, frozen=True):
@@ -57,6 +59,14 @@ class Completed(msgspec.Struct, frozen=True):
     born_ns: int
     aux: dict[str, object]
     version: str | None
+    v: int = 1
+
+
+class Completing(msgspec.Struct, frozen=True):
+    """When an upload was first about to be committed: the branch's head then (None: it had none). Stored as msgpack."""
+
+    head: CommitId | None
+    started_ns: int
     v: int = 1
 
 
@@ -96,6 +106,20 @@ class Uploads:
             if found is not None:
                 return found
         raise S3Error("NoSuchUpload", fields={"UploadId": upload_id})
+
+    def begin_completion(self, upload: Upload, mine: Completing) -> Completing:
+        """Record, durably, that an upload is about to be committed; return the first such record, ``mine`` or another.
+
+        Raises:
+            S3Error: NoSuchUpload; it ended meanwhile.
+        """
+        name = _name(upload.repo, upload.id, _COMPLETING)
+        if self._backend.put_new(name, msgspec.msgpack.encode(mine)):
+            return mine
+        found = self._read(name, Completing)
+        if found is None:
+            raise S3Error("NoSuchUpload", fields={"UploadId": upload.id})
+        return found
 
     def complete(self, upload: Upload, done: Completed) -> None:
         """Record what an upload became, durably, then forget the upload."""

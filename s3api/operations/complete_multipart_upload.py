@@ -21,12 +21,13 @@ from s3api.gateway import Context
 from s3api.http.request import Request
 from s3api.http.response import Response, xml_response
 from s3api.http.xml import MAX_DOCUMENT_BYTES, checksum_leaves, document, leaf
+from s3api.multipart.completion import commit_once, with_upload
+from s3api.multipart.layout import AUX, Layout
 from s3api.multipart.parts import WantedPart, choose_parts, joined_etag, parse_parts, require_place
 from s3api.multipart.uploads import Completed, Part, Upload
 from s3api.objects.buckets import Bucket
 from s3api.objects.conditions import write_check
 from s3api.objects.metadata import checksums_of, with_checksums
-from s3api.objects.writing import put_row
 from s3api.operation import Operation
 
 
@@ -61,26 +62,28 @@ class CompleteMultipartUpload(Operation):
         wanted = parse_parts(await context.body.read(digests, limit=MAX_DOCUMENT_BYTES))
         done = await context.gateway.run(_find_completed, context, self.upload_id, wanted)
         if done is None:
-            done = await self._complete(context, wanted)
+            done = await self._complete_or_find(context, wanted)
         version = (("x-amz-version-id", done.version),) if done.version is not None else ()
         return xml_response(_result(context, done), version)
 
+    async def _complete_or_find(self, context: Context, wanted: Sequence[WantedPart]) -> Completed:
+        """Complete it; when it was completed meanwhile, and its parts are gone, return what it became."""
+        try:
+            return await self._complete(context, wanted)
+        except S3Error:
+            done = await context.gateway.run(_find_completed, context, self.upload_id, wanted)
+            if done is None:
+                raise
+            return done
+
     async def _complete(self, context: Context, wanted: Sequence[WantedPart]) -> Completed:
         joined = await context.gateway.run(_join, context, self.upload_id, wanted)
-        upload, bucket = joined.upload, joined.bucket
+        upload, bucket, aux = joined.upload, joined.bucket, joined.aux
         check = write_check(context.request.headers)
-        headers = await put_row(
-            context, bucket, upload.key, joined.ref, aux=joined.aux, check=check, session=joined.session
+        version = await commit_once(
+            context, bucket, upload, joined.ref, aux=with_upload(aux, upload), check=check, session=joined.session
         )
-        done = Completed(
-            repo=upload.repo,
-            id=upload.id,
-            branch=upload.branch,
-            key=upload.key,
-            born_ns=upload.born_ns,
-            aux=joined.aux,
-            version=dict(headers).get("x-amz-version-id"),
-        )
+        done = Completed(upload.repo, upload.id, upload.branch, upload.key, upload.born_ns, aux, version)
         with suppress(PfsError):  # the object is there; what is left of the upload expires
             await context.gateway.run(context.gateway.uploads.complete, upload, done)
         return done
@@ -109,7 +112,9 @@ def _join(context: Context, upload_id: str, wanted: Sequence[WantedPart]) -> _Jo
     if announced is not None and announced != str(size):
         raise S3Error("InvalidRequest", f"the parts have {size} bytes, not the announced {announced}")
     etag = joined_etag([part.md5 for part in parts])
-    aux = with_checksums({**upload.aux, "e": etag}, _checksums(upload, parts), upload.checksum_type)
+    layout = _layout(upload, parts)
+    aux = {**upload.aux, "e": etag, AUX: layout.to_aux()}
+    aux = with_checksums(aux, _checksums(upload, layout), upload.checksum_type)
     _check_whole(context.request.headers, checksums_of(aux))
     session = context.store.session()
     refs = [FileRef(Kind(part.kind), part.size, TreeId(part.tid)) for part in parts]
@@ -127,11 +132,17 @@ def _check_whole(headers: Mapping[str, str], checksums: Mapping[str, str]) -> No
             raise S3Error("BadDigest", f"the {name.upper()} of the object does not match")
 
 
-def _checksums(upload: Upload, parts: Sequence[Part]) -> dict[str, str]:
+def _layout(upload: Upload, parts: Sequence[Part]) -> Layout:
+    name = upload.algorithm
+    sizes = [part.size for part in parts]
+    return Layout(sizes) if name is None else Layout(sizes, name, [part.checksums[name] for part in parts])
+
+
+def _checksums(upload: Upload, layout: Layout) -> dict[str, str]:
     name = upload.algorithm
     if name is None:
         return {}
-    return {name: join_parts(name, upload.checksum_type, [(part.checksums[name], part.size) for part in parts])}
+    return {name: join_parts(name, upload.checksum_type, list(zip(layout.checksums, layout.sizes, strict=True)))}
 
 
 def _result(context: Context, done: Completed) -> bytes:

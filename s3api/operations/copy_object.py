@@ -18,6 +18,7 @@ from s3api.http.request import Request
 from s3api.http.response import Response, xml_response
 from s3api.http.times import iso_date
 from s3api.http.xml import checksum_leaves, document, leaf
+from s3api.multipart.completion import UPLOAD
 from s3api.objects.buckets import Bucket
 from s3api.objects.conditions import check_copy, write_check
 from s3api.objects.copysource import CopySource, open_source, parse_source, source_version
@@ -27,8 +28,8 @@ from s3api.objects.tags import AUX, HEADER, parse_tag_header, with_tags
 from s3api.objects.writing import put_row
 from s3api.operation import Operation
 
-_KEPT_ALWAYS = ("e", "c", "x", AUX)
-"""ETag, checksums and the executable bit are of the content, tags have a directive of their own."""
+_KEPT_ALWAYS = ("e", "c", "p", "x", AUX)
+"""ETag, checksums, parts and the executable bit are of the content, tags have a directive of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class CopyObject(Operation):
 
     def _aux(self, context: Context, row: Row) -> dict[str, object]:
         """Return what the copy has beside its bytes."""
-        kept = dict(row.aux or {})
+        kept = {name: value for name, value in (row.aux or {}).items() if name != UPLOAD}
         aux = kept if self.new_aux is None else {n: v for n, v in kept.items() if n in _KEPT_ALWAYS} | self.new_aux
         aux = aux if self.new_tags is None else with_tags(aux, self.new_tags)
         if self.algorithm is None:

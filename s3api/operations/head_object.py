@@ -8,12 +8,12 @@ from typing import ClassVar, Self
 from pfs.trees.tree import Row
 from s3api.auth.access import Permission
 from s3api.gateway import Context
-from s3api.http.ranges import parse_range
 from s3api.http.request import Request
 from s3api.http.response import Headers, Response
-from s3api.objects.conditions import check_read, range_holds
+from s3api.multipart.layout import parse_wanted_part
+from s3api.objects.conditions import check_read
 from s3api.operation import BlockingOperation
-from s3api.operations.get_object import answer_headers, parse_overrides
+from s3api.operations.get_object import Shown, answer_headers, find_span, parse_overrides
 from s3api.versions.find import find_object
 
 
@@ -24,22 +24,22 @@ class HeadObject(BlockingOperation):
     permission: ClassVar[Permission | None] = Permission.READ
     key: bytes
     version: str | None = None
-    range: str | None = None
     overrides: Headers = ()
+    part: int | None = None
 
     @classmethod
     def parse(cls, request: Request) -> Self:
         """Read the parameters."""
-        return cls(request.key, request.params.get("versionId"), request.header("range"), parse_overrides(request))
+        version, part = request.params.get("versionId"), parse_wanted_part(request)
+        return cls(request.key, version, parse_overrides(request), part)
 
     def answer(self, context: Context) -> Response:
         """Answer 200, 206 or 304 with the headers that GET would have."""
         row = self._open(context)
-        span = parse_range(self.range, row.size) if range_holds(context.request.headers, row) else None
-        headers = answer_headers(context.request, row, self.overrides, whole=span is None)
+        span = find_span(context.request, row, self.part)
+        headers = answer_headers(context.request, row, self.overrides, Shown(span, self.part))
         if span is None:
             return Response(200, headers, length=row.size)
-        headers += (("content-range", f"bytes {span.start}-{span.stop - 1}/{row.size}"),)
         return Response(206, headers, length=span.stop - span.start)
 
     def _open(self, context: Context) -> Row:

@@ -84,6 +84,7 @@ PROVOKED = [
         "/new-bucket",
         body=b"<CreateBucketConfiguration><LocationConstraint>?</LocationConstraint></CreateBucketConfiguration>",
     ),
+    Provoked("InvalidPartNumber", "GET", "/{b}/k?partNumber=2"),
     Provoked("InvalidRange", "GET", "/{b}/k", {"Range": "bytes=5-"}),
     Provoked("InvalidRequest", "PUT", "/{b}/k", {"x-amz-copy-source": "{b}/k"}),
     Provoked("InvalidRequest", "PUT", "/{b}/new", {"x-amz-checksum-crc32": "no"}, b"hello"),
