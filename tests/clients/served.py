@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -119,7 +120,9 @@ def serving(folder: Path, *, secure: bool, workers: int) -> Iterator[Endpoint]:
     prepared = _prepare(home, folder)
     ca_file, options = _certificate(folder) if secure else (None, [])
     log = folder / "serve.log"
+    audit = folder / "audit.jsonl"
     options += ["--no-pipelines", "--port", "0", "--domain", "localhost", "--workers", str(workers)]
+    options += ["--audit-log", str(audit)]
     line = [str(programs() / "pfs"), "serve", *options]
     with log.open("wb") as stderr:
         process = subprocess.Popen(line, env=_environment(home), cwd=folder, stdout=subprocess.PIPE, stderr=stderr)
@@ -131,9 +134,23 @@ def serving(folder: Path, *, secure: bool, workers: int) -> Iterator[Endpoint]:
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0, log.read_text()
         assert "Traceback" not in log.read_text(), log.read_text()
+        _check([json.loads(line) for line in audit.read_text().splitlines()])
     finally:
         process.kill()
         process.communicate()
+
+
+def _check(answers: list[dict[str, Any]]) -> None:
+    """Look at what all clients were answered: no error of the server's own, no refusal that was asked for for ever."""
+    failed = [answer for answer in answers if answer["status"] >= 500 and answer["error"] != "NotImplemented"]
+    assert not failed, failed
+    refused = Counter(
+        tuple(str(answer.get(name)) for name in ("user_agent", "operation", "bucket", "key"))
+        for answer in answers
+        if answer["status"] == 403
+    )
+    often = [(what, count) for what, count in refused.items() if count > 5]
+    assert not often, often
 
 
 def _prepare(home: Path, folder: Path) -> dict[str, Any]:
