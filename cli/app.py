@@ -19,7 +19,9 @@ from cli import exits, stdio
 from pfs.shorten import quoted
 
 _READ_VERBS = ("list-", "inspect-", "get-", "glob-", "diff-", "find-", "wait-", "subscribe-")
-_READ_ONLY = frozenset({"", "completion", "doctor", "fsck", "locate", "log", "logs", "stats", "validate", "version"})
+_READ_ONLY = frozenset(
+    {"", "completion", "doctor", "fsck", "locate", "log", "logs", "schema", "stats", "validate", "version"}
+)
 """Commands that change nothing, whatever becomes of their output; none at all is help."""
 
 

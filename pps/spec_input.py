@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pfs.errors import InvalidInputError
 from pfs.paths import check_name
 from pps.spec_fields import Fields
-from pps.spec_known import CRON, INPUT, PFS, PROPAGATION
+from pps.spec_known import INPUT
 from pps.spec_node import Node
 from pps.spec_types import DEFAULT_BRANCH, Cron, CrossInput, GroupInput, Input, JoinInput, PfsInput, UnionInput
 
@@ -65,7 +65,7 @@ def _check_names(made: Input, node: Node) -> set[str]:
 
 def _read(node: Node, scope: _Scope) -> Input:
     fields = Fields(node, INPUT, scope.notes)
-    given = [kind for kind in (*_LEAVES, *_NODES) if fields.has(kind)]
+    given = [kind for kind in (*_LEAVES, *_NODES) if fields.get(kind) is not None]
     if not given:
         raise node.place.error(f"the input has no kind: use one of {', '.join([*_LEAVES, *_NODES])}")
     if len(given) > 1:
@@ -75,7 +75,7 @@ def _read(node: Node, scope: _Scope) -> Input:
 
 
 def _node(fields: Fields, kind: str, scope: _Scope) -> Input:
-    children = [_read(child, scope.within(kind)) for child in fields.items(kind)]
+    children = [_read(child, scope.within(kind)) for child in fields.children(kind)]
     if not children:
         raise fields.place(kind).error(f"the field {kind!r} of input is empty: list the inputs to combine")
     return _NODES[kind](tuple(sorted(children, key=_first_name)))
@@ -86,7 +86,7 @@ def _first_name(node: Input) -> str:
 
 
 def _pfs(fields: Fields, scope: _Scope) -> Input:
-    leaf = fields.child("pfs", PFS)
+    leaf = fields.child("pfs")
     if leaf is None:
         raise fields.node.place.error("the input has no kind")
     repo = _repo(leaf)
@@ -107,7 +107,7 @@ def _pfs(fields: Fields, scope: _Scope) -> Input:
 
 
 def _cron(fields: Fields, scope: _Scope) -> Input:
-    leaf = fields.child("cron", CRON)
+    leaf = fields.child("cron")
     if leaf is None:
         raise fields.node.place.error("the input has no kind")
     around = sorted(scope.inside & {"join", "group"})
@@ -206,7 +206,7 @@ def _glob(leaf: Fields) -> str:
 
 
 def _propagation(leaf: Fields) -> None:
-    spec = leaf.child("propagation_spec", PROPAGATION)
+    spec = leaf.child("propagation_spec")
     if spec is not None and spec.flag("never"):
         raise leaf.place("propagation_spec").error("propagation_spec 'never' is not supported yet: remove it")
 

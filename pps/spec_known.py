@@ -1,26 +1,58 @@
-"""Every field of Pachyderm's specs: which are read, which are accepted without effect, which are refused, and why.
+"""Every field of Pachyderm's specs: which are read and as what, which are accepted without effect, which are refused.
 
-Any other field is unknown.
+Any other field is unknown. This one table is what the reader goes by (spec_fields.py refuses to read a field as
+anything else) and what the JSON Schema for editors is made of (spec_schema.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 _KUBERNETES = "has no effect: it is for Kubernetes"
 _RESOURCES = "has no effect: nothing is reserved or limited on this machine"
 _OLD = "has no effect: it is of Pachyderm 1.x"
 _REQUEST = "has no effect in a file: it is a flag of `pps update-pipeline`"
+_UPTIME = "has no effect: workers exist only while there is work"
 _NOT_YET = "is not supported yet: remove it"
+
+
+class Kind(Enum):
+    """What the value of a field is."""
+
+    TEXT = auto()
+    TEXTS = auto()
+    WORDS = auto()
+    COUNT = auto()
+    COUNTS = auto()
+    FLAG = auto()
+    SECONDS = auto()
+    TEXT_MAP = auto()
+    CHILD = auto()
+    CHILDREN = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field that is read. ``of``: the `Known` of a child or of each of the children, by its ``where``.
+
+    ``choices``: the texts that it may be; empty for any. ``help``: what it means, for editors.
+    """
+
+    kind: Kind
+    help: str
+    of: str = ""
+    choices: tuple[str, ...] = ()
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The fields of one kind of mapping; ``where`` names it in messages, the mappings give the reason for each name."""
+    """The fields of one kind of mapping; ``where`` names it in messages, ``noted`` and ``refused`` give the reasons."""
 
     where: str
-    read: tuple[str, ...]
+    read: Mapping[str, Field]
     noted: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
 
@@ -35,8 +67,9 @@ PIPELINE_NOTED = {
     "pod_spec": _KUBERNETES,
     "pod_patch": _KUBERNETES,
     "metadata": _KUBERNETES,
-    "autoscaling": "has no effect: workers exist only while there is work",
-    "maximum_expected_uptime": "has no effect: workers exist only while there is work",
+    "determined": "has no effect: it gives access to the workspaces of a Determined.AI cluster",
+    "autoscaling": _UPTIME,
+    "maximum_expected_uptime": _UPTIME,
     "enable_stats": _OLD,
     "standby": _OLD,
     "max_queue_size": _OLD,
@@ -50,8 +83,7 @@ PIPELINE_REFUSED = {
     "spout": _NOT_YET,
     "service": _NOT_YET,
     "s3_out": _NOT_YET,
-    "tf_job": _NOT_YET,
-    "determined": _NOT_YET,
+    "tf_job": "is not supported, nor is it by Pachyderm: give the command in 'transform'",
     "spec_commit": "cannot be given: the store numbers versions by itself",
 }
 TRANSFORM_NOTED = {
@@ -74,70 +106,110 @@ INPUT_KINDS_GONE = {"atom": "pfs", "git": "pfs"}
 
 PIPELINE = Known(
     "pipeline spec",
-    (
-        "pipeline",
-        "description",
-        "transform",
-        "input",
-        "output_branch",
-        "datum_tries",
-        "datum_timeout",
-        "job_timeout",
-        "parallelism_spec",
-        "datum_set_spec",
-        "chunk_spec",
-        "reprocess_spec",
-        "salt",
-    ),
+    {
+        "pipeline": Field(Kind.CHILD, "which pipeline this is", of="pipeline", required=True),
+        "description": Field(Kind.TEXT, "what it is for, for people"),
+        "transform": Field(Kind.CHILD, "the command, and what surrounds it", of="transform"),
+        "input": Field(Kind.CHILD, "what it reads: a repo, or several combined", of="input"),
+        "output_branch": Field(Kind.TEXT, "the branch of the output repo; default: master"),
+        "datum_tries": Field(Kind.COUNT, "attempts at a datum in all; default: 3"),
+        "datum_timeout": Field(Kind.SECONDS, "the limit of one attempt at a datum"),
+        "job_timeout": Field(Kind.SECONDS, "after this a job is killed"),
+        "parallelism_spec": Field(Kind.CHILD, "how much runs at the same time", of="parallelism_spec"),
+        "datum_set_spec": Field(Kind.CHILD, "how many datums go into one unit of work", of="datum_set_spec"),
+        "chunk_spec": Field(Kind.CHILD, "datum_set_spec, as Pachyderm 1.x called it", of="datum_set_spec"),
+        "reprocess_spec": Field(
+            Kind.TEXT,
+            "when unchanged datums run again: until they succeed once, or in every job",
+            choices=("until_success", "every_job"),
+        ),
+        "salt": Field(Kind.TEXT, "part of each datum's hash: another one runs everything again"),
+    },
     PIPELINE_NOTED,
     PIPELINE_REFUSED,
 )
-NAME = Known("pipeline", ("name", "project"))
+NAME = Known(
+    "pipeline",
+    {
+        "name": Field(Kind.TEXT, "its name, and that of its output repo", required=True),
+        "project": Field(Kind.TEXT, "'default', the only project", choices=("default",)),
+    },
+)
 TRANSFORM = Known(
     "transform",
-    (
-        "cmd",
-        "stdin",
-        "err_cmd",
-        "err_stdin",
-        "env",
-        "accept_return_code",
-        "code",
-        "working_dir",
-        "image",
-        "user",
-    ),
+    {
+        "cmd": Field(Kind.WORDS, "the command, word by word, run without a shell"),
+        "stdin": Field(Kind.TEXTS, "lines for its standard input"),
+        "err_cmd": Field(Kind.WORDS, "run when the command failed; if it succeeds the datum is recovered"),
+        "err_stdin": Field(Kind.TEXTS, "lines for the standard input of err_cmd"),
+        "env": Field(Kind.TEXT_MAP, "variables of the command"),
+        "accept_return_code": Field(Kind.COUNTS, "exit codes that count as success beside 0"),
+        "code": Field(Kind.TEXTS, "files and folders under the spec's folder that belong to the command"),
+        "working_dir": Field(Kind.TEXT, "where the command starts; default: the copy of the code"),
+        "image": Field(Kind.TEXT, "the image, where commands run in containers"),
+        "user": Field(Kind.TEXT, "the user in the container"),
+    },
     TRANSFORM_NOTED,
     TRANSFORM_REFUSED,
 )
-PARALLELISM = Known("parallelism_spec", ("constant",), {"strategy": _OLD, "coefficient": _OLD})
-DATUM_SET = Known("datum_set_spec", ("number", "size_bytes", "per_worker"))
+PARALLELISM = Known(
+    "parallelism_spec",
+    {"constant": Field(Kind.COUNT, "units of work at the same time; default: two for each slot")},
+    {"strategy": _OLD, "coefficient": _OLD},
+)
+DATUM_SET = Known(
+    "datum_set_spec",
+    {
+        "number": Field(Kind.COUNT, "datums in a unit"),
+        "size_bytes": Field(Kind.COUNT, "a unit is full once its inputs have this size"),
+        "per_worker": Field(Kind.COUNT, "units for each worker"),
+    },
+)
 INPUT = Known(
     "input",
-    ("pfs", "cron", "cross", "union", "join", "group"),
+    {
+        "pfs": Field(Kind.CHILD, "one datum for each file or directory that matches", of="pfs"),
+        "cron": Field(Kind.CHILD, "a file at each tick of a schedule", of="cron"),
+        "cross": Field(Kind.CHILDREN, "one datum for each combination", of="input"),
+        "union": Field(Kind.CHILDREN, "the datums of each input, one after the other", of="input"),
+        "join": Field(Kind.CHILDREN, "files whose join_on is the same", of="input"),
+        "group": Field(Kind.CHILDREN, "one datum for all files whose group_by is the same", of="input"),
+    },
     refused={kind: f"does not exist any more: use {instead}" for kind, instead in INPUT_KINDS_GONE.items()},
 )
 PFS = Known(
     "pfs",
-    (
-        "name",
-        "repo",
-        "project",
-        "repo_type",
-        "branch",
-        "glob",
-        "empty_files",
-        "reference",
-        "propagation_spec",
-        "join_on",
-        "outer_join",
-        "group_by",
-    ),
+    {
+        "name": Field(Kind.TEXT, "where its files are: /pfs/<name>; default: the repo's name"),
+        "repo": Field(Kind.TEXT, "the repo to read", required=True),
+        "project": Field(Kind.TEXT, "'default', the only project", choices=("default",)),
+        "repo_type": Field(Kind.TEXT, "'user'", choices=("user",)),
+        "branch": Field(Kind.TEXT, "the branch to read; default: master"),
+        "glob": Field(Kind.TEXT, "what makes a datum: '/' one of everything, '/*' one for each entry at the top"),
+        "empty_files": Field(Kind.FLAG, "names without bytes"),
+        "reference": Field(Kind.FLAG, "a change of its content alone runs nothing"),
+        "propagation_spec": Field(Kind.CHILD, "which commits make jobs", of="propagation_spec"),
+        "join_on": Field(Kind.TEXT, "in a join: by what files belong together, '$1' for the glob's first parenthesis"),
+        "outer_join": Field(Kind.FLAG, "in a join: its files count also where others have none"),
+        "group_by": Field(Kind.TEXT, "in a group: by what files belong together"),
+    },
     refused=PFS_REFUSED,
 )
 CRON = Known(
     "cron",
-    ("name", "repo", "spec", "overwrite", "start", "backfill"),
+    {
+        "name": Field(Kind.TEXT, "where its files are: /pfs/<name>", required=True),
+        "repo": Field(Kind.TEXT, "the repo that gets the files; default: <pipeline>_<name>"),
+        "spec": Field(Kind.TEXT, "five cron fields in UTC, @daily and the like, or @every 1h30m", required=True),
+        "overwrite": Field(Kind.FLAG, "only the file of the last tick stays"),
+        "start": Field(Kind.TEXT, "ticks come after this time, such as 2026-01-31T00:00:00Z"),
+        "backfill": Field(Kind.FLAG, "ticks that nobody was there for are made up for, each of its own"),
+    },
     {"project": "has no effect: there are no projects"},
 )
-PROPAGATION = Known("propagation_spec", ("never",))
+PROPAGATION = Known("propagation_spec", {"never": Field(Kind.FLAG, "its commits make no jobs")})
+
+KNOWN = {
+    known.where: known for known in (PIPELINE, NAME, TRANSFORM, PARALLELISM, DATUM_SET, INPUT, PFS, CRON, PROPAGATION)
+}
+"""All kinds of mappings by their name."""

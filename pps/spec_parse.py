@@ -15,7 +15,7 @@ from pfs.paths import check_name
 from pps.spec_fields import Fields
 from pps.spec_input import read_input
 from pps.spec_json import parse_json
-from pps.spec_known import DATUM_SET, NAME, PARALLELISM, PIPELINE, TRANSFORM
+from pps.spec_known import PIPELINE
 from pps.spec_node import Node
 from pps.spec_types import DEFAULT_BRANCH, DEFAULT_TRIES, DatumSet, Input, Reprocess, Spec, Transform
 from pps.spec_yaml import parse_yaml
@@ -94,7 +94,7 @@ def _with_notes(spec: Spec, notes: Sequence[str]) -> Spec:
 
 
 def _pipeline_name(fields: Fields) -> str:
-    named = fields.child("pipeline", NAME)
+    named = fields.child("pipeline")
     if named is None:
         raise fields.node.place.error("the field 'pipeline' is missing: give the pipeline a name")
     name = named.text("name")
@@ -114,7 +114,7 @@ def _name(fields: Fields, field: str, what: str, name: str) -> str:
 
 
 def _transform(fields: Fields) -> Transform:
-    transform = fields.child("transform", TRANSFORM)
+    transform = fields.child("transform")
     if transform is None:
         raise fields.node.place.error("the field 'transform' is missing: it says which command to run")
     made = Transform(
@@ -157,12 +157,12 @@ def _output_branch(fields: Fields) -> str:
 
 
 def _parallelism(fields: Fields) -> int:
-    spec = fields.child("parallelism_spec", PARALLELISM)
+    spec = fields.child("parallelism_spec")
     return spec.count("constant") if spec else 0
 
 
 def _datum_set(fields: Fields) -> DatumSet:
-    spec = fields.child("datum_set_spec", DATUM_SET) or fields.child("chunk_spec", DATUM_SET)
+    spec = fields.child("datum_set_spec") or fields.child("chunk_spec")
     if spec is None:
         return DatumSet()
     return DatumSet(spec.count("number"), spec.count("size_bytes"), spec.count("per_worker"))

@@ -288,7 +288,7 @@ _inputs = (
         lambda node: [leaf.name for leaf in leaves(node)] == sorted(leaf.name for leaf in leaves(node))
     )
 )
-_specs = st.builds(
+specs = st.builds(
     Spec,
     name=_names.filter(lambda name: name[0] not in "-_"),
     transform=st.builds(
@@ -312,7 +312,7 @@ _specs = st.builds(
 
 
 @settings(max_examples=100, deadline=None)
-@given(_specs)
+@given(specs)
 def test_what_is_written_is_read_back(spec: Spec) -> None:
     assert one(spec_json(spec)) == spec
 
