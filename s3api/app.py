@@ -28,7 +28,7 @@ from s3api.http.headers import check_headers
 from s3api.http.request import Request, parse_request
 from s3api.http.response import Response, Stream, error_response
 from s3api.objects.names import parse_bucket
-from s3api.objects.reading import patience
+from s3api.objects.reading import Patience
 from s3api.objects.settings import cors_headers
 from s3api.operation import BlockingOperation, Operation
 from s3api.router import PREFLIGHT, route
@@ -208,11 +208,12 @@ class _Exchange:
         """Send a body in pieces. When one cannot be read, the connection ends before the announced length."""
         left, gone = body.size, asyncio.ensure_future(self._gone())
         try:
-            async with aclosing(body.pieces) as pieces:
+            async with aclosing(body.pieces) as pieces, Patience(self._gateway.reading.budget) as patience:
                 async for piece in pieces:
                     left -= len(piece)
-                    async with patience(self._gateway.reading.budget):
-                        await self._send({"type": "http.response.body", "body": piece, "more_body": left > 0})
+                    patience.waiting()
+                    await self._send({"type": "http.response.body", "body": piece, "more_body": left > 0})
+                    patience.done()
                     if gone.done() and left:
                         return
         except PfsError as error:

@@ -8,12 +8,13 @@ fast is read ahead of in large batches.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from pfs.files.fileref import Content
 from pfs.files.reader import chunk_refs
@@ -32,42 +33,61 @@ HURRY_S: Final = 30.0
 """For one that holds memory which others wait for."""
 _DEPTH: Final = 2
 """Batches under way for one GET, beside the one that is being sent."""
+_KNOWN_BYTES: Final = 16 << 20
+"""Chunks that are looked up ahead: more than all batches of a GET have."""
+TICK_S: Final = 1.0
 
 
 class Extent:
-    """A range of an object, read in order in batches; one thread at a time takes, any number fetch."""
+    """A range of an object, read in order in batches.
+
+    The event loop says what is fetched next (`take`), threads fetch, several at once. Which chunks there are is looked
+    up ahead in those threads, since that may read the disk.
+    """
 
     def __init__(self, objects: Objects, content: Content, *, start: int, stop: int) -> None:
         self._objects, self._start, self._stop = objects, start, stop
         self._refs: Iterator[ChunkRef] = iter(chunk_refs(objects, content, start=start, stop=stop))
-        self._taken = start
+        self._known = deque[ChunkRef]()
+        self._looking = threading.Lock()
+        self._looked = self._taken = 0
+        """Bytes of the chunks that were looked up, which threads count, and of those taken, which the loop does."""
 
     @property
-    def ended(self) -> bool:
-        """Whether all chunks were taken."""
-        return self._taken >= self._stop
+    def empty(self) -> bool:
+        """Whether there is nothing to take: at the end, or until a fetch under way has looked further ahead."""
+        return not self._known
 
     def take(self, size: int) -> list[ChunkRef]:
-        """Return the next chunks, of ``size`` bytes or a little more; none at the end."""
+        """Return the next chunks, of ``size`` bytes or less but one at least; none at the end, and before `read`."""
         batch = list[ChunkRef]()
         held = 0
-        while held < size and (ref := next(self._refs, None)) is not None:
-            batch.append(ref)
-            held += ref.size
-            self._taken = ref.offset + ref.size
+        while self._known and (not batch or held + self._known[0].size <= size):
+            batch.append(self._known.popleft())
+            held += batch[-1].size
+        self._taken += held
         return batch
 
     def fetch(self, refs: Sequence[ChunkRef]) -> list[memoryview]:
         """Return the bytes of chunks, as far as they lie in the range; raises as `Objects.chunks`."""
         data = self._objects.chunks([(ref.id, ref.size) for ref in refs])
+        self._look_ahead()
         return [
             memoryview(piece)[max(self._start - ref.offset, 0) : self._stop - ref.offset]
             for ref, piece in zip(refs, data, strict=True)
         ]
 
     def read(self, size: int) -> list[memoryview]:
-        """Take and fetch in one go."""
+        """Take and fetch in one go, in a thread; this comes first."""
+        self._look_ahead()
         return self.fetch(self.take(size))
+
+    def _look_ahead(self) -> None:
+        """Look up chunks ahead. The last fetch to end has done so: with none under way, none known means the end."""
+        with self._looking:
+            while self._looked - self._taken < _KNOWN_BYTES and (ref := next(self._refs, None)) is not None:
+                self._looked += ref.size
+                self._known.append(ref)
 
 
 @dataclass(slots=True)
@@ -136,7 +156,7 @@ class Reading:
         self._hold(run, sum(map(len, parts)))
         try:
             while parts:
-                await self._go_ahead(run)
+                self._go_ahead(run)
                 while parts:
                     part = parts.popleft()
                     for at in range(0, len(part), LEAST_BYTES):
@@ -146,27 +166,26 @@ class Reading:
         finally:
             self._drop(run)
 
-    async def _go_ahead(self, run: _Run) -> None:
+    def _go_ahead(self, run: _Run) -> None:
         """Begin batches as far as the budget goes."""
-        while len(run.batches) < _DEPTH and not run.extent.ended and self.budget.allows(LEAST_BYTES):
-            await self._begin(run)
+        while len(run.batches) < _DEPTH and not run.extent.empty and self.budget.allows(LEAST_BYTES):
+            self._begin(run)
 
     async def _next(self, run: _Run) -> Sequence[memoryview]:
         """Return the next batch, with or without room for it; nothing at the end."""
         if not run.batches:
-            if run.extent.ended:
+            if run.extent.empty:
                 return ()
-            await self._begin(run)
+            self._begin(run)
         parts = await run.batches[0].coming
         self.budget.used -= run.batches.popleft().size
         self._hold(run, sum(map(len, parts)))
         return parts
 
-    async def _begin(self, run: _Run) -> None:
+    def _begin(self, run: _Run) -> None:
         """Begin to read one more batch."""
-        loop = asyncio.get_running_loop()
-        refs = await loop.run_in_executor(self._pool, run.extent.take, self.budget.next_size(run.last))
-        coming = loop.run_in_executor(self._pool, run.extent.fetch, refs)
+        refs = run.extent.take(self.budget.next_size(run.last))
+        coming = asyncio.get_running_loop().run_in_executor(self._pool, run.extent.fetch, refs)
         coming.add_done_callback(_see)
         run.last = size = sum(ref.size for ref in refs)
         self.budget.used += size
@@ -192,26 +211,41 @@ def _see(future: asyncio.Future[list[memoryview]]) -> None:
         future.exception()
 
 
-@asynccontextmanager
-async def patience(budget: Budget) -> AsyncIterator[None]:
-    """End what is done inside after 120 s, and after 30 s already when memory is short.
+class Patience:
+    """A time limit on each piece that a client is sent, for little work a piece; a context around all of them.
 
-    Raises:
-        TimeoutError: it took too long.
+    `waiting` before a piece, `done` behind it. When it takes 120 s, or 30 s while memory is short, what runs in the
+    context is cancelled, and the context raises TimeoutError.
     """
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(PATIENCE_S) as limit:
-        timer: asyncio.TimerHandle
 
-        def look() -> None:
-            nonlocal timer
-            if budget.exceeded:
-                limit.reschedule(loop.time())
-            else:
-                timer = loop.call_later(HURRY_S, look)
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._limit = asyncio.timeout(None)
+        self._since: float | None = None
 
-        timer = loop.call_later(HURRY_S, look)
-        try:
-            yield
-        finally:
-            timer.cancel()
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        await self._limit.__aenter__()
+        self._timer = self._loop.call_later(TICK_S, self._look)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        await self._limit.__aexit__(kind, error, trace)
+
+    def waiting(self) -> None:
+        """Begin to count."""
+        self._since = self._loop.time()
+
+    def done(self) -> None:
+        """Count no more: what is waited for now is not the client."""
+        self._since = None
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        if self._since is not None and now - self._since >= (HURRY_S if self._budget.exceeded else PATIENCE_S):
+            self._limit.reschedule(now)
+        else:
+            self._timer = self._loop.call_later(TICK_S, self._look)
