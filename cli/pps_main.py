@@ -17,7 +17,7 @@ COMMANDS = {
     "stop-pipeline": Entry("cli.commands.pipeline", "stop_pipeline", "Give a pipeline no jobs", _PIPELINE),
     "rerun-pipeline": Entry("cli.commands.pipeline", "rerun_pipeline", "Make a job for the inputs as is", _PIPELINE),
     "run-cron": Entry("cli.commands.pipeline", "run_cron", "Tick the cron inputs of a pipeline now", _PIPELINE),
-    "validate": Entry("cli.commands.pipeline", "validate", "Check a spec file", _PIPELINE),
+    "validate": Entry("cli.commands.spec", "validate", "Check a spec file", _PIPELINE),
     "schema": Entry("cli.commands.spec", "schema", "Print the JSON Schema of specs, for editors", _PIPELINE),
     "run": Entry("cli.commands.run", "run_pending", "Do everything that is pending, then end", _JOB),
     "list-job": Entry("cli.commands.job", "list_job", "List jobs, newest first", _JOB),

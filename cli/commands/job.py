@@ -11,6 +11,7 @@ from cli.durations import seconds
 from cli.exits import FAILED, ExitCode, usage_error
 from cli.output import Record, emit, emit_one, field, size_of, time_of
 from cli.pipeline_records import datum_record, explanation_record, job_record, preview_record
+from cli.spec_files import Given, spec_options
 from pfs.shorten import quoted
 
 
@@ -69,17 +70,17 @@ def inspect_job(job: str, as_json: bool) -> None:
 
 @click.command("list-datum")
 @click.argument("job", metavar="[PIPELINE@JOB]", required=False)
-@click.option("-f", "--file", "source", metavar="FILE|-", help="The datums that this spec would have now.")
 @wiring.json_option
 @wiring.raw_option
-def list_datum(job: str | None, source: str | None, as_json: bool, raw: bool) -> None:
-    """List the datums of a job with their states, or those that a spec would have."""
+@spec_options
+def list_datum(given: Given, job: str | None, as_json: bool, raw: bool) -> None:
+    """List the datums of a job with their states, or with -f those that a spec would have now."""
     from pps.jobs import Jobs
 
-    if (job is None) == (source is None):
+    if (job is None) != given.is_there:
         raise usage_error("give a job as PIPELINE@JOB, or a spec with -f")
-    if source is not None:
-        _list_preview(source, as_json=as_json, raw=raw)
+    if given.is_there:
+        _list_preview(given, as_json=as_json, raw=raw)
         return
     assert job is not None
     columns = [
@@ -95,13 +96,12 @@ def list_datum(job: str | None, source: str | None, as_json: bool, raw: bool) ->
         emit(map(datum_record, Jobs(store).datums(*job_address(job))), columns, as_json=as_json)
 
 
-def _list_preview(source: str, *, as_json: bool, raw: bool) -> None:
-    from cli.spec_files import read_specs
+def _list_preview(given: Given, *, as_json: bool, raw: bool) -> None:
     from pps.preview import preview_datums
 
-    specs, _ = read_specs(source)
+    specs, _ = given.specs()
     if len(specs) != 1:
-        raise usage_error(f"{source} has {len(specs)} pipelines: list the datums of one at a time")
+        raise usage_error(f"the spec has {len(specs)} pipelines: list the datums of one at a time")
     columns = [("ID", field("id")), ("IN", size_of("input_bytes", raw=raw)), ("FILES", _paths)]
     with wiring.open_store() as store:
         emit(map(preview_record, preview_datums(store, specs[0].input)), columns, as_json=as_json)

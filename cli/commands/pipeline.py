@@ -7,7 +7,7 @@ import click
 from cli import wiring
 from cli.output import emit, emit_one, field, print_json, time_of
 from cli.pipeline_records import pipeline_record
-from cli.spec_files import read_specs
+from cli.spec_files import Given, spec_options
 
 
 def _note(notes: tuple[str, ...]) -> None:
@@ -15,17 +15,14 @@ def _note(notes: tuple[str, ...]) -> None:
         click.echo(f"note: {note}", err=True)
 
 
-_file = click.option("-f", "--file", "source", required=True, metavar="FILE|-", help="The spec: JSON or YAML.")
-
-
 @click.command("create-pipeline")
-@_file
 @click.option("--dry-run", is_flag=True, help="Check the spec against the store and change nothing.")
-def create_pipeline(source: str, dry_run: bool) -> None:
+@spec_options
+def create_pipeline(given: Given, dry_run: bool) -> None:
     """Make the pipelines of a spec file; `pps run` or `pfs serve` runs them."""
     from pps.pipelines import Pipelines
 
-    specs, base_dir = read_specs(source)
+    specs, base_dir = given.specs()
     with wiring.open_store(alone=None if dry_run else "create-pipeline") as store:
         pipelines = Pipelines(store)
         for spec in specs:
@@ -34,30 +31,20 @@ def create_pipeline(source: str, dry_run: bool) -> None:
 
 
 @click.command("update-pipeline")
-@_file
 @click.option(
     "--reprocess/--no-reprocess", default=None, help="Run all datums again, or none; default: if code changed."
 )
-def update_pipeline(source: str, reprocess: bool | None) -> None:
+@spec_options
+def update_pipeline(given: Given, reprocess: bool | None) -> None:
     """Replace the specs of pipelines by those of a file; makes those that do not exist."""
     from pps.pipelines import Pipelines
 
-    specs, base_dir = read_specs(source)
+    specs, base_dir = given.specs()
     with wiring.open_store(alone="update-pipeline") as store:
         pipelines = Pipelines(store)
         for spec in specs:
             info = pipelines.update(spec, base_dir=base_dir, reprocess=reprocess)
             _note(info.notes)
-
-
-@click.command("validate")
-@_file
-def validate(source: str) -> None:
-    """Check a spec file without a store."""
-    specs, _ = read_specs(source)
-    for spec in specs:
-        _note(spec.notes)
-        click.echo(f"{spec.name}: valid")
 
 
 @click.command("list-pipeline")

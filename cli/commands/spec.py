@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from cli.output import print_json
+from cli.output import note, print_json
+from cli.spec_files import Given, spec_options
 
 
 @click.command("schema")
@@ -13,3 +14,14 @@ def schema() -> None:
     from pps.spec_schema import spec_schema
 
     print_json(spec_schema())
+
+
+@click.command("validate")
+@spec_options
+def validate(given: Given) -> None:
+    """Check a spec file without a store."""
+    specs, _ = given.specs()
+    for spec in specs:
+        for text in spec.notes:
+            note(text)
+        click.echo(f"{spec.name}: valid")

@@ -1,0 +1,116 @@
+"""Where specs come from: files, URLs, stdin, jsonnet templates."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.pfs.web_world import Page, World, web
+
+SPEC = {
+    "pipeline": {"name": "p"},
+    "transform": {"cmd": ["true"]},
+    "input": {"pfs": {"repo": "r", "glob": "/*"}},
+}
+TEMPLATE = """
+local lib = import "lib/cmd.libsonnet";
+function(suffix, src="r") [
+  {
+    pipeline: { name: "p-" + suffix + n },
+    transform: { cmd: lib.cmd },
+    input: { pfs: { repo: src, glob: "/*" } },
+  }
+  for n in ["a", "b"]
+]
+"""
+
+
+@pytest.fixture
+def http() -> Iterator[World]:
+    with web() as world:
+        yield world
+
+
+@pytest.fixture
+def templates(store: Path) -> Path:
+    folder = store / "t"
+    (folder / "lib").mkdir(parents=True)
+    (folder / "p.jsonnet").write_text(TEMPLATE)
+    (folder / "lib/cmd.libsonnet").write_text('(import "more.libsonnet") + {}')
+    (folder / "lib/more.libsonnet").write_text('{ cmd: ["sh", "run.sh"] }')
+    (folder / "run.sh").write_text("true")
+    return folder
+
+
+def test_a_template_makes_pipelines(templates: Path, pps: Run) -> None:
+    pps("create-pipeline", "--jsonnet", "t/p.jsonnet", "--arg", "suffix=1")
+    assert [one["name"] for one in pps("list-pipeline", "--json").json] == ["p-1a", "p-1b"]
+    (templates / "run.sh").write_text("exit 1")
+    pps("update-pipeline", "--jsonnet", "t/p.jsonnet", "--arg", "suffix=1")
+    assert {one["version"] for one in pps("list-pipeline", "--json").json} == {2}, "the code is beside the template"
+    assert pps("validate", "--jsonnet", "t/p.jsonnet", "--arg=suffix=x", "--arg=src=q").out.splitlines() == [
+        "p-xa: valid",
+        "p-xb: valid",
+    ]
+    (templates / "one.jsonnet").write_text(json.dumps(SPEC))
+    assert pps("list-datum", "--jsonnet", "t/one.jsonnet", code=3).err, "the repo has no commit"
+
+
+@pytest.mark.parametrize(
+    ("text", "args", "what"),
+    [
+        ("{ a: }", (), "t/x.jsonnet:1:6: unexpected"),
+        ('function(a)\n error "boo " + a', ("--arg", "a=1"), "t/x.jsonnet:2:2: boo 1"),
+        ("function(a) a", (), "t/x.jsonnet: function parameter a not bound"),
+        ("function() {}", ("--arg", "a=1"), "t/x.jsonnet: function has no parameter a"),
+        ('import "lib/nosuch"', (), "t/x.jsonnet:1:1: couldn't open import"),
+        ('import "lib/bad.libsonnet"', (), "t/lib/bad.libsonnet:2:6: field does not exist: nosuch"),
+        ("local f(x) = 1 + f(x); f(1)", (), "max stack frames exceeded"),
+        ("{}", ("--arg", "a"), "--arg 'a' has no value"),
+        ('{pipeline: {name: "a"}, trasform: {}}', (), "t/x.jsonnet (its result):5:4: unknown field 'trasform'"),
+        ("1", (), "t/x.jsonnet (its result):1:1: pipeline spec must be a mapping, not a number"),
+    ],
+)
+def test_errors_of_templates(templates: Path, pps: Run, text: str, args: tuple[str, ...], what: str) -> None:
+    (templates / "x.jsonnet").write_text(text)
+    (templates / "lib/bad.libsonnet").write_text("local a = {};\n{ b: a.nosuch }")
+    found = pps("validate", "--jsonnet", "t/x.jsonnet", *args, code=2).err
+    assert what in found
+    assert len(found.splitlines()) == 1
+
+
+def test_specs_and_templates_from_urls(http: World, store: Path, pps: Run) -> None:
+    http.pages["/d/p.json"] = Page(json.dumps(SPEC).encode())
+    http.pages["/d/p.jsonnet"] = Page(TEMPLATE.encode())
+    http.pages["/d/lib/cmd.libsonnet"] = Page(b'import "more.libsonnet"')
+    http.pages["/d/lib/more.libsonnet"] = Page(b'{ cmd: ["x"] }')
+    assert pps("validate", "-f", f"{http.url}/d/p.json").out == "p: valid\n"
+    assert pps("validate", "--jsonnet", f"{http.url}/d/p.jsonnet", "--arg", "suffix=").out == "p-a: valid\np-b: valid\n"
+    assert "/d/nosuch.json" in pps("validate", "-f", f"{http.url}/d/nosuch.json", code=3).err
+    http.pages["/d/bad.json"] = Page(b'{"pipeline": 1}')
+    assert (
+        f"{http.url}/d/bad.json:1:14: pipeline must be" in pps("validate", "-f", f"{http.url}/d/bad.json", code=2).err
+    )
+    far = json.dumps({**SPEC, "transform": None})
+    (store / "far.jsonnet").write_text(f'{far} + {{ transform: import "{http.url}/d/lib/cmd.libsonnet" }}')
+    assert pps("validate", "--jsonnet", "far.jsonnet").out == "p: valid\n"
+
+
+def test_a_spec_from_stdin(store: Path, pps: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin = SimpleNamespace(buffer=io.BytesIO(json.dumps(SPEC).encode()))
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert pps("validate", "-f", "-").out == "p: valid\n"
+
+
+def test_one_spec_is_wanted(store: Path, pps: Run) -> None:
+    assert "give a spec with -f" in pps("create-pipeline", code=2).err
+    assert "give a spec with -f" in pps("validate", "-f", "a", "--jsonnet", "b", code=2).err
+    assert "--arg is for --jsonnet" in pps("validate", "-f", "a", "--arg", "b=c", code=2).err
+    assert "no spec file 'a'" in pps("validate", "-f", "a", code=3).err
+    assert "is not a text file" in pps("validate", "-f", ".", code=2).err
