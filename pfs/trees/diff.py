@@ -26,6 +26,13 @@ class Change:
         return self.old is not None and self.new is not None and self.old.tid == self.new.tid
 
 
+@dataclass(slots=True)
+class Behind:
+    """Where a diff goes on: only keys behind this one; it may be moved on while the diff runs."""
+
+    key: bytes = b""
+
+
 def diff(
     pages_a: PageSource,
     root_a: Root,
@@ -38,7 +45,7 @@ def diff(
     content_only: bool = False,
     shallow: bool = False,
     versions: bool = False,
-    after: bytes | None = None,
+    behind: Behind | None = None,
 ) -> Iterator[Change]:
     """Yield what makes tree b of tree a, in key order; pages that both have are not read.
 
@@ -58,22 +65,24 @@ def diff(
         shallow: only direct children of the directory of ``prefix``; a directory below which anything differs is one
             change.
         versions: a file differs also when it was last changed in another commit.
-        after: only changes of files behind this key, found by one look-up; not with ``with_dirs`` or ``shallow``.
+        behind: only changes of files behind this key, found by one look-up. Moved on, it leaves out the rest of the
+            directories that are not behind it; within one directory it reads on. Not with ``with_dirs`` or ``shallow``.
     """
     base = prefix[: prefix.rfind(b"/") + 1]
     moved = old_base is not None and old_base != base
     if not moved and (root_a.pid == root_b.pid or (content_only and root_a.tid == root_b.tid)):
         return
-    floor = None if after is None or after < base else after.removeprefix(base)
-    if floor is not None and floor == after and base:
+    start = b"" if behind is None else behind.key
+    if start > base and not start.startswith(base):
         return
-    old, new = (Side(pages, stem=prefix[len(base) :], floor=floor or b"") for pages in (pages_a, pages_b))
+    floor = start.removeprefix(base) if start.startswith(base) else b""
+    old, new = (Side(pages, stem=prefix[len(base) :], floor=floor) for pages in (pages_a, pages_b))
     _start(old, root_a, base if old_base is None else old_base)
     _start(new, root_b, base)
     walker = _Walker(pages_a, pages_b, with_dirs=with_dirs, content_only=content_only, versions=versions)
     found = unequal_groups(old, new, versions=versions)
     pairs = (pair for pair in found if (base + pair.top.name).startswith(prefix))
-    yield from walker.top(base, pairs) if shallow else walker.run(base, pairs, floor)
+    yield from walker.top(base, pairs) if shallow else walker.run(base, pairs, behind)
 
 
 def _start(side: Side, root: Root, base: bytes) -> None:
@@ -96,23 +105,23 @@ class _Walker:
         self._content_only = content_only
         self._versions = versions
 
-    def run(self, base: bytes, top: Iterator[Pair], floor: bytes | None = None) -> Iterator[Change]:
-        """Yield the changes of a directory and all below; its own stack, since paths may be 2,000 deep.
-
-        ``floor``: only files whose path in the directory is behind it.
-        """
-        stack = [(base, floor, top)]
+    def run(self, base: bytes, top: Iterator[Pair], behind: Behind | None = None) -> Iterator[Change]:
+        """Yield the changes of a directory and all below; its own stack, since paths may be 2,000 deep."""
+        stack = [(base, top)]
         while stack:
-            prefix, bound, pairs = stack[-1]
+            prefix, pairs = stack[-1]
             for pair in pairs:
-                name = pair.top.name
-                rest = None if bound is None or name > bound else _within(bound, pair)
-                if (rest is None and bound is not None and name <= bound) or not self._differ(pair):
+                start = b"" if behind is None else behind.key
+                if start > prefix and not start.startswith(prefix):
+                    stack.pop()
+                    break
+                path, is_dir = prefix + pair.top.name, pair.top.kind == Kind.DIR
+                if (path <= start and not (is_dir and start.startswith(path))) or not self._differ(pair):
                     continue
                 if self._is_shown(pair):
                     yield _change(pair, prefix)
-                if pair.top.kind == Kind.DIR:
-                    stack.append((prefix + name, rest, self._below(pair, rest or b"")))
+                if is_dir:
+                    stack.append((path, self._below(pair, start[len(path) :] if start.startswith(path) else b"")))
                     break
             else:
                 stack.pop()
@@ -153,12 +162,6 @@ class _Walker:
             if group:
                 side.add_folder(group)
         return unequal_groups(*sides, versions=self._versions)
-
-
-def _within(bound: bytes, pair: Pair) -> bytes | None:
-    """Return the rest of a bound that lies in a directory; None where the child is a file, or another directory."""
-    name = pair.top.name
-    return bound[len(name) :] if pair.top.kind == Kind.DIR and bound.startswith(name) else None
 
 
 def _change(pair: Pair, prefix: bytes) -> Change:

@@ -84,11 +84,11 @@ class Reader:
                 old = EMPTY_ROOT if parent is None else self._store.history.get(repo, _id(parent)).tree_root()
                 yield Step(record.id, record.finished_ns, old, record.tree_root(), number)
 
-    def events(self, segment: Segment, prefix: bytes, start: Start | None) -> Iterator[Event]:
+    def events(self, segment: Segment, prefix: bytes, start: Start) -> Iterator[Event]:
         """Yield the events of keys with a prefix behind ``start``, in order, as they are asked for."""
-        behind = start is not None and start.key >= prefix
+        behind = start.key >= prefix
         bound = "(key, age) > (?, ?)" if behind else "key >= ?"
-        low = start if behind and start is not None else (prefix,)
+        low = start if behind else (prefix,)
         query = f"SELECT key, age, version, value FROM event WHERE segment=? AND {bound} AND key < ? AND age >= ?"
         for row in self._rows(f"{query} ORDER BY key, age", segment.id, *low, prefix + b"\xff", -segment.last):
             yield _event(*row)

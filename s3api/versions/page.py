@@ -12,9 +12,10 @@ from typing import Self
 from pfs.ids import CommitId, is_commit_id
 from pfs.model import CommitInfo
 from pfs.store import Store
+from pfs.trees.diff import Behind
 from pfs.trees.row import EMPTY_ROOT, PageSource
 from s3api.objects.listing import Query
-from s3api.versions.index import BEFORE_ALL, BEHIND_ALL, Line, Reader, Start
+from s3api.versions.index import BEFORE_ALL, BEHIND_ALL, Line, Reader, Segment, Start
 from s3api.versions.step import Step
 from s3api.versions.tip import Tip
 from s3api.versions.version import Event, Version
@@ -94,22 +95,23 @@ class History:
 
     def _listed(self, query: Query, marker: Marker) -> Iterator[Entry | bytes]:
         prefix, delimiter = query.prefix.encode(), query.delimiter.encode()
-        start = self._start(marker, prefix, delimiter)
-        while True:
-            common = None
-            for entry in self._entries(prefix, start):
+        start: Start | None = self._start(marker, prefix, delimiter)
+        last = None
+        while start is not None:
+            behind = Behind(start.key)
+            entries, start = self._entries(prefix, start, behind), None
+            for entry in entries:
                 common = _common_prefix(entry.version.key, prefix, delimiter)
-                if common is not None:
-                    break
-                yield entry
-            if common is None:
-                return
-            yield common
-            start = _behind(common)
+                if common is None:
+                    yield entry
+                elif common != last:  # a source may have had one more of it ready
+                    yield (last := common)
+                    if delimiter != b"/":  # keys with a common prefix are scattered: look up where they end
+                        start = _behind(common)
+                        break
+                    behind.key = _behind(common).key
 
-    def _start(self, marker: Marker, prefix: bytes, delimiter: bytes) -> Start | None:
-        if not marker.key:
-            return None
+    def _start(self, marker: Marker, prefix: bytes, delimiter: bytes) -> Start:
         if _common_prefix(marker.key, prefix, delimiter) == marker.key:
             return _behind(marker.key)
         if not marker.version:
@@ -118,12 +120,12 @@ class History:
         # A version that is gone since the page before: those of its key come again, so that none is left out.
         return Start(marker.key, BEFORE_ALL if event is None else event.age)
 
-    def _entries(self, prefix: bytes, start: Start | None) -> Iterator[Entry]:
+    def _entries(self, prefix: bytes, start: Start, behind: Behind) -> Iterator[Entry]:
         """Yield versions behind ``start``; a version that a key had twice, as it was brought back, counts once."""
         key, seen = None, set[str]()
-        if start is not None and BEFORE_ALL < start.age < BEHIND_ALL:
+        if BEFORE_ALL < start.age < BEHIND_ALL:
             key, seen = start.key, self._brought_back(start)
-        for event in self._events(prefix, start):
+        for event in self._events(prefix, start, behind):
             is_latest = event.key != key
             if is_latest:
                 key, seen = event.key, set()
@@ -141,17 +143,26 @@ class History:
                 found.add(event.version.id)
         return found
 
-    def _events(self, prefix: bytes, start: Start | None) -> Iterator[Event]:
-        sources = [self._reader.events(segment, prefix, start) for segment in self._line.segments]
-        sources += [self._compared(step, prefix, start) for step in self._line.steps]
+    def _events(self, prefix: bytes, start: Start, behind: Behind) -> Iterator[Event]:
+        sources = [self._indexed(segment, prefix, start, behind) for segment in self._line.segments]
+        sources += [self._compared(step, prefix, start, behind) for step in self._line.steps]
         return heapq.merge(*sources, key=itemgetter(0, 1))
 
-    def _compared(self, step: Step, prefix: bytes, start: Start | None) -> Iterator[Event]:
-        if start is None:
-            return step.events(self._pages, prefix)
+    def _indexed(self, segment: Segment, prefix: bytes, start: Start, behind: Behind) -> Iterator[Event]:
+        while True:
+            for event in self._reader.events(segment, prefix, start):
+                if event.key < behind.key:
+                    break
+                yield event
+            else:
+                return
+            start = Start(behind.key)
+
+    def _compared(self, step: Step, prefix: bytes, start: Start, behind: Behind) -> Iterator[Event]:
         own = step.event_of(self._pages, start.key) if -step.number > start.age else None
-        first = () if own is None or not start.key.startswith(prefix) else (own,)
-        return chain(first, step.events(self._pages, prefix, start.key))
+        if own is not None and start.key.startswith(prefix):
+            yield own
+        yield from step.events(self._pages, prefix, behind)
 
 
 def _open_step(store: Store, info: CommitInfo, line: Line) -> Step:

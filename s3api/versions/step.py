@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pfs.ids import CommitId
-from pfs.trees.diff import Change, diff
+from pfs.trees.diff import Behind, Change, diff
 from pfs.trees.row import PageSource, Root
 from pfs.trees.tree import Tree
 from s3api.versions.version import Event, version_of_change
@@ -22,9 +22,9 @@ class Step:
     new: Root
     number: int
 
-    def events(self, pages: PageSource, prefix: bytes = b"", after: bytes | None = None) -> Iterator[Event]:
-        """Yield what it did to keys with ``prefix`` behind ``after``, in their order; O(changes), memory O(depth)."""
-        for change in diff(pages, self.old, pages, self.new, prefix=prefix, after=after, versions=True):
+    def events(self, pages: PageSource, prefix: bytes = b"", behind: Behind | None = None) -> Iterator[Event]:
+        """Yield what it did to keys with ``prefix``, behind a key, in their order; O(changes), memory O(depth)."""
+        for change in diff(pages, self.old, pages, self.new, prefix=prefix, behind=behind, versions=True):
             event = self._event(change)
             if event is not None:
                 yield event

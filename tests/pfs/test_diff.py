@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pfs.ids import PageId
 from pfs.trees.cutrule import TreeParams
-from pfs.trees.diff import Change, diff
+from pfs.trees.diff import Behind, Change, diff
 from pfs.trees.edit import Delete, Edit, Put, edit
 from pfs.trees.page import Changed, Page
 from pfs.trees.tree import EMPTY_ROOT, MemoryPages, Root, Row, Tree
@@ -156,7 +156,18 @@ def test_versions_differ_by_their_commit_and_a_diff_goes_on_behind_any_key(
         for start in (None, bound, bound + b"/", prefix + b"/" + bound, prefix + b"\xff", b""):
             found = [
                 (one.key, one.old, one.new)
-                for one in diff(pages, old, pages, new, prefix=some, versions=True, after=start)
+                for one in diff(
+                    pages, old, pages, new, prefix=some, versions=True, behind=None if start is None else Behind(start)
+                )
             ]
             wanted = [one for one in want if one[0].startswith(some) and (start is None or one[0] > start)]
             assert found == wanted
+        behind, seen = Behind(), list[bytes]()
+        for one in diff(pages, old, pages, new, prefix=some, versions=True, behind=behind):
+            seen.append(one.key)
+            top = one.key[: one.key.find(b"/", len(some)) + 1]
+            behind.key = top + b"\xff\xff" if top else one.key  # keys here may have a byte 0xff
+        tops = {
+            (key[: key.find(b"/", len(some)) + 1] or key): key for key, *_ in reversed(want) if key.startswith(some)
+        }
+        assert seen == sorted(tops.values())
