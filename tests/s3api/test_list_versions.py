@@ -18,7 +18,7 @@ Listed = list[tuple[str, str, bool, bool]]
 
 
 def versions(s3: BaseClient, bucket: str, **options: object) -> Listed:
-    """List everything with boto3's paginator; markers and versions in one order, as the answer had them."""
+    """List everything with boto3's paginator; of each page the versions first, then the markers."""
     found: Listed = []
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, **options):
         both = [(one, False) for one in page.get("Versions", ())] + [
