@@ -17,7 +17,6 @@ from typing import cast
 
 from pfs.errors import PfsError
 from s3api.audit.note import Note
-from s3api.auth.access import authorize
 from s3api.auth.caller import Caller, authenticate
 from s3api.auth.carried import with_carried_headers
 from s3api.bodies.body import Body, ClientGoneError
@@ -27,7 +26,6 @@ from s3api.gateway import Context, Gateway
 from s3api.http.headers import check_headers
 from s3api.http.request import Request, parse_request
 from s3api.http.response import Response, Stream, error_response
-from s3api.objects.names import parse_bucket
 from s3api.objects.reading import Patience
 from s3api.objects.settings import cors_headers
 from s3api.operation import BlockingOperation, Operation
@@ -130,9 +128,7 @@ class _Exchange:
         note.caller = caller = Caller(None) if request.method == PREFLIGHT else self._authenticate(request)
         operation = route(request)
         note.operation = type(operation).__name__
-        if request.bucket and operation.permission is not None:
-            repo = parse_bucket(request.bucket).repo
-            authorize(caller.key, operation.permission, repo, anonymous_read=gateway.anonymous_read)
+        gateway.buckets.admit(caller.key, request, operation)
         if request.method != PREFLIGHT:  # what that asks about may have any headers and parameters
             check_headers(request, anonymous=caller.key is None)
         source = source_of(self._scope, self._receive)

@@ -7,23 +7,23 @@ import secrets
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from pfs.keys import Keys
 from pfs.model import CommitInfo
 from pfs.store import Store
 from s3api.audit.log import AuditLog
 from s3api.audit.note import Note
-from s3api.auth.access import Permission, authorize, require_same_repo
-from s3api.auth.caller import Caller
+from s3api.auth.access import Permission
+from s3api.auth.caller import Caller, KeySource
 from s3api.bodies.body import Body
 from s3api.bodies.room import Room
 from s3api.http.request import Request
 from s3api.multipart.uploads import Uploads
-from s3api.objects.buckets import Bucket, Buckets
-from s3api.objects.groupcommit import GroupCommits, Write
+from s3api.objects.buckets import Bucket
+from s3api.objects.bucketset import BucketSet, StoreBuckets
+from s3api.objects.groupcommit import Write
 from s3api.objects.names import BucketName, parse_bucket
 from s3api.objects.reading import BUDGET_BYTES, Budget, Reading
 from s3api.versions.index import VersionIndex
@@ -47,18 +47,22 @@ class Gateway:
         clock_s: the time that signatures are checked against.
         processes: so many share the memory that is meant for reading ahead.
         audit: gets a line for each request; closed with the gateway.
+        buckets: what is served, by default all branches and commits of the store.
+        uploads: where uploads in parts are kept, by default in the store for all gateways.
     """
 
     def __init__(
         self,
         store: Store,
-        keys: Keys,
+        keys: KeySource,
         *,
         domains: Collection[str] = (),
         anonymous_read: Collection[str] = (),
         clock_s: Callable[[], float] = time.time,
         processes: int = 1,
         audit: AuditLog | None = None,
+        buckets: BucketSet | None = None,
+        uploads: Uploads | None = None,
     ) -> None:
         self.store = store
         self.keys = keys
@@ -68,20 +72,19 @@ class Gateway:
         self.audit = audit
         self.host_id = secrets.token_hex(16)
         """Tells answers of this process from those of another; S3's x-amz-id-2 and HostId."""
-        self.uploads = Uploads(store.backend)
+        self.uploads = uploads or Uploads(store.backend)
         self.lanes = ThreadPoolExecutor(LANE_THREADS, thread_name_prefix="s3-lane")
         """What uploads are digested and stored in."""
         self.syncing = ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="s3-sync")
         """Makes full packs durable; never waits for the other pools."""
         self.room = Room(processes=processes)
-        self.buckets = Buckets(store)
         self.reading = Reading(Budget(BUDGET_BYTES // processes))
         self.versions = VersionIndex(store)
         self._following = ThreadPoolExecutor(1, thread_name_prefix="s3-versions")
         """Takes commits into the index of versions, which may take minutes, and one at a time can do it anyway."""
         self._blocking = ThreadPoolExecutor(BLOCKING_THREADS, thread_name_prefix="s3-io")
         self._committing = ThreadPoolExecutor(COMMIT_THREADS, thread_name_prefix="s3-commit")
-        self._commits = GroupCommits(self._committing)
+        self.buckets = buckets or StoreBuckets(store, anonymous_read=self.anonymous_read, pool=self._committing)
 
     async def run(self, function: Callable[..., T], /, *args: object, **options: object) -> T:
         """Run a blocking function in a thread. Cancelled, it ends when the thread does: nothing works on behind it."""
@@ -94,14 +97,12 @@ class Gateway:
             raise
 
     async def commit(self, bucket: Bucket, write: Write) -> CommitInfo | None:
-        """Commit a write together with others; returns once it is durable. None: nothing was to be changed.
+        """Change a bucket; returns once that is kept, as `BucketSet.submit` says.
 
         Raises:
             S3Error: NoSuchBucket; the bucket was deleted since it was opened. And what the write's checks raise.
         """
-        guarded = replace(write, guard=bucket.require_same)
-        future = self._commits.submit(bucket.repo, bucket.name.branch, guarded)
-        return await asyncio.wrap_future(future)
+        return await asyncio.wrap_future(self.buckets.submit(bucket, write))
 
     async def follow(self, tip: Tip) -> None:
         """Take the history of a bucket into the index of versions; raises as `VersionIndex.follow`."""
@@ -133,9 +134,9 @@ class Context:
         """The store that is served."""
         return self.gateway.store
 
-    def authorize(self, permission: Permission, repo: str) -> None:
-        """Refuse what the caller may not do; raises S3Error AccessDenied."""
-        authorize(self.caller.key, permission, repo, anonymous_read=self.gateway.anonymous_read)
+    def authorize(self, permission: Permission, name: BucketName) -> None:
+        """Refuse what the caller may not do in a bucket; raises S3Error AccessDenied."""
+        self.gateway.buckets.authorize(self.caller.key, permission, name)
 
     async def commit(self, bucket: Bucket, write: Write) -> CommitInfo | None:
         """Commit a write as `Gateway.commit` does, and note it."""
@@ -160,6 +161,4 @@ class Context:
         Raises:
             S3Error: NoSuchBucket, AccessDenied.
         """
-        bucket = self.gateway.buckets.open(name)
-        require_same_repo(self.caller.key, name.repo, bucket.born_ns)
-        return bucket
+        return self.gateway.buckets.open(self.caller.key, name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from pfs.keys import Key
 from s3api.errors import S3Error
@@ -50,6 +50,14 @@ class Caller:
 
 KeyFinder = Callable[[str], tuple[Key, str] | None]
 """Gives key and secret of an access key."""
+
+
+class KeySource(Protocol):
+    """Who may come in: `pfs.keys.Keys`, or keys of another kind. Thread-safe."""
+
+    def find(self, access_key: str) -> tuple[Key, str] | None:
+        """Return key and secret of an access key, None if there is none; asked at each request. Raises PfsError."""
+        ...
 
 
 def authenticate(request: Request, find: KeyFinder, *, now_s: float) -> Caller:

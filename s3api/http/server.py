@@ -68,13 +68,17 @@ def serve_on(
     stop: threading.Event,
     on_started: Callable[[], None],
     upkeep: bool = True,
+    drain_s: float = DRAIN_S,
 ) -> None:
     """Serve as `serve`, on a socket that is bound, perhaps one that other processes accept from as well.
 
-    ``upkeep``: expire uploads; of several processes on a store one does.
+    ``upkeep``: expire uploads; of several processes on a store one does. ``drain_s``: how long requests under
+    way have to end after a stop.
     """
     try:
-        _Server(_config(gateway, listen), gateway, stop, on_started, upkeep=upkeep).run(sockets=[listener])
+        _Server(_config(gateway, listen), gateway, stop, on_started, upkeep=upkeep, drain_s=drain_s).run(
+            sockets=[listener]
+        )
     finally:
         gateway.close()
 
@@ -148,9 +152,11 @@ class _Server(uvicorn.Server):
         on_started: Callable[[], None],
         *,
         upkeep: bool,
+        drain_s: float,
     ) -> None:
         super().__init__(config)
         self._gateway, self._stop, self._on_started, self._does_upkeep = gateway, stop, on_started, upkeep
+        self._drain_s = drain_s
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -179,7 +185,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let the requests under way end, cut what is idle, and in the end what is not."""
         cutting = asyncio.create_task(self._cut_idle())
-        ending = asyncio.get_running_loop().call_later(DRAIN_S, self._cut_all)
+        ending = asyncio.get_running_loop().call_later(self._drain_s, self._cut_all)
         try:
             await super().shutdown(sockets=sockets)
         finally:
@@ -200,7 +206,7 @@ class _Server(uvicorn.Server):
         left = self._connections()
         busy = sum(_is_busy(connection) for connection in left)
         if busy:
-            log.warning("%d requests had not ended %d s after the stop and were cut", busy, DRAIN_S)
+            log.warning("%d requests had not ended %g s after the stop and were cut", busy, self._drain_s)
         for connection in left:
             connection.transport.abort()
 

@@ -38,6 +38,11 @@ class Bucket:
     elsewhere: bool = False
     """The name is of a commit of another repo, and means the one of this repo that it was made from."""
 
+    @property
+    def versioned(self) -> bool:
+        """Whether each change of an object is a version that can be asked for."""
+        return True
+
     def tree(self) -> Tree:
         """Return the files: of the commit, of the branch's open commit, or of its head. Found out once, then kept."""
         return self._tree

@@ -55,7 +55,7 @@ def open_source(context: Context, source: CopySource) -> Row:
         S3Error: AccessDenied, NoSuchBucket, NoSuchKey, NoSuchVersion; InvalidRequest: a delete marker.
     """
     name = parse_bucket(source.bucket)
-    context.authorize(Permission.READ, name.repo)
+    context.authorize(Permission.READ, name)
     try:
         return find_object(context.open(name), source.key, source.version)
     except S3Error as error:

@@ -22,6 +22,8 @@ USER = "x-amz-meta-"
 MAX_USER_BYTES = 2048
 KEPT = ("cache-control", "content-disposition", "content-encoding", "content-language", "expires")
 DEFAULT_MIME = "binary/octet-stream"
+NO_COMMIT = bytes(16)
+"""In the rows of buckets without versions: only the time says when they changed."""
 
 
 def is_object(row: Row | None) -> bool:
@@ -36,8 +38,8 @@ def etag_of(row: Row) -> str:
 
 
 def version_of(row: Row) -> str | None:
-    """Return the version id: the commit in which the object last changed."""
-    return row.changed.commit.hex() if row.changed else None
+    """Return the version id: the commit in which the object last changed; None where there is none (`NO_COMMIT`)."""
+    return row.changed.commit.hex() if row.changed and row.changed.commit != NO_COMMIT else None
 
 
 def modified_ns(row: Row) -> int:

@@ -12,7 +12,7 @@ from s3api.errors import S3Error
 from s3api.gateway import Context, Gateway
 from s3api.http.request import Request
 from s3api.http.response import Headers
-from s3api.objects.buckets import Bucket, open_bucket
+from s3api.objects.buckets import Bucket
 from s3api.objects.cors import Rules, decode_rules, find_headers
 from s3api.objects.names import parse_bucket
 
@@ -55,7 +55,7 @@ def get_cors(bucket: Bucket) -> Rules | None:
 def cors_headers(gateway: Gateway, request: Request) -> Headers:
     """Return the CORS headers of any answer to a request with an Origin; none where no rule allows it."""
     try:
-        rules = get_cors(open_bucket(gateway.store, parse_bucket(request.bucket)))
+        rules = get_cors(gateway.buckets.open(None, parse_bucket(request.bucket)))
     except (S3Error, PfsError):
         return ()
     return find_headers(rules or (), request.headers, request.method) or ()

@@ -1,4 +1,4 @@
-"""GetBucketVersioning: always enabled, for versions are commits."""
+"""GetBucketVersioning: enabled, for versions are commits; but for buckets that have none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from s3api.operation import Operation
 
 @dataclass(frozen=True, slots=True)
 class GetBucketVersioning(Operation):
-    """Say that a bucket keeps versions."""
+    """Say whether a bucket keeps versions."""
 
     permission: ClassVar[Permission | None] = Permission.READ
 
@@ -26,5 +26,5 @@ class GetBucketVersioning(Operation):
 
     async def handle(self, context: Context) -> Response:
         """Answer for a bucket that exists."""
-        await context.gateway.run(context.bucket)
-        return xml_response(document("VersioningConfiguration", leaf("Status", "Enabled")))
+        bucket = await context.gateway.run(context.bucket)
+        return xml_response(document("VersioningConfiguration", leaf("Status", "Enabled") if bucket.versioned else ""))

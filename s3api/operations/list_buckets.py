@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from pfs.model import RepoInfo
-from s3api.auth.access import Permission, may
+from s3api.auth.access import Permission
 from s3api.errors import S3Error, invalid_argument
 from s3api.gateway import Context
 from s3api.http.request import Request
@@ -15,7 +13,6 @@ from s3api.http.response import Response, xml_response
 from s3api.http.times import iso_date
 from s3api.http.xml import document, leaf, node
 from s3api.objects.listing import owner_node, parse_count
-from s3api.objects.names import MASTER, BucketName
 from s3api.operation import BlockingOperation
 from s3api.operations.get_bucket_location import REGION
 
@@ -53,12 +50,7 @@ class ListBuckets(BlockingOperation):
         """List; an anonymous caller sees nothing."""
         if context.caller.key is None:
             raise S3Error("AccessDenied", "this needs a signed request")
-        key, anonymous = context.caller.key, context.gateway.anonymous_read
-        names = dict[str, int]()
-        for info in context.store.list_repos():
-            allowed = may(key, Permission.READ, info.name, anonymous_read=anonymous)
-            if allowed and not (key is not None and key.is_outlived(info.name, info.created_ns)):
-                names |= dict.fromkeys(_names(info), info.created_ns)
+        names = context.gateway.buckets.names(context.caller.key)
         here = self.region in {None, REGION}
         wanted = sorted(name for name in names if here and name.startswith(self.prefix) and name > self.after)
         page = wanted[: self.max_buckets]
@@ -70,10 +62,3 @@ class ListBuckets(BlockingOperation):
     def _bucket(self, name: str, created_ns: int) -> str:
         region = leaf("BucketRegion", REGION) if self.paged else ""
         return node("Bucket", leaf("Name", name), leaf("CreationDate", iso_date(created_ns)), region)
-
-
-def _names(info: RepoInfo) -> Iterator[str]:
-    yield info.name
-    for branch in info.branches:
-        if branch != MASTER:
-            yield str(BucketName(info.name, branch))

@@ -73,7 +73,7 @@ def _check(context: Context, fields: Mapping[str, str], form: FormDecoder) -> tu
     caller, policy = check_form(fields, context.gateway.keys.find, now_s=context.gateway.clock_s())
     request = replace(context.request, headers=_headers(context.request, fields), key=key)
     signed = replace(context, request=request, caller=caller)
-    signed.authorize(Permission.WRITE, parse_bucket(request.bucket).repo)
+    signed.authorize(Permission.WRITE, parse_bucket(request.bucket))
     check_headers(request)
     form.limit(*policy.size_range())
     return signed, key

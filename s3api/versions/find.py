@@ -15,7 +15,7 @@ from pfs.ids import CommitId, is_commit_id
 from pfs.model import CommitInfo
 from pfs.trees.row import EMPTY_ROOT, Root, Row
 from pfs.trees.tree import Tree
-from s3api.errors import S3Error, invalid_argument
+from s3api.errors import S3Error, invalid_argument, not_implemented
 from s3api.http.times import http_date
 from s3api.objects.buckets import Bucket
 from s3api.objects.metadata import is_object, version_of
@@ -74,8 +74,11 @@ def find_object(bucket: Bucket, key: bytes, version: str | None = None) -> Row:
     walk through the history.
 
     Raises:
-        S3Error: NoSuchKey, NoSuchVersion, InvalidArgument; MethodNotAllowed for a delete marker.
+        S3Error: NoSuchKey, NoSuchVersion, InvalidArgument; MethodNotAllowed for a delete marker; NotImplemented for any
+            version in a bucket without versions.
     """
+    if version is not None and not bucket.versioned:
+        raise not_implemented("versionId in a bucket without versions")
     if version is None:
         return _find_present(bucket, key)
     commit = parse_version(version)
@@ -93,7 +96,7 @@ def _find_present(bucket: Bucket, key: bytes) -> Row:
     row = bucket.tree().stat(key, want="file")
     if row is not None and is_object(row):
         return row
-    marker = _find_marker(bucket, key)
+    marker = _find_marker(bucket, key) if bucket.versioned else None
     raise S3Error("NoSuchKey", fields={"Key": key.decode()}, headers=() if marker is None else marker.headers())
 
 
