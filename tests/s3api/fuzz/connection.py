@@ -122,7 +122,9 @@ def _size(buffer: bytes, *, head: bool) -> int | None:
     top, end, _ = buffer.partition(b"\r\n\r\n")
     if not end:
         return None
-    if head or top[9:12] in {b"100", b"204", b"304"}:
+    lower = top.lower()
+    bare = head and b"connection: close" not in lower  # what ends the connection may have a body that HEAD has not
+    if bare or top[9:12] in {b"100", b"204", b"304"}:
         return len(top) + 4
-    _, found, after = top.lower().partition(b"content-length: ")
+    _, found, after = lower.partition(b"content-length: ")
     return len(top) + 4 + int(after.partition(b"\r\n")[0]) if found else None
