@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from operator import attrgetter, itemgetter
-from typing import Self
+from typing import NamedTuple, Self
 
 from pfs.ids import CommitId, is_commit_id
 from pfs.model import CommitInfo
@@ -39,6 +39,13 @@ class VersionPage:
     prefixes: tuple[bytes, ...]
     truncated: bool
     last: Entry | bytes | None
+
+
+class _Scope(NamedTuple):
+    """What is listed; what lies below a directory may come as one event where the delimiter is the slash."""
+
+    prefix: bytes
+    delimiter: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +106,7 @@ class History:
         last = None
         while start is not None:
             behind = Behind(start.key)
-            entries, start = self._entries(prefix, start, behind), None
+            entries, start = self._entries(_Scope(prefix, delimiter), start, behind), None
             for entry in entries:
                 common = _common_prefix(entry.version.key, prefix, delimiter)
                 if common is None:
@@ -120,12 +127,12 @@ class History:
         # A version that is gone since the page before: those of its key come again, so that none is left out.
         return Start(marker.key, BEFORE_ALL if event is None else event.age)
 
-    def _entries(self, prefix: bytes, start: Start, behind: Behind) -> Iterator[Entry]:
+    def _entries(self, scope: _Scope, start: Start, behind: Behind) -> Iterator[Entry]:
         """Yield versions behind ``start``; a version that a key had twice, as it was brought back, counts once."""
         key, seen = None, set[str]()
         if BEFORE_ALL < start.age < BEHIND_ALL:
             key, seen = start.key, self._brought_back(start)
-        for event in self._events(prefix, start, behind):
+        for event in self._events(scope, start, behind):
             is_latest = event.key != key
             if is_latest:
                 key, seen = event.key, set()
@@ -143,9 +150,9 @@ class History:
                 found.add(event.version.id)
         return found
 
-    def _events(self, prefix: bytes, start: Start, behind: Behind) -> Iterator[Event]:
-        sources = [self._indexed(segment, prefix, start, behind) for segment in self._line.segments]
-        sources += [self._compared(step, prefix, start, behind) for step in self._line.steps]
+    def _events(self, scope: _Scope, start: Start, behind: Behind) -> Iterator[Event]:
+        sources = [self._indexed(segment, scope.prefix, start, behind) for segment in self._line.segments]
+        sources += [self._compared(step, scope, start, behind) for step in self._line.steps]
         return heapq.merge(*sources, key=itemgetter(0, 1))
 
     def _indexed(self, segment: Segment, prefix: bytes, start: Start, behind: Behind) -> Iterator[Event]:
@@ -158,11 +165,14 @@ class History:
                 return
             start = Start(behind.key)
 
-    def _compared(self, step: Step, prefix: bytes, start: Start, behind: Behind) -> Iterator[Event]:
+    def _compared(self, step: Step, scope: _Scope, start: Start, behind: Behind) -> Iterator[Event]:
         own = step.event_of(self._pages, start.key) if -step.number > start.age else None
-        if own is not None and start.key.startswith(prefix):
+        if own is not None and start.key.startswith(scope.prefix):
             yield own
-        yield from step.events(self._pages, prefix, behind)
+        if step.is_first and scope.delimiter == b"/":
+            yield from step.delimited_events(self._pages, scope.prefix, start.key)
+        else:
+            yield from step.events(self._pages, scope.prefix, behind)
 
 
 def _open_step(store: Store, info: CommitInfo, line: Line) -> Step:

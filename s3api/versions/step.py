@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from pfs.ids import CommitId
 from pfs.trees.diff import Behind, Change, diff
-from pfs.trees.row import PageSource, Root
+from pfs.trees.row import EMPTY_ROOT, PageSource, Root
 from pfs.trees.tree import Tree
-from s3api.versions.version import Event, version_of_change
+from s3api.objects.metadata import is_object
+from s3api.versions.version import Event, Version, version_of_change, version_of_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,22 @@ class Step:
             event = self._event(change)
             if event is not None:
                 yield event
+
+    @property
+    def is_first(self) -> bool:
+        """Whether there was nothing before it."""
+        return self.old == EMPTY_ROOT
+
+    def delimited_events(self, pages: PageSource, prefix: bytes, start_after: bytes) -> Iterator[Event]:
+        """Yield what the first commit did, with one event for all below each directory, as a listing shows them.
+
+        Its key is the directory's with the slash; what it says of a version is not to be shown. O(page).
+        """
+        for row in Tree(pages, self.new).list_delimited(prefix, start_after=start_after):
+            if row.is_dir:
+                yield Event(row.order_key, -self.number, Version(row.order_key, self.commit, self.finished_ns))
+            elif is_object(row):
+                yield Event(row.key, -self.number, version_of_row(row, self.commit))
 
     def event_of(self, pages: PageSource, key: bytes) -> Event | None:
         """Return what it did to one key, None if nothing; O(depth)."""
