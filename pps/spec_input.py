@@ -8,10 +8,13 @@ from typing import NamedTuple
 from pfs.errors import InvalidInputError
 from pfs.paths import check_name
 from pps.spec_fields import Fields
+from pps.spec_findings import Findings
 from pps.spec_known import INPUT
 from pps.spec_node import Node
 from pps.spec_types import DEFAULT_BRANCH, Cron, CrossInput, GroupInput, Input, JoinInput, PfsInput, UnionInput
 
+_NOTHING = UnionInput(())
+"""What stands for an input that cannot be read."""
 _RESERVED_NAMES = frozenset({"out", ".env"})
 
 
@@ -19,23 +22,21 @@ class _Scope(NamedTuple):
     """Where a node is: in whose spec, what collects notes, and the kinds of nodes around it."""
 
     pipeline: str
-    notes: list[str]
+    findings: Findings
     inside: frozenset[str] = frozenset()
 
     def within(self, kind: str) -> _Scope:
         return self._replace(inside=self.inside | {kind})
 
 
-def read_input(node: Node, notes: list[str], *, pipeline: str) -> Input:
-    """Return the input of a pipeline.
+def read_input(node: Node, findings: Findings, *, pipeline: str) -> Input:
+    """Return the input of a pipeline; what is wrong with it goes to ``findings``.
 
     Children are in the order of their names, so that datum ids do not depend on the spec's order.
-
-    Raises:
-        InvalidInputError: no kind or several, one that is not supported, a bad field, a name that is taken.
     """
-    made = _read(node, _Scope(pipeline, notes))
-    _check_names(made, node)
+    made = _read(node, _Scope(pipeline, findings))
+    if not findings.errors:
+        _check_names(made, node, findings)
     return made
 
 
@@ -48,26 +49,35 @@ def leaves(node: Input) -> Iterator[PfsInput]:
         yield from leaves(child)
 
 
-def _check_names(made: Input, node: Node) -> set[str]:
+def _check_names(made: Input, node: Node, findings: Findings) -> set[str]:
     """Return the names of an input; only the children of a union, of which a datum has one, may share a name."""
     if isinstance(made, PfsInput):
         return {made.name}
     taken: set[str] = set()
     for child in made.children:
-        names = _check_names(child, node)
+        names = _check_names(child, node, findings)
         both = sorted(taken & names)
         if both and not isinstance(made, UnionInput):
-            hint = "give each input a name of its own"
-            raise node.place.error(f"two inputs have the name {both[0]!r}: {hint}")
+            what = f"two inputs have the name {both[0]!r}: give each input a name of its own"
+            findings.add(node.place, node.place.error(what))
         taken |= names
     return taken
 
 
 def _read(node: Node, scope: _Scope) -> Input:
-    fields = Fields(node, INPUT, scope.notes)
+    try:
+        return _read_kind(Fields(node, INPUT, scope.findings), scope)
+    except InvalidInputError as error:
+        scope.findings.add(node.place, error)
+        return _NOTHING
+
+
+def _read_kind(fields: Fields, scope: _Scope) -> Input:
     given = [kind for kind in (*_LEAVES, *_NODES) if fields.get(kind) is not None]
+    if not given and any(map(fields.is_bad, (*INPUT.read, *INPUT.refused))):
+        return _NOTHING
     if not given:
-        raise node.place.error(f"the input has no kind: use one of {', '.join([*_LEAVES, *_NODES])}")
+        raise fields.node.place.error(f"the input has no kind: use one of {', '.join([*_LEAVES, *_NODES])}")
     if len(given) > 1:
         raise fields.place(given[1]).error(f"the input has several kinds, {' and '.join(given)}: use exactly one")
     (kind,) = given
@@ -77,7 +87,7 @@ def _read(node: Node, scope: _Scope) -> Input:
 def _node(fields: Fields, kind: str, scope: _Scope) -> Input:
     children = [_read(child, scope.within(kind)) for child in fields.children(kind)]
     if not children:
-        raise fields.place(kind).error(f"the field {kind!r} of input is empty: list the inputs to combine")
+        fields.bad(kind, f"the field {kind!r} of input is empty: list the inputs to combine")
     return _NODES[kind](tuple(sorted(children, key=_first_name)))
 
 
@@ -88,7 +98,7 @@ def _first_name(node: Input) -> str:
 def _pfs(fields: Fields, scope: _Scope) -> Input:
     leaf = fields.child("pfs")
     if leaf is None:
-        raise fields.node.place.error("the input has no kind")
+        return _NOTHING
     repo = _repo(leaf)
     glob = _glob(leaf)
     made = PfsInput(
@@ -109,13 +119,13 @@ def _pfs(fields: Fields, scope: _Scope) -> Input:
 def _cron(fields: Fields, scope: _Scope) -> Input:
     leaf = fields.child("cron")
     if leaf is None:
-        raise fields.node.place.error("the input has no kind")
+        return _NOTHING
     around = sorted(scope.inside & {"join", "group"})
     if around:
         raise leaf.node.place.error(f"a cron input cannot be in a {around[0]}: its files have no text in common")
     name = leaf.text("name")
     if not name:
-        raise leaf.place("name").error("the field 'name' of cron is missing: its files are in /pfs/<name>")
+        leaf.bad("name", "the field 'name' of cron is missing: its files are in /pfs/<name>")
     repo = leaf.text("repo") or f"{scope.pipeline}_{name}"
     cron = Cron(_schedule(leaf), leaf.flag("overwrite"), _start(leaf), leaf.flag("backfill"))
     return PfsInput(_input_name(leaf, name), _checked(leaf, "repo", repo), glob="/*", cron=cron)
@@ -127,9 +137,10 @@ def _schedule(leaf: Fields) -> str:
     try:
         schedule = parse_schedule(leaf.text("spec"))
     except InvalidInputError as error:
-        raise leaf.place("spec").error(f"the field 'spec' of cron: {error}") from None
+        leaf.bad("spec", f"the field 'spec' of cron: {error}")
+        return ""
     if schedule.every_ns % SECOND_NS:
-        raise leaf.place("spec").error("the field 'spec' of cron: a tick comes after whole seconds, not parts of one")
+        leaf.bad("spec", "the field 'spec' of cron: a tick comes after whole seconds, not parts of one")
     return schedule.text
 
 
@@ -139,7 +150,7 @@ def _start(leaf: Fields) -> int | None:
     text = leaf.text("start")
     start_ns = parse_time(text) if text else None
     if text and start_ns is None:
-        raise leaf.place("start").error(f"the field 'start' of cron must be like 2026-01-31T00:00:00Z, not {text!r}")
+        leaf.bad("start", f"the field 'start' of cron must be like 2026-01-31T00:00:00Z, not {text!r}")
     return start_ns
 
 
@@ -150,27 +161,25 @@ def _template(leaf: Fields, name: str, glob: str, scope: _Scope) -> str:
     kind, template = name.partition("_")[0], leaf.text(name)
     if kind not in scope.inside:
         if template:
-            scope.notes.append(f"pfs.{name}: has no effect outside a {kind}")
+            scope.findings.notes.append(f"pfs.{name}: has no effect outside a {kind}")
         return ""
     if not template:
         hint = '"$1" is what the first parenthesis of its glob matched, as in "/(*).csv"'
-        raise leaf.place(name).error(
-            f"the field {name!r} of pfs is missing, by which a {kind} puts files together: {hint}"
-        )
-    unknown = Glob(glob).unknown_groups(template)
+        leaf.bad(name, f"the field {name!r} of pfs is missing, by which a {kind} puts files together: {hint}")
+    unknown = [] if leaf.is_bad("glob") else Glob(glob).unknown_groups(template)
     if unknown:
-        raise leaf.place(name).error(f"{name!r} names ${unknown[0]}, but the glob {glob!r} has no such parenthesis")
+        leaf.bad(name, f"{name!r} names ${unknown[0]}, but the glob {glob!r} has no such parenthesis")
     return template
 
 
 def _repo(leaf: Fields) -> str:
     repo, project, kind = leaf.text("repo"), leaf.text("project"), leaf.text("repo_type")
     if project not in {"", "default"}:
-        raise leaf.place("project").error(f"there are no projects: {project!r} is none (only 'default' is accepted)")
+        leaf.bad("project", f"there are no projects: {project!r} is none (only 'default' is accepted)")
     if kind not in {"", "user"}:
-        raise leaf.place("repo_type").error(f"the repo_type {kind!r} is not supported yet: only 'user' can be read")
+        leaf.bad("repo_type", f"the repo_type {kind!r} is not supported yet: only 'user' can be read")
     if not repo:
-        raise leaf.place("repo").error("the field 'repo' of pfs is missing: it says which repo to read")
+        leaf.bad("repo", "the field 'repo' of pfs is missing: it says which repo to read")
     return _checked(leaf, "repo", repo)
 
 
@@ -178,16 +187,19 @@ def _checked(leaf: Fields, what: str, name: str) -> str:
     try:
         return check_name(what, name)
     except InvalidInputError as error:
-        raise leaf.place(what).error(str(error)) from None
+        leaf.bad(what, str(error))
+        return name
 
 
 def _input_name(leaf: Fields, name: str) -> str:
     if name in _RESERVED_NAMES:
-        raise leaf.place("name").error(f"an input cannot be called {name!r}: give it another name with 'name'")
+        leaf.bad("name", f"an input cannot be called {name!r}: give it another name with 'name'")
     try:
         return check_name("input", name)
     except InvalidInputError as error:
-        raise leaf.place("name").error(str(error)) from None
+        if not leaf.is_bad("repo"):
+            leaf.bad("name", str(error))
+        return name
 
 
 def _glob(leaf: Fields) -> str:
@@ -195,20 +207,18 @@ def _glob(leaf: Fields) -> str:
 
     pattern = leaf.text("glob")
     if not pattern:
-        raise leaf.place("glob").error(
-            'the field \'glob\' of pfs is missing: "/" makes one datum, "/*" one for each file'
-        )
+        leaf.bad("glob", 'the field \'glob\' of pfs is missing: "/" makes one datum, "/*" one for each file')
     try:
         Glob(pattern)
     except InvalidInputError as error:
-        raise leaf.place("glob").error(str(error)) from None
+        leaf.bad("glob", str(error))
     return pattern
 
 
 def _propagation(leaf: Fields) -> None:
     spec = leaf.child("propagation_spec")
     if spec is not None and spec.flag("never"):
-        raise leaf.place("propagation_spec").error("propagation_spec 'never' is not supported yet: remove it")
+        leaf.bad("propagation_spec", "propagation_spec 'never' is not supported yet: remove it")
 
 
 _LEAVES: Mapping[str, Callable[[Fields, _Scope], Input]] = {"pfs": _pfs, "cron": _cron}

@@ -35,6 +35,10 @@ class Node:
     value: Scalar | list[Node] | dict[str, Node]
     keys: dict[str, Place] | None = None
 
+    def key_place(self, key: str) -> Place:
+        """Return where a key of the mapping stands."""
+        return (self.keys or {}).get(key, self.place)
+
     def plain(self) -> Plain:
         """Return the value without places."""
         match self.value:

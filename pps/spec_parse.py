@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pfs.errors import InvalidInputError
 from pfs.paths import check_name
 from pps.spec_fields import Fields
+from pps.spec_findings import Findings, first_of
 from pps.spec_input import read_input
 from pps.spec_json import parse_json
 from pps.spec_known import PIPELINE
 from pps.spec_node import Node
-from pps.spec_types import DEFAULT_BRANCH, DEFAULT_TRIES, DatumSet, Input, Reprocess, Spec, Transform
+from pps.spec_types import DEFAULT_BRANCH, DEFAULT_TRIES, DatumSet, Input, Reprocess, Spec, Transform, UnionInput
 from pps.spec_yaml import parse_yaml
 
 _LOOKS_LIKE_JSON = re.compile(r'\s*(?:\{\s*(?:"|\}|$)|\[\s*(?:\{|\]|$))')
@@ -28,15 +30,30 @@ def parse_specs(text: str, *, name: str = "-") -> list[Spec]:
 
     Raises:
         InvalidInputError: not JSON or YAML, an unknown or unsupported field, a value of the wrong kind, two
-        pipelines
-            of one name, or no pipeline at all.
+            pipelines of one name, or no pipeline at all. The first error in the text, and how many more there are.
     """
-    specs = [parse_pipeline(node) for node in _pipelines(parse_nodes(text, name), name)]
-    names = [spec.name for spec in specs]
-    for one in names:
-        if names.count(one) > 1:
-            raise InvalidInputError(f"{name}: the pipeline {one!r} is given twice")
+    specs, errors = check_specs(text, name=name)
+    if errors:
+        raise first_of(errors)
     return specs
+
+
+def check_specs(text: str, *, name: str = "-") -> tuple[list[Spec], list[InvalidInputError]]:
+    """Return the pipelines of a spec file that are sound, and all that is wrong with the file, both in its order.
+
+    Raises:
+        InvalidInputError: not JSON or YAML, or there is no pipeline in it.
+    """
+    specs: dict[str, Spec] = {}
+    errors: list[InvalidInputError] = []
+    for node in _pipelines(parse_nodes(text, name), name):
+        spec, wrong = _read_pipeline(node)
+        errors += wrong
+        if spec is not None and spec.name in specs:
+            errors.append(node.place.error(f"the pipeline {spec.name!r} is given twice"))
+        elif spec is not None:
+            specs[spec.name] = spec
+    return list(specs.values()), errors
 
 
 def parse_nodes(text: str, source: str) -> list[Node]:
@@ -60,19 +77,22 @@ def _pipelines(documents: Sequence[Node], source: str) -> list[Node]:
     return found
 
 
-def parse_pipeline(node: Node) -> Spec:
-    """Return one pipeline from its mapping.
+def _read_pipeline(node: Node) -> tuple[Spec | None, list[InvalidInputError]]:
+    """Return the pipeline of a mapping, None if something is wrong with it; and what."""
+    findings = Findings()
+    try:
+        spec = _pipeline(Fields(node, PIPELINE, findings), findings)
+    except InvalidInputError as error:
+        findings.add(node.place, error)
+    return (None if findings.errors else spec), findings.errors
 
-    Raises:
-        InvalidInputError: see `parse_specs`.
-    """
-    notes: list[str] = []
-    fields = Fields(node, PIPELINE, notes)
+
+def _pipeline(fields: Fields, findings: Findings) -> Spec:
     name = _pipeline_name(fields)
     spec = Spec(
         name=name,
         transform=_transform(fields),
-        input=_input(fields, notes, pipeline=name),
+        input=_input(fields, findings, pipeline=name),
         description=fields.text("description"),
         output_branch=_output_branch(fields),
         datum_tries=fields.count("datum_tries") or DEFAULT_TRIES,
@@ -82,27 +102,21 @@ def parse_pipeline(node: Node) -> Spec:
         datum_set=_datum_set(fields),
         reprocess=_reprocess(fields),
         salt=fields.text("salt"),
-        source=json.dumps(node.plain(), indent=2, ensure_ascii=False),
+        source=json.dumps(fields.node.plain(), indent=2, ensure_ascii=False),
     )
-    return _with_notes(spec, notes)
-
-
-def _with_notes(spec: Spec, notes: Sequence[str]) -> Spec:
-    from dataclasses import replace
-
-    return replace(spec, notes=tuple(notes))
+    return replace(spec, notes=tuple(findings.notes))
 
 
 def _pipeline_name(fields: Fields) -> str:
     named = fields.child("pipeline")
     if named is None:
-        raise fields.node.place.error("the field 'pipeline' is missing: give the pipeline a name")
-    name = named.text("name")
-    project = named.text("project")
+        fields.bad("pipeline", "the field 'pipeline' is missing: give the pipeline a name")
+        return ""
+    name, project = named.text("name"), named.text("project")
     if project not in {"", "default"}:
-        raise named.place("project").error(f"there are no projects: {project!r} is none (only 'default' is accepted)")
+        named.bad("project", f"there are no projects: {project!r} is none (only 'default' is accepted)")
     if name.startswith(("-", "_")):
-        raise named.place("name").error(f"invalid pipeline name {name!r}: it must begin with a letter or a digit")
+        named.bad("name", f"invalid pipeline name {name!r}: it must begin with a letter or a digit")
     return _name(named, "name", "pipeline", name)
 
 
@@ -110,13 +124,15 @@ def _name(fields: Fields, field: str, what: str, name: str) -> str:
     try:
         return check_name(what, name)
     except InvalidInputError as error:
-        raise fields.place(field).error(str(error)) from None
+        fields.bad(field, str(error))
+        return name
 
 
 def _transform(fields: Fields) -> Transform:
     transform = fields.child("transform")
     if transform is None:
-        raise fields.node.place.error("the field 'transform' is missing: it says which command to run")
+        fields.bad("transform", "the field 'transform' is missing: it says which command to run")
+        return Transform(())
     made = Transform(
         cmd=transform.words("cmd"),
         stdin=transform.texts("stdin"),
@@ -130,8 +146,8 @@ def _transform(fields: Fields) -> Transform:
         user=transform.text("user") or None,
     )
     if not made.cmd or not made.cmd[0]:
-        raise transform.place("cmd").error("the field 'cmd' of transform is missing: give the command as a list")
-    _note_container_fields(made, fields.notes)
+        transform.bad("cmd", "the field 'cmd' of transform is missing: give the command as a list")
+    _note_container_fields(made, fields.findings.notes)
     return made
 
 
@@ -144,11 +160,12 @@ def _note_container_fields(transform: Transform, notes: list[str]) -> None:
         notes.append("transform.user: has an effect only in a container")
 
 
-def _input(fields: Fields, notes: list[str], *, pipeline: str) -> Input:
+def _input(fields: Fields, findings: Findings, *, pipeline: str) -> Input:
     node = fields.get("input")
     if node is None:
-        raise fields.node.place.error("the field 'input' is missing: it says which repo the pipeline reads")
-    return read_input(node, notes, pipeline=pipeline)
+        fields.bad("input", "the field 'input' is missing: it says which repo the pipeline reads")
+        return UnionInput(())
+    return read_input(node, findings, pipeline=pipeline)
 
 
 def _output_branch(fields: Fields) -> str:
@@ -173,5 +190,5 @@ def _reprocess(fields: Fields) -> Reprocess:
     try:
         return Reprocess(text)
     except ValueError:
-        choices = " or ".join(Reprocess)
-        raise fields.place("reprocess_spec").error(f"reprocess_spec must be {choices}, not {text!r}") from None
+        fields.bad("reprocess_spec", f"reprocess_spec must be {' or '.join(Reprocess)}, not {text!r}")
+        return Reprocess.UNTIL_SUCCESS

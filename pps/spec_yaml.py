@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pfs.errors import InvalidInputError
-from pps.spec_node import MAX_DEPTH, Node, Place, Scalar, checked_text, whole_number
+from pps.spec_node import MAX_DEPTH, Node, Place, Scalar, checked_text, kind_of, whole_number
 
 if TYPE_CHECKING:
     import yaml
 
+_MERGE = "<<"
+"""Of YAML 1.1, but what anchors are used with everywhere."""
 _MAX_NODES = 1_000_000
 _INT = re.compile(r"[-+]?[0-9]+")
 _HEX = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
@@ -118,15 +120,32 @@ class _Converter:
     def _mapping(self, node: yaml.MappingNode, place: Place) -> Node:
         items: dict[str, Node] = {}
         keys: dict[str, Place] = {}
+        merged: list[Node] = []
         for key_node, value_node in node.value:
             where, key = self._place(key_node), key_node.value
             if not isinstance(key, str):
                 raise where.error("invalid YAML: a key must be a plain word")
             checked_text(key, where)
+            if key == _MERGE and key_node.style is None:
+                merged += self._merged(value_node)
+                continue
             if key in items:
                 raise where.error(f"the field {key!r} is given twice")
             items[key], keys[key] = self.convert(value_node), where
+        for one in merged:
+            assert isinstance(one.value, dict)
+            keys = {key: one.key_place(key) for key in one.value} | keys
+            items = one.value | items
         return Node(place, items, keys)
+
+    def _merged(self, node: yaml.Node) -> list[Node]:
+        """Return the mappings that ``<<`` takes in, the most important one first."""
+        made = self.convert(node)
+        found = made.value if isinstance(made.value, list) else [made]
+        for one in found:
+            if not isinstance(one.value, dict):
+                raise one.place.error(f"invalid YAML: {_MERGE} takes in mappings, not {kind_of(one)}")
+        return found
 
 
 def _scalar(text: str, place: Place) -> Scalar:

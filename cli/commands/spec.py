@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from cli.output import note, print_json
+from cli.exits import USAGE, ExitCode
+from cli.output import note, print_json, printable
 from cli.spec_files import Given, spec_options
 
 
@@ -19,9 +20,16 @@ def schema() -> None:
 @click.command("validate")
 @spec_options
 def validate(given: Given) -> None:
-    """Check a spec file without a store."""
-    specs, _ = given.specs()
+    """Check a spec file without a store, and print all that is wrong with it; exit 2 if something is."""
+    from pps.spec_parse import check_specs
+
+    found = given.read()
+    specs, errors = check_specs(found.text, name=found.name)
+    for error in errors:
+        click.echo(printable(str(error)))
     for spec in specs:
         for text in spec.notes:
             note(text)
         click.echo(f"{spec.name}: valid")
+    if errors:
+        raise ExitCode(USAGE)

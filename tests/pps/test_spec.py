@@ -24,6 +24,7 @@ from pps.spec_known import (
     TRANSFORM_NOTED,
     TRANSFORM_REFUSED,
 )
+from pps.spec_parse import check_specs
 from pps.spec_write import spec_json
 
 EDGES = """{
@@ -223,7 +224,7 @@ def test_a_misspelt_field_is_unknown_before_another_is_missing() -> None:
 def test_missing_parts_are_named() -> None:
     assert "'pipeline' is missing" in refused("{}")
     assert "'transform' is missing" in refused('{"pipeline": {"name": "a"}}')
-    assert "'cmd' of transform is missing" in refused('{"pipeline": {"name": "a"}, "transform": {}}')
+    assert "'cmd' of transform is missing" in refused('{"pipeline": {"name": "a"}, "transform": {}, "input": 1}')
     assert "'input' is missing" in refused('{"pipeline": {"name": "a"}, "transform": {"cmd": ["ls"]}}')
     assert "given twice" in refused(EDGES + EDGES)
 
@@ -406,3 +407,90 @@ def test_a_pipeline_is_not_called_like_an_option(name: str) -> None:
         f"invalid pipeline name {name!r}: it must begin with a letter or a digit"
     )
     assert parse_specs(document(name="1-p_"))[0].name == "1-p_"
+
+
+WRONG = """\
+pipeline: {name: a/b, nmae: x}
+trasform: {cmd: [ls]}
+input:
+  cross:
+    - pfs: {repo: a, glob: "/[x", emptyFiles: 1}
+    - join:
+        - pfs: {glob: /*, join_on: $1}
+        - atom: {}
+    - 3
+datum_tries: -1
+datumTimeout: 5 minutes
+datum_set_spec: {number: x, nubmer: 3}
+reprocess_spec: never
+egress: {URL: s3://x}
+---
+- pipeline: {name: good}
+  transform: {cmd: [ls], env: {A: [1]}}
+  input: {pfs: {repo: a, glob: /}}
+- pipeline: {name: fine}
+  transform: {cmd: [ls]}
+  input: {pfs: {repo: a, glob: /}}
+- pipeline: {name: fine}
+  transform: {cmd: [ls]}
+  input: {pfs: {repo: a, glob: /}}
+"""
+FOUND = """\
+1:12: invalid pipeline name 'a/b'
+1:23: unknown field 'nmae' in pipeline: did you mean 'name'?
+2:1: unknown field 'trasform' in pipeline spec: did you mean 'transform'?
+5:22: invalid glob
+5:47: the field 'empty_files' of pfs must be true or false, not a number
+7:16: the field 'repo' of pfs is missing
+7:27: 'join_on' names $1
+8:11: the field 'atom' of input does not exist any more
+9:7: input must be a mapping, not a number
+10:14: the field 'datum_tries' of pipeline spec must be a whole number of 0 or more, not -1
+11:15: the field 'datum_timeout' of pipeline spec must be a duration such as "300s", "5m" or "1h30m", not '5 minutes'
+12:26: the field 'number' of datum_set_spec must be a whole number
+12:29: unknown field 'nubmer' in datum_set_spec: did you mean 'number'?
+13:1: reprocess_spec must be until_success or every_job
+14:1: the field 'egress' of pipeline spec is not supported
+17:35: the field 'env.A' of transform must be a string, not a list
+22:3: the pipeline 'fine' is given twice
+"""
+
+
+def test_all_errors_of_all_documents_are_found() -> None:
+    specs, errors = check_specs(WRONG, name="p.yaml")
+    for error, line in zip(errors, FOUND.splitlines(), strict=True):
+        assert str(error).startswith(f"p.yaml:{line}"), f"{error} is not {line}"
+    assert [spec.name for spec in specs] == ["fine"]
+    assert refused(WRONG, "p.yaml").endswith(" (and 16 more errors: `pps validate` shows all)")
+
+
+def test_anchors_and_merge_keys() -> None:
+    text = """
+- &first
+  pipeline: {name: a}
+  transform: &command
+    cmd: [ls]
+    env: {A: "1", B: "2"}
+  input: {pfs: {repo: a, glob: /}}
+- <<: *first
+  pipeline: {name: b}
+  transform:
+    env: {C: "3"}
+    <<: [*command, {image: x}]
+"""
+    one, two = parse_specs(text, name="p.yaml")
+    assert (one.name, two.name, two.input) == ("a", "b", one.input)
+    assert two.transform == Transform(("ls",), env={"C": "3"}, image="x")
+    assert refused("a: 1\n<<: 3\n", "p.yaml") == "p.yaml:2:5: invalid YAML: << takes in mappings, not a number"
+    misspelt = text.replace("cmd:", "cmmd:")
+    _, errors = check_specs(misspelt, name="p.yaml")
+    assert {str(error).split(": ")[0] for error in errors} == {"p.yaml:5:5"}, (
+        "where it is written, not where it is used"
+    )
+    assert "the field '<<'" not in refused(text.replace("<<: *first", '"<<": 1'), "p.yaml")
+
+
+def test_whole_numbers_may_have_a_point() -> None:
+    (spec,) = parse_specs(document(more=', "datum_tries": 4.0'))
+    assert spec.datum_tries == 4
+    assert "must be a whole number" in refused(document(more=', "datum_tries": 4.5'))
