@@ -1,7 +1,7 @@
 """What is kept beside an object's bytes: the ``aux`` of its row, to and from headers. See docs/design/s3.md.
 
 ``e`` ETag (MD5 hex, or md5-of-md5s and ``-N``), ``m`` Content-Type, ``u`` user metadata, ``h`` further system headers,
-``c`` checksums by name with ``type`` (FULL_OBJECT or COMPOSITE), ``t`` tags. No part of a file's content id.
+``c`` checksums by name with ``type`` (FULL_OBJECT or COMPOSITE), ``g`` tags. No part of a file's content id.
 """
 
 from __future__ import annotations

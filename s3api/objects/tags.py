@@ -21,7 +21,7 @@ MAX_VALUE: Final = 256
 MAX_XML_BYTES: Final = 256 << 10
 """More than 50 tags need, however they are escaped."""
 HEADER: Final = "x-amz-tagging"
-AUX: Final = "t"
+AUX: Final = "g"
 """Where a row's aux has the tags of an object: key to value, by key."""
 _ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _SIGNS = frozenset("+-=._:/@")

@@ -324,7 +324,7 @@ def test_tagging_never_brings_old_bytes_back(server: Server, bucket: str) -> Non
         row = repo.view(info.id).tree.stat(b"k", want="file")
         assert row is not None
         bodies.append(repo.view(info.id).read("/k"))
-        tags.append((row.aux or {}).get("t", {}))
+        tags.append((row.aux or {}).get("g", {}))
     for before, after, tagged in zip(bodies, bodies[1:], tags[1:], strict=False):
         assert (before == after) == bool(tagged)  # only a write changes the bytes, and it takes the tags away
     assert len(set(bodies)) == 13
