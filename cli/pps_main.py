@@ -17,6 +17,8 @@ COMMANDS = {
     "stop-pipeline": Entry("cli.commands.pipeline", "stop_pipeline", "Give a pipeline no jobs", _PIPELINE),
     "rerun-pipeline": Entry("cli.commands.pipeline", "rerun_pipeline", "Make a job for the inputs as is", _PIPELINE),
     "run-cron": Entry("cli.commands.pipeline", "run_cron", "Tick the cron inputs of a pipeline now", _PIPELINE),
+    "set-defaults": Entry("cli.commands.defaults", "set_defaults", "Set what specs are laid over", _PIPELINE),
+    "get-defaults": Entry("cli.commands.defaults", "get_defaults", "Print what specs are laid over", _PIPELINE),
     "validate": Entry("cli.commands.spec", "validate", "Check a spec file", _PIPELINE),
     "schema": Entry("cli.commands.spec", "schema", "Print the JSON Schema of specs, for editors", _PIPELINE),
     "run": Entry("cli.commands.run", "run_pending", "Do everything that is pending, then end", _JOB),

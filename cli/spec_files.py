@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
@@ -15,9 +15,6 @@ from cli.exits import usage_error
 from cli.pairs import pairs
 from pfs.errors import InvalidInputError, NotFoundError
 from pfs.shorten import quoted
-
-if TYPE_CHECKING:
-    from pps.spec import Spec
 
 _MOST_BYTES: Final = 16 << 20
 _FILE_HELP: Final = "The spec: JSON or YAML; may be a URL."
@@ -65,13 +62,6 @@ class Given:
         args = pairs("--arg", self.args)
         made = evaluate(_text(self.jsonnet), name=_name(self.jsonnet), args=args, fetch=_text)
         return SpecText(made, f"{_name(self.jsonnet)} (its result)", _folder(self.jsonnet))
-
-    def specs(self) -> tuple[list[Spec], Path]:
-        """Return the pipelines with the folder that their code is relative to; raises as `read` and `parse_specs`."""
-        from pps.spec import parse_specs
-
-        found = self.read()
-        return parse_specs(found.text, name=found.name), found.base_dir
 
 
 def spec_options(command: Callable[..., None]) -> Callable[..., None]:

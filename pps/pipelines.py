@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -14,12 +15,17 @@ from pfs.provenance.bind import Binding, bind
 from pps.catalog import Catalog, Pipeline
 from pps.code import code_digests, code_files, missing_files
 from pps.cron import tick
+from pps.defaults import DefaultsText, Level, read_defaults, write_defaults
 from pps.describe import damaged_info, describe, pipeline_info
 from pps.live import of, running_jobs
 from pps.model import PipelineInfo
 from pps.queue import due_jobs
-from pps.records import GIVEN_JSON, META_BRANCH, SPEC_BRANCH
+from pps.records import META_BRANCH, SPEC_BRANCH
+from pps.regenerate import documents, regenerated
+from pps.spec_node import Plain
+from pps.spec_parse import parse_specs
 from pps.spec_types import Spec
+from pps.spec_write import spec_json
 from pps.versions import (
     Draft,
     first_record,
@@ -106,9 +112,14 @@ class Pipelines:
             note = f"code: {', '.join(gone)} gone from {base_dir}: from this version on the command runs without"
             spec = replace(spec, notes=(*spec.notes, note))
         draft = make_draft(self._store, spec, base_dir)
-        if old.spec != spec or dict(draft.code) != old.record.code or reprocess:
+        if old.spec != spec or self._is_other(old, spec) or dict(draft.code) != old.record.code or reprocess:
             self._publish(draft, old, reprocess=reprocess)
         return self.inspect(spec.name)
+
+    def _is_other(self, old: Pipeline, spec: Spec) -> bool:
+        """Say whether a spec that means the same differs in fields without effect, which are kept for people."""
+        stored = documents(self._store, old)[1]
+        return bool(stored and spec.effective) and json.loads(stored) != json.loads(spec.effective)
 
     def _publish(self, draft: Draft, old: Pipeline, *, reprocess: bool | None = None) -> None:
         make_cron_repos(self._store, draft.spec)
@@ -143,7 +154,8 @@ class Pipelines:
         files = self._code_on_disk(old)
         changed = _changed(old, files)
         if changed:
-            spec = replace(old.spec, notes=old.record.notes, source=self._given(old))
+            given, full = documents(self._store, old)
+            spec = replace(old.spec, notes=old.record.notes, source=given, effective=full)
             code = {**old.record.code, **code_digests(files)}
             self._publish(Draft(spec, Path(old.record.base_dir), files, code), old)
         return changed
@@ -154,9 +166,53 @@ class Pipelines:
         except InvalidInputError:
             return {}
 
-    def _given(self, pipeline: Pipeline) -> str:
-        """Return the spec as it was given."""
-        return self._store.repo(pipeline.name).view(pipeline.spec_commit).read(GIVEN_JSON).decode()
+    def read(self, text: str, *, name: str) -> list[Spec]:
+        """Return the pipelines of a spec file, laid over the defaults of the store; ``name``: for messages.
+
+        Raises:
+            InvalidInputError: as `pps.spec.parse_specs`.
+        """
+        return parse_specs(text, name=name, base=read_defaults(self._store.backend).base())
+
+    def documents(self, name: str) -> tuple[Plain, Plain]:
+        """Return the spec of a pipeline as it was given, and the same laid over the defaults of that time.
+
+        Raises:
+            NotFoundError: there is no such pipeline.
+        """
+        pipeline = Catalog(self._store).get(name)
+        given, full = documents(self._store, pipeline)
+        return json.loads(given or "null"), json.loads(full or spec_json(pipeline.spec))
+
+    def defaults(self, level: Level | None = None) -> Plain:
+        """Return what specs are laid over: the defaults of one level, or of all together with the built-in ones."""
+        return read_defaults(self._store.backend).document(level)
+
+    def set_defaults(
+        self,
+        level: Level,
+        text: DefaultsText,
+        *,
+        regenerate: bool = False,
+        reprocess: bool = False,
+        dry_run: bool = False,
+    ) -> tuple[str, ...]:
+        """Replace the defaults of one level; return the pipelines whose effective spec is another with them.
+
+        ``regenerate``: these get a new version, with ``reprocess`` one in which every datum runs again. Pipelines
+        that are made or updated later are laid over the new defaults in any case. ``dry_run``: nothing changes.
+
+        Raises:
+            InvalidInputError, RepoNotFoundError, ConflictError: ``regenerate``, and a pipeline cannot have the spec
+                that it would get; nothing changed.
+        """
+        new = read_defaults(self._store.backend).with_level(level, text)
+        changed = regenerated(self._store, new, strict=regenerate)
+        if not dry_run:
+            write_defaults(self._store.backend, level, text)
+            for draft, old in changed if regenerate else ():
+                self._publish(draft, old, reprocess=reprocess or None)
+        return tuple(old.name for _, old in changed)
 
     def delete(self, name: str, *, keep_repo: bool = False, force: bool = False) -> None:
         """Take a pipeline away with its output repo; ``keep_repo``: the repo stays, as a plain one.

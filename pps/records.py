@@ -1,9 +1,10 @@
 """What is kept of pipelines and jobs, and where: the hidden branches ``.spec`` and ``.meta`` of the output repo.
 
-``.spec`` has one commit a version: ``/pipeline.json``, ``/spec.json`` (normalised), ``/given.json`` (as it was given)
-and ``/code/<path>`` (the files that the command is made of). ``.meta`` has what jobs leave: ``/jobs/<job>/job.json``
-and ``datums.arrow``, ``/logs/<job>/<datum>``, and the results that can be taken over: ``/datums.arrow`` with one row
-for each result, ``/out/<datum>/<path>`` with its files, which share their chunks with the output commits.
+``.spec`` has one commit a version: ``/pipeline.json``, ``/spec.json`` (normalised), ``/given.json`` (as it was given),
+``/effective.json`` (that laid over defaults) and ``/code/<path>`` (the files that the command is made of). ``.meta``
+has what jobs leave: ``/jobs/<job>/job.json`` and ``datums.arrow``, ``/logs/<job>/<datum>``, and the results that can be
+taken over: ``/datums.arrow`` with one row for each result, ``/out/<datum>/<path>`` with its files, which share their
+chunks with the output commits.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ META_BRANCH = ".meta"
 PIPELINE_JSON = "/pipeline.json"
 SPEC_JSON = "/spec.json"
 GIVEN_JSON = "/given.json"
+EFFECTIVE_JSON = "/effective.json"
 CODE_DIR = "/code"
 RESULTS = b"datums.arrow"
 OUT_DIR = b"out"

@@ -18,6 +18,7 @@ from pps.spec_findings import Findings, first_of
 from pps.spec_input import read_input
 from pps.spec_json import parse_json
 from pps.spec_known import PIPELINE
+from pps.spec_merge import effective
 from pps.spec_node import Node
 from pps.spec_types import DEFAULT_BRANCH, DEFAULT_TRIES, DatumSet, Input, Reprocess, Spec, Transform, UnionInput
 from pps.spec_yaml import parse_yaml
@@ -25,20 +26,29 @@ from pps.spec_yaml import parse_yaml
 _LOOKS_LIKE_JSON = re.compile(r'\s*(?:\{\s*(?:"|\}|$)|\[\s*(?:\{|\]|$))')
 
 
-def parse_specs(text: str, *, name: str = "-") -> list[Spec]:
+def parse_specs(text: str, *, name: str = "-", base: Node | None = None) -> list[Spec]:
     """Return the pipelines of a spec file in order; ``name`` is what messages call it.
+
+    ``base``: the defaults that each of them is laid over (`pps.defaults.Defaults.base`).
 
     Raises:
         InvalidInputError: not JSON or YAML, an unknown or unsupported field, a value of the wrong kind, two
             pipelines of one name, or no pipeline at all. The first error in the text, and how many more there are.
     """
-    specs, errors = check_specs(text, name=name)
+    specs, errors = check_specs(text, name=name, base=base)
     if errors:
         raise first_of(errors)
     return specs
 
 
-def check_specs(text: str, *, name: str = "-") -> tuple[list[Spec], list[InvalidInputError]]:
+def check_documents(nodes: Sequence[Node]) -> None:
+    """Raise what is wrong with pipelines that are parsed already, as `parse_specs` does."""
+    errors = [error for node in nodes for error in _read_pipeline(node, None)[1]]
+    if errors:
+        raise first_of(errors)
+
+
+def check_specs(text: str, *, name: str = "-", base: Node | None = None) -> tuple[list[Spec], list[InvalidInputError]]:
     """Return the pipelines of a spec file that are sound, and all that is wrong with the file, both in its order.
 
     Raises:
@@ -47,7 +57,7 @@ def check_specs(text: str, *, name: str = "-") -> tuple[list[Spec], list[Invalid
     specs: dict[str, Spec] = {}
     errors: list[InvalidInputError] = []
     for node in _pipelines(parse_nodes(text, name), name):
-        spec, wrong = _read_pipeline(node)
+        spec, wrong = _read_pipeline(node, base)
         errors += wrong
         if spec is not None and spec.name in specs:
             errors.append(node.place.error(f"the pipeline {spec.name!r} is given twice"))
@@ -77,14 +87,21 @@ def _pipelines(documents: Sequence[Node], source: str) -> list[Node]:
     return found
 
 
-def _read_pipeline(node: Node) -> tuple[Spec | None, list[InvalidInputError]]:
-    """Return the pipeline of a mapping, None if something is wrong with it; and what."""
+def _read_pipeline(node: Node, base: Node | None) -> tuple[Spec | None, list[InvalidInputError]]:
+    """Return the pipeline of a mapping laid over ``base``, None if something is wrong with it; and what."""
     findings = Findings()
+    full = node if base is None else effective([base, node])
     try:
-        spec = _pipeline(Fields(node, PIPELINE, findings), findings)
+        spec = _pipeline(Fields(full, PIPELINE, findings), findings)
     except InvalidInputError as error:
         findings.add(node.place, error)
-    return (None if findings.errors else spec), findings.errors
+    if findings.errors:
+        return None, findings.errors
+    return replace(spec, source=_text(node), effective=_text(full)), []
+
+
+def _text(node: Node) -> str:
+    return json.dumps(node.plain(), indent=2, ensure_ascii=False)
 
 
 def _pipeline(fields: Fields, findings: Findings) -> Spec:
@@ -102,7 +119,6 @@ def _pipeline(fields: Fields, findings: Findings) -> Spec:
         datum_set=_datum_set(fields),
         reprocess=_reprocess(fields),
         salt=fields.text("salt"),
-        source=json.dumps(fields.node.plain(), indent=2, ensure_ascii=False),
     )
     return replace(spec, notes=tuple(findings.notes))
 

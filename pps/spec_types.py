@@ -125,7 +125,7 @@ class Spec:
     """One pipeline as its author wants it. Times in seconds, sizes in bytes.
 
     ``notes`` has one line for each field that was accepted but has no effect here. ``source`` is the document
-    as it was given, for people; it takes no part in comparisons.
+    as it was given, ``effective`` the same laid over defaults, both as JSON; they take no part in comparisons.
     """
 
     name: str
@@ -142,3 +142,4 @@ class Spec:
     salt: str = ""
     notes: tuple[str, ...] = field(default=(), compare=False)
     source: str = field(default="", compare=False)
+    effective: str = field(default="", compare=False)

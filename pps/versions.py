@@ -24,6 +24,7 @@ from pps.code import code_digests, code_files
 from pps.datum import transform_digest
 from pps.records import (
     CODE_DIR,
+    EFFECTIVE_JSON,
     GIVEN_JSON,
     META_BRANCH,
     PIPELINE_JSON,
@@ -75,6 +76,16 @@ def make_draft(store: Store, spec: Spec, base_dir: Path) -> Draft:
     _refuse_second_branch(store, spec)
     files = code_files(spec.transform, base_dir)
     return Draft(spec, base_dir.resolve(), files, code_digests(files))
+
+
+def redraft(store: Store, spec: Spec, old: Pipeline) -> Draft:
+    """Check another spec for a pipeline that keeps the code it has; files that only the new one names are taken in.
+
+    Raises as `make_draft`.
+    """
+    draft = make_draft(store, spec, Path(old.record.base_dir))
+    files = {name: path for name, path in draft.files.items() if name not in old.record.code}
+    return replace(draft, files=files, code={**old.record.code, **code_digests(files)})
 
 
 def _refuse_circle(store: Store, spec: Spec) -> None:
@@ -243,6 +254,7 @@ def _edits(store: Store, session: WriteSession, draft: Draft, record: PipelineRe
         PIPELINE_JSON: encode_json(record),
         SPEC_JSON: spec_json(draft.spec).encode(),
         GIVEN_JSON: draft.spec.source.encode(),
+        EFFECTIVE_JSON: draft.spec.effective.encode(),
     }
     edits: list[Edit] = [_put(store, session, path, io.BytesIO(data)) for path, data in texts.items()]
     keep = set(record.code) - set(draft.files)

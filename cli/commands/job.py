@@ -97,9 +97,12 @@ def list_datum(given: Given, job: str | None, as_json: bool, raw: bool) -> None:
 
 
 def _list_preview(given: Given, *, as_json: bool, raw: bool) -> None:
+    from pps.pipelines import Pipelines
     from pps.preview import preview_datums
 
-    specs, _ = given.specs()
+    found = given.read()
+    with wiring.open_store() as store:
+        specs = Pipelines(store).read(found.text, name=found.name)
     if len(specs) != 1:
         raise usage_error(f"the spec has {len(specs)} pipelines: list the datums of one at a time")
     columns = [("ID", field("id")), ("IN", size_of("input_bytes", raw=raw)), ("FILES", _paths)]

@@ -22,11 +22,11 @@ def create_pipeline(given: Given, dry_run: bool) -> None:
     """Make the pipelines of a spec file; `pps run` or `pfs serve` runs them."""
     from pps.pipelines import Pipelines
 
-    specs, base_dir = given.specs()
+    found = given.read()
     with wiring.open_store(alone=None if dry_run else "create-pipeline") as store:
         pipelines = Pipelines(store)
-        for spec in specs:
-            info = pipelines.create(spec, base_dir=base_dir, dry_run=dry_run)
+        for spec in pipelines.read(found.text, name=found.name):
+            info = pipelines.create(spec, base_dir=found.base_dir, dry_run=dry_run)
             _note(info.notes)
 
 
@@ -39,11 +39,11 @@ def update_pipeline(given: Given, reprocess: bool | None) -> None:
     """Replace the specs of pipelines by those of a file; makes those that do not exist."""
     from pps.pipelines import Pipelines
 
-    specs, base_dir = given.specs()
+    found = given.read()
     with wiring.open_store(alone="update-pipeline") as store:
         pipelines = Pipelines(store)
-        for spec in specs:
-            info = pipelines.update(spec, base_dir=base_dir, reprocess=reprocess)
+        for spec in pipelines.read(found.text, name=found.name):
+            info = pipelines.update(spec, base_dir=found.base_dir, reprocess=reprocess)
             _note(info.notes)
 
 
@@ -67,18 +67,21 @@ def list_pipeline(as_json: bool) -> None:
 
 @click.command("inspect-pipeline")
 @click.argument("pipeline", metavar="PIPELINE")
-@click.option("--spec", "only_spec", is_flag=True, help="Print the spec, as JSON that create-pipeline takes.")
+@click.option("--spec", "only_spec", is_flag=True, help="Print the spec that counts, as create-pipeline takes it.")
+@click.option("--given", "only_given", is_flag=True, help="Print the spec as it was given, without defaults.")
 @wiring.json_option
-def inspect_pipeline(pipeline: str, only_spec: bool, as_json: bool) -> None:
+def inspect_pipeline(pipeline: str, only_spec: bool, only_given: bool, as_json: bool) -> None:
     """Show one pipeline and its spec."""
     from pps.pipelines import Pipelines
 
     with wiring.open_store() as store:
-        record = pipeline_record(Pipelines(store).inspect(pipeline))
-        if only_spec:
-            print_json(record["spec"])
-        else:
-            emit_one(record, as_json=as_json)
+        pipelines = Pipelines(store)
+        given, full = pipelines.documents(pipeline)
+        if only_spec or only_given:
+            print_json(given if only_given else full)
+            return
+        record = {**pipeline_record(pipelines.inspect(pipeline)), "user_spec": given, "effective_spec": full}
+        emit_one(record, as_json=as_json)
 
 
 @click.command("delete-pipeline")

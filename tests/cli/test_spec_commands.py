@@ -128,3 +128,20 @@ def test_all_that_is_wrong_is_printed(store: Path, pps: Run) -> None:
     assert valid == "good: valid"
     assert "(and 1 more error: `pps validate` shows all)" in pps("create-pipeline", "-f", "p.json", code=2).err
     assert pps("list-pipeline", "--json").json == []
+
+
+def test_defaults(store: Path, pps: Run) -> None:
+    (store / "p.json").write_text(json.dumps(SPEC))
+    pps("create-pipeline", "-f", "p.json")
+    (store / "d.yaml").write_text("createPipelineRequest:\n  datumTries: 7\n")
+    assert pps("set-defaults", "-f", "d.yaml", "--dry-run").out == "p\n"
+    assert pps("get-defaults").json == {}
+    assert pps("set-defaults", "-f", "d.yaml", "--regenerate").out == "p\n"
+    assert pps("get-defaults").json == {"datum_tries": 7}
+    assert pps("get-defaults", "--project", "default").json == {}
+    assert pps("get-defaults", "--effective").json["datum_tries"] == 7
+    assert "'default' is the only one" in pps("get-defaults", "--project", "x", code=2).err
+    assert pps("inspect-pipeline", "p", "--given").json == SPEC
+    assert pps("inspect-pipeline", "p", "--spec").json["datum_tries"] == 7
+    record = pps("inspect-pipeline", "p", "--json").json
+    assert (record["user_spec"], record["effective_spec"]["datum_tries"], record["version"]) == (SPEC, 7, 2)
