@@ -8,6 +8,7 @@ from cli.output import Json, Record, timestamp
 
 if TYPE_CHECKING:
     from pps.explain import Explanation
+    from pps.jobsets import JobSetInfo
     from pps.model import DatumInfo, JobInfo, LogLine, PipelineInfo
     from pps.preview import DatumPreview
 
@@ -53,6 +54,21 @@ def job_record(info: JobInfo) -> Record:
         "isolation": info.isolation,
         "restart": info.restart,
     }
+
+
+def job_set_record(info: JobSetInfo, *, with_jobs: bool) -> Record:
+    """Return the record of a job set; counters are those of all its jobs together."""
+    record: dict[str, Json] = {
+        "id": info.id,
+        "state": info.state,
+        "started": timestamp(info.started_ns),
+        "finished": timestamp(info.finished_ns),
+        "states": {state.value: number for state, number in sorted(info.states.items())},
+    }
+    counters = info.counters
+    record |= {f"data_{name}": value for name, value in counters._asdict().items()}
+    record["pipelines"] = [job.pipeline for job in info.jobs]
+    return record | {"jobs": [job_record(job) for job in info.jobs]} if with_jobs else record
 
 
 def explanation_record(found: Explanation) -> Record:

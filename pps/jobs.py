@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pfs.errors import ConflictError, InvalidInputError, NotFoundError
+from pfs.ids import CommitId
 from pps.catalog import Catalog, Pipeline
 from pps.datums import datum_info, find_datum, job_datums
 from pps.explain import Explanation, explain
 from pps.joblogs import LogReader
+from pps.jobsets import JobSetInfo, job_sets
 from pps.live import of, running_jobs
 from pps.model import DatumInfo, JobInfo, LogLine
 from pps.orders import Orders, RestartDatum, StopJob
 from pps.queue import due_jobs
 from pps.records import JobRecord
+from pps.state import JobState
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -30,17 +33,45 @@ class Jobs:
         self._store = store
         self._run_dir = store.path / "run"
 
-    def jobs(self, pipeline: str | None = None) -> Iterator[JobInfo]:
+    def jobs(
+        self,
+        pipeline: str | None = None,
+        *,
+        states: Collection[JobState] = (),
+        inputs: Collection[tuple[str, CommitId]] = (),
+        history: int | None = None,
+    ) -> Iterator[JobInfo]:
         """Return jobs, newest first, those that run now too; of one pipeline or of all that can be read.
+
+        ``states``: only jobs in one of them; ``inputs``: only jobs that read all of these commits, as (repo, commit);
+        ``history``: only jobs of the present version and of so many before it.
 
         Raises:
             NotFoundError: there is no such pipeline.
         """
         catalog = Catalog(self._store)
         pipelines = catalog.all() if pipeline is None else [catalog.get(pipeline)]
-        found = [job for one in pipelines for job in self._records(one)]
+        found = [job for one in pipelines for job in self._records(one) if _is_recent(job, one, history)]
         found.sort(key=lambda job: (job.started_ns, job.number), reverse=True)
-        return (job.info() for job in found)
+        return (job.info() for job in found if (not states or job.state in states) and _reads(job, inputs))
+
+    def job_sets(self) -> list[JobSetInfo]:
+        """Return the jobs of all pipelines by id, the set that began last first."""
+        return job_sets(self.jobs())
+
+    def job_set(self, ref: str) -> JobSetInfo:
+        """Return the jobs of one id, or of an unambiguous beginning of it.
+
+        Raises:
+            NotFoundError: no job has such an id.
+            InvalidInputError: jobs of several ids begin like that.
+        """
+        found = [one for one in self.job_sets() if one.id.startswith(ref)] if ref else []
+        if not found:
+            raise NotFoundError(f"job set {ref!r} not found: `pps list-job-set` shows what exists")
+        if len(found) > 1:
+            raise InvalidInputError(f"job set {ref!r} is ambiguous: give more of its id")
+        return found[0]
 
     def job(self, pipeline: str, ref: str) -> JobInfo:
         """Return one job by its id or an unambiguous beginning of it.
@@ -169,6 +200,27 @@ class Jobs:
                 raise ConflictError(f"job {pipeline}@{job} has not ended in {timeout_s:g} s")
             self._store.wait(token, left)
 
+    def wait_set(self, ref: str, *, timeout_s: float | None = None) -> JobSetInfo:
+        """Wait until all jobs of an id have ended, those that are due because of it too, and return them.
+
+        Raises:
+            NotFoundError: no job has such an id, and none of it is due.
+            ConflictError: not all have ended within ``timeout_s``.
+        """
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            token = self._store.changes()
+            catalog = Catalog(self._store)
+            causes = [one.cause for due in due_jobs(self._store, catalog.all(), {}).values() for one in due]
+            if not any(cause.startswith(ref) for cause in causes):
+                found = self.job_set(ref)
+                if found.finished_ns is not None:
+                    return found
+            left = _LOOK_S if end is None else min(_LOOK_S, end - time.monotonic())
+            if left <= 0:
+                raise ConflictError(f"the jobs of {ref} have not ended in {timeout_s:g} s")
+            self._store.wait(token, left)
+
     def _find(self, pipeline: str, job: str) -> JobInfo | None:
         """Return a job that has begun, None for one that is due."""
         found = Catalog(self._store).get(pipeline)
@@ -179,3 +231,12 @@ class Jobs:
             if any(one.cause.startswith(job) for one in due.get(pipeline, ())):
                 return None
             raise
+
+
+def _is_recent(job: JobRecord, pipeline: Pipeline, history: int | None) -> bool:
+    return history is None or job.version >= pipeline.record.version - history
+
+
+def _reads(job: JobRecord, inputs: Collection[tuple[str, CommitId]]) -> bool:
+    read = {(repo, commit) for _, repo, _, commit in job.inputs}
+    return all(one in read for one in inputs)

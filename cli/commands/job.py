@@ -14,6 +14,8 @@ from cli.pipeline_records import datum_record, explanation_record, job_record, p
 from cli.spec_files import Given, spec_options
 from pfs.shorten import quoted
 
+JOB_STATES = ["created", "starting", "running", "egressing", "finishing", "success", "failure", "killed", "unrunnable"]
+
 
 def job_address(text: str) -> tuple[str, str]:
     """Parse ``PIPELINE@JOB``.
@@ -33,28 +35,56 @@ def progress(record: Record) -> str:
     return f"{record['data_processed']} + {record['data_skipped']}{recovered} / {record['data_total']}"
 
 
+JOB_COLUMNS = [
+    ("PIPELINE", field("pipeline")),
+    ("ID", field("id")),
+    ("STATE", field("state")),
+    ("PROGRESS", progress),
+    ("STARTED", time_of("started")),
+    ("FINISHED", time_of("finished")),
+    ("REASON", field("reason", default="")),
+]
+
+
+def _history(ctx: click.Context, param: click.Parameter, text: str) -> int | None:
+    if text in {"all", "none"}:
+        return None if text == "all" else 0
+    if not text.isdecimal():
+        raise usage_error(f"--history takes a number of versions, all or none, not {quoted(text)}")
+    return int(text)
+
+
 @click.command("list-job")
 @click.option("-p", "--pipeline", help="Only jobs of this pipeline.")
 @click.option("-n", "--number", type=click.IntRange(min=0), default=0, help="At most so many; 0 is all.")
+@click.option("--state", "states", multiple=True, type=click.Choice(JOB_STATES), help="Only in this state; repeatable.")
+@click.option("-i", "--input", "inputs", multiple=True, metavar="REPO@COMMIT", help="Only what reads it; repeatable.")
+@click.option(
+    "--history",
+    default="all",
+    callback=_history,
+    metavar="N|all|none",
+    help="Only of the pipeline's present version (none) and N before it.",
+)
 @wiring.json_option
-def list_job(pipeline: str | None, number: int, as_json: bool) -> None:
+def list_job(
+    pipeline: str | None,
+    number: int,
+    states: tuple[str, ...],
+    inputs: tuple[str, ...],
+    history: int | None,
+    as_json: bool,
+) -> None:
     """List jobs, newest first; a job has the id of its commit."""
     from itertools import islice
 
     from pps.jobs import Jobs
+    from pps.state import JobState
 
-    columns = [
-        ("PIPELINE", field("pipeline")),
-        ("ID", field("id")),
-        ("STATE", field("state")),
-        ("PROGRESS", progress),
-        ("STARTED", time_of("started")),
-        ("FINISHED", time_of("finished")),
-        ("REASON", field("reason", default="")),
-    ]
     with wiring.open_store() as store:
-        jobs = Jobs(store).jobs(pipeline)
-        emit(islice(map(job_record, jobs), number or None), columns, as_json=as_json)
+        read = [(repo, store.repo(repo).inspect(ref).id) for repo, ref in map(wiring.branch_address, inputs)]
+        jobs = Jobs(store).jobs(pipeline, states=[JobState(state) for state in states], inputs=read, history=history)
+        emit(islice(map(job_record, jobs), number or None), JOB_COLUMNS, as_json=as_json)
 
 
 @click.command("inspect-job")
