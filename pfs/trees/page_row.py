@@ -15,6 +15,7 @@ from pfs.ids import NO_PAGE, TreeId, tree_id
 MAX_ELEMENT_BYTES = 65534
 """Of one step of a path: its length with a slash is 16 bits in the logical id."""
 _AUX = msgspec.msgpack.Encoder(order="deterministic")
+_AUX_OF = msgspec.msgpack.Decoder(dict[str, object])
 
 
 class Kind(IntEnum):
@@ -70,7 +71,7 @@ def pack_aux(aux: Mapping[str, object] | None) -> bytes | None:
 
 def unpack_aux(packed: bytes | None) -> Mapping[str, object] | None:
     """Return the metadata map of a row."""
-    return None if packed is None else msgspec.msgpack.decode(packed, type=dict[str, object])
+    return None if packed is None else _AUX_OF.decode(packed)
 
 
 def newest(changes: Sequence[Changed | None] | set[Changed | None]) -> Changed | None:

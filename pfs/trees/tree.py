@@ -40,6 +40,7 @@ __all__ = [
 
 
 _BLOCK = 64
+_FIRST_BLOCK = 4
 
 
 class _At(NamedTuple):
@@ -343,10 +344,11 @@ class Tree:
                 if row < page.count:
                     stack += (_At(page, row + 1, base), _At(self._child(page, row), 0, base))
                 continue
+            inside = base.startswith(prefix)
             for cell in _cells(page, row):
-                found = row_of(cell, base)
-                if not (base + cell.name).startswith(prefix):
+                if not inside and not (base + cell.name).startswith(prefix):
                     return
+                found = row_of(cell, base)
                 yield found
                 row += 1
                 if cell.pid != NO_PAGE:
@@ -377,9 +379,12 @@ def _row_of(page: Page, bound: bytes, *, after: bool) -> int:
 
 
 def _cells(page: Page, start: int) -> Iterator[Cell]:
-    """Yield rows in blocks: a page of a listing costs no more than it shows, a long walk little each."""
-    for at in range(start, page.count, _BLOCK):
-        yield from page.cells(at, at + _BLOCK)
+    """Yield rows in blocks that grow: a page of a listing costs no more than it shows, a long walk little each."""
+    size = _FIRST_BLOCK
+    while start < page.count:
+        yield from page.cells(start, start + size)
+        start += size
+        size = min(2 * size, _BLOCK)
 
 
 def _step(page: Page, key: bytes) -> tuple[PageId, bytes]:

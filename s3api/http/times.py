@@ -21,6 +21,7 @@ def http_date(time_ns: int) -> str:
     return formatdate(time_ns // SECOND_NS, usegmt=True)
 
 
+@lru_cache(maxsize=1024)
 def iso_date(time_ns: int) -> str:
     """Return ``2026-11-22T08:00:00.123Z``, as listings have it; cut off to seconds it is what Last-Modified says."""
     seconds, rest_ns = divmod(time_ns, SECOND_NS)

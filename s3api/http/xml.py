@@ -31,9 +31,14 @@ def is_xml_text(text: str) -> bool:
     return "\r" not in text and _NO_XML.search(text) is None
 
 
+def to_text(text: str) -> str:
+    """Return text as XML has it between tags; characters that XML cannot hold come as U+FFFD."""
+    return escape(_NO_XML.sub(chr(0xFFFD), text))
+
+
 def leaf(name: str, text: str | int) -> str:
-    """Return an element of text; characters that XML cannot hold come as U+FFFD."""
-    return f"<{name}>{escape(_NO_XML.sub(chr(0xFFFD), str(text)))}</{name}>"
+    """Return an element of text (`to_text`)."""
+    return f"<{name}>{to_text(str(text))}</{name}>"
 
 
 def checksum_leaves(checksums: Mapping[str, str]) -> str:

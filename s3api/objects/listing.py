@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from urllib.parse import quote
 
 from pfs.trees.tree import Row, Tree
@@ -12,11 +13,14 @@ from s3api.errors import invalid_argument
 from s3api.http.headers import OWNER
 from s3api.http.request import Request
 from s3api.http.times import iso_date
-from s3api.http.xml import is_xml_text, leaf, node
+from s3api.http.xml import is_xml_text, leaf, node, to_text
 from s3api.objects.metadata import checksums_of, etag_of, is_object, modified_ns
 
 MAX_KEYS = 1000
 _MAX_INT = (1 << 31) - 1
+_UNRESERVED = re.compile("[A-Za-z0-9_.~/-]*")
+"""What `quote` leaves as it is."""
+_MARKUP = re.compile("[&<>]|[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +138,21 @@ def _behind(prefix: bytes) -> bytes:
 
 
 class Writer:
-    """Writes a page as XML; when XML cannot hold one of its texts, the page is URL-encoded though nobody asked."""
+    """Writes a page as XML; when XML cannot hold one of its texts, the page is URL-encoded though nobody asked.
+
+    A page has a thousand rows and is asked for again and again, so its texts are looked at together: most have nothing
+    that must be encoded or escaped, and then none is.
+    """
 
     def __init__(self, query: Query, page: Page, *texts: str) -> None:
-        names = [row.key.decode() for row in page.rows] + [prefix.decode() for prefix in page.prefixes]
-        all_texts = (query.prefix, query.delimiter, *texts, *names)
-        self.encoded = query.url_encoded or not all(map(is_xml_text, all_texts))
-        self._page = page
+        self._rows, self._keys = page.rows, [row.key.decode() for row in page.rows]
+        self._prefixes = [prefix.decode() for prefix in page.prefixes]
+        self._etags = [etag_of(row) for row in page.rows]
+        names = "".join((*self._keys, *self._prefixes))
+        self.encoded = query.url_encoded or not is_xml_text("".join((query.prefix, query.delimiter, *texts, names)))
+        plain = self.encoded and _UNRESERVED.fullmatch(names)
+        self._quoted: Callable[[str], str] = quote if self.encoded and not plain else str
+        self._escaped: Callable[[str], str] = to_text if _MARKUP.search(names + "".join(self._etags)) else str
 
     def leaf(self, name: str, text: str) -> str:
         """Return an element whose text is URL-encoded if the page is."""
@@ -148,24 +160,25 @@ class Writer:
 
     def contents(self, *, owner: bool) -> str:
         """Return the Contents and CommonPrefixes elements."""
-        rows = (self._row(row, owner=owner) for row in self._page.rows)
-        prefixes = (node("CommonPrefixes", self.leaf("Prefix", prefix.decode())) for prefix in self._page.prefixes)
-        return "".join([*rows, *prefixes])
+        who = owner_node() if owner else ""
+        rows = map(self._row, self._keys, self._etags, self._rows, repeat(who))
+        shown = (self._escaped(self._quoted(prefix)) for prefix in self._prefixes)
+        return "".join([*rows, *(f"<CommonPrefixes><Prefix>{text}</Prefix></CommonPrefixes>" for text in shown)])
 
-    def _row(self, row: Row, *, owner: bool) -> str:
-        checksums = checksums_of(row.aux)
-        kind = checksums.pop("type", None)
-        return node(
-            "Contents",
-            self.leaf("Key", row.key.decode()),
-            leaf("LastModified", iso_date(modified_ns(row))),
-            leaf("ETag", f'"{etag_of(row)}"'),
-            *(leaf("ChecksumAlgorithm", name.upper()) for name in checksums),
-            leaf("ChecksumType", kind) if kind else "",
-            leaf("Size", row.size),
-            owner_node() if owner else "",
-            leaf("StorageClass", "STANDARD"),
+    def _row(self, key: str, etag: str, row: Row, owner: str) -> str:
+        return (
+            f"<Contents><Key>{self._escaped(self._quoted(key))}</Key>"
+            f"<LastModified>{iso_date(modified_ns(row))}</LastModified>"
+            f'<ETag>"{self._escaped(etag)}"</ETag>{_checksum_nodes(row) if row.aux and "c" in row.aux else ""}'
+            f"<Size>{row.size}</Size>{owner}<StorageClass>STANDARD</StorageClass></Contents>"
         )
+
+
+def _checksum_nodes(row: Row) -> str:
+    checksums = checksums_of(row.aux)
+    kind = checksums.pop("type", None)
+    algorithms = "".join(leaf("ChecksumAlgorithm", name.upper()) for name in checksums)
+    return algorithms + (leaf("ChecksumType", kind) if kind else "")
 
 
 def owner_node(name: str = "Owner") -> str:
