@@ -12,6 +12,8 @@ COMMANDS = {
     "update-pipeline": Entry("cli.commands.pipeline", "update_pipeline", "Replace the specs of pipelines", _PIPELINE),
     "list-pipeline": Entry("cli.commands.pipeline", "list_pipeline", "List pipelines", _PIPELINE),
     "inspect-pipeline": Entry("cli.commands.pipeline", "inspect_pipeline", "Show a pipeline", _PIPELINE),
+    "edit-pipeline": Entry("cli.commands.edit_pipeline", "edit_pipeline", "Change a spec in an editor", _PIPELINE),
+    "draw": Entry("cli.commands.draw", "draw", "Draw pipelines and what they read", _PIPELINE),
     "delete-pipeline": Entry("cli.commands.pipeline", "delete_pipeline", "Take a pipeline away", _PIPELINE),
     "start-pipeline": Entry("cli.commands.pipeline", "start_pipeline", "Let a stopped pipeline run", _PIPELINE),
     "stop-pipeline": Entry("cli.commands.pipeline", "stop_pipeline", "Give a pipeline no jobs", _PIPELINE),

@@ -111,10 +111,7 @@ class Catalog:
     def _spec(self, repo: str, commit: CommitId) -> tuple[Spec, PipelineRecord]:
         known = self._specs.get((repo, commit))
         if known is None:
-            view = self._store.repo(repo).view(commit)
-            where = f"{repo}@{commit}"
-            record = decode_pipeline(view.read(PIPELINE_JSON), where=f"{where}:{PIPELINE_JSON}")
-            known = self._specs[repo, commit] = (_parse_spec(view.read(SPEC_JSON), f"{where}:{SPEC_JSON}"), record)
+            known = self._specs[repo, commit] = read_version(self._store, repo, commit)
         return known
 
     def _read_jobs(self, repo: str, root: Root) -> list[JobRecord]:
@@ -132,6 +129,17 @@ class Catalog:
             data = read_row(self._store, row)
             known = self._jobs[row.tid] = decode_job(data, where=f"{repo}@{META_BRANCH}:/{row.key.decode()}")
         return known
+
+
+def read_version(store: Store, repo: str, commit: CommitId) -> tuple[Spec, PipelineRecord]:
+    """Return what a commit of ``.spec`` holds.
+
+    Raises:
+        CorruptionError: it cannot be read.
+    """
+    view, where = store.repo(repo).view(commit), f"{repo}@{commit}"
+    record = decode_pipeline(view.read(PIPELINE_JSON), where=f"{where}:{PIPELINE_JSON}")
+    return _parse_spec(view.read(SPEC_JSON), f"{where}:{SPEC_JSON}"), record
 
 
 def _parse_spec(data: bytes, where: str) -> Spec:

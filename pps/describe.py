@@ -22,6 +22,12 @@ def pipeline_info(pipeline: Pipeline, *, due: bool, running: Sequence[JobRecord]
     return replace(info, spec_commit=pipeline.spec_commit, state=state, last_job_state=last_state)
 
 
+def past_info(pipeline: Pipeline) -> PipelineInfo:
+    """Return the public value of a version that another one has replaced."""
+    info = describe(pipeline.spec, pipeline.record, max(pipeline.jobs, key=_number, default=None))
+    return replace(info, spec_commit=pipeline.spec_commit, state="replaced")
+
+
 def damaged_info(name: str, error: PfsError) -> PipelineInfo:
     """Return what there is to say of a pipeline that cannot be read."""
     return PipelineInfo(

@@ -13,7 +13,7 @@ from pfs.ids import CommitId
 from pps.spec_node import Plain
 from pps.state import Counters, DatumState, JobState
 
-PipelineState = Literal["idle", "pending", "running", "stopped", "damaged"]
+PipelineState = Literal["idle", "pending", "running", "stopped", "replaced", "damaged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class PipelineInfo:
     """A pipeline. ``spec``: its normalised spec, as create-pipeline takes it; ``notes``: fields without effect.
 
     ``state``: ``running`` while a job of it runs, ``pending`` while one waits, ``stopped`` after
-    stop-pipeline, else ``idle``; of a ``damaged`` one only
+    stop-pipeline, else ``idle``; ``replaced`` is a version that another one followed; of a ``damaged`` one only
     the name is known, and ``description`` and ``notes`` say what is wrong. ``input_text`` is the input in short, such
     as ``images:/*``. ``spec_commit`` is None for a pipeline that was only checked.
     """

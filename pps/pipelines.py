@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,10 @@ from pps.catalog import Catalog, Pipeline
 from pps.code import code_digests, code_files, missing_files
 from pps.cron import tick
 from pps.defaults import DefaultsText, Level, read_defaults, write_defaults
-from pps.describe import damaged_info, describe, pipeline_info
+from pps.describe import damaged_info, describe, past_info, pipeline_info
 from pps.live import of, running_jobs
 from pps.model import PipelineInfo
+from pps.past import at_version, versions
 from pps.queue import due_jobs
 from pps.records import META_BRANCH, SPEC_BRANCH
 from pps.regenerate import documents, regenerated
@@ -174,13 +176,15 @@ class Pipelines:
         """
         return parse_specs(text, name=name, base=read_defaults(self._store.backend).base())
 
-    def documents(self, name: str) -> tuple[Plain, Plain]:
+    def documents(self, name: str, *, version: int | None = None) -> tuple[Plain, Plain]:
         """Return the spec of a pipeline as it was given, and the same laid over the defaults of that time.
 
         Raises:
-            NotFoundError: there is no such pipeline.
+            NotFoundError: there is no such pipeline, or no such version of it.
         """
         pipeline = Catalog(self._store).get(name)
+        if version is not None:
+            pipeline = at_version(self._store, pipeline, version)
         given, full = documents(self._store, pipeline)
         return json.loads(given or "null"), json.loads(full or spec_json(pipeline.spec))
 
@@ -287,6 +291,31 @@ class Pipelines:
             )
         ticks = ((leaf.name, tick(self._store, leaf, self._store.clock_ns())) for leaf in found)
         return {one: info for one, info in ticks if info is not None}
+
+    def version(self, name: str, version: int) -> PipelineInfo:
+        """Return one version of a pipeline, with the last job of that version.
+
+        Raises:
+            NotFoundError: there is no such pipeline, or no such version of it.
+            CorruptionError: it is damaged.
+        """
+        present = Catalog(self._store).get(name)
+        if version == present.record.version:
+            return self.inspect(name)
+        return past_info(at_version(self._store, present, version))
+
+    def past_versions(self, name: str) -> Iterator[PipelineInfo]:
+        """Return the versions of a pipeline before the present one, newest first; raises as `version`."""
+        present = Catalog(self._store).get(name)
+        yield from map(past_info, islice(versions(self._store, present), 1, None))
+
+    def folder(self, name: str) -> Path:
+        """Return the folder that the files named in a pipeline's command are relative to.
+
+        Raises:
+            NotFoundError: there is no such pipeline.
+        """
+        return Path(Catalog(self._store).get(name).record.base_dir)
 
     def list(self) -> list[PipelineInfo]:
         """Return all pipelines, upstream ones first, and last those that are damaged."""

@@ -9,6 +9,7 @@ import click
 from cli import stdio, wiring
 from cli.durations import seconds
 from cli.exits import FAILED, ExitCode, usage_error
+from cli.histories import parse_history
 from cli.output import Record, emit, emit_one, field, size_of, time_of
 from cli.pipeline_records import datum_record, explanation_record, job_record, preview_record
 from cli.spec_files import Given, spec_options
@@ -46,14 +47,6 @@ JOB_COLUMNS = [
 ]
 
 
-def _history(ctx: click.Context, param: click.Parameter, text: str) -> int | None:
-    if text in {"all", "none"}:
-        return None if text == "all" else 0
-    if not text.isdecimal():
-        raise usage_error(f"--history takes a number of versions, all or none, not {quoted(text)}")
-    return int(text)
-
-
 @click.command("list-job")
 @click.option("-p", "--pipeline", help="Only jobs of this pipeline.")
 @click.option("-n", "--number", type=click.IntRange(min=0), default=0, help="At most so many; 0 is all.")
@@ -62,7 +55,7 @@ def _history(ctx: click.Context, param: click.Parameter, text: str) -> int | Non
 @click.option(
     "--history",
     default="all",
-    callback=_history,
+    callback=parse_history,
     metavar="N|all|none",
     help="Only of the pipeline's present version (none) and N before it.",
 )

@@ -5,9 +5,12 @@ from __future__ import annotations
 import click
 
 from cli import wiring
+from cli.exits import usage_error
+from cli.histories import parse_history
 from cli.output import emit, emit_one, field, print_json, time_of
 from cli.pipeline_records import pipeline_record
 from cli.spec_files import Given, spec_options
+from pfs.shorten import quoted
 
 
 def _note(notes: tuple[str, ...]) -> None:
@@ -48,9 +51,18 @@ def update_pipeline(given: Given, reprocess: bool | None) -> None:
 
 
 @click.command("list-pipeline")
+@click.option(
+    "--history",
+    default="none",
+    callback=parse_history,
+    metavar="N|all|none",
+    help="Versions too: the present one and N before it, or all.",
+)
 @wiring.json_option
-def list_pipeline(as_json: bool) -> None:
+def list_pipeline(history: int | None, as_json: bool) -> None:
     """List pipelines with the state of their last job."""
+    from itertools import chain, islice
+
     from pps.pipelines import Pipelines
 
     columns = [
@@ -62,26 +74,40 @@ def list_pipeline(as_json: bool) -> None:
         ("DESCRIPTION", field("description", default="")),
     ]
     with wiring.open_store() as store:
-        emit(map(pipeline_record, Pipelines(store).list()), columns, as_json=as_json)
+        pipelines = Pipelines(store)
+        infos = (
+            one
+            for info in pipelines.list()
+            for one in chain([info], islice(pipelines.past_versions(info.name) if info.version else (), history))
+        )
+        emit(map(pipeline_record, infos), columns, as_json=as_json)
 
 
 @click.command("inspect-pipeline")
-@click.argument("pipeline", metavar="PIPELINE")
+@click.argument("pipeline", metavar="PIPELINE[@VERSION]")
 @click.option("--spec", "only_spec", is_flag=True, help="Print the spec that counts, as create-pipeline takes it.")
 @click.option("--given", "only_given", is_flag=True, help="Print the spec as it was given, without defaults.")
 @wiring.json_option
 def inspect_pipeline(pipeline: str, only_spec: bool, only_given: bool, as_json: bool) -> None:
-    """Show one pipeline and its spec."""
+    """Show one pipeline and its spec, or one version of it."""
     from pps.pipelines import Pipelines
 
+    name, version = _version(pipeline)
     with wiring.open_store() as store:
         pipelines = Pipelines(store)
-        given, full = pipelines.documents(pipeline)
+        given, full = pipelines.documents(name, version=version)
         if only_spec or only_given:
             print_json(given if only_given else full)
             return
-        record = {**pipeline_record(pipelines.inspect(pipeline)), "user_spec": given, "effective_spec": full}
-        emit_one(record, as_json=as_json)
+        info = pipelines.inspect(name) if version is None else pipelines.version(name, version)
+        emit_one({**pipeline_record(info), "user_spec": given, "effective_spec": full}, as_json=as_json)
+
+
+def _version(text: str) -> tuple[str, int | None]:
+    name, at, version = text.partition("@")
+    if at and not version.isdecimal():
+        raise usage_error(f"{quoted(text)} should be PIPELINE@VERSION, and a version is a number")
+    return name.removeprefix("default/"), int(version) if at else None
 
 
 @click.command("delete-pipeline")
