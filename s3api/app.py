@@ -20,6 +20,7 @@ from s3api.audit.note import Note
 from s3api.auth.caller import Caller, authenticate
 from s3api.auth.carried import with_carried_headers
 from s3api.bodies.body import Body, ClientGoneError
+from s3api.bodies.passover import pass_over
 from s3api.bodies.sources import Receive, source_of
 from s3api.errors import NotModifiedError, S3Error, from_pfs
 from s3api.gateway import Context, Gateway
@@ -89,6 +90,8 @@ class _Exchange:
     async def _run(self) -> None:
         try:
             response = await self._answer()
+            if response.status >= 400 and (self._body is None or not self._body.started):
+                await pass_over(source_of(self._scope, self._receive), self._headers)
             await self._respond(await self._with_cors(response))
         except ClientGoneError:
             return
