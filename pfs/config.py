@@ -14,6 +14,7 @@ import msgspec
 from pfs.chunker import ChunkerParams
 from pfs.errors import ConfigDamagedError, CorruptionError, InvalidInputError, StorageError, StoreNotFoundError
 from pfs.refs.signed import sign_body, unsign_body
+from pfs.structs import ready
 
 FORMAT = 1
 FOLDER = ".pfs"
@@ -82,7 +83,7 @@ def decode_store_config(data: bytes, *, where: str) -> StoreConfig:
         raise ConfigDamagedError(where, error.detail) from error
     check_format(plain, where=where)
     try:
-        config = msgspec.json.decode(plain, type=StoreConfig)
+        config = msgspec.json.decode(plain, type=ready(StoreConfig))
     except msgspec.DecodeError as error:
         raise ConfigDamagedError(where, f"not a store config ({error})") from error
     if config.hash != "blake3" or config.chunker.id != "plg1" or config.tree != TreeConfig():
@@ -101,7 +102,7 @@ def read_local_config(folder: Path) -> LocalConfig:
         raise StorageError(f"read {file}", error.strerror or str(error)) from error
     check_format(data, where=str(file))
     try:
-        return msgspec.json.decode(data, type=LocalConfig)
+        return msgspec.json.decode(data, type=ready(LocalConfig))
     except msgspec.DecodeError as error:
         raise ConfigDamagedError(str(file), f"not a store config ({error})") from error
 

@@ -18,6 +18,7 @@ import msgspec
 from pfs.errors import AlreadyExistsError, CorruptionError, InvalidInputError, NotFoundError
 from pfs.paths import check_name
 from pfs.rootkey import ACCESS_CHARS, new_access_key, new_secret_key, read_root_key
+from pfs.structs import ready
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -166,7 +167,7 @@ class Keys:
 @lru_cache(maxsize=1024)
 def _parse(data: bytes) -> _Stored:
     """Parse a record; it is read each time, so what is kept here gives nobody access whose key is gone."""
-    return msgspec.json.decode(data, type=_Stored)
+    return msgspec.json.decode(data, type=ready(_Stored))
 
 
 @lru_cache(maxsize=1024)

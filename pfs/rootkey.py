@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from pfs.errors import CorruptionError, NotFoundError, StorageError
+from pfs.structs import ready
 
 FILE = "root-key"
 ACCESS_CHARS = string.ascii_uppercase + string.digits
@@ -78,4 +79,4 @@ def read_root_key(folder: Path) -> RootKey:
 @lru_cache(maxsize=16)
 def _parse(data: bytes) -> RootKey:
     """Parse the file, which is read for every request: its content decides, so a new one counts at once."""
-    return msgspec.json.decode(data, type=RootKey)
+    return msgspec.json.decode(data, type=ready(RootKey))

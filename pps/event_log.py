@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 import msgspec
 
+from pfs.structs import ready
 from pps import state
 
 _FIRST, _LAST = 200, 800
@@ -57,4 +58,4 @@ def decode_events(lines: Iterable[tuple[int, str]]) -> Iterator[state.Event]:
     """Yield the events of kept lines; all of a job's, if it had at most 1,000."""
     for _, line in lines:
         name, _, fields = line.partition(" ")
-        yield msgspec.json.decode(fields, type=_TYPES[name])
+        yield msgspec.json.decode(fields, type=ready(_TYPES[name]))

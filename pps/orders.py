@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from pfs.errors import StorageError
+from pfs.structs import ready
 
 
 class StopJob(msgspec.Struct, frozen=True, tag="stop"):
@@ -62,7 +63,7 @@ class Orders:
             with suppress(OSError, msgspec.DecodeError):
                 data = path.read_bytes()
                 path.unlink()
-                yield msgspec.json.decode(data, type=Order)
+                yield msgspec.json.decode(data, type=ready(Order))
 
     def clear(self) -> None:
         """Forget what was for a controller that is gone."""

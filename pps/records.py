@@ -13,6 +13,7 @@ import msgspec
 
 from pfs.errors import CorruptionError
 from pfs.ids import CommitId
+from pfs.structs import ready
 from pps.model import InputCommit, JobInfo
 from pps.state import NO_COUNTERS, Counters, JobState
 
@@ -145,7 +146,7 @@ def decode_pipeline(data: bytes, *, where: str) -> PipelineRecord:
         CorruptionError: it is none; ``where`` names its place.
     """
     try:
-        return msgspec.json.decode(data, type=PipelineRecord)
+        return msgspec.json.decode(data, type=ready(PipelineRecord))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptionError(where, f"not a pipeline record ({error})") from error
 
@@ -157,6 +158,6 @@ def decode_job(data: bytes, *, where: str) -> JobRecord:
         CorruptionError: it is none; ``where`` names its place.
     """
     try:
-        return msgspec.json.decode(data, type=JobRecord)
+        return msgspec.json.decode(data, type=ready(JobRecord))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptionError(where, f"not a job record ({error})") from error

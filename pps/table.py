@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from pfs.errors import CorruptionError
 from pfs.ids import CommitId
+from pfs.structs import ready
 from pps.datum import Datum
 from pps.executors.base import Bytes, Seconds
 from pps.plan import Columns, digests
@@ -255,7 +256,7 @@ def find(table: pa.Table, identity: bytes) -> Entry | None:
 
 
 def _entry(row: Mapping[str, object]) -> Entry:
-    plain = msgspec.convert(row, _Row)
+    plain = msgspec.convert(row, ready(_Row))
     result = Result(
         DatumState(plain.state),
         plain.tries,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from pfs.refs import collection
+from pfs.structs import ready
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -48,7 +49,7 @@ def when_due(store: Store) -> Due:
         CorruptionError: the state of collection is damaged.
     """
     data = store.index.get_meta(_KEY)
-    last = None if data is None else msgspec.msgpack.decode(data, type=LastRun)
+    last = None if data is None else msgspec.msgpack.decode(data, type=ready(LastRun))
     return Due(_reason(store, last or LastRun(0, 0, 0)), last)
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from pfs.backends.base import Backend, Entry
 from pfs.errors import CorruptionError, NotFoundError
+from pfs.structs import ready
 
 PREFIX = "uploads/"
 LIFETIME_NS = 7 * 24 * 3600 * 1_000_000_000
@@ -32,7 +33,7 @@ def uploaded_parts(backend: Backend) -> Iterator[UploadedPart]:
         if not entry.name.rpartition("/")[2].partition("-")[0].isdecimal():
             continue  # the record of the upload itself, or of what it became
         try:
-            yield msgspec.msgpack.decode(backend.get(entry.name), type=UploadedPart)
+            yield msgspec.msgpack.decode(backend.get(entry.name), type=ready(UploadedPart))
         except NotFoundError:
             continue  # completed or aborted since it was listed
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -14,6 +14,7 @@ import msgspec
 from pfs.errors import CorruptionError
 from pfs.ids import CommitId, PackId, PageId, RecordId, TreeId, is_commit_id, record_id
 from pfs.model import CommitInfo, Origin, Provenance
+from pfs.structs import ready
 
 if TYPE_CHECKING:
     from pfs.trees.tree import Root
@@ -128,7 +129,7 @@ def decode_record(data: bytes, *, where: str) -> CommitRecord:
         CorruptionError: it is no record, or one whose ids have impossible lengths; ``where`` names its place.
     """
     try:
-        record = msgspec.msgpack.decode(data, type=CommitRecord)
+        record = msgspec.msgpack.decode(data, type=ready(CommitRecord))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptionError(where, f"not a commit record ({error})") from error
     reason = _why_impossible(record)

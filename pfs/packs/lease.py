@@ -18,6 +18,7 @@ import msgspec
 from pfs.backends.base import Backend
 from pfs.errors import BranchMovedError, PfsError, StorageError
 from pfs.ids import Etag, PackId
+from pfs.structs import ready
 
 PREFIX: Final = "leases/"
 TTL_NS: Final = 3600 * 1_000_000_000
@@ -115,4 +116,4 @@ def _all(backend: Backend) -> Iterator[tuple[str, LeaseBody]]:
         with suppress(PfsError, msgspec.DecodeError, ValueError):
             found = backend.read(entry.name)
             if found is not None:
-                yield entry.name, msgspec.json.decode(found[0], type=LeaseBody)
+                yield entry.name, msgspec.json.decode(found[0], type=ready(LeaseBody))

@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import fields, replace
 
 from pfs.refs.body import DROPPED, RECENT, Prepared, RefsBody, TrashEntry
+from pfs.structs import ready
 
 _OF_THE_OBJECT = frozenset({"v", "seq", "gc_gen", "wid", "recent", "prepared", "shelf"})
 """What belongs to the object, not to the repo: never part of a change."""
@@ -72,7 +73,7 @@ def applied(body: RefsBody, entry: Prepared) -> RefsBody:
     for name, keys in entry.drop.items():
         kept = plain.get(name)
         plain[name] = {key: item for key, item in kept.items() if key not in keys} if isinstance(kept, dict) else kept
-    changed = msgspec.convert(plain, RefsBody)
+    changed = msgspec.convert(plain, ready(RefsBody))
     return replace(changed, **{name: getattr(body, name) for name in _OF_THE_OBJECT})
 
 

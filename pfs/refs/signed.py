@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from xxhash import xxh3_128_hexdigest
 
 from pfs.errors import CorruptionError, InvalidInputError
+from pfs.structs import ready
 
 S = TypeVar("S", bound=msgspec.Struct)
 _SUM = re.compile(rb',"sum":"([0-9a-f]{32})"}')
@@ -69,6 +70,6 @@ def decode_signed(
         names = set(form.__struct_fields__) - {"extra", *unsaid}
         known = {name: value for name, value in raw.items() if name in names}
         extra = {name: value for name, value in raw.items() if name not in names}
-        return replace(msgspec.convert(known, form, str_keys=True), extra=extra)
+        return replace(msgspec.convert(known, ready(form), str_keys=True), extra=extra)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise CorruptionError(where, f"not {what} ({error})") from error

@@ -29,6 +29,7 @@ from pfs.errors import (
 )
 from pfs.ids import CommitId, Etag, is_commit_id
 from pfs.refs.signed import sign_body, unsign_body
+from pfs.structs import ready
 
 PREFIX = "txn/"
 VERSION = 1
@@ -94,7 +95,7 @@ def decode(data: bytes, *, where: str) -> TransactionBody:
         version = msgspec.json.decode(plain, type=dict[str, object]).get("v")
         if isinstance(version, int) and version > VERSION:
             raise InvalidInputError(f"{where} has format {version}, this pfs knows {VERSION}: use a newer pfs")
-        return msgspec.json.decode(plain, type=TransactionBody)
+        return msgspec.json.decode(plain, type=ready(TransactionBody))
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise CorruptionError(where, f"no transaction ({error})") from error
 

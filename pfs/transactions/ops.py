@@ -16,6 +16,7 @@ from pfs.errors import CorruptionError
 from pfs.ids import CommitId, PageId, TreeId
 from pfs.model import BranchRef
 from pfs.refs.body import RootEntry, TriggerEntry
+from pfs.structs import ready
 from pfs.trees.row import Root
 
 
@@ -116,7 +117,7 @@ def from_stored(stored: Sequence[dict[str, object]], *, where: str) -> Ops:
         CorruptionError: one is none that this release knows.
     """
     try:
-        return msgspec.convert(tuple(stored), Ops)
+        return msgspec.convert(tuple(stored), ready(Ops))
     except msgspec.ValidationError as error:
         raise CorruptionError(where, f"an operation that is unknown ({error})") from error
 

@@ -18,6 +18,7 @@ from pfs.backends.base import Backend
 from pfs.errors import NotFoundError
 from pfs.gc.uploads import expired_uploads
 from pfs.ids import CommitId
+from pfs.structs import ready
 from s3api.bodies.checksums import ChecksumType
 from s3api.errors import S3Error
 
@@ -185,7 +186,7 @@ class Uploads:
             data = self._backend.get(name)
         except NotFoundError:
             return None
-        return msgspec.msgpack.decode(data, type=form)
+        return msgspec.msgpack.decode(data, type=ready(form))
 
 
 def new_upload_id() -> str:

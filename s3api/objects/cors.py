@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from pfs.structs import ready
 from s3api.errors import S3Error
 from s3api.http.response import Headers
 from s3api.http.xml import Node, document, leaf, node, parse, text_of
@@ -162,7 +163,7 @@ def encode_rules(rules: Rules) -> str:
 @lru_cache(maxsize=64)
 def decode_rules(text: str) -> Rules:
     """Return stored rules; those that were asked for last are kept."""
-    return msgspec.json.decode(text, type=Rules)
+    return msgspec.json.decode(text, type=ready(Rules))
 
 
 def requested_headers(headers: Mapping[str, str]) -> Sequence[str]:

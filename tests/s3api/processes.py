@@ -11,11 +11,12 @@ import pfs
 from pfs.keys import Key, Keys
 
 _PROGRAM = """
-import logging, sys, threading
+import faulthandler, logging, sys, threading
 import pfs
 from pfs.keys import Keys
 from s3api.gateway import Gateway
 from s3api.http.server import Listen, serve
+faulthandler.enable()
 logging.basicConfig(level=logging.INFO)
 stop = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()

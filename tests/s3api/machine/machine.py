@@ -222,19 +222,19 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.uploads)
     @rule(gateway=GATEWAYS, data=st.data(), number=st.integers(1, 4), body=SMALL | st.just(PART))
     def put_part(self, gateway: int, data: st.DataObject, number: int, body: bytes) -> None:
-        upload_id = data.draw(st.sampled_from(sorted(self.model.uploads)))
+        upload_id = data.draw(st.sampled_from([*self.model.uploads]))
         upload = self.model.uploads[upload_id]
         reply = self.send(gateway, "PUT", upload.key, f"?partNumber={number}&uploadId={upload_id}", body=body)
         assert (reply.status, reply.headers["etag"]) == (200, etag_of(body))
         upload.parts[number] = body
 
     @precondition(lambda self: self.model.uploads)
-    @rule(gateway=GATEWAYS, data=st.data(), absent=st.booleans())
-    def end_upload(self, gateway: int, data: st.DataObject, absent: bool) -> None:
-        upload_id = data.draw(st.sampled_from(sorted(self.model.uploads)))
+    @rule(gateway=GATEWAYS, data=st.data(), absent=st.booleans(), abort=st.sampled_from([False, False, True]))
+    def end_upload(self, gateway: int, data: st.DataObject, absent: bool, abort: bool) -> None:
+        upload_id = data.draw(st.sampled_from([*self.model.uploads]))
         upload = self.model.uploads[upload_id]
         listed = [(number, etag_of(body)) for number, body in sorted(upload.parts.items())]
-        if not listed or data.draw(st.integers(0, 4)) == 0:
+        if not listed or abort:
             assert self.send(gateway, "DELETE", upload.key, f"?uploadId={upload_id}").status == 204
             del self.model.uploads[upload_id]
             return
