@@ -92,9 +92,10 @@ class Daemon:
             Supervisor(str(self._store.path), front, tell=_note).run(self._stop, on_bound=bound)
 
     def _start_controller(self) -> threading.Thread:
+        from cli.job_gateways import job_gateways
         from pps.controller import Controller, local_executors
 
-        controller = Controller(self._store, local_executors(self._store))
+        controller = Controller(self._store, local_executors(self._store, gateways=job_gateways(self._store)))
 
         def work() -> None:
             try:

@@ -19,6 +19,7 @@ from pps.attach import Watcher
 from pps.catalog import Catalog, upstream
 from pps.events import OnEvent, RunReport
 from pps.executors.base import Executor
+from pps.job_gateway import OpenGateway
 from pps.live import ControllerLock
 from pps.pipelines import Pipelines
 from pps.scheduler import Scheduler
@@ -33,8 +34,11 @@ _TURN_S = 0.2
 _RETRY_S = 10.0
 
 
-def local_executors(store: Store, *, slots: int | None = None) -> ExecutorFactory:
-    """Return the factory of executors that run commands on this machine; ``slots``: one for each CPU by default."""
+def local_executors(store: Store, *, slots: int | None = None, gateways: OpenGateway | None = None) -> ExecutorFactory:
+    """Return the factory of executors that run commands on this machine; ``slots``: one for each CPU by default.
+
+    ``gateways`` starts the S3 gateways of jobs; without it, datums of pipelines that use S3 fail.
+    """
     run_dir = store.path / "run"
 
     def make(isolation: str) -> Executor:
@@ -46,6 +50,7 @@ def local_executors(store: Store, *, slots: int | None = None) -> ExecutorFactor
             isolation=isolation,
             work_dir=run_dir / "work",
             log_dir=run_dir / "logs",
+            gateways=gateways,
         )
 
     return make

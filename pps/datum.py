@@ -79,9 +79,16 @@ def datum_id(datum: Datum) -> bytes:
 def datum_hash(identity: bytes, datum: Datum, *, transform: bytes, salt: str) -> bytes:
     """Return the 32 bytes that decide whether a datum is unchanged; ``reference`` inputs do not count.
 
+    Nor do those that are read over S3: what was read of them is kept with the result, and compared (`pps.readset`).
+
     ``transform`` is the digest of `transform_digest`; sizes and times of the inputs play no part, their content ids do.
     """
-    parts = [identity, *(item.row.tid for item in datum if not item.leaf.reference), transform, salt.encode()]
+    parts = [
+        identity,
+        *(item.row.tid for item in datum if not (item.leaf.reference or item.leaf.s3)),
+        transform,
+        salt.encode(),
+    ]
     return _digest(HASH_CONTEXT, parts)
 
 

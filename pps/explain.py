@@ -15,6 +15,8 @@ from pfs.ids import CommitId
 from pfs.paths import to_key
 from pps.catalog import Pipeline
 from pps.datums import find_datum
+from pps.jobplan import CommitMatches, s3_trees
+from pps.readset import decode_reads, difference
 from pps.records import PIPELINE_JSON, JobRecord, PipelineRecord, decode_pipeline
 from pps.spec_types import Reprocess
 from pps.state import DatumState
@@ -22,9 +24,10 @@ from pps.table import Entry, Source
 
 if TYPE_CHECKING:
     from pfs.store import Store
+    from pfs.trees.tree import Tree
 
 Why = str
-"""One of ``skipped new input command reprocess every-job retried waiting results-gone``."""
+"""One of ``skipped new input read command reprocess every-job retried waiting results-gone``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class _Case:
         result = self._entry.result
         if result.state == DatumState.SKIPPED:
             text = f"it was skipped: job {result.ran_in} processed it with the same inputs, command and code"
-            return "skipped", result.ran_in, text
+            return "skipped", result.ran_in, text + self._though()
         if result.state == DatumState.STARTING:
             return "waiting", None, "it did not run: the job ended before its turn came"
         before = self._before()
@@ -78,7 +81,31 @@ class _Case:
             )
         if self._pipeline.spec.reprocess == Reprocess.EVERY_JOB:
             return "every-job", job.id, "it ran because reprocess_spec is every_job: nothing is ever taken over"
+        read = self._read_otherwise(old)
+        if read is not None:
+            return "read", job.id, f"it ran because {read} changed since job {job.id}, which read it over S3"
         return "results-gone", job.id, f"it ran though nothing differs from job {job.id}, whose results are gone"
+
+    def _though(self) -> str:
+        """Return what is to be added for a datum that was skipped though an input changed that it reads over S3."""
+        reads, trees = self._entry.result.reads, self._s3_trees()
+        if reads is None:
+            return ""
+        known = decode_reads(reads)
+        changed = [name for name, tree in trees.items() if name in known and known[name].tid != tree.root.tid]
+        return f"; {', '.join(changed)} changed, but nothing that it had read over S3" if changed else ""
+
+    def _read_otherwise(self, old: Entry) -> str | None:
+        """Return what an earlier run of the datum would read otherwise over S3 in this job, None if nothing."""
+        trees = self._s3_trees()
+        return difference(old.result.reads, trees) if trees else None
+
+    def _s3_trees(self) -> dict[str, Tree]:
+        inputs = {(repo, branch): CommitId(commit) for _, repo, branch, commit in self._job.inputs}
+        try:
+            return s3_trees(self._pipeline, CommitMatches(self._store, inputs))
+        except (PfsError, KeyError):
+            return {}
 
     def _before(self) -> tuple[JobRecord, Entry] | None:
         """Return the last job before this one that had the datum, and what it had."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pfs.errors import FailedError, FileCollisionError
 from pfs.paths import from_key, to_key
@@ -34,7 +34,11 @@ class Before:
     meta: Root
 
 
-def gather(pages: PageSink, before: Before, meta: Root, *, changed: Changed) -> Root:
+Collisions = Literal["refuse", "allow"]
+"""Whether a path may be both a file and a directory in the end."""
+
+
+def gather(pages: PageSink, before: Before, meta: Root, *, changed: Changed, collisions: Collisions = "refuse") -> Root:
     """Return the output tree for the results in ``meta``'s ``/out``.
 
     Cost: O(changed files), memory too.
@@ -45,7 +49,7 @@ def gather(pages: PageSink, before: Before, meta: Root, *, changed: Changed) -> 
     change = _Change(pages, before, meta)
     edits = change.edits()
     try:
-        return edit(pages, before.output, edits, changed=changed)
+        return edit(pages, before.output, edits, changed=changed, collisions=collisions)
     except FileCollisionError as error:
         raise FailedError(change.explain_collision(error)) from error
 

@@ -6,6 +6,7 @@ one write session, which takes over what the workers wrote; nothing of a unit co
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from pfs.trees.row import EMPTY_ROOT, Root
 from pfs.trees.tree import Tree
 from pps.catalog import Catalog, read_row
 from pps.executors.base import DatumDone, DatumTask
-from pps.gather import Before, gather
+from pps.gather import Before, Collisions, gather
 from pps.jobplan import CommitMatches, JobPlan, input_bytes, make_plan
 from pps.plan import digest_values
 from pps.records import (
@@ -76,6 +77,8 @@ class JobData:
         self._repo = store.repo(due.pipeline.name)
         self._matches = CommitMatches(store, due.inputs)
         self._changed = Changed(bytes.fromhex(job), store.clock_ns())
+        self._collisions: Collisions = "allow" if self._pipeline.spec.s3_out else "refuse"
+        """Whether a path may be both a file and a directory, as keys of S3 may."""
         self.session = store.session()
         self._meta_head, self._meta = due.pipeline.meta, due.pipeline.meta_root
         self._base = self._planned_base = self._read_results()
@@ -110,6 +113,7 @@ class JobData:
             tail,
             done.error or "",
             self._job,
+            done.reads,
         )
         if done.log is not None:
             self._put(log_key(self._job, done.datum), done.log)
@@ -127,14 +131,15 @@ class JobData:
         folder = out_key(done.datum)
         self._edits.append(DeleteTree(folder))
         for output in done.outputs:
-            self._put(folder + b"/" + output.key, output.ref, executable=output.executable)
+            aux = {"x": True} if output.executable else output.aux
+            self._put(folder + b"/" + output.key, output.ref, aux=aux)
 
-    def _put(self, key: bytes, ref: FileRef, *, executable: bool = False) -> None:
-        self._edits.append(Put(key, ref.kind, ref.size, ref.tid, {"x": True} if executable else None))
+    def _put(self, key: bytes, ref: FileRef, *, aux: Mapping[str, object] | None = None) -> None:
+        self._edits.append(Put(key, ref.kind, ref.size, ref.tid, aux))
 
     def _apply(self) -> None:
         if self._edits:
-            self._meta = edit(self.session, self._meta, self._edits, changed=self._changed)
+            self._meta = edit(self.session, self._meta, self._edits, changed=self._changed, collisions=self._collisions)
             self._edits = []
 
     def _read_results(self) -> pa.Table:
@@ -215,7 +220,7 @@ class JobData:
         gone = without(self._base, ids_of(table))
         drops: list[Edit] = [DeleteTree(out_key(one.hex())) for one in digest_values(ids_of(gone))]
         kept = edit(self.session, self._meta, drops, changed=self._changed) if drops else self._meta
-        output = gather(self.session, self._before(), kept, changed=self._changed)
+        output = gather(self.session, self._before(), kept, changed=self._changed, collisions=self._collisions)
         if success:
             return Outcome(output, kept, with_state(table, DatumState.SUCCESS))
         return Outcome(output, self._meta, self._base)

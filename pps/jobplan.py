@@ -20,6 +20,7 @@ from pps.datum import Datum, Item, datum_hash, datum_id
 from pps.executors.base import DatumInput, DatumTask
 from pps.inputs import datums
 from pps.plan import compare
+from pps.readset import difference
 from pps.spec_types import PfsInput, Reprocess
 from pps.table import TableBuilder, columns_of, mine
 
@@ -42,12 +43,15 @@ class CommitMatches:
         """Return the commit at which a leaf is read."""
         return self._commits[leaf.repo, leaf.branch]
 
+    def tree(self, leaf: PfsInput) -> Tree:
+        """Return all files of the commit at which a leaf is read."""
+        return Tree(self._store.objects, self._store.history.get(leaf.repo, self.commit(leaf)).tree_root())
+
     def rows(self, leaf: PfsInput) -> Iterator[Row]:
         """Yield what matches a leaf's glob, in key order."""
         from pfs.glob import expand
 
-        root = self._store.history.get(leaf.repo, self.commit(leaf)).tree_root()
-        rows = expand(Tree(self._store.objects, root), leaf.glob)
+        rows = expand(self.tree(leaf), leaf.glob)
         return (row for row in rows if row.kind != Kind.REMOVED)  # what was purged is no input any more
 
 
@@ -83,13 +87,38 @@ def make_plan(pipeline: Pipeline, matches: CommitMatches, base: pa.Table, *, job
         builder.add(identity, datum_hash(identity, datum, transform=transform, salt=salt), datum)
     table, order = builder.build()
     plan = compare(columns_of(table), columns_of(base))
-    known = plan.source >= 0
+    known = _reads_same(pipeline, matches, base, source=plan.source)
     done = known & mine(base, job)[plan.source] if len(base) else np.zeros(len(order), dtype=np.bool_)
     every_job = pipeline.spec.reprocess == Reprocess.EVERY_JOB
     skipped = np.zeros(len(order), dtype=np.bool_) if every_job else known & ~done
     row_of = np.empty_like(order)
     row_of[order] = np.arange(len(order), dtype=np.int64)
     return JobPlan(table, order, row_of, ~(skipped | done), skipped, done, plan.source)
+
+
+def s3_trees(pipeline: Pipeline, matches: CommitMatches) -> dict[str, Tree]:
+    """Return the inputs that are read over S3 and count, as the job reads them, by name."""
+    return {leaf.name: matches.tree(leaf) for leaf in pipeline.leaves if leaf.s3 and not leaf.reference}
+
+
+def _reads_same(
+    pipeline: Pipeline, matches: CommitMatches, base: pa.Table, *, source: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Return for each row with a row in the base whether its datum would read the same over S3; False for others.
+
+    Datums of a cross mostly read alike, so each set of reads is compared once.
+    """
+    known = source >= 0
+    trees = s3_trees(pipeline, matches)
+    if not trees or not known.any():
+        return known
+    column, same = base.column("reads"), dict[bytes | None, bool]()
+    for row in np.flatnonzero(known).tolist():
+        reads = column[int(source[row])].as_py()
+        if reads not in same:
+            same[reads] = difference(reads, trees) is None
+        known[row] = same[reads]
+    return known
 
 
 def tasks_to_run(pipeline: Pipeline, matches: CommitMatches, plan: JobPlan) -> Iterator[DatumTask]:
@@ -127,9 +156,10 @@ def _input(leaf: PfsInput, items: list[Item]) -> DatumInput:
         leaf.empty_files,
         join_on=last.join_on,
         group_by=last.group_by,
+        s3=leaf.s3,
     )
 
 
 def input_bytes(task: DatumTask) -> int:
     """Return how many bytes are staged for a datum."""
-    return sum(row.size for source in task.inputs for row in source.rows if not source.empty_files)
+    return sum(row.size for source in task.inputs for row in source.rows if source.has_bytes)

@@ -67,6 +67,7 @@ class JobRun:
         self._given: dict[int, dict[str, DatumTask]] = {}
         self._again: dict[int, DatumTask] = {}
         self._ended: dict[int, list[DatumDone]] = {}
+        self._was_submitted = False
         self._outcome: Outcome | None = None
         self._sizing = Sizing(self.pipeline.spec.datum_set, 1)
 
@@ -128,6 +129,7 @@ class JobRun:
         for number in list(self._given):
             self._around.executor().cancel(self._unit_id(number), GRACE_S)
         self._given.clear()
+        self._end_on_executor()
         self._data.session.abandon()
 
     def record(self) -> JobRecord:
@@ -239,7 +241,9 @@ class JobRun:
             code_dir=self._around.code_dir(self.due),
             datums=tuple(tasks),
             timeout_s=spec.datum_timeout_s,
+            s3_out=spec.s3_out,
         )
+        self._was_submitted = True
         self._around.executor().submit(unit)
         return state.Submitted(number, tuple(task.index for task in tasks))
 
@@ -285,7 +289,13 @@ class JobRun:
     def _tell_datum(self, datum: str, how: DatumState, reason: str, *, counters: state.Counters) -> None:
         self._tell(events.DatumFinished(self.pipeline.name, self.id, datum, how, counters, reason))
 
+    def _end_on_executor(self) -> None:
+        """Let the executor go of the job: all of its datums have ended, or do not count."""
+        if self._was_submitted:
+            self._around.executor().end_job(self.pipeline.name, self.id, self._restart)
+
     def _gather(self) -> state.Event:
+        self._end_on_executor()
         try:
             if self._job.outcome == JobState.KILLED:
                 self._outcome = self._data.nothing()

@@ -47,11 +47,12 @@ def run_argv(
     cwd: str | None,
     volumes: Sequence[tuple[Path, str, bool]],
     user: str | None = None,
+    on_host_network: bool = False,
 ) -> tuple[str, ...]:
     """Return the command line that runs ``argv`` in a new container that is removed when it ends.
 
     ``volumes`` are (directory here, path in the container, writable). ``cwd`` None keeps that of the image. PATH of
-    ``env`` is that of the host and is left out.
+    ``env`` is that of the host and is left out. ``on_host_network``: what listens on this host's loopback is reached.
     """
     flags = ["run", "--rm", "--interactive", "--init", "--name", name]
     for source, target, writable in volumes:
@@ -59,6 +60,8 @@ def run_argv(
     for key, value in env.items():
         if key != "PATH":
             flags += ["--env", f"{key}={value}"]
+    if on_host_network:
+        flags += ["--network", "host"]
     if cwd is not None:
         flags += ["--workdir", cwd]
     if user is not None:

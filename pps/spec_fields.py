@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _DURATION = re.compile(DURATION_PATTERN)
+FLAG_TEXTS = {"true": True, "false": False}
 _MAX_DURATION_S = 10 * 365 * 86400.0
 
 
@@ -102,6 +103,10 @@ class Fields:
         """Say whether something is wrong with a field, or whether one is there that was probably meant to be it."""
         return name in self._bad
 
+    def has(self, name: str) -> bool:
+        """Say whether the field is there and set, without reading it."""
+        return name in self._items and not self._items[name][0].is_unset
+
     def get(self, name: str) -> Node | None:
         """Return the field's value, or None when it is absent or null."""
         item = self._items.get(name)
@@ -133,7 +138,7 @@ class Fields:
         return self._value(name, Kind.TEXT_MAP, self._as_variables, {})
 
     def flag(self, name: str) -> bool:
-        """Return true or false; absent is false."""
+        """Return true or false; absent is false. ``"true"`` counts too: Pachyderm's documentation has it of ``s3``."""
         return self._value(name, Kind.FLAG, self._as_flag, False)
 
     def count(self, name: str) -> int:
@@ -205,6 +210,8 @@ class Fields:
         return {key: self._as_text(value, f"{name}.{key}") for key, value in node.value.items()}
 
     def _as_flag(self, node: Node, name: str) -> bool:
+        if isinstance(node.value, str) and node.value in FLAG_TEXTS:
+            return FLAG_TEXTS[node.value]
         if not isinstance(node.value, bool):
             raise self._wrong(node, name, "true or false")
         return node.value

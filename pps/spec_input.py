@@ -11,6 +11,7 @@ from pps.spec_fields import Fields
 from pps.spec_findings import Findings
 from pps.spec_known import INPUT
 from pps.spec_node import Node
+from pps.spec_s3 import bare_repo, read_s3
 from pps.spec_types import DEFAULT_BRANCH, Cron, CrossInput, GroupInput, Input, JoinInput, PfsInput, UnionInput
 
 _NOTHING = UnionInput(())
@@ -99,8 +100,10 @@ def _pfs(fields: Fields, scope: _Scope) -> Input:
     leaf = fields.child("pfs")
     if leaf is None:
         return _NOTHING
+    s3 = read_s3(leaf, repo=leaf.text("repo"), inside=scope.inside)
+    scope = scope._replace(inside=frozenset()) if s3 else scope
     repo = _repo(leaf)
-    glob = _glob(leaf)
+    glob = "/" if s3 else _glob(leaf)
     made = PfsInput(
         name=_input_name(leaf, leaf.text("name") or repo),
         repo=repo,
@@ -111,6 +114,7 @@ def _pfs(fields: Fields, scope: _Scope) -> Input:
         join_on=_template(leaf, "join_on", glob, scope),
         outer_join=leaf.flag("outer_join") and "join" in scope.inside,
         group_by=_template(leaf, "group_by", glob, scope),
+        s3=s3,
     )
     _propagation(leaf)
     return made
@@ -180,7 +184,7 @@ def _repo(leaf: Fields) -> str:
         leaf.bad("repo_type", f"the repo_type {kind!r} is not supported yet: only 'user' can be read")
     if not repo:
         leaf.bad("repo", "the field 'repo' of pfs is missing: it says which repo to read")
-    return _checked(leaf, "repo", repo)
+    return _checked(leaf, "repo", bare_repo(repo))
 
 
 def _checked(leaf: Fields, what: str, name: str) -> str:

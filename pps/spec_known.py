@@ -82,7 +82,6 @@ PIPELINE_REFUSED = {
     "egress": _NOT_YET,
     "spout": _NOT_YET,
     "service": _NOT_YET,
-    "s3_out": _NOT_YET,
     "tf_job": "is not supported, nor is it by Pachyderm: give the command in 'transform'",
     "spec_commit": "cannot be given: the store numbers versions by itself",
 }
@@ -99,7 +98,6 @@ TRANSFORM_REFUSED = {
 PFS_REFUSED = {
     "commit": "cannot be given: a pipeline follows a branch",
     "lazy": _NOT_YET,
-    "s3": _NOT_YET,
     "trigger": _NOT_YET,
 }
 INPUT_KINDS_GONE = {"atom": "pfs", "git": "pfs"}
@@ -124,6 +122,7 @@ PIPELINE = Known(
             choices=("until_success", "every_job"),
         ),
         "salt": Field(Kind.TEXT, "part of each datum's hash: another one runs everything again"),
+        "s3_out": Field(Kind.FLAG, "what the command writes to the bucket 'out' is the output, there is no /pfs/out"),
     },
     PIPELINE_NOTED,
     PIPELINE_REFUSED,
@@ -192,6 +191,7 @@ PFS = Known(
         "join_on": Field(Kind.TEXT, "in a join: by what files belong together, '$1' for the glob's first parenthesis"),
         "outer_join": Field(Kind.FLAG, "in a join: its files count also where others have none"),
         "group_by": Field(Kind.TEXT, "in a group: by what files belong together"),
+        "s3": Field(Kind.FLAG, "not staged: read over S3, from the bucket that is called like the input"),
     },
     refused=PFS_REFUSED,
 )

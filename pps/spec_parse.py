@@ -20,6 +20,7 @@ from pps.spec_json import parse_json
 from pps.spec_known import PIPELINE
 from pps.spec_merge import effective
 from pps.spec_node import Node
+from pps.spec_s3 import read_s3_out
 from pps.spec_types import DEFAULT_BRANCH, DEFAULT_TRIES, DatumSet, Input, Reprocess, Spec, Transform, UnionInput
 from pps.spec_yaml import parse_yaml
 
@@ -119,6 +120,7 @@ def _pipeline(fields: Fields, findings: Findings) -> Spec:
         datum_set=_datum_set(fields),
         reprocess=_reprocess(fields),
         salt=fields.text("salt"),
+        s3_out=read_s3_out(fields),
     )
     return replace(spec, notes=tuple(findings.notes))
 

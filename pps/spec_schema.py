@@ -5,7 +5,7 @@ What the reader takes is valid; what is valid may still be refused by it (a name
 
 from __future__ import annotations
 
-from pps.spec_fields import DURATION_PATTERN, MAX_COUNT, camel
+from pps.spec_fields import DURATION_PATTERN, FLAG_TEXTS, MAX_COUNT, camel
 from pps.spec_known import KNOWN, PIPELINE, Field, Kind, Known
 from pps.spec_node import Plain
 
@@ -55,7 +55,7 @@ def _value(one: Field) -> dict[str, Plain]:
         case Kind.COUNTS:
             return {"type": ["array", "null"], "items": {**_COUNT, "type": ["integer", "string"]}}
         case Kind.FLAG:
-            return {"type": ["boolean", "null"]}
+            return {"enum": [True, False, None, *FLAG_TEXTS]}
         case Kind.SECONDS:
             return {"type": ["string", "number", "null"], "minimum": 0, "pattern": f"^{DURATION_PATTERN}$"}
         case Kind.TEXT_MAP:

@@ -55,7 +55,8 @@ class PfsInput:
 
     ``join_on`` and ``group_by`` say, with ``$1`` for the first parenthesis of the glob and so on, by which text its
     files are put together with others in a join or group around it; ``outer_join``: also those without a partner.
-    ``cron``: the repo is the pipeline's own, and gets a file at each tick.
+    ``cron``: the repo is the pipeline's own, and gets a file at each tick. ``s3``: nothing is staged, the command reads
+    it from the job's own S3 gateway.
     """
 
     name: str
@@ -68,6 +69,7 @@ class PfsInput:
     outer_join: bool = False
     group_by: str = ""
     cron: Cron | None = None
+    s3: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ class DatumSet:
 class Spec:
     """One pipeline as its author wants it. Times in seconds, sizes in bytes.
 
+    ``s3_out``: the output is what the command writes to the job's own S3 gateway.
     ``notes`` has one line for each field that was accepted but has no effect here. ``source`` is the document
     as it was given, ``effective`` the same laid over defaults, both as JSON; they take no part in comparisons.
     """
@@ -140,6 +143,7 @@ class Spec:
     datum_set: DatumSet = DatumSet()
     reprocess: Reprocess = Reprocess.UNTIL_SUCCESS
     salt: str = ""
+    s3_out: bool = False
     notes: tuple[str, ...] = field(default=(), compare=False)
     source: str = field(default="", compare=False)
     effective: str = field(default="", compare=False)

@@ -41,7 +41,7 @@ def spec_document(spec: Spec) -> dict[str, Plain]:
         }
     )
     document["reprocess_spec"] = spec.reprocess.value
-    return document | _set({"salt": spec.salt})
+    return document | _set({"salt": spec.salt, "s3_out": spec.s3_out})
 
 
 def transform_document(transform: Transform) -> Plain:
@@ -83,6 +83,7 @@ def input_document(node: Input) -> Plain:
                 "join_on": node.join_on,
                 "outer_join": node.outer_join,
                 "group_by": node.group_by,
+                "s3": node.s3,
             }
             return {"pfs": leaf | _set(also)}
 

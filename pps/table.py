@@ -17,7 +17,7 @@ from pfs.errors import CorruptionError
 from pfs.ids import CommitId
 from pfs.structs import ready
 from pps.datum import Datum
-from pps.executors.base import Bytes, Seconds
+from pps.executors.base import Bytes, Reads, Seconds
 from pps.plan import Columns, digests
 from pps.spec_types import PfsInput
 from pps.state import DatumState
@@ -29,7 +29,10 @@ _BATCH = 16_384
 
 
 class Result(NamedTuple):
-    """How a datum ended; one row's worth without its identity. ``ran_in``: the job that processed it."""
+    """How a datum ended; one row's worth without its identity. ``ran_in``: the job that processed it.
+
+    ``reads``: what it read over S3 (`pps.readset`), None where there was nothing to read so.
+    """
 
     state: DatumState
     tries: int = 0
@@ -40,6 +43,7 @@ class Result(NamedTuple):
     log_tail: str = ""
     reason: str = ""
     ran_in: CommitId | None = None
+    reads: Reads | None = None
 
 
 class Source(NamedTuple):
@@ -81,6 +85,7 @@ def schema() -> pa.Schema:
             ("log_tail", text),
             ("reason", text),
             ("ran_in", text),
+            ("reads", pa.binary()),
         ]
     )
 
@@ -110,7 +115,10 @@ def decode_table(data: bytes, *, where: str) -> pa.Table:
 
     try:
         with pa.ipc.open_file(pa.BufferReader(data)) as reader:
-            return reader.read_all().select(schema().names).cast(schema())
+            table = reader.read_all()
+            if "reads" not in table.column_names:  # there was nothing to read over S3 when it was written
+                table = table.append_column("reads", pa.nulls(len(table), pa.binary()))
+            return table.select(schema().names).cast(schema())
     except (pa.ArrowException, KeyError) as error:
         raise CorruptionError(where, f"not a datum table ({error})") from error
 
@@ -189,6 +197,7 @@ def with_results(planned: pa.Table, rows: Sequence[int], results: Sequence[Resul
         "log_tail": [result.log_tail for result in results],
         "reason": [result.reason for result in results],
         "ran_in": [result.ran_in for result in results],
+        "reads": [result.reads for result in results],
     }
     for name, column in values.items():
         part = part.append_column(name, pa.array(column, type=schema().field(name).type))
@@ -267,6 +276,7 @@ def _entry(row: Mapping[str, object]) -> Entry:
         plain.log_tail,
         plain.reason,
         CommitId(plain.ran_in) if plain.ran_in else None,
+        plain.reads,
     )
     inputs = tuple(Source(one.name, one.path, one.leaf) for one in plain.inputs)
     return Entry(plain.id, plain.hash, inputs, result)
@@ -296,3 +306,4 @@ class _Row(msgspec.Struct):
     log_tail: str
     reason: str
     ran_in: str | None
+    reads: bytes | None

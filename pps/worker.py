@@ -31,10 +31,12 @@ from pps.executors.base import (
     DatumTask,
     Event,
     OutputFile,
+    Reads,
     Seconds,
     Started,
     WorkUnit,
 )
+from pps.job_gateway import JobGateway
 from pps.logs import LogWriter, log_path
 from pps.outputs import Inputs, take_outputs
 from pps.sandbox import Isolation
@@ -42,6 +44,7 @@ from pps.scratch import Scratch
 from pps.spawner import Command, Exit, Running, Spawner, SpawnerLostError
 from pps.staging import Staging
 from pps.worker_plan import World, make_world
+from pps.worker_s3 import S3Access, s3_access
 
 Emit = Callable[[Event], None]
 _SPAWNER_TRIES: Final = 3
@@ -83,7 +86,10 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What all workers of an executor share. ``engine``: the container program where a container is used."""
+    """What all workers of an executor share. ``engine``: the container program where a container is used.
+
+    ``gateway`` gives the S3 gateway of a unit's job, None if it needs none; raises PfsError.
+    """
 
     store: Store
     spawner: Spawner
@@ -91,6 +97,7 @@ class Setting:
     isolation: Isolation
     base_env: Mapping[str, str]
     log_dir: Path
+    gateway: Callable[[WorkUnit], JobGateway | None]
     engine: str | None = None
 
 
@@ -104,6 +111,7 @@ class _Attempt:
     error: str | None = None
     seconds: Seconds = NO_SECONDS
     bytes: Bytes = NO_BYTES
+    reads: Reads | None = None
 
 
 class _Sessions:
@@ -189,6 +197,7 @@ def _run_datum(datum: _Datum, emit: Emit) -> None:
             log_tail=tail,
             log=_store_log(datum, log, whole),
             error=last.error,
+            reads=last.reads,
         )
     )
 
@@ -260,26 +269,31 @@ def _stage_and_run(datum: _Datum, log: LogWriter, scratch: Scratch, uses: ExitSt
         return _Attempt("failed", error=f"its input cannot be staged: {error}")
     except OSError as error:
         return _Attempt("failed", error=f"its input cannot be staged: {why(error)}")
+    try:
+        gateway = setting.gateway(datum.unit)
+    except PfsError as error:
+        return _Attempt("failed", error=f"its S3 gateway cannot be had: {error}")
     staged = time.monotonic()
-    taken_in = sum(row.size for given in datum.task.inputs if not given.empty_files for row in given.rows)
-    result = _commands(datum, log, scratch, world)
-    ended = time.monotonic()
-    if result.state == "success":
-        result = _take(datum, scratch, world, result)
+    taken_in = sum(row.size for given in datum.task.inputs if given.has_bytes for row in given.rows)
+    with s3_access(gateway, datum.task, scratch.home, home_seen=world.places.home) as access:
+        result = _commands(datum, log, scratch, world, access)
+        ended = time.monotonic()
+        if result.state == "success":
+            result = _take(datum, scratch, world, result, access)
     seconds = Seconds(staged - started, ended - staged, time.monotonic() - ended)
     return replace(result, seconds=seconds, bytes=Bytes(taken_in, result.bytes.upload))
 
 
-def _commands(datum: _Datum, log: LogWriter, scratch: Scratch, world: World) -> _Attempt:
+def _commands(datum: _Datum, log: LogWriter, scratch: Scratch, world: World, access: S3Access) -> _Attempt:
     """Run cmd and, where it failed by itself, err_cmd in the same place."""
     transform = datum.unit.transform
-    _show_variables(datum, scratch, world)
-    ended = _run(datum, log, scratch, world, argv=transform.cmd, stdin=transform.stdin)
+    _show_variables(datum, scratch, world, access)
+    ended = _run(datum, log, scratch, world, access, argv=transform.cmd, stdin=transform.stdin)
     error = _why_failed(ended, transform.accept_return_code, timeout_s=datum.unit.timeout_s)
     if error is None:
         return _Attempt("success", exit=ended)
     if transform.err_cmd and not ended.timed_out and ended.error is None:
-        second = _run(datum, log, scratch, world, argv=transform.err_cmd, stdin=transform.err_stdin)
+        second = _run(datum, log, scratch, world, access, argv=transform.err_cmd, stdin=transform.err_stdin)
         if second.code == 0:
             return _Attempt("recovered", exit=ended, error=error)
     return _Attempt("failed", exit=ended, error=error)
@@ -296,9 +310,16 @@ def _why_failed(ended: Exit, accepted: Sequence[int], *, timeout_s: float | None
 
 
 def _run(
-    datum: _Datum, log: LogWriter, scratch: Scratch, world: World, *, argv: Sequence[str], stdin: Sequence[str]
+    datum: _Datum,
+    log: LogWriter,
+    scratch: Scratch,
+    world: World,
+    access: S3Access,
+    *,
+    argv: Sequence[str],
+    stdin: Sequence[str],
 ) -> Exit:
-    command, name = _command(datum, world, argv)
+    command, name = _command(datum, world, access, argv)
     fd = _stdin(scratch, stdin)
     try:
         ended = _follow(datum, log, command, fd)
@@ -325,23 +346,31 @@ def _follow(datum: _Datum, log: LogWriter, command: Command, stdin: int) -> Exit
     raise SpawnerLostError("the process that starts commands ends again and again")
 
 
-def _command(datum: _Datum, world: World, argv: Sequence[str]) -> tuple[Command, str | None]:
+def _command(datum: _Datum, world: World, access: S3Access, argv: Sequence[str]) -> tuple[Command, str | None]:
     """Return what the spawner is to run, and the name of the container if it is one."""
     setting, unit, task = datum.setting, datum.unit, datum.task
-    env = environment(unit, task, base=setting.base_env, places=world.places)
+    env = environment(unit, task, base=setting.base_env, places=world.places, s3=access.env)
     if setting.isolation.kind != "container":
         return Command(tuple(argv), env, world.cwd, world.mounts), None
     name = f"pps-{os.getpid()}-{os.urandom(4).hex()}"
     engine, image = setting.engine or "", unit.transform.image or ""
     outer = container.run_argv(
-        engine, image, argv, name=name, env=env, cwd=world.cwd or None, volumes=world.volumes, user=unit.transform.user
+        engine,
+        image,
+        argv,
+        name=name,
+        env=env,
+        cwd=world.cwd or None,
+        volumes=world.volumes,
+        user=unit.transform.user,
+        on_host_network=bool(access.env),
     )
     return Command(outer, dict(setting.base_env), "/"), name
 
 
-def _show_variables(datum: _Datum, scratch: Scratch, world: World) -> None:
+def _show_variables(datum: _Datum, scratch: Scratch, world: World, access: S3Access) -> None:
     """Write /pfs/.env, the datum's variables as Pachyderm shows them: a line each, a value as it is."""
-    env = environment(datum.unit, datum.task, base={}, places=world.places)
+    env = environment(datum.unit, datum.task, base={}, places=world.places, s3=access.env)
     lines = "".join(f"{name}={value}\n" for name, value in env.items())
     (scratch.pfs / ".env").write_bytes(os.fsencode(lines))
 
@@ -354,14 +383,18 @@ def _stdin(scratch: Scratch, lines: Sequence[str]) -> int:
     return os.open(path, os.O_RDONLY)
 
 
-def _take(datum: _Datum, scratch: Scratch, world: World, result: _Attempt) -> _Attempt:
+def _take(datum: _Datum, scratch: Scratch, world: World, result: _Attempt, access: S3Access) -> _Attempt:
     setting = datum.setting
     inputs = Inputs(world.places.pfs, datum.task.inputs, setting.staging)
     try:
-        scratch.open_up()
-        outputs = take_outputs(setting.store, datum.sessions.now, world.scene, inputs=inputs)
+        if datum.unit.s3_out:
+            outputs = access.take(datum.sessions.now)
+        else:
+            scratch.open_up()
+            outputs = take_outputs(setting.store, datum.sessions.now, world.scene, inputs=inputs)
     except (PfsError, OSError) as error:
         datum.sessions.renew()
         reason = why(error) if isinstance(error, OSError) else str(error)
         return replace(result, state="failed", error=f"its output cannot be taken: {reason}")
-    return replace(result, outputs=outputs, bytes=Bytes(0, sum(output.ref.size for output in outputs)))
+    taken = Bytes(0, sum(output.ref.size for output in outputs))
+    return replace(result, outputs=outputs, bytes=taken, reads=access.reads())

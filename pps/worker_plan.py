@@ -55,10 +55,15 @@ def make_world(
     Raises:
         PfsError: an input cannot be staged.
     """
+    if unit.s3_out:
+        scratch.out.rmdir()
     if isolation.kind == "namespace":
         return _namespace(unit, task, scratch, isolation=isolation, staging=staging, uses=uses, path=path)
     for given in task.inputs:
-        staging.fill(given, scratch.pfs / given.name)
+        if given.s3:
+            (scratch.pfs / given.name).mkdir()
+        else:
+            staging.fill(given, scratch.pfs / given.name)
     if unit.code_dir is not None:
         shutil.copytree(unit.code_dir, scratch.cwd, dirs_exist_ok=True, symlinks=True)
     if isolation.kind == "container":
@@ -79,8 +84,10 @@ def _namespace(
     steps: list[tuple[str, ...]] = [("bind", str(scratch.pfs), "/pfs")]
     layers = [layer("/pfs", scratch.pfs), layer(_TMP, scratch.tmp), layer(os.path.realpath(_TMP), scratch.tmp)]
     for number, given in enumerate(task.inputs):
-        view = uses.enter_context(staging.view(given))
         (scratch.pfs / given.name).mkdir()
+        if given.s3:
+            continue
+        view = uses.enter_context(staging.view(given))
         steps.append(_show(view, f"/pfs/{given.name}", scratch=scratch, name=str(number), overlay=isolation.overlay))
         upper = scratch.layer(str(number))[0] if isolation.overlay else None
         layers.append(layer(f"/pfs/{given.name}", view, upper))

@@ -28,10 +28,12 @@ def run_pending(pipelines: tuple[str, ...], isolation: str, jobs: int | None, fr
 
     Beside a running `pfs serve` it shows that one's progress. With names, only those pipelines and what they read.
     """
+    from cli.job_gateways import job_gateways
     from pps.controller import Controller, local_executors
 
     with wiring.open_store() as store, LiveView() as view:
-        controller = Controller(store, local_executors(store, slots=jobs), isolation=isolation)
+        executors = local_executors(store, slots=jobs, gateways=job_gateways(store))
+        controller = Controller(store, executors, isolation=isolation)
         report = controller.run_pending(pipelines, frozen=frozen, on_event=view)
     if as_json:
         emit(map(job_record, report.jobs), [], as_json=True)

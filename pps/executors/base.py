@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pfs.trees.tree import Row
 
 DatumOutcome = Literal["success", "failed", "recovered"]
+Reads = bytes
+"""What a datum read over S3, as `pps.readset` stores it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class DatumInput:
     ``rows`` are what matched: a row of kind DIR stands for everything below it in ``repo@commit`` (key
     ``b""``: the whole commit), so that a datum of a million files is one row here. ``path`` is the last
     match as a path, for messages and the environment, as are the texts it was joined and grouped by. With
-    ``empty_files`` the files have their names and no bytes.
+    ``empty_files`` the files have their names and no bytes. ``s3``: nothing is shown, the command reads it from the
+    gateway of its job.
     """
 
     name: str
@@ -42,6 +45,12 @@ class DatumInput:
     empty_files: bool = False
     join_on: str = ""
     group_by: str = ""
+    s3: bool = False
+
+    @property
+    def has_bytes(self) -> bool:
+        """Whether the files are shown with their bytes."""
+        return not self.empty_files and not self.s3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +88,8 @@ class WorkUnit:
     """A set of datums of one job that a worker takes in one go.
 
     ``attempt`` is the fencing token. ``timeout_s`` limits each attempt of a datum's command. ``code_dir``:
-    the folder in which the command starts unless ``transform.working_dir`` names one, read-only for it.
+    the folder in which the command starts unless ``transform.working_dir`` names one, read-only for it. ``s3_out``:
+    the output is what the command writes to the gateway of its job; there is no /pfs/out.
     """
 
     job: str
@@ -90,6 +100,7 @@ class WorkUnit:
     code_dir: Path | None
     datums: tuple[DatumTask, ...]
     timeout_s: float | None = None
+    s3_out: bool = False
 
     @property
     def id(self) -> UnitId:
@@ -98,11 +109,15 @@ class WorkUnit:
 
 
 class OutputFile(NamedTuple):
-    """One file that the command left in /pfs/out; ``key`` is relative to it, without a leading slash."""
+    """One file that the command left in /pfs/out; ``key`` is relative to it, without a leading slash.
+
+    Or an object that it wrote over S3: ``aux`` is what is kept beside its bytes.
+    """
 
     key: bytes
     ref: FileRef
     executable: bool
+    aux: Mapping[str, object] | None = None
 
 
 class Seconds(NamedTuple):
@@ -139,7 +154,8 @@ class DatumDone:
 
     ``outputs`` is empty unless ``state`` is success. ``exit_code`` is None when a signal ended the command or
     it never started; ``error`` says why a datum failed in one line. ``log_tail``: the end of its output, at
-    most 4 KiB. ``log``: the bounded whole, as a file in the store, or None when it wrote nothing.
+    most 4 KiB. ``log``: the bounded whole, as a file in the store, or None when it wrote nothing. ``reads``: what a
+    datum that succeeded read over S3 (`pps.readset`), None where it had nothing to read so.
     """
 
     unit: UnitId
@@ -154,6 +170,7 @@ class DatumDone:
     log_tail: str = ""
     log: FileRef | None = None
     error: str | None = None
+    reads: Reads | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +238,13 @@ class Executor(Protocol):
         """End the unit: SIGTERM to what runs, SIGKILL after ``grace_s``.
 
         A Lost event follows; unknown units do nothing.
+        """
+        ...
+
+    def end_job(self, pipeline: str, job: str, attempt: int) -> None:
+        """Let go of what is kept for an attempt at a job as a whole, such as its S3 gateway, before this returns.
+
+        Nothing of it is waited for any more, and what of it still runs gets no new gateway. Unknown jobs do nothing.
         """
         ...
 

@@ -20,6 +20,8 @@ from pfs.store import Store
 from pps import sandbox_container as container
 from pps.environment import inherited
 from pps.executors.base import Capacity, Event, Handle, Lost, UnitDone, UnitId, WorkUnit
+from pps.executors.gateways import JobGateways
+from pps.job_gateway import OpenGateway
 from pps.sandbox import Isolation, choose
 from pps.scratch import remove_tree
 from pps.spawner import Spawner
@@ -57,7 +59,8 @@ class LocalExecutor:
 
     ``work_dir`` is for one executor at a time; what a killed one left there is removed.
     ``log_dir/<pipeline>/<job>/<datum>.log`` is written while a datum runs and stays: who finishes the job removes the
-    folder. ``env``: what commands inherit, see `pps.environment.inherited`.
+    folder. ``env``: what commands inherit, see `pps.environment.inherited`. ``gateways``: starts the S3
+    gateways of jobs; without it a datum that needs one fails.
 
     Raises:
         InvalidInputError: ``isolation`` is no known word.
@@ -73,6 +76,7 @@ class LocalExecutor:
         log_dir: Path,
         isolation: str = "auto",
         env: Mapping[str, str] | None = None,
+        gateways: OpenGateway | None = None,
     ) -> None:
         self._store, self._slots = store, slots
         # Without symlinks, as what commands leave is looked for by the paths that the kernel would find.
@@ -84,7 +88,8 @@ class LocalExecutor:
         self.found, self._spawner = choose(isolation, self._work_dir)
         self._staging = Staging(store, self._work_dir / "views")
         base = inherited() if env is None else dict(env)
-        self._setting = Setting(store, self._spawner, self._staging, self.found, base, log_dir)
+        self._gateways = JobGateways(gateways)
+        self._setting = Setting(store, self._spawner, self._staging, self.found, base, log_dir, self._gateways.of)
         self._plain = Spawner("none", self._work_dir / "sandbox")
         self._images: dict[str, str | None] = {}
         self._start()
@@ -178,6 +183,10 @@ class LocalExecutor:
         if entry is not None:
             entry.stop.set(grace_s)
 
+    def end_job(self, pipeline: str, job: str, attempt: int) -> None:
+        """Close the S3 gateway of a job, if it had one."""
+        self._gateways.end(pipeline, job, attempt)
+
     def close(self) -> None:
         """Cancel everything, wait for the threads, leave no process and no scratch behind. Idempotent."""
         with self._lock:
@@ -191,6 +200,7 @@ class LocalExecutor:
             self._queue.put(None)
         for thread in self._threads:
             thread.join()
+        self._gateways.close()
         self._spawner.close()
         self._plain.close()
         for session in self._done.values():

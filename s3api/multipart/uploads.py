@@ -124,8 +124,12 @@ class Uploads:
 
     def complete(self, upload: Upload, done: Completed) -> None:
         """Record what an upload became, durably, then forget the upload."""
-        self._backend.put_new(_name(done.repo, done.id, _COMPLETED), msgspec.msgpack.encode(done))
+        self.record(done)
         self.remove(upload)
+
+    def record(self, done: Completed) -> None:
+        """Record what an upload became, durably."""
+        self._backend.put_new(_name(done.repo, done.id, _COMPLETED), msgspec.msgpack.encode(done))
 
     def completed(self, repo: str, upload_id: str) -> Completed | None:
         """Return what an upload became, if it was completed within the last 7 days."""
@@ -168,9 +172,18 @@ class Uploads:
 
         Chunks are left to collection.
         """
-        self._backend.delete_many([_name(upload.repo, upload.id, _UPLOAD)])
+        self.hide(upload)
         names = self._names(upload.repo, upload.id)
         self._backend.delete_many([name for name in names if not name.endswith("/" + _COMPLETED)])
+
+    def hide(self, upload: Upload) -> None:
+        """End an upload for all who ask for it; its parts stay, and what they hold."""
+        self._backend.delete_many([_name(upload.repo, upload.id, _UPLOAD)])
+
+    def drop(self, upload: Upload) -> None:
+        """Forget an upload, and what it became."""
+        self.hide(upload)
+        self._backend.delete_many(list(self._names(upload.repo, upload.id)))
 
     def expire(self, now_ns: int) -> int:
         """Remove what has been there for 7 days, records without their upload included; return how many objects."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pfs
+from cli.job_gateways import job_gateways
 from pfs.ids import TreeId, chunk_id, new_commit_id
 from pfs.model import CommitInfo, NewCommit
 from pfs.store import Store
@@ -38,7 +39,8 @@ class World:
         self.controller = self.make_controller()
 
     def make_controller(self, *, checkpoint_s: float = 30.0) -> Controller:
-        return Controller(self.store, local_executors(self.store, slots=2), checkpoint_s=checkpoint_s)
+        executors = local_executors(self.store, slots=2, gateways=job_gateways(self.store))
+        return Controller(self.store, executors, checkpoint_s=checkpoint_s)
 
     def put(self, repo: str, files: Mapping[str, bytes | None], *, branch: str = "master") -> CommitInfo:
         """Commit files; None deletes one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -152,7 +153,6 @@ def test_bad_yaml_says_line_and_column() -> None:
         ('"datumTrys": 4,', "p.json:3:3: unknown field 'datum_trys' in pipeline spec: did you mean 'datum_tries'?"),
         ('"egress": {"URL": "s3://x"},', "p.json:3:3: the field 'egress' of pipeline spec is not supported yet"),
         ('"spout": {},', "'spout' of pipeline spec is not supported yet"),
-        ('"s3_out": true,', "'s3_out' of pipeline spec is not supported yet"),
         ('"datum_tries": -1,', "p.json:3:18: the field 'datum_tries' of pipeline spec must be a whole number"),
         ('"datum_tries": true,', "not true or false"),
         ('"job_timeout": "5 minutes",', 'must be a duration such as "300s"'),
@@ -190,7 +190,6 @@ def test_bad_fields_say_where_and_what(extra: str, what: str) -> None:
         ('{"pfs": {"repo": "out", "glob": "/"}}', "an input cannot be called 'out'"),
         ('{"pfs": {"repo": "a", "glob": "/[a"}}', "p.json:5:34"),
         ('{"pfs": {"repo": "a", "glob": "/", "lazy": true}}', "the field 'lazy' of pfs is not supported yet"),
-        ('{"pfs": {"repo": "a", "glob": "/", "s3": true}}', "the field 's3' of pfs is not supported yet"),
         ('{"pfs": {"repo": "a", "glob": "/", "commit": "ab"}}', "a pipeline follows a branch"),
         ('{"pfs": {"repo": "a", "glob": "/", "repo_type": "meta"}}', "only 'user' can be read"),
         ('{"pfs": {"repo": "a", "glob": "/", "project": "x"}}', "there are no projects"),
@@ -273,6 +272,11 @@ _keys = _text(min_size=1, max_size=5).filter(lambda key: "=" not in key)
 _names = st.from_regex(r"[A-Za-z0-9_-]{1,8}", fullmatch=True).filter(lambda name: name != "out")
 _texts = st.lists(_text(max_size=8), max_size=3).map(tuple)
 _leaves = st.builds(PfsInput, _names, _names, _names, st.just("/*"), st.booleans(), st.booleans())
+_s3_leaves = st.builds(PfsInput, _names, _names, _names, reference=st.booleans(), s3=st.just(True))
+
+
+def _called_x(leaf: PfsInput) -> PfsInput:
+    return replace(leaf, name="x")
 
 
 def _keyed(name: str) -> st.SearchStrategy[PfsInput]:
@@ -285,6 +289,8 @@ _joins = st.builds(lambda *sides: GroupInput((JoinInput(sides),)), _keyed("a"), 
 _inputs = (
     _leaves
     | _joins
+    | _s3_leaves
+    | st.builds(CrossInput, st.tuples(_s3_leaves.filter(lambda leaf: leaf.name < "x"), _s3_leaves.map(_called_x)))
     | st.builds(lambda one, two: UnionInput((one, two)), _leaves, _leaves).filter(
         lambda node: [leaf.name for leaf in leaves(node)] == sorted(leaf.name for leaf in leaves(node))
     )
@@ -309,6 +315,7 @@ specs = st.builds(
     parallelism=st.integers(0, 9),
     reprocess=st.sampled_from(Reprocess),
     salt=_text(max_size=5),
+    s3_out=st.booleans(),
 )
 
 
