@@ -101,7 +101,11 @@ def object_headers(row: Row, *, checksums: bool) -> Headers:
         found.append(("x-amz-version-id", version))
     aux = row.aux or {}
     found += [(name, value) for name, value in _texts(aux.get("h")) if name in KEPT]
-    found += [(USER + name, value) for name, value in _texts(aux.get("u")) if _is_header_name(name)]
+    user = _texts(aux.get("u"))
+    shown = [(USER + name, value) for name, value in user if _is_header_name(name)]
+    found += shown
+    if len(shown) < len(user):
+        found.append(("x-amz-missing-meta", str(len(user) - len(shown))))
     if count := len(tags.tags_of(row)):
         found.append(("x-amz-tagging-count", str(count)))
     if checksums:

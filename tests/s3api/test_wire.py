@@ -254,6 +254,12 @@ def test_metadata_round_trip() -> None:
     assert back["last-modified"] == AFTER
 
 
+def test_metadata_that_no_header_can_have_is_counted() -> None:
+    back = dict(object_headers(row({"u": {"fine": "1", "not fine": "2", "é": "3"}}), checksums=False))
+    assert (back["x-amz-meta-fine"], back["x-amz-missing-meta"]) == ("1", "2")
+    assert len([name for name in back if name.startswith("x-amz-meta-")]) == 1
+
+
 def test_framing_is_not_kept_as_encoding() -> None:
     assert aux_from_headers({"content-encoding": "aws-chunked"}) == {}
 

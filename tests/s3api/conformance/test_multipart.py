@@ -1,6 +1,8 @@
 """Multipart uploads: begin, parts, complete, abort, lists."""
 
 import hashlib
+from datetime import datetime
+from email.utils import formatdate
 from urllib.parse import quote
 
 import pytest
@@ -234,3 +236,11 @@ def test_a_bucket_with_uploads_is_empty(wire: Wire, bucket: str, upload: Upload)
     assert wire.delete(f"/{bucket}").status == 204
     assert wire.put(f"/{bucket}").status == 200
     refused(upload.parts(), 404, "NoSuchUpload")
+
+
+def test_abort_of_an_upload_that_was_begun_then(wire: Wire, bucket: str, upload: Upload) -> None:
+    initiated = text(wire.get(f"/{bucket}?uploads"), "Upload/Initiated") or ""
+    seconds = datetime.fromisoformat(initiated).timestamp()
+    for shift, status in ((-60, 412), (0, 204)):
+        header = {"x-amz-if-match-initiated-time": formatdate(seconds + shift, usegmt=True)}
+        assert wire.delete(f"{upload.path}?uploadId={upload.id}", header).status == status
