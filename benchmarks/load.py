@@ -27,8 +27,12 @@ def signed(server: Server, method: str, path: str, headers: dict[str, str] | Non
     url = f"{server.url}{quote(place)}" + (f"?{query}" if query else "")
     found = {"Host": f"127.0.0.1:{server.port}", "X-Amz-Content-SHA256": "UNSIGNED-PAYLOAD", **(headers or {})}
     request = AWSRequest(method=method, url=url, headers=found)
-    request.context["payload_signing_enabled"] = False
-    S3SigV4Auth(Credentials(server.key, server.secret), "s3", "us-east-1").add_auth(request)
+
+    class Signer(S3SigV4Auth):  # which would sign an empty body, as there is none yet
+        def payload(self, request: AWSRequest) -> str:
+            return "UNSIGNED-PAYLOAD"
+
+    Signer(Credentials(server.key, server.secret), "s3", "us-east-1").add_auth(request)
     lines = [f"{method} {quote(place)}{'?' + query if query else ''} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in request.headers.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
