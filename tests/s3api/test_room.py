@@ -168,15 +168,19 @@ def test_lists_of_keys_that_find_no_memory_are_put_off(crowded: Server) -> None:
 
 @contextmanager
 def a_process(home: Path) -> Iterator[tuple[subprocess.Popen[str], Server]]:
-    """Serve a new store in a process of its own."""
-    with pfs.init(home) as store:
-        store.create_repo("r")
+    """Serve a store, made if there is none yet, in a process of its own; it is killed at the end."""
+    if not (home / ".pfs").exists():
+        with pfs.init(home) as store:
+            store.create_repo("r")
+    with pfs.open(home) as store:
         keys = Keys(store)
         with subprocess.Popen([sys.executable, "-c", PROGRAM, str(home)], stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            url = f"http://127.0.0.1:{int(process.stdout.readline())}"
-            yield process, Server(store, keys, url, *keys.root())
-            process.kill()
+            try:
+                assert process.stdout is not None
+                url = f"http://127.0.0.1:{int(process.stdout.readline())}"
+                yield process, Server(store, keys, url, *keys.root())
+            finally:
+                process.kill()
 
 
 def resident(process: subprocess.Popen[str]) -> int:
