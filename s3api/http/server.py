@@ -68,7 +68,7 @@ def serve_on(
     stop: threading.Event,
     on_started: Callable[[], None],
     upkeep: bool = True,
-    drain_s: float = DRAIN_S,
+    drain_s: float | None = None,
 ) -> None:
     """Serve as `serve`, on a socket that is bound, perhaps one that other processes accept from as well.
 
@@ -76,6 +76,7 @@ def serve_on(
     way have to end after a stop.
     """
     try:
+        drain_s = DRAIN_S if drain_s is None else drain_s
         _Server(_config(gateway, listen), gateway, stop, on_started, upkeep=upkeep, drain_s=drain_s).run(
             sockets=[listener]
         )
