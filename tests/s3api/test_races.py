@@ -1,5 +1,7 @@
 """Many clients on one key, through two gateways that are processes of their own: conditions hold among all of them."""
 
+import hashlib
+import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -128,3 +130,39 @@ def test_no_increment_is_lost(wires: list[Wire], place: str) -> None:
     assert wires[0].get(f"{place}/k").body == wires[1].get(f"{place}/k").body == b"%d" % CLIENTS
     assert versions(wires[0], place) == CLIENTS + 1
     assert len({reply.headers["x-amz-version-id"] for reply in replies}) == CLIENTS
+
+
+def test_every_read_is_of_one_version(wires: list[Wire], place: str) -> None:
+    """Some overwrite and delete, some copy, others read: bytes and ETag of an answer belong together."""
+    bodies = [bytes([number]) * (300_000 + number) for number in range(8)]
+    wires[0].put(f"{place}/k", bodies[0])
+
+    def work(wire: Wire, number: int) -> Reply:
+        if number < 4:
+            for turn in range(6):
+                reply = wire.delete(f"{place}/k") if turn == 3 else wire.put(f"{place}/k", bodies[number + turn % 4])
+            return reply
+        for _ in range(6):
+            reply = wire.get(f"{place}/k")
+            if reply.status == 200:
+                assert reply.headers["etag"] == f'"{hashlib.md5(reply.body, usedforsecurity=False).hexdigest()}"'
+            else:
+                assert reply.code == "NoSuchKey"
+        return reply
+
+    replies = at_once(wires[:16], work)
+    assert {reply.status for reply in replies} <= {200, 204, 404}
+
+
+@pytest.mark.parametrize("change", ["put", "delete"])
+def test_a_read_under_way_goes_on_with_its_version(wires: list[Wire], place: str, change: str) -> None:
+    server, path = wires[0].server, f"{place}/k"
+    data = os.urandom(24 << 20)
+    wires[0].put(path, data)
+    with closing(server.connect()) as connection:
+        connection.request("GET", path, headers=server.sign("GET", path, {}))
+        response = connection.getresponse()
+        first = response.read(100)
+        assert (wires[1].put(path, b"new") if change == "put" else wires[1].delete(path)).status in {200, 204}
+        assert first + response.read() == data
+    assert wires[0].get(path).status == (200 if change == "put" else 404)

@@ -1,5 +1,6 @@
 """Buckets: create, head, delete, list, location, versioning."""
 
+import uuid
 from collections.abc import Callable
 
 import pytest
@@ -35,6 +36,14 @@ def test_create_with_a_damaged_configuration_makes_nothing(wire: Wire, bucket: s
 def test_names_that_no_bucket_has(wire: Wire, name: str) -> None:
     refused(wire.put(f"/{name}"), 400, "InvalidBucketName")
     assert wire.head(f"/{name}").status == 400
+
+
+@pytest.mark.parametrize("size", [3, 60, 63])
+def test_long_names(wire: Wire, size: int) -> None:
+    name = uuid.uuid4().hex.ljust(size, "x")[:size]
+    assert wire.put(f"/{name}").status == 200
+    assert wire.put(f"/{name}/k", b"1").status == 200
+    assert text(wire.get(f"/{name}"), "Name") == name
 
 
 def test_head(wire: Wire, bucket: str) -> None:

@@ -15,6 +15,8 @@ from botocore.exceptions import ClientError
 
 from s3api.router import ROUTES
 
+ONCE = pytest.mark.parametrize("server", ["http"], indirect=True, scope="session")
+"""Members are the same over HTTPS."""
 MODEL = botocore.session.get_session().get_service_model("s3")
 SERVED = sorted(
     {route.operation.__name__ for routes in ROUTES.values() for route in routes} & set(MODEL.operation_names)
@@ -200,6 +202,7 @@ def cases(samples: Samples) -> list[tuple[str, str]]:
     ]
 
 
+@ONCE
 @pytest.mark.parametrize(("operation", "member"), cases({**HONOURED, **IGNORED}))
 def test_members_that_are_taken(s3: BaseClient, bucket: str, operation: str, member: str) -> None:
     request = request_for(s3, bucket, operation)
@@ -224,6 +227,7 @@ def shared(s3: BaseClient) -> str:
     return "members"
 
 
+@ONCE
 @pytest.mark.parametrize(("operation", "member"), cases(REFUSED))
 def test_members_that_are_refused(s3: BaseClient, shared: str, operation: str, member: str) -> None:
     request = request_for(s3, shared, operation)
@@ -320,6 +324,7 @@ def rich(s3: BaseClient, bucket: str) -> Callable[[str], Place]:
     return make
 
 
+@ONCE
 @pytest.mark.parametrize("operation", [one for one in SERVED if one != "DeleteBucket"])
 def test_members_of_answers(s3: BaseClient, rich: Callable[[str], Place], operation: str) -> None:
     answer = call(s3, operation)(**rich(operation))
