@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pps.jobsets import JobSetInfo
     from pps.model import DatumInfo, JobInfo, LogLine, PipelineInfo
     from pps.preview import DatumPreview
+    from pps.secret_store import SecretInfo
 
 
 def pipeline_record(info: PipelineInfo) -> Record:
@@ -69,6 +70,11 @@ def job_set_record(info: JobSetInfo, *, with_jobs: bool) -> Record:
     record |= {f"data_{name}": value for name, value in counters._asdict().items()}
     record["pipelines"] = [job.pipeline for job in info.jobs]
     return record | {"jobs": [job_record(job) for job in info.jobs]} if with_jobs else record
+
+
+def secret_record(info: SecretInfo) -> Record:
+    """Return the record of a secret; values are not in it."""
+    return {"name": info.name, "keys": list(info.keys), "created": timestamp(info.created_ns)}
 
 
 def explanation_record(found: Explanation) -> Record:

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from cli.app import Entry, program, run
 
-_PIPELINE, _JOB = "Pipelines", "Jobs and datums"
+_PIPELINE, _JOB, _SECRET = "Pipelines", "Jobs and datums", "Secrets"
 COMMANDS = {
     "create-pipeline": Entry("cli.commands.pipeline", "create_pipeline", "Make pipelines from a spec", _PIPELINE),
     "update-pipeline": Entry("cli.commands.pipeline", "update_pipeline", "Replace the specs of pipelines", _PIPELINE),
@@ -36,6 +36,10 @@ COMMANDS = {
     "restart-datum": Entry("cli.commands.job", "restart_datum", "Begin again with datums that run", _JOB),
     "explain-datum": Entry("cli.commands.job", "explain_datum", "Say why a datum ran or was skipped", _JOB),
     "logs": Entry("cli.commands.job", "logs", "Print what user code wrote", _JOB),
+    "create-secret": Entry("cli.commands.secret", "create_secret", "Make a secret for commands", _SECRET),
+    "list-secret": Entry("cli.commands.secret", "list_secret", "List secrets, without values", _SECRET),
+    "inspect-secret": Entry("cli.commands.secret", "inspect_secret", "Show the keys of a secret", _SECRET),
+    "delete-secret": Entry("cli.commands.secret", "delete_secret", "Take a secret away", _SECRET),
     "completion": Entry("cli.commands.completion", "completion", "Print the completion script of a shell", "Shell"),
 }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -93,8 +93,11 @@ def datum_hash(identity: bytes, datum: Datum, *, transform: bytes, salt: str) ->
 
 
 def transform_digest(transform: Transform, code: Mapping[str, bytes]) -> bytes:
-    """Return the digest of a command with all that it is made of: its spec and the content id of each code file."""
-    text = json.dumps(transform_document(transform), sort_keys=True, separators=(",", ":"))
+    """Return the digest of a command with all that it is made of: its spec and the content id of each code file.
+
+    But for secrets: another one, or another value, is no reason to do work again.
+    """
+    text = json.dumps(transform_document(replace(transform, secrets=())), sort_keys=True, separators=(",", ":"))
     parts = [text.encode()]
     for path in sorted(code):
         parts += [path.encode(), code[path]]

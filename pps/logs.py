@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from pps.mask import Mask, StreamMask
 from pps.spawner import Stream
 
 HEAD_BYTES = 1 << 20
@@ -57,11 +58,20 @@ class LogWriter:
         self._dropped = 0
         self._open: dict[Stream, bytes] = {"out": b"", "err": b""}
         self._tail = b""
+        self._masks: dict[Stream, StreamMask] = {}
         self.error: OSError | None = None
         """Why nothing could be written any more, if that happened: the log then ends there."""
 
+    def hide(self, mask: Mask) -> None:
+        """From now on hide the values of ``mask`` in what comes on each stream."""
+        self._end_lines()
+        self._masks = {stream: StreamMask(mask) for stream in _TAGS} if mask else {}
+
     def write(self, stream: Stream, data: bytes) -> None:
         """Take what came on a stream; whole lines are written at once, the rest waits for its newline."""
+        self._take(stream, self._masks[stream].take(data) if self._masks else data)
+
+    def _take(self, stream: Stream, data: bytes) -> None:
         whole, newline, rest = (self._open[stream] + data).rpartition(b"\n")
         tag = _TAGS[stream]
         if newline and max(map(len, whole.split(b"\n"))) <= LINE_BYTES:
@@ -80,7 +90,8 @@ class LogWriter:
     @property
     def tail(self) -> str:
         """The end of what the command wrote, at most 4 KiB, without times; from the start of a line if it was cut."""
-        text = self._tail + self._open["out"] + self._open["err"]
+        held = {stream: mask.held for stream, mask in self._masks.items()}
+        text = b"".join([self._tail, *(self._open[stream] + held.get(stream, b"") for stream in _TAGS)])
         if len(text) > TAIL_TEXT_BYTES:
             text = text[-TAIL_TEXT_BYTES:]
             text = text.partition(b"\n")[2] or text
@@ -103,6 +114,8 @@ class LogWriter:
             return self.path
 
     def _end_lines(self) -> None:
+        for stream, mask in self._masks.items():
+            self._take(stream, mask.end())
         for stream, rest in self._open.items():
             if rest:
                 self._add([(_TAGS[stream].lower(), rest)])

@@ -309,6 +309,11 @@ class Pipelines:
         present = Catalog(self._store).get(name)
         yield from map(past_info, islice(versions(self._store, present), 1, None))
 
+    def using_secret(self, secret: str) -> list[str]:
+        """Return the pipelines whose command is given a secret; damaged ones are not looked at."""
+        found = Catalog(self._store).all()
+        return sorted(one.name for one in found if any(use.name == secret for use in one.spec.transform.secrets))
+
     def folder(self, name: str) -> Path:
         """Return the folder that the files named in a pipeline's command are relative to.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 ENGINES = ("docker", "podman")
@@ -48,11 +48,13 @@ def run_argv(
     volumes: Sequence[tuple[Path, str, bool]],
     user: str | None = None,
     on_host_network: bool = False,
+    passed: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Return the command line that runs ``argv`` in a new container that is removed when it ends.
 
     ``volumes`` are (directory here, path in the container, writable). ``cwd`` None keeps that of the image. PATH of
     ``env`` is that of the host and is left out. ``on_host_network``: what listens on this host's loopback is reached.
+    ``passed``: variables that the engine takes from its own environment, as what is in a command line is seen by all.
     """
     flags = ["run", "--rm", "--interactive", "--init", "--name", name]
     for source, target, writable in volumes:
@@ -62,6 +64,8 @@ def run_argv(
             flags += ["--env", f"{key}={value}"]
     if on_host_network:
         flags += ["--network", "host"]
+    for key in passed:
+        flags += ["--env", key]
     if cwd is not None:
         flags += ["--workdir", cwd]
     if user is not None:

@@ -6,7 +6,8 @@ command, in a copy of that namespace: a list of steps that the executor planned.
 
 A step is a list of strings, so that it crosses the socket as JSON. Targets that do not exist are made:
 ``["bind", source, target]``, ``["ro", source, target]`` (read-only), ``["overlay", lower, upper, work, target]``,
-``["tree", source, target]`` (bind with all that was mounted below) and ``["proc"]``.
+``["tree", source, target]`` (bind with all that was mounted below), ``["proc"]``, and ``["files", target, name, base64,
+…]``: files in memory, read-only, which nothing outside ever sees.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from contextlib import suppress
 from pps import sandbox_syscalls as syscalls
 
 PFS = "/pfs"
+_TMP = "/tmp"
 
 
 def unshare_mounts(*, user: bool) -> None:
@@ -88,6 +90,8 @@ def apply(steps: Sequence[Sequence[str]]) -> None:
             case ["proc"]:
                 flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
                 syscalls.mount("proc", "/proc", fs="proc", flags=flags)
+            case ["files", target, *pairs]:
+                _files(target, pairs)
             case _:
                 raise OSError(0, f"unknown step {step}")
 
@@ -98,6 +102,53 @@ def _make_place(source: str, target: str) -> None:
     elif not os.path.exists(target):
         os.makedirs(os.path.dirname(target), exist_ok=True)
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
+
+
+def _files(target: str, pairs: Sequence[str]) -> None:
+    """Put files into a file system of their own at ``target``; ``pairs``: name and base64 of each."""
+    from base64 import b64decode
+
+    target = os.path.realpath(target)
+    _make_folder(target)
+    syscalls.mount("files", target, fs="tmpfs", flags=syscalls.MS_NOSUID | syscalls.MS_NODEV, options="mode=755")
+    for name, text in zip(pairs[::2], pairs[1::2], strict=True):
+        fd = os.open(os.path.join(target, name), os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o444)
+        with open(fd, "wb") as file:
+            file.write(b64decode(text))
+    syscalls.make_read_only(target)
+
+
+def _make_folder(target: str) -> None:
+    """Make a directory that this command alone sees, but for an empty one in the root, which commands share."""
+    if os.path.isdir(target):
+        return
+    place = os.path.dirname(target)
+    while not os.path.isdir(place):
+        place = os.path.dirname(place)
+    if place == "/":
+        syscalls.make_writable("/")
+        os.makedirs(target, exist_ok=True)
+        syscalls.make_read_only("/")
+    elif place == _TMP or place.startswith(_TMP + "/"):
+        os.makedirs(target, exist_ok=True)
+    else:
+        _mirror(place)
+        os.makedirs(target)
+        syscalls.make_read_only(place)
+
+
+def _mirror(place: str) -> None:
+    """Put a directory of our own in the place of one of the host, with each entry of that bound into it.
+
+    While it is made, the working directory is the one that it hides.
+    """
+    mode = stat.S_IMODE(os.stat(place).st_mode)
+    os.chdir(place)
+    syscalls.mount("pfs", place, fs="tmpfs", flags=syscalls.MS_NOSUID | syscalls.MS_NODEV, options=f"mode={mode:o}")
+    for entry in list(os.scandir(".")):
+        with suppress(OSError):
+            _show(entry, os.path.join(place, entry.name))
+    os.chdir("/")
 
 
 def _overlay(lower: str, upper: str, work: str, *, target: str) -> None:

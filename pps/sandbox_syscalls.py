@@ -95,9 +95,17 @@ def make_read_only(target: str) -> None:
 
     The flags that the mount has are named again: a user namespace may not clear them.
     """
+    mount("", target, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | _kept(target))
+
+
+def make_writable(target: str) -> None:
+    """Take back what `make_read_only` did, in the mount namespace of this process alone."""
+    mount("", target, flags=MS_REMOUNT | MS_BIND | _kept(target))
+
+
+def _kept(target: str) -> int:
     present = os.statvfs(target).f_flag
-    kept = sum(theirs for ours, theirs in _KEPT_FLAGS if present & ours)
-    mount("", target, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | kept)
+    return sum(theirs for ours, theirs in _KEPT_FLAGS if present & ours)
 
 
 def enter_root(directory: str) -> None:

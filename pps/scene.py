@@ -76,6 +76,10 @@ class Scene:
         self._layers = sorted(layers, key=lambda layer: -len(layer.seen))
         self._closed = [folder.rstrip("/") for folder in closed]
 
+    def close(self, folder: str) -> None:
+        """Let nothing be found in one more folder."""
+        self._closed.append(folder.rstrip("/"))
+
     def layer(self, path: str) -> tuple[Layer, list[str]] | None:
         """Return the layer that shows a path, and the rest of the path in it."""
         for layer in self._layers:

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
@@ -46,12 +46,15 @@ class SpawnerLostError(FailedError):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to run: ``mounts`` are the steps of sandbox_mounts.py, done first; ``cwd`` is seen after them."""
+    """What to run: ``mounts`` are the steps of sandbox_mounts.py, done first; ``cwd`` is seen after them.
+
+    Variables and steps may hold secrets, so they are not shown.
+    """
 
     argv: tuple[str, ...]
-    env: Mapping[str, str]
+    env: Mapping[str, str] = field(repr=False)
     cwd: str
-    mounts: tuple[tuple[str, ...], ...] = ()
+    mounts: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

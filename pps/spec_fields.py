@@ -121,6 +121,16 @@ class Fields:
         """Return the elements of the list of mappings in field ``name``; absent gives none."""
         return self._value(name, Kind.CHILDREN, self._as_list, [])
 
+    def mappings(self, name: str) -> list[Fields]:
+        """Return the fields of each mapping of the list in field ``name``; those that are none are told."""
+        known, found = KNOWN[self.known.read[name].of], []
+        for node in self.children(name):
+            try:
+                found.append(Fields(node, known, self.findings))
+            except InvalidInputError as error:
+                self.findings.add(node.place, error)
+        return found
+
     def text(self, name: str) -> str:
         """Return a string; a number is taken as it is written."""
         return self._value(name, Kind.TEXT, self._as_text, "")

@@ -92,7 +92,6 @@ TRANSFORM_NOTED = {
     "memory_volume": "has no effect: data is staged on disk",
 }
 TRANSFORM_REFUSED = {
-    "secrets": _NOT_YET,
     "datum_batching": _NOT_YET,
 }
 PFS_REFUSED = {
@@ -147,9 +146,19 @@ TRANSFORM = Known(
         "working_dir": Field(Kind.TEXT, "where the command starts; default: the copy of the code"),
         "image": Field(Kind.TEXT, "the image, where commands run in containers"),
         "user": Field(Kind.TEXT, "the user in the container"),
+        "secrets": Field(Kind.CHILDREN, "secrets of the store that the command is given", of="secret"),
     },
     TRANSFORM_NOTED,
     TRANSFORM_REFUSED,
+)
+SECRET = Known(
+    "secret",
+    {
+        "name": Field(Kind.TEXT, "its name; `pps create-secret` makes it", required=True),
+        "key": Field(Kind.TEXT, "which of its values; required for env_var"),
+        "env_var": Field(Kind.TEXT, "the variable that gets the value of the key"),
+        "mount_path": Field(Kind.TEXT, "the folder that has a file for each key, or for the one"),
+    },
 )
 PARALLELISM = Known(
     "parallelism_spec",
@@ -210,6 +219,7 @@ CRON = Known(
 PROPAGATION = Known("propagation_spec", {"never": Field(Kind.FLAG, "its commits make no jobs")})
 
 KNOWN = {
-    known.where: known for known in (PIPELINE, NAME, TRANSFORM, PARALLELISM, DATUM_SET, INPUT, PFS, CRON, PROPAGATION)
+    known.where: known
+    for known in (PIPELINE, NAME, TRANSFORM, SECRET, PARALLELISM, DATUM_SET, INPUT, PFS, CRON, PROPAGATION)
 }
 """All kinds of mappings by their name."""

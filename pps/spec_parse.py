@@ -21,6 +21,7 @@ from pps.spec_known import PIPELINE
 from pps.spec_merge import effective
 from pps.spec_node import Node
 from pps.spec_s3 import read_s3_out
+from pps.spec_secret import read_secrets
 from pps.spec_types import DEFAULT_BRANCH, DEFAULT_TRIES, DatumSet, Input, Reprocess, Spec, Transform, UnionInput
 from pps.spec_yaml import parse_yaml
 
@@ -162,6 +163,7 @@ def _transform(fields: Fields) -> Transform:
         working_dir=transform.text("working_dir") or None,
         image=transform.text("image") or None,
         user=transform.text("user") or None,
+        secrets=read_secrets(transform),
     )
     if not made.cmd or not made.cmd[0]:
         transform.bad("cmd", "the field 'cmd' of transform is missing: give the command as a list")

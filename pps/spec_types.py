@@ -15,6 +15,19 @@ DEFAULT_BRANCH = "master"
 
 
 @dataclass(frozen=True, slots=True)
+class SecretUse:
+    """What a command is given of a secret: the value of ``key`` as variable ``env_var``, files below ``mount_path``.
+
+    Without a ``key`` there is a file for each key of the secret.
+    """
+
+    name: str
+    key: str = ""
+    env_var: str = ""
+    mount_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Transform:
     """The command of a pipeline and what surrounds it.
 
@@ -33,6 +46,7 @@ class Transform:
     working_dir: str | None = None
     image: str | None = None
     user: str | None = None
+    secrets: tuple[SecretUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pps.spec_types import (
     Input,
     JoinInput,
     PfsInput,
+    SecretUse,
     Spec,
     Transform,
     UnionInput,
@@ -58,8 +59,13 @@ def transform_document(transform: Transform) -> Plain:
             "working_dir": transform.working_dir,
             "image": transform.image,
             "user": transform.user,
+            "secrets": [_secret(use) for use in transform.secrets],
         }
     )
+
+
+def _secret(use: SecretUse) -> Plain:
+    return _set({"name": use.name, "key": use.key, "env_var": use.env_var, "mount_path": use.mount_path})
 
 
 def input_document(node: Input) -> Plain:

@@ -34,9 +34,11 @@ from pps.records import (
     PipelineRecord,
     encode_json,
 )
+from pps.secret_store import Secrets
 from pps.spec_input import leaves
 from pps.spec_types import PfsInput, Spec
 from pps.spec_write import spec_json
+from pps.worker_secrets import check_secrets
 
 if TYPE_CHECKING:
     from pfs.packs.session import WriteSession
@@ -64,7 +66,7 @@ def make_draft(store: Store, spec: Spec, base_dir: Path) -> Draft:
     """Check a spec against the store and the disk; changes nothing.
 
     Raises:
-        RepoNotFoundError: an input repo does not exist.
+        RepoNotFoundError: an input repo does not exist. NotFoundError: a secret, or a key of one, does not.
         InvalidInputError: the pipeline would read its own output, or ``transform.code`` names what does not exist.
         ConflictError: two branches of one repo would be connected by provenance.
         StorageError: a code file cannot be read.
@@ -72,6 +74,7 @@ def make_draft(store: Store, spec: Spec, base_dir: Path) -> Draft:
     for leaf in leaves(spec.input):
         if leaf.cron is None:
             store.repo(leaf.repo)
+    check_secrets(Secrets(store), spec.transform.secrets)
     _refuse_circle(store, spec)
     _refuse_second_branch(store, spec)
     files = code_files(spec.transform, base_dir)

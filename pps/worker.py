@@ -41,10 +41,12 @@ from pps.logs import LogWriter, log_path
 from pps.outputs import Inputs, take_outputs
 from pps.sandbox import Isolation
 from pps.scratch import Scratch
+from pps.secret_store import Secrets
 from pps.spawner import Command, Exit, Running, Spawner, SpawnerLostError
 from pps.staging import Staging
 from pps.worker_plan import World, make_world
 from pps.worker_s3 import S3Access, s3_access
+from pps.worker_secrets import given_secrets, with_secrets
 
 Emit = Callable[[Event], None]
 _SPAWNER_TRIES: Final = 3
@@ -256,6 +258,11 @@ def why(error: OSError) -> str:
 def _stage_and_run(datum: _Datum, log: LogWriter, scratch: Scratch, uses: ExitStack) -> _Attempt:
     setting, started = datum.setting, time.monotonic()
     try:
+        secrets = given_secrets(Secrets(setting.store), datum.unit.transform.secrets)
+    except PfsError as error:
+        return _Attempt("failed", error=f"its secrets cannot be given: {error}")
+    log.hide(secrets.mask)
+    try:
         world = make_world(
             datum.unit,
             datum.task,
@@ -265,6 +272,7 @@ def _stage_and_run(datum: _Datum, log: LogWriter, scratch: Scratch, uses: ExitSt
             uses=uses,
             path=datum.unit.transform.env.get("PATH", setting.base_env["PATH"]),
         )
+        world = with_secrets(world, secrets, scratch, setting.isolation)
     except PfsError as error:
         return _Attempt("failed", error=f"its input cannot be staged: {error}")
     except OSError as error:
@@ -281,7 +289,8 @@ def _stage_and_run(datum: _Datum, log: LogWriter, scratch: Scratch, uses: ExitSt
         if result.state == "success":
             result = _take(datum, scratch, world, result, access)
     seconds = Seconds(staged - started, ended - staged, time.monotonic() - ended)
-    return replace(result, seconds=seconds, bytes=Bytes(taken_in, result.bytes.upload))
+    reason = None if result.error is None else secrets.mask.text(result.error)
+    return replace(result, error=reason, seconds=seconds, bytes=Bytes(taken_in, result.bytes.upload))
 
 
 def _commands(datum: _Datum, log: LogWriter, scratch: Scratch, world: World, access: S3Access) -> _Attempt:
@@ -351,7 +360,7 @@ def _command(datum: _Datum, world: World, access: S3Access, argv: Sequence[str])
     setting, unit, task = datum.setting, datum.unit, datum.task
     env = environment(unit, task, base=setting.base_env, places=world.places, s3=access.env)
     if setting.isolation.kind != "container":
-        return Command(tuple(argv), env, world.cwd, world.mounts), None
+        return Command(tuple(argv), {**world.secret_env, **env}, world.cwd, world.mounts), None
     name = f"pps-{os.getpid()}-{os.urandom(4).hex()}"
     engine, image = setting.engine or "", unit.transform.image or ""
     outer = container.run_argv(
@@ -364,8 +373,9 @@ def _command(datum: _Datum, world: World, access: S3Access, argv: Sequence[str])
         volumes=world.volumes,
         user=unit.transform.user,
         on_host_network=bool(access.env),
+        passed=[name for name in world.secret_env if name not in env],
     )
-    return Command(outer, dict(setting.base_env), "/"), name
+    return Command(outer, {**setting.base_env, **world.secret_env}, "/"), name
 
 
 def _show_variables(datum: _Datum, scratch: Scratch, world: World, access: S3Access) -> None:

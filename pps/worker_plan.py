@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pps.environment import Places
@@ -24,13 +25,14 @@ _KERNEL = ("/proc", "/sys", "/dev")
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """One attempt's surroundings. ``code``: the folder of the code as the command sees it, None without one."""
+    """One attempt's surroundings; ``secret_env``: variables beside those that `environment` makes, and are shown."""
 
     places: Places
     scene: Scene
     cwd: str
     mounts: tuple[tuple[str, ...], ...] = ()
     volumes: tuple[tuple[Path, str, bool], ...] = ()
+    secret_env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def shown_from_tmp(path: str) -> list[str]:

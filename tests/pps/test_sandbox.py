@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import os
 import uuid
 from collections.abc import Iterator
@@ -188,3 +189,21 @@ def test_container_command_line(tmp_path: Path) -> None:
         *("--volume", f"{tmp_path}:/pfs:rw", "--volume", f"{tmp_path}:/ro:ro"),
         *("--env", "A=b", "--workdir", "/code", "--user", "7", "img:1", "python3", "/x.py"),
     )
+
+
+@pytest.mark.parametrize("place", ["/nosuch-root/deep", "/etc/nosuch-below", "/var/lib/nosuch/deep", "/mnt"])
+def test_files_in_memory(spawner: Spawner, place: str) -> None:
+    there = os.path.exists(place)
+    text = base64.b64encode(b"hidden").decode()
+    script = f"""
+    cat {place}/a && ls {place} && ls /etc/passwd /var/lib > /dev/null || exit 1
+    (echo x > {place}/a) 2> /dev/null && exit 2
+    (echo x > {place}/../new) 2> /dev/null && rm {place}/../new && echo writable
+    (echo x > /new) 2> /dev/null && exit 3
+    exit 0
+    """
+    ended, out = sh(spawner, script, ("files", place, "a", text, "b", ""))
+    assert (ended, out.removesuffix("writable\n")) == (Exit(code=0), "hiddena\nb\n")
+    assert os.path.exists(place) == there
+    ended, out = sh(spawner, f"ls -A {place} 2> /dev/null | grep -x a")
+    assert (ended, out) == (Exit(code=1), ""), "the next command has none of it"

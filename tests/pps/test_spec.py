@@ -12,7 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pfs.errors import InvalidInputError
-from pps.spec import CrossInput, GroupInput, JoinInput, PfsInput, Reprocess, Spec, Transform, UnionInput, parse_specs
+from pps.spec import (
+    CrossInput,
+    GroupInput,
+    JoinInput,
+    PfsInput,
+    Reprocess,
+    SecretUse,
+    Spec,
+    Transform,
+    UnionInput,
+    parse_specs,
+)
 from pps.spec_fields import duration_s, snake
 from pps.spec_input import leaves
 from pps.spec_known import (
@@ -295,6 +306,9 @@ _inputs = (
         lambda node: [leaf.name for leaf in leaves(node)] == sorted(leaf.name for leaf in leaves(node))
     )
 )
+_secrets = st.builds(SecretUse, _names, st.just("k"), st.sampled_from(["v1", "v2"]), st.just("")) | st.builds(
+    SecretUse, _names, st.sampled_from(["", "k"]), st.just(""), st.sampled_from(["/a", "/b/c"])
+)
 specs = st.builds(
     Spec,
     name=_names.filter(lambda name: name[0] not in "-_"),
@@ -306,6 +320,7 @@ specs = st.builds(
         env=st.dictionaries(_keys, _text(max_size=5), max_size=3),
         accept_return_code=st.lists(st.integers(1, 255), max_size=3).map(tuple),
         working_dir=st.none() | _text(min_size=1, max_size=5),
+        secrets=st.lists(_secrets, max_size=2, unique_by=lambda use: use.env_var or use.mount_path).map(tuple),
     ),
     input=_inputs,
     description=_text(max_size=10),

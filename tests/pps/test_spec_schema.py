@@ -97,6 +97,8 @@ def documents(known: Known, name: str, value: Plain) -> Plain:
             leaf["propagation_spec"] = {name: value}
         case "transform":
             transform[name] = value
+        case "secret":
+            transform["secrets"] = [{"name": "s", "key": "k", "env_var": "V", name: value}]
         case where:
             made[where] = {"name": "p", name: value} if where == "pipeline" else {name: value}
     return made
