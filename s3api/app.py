@@ -17,6 +17,7 @@ from typing import cast
 
 from pfs.errors import PfsError
 from s3api.audit.note import Note
+from s3api.audit.redact import redact
 from s3api.auth.caller import Caller, authenticate
 from s3api.auth.carried import with_carried_headers
 from s3api.bodies.body import Body, ClientGoneError
@@ -178,7 +179,7 @@ class _Exchange:
 
     @property
     def _place(self) -> str:
-        return f"{self._scope['method']} {self._scope['path']!r}"
+        return redact(f"{self._scope['method']} {self._scope['path']!r}")
 
     def _error(self, error: S3Error) -> Response:
         self._note.error = error

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
+from s3api.audit.redact import redact
 from s3api.errors import S3Error
 from s3api.http.times import iso_date
+from s3api.objects.copysource import parse_source
 from s3api.objects.names import parse_bucket
 
 if TYPE_CHECKING:
@@ -25,7 +27,8 @@ MAX_AGENT = 512
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A line of the log; what does not apply or is not known is left out. docs/s3.md says what each field means.
 
-    No field holds a secret, a signature or a token: nothing of the query or of the headers is taken as it came.
+    No field holds a secret, a signature or a token: texts that the client chose go through `redact`, an access key
+    is one that exists, and a copy source is what it was understood as.
     """
 
     time: str
@@ -103,6 +106,7 @@ class Note:
         key = self.key or (request.key if request is not None else b"")
         agent = request.header("user-agent") if request is not None else None
         source = request.header("x-amz-copy-source") if request is not None else None
+        source = _source(source) if source else None
         return Record(
             time=iso_date(start_ns),
             request_id=request_id,
@@ -112,10 +116,10 @@ class Note:
             access_key=self._access_key(),
             auth=caller.kind if caller is not None else None,
             operation=self.operation,
-            bucket=bucket or None,
+            bucket=redact(bucket) or None,
             repo=repo,
             branch=branch,
-            key=key.decode() if key else None,
+            key=redact(key.decode()) if key else None,
             source=source,
             version=self.version if self.commit is None else None,
             commit=self.commit,
@@ -125,14 +129,29 @@ class Note:
             bytes_in=self.bytes_in,
             bytes_out=self.bytes_out,
             duration_ms=round(took_ns / 1e6, 1),
-            user_agent=agent[:MAX_AGENT] if agent else None,
+            user_agent=redact(agent)[:MAX_AGENT] if agent else None,
         )
 
     def _access_key(self) -> str | None:
-        """Return the access key of the caller; of one that was refused, what it said."""
+        """Return the access key of the caller, or that which a wrong signature named.
+
+        One that does not exist is not said: people put the secret in its place.
+        """
         if self.caller is not None and self.caller.key is not None:
             return self.caller.key.access_key
-        return self.error.fields.get("AWSAccessKeyId") if self.error is not None else None
+        if self.error is None or self.error.code != "SignatureDoesNotMatch":
+            return None
+        return self.error.fields.get("AWSAccessKeyId")
+
+
+def _source(header: str) -> str | None:
+    """Return bucket, key and version of a copy source, decoded; None when it is none."""
+    try:
+        source = parse_source(header)
+    except S3Error:
+        return None
+    version = f"?versionId={source.version}" if source.version is not None else ""
+    return redact(f"{source.bucket}/{source.key.decode()}{version}")
 
 
 def _place(bucket: str) -> tuple[str | None, str | None]:

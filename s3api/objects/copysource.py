@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_plus, unquote_to_bytes
 
 from pfs.trees.tree import Row
 from s3api.auth.access import Permission
 from s3api.errors import S3Error
-from s3api.gateway import Context
 from s3api.http.response import Headers
 from s3api.objects.metadata import version_of
 from s3api.objects.names import parse_bucket, parse_key
 from s3api.versions.find import find_object
+
+if TYPE_CHECKING:
+    from s3api.gateway import Context
 
 _VERSION = "?versionId="
 
