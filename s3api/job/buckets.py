@@ -153,8 +153,14 @@ class JobBuckets(BucketSet):
             raise S3Error("NoSuchBucket", fields={"BucketName": bucket})
         elif operation.permission is not Permission.READ:
             raise not_implemented(f"{name} in bucket {bucket}, an input of the job,")
+        if isinstance(operation, (CopyObject, UploadPartCopy)) and self._is_out(operation.source.bucket):
+            self._make_readable(attempt)
         if not isinstance(operation, _NOTED) or _asks_for_times(request):
             _spoil(attempt, bucket, by_copy=isinstance(operation, (CopyObject, UploadPartCopy)))
+
+    def _make_readable(self, attempt: Attempt) -> None:
+        if attempt.output is not None:
+            attempt.output.make_readable()
 
     def _is_out(self, name: str) -> bool:
         return self._out and (name == OUT or (name == self._pipeline.name and name not in self._inputs))

@@ -41,7 +41,7 @@ class Output:
         self._lock = threading.Lock()
         self._session = store.session()
         self._pages, self._root, self._most_bytes = MemoryPages(), EMPTY_ROOT, _SLACK_BYTES
-        self._ended = False
+        self._ended, self._readable = False, True
 
     def tree(self) -> Tree:
         """Return the objects as they are now."""
@@ -70,6 +70,7 @@ class Output:
             check(tree.stat(key, want="file"))
         edits = write.edits if write.choose is None else write.choose(tree)
         if write.session is not None:
+            self._readable = False
             self._session.adopt(write.session)
         changed = Changed(NO_COMMIT, self._store.clock_ns())
         self._root = edit(self._pages, self._root, edits, changed=changed, collisions="allow")
@@ -83,6 +84,13 @@ class Output:
         self._pages = MemoryPages()
         self._root = edit(self._pages, EMPTY_ROOT, puts, changed=None, collisions="allow")
         self._most_bytes = 4 * self._pages.new_bytes + _SLACK_BYTES
+
+    def make_readable(self) -> None:
+        """Store all that was written so far, so that it can be copied; raises PfsError."""
+        with self._lock:
+            if not self._readable:
+                self._store.index.add(self._session.seal())
+                self._readable = True
 
     def end(self) -> tuple[tuple[Written, ...], WriteSession]:
         """Refuse any further write, and return the objects in the order of their keys with what holds their bytes."""

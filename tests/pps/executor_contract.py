@@ -220,6 +220,15 @@ class ExecutorContract:
         with pytest.raises(ConflictError):
             bench.executor.take_session(new.id)
 
+    def test_the_end_of_a_job_ends_nothing_else(self, bench: Bench) -> None:
+        bench.executor.end_job("pipe", "unknown", 1)
+        unit = bench.unit(bench.task(0), script=("true",))
+        bench.run(unit)
+        bench.executor.end_job(unit.pipeline, unit.job, unit.attempt)
+        bench.executor.end_job(unit.pipeline, unit.job, unit.attempt)
+        bench.executor.take_session(unit.id).abandon()
+        assert bench.run(replace(unit, job="other"))["datum-0"].state == "success"
+
     def test_later_attempt_ends_a_running_one(self, bench: Bench) -> None:
         old = bench.unit(bench.task(5), script=("sleep 1000",))
         bench.executor.submit(old)
