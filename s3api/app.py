@@ -26,6 +26,7 @@ from s3api.bodies.sources import Receive, source_of
 from s3api.errors import NotModifiedError, S3Error, from_pfs
 from s3api.gateway import Context, Gateway
 from s3api.http.headers import check_headers
+from s3api.http.outlet import Outlet, outlet_of
 from s3api.http.request import Request, parse_request
 from s3api.http.response import Response, Stream, error_response
 from s3api.objects.reading import Patience
@@ -206,13 +207,15 @@ class _Exchange:
 
     async def _stream(self, body: Stream) -> None:
         """Send a body in pieces. When one cannot be read, the connection ends before the announced length."""
-        left, gone = body.size, asyncio.ensure_future(self._gone())
+        left, gone, outlet = body.size, asyncio.ensure_future(self._gone()), outlet_of(self._scope)
         try:
-            async with aclosing(body.pieces) as pieces, Patience(self._gateway.reading.budget) as patience:
+            async with aclosing(body.pieces(outlet)) as pieces, Patience(self._gateway.reading.budget) as patience:
                 async for piece in pieces:
-                    left -= len(piece)
+                    left -= len(piece) + self._settled(outlet)
                     patience.waiting()
                     await self._send({"type": "http.response.body", "body": piece, "more_body": left > 0})
+                    if outlet is not None:
+                        await outlet.drained()
                     patience.done()
                     if gone.done() and left:
                         return
@@ -222,6 +225,12 @@ class _Exchange:
             log.info("%s: the client takes nothing more", self._place)
         finally:
             gone.cancel()
+
+    def _settled(self, outlet: Outlet | None) -> int:
+        """Return the bytes that went past this object since the piece before."""
+        sent = 0 if outlet is None else outlet.settle()
+        self._note.sent(sent)
+        return sent
 
     async def _gone(self) -> None:
         """Return when the client has closed the connection: sending alone does not tell."""

@@ -76,6 +76,13 @@ class Backend(Protocol):
         """Return the (offset, length) ranges in the order given; may merge near ones into one read."""
         ...
 
+    def read_into(self, name: str, offset: int, buffer: memoryview) -> int:
+        """Fill ``buffer`` from ``offset`` on; return how many bytes there were, fewer only at the end of the object.
+
+        For who reads much and keeps nothing: no new memory is touched. Raises as `get`.
+        """
+        ...
+
     def create(self, name: str) -> NewObject:
         """Begin a new object that is written in pieces, with memory bounded by the pieces (local) or a part (S3)."""
         ...

@@ -69,6 +69,14 @@ class LocalBackend:
         with self._opened(name) as fd:
             return [read_at(fd, offset, length) for offset, length in ranges]
 
+    def read_into(self, name: str, offset: int, buffer: memoryview) -> int:
+        """Fill the buffer; see base.Backend."""
+        done = 0
+        with self._opened(name) as fd:
+            while done < len(buffer) and (count := os.preadv(fd, [buffer[done:]], offset + done)):
+                done += count
+        return done
+
     def create(self, name: str) -> LocalObject:
         """Begin a new object; see base.Backend."""
         path = self._path(name)

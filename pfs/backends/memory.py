@@ -37,6 +37,12 @@ class MemoryBackend:
         body = self._body(name)
         return [body[offset : offset + length] for offset, length in ranges]
 
+    def read_into(self, name: str, offset: int, buffer: memoryview) -> int:
+        """Fill the buffer; see base.Backend."""
+        found = self._body(name)[offset : offset + len(buffer)]
+        buffer[: len(found)] = found
+        return len(found)
+
     def create(self, name: str) -> MemoryObject:
         """Begin a new object that is written in pieces."""
         return MemoryObject(self, name)

@@ -19,6 +19,7 @@ from pfs.packs.commit_record import CommitRecord, decode_record
 from pfs.packs.index import Index
 from pfs.packs.manifest import Manifest
 from pfs.packs.pack import Record, RecordType, pack_name, read_footer, scan_records
+from pfs.packs.raw import is_raw, read_raw
 from pfs.packs.read import PackReader, Wanted
 from pfs.trees.page import Page
 
@@ -166,15 +167,33 @@ class Objects:
         """Return a chunk of ``size`` bytes; ``verify`` compares the full id too (2 GB/s), not only the checksum."""
         return self._chunks([(id, size)], verify=verify)[0]
 
-    def chunks(self, wanted: Sequence[tuple[ChunkId, int]]) -> list[bytes]:
+    def chunks(self, wanted: Sequence[tuple[ChunkId, int]], *, passing: bool = False) -> list[bytes]:
         """Return the (id, size) chunks in the order given; the caller bounds how many bytes that is.
 
-        The index is asked once, packs are read in order of place, a block is read and decompressed once.
+        The index is asked once, packs are read in order of place, a block is read and decompressed once. Few ones are
+        kept in memory, unless they are ``passing``: part of a stream, and not asked for again soon.
         """
-        return self._chunks(wanted, verify=False)
+        return self._chunks(wanted, verify=False, passing=passing)
 
-    def _chunks(self, wanted: Sequence[tuple[ChunkId, int]], *, verify: bool) -> list[bytes]:
-        few = not verify and sum(size for _, size in wanted) <= _FEW_BYTES
+    def chunks_into(self, wanted: Sequence[tuple[ChunkId, int]], buffer: memoryview) -> list[memoryview]:
+        """Return chunks as `chunks` does, ``passing``; views of ``buffer`` where they are stored as they are, and fit.
+
+        The buffer is used again and again, so that the bytes stay in the processor's cache. Raises as `chunks`.
+        """
+        places = self._index.find([id for id, _ in wanted])
+        with suppress(PfsError):  # whatever is wrong is said, or mended, by the other way of reading
+            found = read_raw(self._backend, self._index, zip(wanted, places, strict=True), buffer)
+            if found is not None:
+                return found
+        return [memoryview(data) for data in self.chunks(wanted, passing=True)]
+
+    def are_raw(self, wanted: Sequence[tuple[ChunkId, int]]) -> bool:
+        """Say whether all these chunks are stored as they are, so that reading them is little work; one look-up."""
+        places = self._index.find([id for id, _ in wanted])
+        return all(is_raw(place, size) for place, (_, size) in zip(places, wanted, strict=True))
+
+    def _chunks(self, wanted: Sequence[tuple[ChunkId, int]], *, verify: bool, passing: bool = False) -> list[bytes]:
+        few = not verify and not passing and sum(size for _, size in wanted) <= _FEW_BYTES
         found = self._kept(wanted) if few else {}
         found[EMPTY_CHUNK] = b""
         sizes: dict[bytes, int | None] = {id: size for id, size in wanted if id not in found}

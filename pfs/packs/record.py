@@ -47,6 +47,11 @@ class Codec(IntEnum):
     """In footers only: the entry lies in a block."""
 
 
+_TYPES: Final = {int(one): one for one in RecordType}
+_CODECS: Final = tuple(Codec)
+"""By number; a look-up costs a tenth of a call of the class."""
+
+
 class Header(NamedTuple):
     """The 56 bytes in front of a payload; ``clen`` stored and ``ulen`` plain size of it in bytes."""
 
@@ -102,7 +107,7 @@ def decode_header(data: Buffer, *, where: str) -> Header:
         raise CorruptionError(where, "no record begins here")
     if codec > Codec.ZSTD or max(clen, ulen) > MAX_PAYLOAD or (codec == Codec.RAW and clen != ulen):
         raise CorruptionError(where, "the record's header contradicts itself")
-    return Header(RecordType(kind), Codec(codec), clen, ulen, checksum, id)
+    return Header(_TYPES[kind], _CODECS[codec], clen, ulen, checksum, id)
 
 
 def parse_record(data: Buffer, *, where: str, verify: bool = False) -> Record:

@@ -67,6 +67,18 @@ class BackendContract:
         assert backend.get_ranges("a", [(7, 2), (0, 3), (1, 3), (7, 2), (9, 9)]) == [b"78", b"012", b"123", b"78", b"9"]
         assert backend.get_ranges("a", []) == []
 
+    def test_read_into_fills_up_to_the_end(self, backend: Backend) -> None:
+        """And says how much that was."""
+        backend.put_new("a", b"0123456789")
+        buffer = bytearray(b"------")
+        assert backend.read_into("a", 2, memoryview(buffer)[:4]) == 4
+        assert bytes(buffer) == b"2345--"
+        assert backend.read_into("a", 7, memoryview(buffer)) == 3
+        assert bytes(buffer) == b"7895--"
+        assert backend.read_into("a", 10, memoryview(buffer)) == 0
+        with pytest.raises(NotFoundError):
+            backend.read_into("no/such", 0, memoryview(buffer))
+
     def test_missing_objects(self, backend: Backend) -> None:
         """Reading says so; deleting does not mind."""
         with pytest.raises(NotFoundError):

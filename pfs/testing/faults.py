@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 WRITES: Final = frozenset({"create", "write", "publish", "put_new", "swap", "delete_many"})
 """Calls that change something; counted by default."""
-READS: Final = frozenset({"get", "get_ranges", "read", "entries"})
+READS: Final = frozenset({"get", "get_ranges", "read_into", "read", "entries"})
 
 
 class How(Enum):
@@ -100,6 +100,15 @@ class FaultyBackend:
     def get_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """See base.Backend."""
         return self.run("get_ranges", name, whole=lambda: self._backend.get_ranges(name, ranges), half=_nothing)
+
+    def read_into(self, name: str, offset: int, buffer: memoryview) -> int:
+        """See base.Backend; torn, it fills half of the buffer."""
+        return self.run(
+            "read_into",
+            name,
+            whole=lambda: self._backend.read_into(name, offset, buffer),
+            half=lambda: self._backend.read_into(name, offset, buffer[: len(buffer) // 2]),
+        )
 
     def create(self, name: str) -> FaultyObject:
         """See base.Backend."""

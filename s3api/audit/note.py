@@ -83,6 +83,10 @@ class Note:
     ended: bool = False
     """Whether all of the answer was handed to the network."""
 
+    def sent(self, size: int) -> None:
+        """Count bytes of the answer that did not come through `sending`."""
+        self.bytes_out += size
+
     def sending(self, send: Send) -> Send:
         """Return ``send``, counted and noted."""
 

@@ -14,7 +14,9 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from s3api.errors import S3Error
+from s3api.http import outlet
 from s3api.http.intake import EXTENSION, LARGE_BYTES, Intake
+from s3api.http.outlet import Outlet
 from s3api.http.response import error_response
 
 MAX_HEAD_BYTES: Final = 64 << 10
@@ -36,6 +38,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Begin to wait for the first request."""
         super().connection_made(transport)
+        if self.scheme == "http":  # drained means empty, which threads need that write themselves
+            transport.set_write_buffer_limits(high=0)
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -136,6 +140,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if length and not waits:  # one that waits for the answer before it is pipelined: rare, and never large
             self._intake = Intake(self, length)
             self.scope["extensions"] = {EXTENSION: {"intake": self._intake}}
+        elif self.scheme == "http":
+            self.scope["extensions"] = {outlet.EXTENSION: {"outlet": Outlet(self)}}
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""

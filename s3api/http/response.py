@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 from pfs.backends.base import Buffer
 from s3api.errors import S3Error
+from s3api.http.outlet import Outlet
 from s3api.http.xml import leaf, node
 
 Headers = tuple[tuple[str, str], ...]
@@ -14,10 +15,10 @@ Headers = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A body that comes in pieces, ``size`` bytes in all."""
+    """A body of ``size`` bytes that comes in pieces; some of it straight to the outlet, if ``pieces`` gets one."""
 
     size: int
-    pieces: AsyncGenerator[Buffer, None]
+    pieces: Callable[[Outlet | None], AsyncGenerator[Buffer, None]]
 
 
 @dataclass(frozen=True, slots=True)

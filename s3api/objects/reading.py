@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -20,12 +20,15 @@ from pfs.files.fileref import Content
 from pfs.files.reader import chunk_refs
 from pfs.packs.manifest import ChunkRef
 from pfs.packs.objects import Objects
+from s3api.http.outlet import Outlet
 
 BUDGET_BYTES: Final = 96 << 20
 FIRST_BYTES: Final = 1 << 20
 LEAST_BYTES: Final = 256 << 10
 """A piece when the budget is used up, and the most that is handed to a connection at once."""
 MOST_BYTES: Final = 4 << 20
+TURN_BYTES: Final = 16 << 20
+"""What a thread writes of one GET before others have their turn."""
 THREADS: Final = 8
 PATIENCE_S: Final = 120.0
 """For a client that takes nothing."""
@@ -35,6 +38,8 @@ _DEPTH: Final = 2
 """Batches under way for one GET, beside the one that is being sent."""
 _KNOWN_BYTES: Final = 16 << 20
 """Chunks that are looked up ahead: more than all batches of a GET have."""
+_HEADERS_BYTES: Final = 64 << 10
+"""Of the records of FIRST_BYTES of chunks."""
 TICK_S: Final = 1.0
 
 
@@ -48,6 +53,8 @@ class Extent:
     def __init__(self, objects: Objects, content: Content, *, start: int, stop: int) -> None:
         self._objects, self._start, self._stop = objects, start, stop
         self._refs: Iterator[ChunkRef] = iter(chunk_refs(objects, content, start=start, stop=stop))
+        self.raw = False
+        """Whether the first 16 MiB behind what was read first are stored as they are, not compressed."""
         self._known = deque[ChunkRef]()
         self._looking = threading.Lock()
         self._looked = self._taken = 0
@@ -68,19 +75,29 @@ class Extent:
         self._taken += held
         return batch
 
-    def fetch(self, refs: Sequence[ChunkRef]) -> list[memoryview]:
+    def fetch(self, refs: Sequence[ChunkRef], *, passing: bool = True) -> list[memoryview]:
         """Return the bytes of chunks, as far as they lie in the range; raises as `Objects.chunks`."""
-        data = self._objects.chunks([(ref.id, ref.size) for ref in refs])
+        data = self._objects.chunks([(ref.id, ref.size) for ref in refs], passing=passing)
         self._look_ahead()
-        return [
-            memoryview(piece)[max(self._start - ref.offset, 0) : self._stop - ref.offset]
-            for ref, piece in zip(refs, data, strict=True)
-        ]
+        return self._cut(refs, map(memoryview, data))
+
+    def fetch_into(self, refs: Sequence[ChunkRef], buffer: memoryview) -> list[memoryview]:
+        """Return the bytes as `fetch` does, maybe as views of ``buffer``; raises as `Objects.chunks`."""
+        data = self._objects.chunks_into([(ref.id, ref.size) for ref in refs], buffer)
+        self._look_ahead()
+        return self._cut(refs, data)
+
+    def _cut(self, refs: Sequence[ChunkRef], data: Iterable[memoryview]) -> list[memoryview]:
+        """Return of each chunk what lies in the range."""
+        start, stop = self._start, self._stop
+        return [piece[max(start - ref.offset, 0) : stop - ref.offset] for ref, piece in zip(refs, data, strict=True)]
 
     def read(self, size: int) -> list[memoryview]:
         """Take and fetch in one go, in a thread; this comes first."""
         self._look_ahead()
-        return self.fetch(self.take(size))
+        first = self.fetch(self.take(size), passing=False)
+        self.raw = bool(self._known) and self._objects.are_raw([(ref.id, ref.size) for ref in self._known])
+        return first
 
     def _look_ahead(self) -> None:
         """Look up chunks ahead. The last fetch to end has done so: with none under way, none known means the end."""
@@ -145,24 +162,56 @@ class Reading:
         """Return how many bytes of an object may be read before its answer begins."""
         return FIRST_BYTES if self.budget.allows(FIRST_BYTES) else LEAST_BYTES
 
-    async def pieces(self, extent: Extent, first: Sequence[memoryview]) -> AsyncGenerator[memoryview, None]:
+    def pieces(
+        self, extent: Extent, first: Sequence[memoryview], outlet: Outlet | None = None
+    ) -> AsyncGenerator[memoryview, None]:
         """Yield ``first``, which was read already, and the rest of an extent, in pieces of 256 KiB at most.
+
+        With an ``outlet``, who takes a piece lets the outlet drain before the next one; bytes that are stored as they
+        are go there straight, past the caller, who gets what the connection did not take at once, and empty pieces.
 
         Raises:
             CorruptionError, MissingObjectError, StorageError: as `Extent.read`; what was yielded before is right.
         """
-        run = _Run(extent)
-        parts = deque(first)
+        if outlet is not None and extent.raw:
+            return self._straight(_Run(extent), first, outlet)
+        return self._ahead(_Run(extent), first)
+
+    async def _straight(
+        self, run: _Run, first: Sequence[memoryview], outlet: Outlet
+    ) -> AsyncGenerator[memoryview, None]:
+        """Let threads read and write in turns."""
+        turn: asyncio.Future[list[memoryview]] | None = None
+        rest, step = first, FIRST_BYTES
+        outlet.open()
+        try:
+            while not outlet.broken:
+                self._hold(run, sum(map(len, rest)))
+                for piece in _small(rest) if rest else [memoryview(b"")]:
+                    yield piece
+                if run.extent.empty:
+                    return
+                step = FIRST_BYTES if self.budget.allows(FIRST_BYTES) else LEAST_BYTES
+                self._hold(run, step)
+                turn = asyncio.get_running_loop().run_in_executor(self._pool, _take_turn, run.extent, outlet, step)
+                rest = await asyncio.shield(turn)
+        finally:
+            if turn is not None and not turn.done():
+                await asyncio.wait([turn])
+            outlet.close()
+            self._drop(run)
+
+    async def _ahead(self, run: _Run, first: Sequence[memoryview]) -> AsyncGenerator[memoryview, None]:
+        """Read ahead in batches, which takes the work of decompressing to several threads."""
+        parts = first
         self._hold(run, sum(map(len, parts)))
         try:
             while parts:
                 self._go_ahead(run)
-                while parts:
-                    part = parts.popleft()
-                    for at in range(0, len(part), LEAST_BYTES):
-                        yield part[at : at + LEAST_BYTES]
+                for piece in _small(parts):
+                    yield piece
                 self._hold(run, 0)
-                parts = deque(await self._next(run))
+                parts = await self._next(run)
         finally:
             self._drop(run)
 
@@ -203,6 +252,32 @@ class Reading:
             batch.coming.cancel()
             self.budget.used -= batch.size
         run.batches.clear()
+
+
+def _small(parts: Sequence[memoryview]) -> Iterator[memoryview]:
+    return (part[at : at + LEAST_BYTES] for part in parts for at in range(0, len(part), LEAST_BYTES))
+
+
+class _Buffers(threading.local):
+    """One buffer a thread; its bytes stay in the cache of the core that reads, checks and sends them."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(FIRST_BYTES + _HEADERS_BYTES))
+
+
+_buffers = _Buffers()
+
+
+def _take_turn(extent: Extent, outlet: Outlet, step: int) -> list[memoryview]:
+    """Read and write as long as the connection takes it, some MiB at most; return what it did not take. In a thread."""
+    taken = 0
+    while taken < TURN_BYTES and (refs := extent.take(step)):
+        pieces = extent.fetch_into(refs, _buffers.view)
+        rest = outlet.write(pieces, taken=taken)
+        if rest:
+            return [memoryview(bytes(piece)) for piece in rest]
+        taken += sum(map(len, pieces))
+    return []
 
 
 def _see(future: asyncio.Future[list[memoryview]]) -> None:

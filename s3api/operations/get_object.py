@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar, Self
 
 from pfs.trees.tree import Row
@@ -54,7 +55,7 @@ class GetObject(BlockingOperation):
         headers = answer_headers(context.request, row, self.overrides, Shown(span, self.part))
         size = row.size if span is None else span.stop - span.start
         small = size <= LEAST_BYTES
-        body = b"".join(opened.first) if small else Stream(size, reading.pieces(opened.extent, opened.first))
+        body = b"".join(opened.first) if small else Stream(size, partial(reading.pieces, opened.extent, opened.first))
         return Response(200 if span is None else 206, headers, body)
 
     def _open(self, context: Context, first: int) -> tuple[Row, Span | None, _Opened]:

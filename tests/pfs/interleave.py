@@ -56,6 +56,9 @@ class Gate:
     def get_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         return self.run(f"get_ranges {name}", lambda: self.backend.get_ranges(name, ranges))
 
+    def read_into(self, name: str, offset: int, buffer: memoryview) -> int:
+        return self.run(f"read_into {name}", lambda: self.backend.read_into(name, offset, buffer))
+
     def create(self, name: str) -> GatedObject:
         return GatedObject(self, name, self.backend.create(name))
 

@@ -104,6 +104,10 @@ class SteppedBackend:
         self._actor.call()
         return self._backend.get_ranges(name, ranges)
 
+    def read_into(self, name: str, offset: int, buffer: memoryview) -> int:
+        self._actor.call()
+        return self._backend.read_into(name, offset, buffer)
+
     def create(self, name: str) -> NewObject:
         self._actor.call()
         return self._backend.create(name)
