@@ -3,13 +3,14 @@
 import asyncio
 import os
 import threading
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import pfs
+from pfs.packs.manifest import ChunkRef
 from pfs.store import Store
 from pfs.trees.tree import Row
 from s3api.objects import reading
@@ -76,11 +77,11 @@ def test_damage_ends_the_reading_and_gives_everything_back(home: Store, row: Row
     class Damaged(Extent):
         fetched = 0
 
-        def fetch(self, refs: object) -> list[memoryview]:
+        def fetch(self, refs: Sequence[ChunkRef], *, passing: bool = True) -> list[memoryview]:
             self.fetched += 1
             if self.fetched > 1:
                 raise OSError("damaged")
-            return super().fetch(refs)  # type: ignore[arg-type]
+            return super().fetch(refs, passing=passing)
 
     async def read() -> None:
         extent = Damaged(home.objects, row, start=0, stop=SIZE)
