@@ -231,11 +231,13 @@ class Pipelines:
                 branches.refuse_dependents(self._store, name)
             self._store.delete_repo(name, force=True)
             self._delete_unread(_cron_repos(pipeline))
+            self._delete_trigger_branches(pipeline)
             return
         bind(self._store, name, {pipeline.spec.output_branch: Binding()})
         for branch in (SPEC_BRANCH, META_BRANCH):
             branches.delete(self._store, name, branch, force=True)
         self._delete_unread(_cron_repos(pipeline))
+        self._delete_trigger_branches(pipeline)
 
     def stop(self, name: str) -> None:
         """Give a pipeline no jobs until it is started; one that runs ends as killed. Idempotent.
@@ -270,6 +272,13 @@ class Pipelines:
         if old.record.stopped:
             raise ConflictError(f"pipeline {name!r} is stopped: `pps start-pipeline {name}` starts it with a job")
         publish_record(self._store, old, fresh_start(self._store, old, reprocess=reprocess), message="run again")
+
+    def _delete_trigger_branches(self, pipeline: Pipeline) -> None:
+        """Delete the branches that were made for a pipeline's triggers, unless others read them."""
+        for leaf in pipeline.leaves:
+            if leaf.trigger is not None and leaf.branch.startswith(f"{pipeline.name}-trigger-"):
+                with suppress(ConflictError, NotFoundError):
+                    self._store.repo(leaf.repo).delete_branch(leaf.branch)
 
     def _delete_unread(self, repos: Sequence[str]) -> None:
         """Delete cron repos unless another pipeline reads them."""

@@ -154,7 +154,10 @@ def _in_order(store: Store, refs: _Refs, pipeline: Pipeline, *, pipelines: Mappi
     if _last_job(pipeline) is None and _complete(position):
         inputs = {branch: commit for branch, commit in position.items() if commit is not None}
         yield Due(pipeline, _newest(store, inputs), inputs, dict(position), _gone(store, inputs))
-    for batch in _arrivals(store, refs, pipeline, pipelines=pipelines, position=position):
+    quiet = _quiet(pipeline)
+    moving = {branch: commit for branch, commit in position.items() if branch not in quiet}
+    for batch in _arrivals(store, refs, pipeline, pipelines=pipelines, position=moving):
+        _catch_up(store, refs, batch, branches=quiet, position=position)
         due = _apply(pipeline, batch, position)
         if due is not None:
             yield replace(due, broken={**due.broken, **_gone(store, due.inputs)})
@@ -193,6 +196,29 @@ def _gone(store: Store, inputs: Mapping[Branch, CommitId]) -> dict[Branch, str]:
     return dict.fromkeys(missing, "its commit is not there any more")
 
 
+def _quiet(pipeline: Pipeline) -> list[Branch]:
+    """Return the input branches whose commits make no jobs."""
+    loud = {(leaf.repo, leaf.branch) for leaf in pipeline.leaves if not leaf.never}
+    return sorted({(leaf.repo, leaf.branch) for leaf in pipeline.leaves} - loud)
+
+
+def _catch_up(
+    store: Store,
+    refs: _Refs,
+    batch: Sequence[_Arrival],
+    *,
+    branches: Sequence[Branch],
+    position: dict[Branch, CommitId | None],
+) -> None:
+    """Move ``position`` on quiet branches to what was there when the batch was: it is the same at every look."""
+    cause, when = batch[0].cause, max(one.finished_ns for one in batch)
+    for branch in branches:
+        found = _finished(store, refs.find(branch[0]), branch, since=position[branch])
+        reached = [one for one in found if one.error is None and (one.finished_ns <= when or one.cause == cause)]
+        if reached:
+            position[branch] = reached[-1].commit
+
+
 def _apply(pipeline: Pipeline, batch: Sequence[_Arrival], position: dict[Branch, CommitId | None]) -> Due | None:
     """Return the job that commits of one id make, and move ``position`` on; None while an input has no commit."""
     broken = {one.branch: one.error for one in batch if one.error is not None}
@@ -225,7 +251,8 @@ def _arrivals(
 def _finished(store: Store, state: RefsState | None, branch: Branch, *, since: CommitId | None) -> list[_Arrival]:
     """Return the commits from the head of a branch back to ``since``, oldest first.
 
-    When the branch was moved to where ``since`` is no ancestor, only its head counts, and the move is the cause.
+    Those that were made on another branch count only as the head: moving a branch over several is one move. When it was
+    moved to where ``since`` is no ancestor, only its head counts, and the move is the cause.
     """
     entry = None if state is None else state.body.branches.get(branch[1])
     if entry is None or entry.head is None or entry.head == since:
@@ -234,7 +261,8 @@ def _finished(store: Store, state: RefsState | None, branch: Branch, *, since: C
     for record in store.history.first_parents(branch[0], entry.head):
         if record.id == since:
             return _with_cause(found, branch, entry)[::-1]
-        found.append(_arrival(branch, record))
+        if record.id == entry.head or record.branch == branch[1]:
+            found.append(_arrival(branch, record))
     return found[::-1] if since is None else _with_cause(found[:1], branch, entry)
 
 

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from pfs.errors import InvalidInputError
+from pfs.model import Trigger
 from pfs.paths import check_name
 from pps.spec_fields import Fields
 from pps.spec_findings import Findings
 from pps.spec_known import INPUT
 from pps.spec_node import Node
 from pps.spec_s3 import bare_repo, read_s3
+from pps.spec_trigger import read_trigger, with_branches
 from pps.spec_types import DEFAULT_BRANCH, Cron, CrossInput, GroupInput, Input, JoinInput, PfsInput, UnionInput
 
 _NOTHING = UnionInput(())
@@ -35,7 +37,7 @@ def read_input(node: Node, findings: Findings, *, pipeline: str) -> Input:
 
     Children are in the order of their names, so that datum ids do not depend on the spec's order.
     """
-    made = _read(node, _Scope(pipeline, findings))
+    made = with_branches(_read(node, _Scope(pipeline, findings)), pipeline)
     if not findings.errors:
         _check_names(made, node, findings)
     return made
@@ -104,10 +106,11 @@ def _pfs(fields: Fields, scope: _Scope) -> Input:
     scope = scope._replace(inside=frozenset()) if s3 else scope
     repo = _repo(leaf)
     glob = "/" if s3 else _glob(leaf)
-    made = PfsInput(
+    trigger = read_trigger(leaf)
+    return PfsInput(
         name=_input_name(leaf, leaf.text("name") or repo),
         repo=repo,
-        branch=_checked(leaf, "branch", leaf.text("branch") or DEFAULT_BRANCH),
+        branch=_branch(leaf, trigger),
         glob=glob,
         empty_files=leaf.flag("empty_files"),
         reference=leaf.flag("reference"),
@@ -115,9 +118,9 @@ def _pfs(fields: Fields, scope: _Scope) -> Input:
         outer_join=leaf.flag("outer_join") and "join" in scope.inside,
         group_by=_template(leaf, "group_by", glob, scope),
         s3=s3,
+        never=_never(leaf),
+        trigger=trigger,
     )
-    _propagation(leaf)
-    return made
 
 
 def _cron(fields: Fields, scope: _Scope) -> Input:
@@ -181,7 +184,8 @@ def _repo(leaf: Fields) -> str:
     if project not in {"", "default"}:
         leaf.bad("project", f"there are no projects: {project!r} is none (only 'default' is accepted)")
     if kind not in {"", "user"}:
-        leaf.bad("repo_type", f"the repo_type {kind!r} is not supported yet: only 'user' can be read")
+        hint = "what jobs leave is in hidden branches of the repo itself, which `pps list-datum` and `pps logs` show"
+        leaf.bad("repo_type", f"the repo_type {kind!r} cannot be read, only 'user': {hint}")
     if not repo:
         leaf.bad("repo", "the field 'repo' of pfs is missing: it says which repo to read")
     return _checked(leaf, "repo", bare_repo(repo))
@@ -219,10 +223,17 @@ def _glob(leaf: Fields) -> str:
     return pattern
 
 
-def _propagation(leaf: Fields) -> None:
+def _branch(leaf: Fields, trigger: Trigger | None) -> str:
+    """Return the branch to read; with a trigger it may be empty, and is given a name later."""
+    given = leaf.text("branch")
+    if trigger is not None and not given:
+        return ""
+    return _checked(leaf, "branch", given or DEFAULT_BRANCH)
+
+
+def _never(leaf: Fields) -> bool:
     spec = leaf.child("propagation_spec")
-    if spec is not None and spec.flag("never"):
-        leaf.bad("propagation_spec", "propagation_spec 'never' is not supported yet: remove it")
+    return spec is not None and spec.flag("never")
 
 
 _LEAVES: Mapping[str, Callable[[Fields, _Scope], Input]] = {"pfs": _pfs, "cron": _cron}

@@ -97,7 +97,6 @@ TRANSFORM_REFUSED = {
 PFS_REFUSED = {
     "commit": "cannot be given: a pipeline follows a branch",
     "lazy": _NOT_YET,
-    "trigger": _NOT_YET,
 }
 INPUT_KINDS_GONE = {"atom": "pfs", "git": "pfs"}
 
@@ -196,6 +195,7 @@ PFS = Known(
         "glob": Field(Kind.TEXT, "what makes a datum: '/' one of everything, '/*' one for each entry at the top"),
         "empty_files": Field(Kind.FLAG, "names without bytes"),
         "reference": Field(Kind.FLAG, "a change of its content alone runs nothing"),
+        "trigger": Field(Kind.CHILD, "read a branch that follows another one when a condition holds", of="trigger"),
         "propagation_spec": Field(Kind.CHILD, "which commits make jobs", of="propagation_spec"),
         "join_on": Field(Kind.TEXT, "in a join: by what files belong together, '$1' for the glob's first parenthesis"),
         "outer_join": Field(Kind.FLAG, "in a join: its files count also where others have none"),
@@ -215,11 +215,23 @@ CRON = Known(
         "backfill": Field(Kind.FLAG, "ticks that nobody was there for are made up for, each of its own"),
     },
     {"project": "has no effect: there are no projects"},
+    {"commit": "cannot be given: a pipeline follows a branch"},
+)
+TRIGGER = Known(
+    "trigger",
+    {
+        "branch": Field(Kind.TEXT, "the branch to follow; default: master"),
+        "all": Field(Kind.FLAG, "all conditions must hold, not one"),
+        "rate_spec": Field(Kind.TEXT, "when a tick of this schedule has passed"),
+        "size": Field(Kind.TEXT, "when so much was added, such as 100MB"),
+        "commits": Field(Kind.COUNT, "when there were so many commits"),
+        "cron_spec": Field(Kind.TEXT, "at each tick of this schedule"),
+    },
 )
 PROPAGATION = Known("propagation_spec", {"never": Field(Kind.FLAG, "its commits make no jobs")})
 
 KNOWN = {
     known.where: known
-    for known in (PIPELINE, NAME, TRANSFORM, SECRET, PARALLELISM, DATUM_SET, INPUT, PFS, CRON, PROPAGATION)
+    for known in (PIPELINE, NAME, TRANSFORM, SECRET, PARALLELISM, DATUM_SET, INPUT, PFS, CRON, TRIGGER, PROPAGATION)
 }
 """All kinds of mappings by their name."""

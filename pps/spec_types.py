@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from pfs.model import Trigger
+
 DEFAULT_TRIES = 3
 DEFAULT_BRANCH = "master"
 
@@ -69,6 +71,8 @@ class PfsInput:
 
     ``join_on`` and ``group_by`` say, with ``$1`` for the first parenthesis of the glob and so on, by which text its
     files are put together with others in a join or group around it; ``outer_join``: also those without a partner.
+    ``never``: its commits make no jobs, but those of other inputs read the newest of them. ``trigger``: the branch is
+    made for the pipeline, and follows another one of the repo.
     ``cron``: the repo is the pipeline's own, and gets a file at each tick. ``s3``: nothing is staged, the command reads
     it from the job's own S3 gateway.
     """
@@ -84,6 +88,8 @@ class PfsInput:
     group_by: str = ""
     cron: Cron | None = None
     s3: bool = False
+    never: bool = False
+    trigger: Trigger | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from pfs.model import Trigger
 from pps.spec_node import Plain
 from pps.spec_types import (
     Cron,
@@ -90,8 +91,16 @@ def input_document(node: Input) -> Plain:
                 "outer_join": node.outer_join,
                 "group_by": node.group_by,
                 "s3": node.s3,
+                "propagation_spec": {"never": True} if node.never else None,
+                "trigger": None if node.trigger is None else _trigger(node.trigger),
             }
             return {"pfs": leaf | _set(also)}
+
+
+def _trigger(trigger: Trigger) -> Plain:
+    size = None if trigger.size_bytes is None else str(trigger.size_bytes)
+    conditions = {"rate_spec": trigger.rate, "size": size, "commits": trigger.commits, "cron_spec": trigger.cron}
+    return {"branch": trigger.branch, **_set({**conditions, "all": trigger.all})}
 
 
 def _cron_document(node: PfsInput, cron: Cron) -> Plain:

@@ -112,8 +112,16 @@ def _refuse_second_branch(store: Store, spec: Spec) -> None:
 
 
 def _binding(inputs: Iterable[PfsInput]) -> Binding:
-    sources = dict.fromkeys(BranchRef(leaf.repo, leaf.branch) for leaf in inputs)
-    return Binding(tuple(sources), pipeline=True)
+    given = tuple(inputs)
+    sources = dict.fromkeys(BranchRef(leaf.repo, leaf.branch) for leaf in given)
+    moving = {BranchRef(leaf.repo, leaf.branch) for leaf in given if not leaf.never}
+    return Binding(tuple(sources), tuple(one for one in sources if one not in moving), pipeline=True)
+
+
+def _make_trigger_branches(store: Store, spec: Spec) -> None:
+    for leaf in leaves(spec.input):
+        if leaf.trigger is not None:
+            store.repo(leaf.repo).create_branch(leaf.branch, trigger=leaf.trigger)
 
 
 def _sources(store: Store, repo: str) -> list[str]:
@@ -193,6 +201,7 @@ def publish_version(store: Store, draft: Draft, record: PipelineRecord, old: Pip
 
     The commit of ``.spec`` is what makes the pipeline exist; everything before it leaves no trace that counts.
     """
+    _make_trigger_branches(store, draft.spec)
     _bind_branches(store, draft.spec, old)
     session = store.session()
     now_ns, commit = store.clock_ns(), new_commit_id()

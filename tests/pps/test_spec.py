@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pfs.errors import InvalidInputError
+from pfs.model import Trigger
 from pps.spec import (
     CrossInput,
     GroupInput,
@@ -202,7 +203,7 @@ def test_bad_fields_say_where_and_what(extra: str, what: str) -> None:
         ('{"pfs": {"repo": "a", "glob": "/[a"}}', "p.json:5:34"),
         ('{"pfs": {"repo": "a", "glob": "/", "lazy": true}}', "the field 'lazy' of pfs is not supported yet"),
         ('{"pfs": {"repo": "a", "glob": "/", "commit": "ab"}}', "a pipeline follows a branch"),
-        ('{"pfs": {"repo": "a", "glob": "/", "repo_type": "meta"}}', "only 'user' can be read"),
+        ('{"pfs": {"repo": "a", "glob": "/", "repo_type": "meta"}}', "cannot be read, only 'user'"),
         ('{"pfs": {"repo": "a", "glob": "/", "project": "x"}}', "there are no projects"),
         (
             '{"cross": [{"pfs": {"repo": "a", "glob": "/"}}, {"pfs": {"repo": "a", "glob": "/*"}}]}',
@@ -296,9 +297,24 @@ def _keyed(name: str) -> st.SearchStrategy[PfsInput]:
     return st.builds(PfsInput, st.just(name), _names, glob=st.just("/(*)"), **texts)
 
 
+_triggers = st.builds(
+    Trigger,
+    branch=_names,
+    size_bytes=st.none() | st.integers(1, 9),
+    commits=st.integers(1, 3),
+    rate=st.sampled_from(["", "@daily"]),
+    all=st.booleans(),
+)
+_triggered = st.builds(
+    lambda leaf, never, trigger: replace(leaf, never=never, branch=f"{trigger.branch}x", trigger=trigger),
+    _leaves,
+    st.booleans(),
+    _triggers,
+)
 _joins = st.builds(lambda *sides: GroupInput((JoinInput(sides),)), _keyed("a"), _keyed("b"))
 _inputs = (
     _leaves
+    | _triggered
     | _joins
     | _s3_leaves
     | st.builds(CrossInput, st.tuples(_s3_leaves.filter(lambda leaf: leaf.name < "x"), _s3_leaves.map(_called_x)))

@@ -93,6 +93,8 @@ def documents(known: Known, name: str, value: Plain) -> Plain:
             leaf[name] = value
         case "cron":
             made["input"] = {"cron": {"name": "c", "spec": "@daily", name: value}}
+        case "trigger":
+            leaf["trigger"] = {"commits": 1, name: value}
         case "propagation_spec":
             leaf["propagation_spec"] = {name: value}
         case "transform":
