@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from s3api.errors import S3Error
 from s3api.http import outlet
 from s3api.http.intake import EXTENSION, LARGE_BYTES, Intake
+from s3api.http.joined import Joined
 from s3api.http.outlet import Outlet
 from s3api.http.response import error_response
 
@@ -136,12 +137,24 @@ class BoundedProtocol(HttpToolsProtocol):
         self._settle_host()
         waits = self.cycle is not None and not self.cycle.response_complete
         super().on_headers_complete()
+        self._join()
         length = _large_length(self.headers)
         if length and not waits:  # one that waits for the answer before it is pipelined: rare, and never large
             self._intake = Intake(self, length)
             self.scope["extensions"] = {EXTENSION: {"intake": self._intake}}
         elif self.scheme == "http":
             self.scope["extensions"] = {outlet.EXTENSION: {"outlet": Outlet(self)}}
+
+    def _join(self) -> None:
+        """Let the head of the answer wait for its body; the request is not handled before the loop's next turn."""
+        joined, ended = Joined(self.transport), self.cycle.on_response
+
+        def on_response() -> None:
+            joined.flush()
+            ended()
+
+        self.cycle.transport = joined  # type: ignore[assignment]  # it has all that a cycle calls
+        self.cycle.on_response = on_response
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""

@@ -128,11 +128,9 @@ SUBRESOURCES = [
     "retention",
     "legal-hold",
     "torrent",
-    "attributes",
     "restore",
     "select",
     "unheard-of",
-    "partNumber=1",
 ]
 
 
