@@ -45,8 +45,13 @@ $(CLIENTS)/.installed $(AIO)/.installed:
 	$(@D)/bin/python -m pip install --quiet -r $<
 	touch $@
 
+# The others come from registries into .clients; `make test-clients WITHOUT="spark mc"` leaves some out.
+PROGRAMS := .clients
 test-clients: export PFS_CLIENTS = $(abspath $(BIN))
+test-clients: export PFS_CLIENT_PROGRAMS = $(abspath $(PROGRAMS))
+test-clients: export PFS_CLIENTS_WITHOUT = $(WITHOUT)
 test-clients: $(STAMP)-dev $(CLIENTS)/.installed $(AIO)/.installed
+	$(CLIENTS)/bin/python tests/clients/install.py $(PROGRAMS) --without $(WITHOUT)
 	$(CLIENTS)/bin/python $(RUN_CLIENTS) tests/clients --ignore tests/clients/aio
 	$(AIO)/bin/python $(RUN_CLIENTS) tests/clients/aio
 

@@ -12,6 +12,7 @@ from importlib import metadata
 
 import pytest
 
+from tests.clients.programs import Program, find
 from tests.clients.served import Endpoint, serving
 
 # Not part of `make test`: without the programs of a gateway and the clients' venv there is nothing to run.
@@ -79,6 +80,15 @@ def ran_version(pytestconfig: pytest.Config) -> Callable[[str, str], None]:
         pytestconfig.stash[RAN][name] = (version, pytestconfig.stash[RAN].get(name, ("", 0))[1])
 
     return say
+
+
+@pytest.fixture
+def installed(request: pytest.FixtureRequest, ran_version: Callable[[str, str], None]) -> Program:
+    """The program that the test's mark names, from install.py; without it the test is skipped with the reason."""
+    mark = request.node.get_closest_marker("client")
+    found = find(mark.args[0])
+    ran_version(mark.args[0], found.version)
+    return found
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 MANY = 1203  # keys in the bucket `many`: more than one page of 1000
+DOMAIN = "s3.localhost"  # beside localhost: not every client takes a certificate for *.localhost
 KEPT = {"kept.txt": b"kept\n", "sub/big.bin": bytes(range(256)) * 4096}  # what the read-only buckets hold
 
 
@@ -80,6 +81,11 @@ class Endpoint:
         _owner(self).create_bucket(Bucket=name)
         return name
 
+    def begin_upload(self, bucket: str, key: str) -> str:
+        """Begin a multipart upload that nobody ends, and return its id."""
+        upload: str = _owner(self).create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+        return upload
+
     def uploads(self, bucket: str) -> list[str]:
         """Return the keys of the uploads of a bucket that nobody ended."""
         return [upload["Key"] for upload in _owner(self).list_multipart_uploads(Bucket=bucket).get("Uploads", [])]
@@ -121,8 +127,8 @@ def serving(folder: Path, *, secure: bool, workers: int) -> Iterator[Endpoint]:
     ca_file, options = _certificate(folder) if secure else (None, [])
     log = folder / "serve.log"
     audit = folder / "audit.jsonl"
-    options += ["--no-pipelines", "--port", "0", "--domain", "localhost", "--workers", str(workers)]
-    options += ["--audit-log", str(audit)]
+    options += ["--no-pipelines", "--port", "0", "--domain", "localhost", "--domain", DOMAIN]
+    options += ["--workers", str(workers), "--audit-log", str(audit)]
     line = [str(programs() / "pfs"), "serve", *options]
     with log.open("wb") as stderr:
         process = subprocess.Popen(line, env=_environment(home), cwd=folder, stdout=subprocess.PIPE, stderr=stderr)
@@ -178,7 +184,7 @@ def _certificate(folder: Path) -> tuple[Path, list[str]]:
     import trustme
 
     ca = trustme.CA()
-    made = ca.issue_cert("127.0.0.1", "localhost", "*.localhost")
+    made = ca.issue_cert("127.0.0.1", "localhost", "*.localhost", DOMAIN, f"*.{DOMAIN}", f"*.kept.{DOMAIN}")
     ca.cert_pem.write_to_path(str(folder / "ca.pem"))
     made.private_key_pem.write_to_path(str(folder / "key.pem"))
     for pem in made.cert_chain_pems:
