@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pfs.errors import CorruptionError
 from pfs.ids import NO_PAGE, CommitId, TreeId
@@ -75,11 +76,16 @@ RECORD = JobRecord(
 )
 
 
-def test_records_are_those_of_the_first_release() -> None:
-    assert encode_json(PIPELINE) == (DATA / "pipeline_record.json").read_bytes()
+def test_records_are_those_of_the_golden_files() -> None:
+    stopped = replace(PIPELINE, stopped=True)
+    assert encode_json(stopped) == (DATA / "pipeline_record_stopped.json").read_bytes()
     assert encode_json(RECORD) == (DATA / "job_record.json").read_bytes()
-    assert decode_pipeline(encode_json(PIPELINE), where="here") == PIPELINE
+    assert decode_pipeline(encode_json(stopped), where="here") == stopped
     assert decode_job(encode_json(RECORD), where="here") == RECORD
+
+
+def test_a_record_from_before_pipelines_could_be_stopped_is_one_that_is_not() -> None:
+    assert decode_pipeline((DATA / "pipeline_record.json").read_bytes(), where="here") == PIPELINE
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b"\xff", b'{"v":1,"id":3}'])
