@@ -29,6 +29,7 @@ from s3api.http.headers import check_headers
 from s3api.http.outlet import Outlet, outlet_of
 from s3api.http.request import Request, parse_request
 from s3api.http.response import Response, Stream, error_response
+from s3api.http.times import SECOND_NS, http_date
 from s3api.objects.reading import Patience
 from s3api.objects.settings import cors_headers
 from s3api.operation import BlockingOperation, Operation
@@ -192,8 +193,10 @@ class _Exchange:
         body = response.body
         size = body.size if isinstance(body, Stream) else len(body)
         length = response.length if response.length is not None else size
+        # Of the answer, which may come long after the request: clients set their clocks by it.
+        date = http_date(int(self._gateway.clock_s() * SECOND_NS))
         ids = (("x-amz-request-id", self._id), ("x-amz-id-2", self._gateway.host_id), ("server", "pfs"))
-        headers = _encoded((*ids, *response.headers))
+        headers = _encoded((("date", date), *ids, *response.headers))
         if response.status not in {204, 304}:
             headers.append((b"content-length", str(length).encode()))
         if self._left_unread():

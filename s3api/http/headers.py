@@ -26,6 +26,8 @@ _REFUSED = (
 )
 _CONDITION = "x-amz-if-match-"
 """Conditions on time and size: of deletes only."""
+_ON_READS = ("if-modified-since", "if-unmodified-since")
+"""Conditions that no write has, here or at S3: one that was passed over would be a write that nobody wanted."""
 _OWNERS = ("x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner")
 _STORAGE_CLASSES = {
     *("STANDARD", "STANDARD_IA", "ONEZONE_IA", "EXPRESS_ONEZONE", "INTELLIGENT_TIERING", "REDUCED_REDUNDANCY"),
@@ -47,6 +49,10 @@ def check_headers(request: Request, *, anonymous: bool = False) -> None:
         refused = name.startswith(_REFUSED) or (name.startswith(_CONDITION) and not deletes)
         if refused and value.strip().lower() != "false":
             raise not_implemented(f"header {name}")
+    if request.method in {"PUT", "POST", "DELETE"}:
+        for name in _ON_READS:
+            if name in request.headers:
+                raise not_implemented(f"header {name.title()} of a {request.method}")
     acl = request.header("x-amz-acl")
     if acl is not None and acl not in CANNED_ACLS:
         raise not_implemented(f"x-amz-acl: {acl}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from typing import Final
 
 import httptools
@@ -19,6 +20,7 @@ from s3api.http.intake import EXTENSION, LARGE_BYTES, Intake
 from s3api.http.joined import Joined
 from s3api.http.outlet import Outlet
 from s3api.http.response import error_response
+from s3api.http.times import http_date
 
 MAX_HEAD_BYTES: Final = 64 << 10
 """Beyond this the connection ends with a plain 400; up to MAX_HEADERS_BYTES a request gets an answer of S3's."""
@@ -95,8 +97,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         reason = S3Error("BadRequest", f"the request cannot be parsed: {error}")
         answer = error_response(reason, resource="", request_id="", host_id="")
-        lines = [*self.server_state.default_headers, *((n.encode(), v.encode()) for n, v in answer.headers)]
-        head = b"".join(b"%b: %b\r\n" % line for line in [*lines, (b"connection", b"close")])
+        lines = (("date", http_date(time.time_ns())), *answer.headers, ("connection", "close"))
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines).encode()
         assert isinstance(answer.body, bytes)
         length = b"content-length: %d\r\n\r\n" % len(answer.body)
         self.transport.write(b"HTTP/1.1 400 Bad Request\r\n" + head + length + answer.body)

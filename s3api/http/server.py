@@ -131,6 +131,7 @@ def _config(gateway: Gateway, listen: Listen) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        date_header=False,  # uvicorn's is of the time when the request began
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=DRAIN_S + FAREWELL_S,
         backlog=BACKLOG,

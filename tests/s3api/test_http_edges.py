@@ -4,12 +4,15 @@ import hashlib
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
 
 import pfs
+from pfs.store import Store
 from s3api.http.intake import LARGE_BYTES
 from tests.s3api.certificates import certificate
 from tests.s3api.conftest import Server, running
@@ -275,3 +278,30 @@ def test_connections_stay_open_long_enough_for_pools() -> None:
     from s3api.http.server import KEEP_ALIVE_S
 
     assert KEEP_ALIVE_S >= 75
+
+
+def test_the_date_is_that_of_the_answer(home: Store) -> None:
+    """The clock goes on while a body comes: what began at 8:00 and was answered at 8:05 was answered at 8:05."""
+    home.create_repo("r").create_branch("master")
+    began = time.time()
+    now = began
+    with running(home, clock_s=lambda: now) as server, server.socket() as sock:
+        sock.sendall(head(server, "PUT /r/k HTTP/1.1", {"Content-Length": "5", "Expect": "100-continue"}))
+        assert b" 100 " in sock.recv(100)
+        now = began + 300
+        sock.sendall(b"hello" + last(server))
+        got = all_of(sock)
+    dates = re.findall(rb"(?i)\r\ndate: ([^\r]*)\r\n", got)
+    assert [parsedate_to_datetime(date.decode()).timestamp() for date in dates] == [int(began + 300)] * 2
+
+
+def test_nothing_was_modified_after_its_answer(live: Server) -> None:
+    for number in range(40):
+        live.request("PUT", "/r/dated", body=b"%d" % number)
+        headers = live.request("HEAD", "/r/dated").headers
+        assert parsedate_to_datetime(headers["last-modified"]) <= parsedate_to_datetime(headers["date"])
+
+
+def test_refusals_of_what_is_no_http_have_one_date(live: Server) -> None:
+    _, got = ask(live, GARBAGE["unknown method"])
+    assert len(re.findall(rb"(?i)\r\ndate: [^\r]* GMT\r\n", got)) == 1

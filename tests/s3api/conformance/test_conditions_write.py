@@ -85,6 +85,27 @@ def test_where_there_was_one(wire: Wire, bucket: str, write: Write) -> None:
     assert write(wire, path, {"If-None-Match": "*"}).status == 200
 
 
+@pytest.mark.parametrize("header", ["If-Unmodified-Since", "If-Modified-Since"])
+@pytest.mark.parametrize("time", ["Sun, 22 Nov 2020 08:00:00 GMT", "Sun, 22 Nov 2099 08:00:00 GMT", "junk"])
+def test_conditions_on_time_are_not_passed_over(wire: Wire, bucket: str, header: str, time: str) -> None:
+    path = f"/{bucket}/k"
+    wire.put(path, BASE)
+    upload = text(wire.post(f"{path}?uploads"), "UploadId")
+    for method, query, more in [
+        ("PUT", "", {}),
+        ("PUT", "", {"x-amz-copy-source": f"{bucket}/k", "x-amz-metadata-directive": "REPLACE"}),
+        ("DELETE", "", {}),
+        ("POST", f"?uploadId={upload}", {}),
+        ("PUT", f"?uploadId={upload}&partNumber=1", {}),
+        ("PUT", "?tagging", {}),
+    ]:
+        reply = wire.send(method, path + query, b"", {header: time, **more})
+        refused(reply, 501, "NotImplemented")
+        assert header in (text(reply, "Header") or "")
+    refused(wire.post(f"/{bucket}?delete", b"<Delete/>", {header: time}), 501, "NotImplemented")
+    assert wire.get(path).body == BASE
+
+
 def test_a_folder_is_not_there(wire: Wire, bucket: str) -> None:
     wire.put(f"/{bucket}/dir/k", b"1")
     assert wire.put(f"/{bucket}/dir", b"1", {"If-None-Match": "*"}).status == 200
