@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli import stdio
+from cli.limits import keep_few_arenas
 from cli.live import describe
 from pfs.errors import ConflictError, FailedError, PfsError
 
@@ -52,6 +53,7 @@ class Daemon:
             ConflictError: another daemon or controller works on this store; it says where.
             StorageError: the address cannot be bound.
         """
+        keep_few_arenas()
         with _only_one(self._store.path / "run" / "serve.lock") as lock, self._signals():
             self._lock = lock
             working = [self._start_controller()] if self._pipelines else []

@@ -20,8 +20,9 @@ WINDOW: Final = 4
 BATCH_BYTES: Final = 2 << 20
 MOST_BYTES: Final = WINDOW * PIECE_BYTES + BATCH_BYTES + (4 << 20)
 """What a long upload needs: pieces, what is cut, and new chunks that wait for their pack."""
-_WHOLE_TURNS: Final = 4
-_LEAST_BYTES: Final = (_WHOLE_TURNS + 2) * MOST_BYTES
+_TURNS_BYTES: Final = 4 * MOST_BYTES
+"""For whole bodies; half of it where processes share."""
+_LEAST_BYTES: Final = 4 * MOST_BYTES
 
 
 def need_of(length: int | None) -> int:
@@ -88,8 +89,9 @@ class Room:
 
     def __init__(self, *, total: int = BUDGET_BYTES, processes: int = 1) -> None:
         total = max(total // processes, _LEAST_BYTES)
-        self._coming = _Pool(total - _WHOLE_TURNS * MOST_BYTES)
-        self._whole = _Pool(_WHOLE_TURNS * MOST_BYTES)
+        turns = _TURNS_BYTES if processes == 1 else _TURNS_BYTES // 2
+        self._coming = _Pool(total - turns)
+        self._whole = _Pool(turns)
 
     def take(self, size: int) -> Hold | None:
         """Return room for a body that is yet to come, None if there is none; up to SMALL_BYTES there always is."""
