@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli import stdio
-from cli.limits import keep_few_arenas
+from cli.limits import spare_memory
 from cli.live import describe
 from pfs.errors import ConflictError, FailedError, PfsError
 
@@ -53,7 +53,7 @@ class Daemon:
             ConflictError: another daemon or controller works on this store; it says where.
             StorageError: the address cannot be bound.
         """
-        keep_few_arenas()
+        spare_memory(many=False)
         with _only_one(self._store.path / "run" / "serve.lock") as lock, self._signals():
             self._lock = lock
             working = [self._start_controller()] if self._pipelines else []

@@ -18,7 +18,7 @@ import msgspec
 
 from cli import exits
 from cli.front import Front
-from cli.limits import keep_few_arenas, raise_file_limit
+from cli.limits import raise_file_limit, spare_memory
 from pfs.errors import PfsError
 
 READY = b"ready\n"
@@ -42,7 +42,7 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    keep_few_arenas()
+    spare_memory(many=True)
     task = msgspec.json.decode(sys.stdin.buffer.readline(), type=Task)
     threading.Thread(target=_watch, args=(os.getppid(), stop), name="watch", daemon=True).start()
     raise_file_limit()
