@@ -2,11 +2,12 @@
 
 What is not among the operations here answers 501 by its name, as Pachyderm's gateway for jobs does. ``out`` cannot be
 read: HEAD, listings and copies inside it see what the attempt itself has written, which committers of large frameworks
-need, and nothing else.
+need, and nothing else. What one of them, s3a's magic committer, notes for itself it may read back.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
@@ -78,6 +79,8 @@ _SERVED: Final = (
     CompleteMultipartUpload,
     AbortMultipartUpload,
 )
+_MAGIC: Final = re.compile(rb"(?:^|/)__magic[^/]*/")
+"""Folders of s3a's magic committer, Spark's default: its notes on the uploads of its tasks, which it reads back."""
 _TIMES: Final = ("if-modified-since", "if-unmodified-since")
 _COPY: Final = "x-amz-copy-source-"
 
@@ -147,13 +150,14 @@ class JobBuckets(BucketSet):
         if not bucket:
             return
         if self._is_out(bucket):
-            if isinstance(operation, GetObject):
+            if isinstance(operation, GetObject) and not _MAGIC.search(operation.key):
                 raise S3Error("NoSuchKey", f"bucket {bucket} is the job's output: it can be written, not read")
         elif bucket not in self._inputs:
             raise S3Error("NoSuchBucket", fields={"BucketName": bucket})
         elif operation.permission is not Permission.READ:
             raise not_implemented(f"{name} in bucket {bucket}, an input of the job,")
-        if isinstance(operation, (CopyObject, UploadPartCopy)) and self._is_out(operation.source.bucket):
+        source = operation.source.bucket if isinstance(operation, (CopyObject, UploadPartCopy)) else bucket
+        if isinstance(operation, (CopyObject, UploadPartCopy, GetObject)) and self._is_out(source):
             self._make_readable(attempt)
         if not isinstance(operation, _NOTED) or _asks_for_times(request):
             _spoil(attempt, bucket, by_copy=isinstance(operation, (CopyObject, UploadPartCopy)))

@@ -129,6 +129,15 @@ def test_the_output_cannot_be_read(s3: BaseClient) -> None:
     assert refused("get_object", s3, Bucket="edges", Key="file") == (404, "NoSuchKey")
 
 
+def test_the_notes_of_the_magic_committer_can_be_read_back(s3: BaseClient) -> None:
+    key = "table/__magic_job-1/job-1/00/tasks/attempt_1/__base/part.pending"
+    s3.put_object(Bucket="out", Key=key, Body=b"notes")
+    assert s3.get_object(Bucket="out", Key=key)["Body"].read() == b"notes"
+    for plain in ("table/x__magic/k", "table/__magic"):
+        s3.put_object(Bucket="out", Key=plain, Body=b"1")
+        assert refused("get_object", s3, Bucket="out", Key=plain) == (404, "NoSuchKey")
+
+
 def test_the_attempt_sees_by_head_and_list_what_it_wrote(job: Job, s3: BaseClient) -> None:
     s3.put_object(Bucket="out", Key="a/b", Body=b"12345", Metadata={"k": "v"}, ContentType="text/x")
     head = s3.head_object(Bucket="out", Key="a/b")
