@@ -127,14 +127,23 @@ def check_query(request: Request, find: KeyFinder, *, now_s: float) -> Caller:
     _check_day(credential, params["Date"], _BAD_QUERY)
     signed = _signed_headers(request, params["SignedHeaders"], presigned=True)
     claim = _Claim(credential, params["Date"], signed, _payload_of(request, signed), params["Signature"])
-    return Caller(key, claim.payload, _check(request, claim, secret), kind="v4-query")
+    chunks = _check(request, claim, secret)
+    return Caller(key, _body_of(request, claim), chunks, kind="v4-query")
 
 
 def _payload_of(request: Request, signed: Sequence[str]) -> str:
-    """Return what a presigned address says of the body; a header that is not signed says nothing, as in S3."""
+    """Return what was signed of the body; a header that is not signed is no part of it."""
     carried = request.params.get("X-Amz-Content-Sha256")
     sent = request.header("x-amz-content-sha256") if "x-amz-content-sha256" in signed else None
     return carried or sent or UNSIGNED
+
+
+def _body_of(request: Request, claim: _Claim) -> str:
+    """Return what the body must be: where that was left open, what the client says of it now.
+
+    It may send any body, so it may say which: a digest is compared, and a framing taken off, not stored.
+    """
+    return (request.header("x-amz-content-sha256") or UNSIGNED) if claim.payload == UNSIGNED else claim.payload
 
 
 def _check(request: Request, claim: _Claim, secret: str) -> ChunkSigning | None:

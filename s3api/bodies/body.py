@@ -14,10 +14,12 @@ from s3api.bodies.checksums import Digests
 from s3api.bodies.room import PIECE_BYTES, SMALL_BYTES, Hold, Room, need_of
 from s3api.bodies.sources import Source
 from s3api.errors import S3Error, not_implemented
+from s3api.http.numbers import parse_number
 from s3api.http.request import Request
 
 IDLE_TIMEOUT_S = 60.0
 MAX_OBJECT_BYTES = 5 << 40
+_MAX_LENGTH = 10**19 - 1
 
 _SIGNED = {"STREAMING-AWS4-HMAC-SHA256-PAYLOAD": False, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER": True}
 _UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
@@ -148,9 +150,9 @@ def _announced_length(request: Request, *, framed: bool) -> int | None:
     text = request.header("x-amz-decoded-content-length" if framed else "content-length")
     if text is None:
         return None
-    if not text.isdecimal() or len(text) > 19:
+    length = parse_number(text, most=_MAX_LENGTH)
+    if length is None:
         raise S3Error("InvalidArgument", "the length of the body is not a number")
-    length = int(text)
     if length > MAX_OBJECT_BYTES:
         sizes = {"ProposedSize": text, "MaxSizeAllowed": str(MAX_OBJECT_BYTES)}
         raise S3Error("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", fields=sizes)

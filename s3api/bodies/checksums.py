@@ -121,6 +121,18 @@ def announced_trailers(headers: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(name.removeprefix(HEADER) for name in names if name.removeprefix(HEADER) in ALGORITHMS)
 
 
+def require_algorithm(headers: Mapping[str, str], expected: str | None) -> None:
+    """Refuse the checksum of a part when its upload has another algorithm; with none, any is taken, as S3 does.
+
+    Raises:
+        S3Error: InvalidRequest.
+    """
+    for name in (*sent_checksums(headers), *announced_trailers(headers)):
+        if expected is not None and name != expected:
+            kinds = f"expected checksum Type: {expected}, actual checksum Type: {name}"
+            raise S3Error("InvalidRequest", f"Checksum Type mismatch occurred, {kinds}")
+
+
 class Digests:
     """All that is computed over one body: what the client sent to compare with, and what is kept.
 

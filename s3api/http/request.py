@@ -107,7 +107,7 @@ def _split(path: bytes) -> tuple[str, bytes]:
 def _bucket_of_host(host: str, domains: Collection[str]) -> str | None:
     """Return what stands before the longest of the domains; None: path style. The name keeps its case, as repos do."""
     name, colon, port = host.strip().rpartition(":")
-    name = (name if colon and (port.isdecimal() or not port) else host.strip()).removesuffix(".")
+    name = (name if colon and ((port.isascii() and port.isdecimal()) or not port) else host.strip()).removesuffix(".")
     lower = name.lower()
     if lower in domains:
         return None

@@ -30,6 +30,8 @@ def iso_date(time_ns: int) -> str:
 
 def parse_http_date(text: str) -> int | None:
     """Return the seconds since the epoch of an HTTP date; None when it is none (such a header is ignored)."""
+    if not text.isascii():
+        return None  # the digits of other scripts are digits to `parsedate_to_datetime`
     try:
         parsed = parsedate_to_datetime(text)
         return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC).timestamp())

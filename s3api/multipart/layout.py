@@ -16,6 +16,7 @@ from typing import Final
 
 from pfs.trees.row import Row
 from s3api.errors import S3Error, invalid_argument
+from s3api.http.numbers import parse_number
 from s3api.http.ranges import Span
 from s3api.http.request import Request
 from s3api.multipart.uploads import MAX_PARTS
@@ -80,13 +81,14 @@ def parse_wanted_part(request: Request) -> int | None:
     text = request.params.get("partNumber")
     if text is None:
         return None
-    if not text.isdecimal() or not text.isascii() or not 1 <= int(text[:6]) <= MAX_PARTS:
+    number = parse_number(text, most=MAX_PARTS)
+    if not number:
         raise invalid_argument(
             "partNumber", text, f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive"
         )
     if request.header("range") is not None:
         raise S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
-    return int(text)
+    return number
 
 
 def span_of_part(row: Row, number: int) -> Span | None:

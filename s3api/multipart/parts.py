@@ -12,10 +12,13 @@ from s3api.bodies.checksums import ALGORITHMS
 from s3api.bodies.receive import Received
 from s3api.errors import S3Error
 from s3api.gateway import Context
+from s3api.http.numbers import parse_number
 from s3api.http.request import Request
 from s3api.http.xml import Node, parse, text_of
 from s3api.multipart.uploads import MAX_PARTS, MIN_PART_BYTES, Completed, Part, Upload
 from s3api.objects.buckets import Bucket
+
+_MAX_INT = (1 << 31) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +37,11 @@ def parse_part_number(request: Request) -> int:
         S3Error: InvalidArgument; it is not 1 to 10000.
     """
     text = request.params["partNumber"]
-    if not text.isdecimal() or not 1 <= int(text[:9]) <= MAX_PARTS:
+    number = parse_number(text, most=MAX_PARTS)
+    if not number:
         fields = {"ArgumentName": "partNumber", "ArgumentValue": text}
         raise S3Error("InvalidArgument", f"the part number must be 1 to {MAX_PARTS}", fields=fields)
-    return int(text[:9])
+    return number
 
 
 def find_upload(context: Context, upload_id: str) -> Upload:
@@ -111,11 +115,12 @@ def parse_parts(body: bytes) -> list[WantedPart]:
 
 
 def _parse_part(element: Node) -> WantedPart:
-    number, etag = (text_of(element, "PartNumber") or "").strip(), text_of(element, "ETag")
-    if not number.isdecimal() or len(number) > 9 or etag is None:
+    number = parse_number((text_of(element, "PartNumber") or "").strip(), most=_MAX_INT)
+    etag = text_of(element, "ETag")
+    if number is None or etag is None:
         raise S3Error("MalformedXML", "a part needs PartNumber and ETag")
     sent = {name: text_of(element, f"Checksum{name.upper()}") for name in ALGORITHMS}
-    return WantedPart(int(number), etag.strip().strip('"'), {name: value for name, value in sent.items() if value})
+    return WantedPart(number, etag.strip().strip('"'), {name: value for name, value in sent.items() if value})
 
 
 def choose_parts(stored: Mapping[int, Part], wanted: Sequence[WantedPart], *, upload_id: str) -> list[Part]:

@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping
 
 from pfs.trees.tree import Row
 from s3api.errors import NotModifiedError, S3Error, not_implemented
+from s3api.http.numbers import parse_number
 from s3api.http.times import SECOND_NS, http_date, parse_http_date, parse_iso_date
 from s3api.objects.metadata import etag_of, is_object, modified_ns
 
 RowCheck = Callable[[Row | None], None]
 """Raises when a change must not be put on the row of that key."""
 _COPY = "x-amz-copy-source-"
+_MAX_SIZE = (1 << 63) - 1
 MATCH_SIZE = "x-amz-if-match-size"
 MATCH_TIME = "x-amz-if-match-last-modified-time"
 
@@ -124,9 +126,10 @@ def _size_of(conditions: Mapping[str, str]) -> int | None:
     text = conditions.get(MATCH_SIZE)
     if text is None:
         return None
-    if not text.strip().isdecimal() or len(text) > 20:
+    size = parse_number(text.strip(), most=_MAX_SIZE)
+    if size is None:
         raise S3Error("InvalidArgument", f"{MATCH_SIZE} must be a number", fields={"ArgumentName": MATCH_SIZE})
-    return int(text)
+    return size
 
 
 def _time_of(conditions: Mapping[str, str]) -> int | None:

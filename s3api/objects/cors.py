@@ -15,6 +15,7 @@ import msgspec
 
 from pfs.structs import ready
 from s3api.errors import S3Error
+from s3api.http.numbers import parse_number
 from s3api.http.response import Headers
 from s3api.http.xml import Node, document, leaf, node, parse, text_of
 
@@ -24,6 +25,7 @@ MAX_XML_BYTES: Final = 64 << 10
 MAX_ID: Final = 255
 MAX_REQUESTED: Final = 256
 """Header names that one request may ask for: more match no rule, for each costs a look at all that are allowed."""
+_MAX_AGE = 10**10 - 1
 _NAME = re.compile(r"[A-Za-z0-9_-]*")
 _VARY = "Origin, Access-Control-Request-Headers, Access-Control-Request-Method"
 _ELEMENTS = ("ID", "AllowedOrigin", "AllowedMethod", "AllowedHeader", "ExposeHeader", "MaxAgeSeconds")
@@ -110,9 +112,10 @@ def _max_age(element: Node) -> int | None:
     text = _single(element, "MaxAgeSeconds")
     if text is None:
         return None
-    if not text.strip().isdecimal() or len(text.strip()) > 10:
+    seconds = parse_number(text.strip(), most=_MAX_AGE)
+    if seconds is None:
         raise S3Error("MalformedXML", "MaxAgeSeconds must be a number")
-    return int(text)
+    return seconds
 
 
 def _check(rule: Rule) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from pfs.trees.tree import Row, Tree
 from s3api.errors import invalid_argument
 from s3api.http.headers import OWNER
+from s3api.http.numbers import parse_number
 from s3api.http.request import Request
 from s3api.http.times import iso_date
 from s3api.http.xml import is_xml_text, leaf, node, to_text
@@ -81,9 +82,10 @@ def parse_count(text: str, name: str, *, default: int) -> int:
     Raises:
         S3Error: InvalidArgument.
     """
-    if text and (not text.isdecimal() or not text.isascii() or int(text[:11]) > _MAX_INT):
-        raise invalid_argument(name, text, f"{name} must be a number from 0 to 2147483647")
-    return int(text) if text else default
+    count = parse_number(text, most=_MAX_INT) if text else default
+    if count is None:
+        raise invalid_argument(name, text, f"{name} must be a number from 0 to {_MAX_INT}")
+    return count
 
 
 def list_page(tree: Tree, query: Query, start_after: bytes) -> Page:

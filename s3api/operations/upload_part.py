@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from s3api.auth.access import Permission
-from s3api.bodies.checksums import HEADER
+from s3api.bodies.checksums import HEADER, require_algorithm
 from s3api.bodies.receive import receive
 from s3api.gateway import Context
 from s3api.http.request import Request
@@ -31,6 +31,7 @@ class UploadPart(Operation):
     async def handle(self, context: Context) -> Response:
         """Store the body; nothing is read for an upload that does not exist."""
         upload = await context.gateway.run(find_upload, context, self.upload_id)
+        require_algorithm(context.request.headers, upload.algorithm)
         received = await receive(context, keep=upload.algorithm)
         part = await context.gateway.run(store_part, context, upload, received, number=self.number)
         checksums = ((HEADER + name, value) for name, value in part.checksums.items())

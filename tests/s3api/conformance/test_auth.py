@@ -1,6 +1,7 @@
 """Signatures on the wire: header and query of versions 4 and 2, and what is refused."""
 
 import base64
+import hashlib
 import hmac
 from collections.abc import Iterator
 from contextlib import closing
@@ -48,6 +49,27 @@ def test_presigned_addresses(wire: Wire, presigner: BaseClient, path: str) -> No
         assert (reply.status, reply.body) == (204 if method == "DELETE" else 200, body), operation
     url = presigner.generate_presigned_url("list_objects_v2", Params={"Bucket": bucket, "Prefix": "k"})
     assert b"<Key>k</Key>" in plain(wire, url.removeprefix(wire.server.url)).body
+
+
+@pytest.mark.parametrize("said", ["X-Amz-Content-Sha256=UNSIGNED-PAYLOAD", ""])
+def test_the_body_of_a_presigned_address_is_what_its_header_says(wire: Wire, path: str, said: str) -> None:
+    """A header that nobody signed cannot make the framing part of the object, nor a digest of something else pass."""
+    server, place = wire.server, f"{path}?x-amz-decoded-content-length=5&{said}"
+    digest = hashlib.sha256(b"hello").hexdigest()
+    for payload, body, code in [
+        ("STREAMING-UNSIGNED-PAYLOAD-TRAILER", b"5\r\nhello\r\n0\r\n\r\n", ""),
+        ("STREAMING-AWS4-HMAC-SHA256-PAYLOAD", b"5;chunk-signature=0\r\nhello\r\n0\r\n\r\n", "NotImplemented"),
+        (digest, b"hello", ""),
+        (digest, b"other", "XAmzContentSHA256Mismatch"),
+        ("UNSIGNED-PAYLOAD", b"hello", ""),
+        ("junk", b"hello", "InvalidArgument"),
+    ]:
+        request = AWSRequest(method="PUT", url=server.url + place)
+        S3SigV4QueryAuth(Credentials(server.key.access_key, server.secret), "s3", "us-east-1").add_auth(request)
+        sent = {"x-amz-content-sha256": payload}
+        reply = wire.send("PUT", request.url.removeprefix(server.url), body, sent, sign=False)
+        assert reply.code == code, reply.body
+        assert wire.get(path).body == b"hello"
 
 
 def test_a_presigned_address_is_of_its_method_and_key(wire: Wire, presigner: BaseClient, path: str) -> None:

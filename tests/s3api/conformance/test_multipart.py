@@ -1,6 +1,8 @@
 """Multipart uploads: begin, parts, complete, abort, lists."""
 
+import base64
 import hashlib
+import zlib
 from datetime import datetime
 from email.utils import formatdate
 from urllib.parse import quote
@@ -88,12 +90,45 @@ def test_lists_that_are_refused_leave_the_upload(wire: Wire, upload: Upload, par
     assert texts(upload.parts(), "Part/PartNumber") == ["1", "2"]
 
 
-@pytest.mark.parametrize("number", ["0", "10001", "-1", "x", "", "1.5", "99999999999"])
+@pytest.mark.parametrize("number", ["0", "10001", "-1", "x", "", "1.5", "99999999999", "00000000011111"])
 def test_part_numbers_that_are_none(wire: Wire, upload: Upload, number: str) -> None:
     reply = wire.put(f"{upload.path}?partNumber={number}&uploadId={upload.id}", b"1")
     refused(reply, 400, "InvalidArgument")
     assert (text(reply, "ArgumentName"), text(reply, "ArgumentValue")) == ("partNumber", number)
     assert texts(upload.parts(), "Part") == []
+
+
+@pytest.mark.parametrize("digits", ["\u0661", "\uff11", "\u0967"])
+def test_numbers_have_ascii_digits(wire: Wire, upload: Upload, digits: str) -> None:
+    tag = upload.put(1, b"one").headers["etag"]
+    refused(upload.complete(parts=part(1, tag).replace(">1<", f">{digits}<")), 400, "MalformedXML")
+    encoded, bucket = quote(digits), upload.path.rsplit("/", 2)[0]
+    refused(wire.put(f"{upload.path}?partNumber={encoded}&uploadId={upload.id}", b"1"), 400, "InvalidArgument")
+    for query in ("max-keys=", "list-type=2&max-keys=", "uploads&max-uploads=", "versions&max-keys="):
+        refused(wire.get(f"{bucket}?{query}{encoded}"), 400, "InvalidArgument")
+    refused(wire.get(f"{upload.path}?uploadId={upload.id}&max-parts={encoded}"), 400, "InvalidArgument")
+    assert upload.complete().status == 200
+    refused(wire.get(f"{upload.path}?partNumber={encoded}"), 400, "InvalidArgument")
+    cors = "<CORSRule><AllowedOrigin>*</AllowedOrigin><AllowedMethod>GET</AllowedMethod>"
+    cors += f"<MaxAgeSeconds>{digits}</MaxAgeSeconds></CORSRule>"
+    body = f"<CORSConfiguration>{cors}</CORSConfiguration>".encode()
+    refused(wire.put(f"{bucket}?cors", body), 400, "MalformedXML")
+
+
+def test_a_part_has_the_checksum_of_its_upload(wire: Wire, bucket: str) -> None:
+    sha1 = base64.b64encode(hashlib.sha1(b"one").digest()).decode()
+    crc = base64.b64encode(zlib.crc32(b"one").to_bytes(4, "big")).decode()
+    upload = begin(wire, f"/{bucket}/k", {"x-amz-checksum-algorithm": "CRC32"})
+    reply = upload.put(1, b"one", {"x-amz-checksum-sha1": sha1})
+    refused(reply, 400, "InvalidRequest")
+    assert text(reply, "Message") == (
+        "Checksum Type mismatch occurred, expected checksum Type: crc32, actual checksum Type: sha1"
+    )
+    assert texts(upload.parts(), "Part") == []
+    assert upload.put(1, b"one", {"x-amz-checksum-crc32": crc}).status == 200
+    plain = begin(wire, f"/{bucket}/plain")
+    assert plain.put(1, b"one", {"x-amz-checksum-sha1": sha1}).status == 200
+    assert plain.complete().status == upload.complete().status == 200
 
 
 def test_the_least_and_the_greatest_part_number(upload: Upload) -> None:
