@@ -15,6 +15,8 @@ from urllib.parse import quote
 from benchmarks.servers import Server
 
 _PIECE = 1 << 20
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
+"""Chunked answers are listings: small, and without this inside."""
 
 
 def signed(server: Server, method: str, path: str, headers: dict[str, str] | None = None) -> bytes:
@@ -117,7 +119,11 @@ class _Line:
                 return False
             count = len(self._head) - end - 4
             self._read_head(self._head[:end])
-        self._left -= count
+            if self._chunked and not self._head.endswith(_LAST_CHUNK):
+                self._left = -1
+                return False
+            self.size = self.size or count
+        self._left = 0 if self._chunked else self._left - count
         if self._left == 0:
             self.took_s = time.perf_counter() - self._start
         return self._left == 0
@@ -126,10 +132,12 @@ class _Line:
         if head[9:12] not in (b"200", b"206"):
             raise RuntimeError(f"answered {self._head[:1000]!r}")
         low = head.lower()
+        self._chunked = b"\r\ntransfer-encoding: chunked" in low
         at = low.find(b"\r\ncontent-length:")
-        if at < 0:
+        if at < 0 and not self._chunked:
             raise RuntimeError(f"an answer without a length: {head!r}")
-        self.size = self._left = int(low[at + 17 :].split(b"\r\n", 1)[0])
+        self._left = 0 if self._chunked else int(low[at + 17 :].split(b"\r\n", 1)[0])
+        self.size = self._left
         self.closing = head.startswith(b"HTTP/1.0") or b"\r\nconnection: close" in low
 
 
