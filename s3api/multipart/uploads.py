@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterator
+from itertools import groupby
 from typing import TypeVar
 
 import msgspec
@@ -167,7 +168,7 @@ class Uploads:
         found = (self._read(name, Upload) for name in names)
         return sorted((one for one in found if one is not None), key=lambda one: (one.key, one.created_ns, one.id))
 
-    def remove(self, upload: Upload) -> None:
+    def remove(self, upload: Upload | Completed) -> None:
         """Forget an upload but for what it became: first its record, so that nobody sees a half of it.
 
         Chunks are left to collection.
@@ -176,7 +177,7 @@ class Uploads:
         names = self._names(upload.repo, upload.id)
         self._backend.delete_many([name for name in names if not name.endswith("/" + _COMPLETED)])
 
-    def hide(self, upload: Upload) -> None:
+    def hide(self, upload: Upload | Completed) -> None:
         """End an upload for all who ask for it; its parts stay, and what they hold."""
         self._backend.delete_many([_name(upload.repo, upload.id, _UPLOAD)])
 
@@ -186,10 +187,21 @@ class Uploads:
         self._backend.delete_many(list(self._names(upload.repo, upload.id)))
 
     def expire(self, now_ns: int) -> int:
-        """Remove what has been there for 7 days, records without their upload included; return how many objects."""
-        gone = [entry.name for entry in expired_uploads(self._backend, now_ns)]
-        self._backend.delete_many(gone)
+        """Remove what has been there for 7 days, records without their upload included; return how many objects.
+
+        And what a server that was killed had left of uploads that were completed.
+        """
+        gone = {entry.name for entry in expired_uploads(self._backend, now_ns)}
+        gone.update(self._left_over())
+        self._backend.delete_many(sorted(gone))
         return len(gone)
+
+    def _left_over(self) -> Iterator[str]:
+        """Yield what there is of uploads that were completed, but for what they became."""
+        for _, group in groupby(self._backend.entries("uploads/"), key=lambda entry: entry.name.rpartition("/")[0]):
+            names = [entry.name for entry in group]
+            if any(name.endswith("/" + _COMPLETED) for name in names):
+                yield from (name for name in names if not name.endswith("/" + _COMPLETED))
 
     def _names(self, repo: str, upload_id: str) -> Iterator[str]:
         return (entry.name for entry in self._backend.entries(f"uploads/{repo}/{upload_id}/"))

@@ -98,6 +98,7 @@ def _find_completed(context: Context, upload_id: str, wanted: Sequence[WantedPar
     require_place(context, bucket, done)
     with suppress(ValueError):
         if joined_etag([part.etag for part in wanted]) == done.aux["e"]:
+            context.gateway.uploads.remove(done)  # a server that was killed may have left the upload
             return done
     raise S3Error("NoSuchUpload", fields={"UploadId": upload_id})
 

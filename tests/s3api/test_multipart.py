@@ -296,6 +296,27 @@ def test_uploads_expire(home: Store) -> None:
     assert uploads.list("r") == []
 
 
+@pytest.mark.parametrize("how", ["the server begins", "the client asks again"])
+def test_what_a_killed_server_left_of_a_completed_upload_goes(
+    s3: BaseClient, server: Server, bucket: str, how: str
+) -> None:
+    parts = {1: b"part"}
+    place = {"Bucket": bucket, "Key": "k", "UploadId": upload(s3, bucket, parts)}
+    backend = server.store.backend
+    before = {entry.name: backend.get(entry.name) for entry in backend.entries(f"uploads/{bucket}/")}
+    done = s3.complete_multipart_upload(**place, MultipartUpload=listed(parts))
+    for name, data in before.items():
+        backend.put_new(name, data)
+    assert len(s3.list_multipart_uploads(Bucket=bucket)["Uploads"]) == 1
+    if how == "the server begins":
+        assert Uploads(backend).expire(server.store.clock_ns()) >= len(before)
+    else:
+        again = s3.complete_multipart_upload(**place, MultipartUpload=listed(parts))
+        assert again["VersionId"] == done["VersionId"]
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+    assert [entry.name.rpartition("/")[2] for entry in backend.entries(f"uploads/{bucket}/")] == ["completed"]
+
+
 def test_an_upload_of_a_deleted_repo_is_not_one_of_its_successor(s3: BaseClient, server: Server, bucket: str) -> None:
     parts = {1: b"old"}
     upload_id = upload(s3, bucket, parts)
