@@ -164,7 +164,7 @@ class _Exchange:
         answer = from_pfs(error)
         if answer.status < 500:
             return answer
-        log.error("%s: %s, request %s", self._place, error, self._id)
+        log.error("%s: %s, request %s", self._place, redact(str(error)), self._id)
         return S3Error(answer.code)
 
     def _request(self) -> Request:
@@ -223,7 +223,7 @@ class _Exchange:
                     if gone.done() and left:
                         return
         except PfsError as error:
-            log.error("%s: %s", self._place, error)  # noqa: TRY400  # no traceback: it says what and which
+            log.error("%s: %s", self._place, redact(str(error)))  # noqa: TRY400  # no traceback: it says what and which
         except TimeoutError:
             log.info("%s: the client takes nothing more", self._place)
         finally:

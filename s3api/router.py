@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from s3api.errors import S3Error, not_implemented
+from s3api.errors import S3Error, invalid_argument, not_implemented
 from s3api.http.request import Request
 from s3api.operation import Operation
 from s3api.operations.abort_multipart_upload import AbortMultipartUpload
@@ -94,7 +94,9 @@ def _route(
 ROUTES: Mapping[tuple[str, str], tuple[Route, ...]] = {
     ("service", "GET"): (_route(ListBuckets, takes={"max-buckets", "prefix", "continuation-token", "bucket-region"}),),
     ("bucket", "GET"): (
-        _route(ListObjectsV2, "list-type", takes={*_LIST, "continuation-token", "start-after", "fetch-owner"}),
+        _route(
+            ListObjectsV2, "list-type", takes={*_LIST, "continuation-token", "start-after", "fetch-owner", "marker"}
+        ),
         _route(ListObjects, takes={*_LIST, "marker"}),
         _route(ListObjectVersions, "versions", takes={*_LIST, "key-marker", "version-id-marker"}),
         _route(GetBucketLocation, "location"),
@@ -180,6 +182,13 @@ def _no_route(request: Request, names: set[str]) -> S3Error:
     name = unserved_name(request.level, request.method, names)
     if name is not None:
         return not_implemented(name)
+    if (request.level, request.method) == ("object", "PUT"):
+        if "partNumber" in names and "uploadId" not in names:
+            message = "This operation does not accept partNumber without uploadId"
+            return invalid_argument("partNumber", "partNumber", message)
+        if "uploadId" in names and "partNumber" not in names:
+            fields = {"Method": "PUT", "ResourceType": "UPLOAD"}
+            return S3Error("MethodNotAllowed", "PUT of an upload needs a partNumber", fields=fields)
     if names:
         return not_implemented(
             f"{request.method} of the {request.level} with {', '.join(f'?{n}' for n in sorted(names))}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pfs.keys import Key
 from s3api.auth import sigv2, sigv4
-from s3api.auth.caller import AuthKind, Caller, KeyFinder, find_key, mismatch, refuse_token
+from s3api.auth.caller import MAX_SKEW_S, AuthKind, Caller, KeyFinder, find_key, mismatch, refuse_token
 from s3api.auth.policy import Policy, parse_policy
 from s3api.errors import S3Error
 from s3api.http.times import parse_amz_date
@@ -25,6 +25,7 @@ class _Signed:
     key: Key
     provided: str
     expected: str
+    from_s: float = 0.0
     until_s: float = float("inf")
 
 
@@ -44,6 +45,8 @@ def check_form(fields: Mapping[str, str], find: KeyFinder, *, now_s: float) -> t
     refuse_token(fields.get("x-amz-security-token"))
     parsed = parse_policy(policy)
     parsed.check(fields, now_s=now_s)
+    if now_s < signed.from_s:
+        raise S3Error("AccessDenied", "Invalid according to Policy: the signature is not valid yet")
     if now_s > signed.until_s:
         raise S3Error("AccessDenied", "Invalid according to Policy: the signature is older than a week")
     return Caller(signed.key, kind=signed.kind), parsed
@@ -69,7 +72,8 @@ def _version_4(fields: Mapping[str, str], find: KeyFinder) -> _Signed:
     key, secret = find_key(find, credential.access_key)
     secret_key = sigv4.signing_key(secret, credential.date, credential.region, credential.service)
     expected = sigv4.sign_text(secret_key, fields["policy"])
-    return _Signed("v4-form", key, fields["x-amz-signature"], expected, made_s + sigv4.MAX_EXPIRES_S)
+    window = made_s - MAX_SKEW_S, made_s + sigv4.MAX_EXPIRES_S
+    return _Signed("v4-form", key, fields["x-amz-signature"], expected, *window)
 
 
 def _version_2(fields: Mapping[str, str], find: KeyFinder) -> _Signed:

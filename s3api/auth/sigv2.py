@@ -37,10 +37,12 @@ def check_query(request: Request, find: KeyFinder, *, now_s: float) -> Caller:
     """Check ``?AWSAccessKeyId=..&Expires=..&Signature=..``; see `s3api.auth.caller.authenticate`."""
     params = request.params
     access_key, expires, signature = (params.get(name, "") for name in ("AWSAccessKeyId", "Expires", "Signature"))
-    if not access_key or not signature or not _EXPIRES.fullmatch(expires):
+    sent = [name for name, _ in request.query]
+    twice = any(sent.count(name) > 1 for name in ("AWSAccessKeyId", "Expires", "Signature"))
+    if twice or not access_key or not signature or not _EXPIRES.fullmatch(expires):
         raise S3Error(
             "AccessDenied",
-            "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters; "
+            "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters, each once; "
             "Expires in seconds since 1970",
         )
     key, secret = find_key(find, access_key)

@@ -118,8 +118,11 @@ def check_header(request: Request, header: str, find: KeyFinder, *, now_s: float
 def check_query(request: Request, find: KeyFinder, *, now_s: float) -> Caller:
     """Check a presigned address of version 4; see `s3api.auth.caller.authenticate`."""
     params = {name: request.params.get(f"X-Amz-{name}", "") for name in _QUERY}
-    if not all(params.values()):
-        raise S3Error(_BAD_QUERY, f"a presigned address needs {', '.join(f'X-Amz-{name}' for name in _QUERY)}")
+    sent = [name for name, _ in request.query]
+    if not all(params.values()) or any(sent.count(f"X-Amz-{name}") > 1 for name in _QUERY):
+        raise S3Error(
+            _BAD_QUERY, f"a presigned address needs {', '.join(f'X-Amz-{name}' for name in _QUERY)}, each once"
+        )
     check_algorithm(params["Algorithm"], _BAD_QUERY)
     credential = parse_credential(params["Credential"], _BAD_QUERY)
     key, secret = find_key(find, credential.access_key)

@@ -23,6 +23,7 @@ MAX_BOUNDARY_BYTES: Final = 200
 """RFC 2046 allows 70; some clients make longer ones."""
 _SILENT = logging.Logger("form", logging.CRITICAL + 1)
 _FILE = "file"
+_IGNORED = "x-ignore-"
 _VARIABLE = "${filename}"
 
 
@@ -45,7 +46,7 @@ class FormDecoder:
 
     @property
     def fields(self) -> Mapping[str, str]:
-        """The fields before the file, by name in lower case, with ``${filename}`` put in; several of a name by commas.
+        """The fields before the file, by name in lower case, with ``${filename}`` put in.
 
         The variable stays as it is when the file came without a name.
         """
@@ -58,7 +59,7 @@ class FormDecoder:
         """Take in received bytes; say whether the file has begun.
 
         Raises:
-            S3Error: MalformedPOSTRequest, MaxPostPreDataLengthExceeded.
+            S3Error: MalformedPOSTRequest, MaxPostPreDataLengthExceeded, InvalidArgument (a field twice).
         """
         self._write(data)
         return self._begun
@@ -135,8 +136,10 @@ class FormDecoder:
             self._begun = True
             self._filename = _base_name(options.get(b"filename"))
         elif not self._begun:
-            earlier = self._fields.get(self._field)
-            self._fields[self._field] = b"" if earlier is None else earlier + b","
+            if self._field in self._fields and not self._field.startswith(_IGNORED):
+                argument = {"ArgumentName": self._field, "ArgumentValue": ""}
+                raise S3Error("InvalidArgument", f"the form has the field {self._field!r} twice", fields=argument)
+            self._fields[self._field] = b""
 
     def on_data(self, data: bytes, start: int, stop: int) -> None:
         """Take a piece of what is in the part."""

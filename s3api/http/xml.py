@@ -27,13 +27,16 @@ Node = ElementTree.Element
 
 
 def is_xml_text(text: str) -> bool:
-    """Say whether XML 1.0 can hold the text as it is and give it back unchanged."""
-    return "\r" not in text and _NO_XML.search(text) is None
+    """Say whether XML 1.0 can hold the text and give it back unchanged."""
+    return _NO_XML.search(text) is None
 
 
 def to_text(text: str) -> str:
-    """Return text as XML has it between tags; characters that XML cannot hold come as U+FFFD."""
-    return escape(_NO_XML.sub(chr(0xFFFD), text))
+    """Return text as XML has it between tags; characters that XML cannot hold come as U+FFFD.
+
+    A carriage return comes as a reference: readers take a raw one for a line feed.
+    """
+    return escape(_NO_XML.sub(chr(0xFFFD), text), {"\r": "&#13;"})
 
 
 def leaf(name: str, text: str | int) -> str:
@@ -58,8 +61,8 @@ def document(name: str, *children: str) -> bytes:
     return f'{head}<{name} xmlns="{NAMESPACE}">{"".join(children)}</{name}>'.encode()
 
 
-def parse(data: bytes, root: str) -> Node:
-    """Parse a document whose root element is ``root``.
+def parse(data: bytes, root: str, *, strict: bool = False) -> Node:
+    """Parse a document whose root element is ``root``; ``strict``: no element may be of a namespace that is not S3's.
 
     Raises:
         S3Error: MalformedXML; it is not UTF-8, not well-formed, has a document type or another root.
@@ -73,6 +76,8 @@ def parse(data: bytes, root: str) -> Node:
         found = ElementTree.fromstring(plain)
     except (UnicodeDecodeError, ElementTree.ParseError, ValueError) as error:
         raise S3Error("MalformedXML") from error
+    if strict and any(element.tag.rpartition("}")[0] not in {"", "{" + NAMESPACE} for element in found.iter()):
+        raise S3Error("MalformedXML", "an element is of a namespace that is not S3's")
     for element in found.iter():
         element.tag = element.tag.rpartition("}")[2]
         if hidden and element.text:

@@ -21,7 +21,7 @@ MAX_KEYS = 1000
 _MAX_INT = (1 << 31) - 1
 _UNRESERVED = re.compile("[A-Za-z0-9_.~/-]*")
 """What `quote` leaves as it is."""
-_MARKUP = re.compile("[&<>]|[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_MARKUP = re.compile("[&<>\r]|[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)

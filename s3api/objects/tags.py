@@ -49,10 +49,10 @@ def parse_tagging(body: bytes, kind: Kind) -> dict[str, str]:
     Raises:
         S3Error: MalformedXML, InvalidTag, BadRequest (too many).
     """
-    found = parse(body, "Tagging").find("TagSet")
-    if found is None:
-        raise S3Error("MalformedXML", "a tagging has a TagSet")
-    return parse_tag_set(found, kind)
+    found = list(parse(body, "Tagging", strict=True))
+    if [child.tag for child in found] != ["TagSet"]:
+        raise S3Error("MalformedXML", "a tagging has one TagSet, and nothing else")
+    return parse_tag_set(found[0], kind)
 
 
 def parse_tag_set(element: Node, kind: Kind) -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import ClassVar, Self
 from urllib.parse import quote
@@ -13,7 +13,7 @@ from s3api.gateway import Context
 from s3api.http.request import Request
 from s3api.http.response import Response, xml_response
 from s3api.http.times import iso_date
-from s3api.http.xml import document, leaf, node
+from s3api.http.xml import document, is_xml_text, leaf, node
 from s3api.multipart.uploads import Upload
 from s3api.objects.listing import owner_node, parse_encoding, parse_page_size
 from s3api.operation import Operation
@@ -50,6 +50,13 @@ class ListMultipartUploads(Operation):
         found = list(islice(self._entries(uploads), self.max_uploads + 1))
         page = found[: self.max_uploads]
         truncated = len(found) > len(page) > 0
+        texts = (self.prefix, self.delimiter, self.after_key, *map(_text, page))
+        return replace(self, encoded=self.encoded or not all(map(is_xml_text, texts)))._answer(
+            context, page, truncated=truncated
+        )
+
+    def _answer(self, context: Context, page: Sequence[Upload | str], *, truncated: bool) -> Response:
+        """Write a page; when XML cannot hold one of its texts, it is URL-encoded though nobody asked."""
         last = page[-1] if page else None
         body = document(
             "ListMultipartUploadsResult",

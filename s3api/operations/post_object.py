@@ -19,6 +19,7 @@ from s3api.http.headers import check_headers
 from s3api.http.request import Request
 from s3api.http.response import Headers, Response
 from s3api.http.xml import leaf, node
+from s3api.objects.conditions import write_check
 from s3api.objects.metadata import KEPT, aux_from_headers, checksum_headers, with_checksums
 from s3api.objects.names import parse_bucket, parse_key
 from s3api.objects.tags import OBJECT, parse_tagging, with_tags
@@ -26,7 +27,9 @@ from s3api.objects.writing import put_row
 from s3api.operation import Operation
 
 _HEADERS = {"content-type", "content-md5", *KEPT}
-_OF_THE_FORM = {"host", "content-length", "transfer-encoding"}
+_CONDITIONS = {"if-match", "if-none-match", "if-modified-since", "if-unmodified-since"}
+_OF_THE_FORM = {"host", "content-length", "transfer-encoding", *_CONDITIONS}
+"""Headers of the form itself that count; conditions can only make the write stricter."""
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
 
@@ -52,7 +55,8 @@ class PostObject(Operation):
         aux = _aux(signed.request.headers, fields)
         received = await receive(signed)
         aux = with_checksums({**aux, "e": received.md5}, received.checksums)
-        headers = await put_row(signed, bucket, key, received.ref, aux=aux, session=received.session)
+        check = write_check(signed.request.headers)
+        headers = await put_row(signed, bucket, key, received.ref, aux=aux, check=check, session=received.session)
         return _answer(signed.request, fields, received.md5, (*headers, *checksum_headers(aux)))
 
     async def _begin(self, context: Context) -> FormDecoder:
@@ -90,7 +94,9 @@ def _key(fields: Mapping[str, str]) -> bytes:
 
 def _headers(request: Request, fields: Mapping[str, str]) -> Mapping[str, str]:
     """Return the headers that a PUT would have had, and those of the form that say where it came to, and how."""
-    found = {name: value for name, value in fields.items() if name in _HEADERS or name.startswith("x-amz-")}
+    found = {
+        name: value for name, value in fields.items() if name in {*_HEADERS, *_CONDITIONS} or name.startswith("x-amz-")
+    }
     if "acl" in fields:
         found["x-amz-acl"] = fields["acl"]
     return {**found, **{name: value for name, value in request.headers.items() if name in _OF_THE_FORM}}

@@ -72,6 +72,16 @@ def test_the_body_of_a_presigned_address_is_what_its_header_says(wire: Wire, pat
         assert wire.get(path).body == b"hello"
 
 
+@pytest.mark.parametrize("name", ["X-Amz-Signature", "X-Amz-Expires", "Signature", "Expires", "AWSAccessKeyId"])
+def test_a_parameter_of_the_signature_comes_once(wire: Wire, presigner: BaseClient, path: str, name: str) -> None:
+    url = presigner.generate_presigned_url("get_object", Params={"Bucket": path.split("/")[1], "Key": "k"})
+    place = url.removeprefix(wire.server.url)
+    if name in {pair.partition("=")[0] for pair in place.partition("?")[2].split("&")}:
+        assert plain(wire, place).status == 200
+        reply = plain(wire, f"{place}&{name}=1")
+        assert reply.code == ("AccessDenied" if name[0] != "X" else "AuthorizationQueryParametersError")
+
+
 def test_a_presigned_address_is_of_its_method_and_key(wire: Wire, presigner: BaseClient, path: str) -> None:
     bucket = path.split("/")[1]
     url = presigner.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"})

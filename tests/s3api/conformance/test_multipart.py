@@ -5,7 +5,7 @@ import hashlib
 import zlib
 from datetime import datetime
 from email.utils import formatdate
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -129,6 +129,27 @@ def test_a_part_has_the_checksum_of_its_upload(wire: Wire, bucket: str) -> None:
     plain = begin(wire, f"/{bucket}/plain")
     assert plain.put(1, b"one", {"x-amz-checksum-sha1": sha1}).status == 200
     assert plain.complete().status == upload.complete().status == 200
+
+
+def test_a_part_number_goes_with_an_upload(wire: Wire, bucket: str, upload: Upload) -> None:
+    for headers in ({}, {"x-amz-copy-source": f"{bucket}/k"}):
+        reply = wire.put(f"{upload.path}?partNumber=1", b"", headers)
+        refused(reply, 400, "InvalidArgument")
+        assert (text(reply, "ArgumentName"), text(reply, "ArgumentValue")) == ("partNumber", "partNumber")
+        reply = wire.put(f"{upload.path}?uploadId={upload.id}", b"", headers)
+        refused(reply, 405, "MethodNotAllowed")
+        assert text(reply, "ResourceType") == "UPLOAD"
+    assert wire.head(upload.path).status == 404
+
+
+@pytest.mark.parametrize("key", ["a\x01b", "a\uffffb", "a\rb", "a\nb"])
+def test_uploads_of_odd_keys_are_listed(wire: Wire, bucket: str, key: str) -> None:
+    begin(wire, f"/{bucket}/{quote(key)}")
+    for query in ("", "&encoding-type=url", f"&prefix={quote(key[:2])}", "&delimiter=b"):
+        reply = wire.get(f"/{bucket}?uploads{query}")
+        assert text(reply, "EncodingType") == ("url" if "encoding" in query or key[1] in "\x01\uffff" else None)
+        shown = texts(reply, "CommonPrefixes/Prefix" if "delimiter" in query else "Upload/Key")
+        assert [unquote(one) if text(reply, "EncodingType") else one for one in shown] == [key]
 
 
 def test_the_least_and_the_greatest_part_number(upload: Upload) -> None:

@@ -1,6 +1,7 @@
 """Forms that browsers post: what is answered, and the whole way over both schemes."""
 
 import hashlib
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import pytest
@@ -78,6 +79,36 @@ def test_what_the_policy_does_not_allow(wire: Wire, s3: BaseClient, bucket: str)
     made = s3.generate_presigned_post(bucket, "k", Conditions=[["content-length-range", 1, 3]])["fields"]
     refused(post(wire, bucket, made), 400, "EntityTooLarge")
     assert wire.head(f"/{bucket}/k").status == 404
+
+
+def test_conditions_of_a_form_hold(wire: Wire, s3: BaseClient, bucket: str) -> None:
+    fields = signed(s3, bucket, "k", **{"If-None-Match": "*"})
+    assert post(wire, bucket, fields).status == 204
+    refused(post(wire, bucket, fields, b"again"), 412, "PreconditionFailed")
+    body, kind = encode_multipart_formdata([*signed(s3, bucket, "k").items(), ("file", ("f", b"again", "text/plain"))])
+    for name, value, status in [("If-None-Match", "*", 412), ("If-Match", '"0"', 412), ("If-Modified-Since", "x", 501)]:
+        sent = {"Content-Type": kind, name: value}
+        assert wire.send("POST", f"/{bucket}", body, sent, sign=False).status == status
+    assert wire.get(f"/{bucket}/k").body == b"hello"
+
+
+def test_a_field_that_comes_twice(wire: Wire, s3: BaseClient, bucket: str) -> None:
+    fields = [*signed(s3, bucket, "k").items(), ("key", "other"), ("file", ("f", b"1", "text/plain"))]
+    body, kind = encode_multipart_formdata(fields)
+    reply = wire.send("POST", f"/{bucket}", body, {"Content-Type": kind}, sign=False)
+    refused(reply, 400, "InvalidArgument")
+    assert b"<ArgumentName>key</ArgumentName>" in reply.body
+
+
+def test_a_form_that_is_signed_for_tomorrow(
+    wire: Wire, s3: BaseClient, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda remove_tzinfo=True: tomorrow)
+    fields = signed(s3, bucket, "k")
+    monkeypatch.undo()
+    assert fields["x-amz-date"][:8] == tomorrow.strftime("%Y%m%d")
+    refused(post(wire, bucket, fields), 403, "AccessDenied")
 
 
 def test_forms_that_are_none(wire: Wire, server: Server, bucket: str) -> None:

@@ -76,6 +76,27 @@ def test_xml_that_is_refused(wire: Wire, path: str, body: bytes) -> None:
     assert (reply.status, reply.code in {"MalformedXML", "InvalidTag"}) == (400, True), reply.body
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<Tagging><TagSet/><TagSet><Tag><Key>a</Key><Value>1</Value></Tag></TagSet></Tagging>",
+        b"<Tagging><TagSet/><Other/></Tagging>",
+        b'<Tagging xmlns="http://example.com/"><TagSet/></Tagging>',
+        b'<Tagging><TagSet xmlns="http://example.com/"/></Tagging>',
+    ],
+)
+def test_documents_of_another_form(wire: Wire, bucket: str, path: str, body: bytes) -> None:
+    refused(wire.put(f"{path}?tagging", body), 400, "MalformedXML")
+    refused(wire.put(f"/{bucket}?tagging", body), 400, "MalformedXML")
+
+
+@pytest.mark.parametrize("namespace", ["", ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'])
+def test_with_and_without_the_namespace(wire: Wire, path: str, namespace: str) -> None:
+    body = f"<Tagging{namespace}><TagSet><Tag><Key>a</Key><Value>1</Value></Tag></TagSet></Tagging>".encode()
+    assert wire.put(f"{path}?tagging", body).status == 200
+    assert tags_of(wire, path) == {"a": "1"}
+
+
 def test_tags_of_what_is_not_there(wire: Wire, bucket: str) -> None:
     for reply in (
         wire.get(f"/{bucket}/none?tagging"),

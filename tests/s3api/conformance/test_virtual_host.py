@@ -31,6 +31,12 @@ def test_with_a_port(wire: Wire, bucket: str, port: str) -> None:
     assert text(wire.get(f"/{bucket}", {"Host": f"{DOMAIN}{port}"}), "Name") == bucket
 
 
+@pytest.mark.parametrize("domain", [DOMAIN.upper(), DOMAIN.title(), f"{DOMAIN}."])
+def test_the_case_of_the_domain_does_not_matter(wire: Wire, bucket: str, domain: str) -> None:
+    assert text(wire.get("/", {"Host": f"{bucket}.{domain}"}), "Name") == bucket
+    assert text(wire.get(f"/{bucket}", {"Host": domain}), "Name") == bucket
+
+
 def test_the_domain_itself_has_the_buckets(wire: Wire, bucket: str) -> None:
     assert bucket in texts(wire.get("/", {"Host": DOMAIN}), "Buckets/Bucket/Name")
     assert wire.put(f"/{bucket}/k", b"1", {"Host": DOMAIN}).status == 200
