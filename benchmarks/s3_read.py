@@ -73,7 +73,7 @@ def _fill(server: Server, size: int) -> None:
     for number in range(SMALL):
         s3.put_object(Bucket="bench", Key=f"small/{number:06}", Body=os.urandom(KIB))
     if size:
-        s3.put_object(Bucket="bench", Key="large", Body=random.Random(size).randbytes(size))
+        s3.put_object(Bucket="bench", Key="large", Body=os.urandom(size))
     s3.close()
 
 
