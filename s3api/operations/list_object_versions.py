@@ -51,9 +51,12 @@ class ListObjectVersions(Operation):
         for _ in range(_TRIES):
             tip = await gateway.run(lambda: tip_of(context.bucket()))
             page = await gateway.run(self._page, context, tip)
+            if page is None:
+                await gateway.follow(tip)
+                # Of the same tip: writers who go on meanwhile must not keep a listing waiting.
+                page = await gateway.run(self._page, context, tip)
             if page is not None:
                 return xml_response(self._xml(page))
-            await gateway.follow(tip)
         raise S3Error("SlowDown")
 
     def _page(self, context: Context, tip: Tip) -> VersionPage | None:
