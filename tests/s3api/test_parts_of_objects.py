@@ -27,9 +27,10 @@ EVERYTHING = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"]
 def upload(s3: BaseClient, bucket: str, key: str = "k", *, numbers: tuple[int, ...] = (1, 2, 3), **options: str) -> str:
     upload_id = s3.create_multipart_upload(Bucket=bucket, Key=key, **options)["UploadId"]
     place = {"Bucket": bucket, "Key": key, "UploadId": upload_id}
+    named = {name: value for name, value in options.items() if name == "ChecksumAlgorithm"}
     parts = []
     for number, body in zip(numbers, BODIES, strict=True):
-        done = s3.upload_part(**place, PartNumber=number, Body=body)
+        done = s3.upload_part(**place, **named, PartNumber=number, Body=body)
         checksums = {name: value for name, value in done.items() if name.startswith("Checksum")}
         parts.append({"PartNumber": number, "ETag": done["ETag"], **checksums})
     return str(s3.complete_multipart_upload(**place, MultipartUpload={"Parts": parts})["VersionId"])
