@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -137,15 +138,14 @@ def _do(config: Path, *command: str) -> None:
 
 
 def main() -> None:
-    """Start it for use by hand."""
+    """Start it for use by hand; an interrupt or SIGTERM ends it."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit())
     with radosgw() as server:
         if server is None:
             raise SystemExit(1)
         print(f"{server.url}  AWS_ACCESS_KEY_ID={server.key} AWS_SECRET_ACCESS_KEY={server.secret}", flush=True)
-        try:
-            os.waitpid(server.pids[0], 0)
-        except KeyboardInterrupt:
-            return
+        signal.pause()
 
 
 if __name__ == "__main__":
