@@ -25,7 +25,7 @@ from pfs.errors import ConflictError, FailedError, PfsError
 if TYPE_CHECKING:
     from cli.front import Front
     from pfs.store import Store
-    from pps.events import RunEvent
+    from pps.model.events import RunEvent
 
 
 _TICK_S = 1.0

@@ -58,7 +58,7 @@ def _chunker() -> Iterator[Record]:
 
 
 def _isolation() -> Iterator[Record]:
-    from pps.sandbox import probe
+    from pps.sandbox.isolation import probe
 
     with tempfile.TemporaryDirectory(prefix="pfs-doctor-") as scratch:
         isolation = probe(Path(scratch))

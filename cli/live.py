@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from pps.events import RunEvent
-    from pps.model import JobInfo
-    from pps.state import Counters
+    from pps.model.events import RunEvent
+    from pps.model.infos import JobInfo
+    from pps.model.state import Counters
 
 
 def counts(counters: Counters) -> str:
@@ -27,7 +27,7 @@ def counts(counters: Counters) -> str:
 
 def describe(event: RunEvent) -> str:
     """Return the line that an event is worth; empty for those that only a bar shows."""
-    from pps import events
+    from pps.model import events
 
     match event:
         case events.JobStarted(job):
@@ -83,7 +83,7 @@ class LiveView:
             self._bars.console.print(line, highlight=False, markup=False)
 
     def _move(self, event: RunEvent) -> None:
-        from pps import events
+        from pps.model import events
 
         match event:
             case events.JobStarted(job) | events.JobPlanned(job):

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from cli.output import Json, Record, timestamp
 
 if TYPE_CHECKING:
-    from pps.explain import Explanation
-    from pps.jobsets import JobSetInfo
-    from pps.model import DatumInfo, JobInfo, LogLine, PipelineInfo
-    from pps.preview import DatumPreview
+    from pps.jobs.explain import Explanation
+    from pps.jobs.jobsets import JobSetInfo
+    from pps.jobs.preview import DatumPreview
+    from pps.model.infos import DatumInfo, JobInfo, LogLine, PipelineInfo
     from pps.secret_store import SecretInfo
 
 

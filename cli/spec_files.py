@@ -57,7 +57,7 @@ class Given:
                 raise usage_error("--arg is for --jsonnet: a spec of -f takes no arguments")
             return SpecText(_text(self.source), _name(self.source), _folder(self.source))
         assert self.jsonnet is not None
-        from pps.spec_jsonnet import evaluate
+        from pps.spec.jsonnet import evaluate
 
         args = pairs("--arg", self.args)
         made = evaluate(_text(self.jsonnet), name=_name(self.jsonnet), args=args, fetch=_text)

@@ -65,7 +65,7 @@ class Upkeep:
         from cli.commands.gc import gc_lines
         from pfs.gc.collect import collect
         from pfs.gc.collector import Options
-        from pps.unread import unread
+        from pps.scheduling.unread import unread
 
         options = Options(min_age_ns=self._min_age_s * 1_000_000_000)
         report = collect(

@@ -258,7 +258,8 @@ class Store:
 
         Beside writers and readers. ``min_age_s``: leave younger packs alone; ``grace_s``: give readers this long. With
         ``dry_run`` it is only said what would go. ``readers`` tells what pipelines have yet to read, as
-        `pps.unread.unread` does; without it rules remove nothing of what pipelines read. Costs a read of every page.
+        `pps.scheduling.unread.unread` does; without it rules remove nothing of what pipelines read. Costs a read of
+        every page.
 
         Raises:
             ConflictError: another collection is at work.

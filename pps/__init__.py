@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pps.controller import Controller, local_executors
-    from pps.events import RunEvent, RunReport
-    from pps.model import DatumInfo, JobInfo, LogLine, PipelineInfo
-    from pps.pipelines import Pipelines
+    from pps.model.events import RunEvent, RunReport
+    from pps.model.infos import DatumInfo, JobInfo, LogLine, PipelineInfo
+    from pps.pipelines.pipelines import Pipelines
     from pps.spec import Spec, parse_specs
 
 __all__ = [
@@ -30,11 +30,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "pps.pipelines": ("Pipelines",),
+    "pps.pipelines.pipelines": ("Pipelines",),
     "pps.controller": ("Controller", "local_executors"),
     "pps.spec": ("parse_specs", "Spec"),
-    "pps.model": ("PipelineInfo", "JobInfo", "DatumInfo", "LogLine"),
-    "pps.events": ("RunEvent", "RunReport"),
+    "pps.model.infos": ("PipelineInfo", "JobInfo", "DatumInfo", "LogLine"),
+    "pps.model.events": ("RunEvent", "RunReport"),
 }
 
 

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 
 from pfs.changes.ticks import tick
 from pfs.errors import ConflictError, PfsError
-from pps import events
-from pps.attach import Watcher
-from pps.catalog import Catalog, upstream
-from pps.events import OnEvent, RunReport
-from pps.executors.base import Executor
+from pps.executor import Executor
 from pps.job_gateway import OpenGateway
-from pps.live import ControllerLock
-from pps.pipelines import Pipelines
-from pps.scheduler import Scheduler
+from pps.model import events
+from pps.model.catalog import Catalog, upstream
+from pps.model.events import OnEvent, RunReport
+from pps.pipelines.pipelines import Pipelines
+from pps.scheduling.attach import Watcher
+from pps.scheduling.live import ControllerLock
+from pps.scheduling.scheduler import Scheduler
 
 if TYPE_CHECKING:
     from pfs.store import Store

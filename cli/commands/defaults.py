@@ -29,8 +29,8 @@ def _level(project: str | None) -> Literal["store", "project"]:
 @click.option("--dry-run", is_flag=True, help="Change nothing, but print what would change.")
 def set_defaults(project: str | None, source: str, regenerate: bool, reprocess: bool, dry_run: bool) -> None:
     """Replace what specs of pipelines are laid over; prints the pipelines whose spec is another by it."""
-    from pps.defaults import parse_defaults
-    from pps.pipelines import Pipelines
+    from pps.pipelines.defaults import parse_defaults
+    from pps.pipelines.pipelines import Pipelines
 
     level, found = _level(project), Given(source, None, ()).read()
     text = parse_defaults(found.text, name=found.name)
@@ -46,7 +46,7 @@ def set_defaults(project: str | None, source: str, regenerate: bool, reprocess: 
 @click.option("--effective", is_flag=True, help="Those of all levels together, with the built-in ones.")
 def get_defaults(project: str | None, effective: bool) -> None:
     """Print the defaults of the store, or of the project, as set-defaults takes them."""
-    from pps.pipelines import Pipelines
+    from pps.pipelines.pipelines import Pipelines
 
     level = _level(project)
     with wiring.open_store() as store:

@@ -14,7 +14,7 @@ from cli.graph import Lanes
 from cli.output import print_json, printable
 
 if TYPE_CHECKING:
-    from pps.dag import Dag, Edge, Node
+    from pps.pipelines.dag import Dag, Edge, Node
 
 _SHAPES = {"repo": "cylinder", "cron": "oval", "pipeline": "box"}
 
@@ -25,7 +25,7 @@ _SHAPES = {"repo": "cylinder", "cron": "oval", "pipeline": "box"}
 @wiring.json_option
 def draw(pipeline: str | None, dot: bool, as_json: bool) -> None:
     """Draw pipelines and what they read, sources first; of one pipeline, all that feeds it and that it feeds."""
-    from pps.dag import dag
+    from pps.pipelines.dag import dag
 
     if dot and as_json:
         raise usage_error("--dot and --json exclude each other")

@@ -17,8 +17,8 @@ from cli.output import note, printable
 from pfs.errors import InvalidInputError, PfsError
 
 if TYPE_CHECKING:
-    from pps.model import PipelineInfo
-    from pps.pipelines import Pipelines
+    from pps.model.infos import PipelineInfo
+    from pps.pipelines.pipelines import Pipelines
 
 
 @click.command("edit-pipeline")
@@ -34,7 +34,7 @@ def edit_pipeline(pipeline: str, editor: str | None, reprocess: bool | None) -> 
     """
     import tempfile
 
-    from pps.pipelines import Pipelines
+    from pps.pipelines.pipelines import Pipelines
 
     command = shlex.split(editor or os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
     if not command:

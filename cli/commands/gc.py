@@ -34,7 +34,7 @@ def gc(dry_run: bool, min_age: str, grace: str, as_json: bool) -> None:
     """
     from pfs.gc.collect import collect, foresee
     from pfs.gc.collector import Options
-    from pps.unread import unread
+    from pps.scheduling.unread import unread
 
     options = Options(min_age_ns=seconds(min_age) * 1_000_000_000, grace_ns=seconds(grace) * 1_000_000_000)
     with wiring.open_store() as store, Bar("collecting") as bar:

@@ -71,8 +71,8 @@ def list_job(
     """List jobs, newest first; a job has the id of its commit."""
     from itertools import islice
 
-    from pps.jobs import Jobs
-    from pps.state import JobState
+    from pps.jobs.jobs import Jobs
+    from pps.model.state import JobState
 
     with wiring.open_store() as store:
         read = [(repo, store.repo(repo).inspect(ref).id) for repo, ref in map(wiring.branch_address, inputs)]
@@ -85,7 +85,7 @@ def list_job(
 @wiring.json_option
 def inspect_job(job: str, as_json: bool) -> None:
     """Show one job: state, counters, reason, inputs."""
-    from pps.jobs import Jobs
+    from pps.jobs.jobs import Jobs
 
     with wiring.open_store() as store:
         emit_one(job_record(Jobs(store).job(*job_address(job))), as_json=as_json)
@@ -98,7 +98,7 @@ def inspect_job(job: str, as_json: bool) -> None:
 @spec_options
 def list_datum(given: Given, job: str | None, as_json: bool, raw: bool) -> None:
     """List the datums of a job with their states, or with -f those that a spec would have now."""
-    from pps.jobs import Jobs
+    from pps.jobs.jobs import Jobs
 
     if (job is None) != given.is_there:
         raise usage_error("give a job as PIPELINE@JOB, or a spec with -f")
@@ -120,8 +120,8 @@ def list_datum(given: Given, job: str | None, as_json: bool, raw: bool) -> None:
 
 
 def _list_preview(given: Given, *, as_json: bool, raw: bool) -> None:
-    from pps.pipelines import Pipelines
-    from pps.preview import preview_datums
+    from pps.jobs.preview import preview_datums
+    from pps.pipelines.pipelines import Pipelines
 
     found = given.read()
     with wiring.open_store() as store:
@@ -151,7 +151,7 @@ def _paths(record: Record) -> str:
 @wiring.json_option
 def inspect_datum(job: str, datum: str, as_json: bool) -> None:
     """Show one datum: inputs, state, tries, times, exit code and the end of its log."""
-    from pps.jobs import Jobs
+    from pps.jobs.jobs import Jobs
 
     with wiring.open_store() as store:
         emit_one(datum_record(Jobs(store).datum(*job_address(job), datum)), as_json=as_json)
@@ -166,7 +166,7 @@ _job = click.argument("job", metavar="PIPELINE@JOB")
 @wiring.json_option
 def wait_job(job: str, timeout: str | None, as_json: bool) -> None:
     """Wait until a job has ended, and show it; exit 1 if it did not succeed. It does not run it."""
-    from pps.jobs import Jobs
+    from pps.jobs.jobs import Jobs
 
     with wiring.open_store() as store:
         timeout_s = None if timeout is None else seconds(timeout)
@@ -180,7 +180,7 @@ def wait_job(job: str, timeout: str | None, as_json: bool) -> None:
 @_job
 def stop_job(job: str) -> None:
     """End a job that runs: it is killed, its output branch stays, and what succeeded is not done again."""
-    from pps.jobs import Jobs
+    from pps.jobs.jobs import Jobs
 
     with wiring.open_store() as store:
         Jobs(store).stop_job(*job_address(job))
@@ -191,7 +191,7 @@ def stop_job(job: str) -> None:
 @click.argument("datum", metavar="[DATUM]", required=False)
 def restart_datum(job: str, datum: str | None) -> None:
     """Begin again with a datum that runs now, or with all that run."""
-    from pps.jobs import Jobs
+    from pps.jobs.jobs import Jobs
 
     with wiring.open_store() as store:
         Jobs(store).restart_datum(*job_address(job), datum)
@@ -203,7 +203,7 @@ def restart_datum(job: str, datum: str | None) -> None:
 @wiring.json_option
 def explain_datum(job: str, datum: str, as_json: bool) -> None:
     """Say in one sentence why a datum ran or was skipped, and against which job."""
-    from pps.jobs import Jobs
+    from pps.jobs.jobs import Jobs
 
     with wiring.open_store() as store:
         found = Jobs(store).explain(*job_address(job), datum)
@@ -225,7 +225,7 @@ def logs(pipeline: str, job: str | None, datum: str | None, follow: bool, tail: 
     import json
 
     from cli.pipeline_records import log_record
-    from pps.jobs import Jobs
+    from pps.jobs.jobs import Jobs
 
     with stdio.watched() if follow else nullcontext(), wiring.open_store() as store:
         for line in Jobs(store).logs(pipeline, job=job, datum=datum, follow=follow, tail=tail):

@@ -21,7 +21,7 @@ _set = click.argument("job_set", metavar="ID")
 @wiring.json_option
 def list_job_set(number: int, as_json: bool) -> None:
     """List the jobs of all pipelines by id, newest first: what one commit set off."""
-    from pps.jobs import Jobs
+    from pps.jobs.jobs import Jobs
 
     columns = [
         ("ID", field("id")),
@@ -41,7 +41,7 @@ def list_job_set(number: int, as_json: bool) -> None:
 @wiring.json_option
 def inspect_job_set(job_set: str, as_json: bool) -> None:
     """Show the jobs of all pipelines with one id, in the order in which they began."""
-    from pps.jobs import Jobs
+    from pps.jobs.jobs import Jobs
 
     with wiring.open_store() as store:
         record = job_set_record(Jobs(store).job_set(job_set), with_jobs=True)
@@ -54,7 +54,7 @@ def inspect_job_set(job_set: str, as_json: bool) -> None:
 @wiring.json_option
 def wait_job_set(job_set: str, timeout: str | None, as_json: bool) -> None:
     """Wait until all jobs of an id have ended, and show them; exit 1 if one did not succeed. It does not run them."""
-    from pps.jobs import Jobs
+    from pps.jobs.jobs import Jobs
 
     with wiring.open_store() as store:
         info = Jobs(store).wait_set(job_set, timeout_s=None if timeout is None else seconds(timeout))

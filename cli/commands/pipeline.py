@@ -23,7 +23,7 @@ def _note(notes: tuple[str, ...]) -> None:
 @spec_options
 def create_pipeline(given: Given, dry_run: bool) -> None:
     """Make the pipelines of a spec file; `pps run` or `pfs serve` runs them."""
-    from pps.pipelines import Pipelines
+    from pps.pipelines.pipelines import Pipelines
 
     found = given.read()
     with wiring.open_store(alone=None if dry_run else "create-pipeline") as store:
@@ -40,7 +40,7 @@ def create_pipeline(given: Given, dry_run: bool) -> None:
 @spec_options
 def update_pipeline(given: Given, reprocess: bool | None) -> None:
     """Replace the specs of pipelines by those of a file; makes those that do not exist."""
-    from pps.pipelines import Pipelines
+    from pps.pipelines.pipelines import Pipelines
 
     found = given.read()
     with wiring.open_store(alone="update-pipeline") as store:
@@ -63,7 +63,7 @@ def list_pipeline(history: int | None, as_json: bool) -> None:
     """List pipelines with the state of their last job."""
     from itertools import chain, islice
 
-    from pps.pipelines import Pipelines
+    from pps.pipelines.pipelines import Pipelines
 
     columns = [
         ("NAME", field("name")),
@@ -90,7 +90,7 @@ def list_pipeline(history: int | None, as_json: bool) -> None:
 @wiring.json_option
 def inspect_pipeline(pipeline: str, only_spec: bool, only_given: bool, as_json: bool) -> None:
     """Show one pipeline and its spec, or one version of it."""
-    from pps.pipelines import Pipelines
+    from pps.pipelines.pipelines import Pipelines
 
     name, version = _version(pipeline)
     with wiring.open_store() as store:
@@ -116,7 +116,7 @@ def _version(text: str) -> tuple[str, int | None]:
 @click.option("-f", "--force", is_flag=True, help="Even when other pipelines read its output.")
 def delete_pipeline(pipeline: str, keep_repo: bool, force: bool) -> None:
     """Take a pipeline away, with its output repo unless --keep-repo; data stays in trash for 30 days."""
-    from pps.pipelines import Pipelines
+    from pps.pipelines.pipelines import Pipelines
 
     with wiring.open_store(alone="delete-pipeline") as store:
         Pipelines(store).delete(pipeline, keep_repo=keep_repo, force=force)
@@ -126,7 +126,7 @@ def delete_pipeline(pipeline: str, keep_repo: bool, force: bool) -> None:
 @click.argument("pipeline", metavar="PIPELINE")
 def run_cron(pipeline: str) -> None:
     """Tick the cron inputs of a pipeline now; prints the commit of each."""
-    from pps.pipelines import Pipelines
+    from pps.pipelines.pipelines import Pipelines
 
     with wiring.open_store(alone="run-cron") as store:
         for info in Pipelines(store).run_cron(pipeline).values():
@@ -137,7 +137,7 @@ def run_cron(pipeline: str) -> None:
 @click.argument("pipeline", metavar="PIPELINE")
 def stop_pipeline(pipeline: str) -> None:
     """Give a pipeline no jobs until it is started; one that runs is killed."""
-    from pps.pipelines import Pipelines
+    from pps.pipelines.pipelines import Pipelines
 
     with wiring.open_store(alone="stop-pipeline") as store:
         Pipelines(store).stop(pipeline)
@@ -147,7 +147,7 @@ def stop_pipeline(pipeline: str) -> None:
 @click.argument("pipeline", metavar="PIPELINE")
 def start_pipeline(pipeline: str) -> None:
     """Let a stopped pipeline have jobs again: one for what its inputs are now, then one a commit."""
-    from pps.pipelines import Pipelines
+    from pps.pipelines.pipelines import Pipelines
 
     with wiring.open_store(alone="start-pipeline") as store:
         Pipelines(store).start(pipeline)
@@ -158,7 +158,7 @@ def start_pipeline(pipeline: str) -> None:
 @click.option("--reprocess", is_flag=True, help="Run all datums again, not only those that did not succeed.")
 def rerun_pipeline(pipeline: str, reprocess: bool) -> None:
     """Make a job for what a pipeline's inputs are now; datums that did not succeed run again."""
-    from pps.pipelines import Pipelines
+    from pps.pipelines.pipelines import Pipelines
 
     with wiring.open_store(alone="rerun-pipeline") as store:
         Pipelines(store).rerun(pipeline, reprocess=reprocess)

@@ -33,7 +33,7 @@ def purge(address: str, recursive: bool, yes: bool, dry_run: bool, as_json: bool
     """
     from pfs.lifecycle.purge import purge as purge_path
     from pfs.lifecycle.rewrite import Mirror
-    from pps.records import META_BRANCH, OUT_DIR
+    from pps.model.records import META_BRANCH, OUT_DIR
 
     repo, path = _place(address)
     if not (yes or dry_run):

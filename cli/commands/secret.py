@@ -133,7 +133,7 @@ def _keys(record: Record) -> str:
 @wiring.json_option
 def inspect_secret(name: str, as_json: bool) -> None:
     """Show the names of a secret's keys, and which pipelines use it."""
-    from pps.pipelines import Pipelines
+    from pps.pipelines.pipelines import Pipelines
     from pps.secret_store import Secrets
 
     with wiring.open_store() as store:
@@ -146,7 +146,7 @@ def inspect_secret(name: str, as_json: bool) -> None:
 @click.option("-f", "--force", is_flag=True, help="Even when pipelines use it: their datums fail then.")
 def delete_secret(name: str, force: bool) -> None:
     """Take a secret away."""
-    from pps.pipelines import Pipelines
+    from pps.pipelines.pipelines import Pipelines
     from pps.secret_store import Secrets
 
     with wiring.open_store() as store:

@@ -12,7 +12,7 @@ from cli.spec_files import Given, spec_options
 @click.command("schema")
 def schema() -> None:
     """Print the JSON Schema of spec files, for editors that check and complete as one types."""
-    from pps.spec_schema import spec_schema
+    from pps.spec.schema import spec_schema
 
     print_json(spec_schema())
 
@@ -21,7 +21,7 @@ def schema() -> None:
 @spec_options
 def validate(given: Given) -> None:
     """Check a spec file without a store, and print all that is wrong with it; exit 2 if something is."""
-    from pps.spec_parse import check_specs
+    from pps.spec.parse import check_specs
 
     found = given.read()
     specs, errors = check_specs(found.text, name=found.name)

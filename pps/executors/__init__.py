@@ -1,1 +1,1 @@
-"""Where datums run, behind one protocol; see base.py."""
+"""Where datums run, behind one protocol; the protocol is `pps.executor`."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 
 from pfs.errors import FailedError
-from pps.executors.base import WorkUnit
+from pps.executor import WorkUnit
 from pps.job_gateway import JobBuckets, JobGateway, OpenGateway
-from pps.worker_s3 import uses_s3
+from pps.workers.over_s3 import uses_s3
 
 JobAttempt = tuple[str, str, int]
 """Pipeline, job and the attempt at it."""

@@ -17,17 +17,17 @@ from pathlib import Path
 from pfs.errors import ConflictError, FailedError, PfsError
 from pfs.packs.session import WriteSession
 from pfs.store import Store
-from pps import sandbox_container as container
-from pps.environment import inherited
-from pps.executors.base import Capacity, Event, Handle, Lost, UnitDone, UnitId, WorkUnit
+from pps.executor import Capacity, Event, Handle, Lost, UnitDone, UnitId, WorkUnit
 from pps.executors.gateways import JobGateways
 from pps.job_gateway import OpenGateway
-from pps.sandbox import Isolation, choose
-from pps.scratch import remove_tree
-from pps.spawner import Spawner
+from pps.sandbox import container
+from pps.sandbox.isolation import Isolation, choose
+from pps.sandbox.spawner import Spawner
 from pps.spec import Transform
-from pps.staging import Staging
-from pps.worker import Setting, Stop, run_unit, why
+from pps.workers.environment import inherited
+from pps.workers.scratch import remove_tree
+from pps.workers.staging import Staging
+from pps.workers.worker import Setting, Stop, run_unit, why
 
 CLOSE_GRACE_S = 2.0
 
@@ -55,11 +55,11 @@ class _Entry:
 
 
 class LocalExecutor:
-    """Runs units in ``slots`` threads of this process; see `pps.executors.base.Executor`.
+    """Runs units in ``slots`` threads of this process; see `pps.executor.Executor`.
 
     ``work_dir`` is for one executor at a time; what a killed one left there is removed.
     ``log_dir/<pipeline>/<job>/<datum>.log`` is written while a datum runs and stays: who finishes the job removes the
-    folder. ``env``: what commands inherit, see `pps.environment.inherited`. ``gateways``: starts the S3
+    folder. ``env``: what commands inherit, see `pps.workers.environment.inherited`. ``gateways``: starts the S3
     gateways of jobs; without it a datum that needs one fails.
 
     Raises:

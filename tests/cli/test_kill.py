@@ -82,11 +82,16 @@ class Writers:
 
     def __init__(self, served: Served, seed: int) -> None:
         self.acknowledged: dict[str, bytes] = {}
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._served = served
         self._threads = [threading.Thread(target=self._write, args=(f"{seed}/{n}", seed + n)) for n in range(4)]
         for thread in self._threads:
             thread.start()
+
+    def wait(self, count: int) -> None:
+        """Return when ``count`` objects are acknowledged."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.acknowledged) >= count, timeout=240)
 
     def join(self) -> None:
         for thread in self._threads:
@@ -107,8 +112,9 @@ class Writers:
             for number in range(10_000):
                 body = chance.randbytes(chance.choice([10, 5000, 200_000, 6_000_000]))
                 client.put_object(Bucket="r", Key=f"{prefix}/{number}", Body=body)
-                with self._lock:
+                with self._changed:
                     self.acknowledged[f"{prefix}/{number}"] = body
+                    self._changed.notify()
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
             pass  # the server is gone: the end of this round
         finally:

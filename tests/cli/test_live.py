@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cli.live import describe
-from pps import events
+from pps.model import events
 
 
 def test_an_attached_run_says_whose_settings_count() -> None:

@@ -123,7 +123,7 @@ def kill_committers(folder: Path, kills: int) -> None:
     for number in range(kills):
         processes = [start(folder, f"{number}{which}") for which in "xy"]
         for process in processes:
-            acknowledged |= killed(process, chance.uniform(0.2, 1.5))
+            acknowledged |= killed(process, chance.randrange(4), chance.uniform(0.0, 0.5))
         check(folder, acknowledged)
     assert acknowledged
 
@@ -132,13 +132,15 @@ def start(folder: Path, name: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", COMMITTER, str(folder), name], stdout=subprocess.PIPE, text=True)
 
 
-def killed(process: subprocess.Popen[str], after_s: float) -> dict[str, str]:
+def killed(process: subprocess.Popen[str], after: int, delay_s: float) -> dict[str, str]:
+    """Kill a committer ``delay_s`` after its commit number ``after``; return what it had acknowledged."""
     with process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        select.select([], [], [], after_s)
+        first = [process.stdout.readline() for _ in range(after)]
+        select.select([], [], [], delay_s)
         os.kill(process.pid, signal.SIGKILL)
-        lines = [line.split() for line in process.stdout if line.endswith("\n")]
+        lines = [line.split() for line in [*first, *process.stdout] if line.endswith("\n")]
     return dict(lines)
 
 

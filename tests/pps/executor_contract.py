@@ -17,7 +17,7 @@ import pytest
 from pfs.errors import ConflictError
 from pfs.store import Store, init
 from pfs.view import View
-from pps.executors.base import (
+from pps.executor import (
     DatumDone,
     DatumInput,
     DatumTask,

@@ -15,12 +15,12 @@ from pfs.store import Store
 from pfs.trees.edit import Put, edit
 from pfs.trees.page import Kind
 from pps.controller import Controller, local_executors
-from pps.events import RunEvent, RunReport
-from pps.jobs import Jobs
-from pps.model import JobInfo, PipelineInfo
-from pps.pipelines import Pipelines
+from pps.jobs.jobs import Jobs
+from pps.model.events import RunEvent, RunReport
+from pps.model.infos import JobInfo, PipelineInfo
+from pps.pipelines.pipelines import Pipelines
 from pps.spec import Spec, parse_specs
-from pps.spec_node import Plain
+from pps.spec.node import Plain
 
 UPPER = 'for f in "$PFS"/images/*; do tr a-z A-Z < "$f" > "$PFS_OUT/$(basename "$f")"; done\n'
 

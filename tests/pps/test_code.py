@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pfs.errors import InvalidInputError
-from pps.code import code_digests, code_files
+from pps.pipelines.code import code_digests, code_files
 from pps.spec import Transform
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pps.preview import preview_datums
-from pps.spec_node import Plain
+from pps.jobs.preview import preview_datums
+from pps.spec.node import Plain
 from tests.pps.pipe_world import World, pfs_input, world_in
 
 ONCE_A_DATUM = 'find -L "$PFS" -type f -not -path "*/out/*" | sort > files; cp files "$PFS_OUT/$PFS_DATUM_ID"\n'

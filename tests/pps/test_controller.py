@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from pfs.errors import ConflictError, CorruptionError, NotFoundError
-from pps import events
-from pps.event_log import decode_events
-from pps.live import ControllerLock
-from pps.model import JobInfo
-from pps.records import decode_job, job_key
-from pps.state import Counters, DatumState, JobState, replay
+from pps.model import events
+from pps.model.event_log import decode_events
+from pps.model.infos import JobInfo
+from pps.model.records import decode_job, job_key
+from pps.model.state import Counters, DatumState, JobState, replay
+from pps.scheduling.live import ControllerLock
 from tests.pps.pipe_world import UPPER, World, pfs_input, world_in
 
 

@@ -14,7 +14,7 @@ from pfs.store import Store
 from pfs.testing.faults import FaultyBackend, How
 from pfs.upkeep.check import fsck
 from pps.controller import Controller, local_executors
-from pps.state import JobState
+from pps.model.state import JobState
 from tests.pps.pipe_world import World, pfs_input, world_in
 
 WANTED = {"/a": b"a\n", "/b": b"b\n"}

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pps import events
-from pps.state import JobState
+from pps.model import events
+from pps.model.state import JobState
 from tests.pps.pipe_world import World, pfs_input, world_in
 
 # Each datum takes a while, so that a kill meets some done, some under way and some not begun.
@@ -20,7 +20,7 @@ COUNT = 12
 CHILD = """
 import sys
 import pfs
-from pps import events
+from pps.model import events
 from pps.controller import Controller, local_executors
 
 def tell(event):

@@ -15,10 +15,10 @@ import pfs
 from pfs.errors import InvalidInputError, NotFoundError
 from pfs.provenance.cron import SECOND_NS
 from pfs.store import Store
-from pps.cron import MOST_AT_ONCE, CronTicker, due_ticks, tick
-from pps.events import RunEvent, Trouble
-from pps.spec_node import Plain
-from pps.spec_types import Cron
+from pps.model.events import RunEvent, Trouble
+from pps.scheduling.cron import MOST_AT_ONCE, CronTicker, due_ticks, tick
+from pps.spec.node import Plain
+from pps.spec.types import Cron
 from pps.times import parse_time, time_text
 from tests.pps.pipe_world import World, pfs_input
 
@@ -158,7 +158,7 @@ def test_an_input_whose_repo_is_gone_is_told_and_others_tick(world: World, clock
 
 
 def world_pipelines(world: World) -> list[object]:
-    from pps.catalog import Catalog
+    from pps.model.catalog import Catalog
 
     return list(Catalog(world.store).all())
 

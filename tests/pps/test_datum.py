@@ -9,7 +9,7 @@ from pathlib import Path
 from pfs.ids import NO_PAGE, CommitId, TreeId
 from pfs.trees.page import Kind
 from pfs.trees.tree import Row
-from pps.datum import Datum, Item, datum_hash, datum_id, transform_digest
+from pps.datums.datum import Datum, Item, datum_hash, datum_id, transform_digest
 from pps.spec import PfsInput, Transform
 
 GOLDEN = Path(__file__).parent.parent / "data" / "datum_digests.json"

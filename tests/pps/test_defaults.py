@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 import pfs
 from pfs.errors import CorruptionError, InvalidInputError
 from pfs.upkeep.recover import recover
-from pps.defaults import NAME, Defaults, DefaultsText, Level, parse_defaults
-from pps.spec_json import parse_json
-from pps.spec_merge import effective
-from pps.spec_node import Plain
-from pps.spec_parse import parse_specs
-from pps.state import Counters
+from pps.model.state import Counters
+from pps.pipelines.defaults import NAME, Defaults, DefaultsText, Level, parse_defaults
+from pps.spec.json import parse_json
+from pps.spec.merge import effective
+from pps.spec.node import Plain
+from pps.spec.parse import parse_specs
 from tests.pps.pipe_world import UPPER, World, pfs_input, world_in
 
 

@@ -12,7 +12,7 @@ from pfs.trees.edit import Edit, Put, edit
 from pfs.trees.page import Changed, Kind
 from pfs.trees.row import EMPTY_ROOT, MemoryPages, Root
 from pfs.trees.tree import Tree
-from pps.gather import Before, gather
+from pps.scheduling.gather import Before, gather
 
 CHANGED = Changed(bytes(16), 1)
 Outputs = dict[str, dict[str, str]]

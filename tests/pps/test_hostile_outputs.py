@@ -13,10 +13,10 @@ import pytest
 from pfs.backends.local import LocalBackend
 from pfs.store import Store, init
 from pfs.testing.faults import WRITES, FaultyBackend, How
-from pps.executors.base import Lost
+from pps.executor import Lost
 from pps.executors.local import LocalExecutor
-from pps.logs import LogWriter, parse
-from pps.scratch import Scratch, remove_tree
+from pps.workers.logs import LogWriter, parse
+from pps.workers.scratch import Scratch, remove_tree
 from tests.pps.executor_contract import Bench
 
 # As root, the rights to pass over the modes of files are given up first, which takes a new program to come into effect.

@@ -12,8 +12,8 @@ from pfs.glob import Glob
 from pfs.ids import EMPTY_CHUNK, NO_PAGE, CommitId, TreeId
 from pfs.trees.page import Kind
 from pfs.trees.tree import Row
-from pps.datum import Datum
-from pps.inputs import datums
+from pps.datums.datum import Datum
+from pps.datums.inputs import datums
 from pps.spec import CrossInput, GroupInput, Input, JoinInput, PfsInput, UnionInput
 
 COMMIT = CommitId("0" * 32)

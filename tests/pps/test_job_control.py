@@ -12,9 +12,9 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from pfs.errors import ConflictError, NotFoundError
-from pps import events
-from pps.spec_node import Plain
-from pps.state import JobState
+from pps.model import events
+from pps.model.state import JobState
+from pps.spec.node import Plain
 from tests.pps.pipe_world import World, pfs_input, world_in
 
 COPY = 'cp "$images" "$PFS_OUT/"\n'

@@ -14,13 +14,13 @@ from pfs.errors import InvalidInputError
 from pfs.files.ingest import FileRef
 from pfs.ids import TreeId, chunk_id
 from pfs.store import Store, init
-from pps.executors.base import DatumInput, DatumTask, Executor, Lost, Started, UnitDone
+from pps.executor import DatumInput, DatumTask, Executor, Lost, Started, UnitDone
 from pps.executors.local import LocalExecutor
-from pps.logs import Follower, log_path, parse
-from pps.sandbox import IsolationUnavailableError, probe
-from pps.scratch import remove_tree
+from pps.sandbox.isolation import IsolationUnavailableError, probe
 from pps.spec import Transform
-from pps.staging import IDLE_VIEWS
+from pps.workers.logs import Follower, log_path, parse
+from pps.workers.scratch import remove_tree
+from pps.workers.staging import IDLE_VIEWS
 from tests.pps.executor_contract import PATIENCE_S, Bench, ExecutorContract, Make
 from tests.pps.pipe_world import pfs_input, world_in
 

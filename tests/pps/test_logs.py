@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pps.logs import LINE_BYTES, Follower, Line, LogWriter, parse
-from pps.spawner import Stream
+from pps.sandbox.spawner import Stream
+from pps.workers.logs import LINE_BYTES, Follower, Line, LogWriter, parse
 
 
 def writer(path: Path, *, head: int = 1 << 20, tail: int = 4 << 20) -> LogWriter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pps.mask import Mask, StreamMask
+from pps.workers.mask import Mask, StreamMask
 
 _VALUES = st.lists(st.text("ab", min_size=6, max_size=9).map(str.encode), min_size=1, max_size=3)
 _PIECES = st.lists(st.text("ab\n", max_size=12).map(str.encode), max_size=8)

@@ -19,9 +19,9 @@ from pfs.errors import (
 )
 from pfs.model import BranchRef
 from pfs.provenance.bind import Binding, bind
-from pps import events
-from pps.spec_parse import parse_specs
-from pps.state import Counters, JobState
+from pps.model import events
+from pps.model.state import Counters, JobState
+from pps.spec.parse import parse_specs
 from tests.pps.pipe_world import UPPER, World, pfs_input, world_in
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pps.plan import columns, compare, digest_values
+from pps.datums.plan import columns, compare, digest_values
 
 # Few values, so that equal ones meet; some end in zero bytes, which NumPy's strings drop.
 _digest = st.sampled_from(

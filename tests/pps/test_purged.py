@@ -13,12 +13,12 @@ from pfs.lifecycle.rewrite import Mirror
 from pfs.lifecycle.unread import Unread
 from pfs.refs.retention import Keep, Retention
 from pfs.upkeep.check import fsck
-from pps.catalog import Catalog
-from pps.jobdata import JobData
-from pps.queue import due_jobs
-from pps.records import META_BRANCH, OUT_DIR
-from pps.state import Counters, JobState
-from pps.unread import unread
+from pps.model.catalog import Catalog
+from pps.model.records import META_BRANCH, OUT_DIR
+from pps.model.state import Counters, JobState
+from pps.scheduling.jobdata import JobData
+from pps.scheduling.queue import due_jobs
+from pps.scheduling.unread import unread
 from tests.pps.pipe_world import UPPER, World, pfs_input, world_in
 
 MIRRORS = (Mirror(META_BRANCH, OUT_DIR),)

@@ -12,8 +12,8 @@ from pfs.ids import new_commit_id
 from pfs.model import BranchRef
 from pfs.store import Store
 from pfs.testing.faults import FaultyBackend, How
-from pps.catalog import Catalog, topological, upstream
-from pps.queue import Due, due_jobs, ready
+from pps.model.catalog import Catalog, topological, upstream
+from pps.scheduling.queue import Due, due_jobs, ready
 from tests.pps.pipe_world import UPPER, World, pfs_input, world_in
 
 

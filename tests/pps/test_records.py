@@ -13,15 +13,9 @@ from pfs.errors import CorruptionError
 from pfs.ids import NO_PAGE, CommitId, TreeId
 from pfs.trees.page import Kind
 from pfs.trees.row import Row
-from pps import state
-from pps.datum import Datum, Item
-from pps.event_log import EventLog, decode_events
-from pps.executors.base import Bytes, Seconds
-from pps.plan import digest_values
-from pps.records import Head, JobRecord, PipelineRecord, decode_job, decode_pipeline, encode_json
-from pps.spec import PfsInput
-from pps.state import Counters, DatumState, JobState
-from pps.table import (
+from pps.datums.datum import Datum, Item
+from pps.datums.plan import digest_values
+from pps.datums.table import (
     Result,
     TableBuilder,
     by_id,
@@ -38,6 +32,12 @@ from pps.table import (
     with_state,
     without,
 )
+from pps.executor import Bytes, Seconds
+from pps.model import state
+from pps.model.event_log import EventLog, decode_events
+from pps.model.records import Head, JobRecord, PipelineRecord, decode_job, decode_pipeline, encode_json
+from pps.model.state import Counters, DatumState, JobState
+from pps.spec import PfsInput
 
 DATA = Path(__file__).parent.parent / "data"
 JOB, OTHER = CommitId("a" * 32), CommitId("b" * 32)

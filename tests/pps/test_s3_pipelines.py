@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pps.model import JobInfo
+from pps.model.infos import JobInfo
+from pps.model.state import DatumState
 from pps.spec import parse_specs
-from pps.spec_node import Plain
-from pps.state import DatumState
+from pps.spec.node import Plain
 from tests.pps.pipe_world import World, pfs_input, world_in
 from tests.pps.test_spec_s3 import DOCUMENTED
 

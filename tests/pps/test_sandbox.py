@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from pfs.errors import InvalidInputError
-from pps import sandbox_container, sandbox_syscalls
-from pps.sandbox import Isolation, IsolationUnavailableError, choose, probe
-from pps.spawner import Command, Exit, Mode, Spawner
+from pps.sandbox import container as sandbox_container
+from pps.sandbox import syscalls as sandbox_syscalls
+from pps.sandbox.isolation import Isolation, IsolationUnavailableError, choose, probe
+from pps.sandbox.spawner import Command, Exit, Mode, Spawner
 
 ENV = {"PATH": os.defpath}
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pfs.errors import FailedError
-from pps.sandbox import choose
-from pps.scene import Scene, layer
-from pps.spawner import Command, Spawner
+from pps.sandbox.isolation import choose
+from pps.sandbox.spawner import Command, Spawner
+from pps.workers.scene import Scene, layer
 
 NAMES = ("a", "b", "c")
 PATHS = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3).map("/".join)

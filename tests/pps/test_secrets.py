@@ -12,10 +12,10 @@ import pytest
 from pfs.errors import AlreadyExistsError, CorruptionError, InvalidInputError, NotFoundError
 from pfs.rootkey import FILE, make_root_key
 from pps.controller import Controller, local_executors
-from pps.sandbox import probe
+from pps.model.state import Counters
+from pps.sandbox.isolation import probe
 from pps.secret_store import Secrets
-from pps.spec_node import Plain
-from pps.state import Counters
+from pps.spec.node import Plain
 from tests.pps.pipe_world import World, pfs_input, world_in
 
 VALUE = "hunter2-and-a-half"

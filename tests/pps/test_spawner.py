@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pps import sandbox_syscalls, spawner_main
-from pps.spawner import _BOOT, Command, Exit, Mode, Spawner, SpawnerLostError
+from pps.sandbox import spawner_main
+from pps.sandbox import syscalls as sandbox_syscalls
+from pps.sandbox.spawner import _BOOT, Command, Exit, Mode, Spawner, SpawnerLostError
 
 ENV = {"PATH": os.defpath}
 
@@ -240,7 +241,7 @@ def test_commands_end_when_their_starter_dies(tmp_path: Path) -> None:
     os.mkfifo(fifo)
     code = (
         "import os, pathlib\n"
-        "from pps.spawner import Command, Spawner\n"
+        "from pps.sandbox.spawner import Command, Spawner\n"
         f"spawner = Spawner('none', pathlib.Path({str(tmp_path)!r}))\n"
         f"argv = ('sh', '-c', 'echo ready; exec sleep 1000 > {fifo}')\n"
         "running = spawner.start(Command(argv, {'PATH': os.defpath}, '/'), stdin=os.open('/dev/null', 0))\n"

@@ -25,9 +25,9 @@ from pps.spec import (
     UnionInput,
     parse_specs,
 )
-from pps.spec_fields import duration_s, snake
-from pps.spec_input import leaves
-from pps.spec_known import (
+from pps.spec.fields import duration_s, snake
+from pps.spec.input import leaves
+from pps.spec.known import (
     INPUT,
     INPUT_KINDS_GONE,
     PFS,
@@ -37,8 +37,8 @@ from pps.spec_known import (
     TRANSFORM_NOTED,
     TRANSFORM_REFUSED,
 )
-from pps.spec_parse import check_specs
-from pps.spec_write import spec_json
+from pps.spec.parse import check_specs
+from pps.spec.write import spec_json
 
 EDGES = """{
   "pipeline": {"name": "edges"},

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from pfs.errors import InvalidInputError
-from pps.spec_known import INPUT, KNOWN
-from pps.spec_parse import check_specs
-from pps.spec_write import spec_document
+from pps.spec.known import INPUT, KNOWN
+from pps.spec.parse import check_specs
+from pps.spec.write import spec_document
 
 OURS = {"transform.code", "cron.backfill"}
 """What Pachyderm does not have."""

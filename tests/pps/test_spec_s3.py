@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pps.spec import CrossInput, PfsInput
-from pps.spec_node import Plain
+from pps.spec.node import Plain
 from tests.pps.test_spec import one, refused
 
 DOCUMENTED = """{

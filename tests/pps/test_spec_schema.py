@@ -12,12 +12,12 @@ from hypothesis import given, settings
 
 from pfs.errors import InvalidInputError
 from pps.spec import Spec, parse_specs
-from pps.spec_fields import camel, snake
-from pps.spec_known import KNOWN, Known
-from pps.spec_node import Plain
-from pps.spec_parse import parse_nodes
-from pps.spec_schema import spec_schema
-from pps.spec_write import spec_json
+from pps.spec.fields import camel, snake
+from pps.spec.known import KNOWN, Known
+from pps.spec.node import Plain
+from pps.spec.parse import parse_nodes
+from pps.spec.schema import spec_schema
+from pps.spec.write import spec_json
 from tests.cli.conftest import Run, pps  # noqa: F401 - a fixture
 from tests.pps.test_spec import EDGES, specs
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pps.state import (
+from pps.model.state import (
     Begun,
     Cancel,
     Counters,

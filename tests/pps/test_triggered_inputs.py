@@ -9,7 +9,7 @@ import pytest
 
 from pfs.errors import BranchNotFoundError, InvalidInputError
 from pfs.model import Trigger
-from pps.spec_node import Plain
+from pps.spec.node import Plain
 from tests.pps.pipe_world import World, pfs_input, world_in
 
 

@@ -1,0 +1,109 @@
+"""What a datum is, and by which digests it is known from job to job.
+
+The *id* says which input paths: it is the same in every job that sees these paths, whatever is in them. The *hash* says
+what was in them and what would be done with them: a datum with the id and hash of one that succeeded need not run
+again. Both are BLAKE3-256 in derive-key mode; every part is preceded by its length, so that no two lists of parts read
+alike.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from blake3 import blake3
+
+from pfs.glob import Glob
+from pfs.ids import CommitId
+from pfs.paths import from_key
+from pps.spec.types import PfsInput, Transform
+from pps.spec.write import transform_document
+
+if TYPE_CHECKING:
+    from pfs.trees.tree import Row
+
+ID_CONTEXT = "pfs datum id v1"
+HASH_CONTEXT = "pfs datum hash v1"
+TRANSFORM_CONTEXT = "pfs transform v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What one leaf of the input gives to a datum: a file or directory of a commit."""
+
+    leaf: PfsInput
+    commit: CommitId
+    row: Row
+
+    @property
+    def join_on(self) -> str:
+        """What it is joined by; empty outside joins."""
+        return _filled(self.leaf.glob, self.leaf.join_on, self.path)
+
+    @property
+    def group_by(self) -> str:
+        """What it is grouped by; empty outside groups."""
+        return _filled(self.leaf.glob, self.leaf.group_by, self.path)
+
+    @property
+    def path(self) -> str:
+        """The path as people write it."""
+        return from_key(self.row.key)
+
+
+Datum = tuple[Item, ...]
+"""One unit of skipping and redoing: its items in the order of the input's leaves; a group has several of one leaf."""
+
+
+def _filled(glob: str, template: str, path: str) -> str:
+    return _glob(glob).replace(template, path) if template else ""
+
+
+@lru_cache(maxsize=256)
+def _glob(pattern: str) -> Glob:
+    return Glob(pattern)
+
+
+def datum_id(datum: Datum) -> bytes:
+    """Return the 32 bytes that say which paths a datum is made of, independent of content and commits."""
+    parts: list[bytes] = []
+    for item in datum:
+        leaf = item.leaf
+        parts += [leaf.name.encode(), leaf.repo.encode(), leaf.branch.encode(), item.row.key]
+    return _digest(ID_CONTEXT, parts)
+
+
+def datum_hash(identity: bytes, datum: Datum, *, transform: bytes, salt: str) -> bytes:
+    """Return the 32 bytes that decide whether a datum is unchanged; ``reference`` inputs do not count.
+
+    Nor do those that are read over S3: what was read of them is kept with the result and compared (`datums.readset`).
+
+    ``transform`` is the digest of `transform_digest`; sizes and times of the inputs play no part, their content ids do.
+    """
+    parts = [
+        identity,
+        *(item.row.tid for item in datum if not (item.leaf.reference or item.leaf.s3)),
+        transform,
+        salt.encode(),
+    ]
+    return _digest(HASH_CONTEXT, parts)
+
+
+def transform_digest(transform: Transform, code: Mapping[str, bytes]) -> bytes:
+    """Return the digest of a command with all that it is made of: its spec and the content id of each code file.
+
+    But for secrets: another one, or another value, is no reason to do work again.
+    """
+    text = json.dumps(transform_document(replace(transform, secrets=())), sort_keys=True, separators=(",", ":"))
+    parts = [text.encode()]
+    for path in sorted(code):
+        parts += [path.encode(), code[path]]
+    return _digest(TRANSFORM_CONTEXT, parts)
+
+
+def _digest(context: str, parts: Iterable[bytes]) -> bytes:
+    body = b"".join(piece for part in parts for piece in (len(part).to_bytes(8, "big"), part))
+    return blake3(body, derive_key_context=context).digest()

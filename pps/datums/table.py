@@ -1,0 +1,309 @@
+"""Datum tables: one row a datum, sorted by id, as an Arrow IPC file.
+
+The same columns serve a job's datums and the results that can be taken over (records.py). Sorted and columnar, so that
+two jobs are compared by scanning digests, and unchanged stretches of the file keep their chunks from job to job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from pfs.errors import CorruptionError
+from pfs.ids import CommitId
+from pfs.structs import ready
+from pps.datums.datum import Datum
+from pps.datums.plan import Columns, digests
+from pps.executor import Bytes, Reads, Seconds
+from pps.model.state import DatumState
+from pps.spec.types import PfsInput
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_BATCH = 16_384
+
+
+class Result(NamedTuple):
+    """How a datum ended; one row's worth without its identity. ``ran_in``: the job that processed it.
+
+    ``reads``: what it read over S3 (`pps.datums.readset`), None where there was nothing to read so.
+    """
+
+    state: DatumState
+    tries: int = 0
+    exit_code: int | None = None
+    signal: int | None = None
+    seconds: Seconds = Seconds()
+    bytes: Bytes = Bytes()
+    log_tail: str = ""
+    reason: str = ""
+    ran_in: CommitId | None = None
+    reads: Reads | None = None
+
+
+class Source(NamedTuple):
+    """What an input gave to a datum; ``leaf``: its number among the leaves, as those of a union may share a name."""
+
+    name: str
+    path: str
+    leaf: int = 0
+
+
+class Entry(NamedTuple):
+    """One row: ``inputs`` in the order of the spec's leaves."""
+
+    id: bytes
+    hash: bytes
+    inputs: tuple[Source, ...]
+    result: Result
+
+
+def schema() -> pa.Schema:
+    """Return the columns of a datum table."""
+    import pyarrow as pa
+
+    digest, text = pa.binary(32), pa.string()
+    return pa.schema(
+        [
+            ("id", digest),
+            ("hash", digest),
+            ("inputs", pa.list_(pa.struct([("name", text), ("path", text), ("leaf", pa.int16())]))),
+            ("state", text),
+            ("tries", pa.int32()),
+            ("exit_code", pa.int32()),
+            ("signal", pa.int32()),
+            ("download_s", pa.float64()),
+            ("process_s", pa.float64()),
+            ("upload_s", pa.float64()),
+            ("input_bytes", pa.int64()),
+            ("output_bytes", pa.int64()),
+            ("log_tail", text),
+            ("reason", text),
+            ("ran_in", text),
+            ("reads", pa.binary()),
+        ]
+    )
+
+
+def empty_table() -> pa.Table:
+    """Return a table without rows."""
+    return schema().empty_table()
+
+
+def encode_table(table: pa.Table) -> bytes:
+    """Return the stored form: an Arrow IPC file, uncompressed (the store compresses its chunks)."""
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table.combine_chunks(), max_chunksize=_BATCH)
+    return bytes(sink.getvalue())
+
+
+def decode_table(data: bytes, *, where: str) -> pa.Table:
+    """Parse a stored table.
+
+    Raises:
+        CorruptionError: it is none, or has other columns; ``where`` names its place.
+    """
+    import pyarrow as pa
+
+    try:
+        with pa.ipc.open_file(pa.BufferReader(data)) as reader:
+            table = reader.read_all()
+            if "reads" not in table.column_names:  # there was nothing to read over S3 when it was written
+                table = table.append_column("reads", pa.nulls(len(table), pa.binary()))
+            return table.select(schema().names).cast(schema())
+    except (pa.ArrowException, KeyError) as error:
+        raise CorruptionError(where, f"not a datum table ({error})") from error
+
+
+def columns_of(table: pa.Table) -> Columns:
+    """Return the digests of a table that is sorted by id."""
+    return Columns(_digests_of(table, "id"), _digests_of(table, "hash"))
+
+
+def _digests_of(table: pa.Table, name: str) -> npt.NDArray[np.bytes_]:
+    column = table.column(name).combine_chunks()
+    if not len(column):
+        return digests(b"")
+    raw = column.buffers()[1]
+    return np.frombuffer(raw, dtype="S32", count=len(column), offset=column.offset * 32)
+
+
+class TableBuilder:
+    """Collects the datums of a job in the order in which its input yields them; 100 to 200 bytes each. One thread.
+
+    ``leaves`` are those of the input, in their order.
+    """
+
+    def __init__(self, leaves: Sequence[PfsInput]) -> None:
+        self._number = {leaf: number for number, leaf in enumerate(leaves)}
+        self._ids, self._hashes = bytearray(), bytearray()
+        self._inputs: list[list[Source]] = []
+        self._arrays: list[pa.Array] = []
+        self._count = 0
+
+    def add(self, identity: bytes, digest: bytes, datum: Datum) -> None:
+        """Take the next datum."""
+        self._ids += identity
+        self._hashes += digest
+        self._inputs.append([Source(item.leaf.name, item.path, self._number[item.leaf]) for item in datum])
+        self._count += 1
+        if len(self._inputs) == _BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        self._arrays.append(pa.array(self._inputs, type=schema().field("inputs").type))
+        self._inputs = []
+
+    def build(self) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+        """Return columns id, hash and inputs, sorted by id, and each row's place in the order of the input."""
+        import pyarrow as pa
+
+        self._flush()
+        order = np.argsort(digests(self._ids), kind="stable").astype(np.int64)
+        size = pa.binary(32)
+        columns = [
+            pa.FixedSizeBinaryArray.from_buffers(size, self._count, [None, pa.py_buffer(bytes(raw))])
+            for raw in (self._ids, self._hashes)
+        ]
+        table = pa.table([*columns, pa.chunked_array(self._arrays)], names=["id", "hash", "inputs"])
+        return table.take(pa.array(order)).combine_chunks(), order
+
+
+def with_results(planned: pa.Table, rows: Sequence[int], results: Sequence[Result]) -> pa.Table:
+    """Return the rows of a planned table with their results beside them."""
+    import pyarrow as pa
+
+    part = planned.take(pa.array(rows, type=pa.int64()))
+    values = {
+        "state": [result.state.value for result in results],
+        "tries": [result.tries for result in results],
+        "exit_code": [result.exit_code for result in results],
+        "signal": [result.signal for result in results],
+        "download_s": [result.seconds.download for result in results],
+        "process_s": [result.seconds.process for result in results],
+        "upload_s": [result.seconds.upload for result in results],
+        "input_bytes": [result.bytes.download for result in results],
+        "output_bytes": [result.bytes.upload for result in results],
+        "log_tail": [result.log_tail for result in results],
+        "reason": [result.reason for result in results],
+        "ran_in": [result.ran_in for result in results],
+        "reads": [result.reads for result in results],
+    }
+    for name, column in values.items():
+        part = part.append_column(name, pa.array(column, type=schema().field(name).type))
+    return part.cast(schema())
+
+
+def with_state(table: pa.Table, state: DatumState) -> pa.Table:
+    """Return the table with every row in ``state``."""
+    import pyarrow as pa
+
+    at = table.schema.get_field_index("state")
+    return table.set_column(at, "state", pa.array([state.value] * len(table), type=pa.string()))
+
+
+def in_state(table: pa.Table, *states: DatumState) -> pa.Table:
+    """Return the rows in one of ``states``."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return table.filter(pc.is_in(table["state"], pa.array([state.value for state in states])))
+
+
+def by_id(*tables: pa.Table) -> pa.Table:
+    """Return all rows of the tables, which have no id in common, sorted by id."""
+    import pyarrow as pa
+
+    whole = pa.concat_tables(tables).combine_chunks()
+    order = np.argsort(_digests_of(whole, "id"), kind="stable")
+    return whole.take(pa.array(order)).combine_chunks()
+
+
+def mine(table: pa.Table, job: CommitId) -> npt.NDArray[np.bool_]:
+    """Return for each row whether ``job`` processed it."""
+    import pyarrow.compute as pc
+
+    return np.asarray(pc.equal(table["ran_in"], job).fill_null(False).combine_chunks().to_numpy(zero_copy_only=False))
+
+
+def ids_of(table: pa.Table) -> npt.NDArray[np.bytes_]:
+    """Return the ids of a table, in its order."""
+    return _digests_of(table, "id")
+
+
+def without(table: pa.Table, gone: npt.NDArray[np.bytes_]) -> pa.Table:
+    """Return the rows whose id is not in ``gone``."""
+    import pyarrow as pa
+
+    return table.filter(pa.array(~np.isin(_digests_of(table, "id"), gone)))
+
+
+def entries(table: pa.Table) -> Iterator[Entry]:
+    """Yield the rows in order."""
+    for batch in table.to_batches(max_chunksize=_BATCH):
+        for row in batch.to_pylist():
+            yield _entry(row)
+
+
+def find(table: pa.Table, identity: bytes) -> Entry | None:
+    """Return the row of one datum."""
+    ids = _digests_of(table, "id")
+    at = int(np.searchsorted(ids, np.frombuffer(identity, dtype="S32")[0]))
+    if at == len(ids) or table["id"][at].as_py() != identity:
+        return None
+    return next(entries(table.slice(at, 1)))
+
+
+def _entry(row: Mapping[str, object]) -> Entry:
+    plain = msgspec.convert(row, ready(_Row))
+    result = Result(
+        DatumState(plain.state),
+        plain.tries,
+        plain.exit_code,
+        plain.signal,
+        Seconds(plain.download_s, plain.process_s, plain.upload_s),
+        Bytes(plain.input_bytes, plain.output_bytes),
+        plain.log_tail,
+        plain.reason,
+        CommitId(plain.ran_in) if plain.ran_in else None,
+        plain.reads,
+    )
+    inputs = tuple(Source(one.name, one.path, one.leaf) for one in plain.inputs)
+    return Entry(plain.id, plain.hash, inputs, result)
+
+
+class _Source(msgspec.Struct):
+    name: str
+    path: str
+    leaf: int
+
+
+class _Row(msgspec.Struct):
+    """One row as Arrow gives it."""
+
+    id: bytes
+    hash: bytes
+    inputs: list[_Source]
+    state: str
+    tries: int
+    exit_code: int | None
+    signal: int | None
+    download_s: float
+    process_s: float
+    upload_s: float
+    input_bytes: int
+    output_bytes: int
+    log_tail: str
+    reason: str
+    ran_in: str | None
+    reads: bytes | None

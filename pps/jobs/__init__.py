@@ -1,0 +1,1 @@
+"""The face on jobs and datums: listing, logs, explanations, orders to a running controller."""

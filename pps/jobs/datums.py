@@ -1,0 +1,87 @@
+"""The datums of past and running jobs, as they are looked up by people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pfs.errors import InvalidInputError, NotFoundError
+from pfs.trees.tree import Tree
+from pps.datums.table import Entry, decode_table, entries, find
+from pps.model.infos import DatumFile, DatumInfo, Times
+from pps.model.records import META_BRANCH, RESULTS, JobRecord, table_key
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pfs.store import Store
+    from pps.model.catalog import Pipeline
+
+
+def job_datums(store: Store, pipeline: Pipeline, job: JobRecord) -> Iterator[Entry]:
+    """Yield the datums of a job by id; of one that still runs, those that a checkpoint has saved."""
+    for entry in entries(_table(store, pipeline, job)):
+        if job.state.is_final or entry.result.ran_in == job.id:
+            yield entry
+
+
+def find_datum(store: Store, pipeline: Pipeline, job: JobRecord, ref: str) -> Entry:
+    """Return one datum by its id in hex or an unambiguous beginning of it.
+
+    Raises:
+        NotFoundError: there is none.
+        InvalidInputError: several begin like that.
+    """
+    if len(ref) == 64:
+        whole = _find_whole(_table(store, pipeline, job), ref)
+        found = [] if whole is None else [whole]
+    else:
+        found = [entry for entry in job_datums(store, pipeline, job) if ref and entry.id.hex().startswith(ref)]
+    if not found:
+        place = f"{pipeline.name}@{job.id}"
+        raise NotFoundError(f"datum {ref!r} not found in job {place}: `pps list-datum {place}` shows its datums")
+    if len(found) > 1:
+        raise InvalidInputError(f"datum {ref!r} is ambiguous: give more of its id")
+    return found[0]
+
+
+def _find_whole(table: pa.Table, ref: str) -> Entry | None:
+    try:
+        return find(table, bytes.fromhex(ref))
+    except ValueError:
+        return None
+
+
+def _table(store: Store, pipeline: Pipeline, job: JobRecord) -> pa.Table:
+    from pps.datums.table import empty_table
+    from pps.model.catalog import read_row
+
+    key = table_key(job.id) if job.state.is_final else RESULTS
+    row = Tree(store.objects, pipeline.meta_root).stat(key, want="file")
+    if row is None:
+        return empty_table()
+    return decode_table(read_row(store, row), where=f"{pipeline.name}@{META_BRANCH}:/{key.decode()}")
+
+
+def datum_info(job: JobRecord, entry: Entry) -> DatumInfo:
+    """Return the public value of a datum of a job."""
+    sources = job.input_commits()
+    files = [(sources[given.leaf], given.path) for given in entry.inputs if given.leaf < len(sources)]
+    result = entry.result
+    return DatumInfo(
+        id=entry.id.hex(),
+        job=job.id,
+        pipeline=job.pipeline,
+        state=result.state,
+        inputs=tuple(DatumFile(one.name, one.repo, one.branch, one.commit, path) for one, path in files),
+        hash=entry.hash.hex(),
+        tries=result.tries,
+        exit_code=result.exit_code,
+        signal=result.signal,
+        seconds=Times(*result.seconds),
+        input_bytes=result.bytes.download,
+        output_bytes=result.bytes.upload,
+        log_tail=result.log_tail,
+        reason=result.reason,
+        ran_in=result.ran_in,
+    )

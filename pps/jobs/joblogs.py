@@ -1,0 +1,109 @@
+"""The logs of a job: from the store once it is over, from the worker's files while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pfs.errors import NotFoundError
+from pfs.ids import CommitId
+from pfs.trees.tree import Tree
+from pps.jobs.datums import find_datum
+from pps.model.catalog import Catalog, Pipeline, read_row
+from pps.model.infos import LogLine
+from pps.model.records import JobRecord, log_key
+from pps.scheduling.live import ControllerLock
+from pps.workers.logs import Follower, Line, parse
+
+if TYPE_CHECKING:
+    from pfs.store import Store
+
+_POLL_S = 0.1
+_STREAMS: dict[str, Literal["stdout", "stderr", "system"]] = {"O": "stdout", "E": "stderr"}
+
+
+class LogReader:
+    """Reads the logs of one job. One thread."""
+
+    def __init__(self, store: Store, run_dir: Path, job: JobRecord) -> None:
+        self._store, self._run_dir, self._job = store, run_dir, job
+        self._folder = run_dir / "logs" / job.pipeline / job.id
+        self._followers: dict[str, Follower] = {}
+        self._told: dict[str, int] = {}
+
+    def lines(self, datum: str | None, *, follow: bool, tail: int | None) -> Iterator[LogLine]:
+        """Yield the lines, datum by datum in the order of ids; those of a running job as they come.
+
+        Raises:
+            NotFoundError: at once, when the job has no such datum.
+        """
+        wanted = None if datum is None else self._full_id(datum)
+        is_over = self._job.state.is_final
+        found = self._stored(wanted) if is_over else self._running(wanted, follow=follow)
+        return found if tail is None or follow else iter(deque(found, maxlen=tail))
+
+    def _full_id(self, datum: str) -> str:
+        live = [name for name in self._live_datums() if name.startswith(datum)]
+        if len(live) == 1:
+            return live[0]
+        return find_datum(self._store, self._pipeline(), self._job, datum).id.hex()
+
+    def _pipeline(self) -> Pipeline:
+        return Catalog(self._store).get(self._job.pipeline)
+
+    def _stored(self, wanted: str | None) -> Iterator[LogLine]:
+        """Yield stored lines beyond those that were told while the job ran."""
+        pipeline = self._pipeline()
+        tree = Tree(self._store.objects, pipeline.meta_root)
+        job = self._job.id if wanted is None else self._ran_in(pipeline, wanted)
+        folder = log_key(job, "").rstrip(b"/")
+        for row in tree.list(folder):
+            name = row.key.rpartition(b"/")[2].decode()
+            if wanted in (None, name):
+                data = read_row(self._store, row)[self._told.get(name, 0) :]
+                yield from (self._line(name, line) for line in parse(data))
+
+    def _ran_in(self, pipeline: Pipeline, datum: str) -> CommitId:
+        return find_datum(self._store, pipeline, self._job, datum).result.ran_in or self._job.id
+
+    def _running(self, wanted: str | None, *, follow: bool) -> Iterator[LogLine]:
+        while True:
+            yield from self._poll(wanted)
+            if not follow:
+                break
+            if self._is_over():
+                yield from self._stored(wanted)
+                break
+            time.sleep(_POLL_S)
+        for follower in self._followers.values():
+            follower.__exit__()
+
+    def _poll(self, wanted: str | None) -> Iterator[LogLine]:
+        for name in self._live_datums():
+            if wanted in (None, name):
+                follower = self._followers.setdefault(name, Follower(self._folder / f"{name}.log"))
+                data = follower.read()
+                self._told[name] = self._told.get(name, 0) + len(data)
+                yield from (self._line(name, line) for line in parse(data))
+
+    def _live_datums(self) -> list[str]:
+        return sorted(path.name.removesuffix(".log") for path in self._folder.glob("*.log"))
+
+    def _is_over(self) -> bool:
+        """Say whether the job ended, or nobody runs it any more; takes its final record."""
+        try:
+            jobs = self._pipeline().jobs
+        except NotFoundError:
+            return True
+        stored = next((job for job in jobs if job.id == self._job.id), None)
+        if stored is not None and stored.state.is_final:
+            self._job = stored
+            return True
+        return not ControllerLock(self._run_dir).is_held()
+
+    def _line(self, datum: str, line: Line) -> LogLine:
+        stream = _STREAMS.get(line.tag.upper(), "system")
+        return LogLine(self._job.pipeline, self._job.id, datum, line.time, stream, line.text)

@@ -1,0 +1,242 @@
+"""The jobs of a store's pipelines, their datums and logs: looked up, explained, stopped. Delegates; thread-safe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from pfs.errors import ConflictError, InvalidInputError, NotFoundError
+from pfs.ids import CommitId
+from pps.jobs.datums import datum_info, find_datum, job_datums
+from pps.jobs.explain import Explanation, explain
+from pps.jobs.joblogs import LogReader
+from pps.jobs.jobsets import JobSetInfo, job_sets
+from pps.model.catalog import Catalog, Pipeline
+from pps.model.infos import DatumInfo, JobInfo, LogLine
+from pps.model.records import JobRecord
+from pps.model.state import JobState
+from pps.scheduling.live import of, running_jobs
+from pps.scheduling.orders import Orders, RestartDatum, StopJob
+from pps.scheduling.queue import due_jobs
+
+if TYPE_CHECKING:
+    from pfs.store import Store
+
+_LOOK_S = 0.2
+
+
+class Jobs:
+    """What `pps` commands do with jobs and datums."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._run_dir = store.path / "run"
+
+    def jobs(
+        self,
+        pipeline: str | None = None,
+        *,
+        states: Collection[JobState] = (),
+        inputs: Collection[tuple[str, CommitId]] = (),
+        history: int | None = None,
+    ) -> Iterator[JobInfo]:
+        """Return jobs, newest first, those that run now too; of one pipeline or of all that can be read.
+
+        ``states``: only jobs in one of them; ``inputs``: only jobs that read all of these commits, as (repo, commit);
+        ``history``: only jobs of the present version and of so many before it.
+
+        Raises:
+            NotFoundError: there is no such pipeline.
+        """
+        catalog = Catalog(self._store)
+        pipelines = catalog.all() if pipeline is None else [catalog.get(pipeline)]
+        found = [job for one in pipelines for job in self._records(one) if _is_recent(job, one, history)]
+        found.sort(key=lambda job: (job.started_ns, job.number), reverse=True)
+        return (job.info() for job in found if (not states or job.state in states) and _reads(job, inputs))
+
+    def job_sets(self) -> list[JobSetInfo]:
+        """Return the jobs of all pipelines by id, the set that began last first."""
+        return job_sets(self.jobs())
+
+    def job_set(self, ref: str) -> JobSetInfo:
+        """Return the jobs of one id, or of an unambiguous beginning of it.
+
+        Raises:
+            NotFoundError: no job has such an id.
+            InvalidInputError: jobs of several ids begin like that.
+        """
+        found = [one for one in self.job_sets() if one.id.startswith(ref)] if ref else []
+        if not found:
+            raise NotFoundError(f"job set {ref!r} not found: `pps list-job-set` shows what exists")
+        if len(found) > 1:
+            raise InvalidInputError(f"job set {ref!r} is ambiguous: give more of its id")
+        return found[0]
+
+    def job(self, pipeline: str, ref: str) -> JobInfo:
+        """Return one job by its id or an unambiguous beginning of it.
+
+        Raises:
+            NotFoundError: there is no such pipeline or job.
+            InvalidInputError: several jobs begin like that.
+        """
+        return self._record(Catalog(self._store).get(pipeline), ref).info()
+
+    def datums(self, pipeline: str, job: str) -> Iterator[DatumInfo]:
+        """Return the datums of a job by id; of one that still runs, those that were saved as done.
+
+        Raises:
+            NotFoundError: there is no such pipeline or job.
+        """
+        found = Catalog(self._store).get(pipeline)
+        record = self._record(found, job)
+        return (datum_info(record, entry) for entry in job_datums(self._store, found, record))
+
+    def datum(self, pipeline: str, job: str, datum: str) -> DatumInfo:
+        """Return one datum by its id or an unambiguous beginning of it.
+
+        Raises:
+            NotFoundError: there is no such pipeline, job or datum.
+            InvalidInputError: several datums begin like that.
+        """
+        found = Catalog(self._store).get(pipeline)
+        record = self._record(found, job)
+        return datum_info(record, find_datum(self._store, found, record, datum))
+
+    def explain(self, pipeline: str, job: str, datum: str) -> Explanation:
+        """Say why a datum of a job ran or was skipped; raises as `datum`."""
+        found = Catalog(self._store).get(pipeline)
+        return explain(self._store, found, self._record(found, job), datum)
+
+    def logs(
+        self,
+        pipeline: str,
+        *,
+        job: str | None = None,
+        datum: str | None = None,
+        follow: bool = False,
+        tail: int | None = None,
+    ) -> Iterator[LogLine]:
+        """Return what the commands of a job wrote, datum by datum; ``job`` None: the newest; ``tail``: last lines only.
+
+        ``follow``: go on until the job ends. A datum that was skipped has its log in the job that ran it: asked for by
+        ``datum``, that is shown.
+
+        Raises:
+            NotFoundError: there is no such pipeline, job or datum; the pipeline has no jobs.
+        """
+        found = Catalog(self._store).get(pipeline)
+        records = self._records(found)
+        if job is None and not records:
+            raise NotFoundError(f"pipeline {pipeline!r} has no jobs yet: `pps run` runs what is due")
+        record = max(records, key=lambda one: one.number) if job is None else self._record(found, job)
+        return LogReader(self._store, self._run_dir, record).lines(datum, follow=follow, tail=tail)
+
+    def _record(self, pipeline: Pipeline, ref: str) -> JobRecord:
+        found = [job for job in self._records(pipeline) if job.id.startswith(ref)] if ref else []
+        if not found:
+            raise NotFoundError(
+                f"job {pipeline.name}@{ref} not found: `pps list-job -p {pipeline.name}` shows its jobs"
+            )
+        if len(found) > 1:
+            raise InvalidInputError(f"job {pipeline.name}@{ref} is ambiguous: give more of its id")
+        return found[0]
+
+    def _records(self, pipeline: Pipeline) -> Sequence[JobRecord]:
+        """Return the jobs of a pipeline with the state that a running controller shows of them."""
+        jobs = {job.id: job for job in pipeline.jobs}
+        for job in of(pipeline.name, running_jobs(self._run_dir)):
+            stored = jobs.get(job.id)
+            if stored is None or not stored.state.is_final:
+                jobs[job.id] = job
+        return list(jobs.values())
+
+    def stop_job(self, pipeline: str, job: str) -> JobInfo:
+        """Ask the running controller to end a job as killed; returns the job as it is now.
+
+        Raises:
+            NotFoundError: there is no such pipeline or job.
+            ConflictError: it has ended, or no controller runs it.
+        """
+        record = self._running_record(pipeline, job)
+        Orders(self._run_dir).give(StopJob(pipeline, record.id))
+        return record.info()
+
+    def restart_datum(self, pipeline: str, job: str, datum: str | None = None) -> None:
+        """Ask the running controller to begin again with a datum that runs (its id or the beginning), or with all.
+
+        Raises:
+            NotFoundError: there is no such pipeline or job.
+            ConflictError: the job has ended, or no controller runs it.
+        """
+        record = self._running_record(pipeline, job)
+        Orders(self._run_dir).give(RestartDatum(pipeline, record.id, datum))
+
+    def _running_record(self, pipeline: str, job: str) -> JobRecord:
+        record = self._record(Catalog(self._store).get(pipeline), job)
+        if record.state.is_final:
+            raise ConflictError(f"job {pipeline}@{record.id} has ended: {record.state}")
+        if all(one.id != record.id for one in of(pipeline, running_jobs(self._run_dir))):
+            raise ConflictError(f"job {pipeline}@{record.id} does not run: no controller is there")
+        return record
+
+    def wait(self, pipeline: str, job: str, *, timeout_s: float | None = None) -> JobInfo:
+        """Wait until a job has ended and return it; one that is due and has not begun is waited for too.
+
+        Nothing runs it here: a controller does, another process.
+
+        Raises:
+            NotFoundError: there is no such pipeline; or no such job, and none of that id is due.
+            ConflictError: it has not ended within ``timeout_s``.
+        """
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            token = self._store.changes()
+            info = self._find(pipeline, job)
+            if info is not None and info.state.is_final:
+                return info
+            left = _LOOK_S if end is None else min(_LOOK_S, end - time.monotonic())
+            if left <= 0:
+                raise ConflictError(f"job {pipeline}@{job} has not ended in {timeout_s:g} s")
+            self._store.wait(token, left)
+
+    def wait_set(self, ref: str, *, timeout_s: float | None = None) -> JobSetInfo:
+        """Wait until all jobs of an id have ended, those that are due because of it too, and return them.
+
+        Raises:
+            NotFoundError: no job has such an id, and none of it is due.
+            ConflictError: not all have ended within ``timeout_s``.
+        """
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            token = self._store.changes()
+            catalog = Catalog(self._store)
+            causes = [one.cause for due in due_jobs(self._store, catalog.all(), {}).values() for one in due]
+            if not any(cause.startswith(ref) for cause in causes):
+                found = self.job_set(ref)
+                if found.finished_ns is not None:
+                    return found
+            left = _LOOK_S if end is None else min(_LOOK_S, end - time.monotonic())
+            if left <= 0:
+                raise ConflictError(f"the jobs of {ref} have not ended in {timeout_s:g} s")
+            self._store.wait(token, left)
+
+    def _find(self, pipeline: str, job: str) -> JobInfo | None:
+        """Return a job that has begun, None for one that is due."""
+        found = Catalog(self._store).get(pipeline)
+        try:
+            return self._record(found, job).info()
+        except NotFoundError:
+            due = due_jobs(self._store, Catalog(self._store).all(), {})
+            if any(one.cause.startswith(job) for one in due.get(pipeline, ())):
+                return None
+            raise
+
+
+def _is_recent(job: JobRecord, pipeline: Pipeline, history: int | None) -> bool:
+    return history is None or job.version >= pipeline.record.version - history
+
+
+def _reads(job: JobRecord, inputs: Collection[tuple[str, CommitId]]) -> bool:
+    read = {(repo, commit) for _, repo, _, commit in job.inputs}
+    return all(one in read for one in inputs)

@@ -1,0 +1,1 @@
+"""What pipelines and jobs are: their states as pure functions, their records as stored, their shapes for the caller."""

@@ -1,0 +1,94 @@
+"""What a controller tells while it works: for a live view, or for a log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pps.model.infos import JobInfo
+from pps.model.state import Counters, DatumState
+
+
+@dataclass(frozen=True, slots=True)
+class JobStarted:
+    """A job began, or was taken up again (``job.restart`` > 0)."""
+
+    job: JobInfo
+
+
+@dataclass(frozen=True, slots=True)
+class JobPlanned:
+    """It is known how many datums the job has, and how many of them are skipped."""
+
+    job: JobInfo
+
+
+@dataclass(frozen=True, slots=True)
+class DatumFinished:
+    """A datum reached its end; ``counters`` are those of the job after it, ``reason`` is why it failed."""
+
+    pipeline: str
+    job: str
+    datum: str
+    state: DatumState
+    counters: Counters
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobFinished:
+    """A job ended and its outcome is in the store."""
+
+    job: JobInfo
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineUpdated:
+    """A changed code file was noticed, and the pipeline has a new version."""
+
+    pipeline: str
+    version: int
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """Another controller runs on this store; its progress is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A pipeline's job could not go on; a controller that serves tries again later. ``message`` is one line."""
+
+    pipeline: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CodeGone:
+    """Code files of a pipeline are not in their folder any more: the copies in the store run."""
+
+    pipeline: str
+    files: tuple[str, ...]
+    folder: str
+
+
+RunEvent = JobStarted | JobPlanned | DatumFinished | JobFinished | PipelineUpdated | CodeGone | Attached | Trouble
+OnEvent = Callable[[RunEvent], None]
+
+
+def ignore(_event: RunEvent) -> None:
+    """Take an event and do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """The jobs that ended in a run, in that order; ``damaged``: pipelines that were passed over as they are damaged."""
+
+    jobs: tuple[JobInfo, ...]
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> tuple[JobInfo, ...]:
+        """The jobs among them that did not succeed."""
+        return tuple(job for job in self.jobs if job.state != "success")

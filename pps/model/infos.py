@@ -1,0 +1,153 @@
+"""What the pipeline service tells about pipelines, jobs, datums and logs.
+
+Frozen values; times in ns since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from pfs.ids import CommitId
+from pps.model.state import Counters, DatumState, JobState
+from pps.spec.node import Plain
+
+PipelineState = Literal["idle", "pending", "running", "stopped", "replaced", "damaged"]
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineInfo:
+    """A pipeline. ``spec``: its normalised spec, as create-pipeline takes it; ``notes``: fields without effect.
+
+    ``state``: ``running`` while a job of it runs, ``pending`` while one waits, ``stopped`` after
+    stop-pipeline, else ``idle``; ``replaced`` is a version that another one followed; of a ``damaged`` one only
+    the name is known, and ``description`` and ``notes`` say what is wrong. ``input_text`` is the input in short, such
+    as ``images:/*``. ``spec_commit`` is None for a pipeline that was only checked.
+    """
+
+    name: str
+    version: int
+    created_ns: int
+    updated_ns: int
+    state: PipelineState
+    description: str
+    spec: Mapping[str, Plain]
+    spec_commit: CommitId | None
+    input: Plain
+    input_text: str
+    output_branch: str
+    last_job: CommitId | None
+    last_job_state: JobState | None
+    notes: tuple[str, ...]
+
+
+class InputCommit(NamedTuple):
+    """What a job reads through one input."""
+
+    name: str
+    repo: str
+    branch: str
+    commit: CommitId
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """One run of a pipeline; its id is that of its output commit. ``restart``: how often it was taken up again.
+
+    ``version`` and ``spec_commit`` say which spec ran, ``isolation`` how (``namespace``, ``container``, ``none``; empty
+    when nothing had to run). ``reason`` is why it ended other than in success, in one line.
+    """
+
+    id: CommitId
+    pipeline: str
+    state: JobState
+    started_ns: int
+    finished_ns: int | None
+    counters: Counters
+    reason: str
+    output_commit: CommitId | None
+    inputs: tuple[InputCommit, ...]
+    spec_commit: CommitId
+    version: int
+    isolation: str
+    restart: int
+
+    @property
+    def data_total(self) -> int:
+        """All datums of the job."""
+        return self.counters.total
+
+    @property
+    def data_processed(self) -> int:
+        """Datums that ran and succeeded."""
+        return self.counters.processed
+
+    @property
+    def data_skipped(self) -> int:
+        """Datums that were unchanged, their output taken over."""
+        return self.counters.skipped
+
+    @property
+    def data_failed(self) -> int:
+        """Datums whose every try failed."""
+        return self.counters.failed
+
+    @property
+    def data_recovered(self) -> int:
+        """Datums that failed and whose err_cmd succeeded."""
+        return self.counters.recovered
+
+
+class DatumFile(NamedTuple):
+    """What a datum takes from one input: a file or directory of a commit."""
+
+    name: str
+    repo: str
+    branch: str
+    commit: CommitId
+    path: str
+
+
+class Times(NamedTuple):
+    """Seconds of all attempts together."""
+
+    download: float
+    process: float
+    upload: float
+
+
+@dataclass(frozen=True, slots=True)
+class DatumInfo:
+    """One datum of one job. ``ran_in`` is the job that processed it: an earlier one, if it was skipped.
+
+    For a skipped datum, tries, times, bytes, exit code and log are those of ``ran_in``. ``reason``: why it failed.
+    """
+
+    id: str
+    job: CommitId
+    pipeline: str
+    state: DatumState
+    inputs: tuple[DatumFile, ...]
+    hash: str
+    tries: int
+    exit_code: int | None
+    signal: int | None
+    seconds: Times
+    input_bytes: int
+    output_bytes: int
+    log_tail: str
+    reason: str
+    ran_in: CommitId | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line that a datum's command wrote; ``time`` in RFC 3339, UTC; ``stream``: stdout, stderr or system."""
+
+    pipeline: str
+    job: CommitId
+    datum: str
+    time: str
+    stream: Literal["stdout", "stderr", "system"]
+    message: str

@@ -1,0 +1,163 @@
+"""What is kept of pipelines and jobs, and where: the hidden branches ``.spec`` and ``.meta`` of the output repo.
+
+``.spec`` has one commit a version: ``/pipeline.json``, ``/spec.json`` (normalised), ``/given.json`` (as it was given),
+``/effective.json`` (that laid over defaults) and ``/code/<path>`` (the files that the command is made of). ``.meta``
+has what jobs leave: ``/jobs/<job>/job.json`` and ``datums.arrow``, ``/logs/<job>/<datum>``, and the results that can be
+taken over: ``/datums.arrow`` with one row for each result, ``/out/<datum>/<path>`` with its files, which share their
+chunks with the output commits.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from pfs.errors import CorruptionError
+from pfs.ids import CommitId
+from pfs.structs import ready
+from pps.model.infos import InputCommit, JobInfo
+from pps.model.state import NO_COUNTERS, Counters, JobState
+
+SPEC_BRANCH = ".spec"
+META_BRANCH = ".meta"
+PIPELINE_JSON = "/pipeline.json"
+SPEC_JSON = "/spec.json"
+GIVEN_JSON = "/given.json"
+EFFECTIVE_JSON = "/effective.json"
+CODE_DIR = "/code"
+RESULTS = b"datums.arrow"
+OUT_DIR = b"out"
+JOBS_DIR = b"jobs"
+LOGS_DIR = b"logs"
+FORMAT = 1
+
+
+def job_key(job: CommitId) -> bytes:
+    """Return the key of a job's record in the ``.meta`` tree."""
+    return b"%s/%s/job.json" % (JOBS_DIR, job.encode())
+
+
+def table_key(job: CommitId) -> bytes:
+    """Return the key of a job's datum table."""
+    return b"%s/%s/datums.arrow" % (JOBS_DIR, job.encode())
+
+
+def log_key(job: CommitId, datum: str) -> bytes:
+    """Return the key of the log of one datum of a job."""
+    return b"%s/%s/%s" % (LOGS_DIR, job.encode(), datum.encode())
+
+
+def out_key(datum: str) -> bytes:
+    """Return the key of the directory with a datum's results."""
+    return b"%s/%s" % (OUT_DIR, datum.encode())
+
+
+class Head(msgspec.Struct, frozen=True, array_like=True):
+    """The commit of a branch, or None while it has none."""
+
+    repo: str
+    branch: str
+    commit: CommitId | None
+
+
+class PipelineRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a pipeline. Times in ns; digests in hex.
+
+    ``baseline``: the heads of the input branches when the version was made; the version's first job reads them.
+    ``code``: digest of each file in ``/code``. ``transform``: digest of the command as it is; ``counts_as``: the digest
+    that datum hashes are made with, an older one after an update that was not to run anything again.
+    ``stopped``: it has no jobs until it is started.
+    """
+
+    v: int = FORMAT
+    version: int
+    created_ns: int
+    updated_ns: int
+    base_dir: str
+    notes: tuple[str, ...] = ()
+    code: dict[str, str] = {}
+    transform: str
+    counts_as: str
+    salt: str = ""
+    baseline: tuple[Head, ...] = ()
+    stopped: bool = False
+
+
+class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A job. ``number`` counts the pipeline's jobs; ``cause``: the commit that it is there for.
+
+    ``position``: per input branch, the last commit that was taken notice of and is no failed one. ``meta_commit``: the
+    commit of ``.meta`` with which it ended. ``events``: what happened, as (ns since its start, event), the first
+    and the last of them if they are many.
+    """
+
+    v: int = FORMAT
+    id: CommitId
+    pipeline: str
+    number: int
+    cause: CommitId
+    state: JobState
+    reason: str = ""
+    started_ns: int
+    finished_ns: int | None = None
+    counters: Counters = NO_COUNTERS
+    inputs: tuple[tuple[str, str, str, str], ...]
+    position: tuple[Head, ...]
+    spec_commit: CommitId
+    version: int
+    output_branch: str
+    has_output: bool = False
+    meta_commit: CommitId | None = None
+    isolation: str = ""
+    restart: int = 0
+    events: tuple[tuple[int, str], ...] = ()
+
+    def info(self) -> JobInfo:
+        """Return the public value."""
+        return JobInfo(
+            id=self.id,
+            pipeline=self.pipeline,
+            state=self.state,
+            started_ns=self.started_ns,
+            finished_ns=self.finished_ns,
+            counters=self.counters,
+            reason=self.reason,
+            output_commit=self.id if self.has_output else None,
+            inputs=self.input_commits(),
+            spec_commit=self.spec_commit,
+            version=self.version,
+            isolation=self.isolation,
+            restart=self.restart,
+        )
+
+    def input_commits(self) -> tuple[InputCommit, ...]:
+        """Return what the job reads."""
+        return tuple(InputCommit(name, repo, branch, CommitId(commit)) for name, repo, branch, commit in self.inputs)
+
+
+def encode_json(record: PipelineRecord | JobRecord) -> bytes:
+    """Return the stored JSON of a record."""
+    return msgspec.json.encode(record)
+
+
+def decode_pipeline(data: bytes, *, where: str) -> PipelineRecord:
+    """Parse a stored record.
+
+    Raises:
+        CorruptionError: it is none; ``where`` names its place.
+    """
+    try:
+        return msgspec.json.decode(data, type=ready(PipelineRecord))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CorruptionError(where, f"not a pipeline record ({error})") from error
+
+
+def decode_job(data: bytes, *, where: str) -> JobRecord:
+    """Parse a stored record.
+
+    Raises:
+        CorruptionError: it is none; ``where`` names its place.
+    """
+    try:
+        return msgspec.json.decode(data, type=ready(JobRecord))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CorruptionError(where, f"not a job record ({error})") from error

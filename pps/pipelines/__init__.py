@@ -1,0 +1,1 @@
+"""The face on pipelines: creating, updating, describing, what feeds what."""

@@ -1,0 +1,94 @@
+"""Public values of pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pfs.errors import PfsError
+from pps.model.catalog import Pipeline
+from pps.model.infos import PipelineInfo, PipelineState
+from pps.model.records import JobRecord, PipelineRecord
+from pps.spec.types import CrossInput, GroupInput, Input, JoinInput, PfsInput, Spec, UnionInput
+from pps.spec.write import input_document, spec_document
+
+
+def pipeline_info(pipeline: Pipeline, *, due: bool, running: Sequence[JobRecord]) -> PipelineInfo:
+    """Return the public value of a pipeline; ``due``: a job waits; ``running``: its jobs that run now."""
+    info = describe(pipeline.spec, pipeline.record, max((*pipeline.jobs, *running), key=_number, default=None))
+    still: PipelineState = "stopped" if pipeline.record.stopped else "pending" if due else "idle"
+    state: PipelineState = "running" if running else still
+    last_state = running[0].state if running else info.last_job_state
+    return replace(info, spec_commit=pipeline.spec_commit, state=state, last_job_state=last_state)
+
+
+def past_info(pipeline: Pipeline) -> PipelineInfo:
+    """Return the public value of a version that another one has replaced."""
+    info = describe(pipeline.spec, pipeline.record, max(pipeline.jobs, key=_number, default=None))
+    return replace(info, spec_commit=pipeline.spec_commit, state="replaced")
+
+
+def damaged_info(name: str, error: PfsError) -> PipelineInfo:
+    """Return what there is to say of a pipeline that cannot be read."""
+    return PipelineInfo(
+        name=name,
+        version=0,
+        created_ns=0,
+        updated_ns=0,
+        state="damaged",
+        description=str(error),
+        spec={},
+        spec_commit=None,
+        input=None,
+        input_text="",
+        output_branch="",
+        last_job=None,
+        last_job_state=None,
+        notes=(str(error),),
+    )
+
+
+def describe(spec: Spec, record: PipelineRecord, last: JobRecord | None) -> PipelineInfo:
+    """Return the public value of a spec and its record, idle; ``last``: its newest job."""
+    return PipelineInfo(
+        name=spec.name,
+        version=record.version,
+        created_ns=record.created_ns,
+        updated_ns=record.updated_ns,
+        state="idle",
+        description=spec.description,
+        spec=spec_document(spec),
+        spec_commit=None,
+        input=input_document(spec.input),
+        input_text=input_text(spec.input),
+        output_branch=spec.output_branch,
+        last_job=None if last is None else last.id,
+        last_job_state=None if last is None else last.state,
+        notes=record.notes,
+    )
+
+
+def _number(job: JobRecord) -> int:
+    return job.number
+
+
+def input_text(node: Input) -> str:
+    """Return an input in short: ``images:/*``, children of a cross with ``x``, of a union with ``+`` between them."""
+    match node:
+        case PfsInput() if node.cron is not None:
+            return f"{node.name}:{node.cron.schedule}"
+        case PfsInput():
+            branch = "" if node.branch == "master" else f"@{node.branch}"
+            return f"{node.repo}{branch}:{node.glob}"
+        case CrossInput():
+            return _joined(" x ", node.children)
+        case UnionInput():
+            return _joined(" + ", node.children)
+        case JoinInput():
+            return "join" + _joined(", ", node.children)
+        case GroupInput():
+            return "group" + _joined(", ", node.children)
+
+
+def _joined(sign: str, children: Sequence[Input]) -> str:
+    return "(" + sign.join(input_text(child) for child in children) + ")"

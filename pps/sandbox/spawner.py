@@ -1,0 +1,290 @@
+"""Starting commands through the spawner process, and following one until it and all that it started is gone.
+
+`Spawner` owns the process; when it died it is started again with the next command. `Running` is one command: its
+pipes, read by the thread that calls `wait`. Nothing here knows what a datum is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, cast
+
+from pfs.errors import FailedError
+from pps.sandbox.spawner_init import Request, Status
+from pps.sandbox.spawner_main import Hello
+
+Mode = Literal["mount", "user", "none"]
+"""``mount``: a mount namespace (takes root); ``user``: with a user namespace around it; ``none``: plain processes."""
+Stream = Literal["out", "err"]
+OnOutput = Callable[[Stream, bytes], None]
+
+_START_TIMEOUT_S = 30.0
+_READ_BYTES = 64 * 1024
+# The package's __init__ imports what the spawner does not need; an empty package in its place keeps forks cheap.
+_BOOT = (
+    "import sys, types; package = types.ModuleType('pps'); package.__path__ = [sys.argv[1]]; "
+    "sys.modules['pps'] = package; from pps.sandbox.spawner_main import main; main()"
+)
+
+
+class SpawnerLostError(FailedError):
+    """The spawner is gone and cannot be started again: ``(message)``."""
+
+    kind = "spawner-lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to run: ``mounts`` are the steps of sandbox_mounts.py, done first; ``cwd`` is seen after them.
+
+    Variables and steps may hold secrets, so they are not shown.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(repr=False)
+    cwd: str
+    mounts: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a command ended: exactly one of ``code``, ``signal`` and ``error`` is set.
+
+    ``error``: it never ran, since its surroundings could not be made. ``timed_out``, ``cancelled``: we ended it.
+    """
+
+    code: int | None = None
+    signal: int | None = None
+    error: str | None = None
+    timed_out: bool = False
+    cancelled: bool = False
+
+
+class Running:
+    """A command that was handed to the spawner. `wait` belongs to one thread, `stop` may come from any."""
+
+    def __init__(self, *, out: int, err: int, status: int, control: int, own_pids: bool) -> None:
+        self._out, self._err, self._status = out, err, status
+        self._control: int | None = control
+        self._own_pids = own_pids
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._text = b""
+
+    def stop(self, grace_s: float) -> None:
+        """Ask for SIGTERM now and SIGKILL after ``grace_s`` seconds; returns at once, idempotent."""
+        self._stopped = True
+        self._order(b"T %.3f\n" % grace_s if grace_s > 0 else b"K\n")
+
+    def wait(self, on_output: OnOutput, *, timeout_s: float | None) -> Exit | None:
+        """Return how it ended, when nothing of it is left; ``on_output`` gets its output in pieces as it comes.
+
+        After ``timeout_s`` it is killed. None: it never began, as the spawner was gone.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        timed_out = False
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._out, selectors.EVENT_READ, "out")
+                selector.register(self._err, selectors.EVENT_READ, "err")
+                selector.register(self._status, selectors.EVENT_READ, "status")
+                while self._status_open(selector, on_output, _left(deadline)):
+                    if deadline is not None and time.monotonic() >= deadline:
+                        self._order(b"K\n")
+                        deadline, timed_out = None, True
+                self._drain(selector, on_output)
+            return self._exit(timed_out=timed_out)
+        finally:
+            self._close()
+
+    def _status_open(self, selector: selectors.BaseSelector, on_output: OnOutput, left_s: float | None) -> bool:
+        """Handle what is ready; False when the status pipe ended."""
+        for key, _events in selector.select(left_s):
+            piece = os.read(key.fd, _READ_BYTES)
+            if key.data == "status":
+                self._text += piece
+                if not piece:
+                    return False
+            elif piece:
+                on_output(key.data, piece)
+            else:
+                selector.unregister(key.fd)
+        return True
+
+    def _drain(self, selector: selectors.BaseSelector, on_output: OnOutput) -> None:
+        """Take what is still in the pipes, without waiting for a process that got away and holds them open."""
+        for key in list(selector.get_map().values()):
+            if key.data == "status":
+                continue
+            os.set_blocking(key.fd, False)
+            try:
+                while piece := os.read(key.fd, _READ_BYTES):
+                    on_output(key.data, piece)
+            except BlockingIOError:
+                continue
+
+    def _exit(self, *, timed_out: bool) -> Exit | None:
+        messages = [cast("Status", json.loads(line)) for line in self._text.splitlines()]
+        if not messages:
+            return None
+        last = messages[-1]
+        if "error" in last:
+            return Exit(error=last["error"])
+        if "pid" in last or "begun" in last:
+            # The init was killed (out of memory, say): with a PID namespace the kernel has ended the rest.
+            if not self._own_pids and "pid" in last:
+                _kill_group(last["pid"])
+            last = {"signal": signal.SIGKILL}
+        cancelled = self._stopped and not timed_out
+        return Exit(code=last.get("code"), signal=last.get("signal"), timed_out=timed_out, cancelled=cancelled)
+
+    def _order(self, message: bytes) -> None:
+        with self._lock:
+            if self._control is not None:
+                try:
+                    os.write(self._control, message)
+                except BrokenPipeError:
+                    # It has just ended.
+                    return
+
+    def _close(self) -> None:
+        with self._lock:
+            fds = [self._out, self._err, self._status, *([] if self._control is None else [self._control])]
+            self._control = None
+        for fd in fds:
+            os.close(fd)
+
+
+class Spawner:
+    """The spawner process. Thread-safe; started by the first use and again whenever it is found dead."""
+
+    def __init__(self, mode: Mode, anchor: Path) -> None:
+        self.mode: Mode = mode
+        self._anchor = anchor
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._closed = False
+        self._hello: Hello | None = None
+
+    def hello(self) -> Hello:
+        """Start the process if it does not run, and return what it can do.
+
+        Raises:
+            SpawnerLostError: it cannot be started.
+        """
+        with self._lock:
+            return self._ensure()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, None while it does not run."""
+        return self._process.pid if self._process else None
+
+    def start(self, command: Command, *, stdin: int) -> Running:
+        """Hand ``command`` over; ``stdin`` stays the caller's.
+
+        Raises:
+            SpawnerLostError: the spawner is gone and cannot be started.
+        """
+        pairs = [os.pipe() for _ in range(4)]
+        (out, out_w), (err, err_w), (status, status_w), (control_r, control) = pairs
+        try:
+            own_pids = self._send(command, [stdin, out_w, err_w, status_w, control_r])
+        except BaseException:
+            for fd in (out, err, status, control):
+                os.close(fd)
+            raise
+        finally:
+            for fd in (out_w, err_w, status_w, control_r):
+                os.close(fd)
+        return Running(out=out, err=err, status=status, control=control, own_pids=own_pids)
+
+    def close(self) -> None:
+        """End the process; commands that run go on and belong to their `Running`. Idempotent."""
+        with self._lock:
+            self._closed = True
+            self._end()
+
+    def _send(self, command: Command, fds: list[int]) -> bool:
+        request = Request(
+            argv=command.argv, env=command.env, cwd=command.cwd, mounts=[list(step) for step in command.mounts]
+        )
+        text = json.dumps(request).encode()
+        with self._lock:
+            for last in (False, True):
+                hello = self._ensure()
+                assert self._socket is not None
+                try:
+                    socket.send_fds(self._socket, [len(text).to_bytes(4, "big")], fds)
+                    self._socket.sendall(text)
+                except OSError as error:
+                    self._end()
+                    if last:
+                        raise SpawnerLostError(f"the process that starts commands is gone: {error}") from error
+                else:
+                    return hello["own_pids"]
+        raise AssertionError
+
+    def _ensure(self) -> Hello:
+        if self._closed:
+            raise SpawnerLostError("the executor is closed")
+        if self._hello is not None and self._process is not None and self._process.poll() is None:
+            return self._hello
+        self._end()
+        self._anchor.joinpath("root").mkdir(parents=True, exist_ok=True)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = _launch(self.mode, self._anchor, theirs.fileno())
+        self._socket = ours
+        self._hello = _hear(ours)
+        return self._hello
+
+    def _end(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._socket, self._process, self._hello = None, None, None
+
+
+def _launch(mode: Mode, anchor: Path, fd: int) -> subprocess.Popen[bytes]:
+    # Isolated, no site-packages: only the standard library is imported, and no json.py of the working directory.
+    package = str(Path(__file__).parent.parent)
+    argv = [sys.executable, "-I", "-S", "-c", _BOOT, package, str(fd), mode, str(anchor)]
+    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=(fd,), start_new_session=True)
+
+
+def _hear(connection: socket.socket) -> Hello:
+    connection.settimeout(_START_TIMEOUT_S)
+    try:
+        length = int.from_bytes(connection.recv(4, socket.MSG_WAITALL), "big")
+        text = connection.recv(length, socket.MSG_WAITALL)
+        hello = cast("Hello", json.loads(text))
+    except (OSError, ValueError) as error:
+        raise SpawnerLostError("the process that starts commands cannot be started") from error
+    connection.settimeout(None)
+    return hello
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return

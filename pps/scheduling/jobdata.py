@@ -1,0 +1,320 @@
+"""What one job brings about in the store: results as they come, checkpoints, and in the end one publication.
+
+Two trees are kept in the making: ``.meta`` with results, logs and records, and at the end the output. All goes through
+one write session, which takes over what the workers wrote; nothing of a unit counts before its session was taken over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pfs.errors import BranchMovedError
+from pfs.files.ingest import FileRef
+from pfs.ids import CommitId, new_commit_id
+from pfs.model import CommitInfo, NewCommit, Provenance
+from pfs.trees.edit import DeleteTree, Edit, Put, edit
+from pfs.trees.page import Changed
+from pfs.trees.row import EMPTY_ROOT, Root
+from pfs.trees.tree import Tree
+from pps.datums.plan import digest_values
+from pps.datums.table import (
+    Result,
+    by_id,
+    decode_table,
+    empty_table,
+    encode_table,
+    ids_of,
+    in_state,
+    with_results,
+    with_state,
+    without,
+)
+from pps.executor import DatumDone, DatumTask
+from pps.model.catalog import Catalog, read_row
+from pps.model.records import (
+    META_BRANCH,
+    RESULTS,
+    SPEC_BRANCH,
+    JobRecord,
+    encode_json,
+    job_key,
+    log_key,
+    out_key,
+    table_key,
+)
+from pps.model.state import DatumState, JobState
+from pps.scheduling.gather import Before, Collisions, gather
+from pps.scheduling.jobplan import CommitMatches, JobPlan, input_bytes, make_plan
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pfs.store import Store
+    from pps.scheduling.queue import Due
+
+_APPLY_AT = 4096
+"""Edits that wait in memory before they are put into the tree."""
+
+
+class Outcome(NamedTuple):
+    """How a job ends: ``output`` is the tree of its commit, ``meta`` that of ``.meta`` without the job's own files."""
+
+    output: Root
+    meta: Root
+    results: pa.Table
+
+
+class JobData:
+    """The store's side of one job. One thread."""
+
+    def __init__(self, store: Store, due: Due, job: CommitId) -> None:
+        self._store, self._due, self._job = store, due, job
+        self._pipeline = due.pipeline
+        self._repo = store.repo(due.pipeline.name)
+        self._matches = CommitMatches(store, due.inputs)
+        self._changed = Changed(bytes.fromhex(job), store.clock_ns())
+        self._collisions: Collisions = "allow" if self._pipeline.spec.s3_out else "refuse"
+        """Whether a path may be both a file and a directory, as keys of S3 may."""
+        self.session = store.session()
+        self._meta_head, self._meta = due.pipeline.meta, due.pipeline.meta_root
+        self._base = self._planned_base = self._read_results()
+        self._plan: JobPlan | None = None
+        self._results: dict[int, Result] = {}
+        self._edits: list[Edit] = []
+        self._fresh: list[int] = []
+
+    @property
+    def matches(self) -> CommitMatches:
+        """The commits that the job reads."""
+        return self._matches
+
+    def plan(self) -> JobPlan:
+        """List the datums and compare them with the results there are; once, first."""
+        self._planned_base = self._base
+        self._plan = make_plan(self._pipeline, self._matches, self._base, job=self._job)
+        return self._plan
+
+    def add(self, task: DatumTask, done: DatumDone) -> None:
+        """Take the end of a datum; its bytes are in the session already."""
+        state = DatumState(done.state)
+        tail = "" if state == DatumState.SUCCESS else done.log_tail
+        sizes = done.bytes._replace(download=done.bytes.download or input_bytes(task))
+        self._results[task.index] = Result(
+            state,
+            done.tries,
+            done.exit_code,
+            done.signal,
+            done.seconds,
+            sizes,
+            tail,
+            done.error or "",
+            self._job,
+            done.reads,
+        )
+        if done.log is not None:
+            self._put(log_key(self._job, done.datum), done.log)
+        if state == DatumState.SUCCESS:
+            self._add_outputs(done)
+            self._fresh.append(task.index)
+        if len(self._edits) >= _APPLY_AT:
+            self._apply()
+
+    def fail(self, place: int, reason: str) -> None:
+        """Take the end of a datum that no worker could tell of."""
+        self._results[place] = Result(DatumState.FAILED, reason=reason, ran_in=self._job)
+
+    def _add_outputs(self, done: DatumDone) -> None:
+        folder = out_key(done.datum)
+        self._edits.append(DeleteTree(folder))
+        for output in done.outputs:
+            aux = {"x": True} if output.executable else output.aux
+            self._put(folder + b"/" + output.key, output.ref, aux=aux)
+
+    def _put(self, key: bytes, ref: FileRef, *, aux: Mapping[str, object] | None = None) -> None:
+        self._edits.append(Put(key, ref.kind, ref.size, ref.tid, aux))
+
+    def _apply(self) -> None:
+        if self._edits:
+            self._meta = edit(self.session, self._meta, self._edits, changed=self._changed, collisions=self._collisions)
+            self._edits = []
+
+    def _read_results(self) -> pa.Table:
+        row = Tree(self._store.objects, self._meta).stat(RESULTS, want="file")
+        if row is None:
+            return empty_table()
+        where = f"{self._pipeline.name}@{META_BRANCH}:/{RESULTS.decode()}"
+        return decode_table(read_row(self._store, row), where=where)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether a checkpoint would save anything."""
+        return bool(self._fresh)
+
+    def checkpoint(self, record: JobRecord) -> None:
+        """Save the datums that are done, so that a controller that takes the job up again need not run them."""
+        self._apply()
+        self._base_with_fresh()
+        meta = self._with_files(self._meta, record, self._base, None)
+        commit = NewCommit(
+            branch=META_BRANCH,
+            root=meta,
+            id=new_commit_id(),
+            started_ns=record.started_ns,
+            parents=() if self._meta_head is None else (self._meta_head,),
+            message=f"checkpoint of job {record.id}",
+            rewrites=self._pipeline.rewrites,
+        )
+        (info,) = self._repo.publish([commit], self.session)
+        self._meta_head, self._meta = info.id, meta
+        # A session remembers all that it wrote; what is published needs no remembering.
+        self.session = self._store.session()
+
+    def _base_with_fresh(self) -> None:
+        """Add the new successes to the results that can be taken over, and set their plan's rows to them."""
+        if self._plan is None or not self._fresh:
+            return
+        rows = np.array([self._plan.row_of[place] for place in self._fresh], dtype=np.int64)
+        fresh = with_results(self._plan.table, rows.tolist(), [self._results[place] for place in self._fresh])
+        self._base = by_id(without(self._base, ids_of(fresh)), fresh)
+        self._fresh = []
+
+    def _with_files(self, meta: Root, record: JobRecord, results: pa.Table, datums: pa.Table | None) -> Root:
+        """Return the tree with the job's record, the results and, at its end, its datum table."""
+        files = {job_key(record.id): encode_json(record), RESULTS: encode_table(results)}
+        if datums is not None:
+            files[table_key(record.id)] = encode_table(datums)
+        files |= {job_key(old.id): encode_json(old) for old in self._abandoned(record)}
+        puts = [self._file(key, data) for key, data in files.items()]
+        return edit(self.session, meta, puts, changed=self._changed)
+
+    def _abandoned(self, record: JobRecord) -> list[JobRecord]:
+        """Return the records of interrupted jobs that are not taken up again, as killed."""
+        from msgspec.structs import replace
+
+        old = [job for job in self._pipeline.jobs if not job.state.is_final and job.id != record.id]
+        reason = "it was interrupted, and is not due any more"
+        now_ns = self._store.clock_ns()
+        return [replace(job, state=JobState.KILLED, reason=reason, finished_ns=now_ns) for job in old]
+
+    def _file(self, key: bytes, data: bytes) -> Edit:
+        import io
+
+        from pfs.files.ingest import put_stream
+
+        ref = put_stream(self.session, self._store.params, io.BytesIO(data), jobs=1)
+        return Put(key, ref.kind, ref.size, ref.tid)
+
+    def gather(self, *, success: bool) -> Outcome:
+        """Put the outputs together.
+
+        Raises:
+            FailedError: they do not fit together; see `gather.gather`.
+        """
+        self._apply()
+        self._base_with_fresh()
+        table = in_state(self.datum_table(), DatumState.SUCCESS, DatumState.SKIPPED)
+        gone = without(self._base, ids_of(table))
+        drops: list[Edit] = [DeleteTree(out_key(one.hex())) for one in digest_values(ids_of(gone))]
+        kept = edit(self.session, self._meta, drops, changed=self._changed) if drops else self._meta
+        output = gather(self.session, self._before(), kept, changed=self._changed, collisions=self._collisions)
+        if success:
+            return Outcome(output, kept, with_state(table, DatumState.SUCCESS))
+        return Outcome(output, self._meta, self._base)
+
+    def nothing(self) -> Outcome:
+        """Return the outcome of a job that leaves the output as it is; what succeeded stays to be taken over."""
+        self._apply()
+        self._base_with_fresh()
+        head = self._output_head()
+        return Outcome(self._root_of(head), self._meta, self._base)
+
+    def _before(self) -> Before:
+        """Return what the output is made from: the job whose commit is its head, or nothing at all."""
+        head = self._output_head()
+        job = next((job for job in self._pipeline.jobs if job.id == head and job.state == JobState.SUCCESS), None)
+        if head is None or job is None or job.meta_commit is None:
+            return Before(EMPTY_ROOT, EMPTY_ROOT)
+        return Before(self._root_of(head), self._root_of(job.meta_commit))
+
+    def _output_head(self) -> CommitId | None:
+        return self._pipeline.output
+
+    def _root_of(self, commit: CommitId | None) -> Root:
+        if commit is None:
+            return EMPTY_ROOT
+        return self._store.history.get(self._pipeline.name, commit).tree_root()
+
+    def datum_table(self) -> pa.Table:
+        """Return the job's datums with their states, sorted by id; those that had no turn are ``starting``."""
+        plan = self._plan
+        if plan is None:
+            return empty_table()
+        taken, done = plan.skipped, plan.done
+        parts = [
+            with_state(self._taken(plan.source[taken]), DatumState.SKIPPED),
+            with_state(self._taken(plan.source[done]), DatumState.SUCCESS),
+        ]
+        rows = np.flatnonzero(plan.run).tolist()
+        waiting = Result(DatumState.STARTING)
+        results = [self._results.get(int(plan.order[row]), waiting) for row in rows]
+        return by_id(*parts, with_results(plan.table, rows, results))
+
+    def _taken(self, source: npt.NDArray[np.int64]) -> pa.Table:
+        import pyarrow as pa
+
+        return self._planned_base.take(pa.array(source))
+
+    def finish(self, record: JobRecord, outcome: Outcome) -> CommitInfo:
+        """Commit the job: its output commit and the ``.meta`` commit that knows of it appear together.
+
+        Raises:
+            BranchMovedError: somebody moved the output branch; nothing was published.
+        """
+        meta = self._with_files(outcome.meta, record, outcome.results, self.datum_table())
+        assert record.meta_commit is not None, "a job that ends knows the commit that says so"
+        head = self._output_head()
+        output = NewCommit(
+            branch=record.output_branch,
+            root=outcome.output,
+            id=record.id,
+            started_ns=record.started_ns,
+            parents=() if head is None else (head,),
+            message=f"job of pipeline {record.pipeline}",
+            provenance=self._provenance(record),
+            error=None if record.state == JobState.SUCCESS else record.reason or record.state.value,
+            rewrites=self._pipeline.rewrites,
+            origin="auto",
+        )
+        known = NewCommit(
+            branch=META_BRANCH,
+            root=meta,
+            id=record.meta_commit,
+            started_ns=record.started_ns,
+            parents=(record.id,) if self._meta_head is None else (self._meta_head, record.id),
+            message=f"job {record.id}: {record.state.value}",
+            forked=True,
+            onto=self._meta_head,
+            origin="auto",
+        )
+        return self._repo.publish([output, known], self.session)[0]
+
+    def _provenance(self, record: JobRecord) -> tuple[Provenance, ...]:
+        sources = dict.fromkeys((repo, branch, CommitId(commit)) for _, repo, branch, commit in record.inputs)
+        spec = (record.pipeline, SPEC_BRANCH, record.spec_commit)
+        return tuple(Provenance(*source) for source in (*sources, spec))
+
+    def look_again(self) -> None:
+        """Read the output branch again, after somebody moved it.
+
+        Raises:
+            BranchMovedError: ``.meta`` was moved too, which only another controller can have done; or something was
+                purged from the repo, and what the job has may hold it.
+        """
+        present = Catalog(self._store).get(self._pipeline.name)
+        if present.meta != self._meta_head or present.rewrites != self._pipeline.rewrites:
+            raise BranchMovedError(f"{self._pipeline.name}@{META_BRANCH}")
+        self._pipeline = present

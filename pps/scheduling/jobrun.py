@@ -1,0 +1,342 @@
+"""One job as it runs: feeds what happens to the state machine (state.py) and does what that asks for.
+
+Everything is called by the scheduler's thread. Events of the executor come in through `take`; the state machine's
+effects are done at once, in order, and what comes of them is the next event.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from pfs.errors import BranchMovedError, FailedError
+from pfs.ids import CommitId, new_commit_id
+from pps.datums.units import Sizing
+from pps.executor import DatumDone, DatumTask, Executor, Lost, UnitDone, UnitId, WorkUnit
+from pps.model import events, state
+from pps.model.event_log import EventLog
+from pps.model.records import Head, JobRecord
+from pps.model.state import DatumState, JobState
+from pps.scheduling.jobdata import JobData, Outcome
+from pps.scheduling.jobplan import input_bytes, tasks_to_run
+from pps.scheduling.queue import Due
+
+if TYPE_CHECKING:
+    from pfs.store import Store
+    from pps.executor import Event as ExecutorEvent
+
+GRACE_S = 5.0
+_PUBLISH_ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a job needs beside the store. ``executor`` makes the executor when the first datum runs."""
+
+    store: Store
+    executor: Callable[[], Executor]
+    code_dir: Callable[[Due], Path]
+    on_event: events.OnEvent
+    next_unit: Callable[[], int]
+
+
+class JobRun:
+    """A job between its start and its publication."""
+
+    def __init__(self, around: Surroundings, due: Due, *, number: int) -> None:
+        self._around, self.due = around, due
+        self.pipeline = due.pipeline
+        now_ns = around.store.clock_ns()
+        resumed = due.resume
+        self.id = resumed.id if resumed else _job_id(around.store, due)
+        self._number = resumed.number if resumed else number
+        self._restart = resumed.restart + 1 if resumed else 0
+        self._started_ns = resumed.started_ns if resumed else now_ns
+        self._finished_ns: int | None = None
+        self._meta_commit: CommitId | None = None
+        self._data = JobData(around.store, due, self.id)
+        self._job = state.Job()
+        self._log = EventLog()
+        self._isolation = resumed.isolation if resumed else ""
+        self._tasks: Iterator[DatumTask] = iter(())
+        self._given: dict[int, dict[str, DatumTask]] = {}
+        self._again: dict[int, DatumTask] = {}
+        self._ended: dict[int, list[DatumDone]] = {}
+        self._was_submitted = False
+        self._outcome: Outcome | None = None
+        self._sizing = Sizing(self.pipeline.spec.datum_set, 1)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the job is published."""
+        return self._job.state.is_final
+
+    def start(self) -> None:
+        """Begin the job; one without anything to run is over when this returns."""
+        self._tell(events.JobStarted(replace(self.record(), state=JobState.STARTING).info()))
+        if self.due.broken:
+            self._feed(state.Unrunnable(_why_broken(self.due)))
+            return
+        self._feed(state.Begun(tries=self.pipeline.spec.datum_tries))
+
+    def awaits(self, unit: UnitId) -> bool:
+        """Say whether events of a unit still count: it is one of this attempt, and neither done nor cancelled."""
+        return unit == self._unit_id(unit.number) and unit.number in self._given
+
+    def take(self, event: ExecutorEvent) -> None:
+        """Take an event of a unit that the job awaits."""
+        number = event.unit.number
+        match event:
+            case DatumDone():
+                self._ended[number].append(event)
+            case UnitDone():
+                self._unit_done(event.unit)
+            case Lost():
+                self._unit_lost(number, event.reason)
+            case _:
+                pass
+
+    def stop(self, reason: str) -> None:
+        """End the job as killed; what succeeded is kept for the next one."""
+        self._feed(state.Stopped(reason))
+
+    def restart(self, datum: str | None) -> None:
+        """Begin again with the units that have a datum of this id, or with all that run; what they did is dropped."""
+        for number, tasks in list(self._given.items()):
+            if datum is None or any(one.startswith(datum) for one in tasks):
+                self._again |= {task.index: task for task in tasks.values()}
+                self._ended.pop(number, None)
+                self._feed(state.Restarted(number))
+
+    def check_time(self, now_ns: int) -> None:
+        """Stop the job if it runs longer than its spec allows."""
+        limit = self.pipeline.spec.job_timeout_s
+        if limit is not None and now_ns - self._started_ns > limit * 1e9:
+            self.stop(f"the job ran longer than its job_timeout of {limit:g} s")
+
+    def checkpoint(self) -> None:
+        """Save the datums that are done."""
+        if self._data.has_news and not self.is_over:
+            self._data.checkpoint(self.record())
+
+    def abandon(self) -> None:
+        """Give the job up without a trace of its end, as a crash would: the next controller goes on with it."""
+        for number in list(self._given):
+            self._around.executor().cancel(self._unit_id(number), GRACE_S)
+        self._given.clear()
+        self._end_on_executor()
+        self._data.session.abandon()
+
+    def record(self) -> JobRecord:
+        """Return the job as it stands."""
+        due, spec = self.due, self.pipeline.spec
+        inputs = ((leaf, due.inputs[leaf.repo, leaf.branch]) for leaf in self.pipeline.leaves)
+        return JobRecord(
+            id=self.id,
+            pipeline=self.pipeline.name,
+            number=self._number,
+            cause=due.cause,
+            state=self._job.state,
+            reason=self._job.reason,
+            started_ns=self._started_ns,
+            finished_ns=self._finished_ns,
+            counters=self._job.counters,
+            inputs=tuple((leaf.name, leaf.repo, leaf.branch, commit) for leaf, commit in inputs),
+            position=tuple(Head(repo, branch, commit) for (repo, branch), commit in due.position.items()),
+            spec_commit=self.pipeline.spec_commit,
+            version=self.pipeline.record.version,
+            output_branch=spec.output_branch,
+            has_output=self._job.state.is_final,
+            meta_commit=self._meta_commit,
+            isolation=self._isolation,
+            restart=self._restart,
+            events=self._log.lines(),
+        )
+
+    def _tell(self, event: events.RunEvent) -> None:
+        self._around.on_event(event)
+
+    def _feed(self, event: state.Event) -> None:
+        """Step the state machine, do its effects, and go on with what comes of them."""
+        waiting = deque([event])
+        while waiting:
+            one = waiting.popleft()
+            self._log.add(self._around.store.clock_ns() - self._started_ns, one)
+            self._job, effects = state.step(self._job, one)
+            for effect in effects:
+                waiting += self._do(effect)
+
+    def _do(self, effect: state.Effect) -> list[state.Event]:
+        match effect:
+            case state.MakePlan():
+                return [self._make_plan()]
+            case state.GiveOut():
+                return self._give_out(effect)
+            case state.GiveUp():
+                self._give_up(effect.datum, effect.reason)
+                return []
+            case state.Cancel():
+                self._cancel(effect.units)
+                return []
+            case state.Gather():
+                return [self._gather()]
+            case state.Publish():
+                self._publish(effect.outcome, effect.reason)
+                return [state.Published()]
+
+    def _make_plan(self) -> state.Event:
+        plan = self._data.plan()
+        self._tasks = tasks_to_run(self.pipeline, self._data.matches, plan)
+        units = self._prepare_executor() if plan.run.any() else 1
+        skipped, done = int(plan.skipped.sum()), int(plan.done.sum())
+        planned = state.Planned(total=plan.total, skipped=skipped, done=done, units=units)
+        told, _ = state.step(self._job, planned)
+        self._tell(events.JobPlanned(replace(self.record(), counters=told.counters).info()))
+        return planned
+
+    def _prepare_executor(self) -> int:
+        """Make the executor; return how many units may be in flight: two a slot, so that none waits for us."""
+        executor, parallelism = self._around.executor(), self.pipeline.spec.parallelism
+        slots = executor.capacity().slots
+        self._isolation = executor.isolation
+        self._sizing = Sizing(self.pipeline.spec.datum_set, min(slots, parallelism or slots))
+        return parallelism or 2 * slots
+
+    def _give_out(self, effect: state.GiveOut) -> list[state.Event]:
+        given: list[state.Event] = [self._submit([self._again.pop(place)]) for place in effect.again]
+        remaining = self._job.waiting
+        while remaining > 0 and len(given) < effect.units:
+            unit = self._next_unit(remaining)
+            remaining -= len(unit)
+            given.append(self._submit(unit))
+        return given
+
+    def _next_unit(self, remaining: int) -> list[DatumTask]:
+        """Take the datums of one unit, at least one, off the list."""
+        unit: list[DatumTask] = []
+        size = 0
+        for task in self._tasks:
+            unit.append(task)
+            size += input_bytes(task)
+            if len(unit) >= self._sizing.count(remaining) or self._sizing.full(size):
+                break
+        return unit
+
+    def _submit(self, tasks: list[DatumTask]) -> state.Event:
+        number = self._around.next_unit()
+        self._given[number] = {task.id: task for task in tasks}
+        self._ended[number] = []
+        spec = self.pipeline.spec
+        unit = WorkUnit(
+            job=self.id,
+            pipeline=self.pipeline.name,
+            attempt=self._restart,
+            number=number,
+            transform=spec.transform,
+            code_dir=self._around.code_dir(self.due),
+            datums=tuple(tasks),
+            timeout_s=spec.datum_timeout_s,
+            s3_out=spec.s3_out,
+        )
+        self._was_submitted = True
+        self._around.executor().submit(unit)
+        return state.Submitted(number, tuple(task.index for task in tasks))
+
+    def _unit_id(self, number: int) -> UnitId:
+        return UnitId(self.pipeline.name, self.id, self._restart, number)
+
+    def _cancel(self, units: tuple[int, ...]) -> None:
+        for number in units:
+            self._given.pop(number, None)
+            self._around.executor().cancel(self._unit_id(number), GRACE_S)
+
+    def _unit_done(self, unit: UnitId) -> None:
+        tasks, ended = self._given.pop(unit.number), self._ended.pop(unit.number)
+        executor = self._around.executor()
+        self._data.session.adopt(executor.take_session(unit))
+        # Known at once now: whether the image can be had was found out when the unit ran.
+        self._isolation = executor.isolation_for(self.pipeline.spec.transform)
+        told = []
+        for done in ended:
+            task = tasks.pop(done.datum, None)
+            if task is not None:
+                self._data.add(task, done)
+                self._sizing.learn(sum(done.seconds))
+                told.append((done, state.Ended(task.index, DatumState(done.state), _reason(done))))
+        self._again |= {task.index: task for task in tasks.values()}
+        event = state.UnitEnded(unit.number, tuple(one for _, one in told))
+        after, _ = state.step(self._job, event)
+        for done, one in told:
+            self._tell_datum(done.datum, one.state, done.error or "", counters=after.counters)
+        self._feed(event)
+
+    def _unit_lost(self, number: int, reason: str) -> None:
+        tasks = self._given.pop(number)
+        self._ended.pop(number)
+        self._again |= {task.index: task for task in tasks.values()}
+        self._feed(state.UnitLost(number, reason))
+
+    def _give_up(self, place: int, reason: str) -> None:
+        task = self._again.pop(place)
+        self._data.fail(place, reason)
+        self._tell_datum(task.id, DatumState.FAILED, reason, counters=self._job.counters)
+
+    def _tell_datum(self, datum: str, how: DatumState, reason: str, *, counters: state.Counters) -> None:
+        self._tell(events.DatumFinished(self.pipeline.name, self.id, datum, how, counters, reason))
+
+    def _end_on_executor(self) -> None:
+        """Let the executor go of the job: all of its datums have ended, or do not count."""
+        if self._was_submitted:
+            self._around.executor().end_job(self.pipeline.name, self.id, self._restart)
+
+    def _gather(self) -> state.Event:
+        self._end_on_executor()
+        try:
+            if self._job.outcome == JobState.KILLED:
+                self._outcome = self._data.nothing()
+            else:
+                self._outcome = self._data.gather(success=self._job.outcome == JobState.SUCCESS)
+        except FailedError as error:
+            self._outcome = self._data.nothing()
+            return state.Gathered(str(error))
+        return state.Gathered()
+
+    def _publish(self, outcome: JobState, reason: str) -> None:
+        """Commit the job; when the output branch was moved meanwhile, put the outputs together again."""
+        self._finished_ns, self._meta_commit = self._around.store.clock_ns(), new_commit_id()
+        for round_no in range(_PUBLISH_ROUNDS):
+            record = replace(self.record(), state=outcome, reason=reason, has_output=True)
+            try:
+                self._data.finish(record, self._outcome or self._data.nothing())
+            except BranchMovedError:
+                if round_no == _PUBLISH_ROUNDS - 1:
+                    raise
+                self._data.look_again()
+                self._gather()
+            else:
+                self._tell(events.JobFinished(record.info()))
+                return
+
+
+def _job_id(store: Store, due: Due) -> CommitId:
+    """Return the id of what caused the job, so that one id names all that it brought about; else a fresh one."""
+    for id in (due.cause, due.spare):
+        if id is not None and store.history.find(due.pipeline.name, id) is None:
+            return id
+    return new_commit_id()
+
+
+def _reason(done: DatumDone) -> str:
+    if done.state != "failed":
+        return ""
+    return f"datum {done.datum} failed: {done.error or 'no reason was given'}"
+
+
+def _why_broken(due: Due) -> str:
+    names = ", ".join(f"{repo}@{branch} ({why})" for (repo, branch), why in sorted(due.broken.items()))
+    return f"input failed: {names}"

@@ -1,0 +1,107 @@
+"""What is only known while a controller runs: its lock, and the state of its jobs, in ``.pfs/run``.
+
+Nothing here is needed after a crash: jobs are derived again from the store (queue.py).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from pfs.errors import CorruptionError, StorageError
+from pps.model.records import JobRecord, decode_job, encode_json
+
+
+class ControllerLock:
+    """Held by the one controller of a store; the kernel frees it when its process dies."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._path = run_dir / "controller.lock"
+        self._fd: int | None = None
+
+    def acquire(self) -> bool:
+        """Take the lock; False when another process, or another lock object of this one, has it."""
+        fd = self._open()
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return False
+        self._fd = fd
+        return True
+
+    def release(self) -> None:
+        """Give the lock back; idempotent."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+    def is_held(self) -> bool:
+        """Say whether any controller runs."""
+        if self._fd is not None:
+            return True
+        fd = self._open()
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
+    def _open(self) -> int:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StorageError(f"open {self._path}", error.strerror or str(error)) from error
+
+
+class LiveJobs:
+    """The records of running jobs as files that are replaced whole; readers see one state or the next."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._top = run_dir / "jobs"
+
+    def show(self, record: JobRecord) -> None:
+        """Set the state that others see; an unwritable disk is no error of the job."""
+        path = self._path(record.pipeline, record.id)
+        draft = path.with_name(f".{uuid.uuid4().hex}")
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_bytes(encode_json(record))
+            draft.replace(path)
+
+    def clear(self, pipeline: str, job: str) -> None:
+        """Forget a job."""
+        with suppress(OSError):
+            self._path(pipeline, job).unlink()
+
+    def clear_all(self) -> None:
+        """Forget what a dead controller left."""
+        shutil.rmtree(self._top, ignore_errors=True)
+
+    def records(self) -> Iterator[JobRecord]:
+        """Yield the jobs that run now."""
+        for path in sorted(self._top.glob("*/*.json")):
+            with suppress(OSError, CorruptionError):
+                yield decode_job(path.read_bytes(), where=str(path))
+
+    def _path(self, pipeline: str, job: str) -> Path:
+        return self._top / pipeline / f"{job}.json"
+
+
+def running_jobs(run_dir: Path) -> Sequence[JobRecord]:
+    """Return the jobs that a controller runs; what a dead one left does not count."""
+    records = list(LiveJobs(run_dir).records())
+    return records if records and ControllerLock(run_dir).is_held() else []
+
+
+def of(name: str, records: Sequence[JobRecord]) -> list[JobRecord]:
+    """Return the records of one pipeline."""
+    return [record for record in records if record.pipeline == name]

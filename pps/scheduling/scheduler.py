@@ -1,0 +1,295 @@
+"""Runs what is due: starts jobs whose turn has come, hands them the executor's events, saves and ends them.
+
+One thread. What is due is derived again whenever refs moved (queue.py), so the scheduler holds nothing that a crash
+could lose. Jobs of several pipelines run side by side; those of one pipeline run one after the other.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pfs.errors import ConflictError, CorruptionError, NotFoundError, PfsError
+from pfs.model import ChangeToken
+from pfs.provenance.pull import settle_all
+from pps.executor import Executor, UnitDone, UnitId
+from pps.model import events
+from pps.model.catalog import Catalog, Pipeline, relevant, upstream
+from pps.model.records import CODE_DIR
+from pps.scheduling.cron import CronTicker
+from pps.scheduling.jobrun import JobRun, Surroundings
+from pps.scheduling.live import LiveJobs
+from pps.scheduling.orders import Orders, StopJob
+from pps.scheduling.queue import Due, due_jobs, ready
+
+if TYPE_CHECKING:
+    from pfs.store import Store
+    from pps.model.infos import JobInfo
+
+MOST_JOBS = 4
+_SHOW_NS = 200_000_000
+_LOOK_NS = 100_000_000
+_FOREVER_NS = 1 << 63
+
+
+class Scheduler:
+    """The jobs that run now.
+
+    ``run_dir``: where code is laid out and live state is shown. ``retry_s``: how long a pipeline is left alone whose
+    job could not go on (full disk, damage), which is told as `events.Trouble`. None: a full disk and the like are
+    raised instead, and a pipeline that met damage is passed over from then on.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        executor: Callable[[], Executor],
+        *,
+        run_dir: Path,
+        on_event: events.OnEvent,
+        checkpoint_s: float,
+        retry_s: float | None = None,
+    ) -> None:
+        self._store, self._executor_of = store, executor
+        self._run_dir, self._on_event = run_dir, on_event
+        self._checkpoint_ns = int(checkpoint_s * 1e9)
+        self._retry_s = retry_s
+        self._troubled: dict[str, int] = {}
+        self._catalog = Catalog(store)
+        self._cron = CronTicker(store, on_event)
+        self._live = LiveJobs(run_dir)
+        self._orders = Orders(run_dir)
+        self._executor: Executor | None = None
+        self._active: dict[str, JobRun] = {}
+        self._saved_ns: dict[str, int] = {}
+        self._shown_ns: dict[str, int] = {}
+        self._units = count(1)
+        self._seen: ChangeToken | None = None
+        self._next_look_ns = 0
+        self.ended: list[JobInfo] = []
+        """Jobs that ended, in that order."""
+        self.damaged: dict[str, str] = {}
+        """Pipelines that are passed over as they are damaged, with what is wrong; told once as `events.Trouble`."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no job runs."""
+        return not self._active
+
+    def begin(self) -> None:
+        """Forget what a dead controller left in the run folder."""
+        self._live.clear_all()
+        self._orders.clear()
+
+    def start_due(self, chosen: Collection[str] = ()) -> None:
+        """Start jobs that are due, of the ``chosen`` pipelines and those upstream of them (none chosen: of all).
+
+        Looks at the store at once when a job ended, else ten times a second.
+
+        Raises:
+            PfsError: a job could not be started; it is given up, and due again.
+        """
+        now_ns = self._store.clock_ns()
+        for name in [name for name, until_ns in self._troubled.items() if until_ns < now_ns]:
+            del self._troubled[name]
+            self._seen = None
+        if self._seen is not None and now_ns < self._next_look_ns:
+            return
+        self._next_look_ns = now_ns + _LOOK_NS
+        # A job without anything to run has ended when it was started, and the next one may be due because of it.
+        while self._look(chosen) and self._seen is None:
+            pass
+
+    def _look(self, chosen: Collection[str]) -> bool:
+        """Derive what is due and start what may start; False if nothing moved since the last look."""
+        token = self._store.changes()
+        if token == self._seen and not self._cron.is_due():
+            return False
+        self._seen = token
+        settle_all(self._store)
+        pipelines = self._catalog.all()
+        if self._stop_outdated(pipelines):
+            return True
+        by_name = {pipeline.name: pipeline for pipeline in pipelines}
+        wanted = _with_upstream(chosen, by_name) if chosen else set(by_name)
+        if self._cron.run([by_name[name] for name in wanted if name in by_name]):
+            self._seen = None
+            return True
+        damaged = dict(self._catalog.damaged)
+        due = {name: found for name, found in due_jobs(self._store, pipelines, damaged).items() if name in wanted}
+        for name in relevant(damaged, [by_name[one] for one in wanted if one in by_name], chosen):
+            self._note_damage(name, str(damaged[name]))
+        busy = {name: run.due.cause for name, run in self._active.items()}
+        for one in ready(due, by_name, busy):
+            if len(self._active) < MOST_JOBS and one.pipeline.name not in self._troubled:
+                self._start(one)
+        return True
+
+    def _note_damage(self, name: str, message: str) -> None:
+        if self.damaged.get(name) != message:
+            self.damaged[name] = message
+            self._on_event(events.Trouble(name, message))
+
+    def _stop_outdated(self, pipelines: list[Pipeline]) -> bool:
+        """End jobs whose pipeline has a new version or is gone; True if there were any: ``pipelines`` is old then."""
+        present = {pipeline.name: pipeline for pipeline in pipelines}
+        versions = {name: pipeline.spec_commit for name, pipeline in present.items()}
+        outdated = [name for name, run in self._active.items() if versions.get(name) != run.pipeline.spec_commit]
+        for name in outdated:
+            if name in present:
+                why = "stopped" if present[name].record.stopped else "updated"
+                self._guard(name, partial(self._active[name].stop, f"the pipeline was {why}"))
+            else:
+                self._give_up(name)
+        return bool(outdated)
+
+    def _start(self, due: Due) -> None:
+        name = due.pipeline.name
+        number = max((job.number for job in due.pipeline.jobs), default=0) + 1
+        around = Surroundings(self._store, self._make_executor, self._code_dir, self._tell, lambda: next(self._units))
+        try:
+            run = JobRun(around, due, number=number)
+        except PfsError as error:
+            self._meet_trouble(name, error)
+            return
+        self._active[name] = run
+        self._saved_ns[name] = self._store.clock_ns()
+        self._live.show(run.record())
+        self._guard(name, run.start)
+
+    def turn(self, timeout_s: float) -> None:
+        """Take what the executor tells, waiting at most so long for it, and do what time asks for.
+
+        Raises:
+            PfsError: a job could not go on; it is given up, and due again.
+        """
+        if self._executor is not None:
+            for event in self._executor.events(timeout_s):
+                run = self._active.get(event.unit.pipeline)
+                if run is not None and run.awaits(event.unit):
+                    self._guard(event.unit.pipeline, partial(run.take, event))
+                elif isinstance(event, UnitDone):
+                    self._drop(event.unit)
+        self._take_orders()
+        now_ns = self._store.clock_ns()
+        for name, run in list(self._active.items()):
+            self._guard(name, partial(run.check_time, now_ns))
+            if name in self._active and now_ns - self._saved_ns[name] > self._checkpoint_ns:
+                self._saved_ns[name] = now_ns
+                self._guard(name, run.checkpoint)
+
+    def _take_orders(self) -> None:
+        for order in self._orders.take():
+            run = self._active.get(order.pipeline)
+            if run is None or run.id != order.job:
+                continue
+            if isinstance(order, StopJob):
+                self._guard(order.pipeline, partial(run.stop, "it was stopped"))
+            else:
+                self._guard(order.pipeline, partial(run.restart, order.datum))
+
+    def _drop(self, unit: UnitId) -> None:
+        """Let go of what a unit wrote that nobody waits for any more."""
+        if self._executor is not None:
+            with suppress(ConflictError):
+                self._executor.take_session(unit).abandon()
+
+    def _guard(self, name: str, act: Callable[[], None]) -> None:
+        """Act on a job; clear up after it when that ends it or fails."""
+        run = self._active[name]
+        try:
+            act()
+        except PfsError as error:
+            self._give_up(name)
+            self._meet_trouble(name, error)
+        except BaseException:
+            self._give_up(name)
+            raise
+        else:
+            if run.is_over:
+                self._forget(name)
+            else:
+                self._show(name)
+
+    def _meet_trouble(self, name: str, error: PfsError) -> None:
+        """Let a pipeline rest whose job could not go on; one that was deleted under its job is no trouble."""
+        if isinstance(error, NotFoundError) and self._store.refs.find(name) is None:
+            return
+        if self._retry_s is None and isinstance(error, CorruptionError):
+            self._troubled[name] = _FOREVER_NS
+            self._note_damage(name, str(error))
+            return
+        if self._retry_s is None:
+            raise error
+        self._troubled[name] = self._store.clock_ns() + int(self._retry_s * 1e9)
+        self._on_event(events.Trouble(name, str(error)))
+
+    def _give_up(self, name: str) -> None:
+        run = self._active.get(name)
+        if run is not None:
+            run.abandon()
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        run = self._active.pop(name)
+        self._live.clear(name, run.id)
+        self._seen = None
+        for table in (self._saved_ns, self._shown_ns):
+            table.pop(name, None)
+        shutil.rmtree(self._run_dir / "logs" / name / run.id, ignore_errors=True)
+
+    def _show(self, name: str) -> None:
+        now_ns = self._store.clock_ns()
+        if now_ns - self._shown_ns.get(name, 0) > _SHOW_NS:
+            self._shown_ns[name] = now_ns
+            self._live.show(self._active[name].record())
+
+    def _tell(self, event: events.RunEvent) -> None:
+        if isinstance(event, events.JobFinished):
+            self.ended.append(event.job)
+        self._on_event(event)
+
+    def _make_executor(self) -> Executor:
+        if self._executor is None:
+            self._executor = self._executor_of()
+        return self._executor
+
+    def _code_dir(self, due: Due) -> Path:
+        """Return the folder with a version's code files; laid out once, whole or not at all."""
+        pipeline = due.pipeline
+        place = self._run_dir / "code" / pipeline.name / pipeline.spec_commit
+        if place.is_dir():
+            return place
+        draft = place.with_name(uuid.uuid4().hex)
+        draft.mkdir(parents=True)
+        view = self._store.repo(pipeline.name).view(pipeline.spec_commit)
+        if view.tree.stat(CODE_DIR.encode()[1:], want="dir") is not None:
+            view.restore(CODE_DIR, draft)
+        draft.rename(place)
+        for old in place.parent.iterdir():
+            if old != place:
+                shutil.rmtree(old, ignore_errors=True)
+        return place
+
+    def save(self) -> None:
+        """Save what the running jobs have done so far."""
+        for name in list(self._active):
+            self._guard(name, self._active[name].checkpoint)
+
+    def close(self) -> None:
+        """Give up what runs, as a crash would, and end the executor. Idempotent."""
+        for name in list(self._active):
+            self._give_up(name)
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.close()
+
+
+def _with_upstream(chosen: Collection[str], pipelines: dict[str, Pipeline]) -> set[str]:
+    return {name for one in chosen for name in (one, *upstream(one, pipelines))}

@@ -1,0 +1,214 @@
+"""From the text of a spec file to `Spec` values: one or more documents, each a mapping or a list of mappings.
+
+Pachyderm's specs are taken as they are. What has no effect here is noted, what is not built is refused by
+name, and an unknown field is an error that names the nearest known one; every error says line and column.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pfs.errors import InvalidInputError
+from pfs.paths import check_name
+from pps.spec.fields import Fields
+from pps.spec.findings import Findings, first_of
+from pps.spec.input import read_input
+from pps.spec.json import parse_json
+from pps.spec.known import PIPELINE
+from pps.spec.merge import effective
+from pps.spec.node import Node
+from pps.spec.s3 import read_s3_out
+from pps.spec.secret import read_secrets
+from pps.spec.types import DEFAULT_BRANCH, DEFAULT_TRIES, DatumSet, Input, Reprocess, Spec, Transform, UnionInput
+from pps.spec.yaml import parse_yaml
+
+_LOOKS_LIKE_JSON = re.compile(r'\s*(?:\{\s*(?:"|\}|$)|\[\s*(?:\{|\]|$))')
+
+
+def parse_specs(text: str, *, name: str = "-", base: Node | None = None) -> list[Spec]:
+    """Return the pipelines of a spec file in order; ``name`` is what messages call it.
+
+    ``base``: the defaults that each of them is laid over (`pps.pipelines.defaults.Defaults.base`).
+
+    Raises:
+        InvalidInputError: not JSON or YAML, an unknown or unsupported field, a value of the wrong kind, two
+            pipelines of one name, or no pipeline at all. The first error in the text, and how many more there are.
+    """
+    specs, errors = check_specs(text, name=name, base=base)
+    if errors:
+        raise first_of(errors)
+    return specs
+
+
+def check_documents(nodes: Sequence[Node]) -> None:
+    """Raise what is wrong with pipelines that are parsed already, as `parse_specs` does."""
+    errors = [error for node in nodes for error in _read_pipeline(node, None)[1]]
+    if errors:
+        raise first_of(errors)
+
+
+def check_specs(text: str, *, name: str = "-", base: Node | None = None) -> tuple[list[Spec], list[InvalidInputError]]:
+    """Return the pipelines of a spec file that are sound, and all that is wrong with the file, both in its order.
+
+    Raises:
+        InvalidInputError: not JSON or YAML, or there is no pipeline in it.
+    """
+    specs: dict[str, Spec] = {}
+    errors: list[InvalidInputError] = []
+    for node in _pipelines(parse_nodes(text, name), name):
+        spec, wrong = _read_pipeline(node, base)
+        errors += wrong
+        if spec is not None and spec.name in specs:
+            errors.append(node.place.error(f"the pipeline {spec.name!r} is given twice"))
+        elif spec is not None:
+            specs[spec.name] = spec
+    return list(specs.values()), errors
+
+
+def parse_nodes(text: str, source: str) -> list[Node]:
+    """Return the documents of ``text``: JSON if it begins like JSON or the file is called so, else YAML.
+
+    Raises:
+        InvalidInputError: it is neither; says line and column.
+    """
+    text = text.removeprefix("\ufeff")
+    if source.endswith(".json") or _LOOKS_LIKE_JSON.match(text):
+        return parse_json(text, source)
+    return parse_yaml(text, source)
+
+
+def _pipelines(documents: Sequence[Node], source: str) -> list[Node]:
+    found: list[Node] = []
+    for document in documents:
+        found += document.value if isinstance(document.value, list) else [document]
+    if not found:
+        raise InvalidInputError(f"{source}: there is no pipeline in it")
+    return found
+
+
+def _read_pipeline(node: Node, base: Node | None) -> tuple[Spec | None, list[InvalidInputError]]:
+    """Return the pipeline of a mapping laid over ``base``, None if something is wrong with it; and what."""
+    findings = Findings()
+    full = node if base is None else effective([base, node])
+    try:
+        spec = _pipeline(Fields(full, PIPELINE, findings), findings)
+    except InvalidInputError as error:
+        findings.add(node.place, error)
+    if findings.errors:
+        return None, findings.errors
+    return replace(spec, source=_text(node), effective=_text(full)), []
+
+
+def _text(node: Node) -> str:
+    return json.dumps(node.plain(), indent=2, ensure_ascii=False)
+
+
+def _pipeline(fields: Fields, findings: Findings) -> Spec:
+    name = _pipeline_name(fields)
+    spec = Spec(
+        name=name,
+        transform=_transform(fields),
+        input=_input(fields, findings, pipeline=name),
+        description=fields.text("description"),
+        output_branch=_output_branch(fields),
+        datum_tries=fields.count("datum_tries") or DEFAULT_TRIES,
+        datum_timeout_s=fields.seconds("datum_timeout"),
+        job_timeout_s=fields.seconds("job_timeout"),
+        parallelism=_parallelism(fields),
+        datum_set=_datum_set(fields),
+        reprocess=_reprocess(fields),
+        salt=fields.text("salt"),
+        s3_out=read_s3_out(fields),
+    )
+    return replace(spec, notes=tuple(findings.notes))
+
+
+def _pipeline_name(fields: Fields) -> str:
+    named = fields.child("pipeline")
+    if named is None:
+        fields.bad("pipeline", "the field 'pipeline' is missing: give the pipeline a name")
+        return ""
+    name, project = named.text("name"), named.text("project")
+    if project not in {"", "default"}:
+        named.bad("project", f"there are no projects: {project!r} is none (only 'default' is accepted)")
+    if name.startswith(("-", "_")):
+        named.bad("name", f"invalid pipeline name {name!r}: it must begin with a letter or a digit")
+    return _name(named, "name", "pipeline", name)
+
+
+def _name(fields: Fields, field: str, what: str, name: str) -> str:
+    try:
+        return check_name(what, name)
+    except InvalidInputError as error:
+        fields.bad(field, str(error))
+        return name
+
+
+def _transform(fields: Fields) -> Transform:
+    transform = fields.child("transform")
+    if transform is None:
+        fields.bad("transform", "the field 'transform' is missing: it says which command to run")
+        return Transform(())
+    made = Transform(
+        cmd=transform.words("cmd"),
+        stdin=transform.texts("stdin"),
+        err_cmd=transform.words("err_cmd"),
+        err_stdin=transform.texts("err_stdin"),
+        env=transform.variables("env"),
+        accept_return_code=transform.counts("accept_return_code"),
+        code=transform.texts("code"),
+        working_dir=transform.text("working_dir") or None,
+        image=transform.text("image") or None,
+        user=transform.text("user") or None,
+        secrets=read_secrets(transform),
+    )
+    if not made.cmd or not made.cmd[0]:
+        transform.bad("cmd", "the field 'cmd' of transform is missing: give the command as a list")
+    _note_container_fields(made, fields.findings.notes)
+    return made
+
+
+def _note_container_fields(transform: Transform, notes: list[str]) -> None:
+    if transform.image:
+        notes.append(
+            f"transform.image: without a container runtime the command runs on this host, not in {transform.image}"
+        )
+    if transform.user:
+        notes.append("transform.user: has an effect only in a container")
+
+
+def _input(fields: Fields, findings: Findings, *, pipeline: str) -> Input:
+    node = fields.get("input")
+    if node is None:
+        fields.bad("input", "the field 'input' is missing: it says which repo the pipeline reads")
+        return UnionInput(())
+    return read_input(node, findings, pipeline=pipeline)
+
+
+def _output_branch(fields: Fields) -> str:
+    branch = fields.text("output_branch") or DEFAULT_BRANCH
+    return _name(fields, "output_branch", "branch", branch)
+
+
+def _parallelism(fields: Fields) -> int:
+    spec = fields.child("parallelism_spec")
+    return spec.count("constant") if spec else 0
+
+
+def _datum_set(fields: Fields) -> DatumSet:
+    spec = fields.child("datum_set_spec") or fields.child("chunk_spec")
+    if spec is None:
+        return DatumSet()
+    return DatumSet(spec.count("number"), spec.count("size_bytes"), spec.count("per_worker"))
+
+
+def _reprocess(fields: Fields) -> Reprocess:
+    text = fields.text("reprocess_spec") or Reprocess.UNTIL_SUCCESS
+    try:
+        return Reprocess(text)
+    except ValueError:
+        fields.bad("reprocess_spec", f"reprocess_spec must be {' or '.join(Reprocess)}, not {text!r}")
+        return Reprocess.UNTIL_SUCCESS

@@ -1,0 +1,117 @@
+"""A `Spec` as the document that spec_parse.py reads back to an equal value: what the store keeps of each version."""
+
+from __future__ import annotations
+
+import json
+
+from pfs.model import Trigger
+from pps.spec.node import Plain
+from pps.spec.types import (
+    Cron,
+    CrossInput,
+    DatumSet,
+    GroupInput,
+    Input,
+    JoinInput,
+    PfsInput,
+    SecretUse,
+    Spec,
+    Transform,
+    UnionInput,
+)
+from pps.times import time_text
+
+
+def spec_json(spec: Spec) -> str:
+    """Return the normalised spec as JSON text, snake_case, with a newline at the end; defaults are left out."""
+    return json.dumps(spec_document(spec), indent=2, ensure_ascii=False) + "\n"
+
+
+def spec_document(spec: Spec) -> dict[str, Plain]:
+    """Return the normalised spec as plain values."""
+    document: dict[str, Plain] = {"pipeline": {"name": spec.name}}
+    document |= _set({"description": spec.description})
+    document["transform"] = transform_document(spec.transform)
+    document["input"] = input_document(spec.input)
+    document |= {"output_branch": spec.output_branch, "datum_tries": spec.datum_tries}
+    document |= _set(
+        {
+            "datum_timeout": spec.datum_timeout_s,
+            "job_timeout": spec.job_timeout_s,
+            "parallelism_spec": {"constant": spec.parallelism} if spec.parallelism else None,
+            "datum_set_spec": _datum_set(spec.datum_set),
+        }
+    )
+    document["reprocess_spec"] = spec.reprocess.value
+    return document | _set({"salt": spec.salt, "s3_out": spec.s3_out})
+
+
+def transform_document(transform: Transform) -> Plain:
+    """Return a transform as plain values."""
+    return _set(
+        {
+            "cmd": list(transform.cmd),
+            "stdin": list(transform.stdin),
+            "err_cmd": list(transform.err_cmd),
+            "err_stdin": list(transform.err_stdin),
+            "env": dict(sorted(transform.env.items())),
+            "accept_return_code": list(transform.accept_return_code),
+            "code": list(transform.code),
+            "working_dir": transform.working_dir,
+            "image": transform.image,
+            "user": transform.user,
+            "secrets": [_secret(use) for use in transform.secrets],
+        }
+    )
+
+
+def _secret(use: SecretUse) -> Plain:
+    return _set({"name": use.name, "key": use.key, "env_var": use.env_var, "mount_path": use.mount_path})
+
+
+def input_document(node: Input) -> Plain:
+    """Return an input as plain values."""
+    match node:
+        case CrossInput():
+            return {"cross": [input_document(child) for child in node.children]}
+        case UnionInput():
+            return {"union": [input_document(child) for child in node.children]}
+        case JoinInput():
+            return {"join": [input_document(child) for child in node.children]}
+        case GroupInput():
+            return {"group": [input_document(child) for child in node.children]}
+        case PfsInput() if node.cron is not None:
+            return {"cron": _cron_document(node, node.cron)}
+        case PfsInput():
+            leaf: dict[str, Plain] = {"name": node.name, "repo": node.repo, "branch": node.branch, "glob": node.glob}
+            also: dict[str, Plain] = {
+                "empty_files": node.empty_files,
+                "reference": node.reference,
+                "join_on": node.join_on,
+                "outer_join": node.outer_join,
+                "group_by": node.group_by,
+                "s3": node.s3,
+                "propagation_spec": {"never": True} if node.never else None,
+                "trigger": None if node.trigger is None else _trigger(node.trigger),
+            }
+            return {"pfs": leaf | _set(also)}
+
+
+def _trigger(trigger: Trigger) -> Plain:
+    size = None if trigger.size_bytes is None else str(trigger.size_bytes)
+    conditions = {"rate_spec": trigger.rate, "size": size, "commits": trigger.commits, "cron_spec": trigger.cron}
+    return {"branch": trigger.branch, **_set({**conditions, "all": trigger.all})}
+
+
+def _cron_document(node: PfsInput, cron: Cron) -> Plain:
+    document: dict[str, Plain] = {"name": node.name, "repo": node.repo, "spec": cron.schedule}
+    start = None if cron.start_ns is None else time_text(cron.start_ns)
+    return document | _set({"overwrite": cron.overwrite, "start": start, "backfill": cron.backfill})
+
+
+def _datum_set(spec: DatumSet) -> Plain:
+    return _set({"number": spec.number, "size_bytes": spec.size_bytes, "per_worker": spec.per_worker}) or None
+
+
+def _set(values: dict[str, Plain]) -> dict[str, Plain]:
+    return {key: value for key, value in values.items() if value not in (None, "", [], {}, False, 0)}

@@ -1,0 +1,146 @@
+"""From a datum and an isolation to what is mounted where: the command's world, and how to find its files afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pps.executor import DatumTask, WorkUnit
+from pps.sandbox.isolation import Isolation
+from pps.workers.environment import Places
+from pps.workers.scene import Layer, Scene, layer
+from pps.workers.scratch import Scratch
+from pps.workers.staging import Staging
+
+_TMP = "/tmp"
+_CODE = "/code"
+_KERNEL = ("/proc", "/sys", "/dev")
+"""What a process sees there is its own, or the machine's: never an output."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One attempt's surroundings; ``secret_env``: variables beside those that `environment` makes, and are shown."""
+
+    places: Places
+    scene: Scene
+    cwd: str
+    mounts: tuple[tuple[str, ...], ...] = ()
+    volumes: tuple[tuple[Path, str, bool], ...] = ()
+    secret_env: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def shown_from_tmp(path: str) -> list[str]:
+    """Return the directories below /tmp that commands need: of Python, pps and PATH; none inside another."""
+    candidates = [sys.prefix, sys.base_prefix, str(Path(__file__).parents[2]), *path.split(os.pathsep)]
+    below = sorted({os.path.normpath(c) for c in candidates if c.startswith(_TMP + "/") and os.path.isdir(c)})
+    return [c for c in below if not any(c.startswith(other + "/") for other in below)]
+
+
+def make_world(
+    unit: WorkUnit,
+    task: DatumTask,
+    scratch: Scratch,
+    *,
+    isolation: Isolation,
+    staging: Staging,
+    uses: ExitStack,
+    path: str,
+) -> World:
+    """Put the inputs of ``task`` in place for one attempt; ``uses`` keeps the views until it is closed.
+
+    Raises:
+        PfsError: an input cannot be staged.
+    """
+    if unit.s3_out:
+        scratch.out.rmdir()
+    if isolation.kind == "namespace":
+        return _namespace(unit, task, scratch, isolation=isolation, staging=staging, uses=uses, path=path)
+    for given in task.inputs:
+        if given.s3:
+            (scratch.pfs / given.name).mkdir()
+        else:
+            staging.fill(given, scratch.pfs / given.name)
+    if unit.code_dir is not None:
+        shutil.copytree(unit.code_dir, scratch.cwd, dirs_exist_ok=True, symlinks=True)
+    if isolation.kind == "container":
+        return _container(unit, scratch)
+    return _plain(unit, scratch, staging)
+
+
+def _namespace(
+    unit: WorkUnit,
+    task: DatumTask,
+    scratch: Scratch,
+    *,
+    isolation: Isolation,
+    staging: Staging,
+    uses: ExitStack,
+    path: str,
+) -> World:
+    steps: list[tuple[str, ...]] = [("bind", str(scratch.pfs), "/pfs")]
+    layers = [layer("/pfs", scratch.pfs), layer(_TMP, scratch.tmp), layer(os.path.realpath(_TMP), scratch.tmp)]
+    for number, given in enumerate(task.inputs):
+        (scratch.pfs / given.name).mkdir()
+        if given.s3:
+            continue
+        view = uses.enter_context(staging.view(given))
+        steps.append(_show(view, f"/pfs/{given.name}", scratch=scratch, name=str(number), overlay=isolation.overlay))
+        upper = scratch.layer(str(number))[0] if isolation.overlay else None
+        layers.append(layer(f"/pfs/{given.name}", view, upper))
+    steps.append(("bind", str(scratch.tmp), str(scratch.tmp)))
+    for shown in shown_from_tmp(path):
+        steps.append(("ro", shown, f"{scratch.tmp}{shown[len(_TMP) :]}"))
+        layers.append(layer(shown, Path(shown)))
+    if unit.code_dir is not None:
+        code = os.path.realpath(unit.code_dir)
+        in_tmp = code.startswith(_TMP + "/")
+        target = f"{scratch.tmp}{code[len(_TMP) :]}" if in_tmp else code
+        steps.append(_show(Path(code), target, scratch=scratch, name="code", overlay=isolation.overlay))
+        layers.append(layer(code, Path(code), scratch.layer("code")[0] if isolation.overlay else None))
+    steps.append(("tree", str(scratch.tmp), _TMP))
+    if isolation.pid_namespace:
+        steps.append(("proc",))
+    cwd = _working_dir(unit, _TMP if unit.code_dir is None else os.path.realpath(unit.code_dir))
+    return World(Places("/pfs", f"{_TMP}/home", _TMP), _scene(layers, staging), cwd, tuple(steps))
+
+
+def _show(source: Path, target: str, *, scratch: Scratch, name: str, overlay: bool) -> tuple[str, ...]:
+    if not overlay:
+        return ("ro", str(source), target)
+    upper, work = scratch.layer(name)
+    return ("overlay", str(source), str(upper), str(work), target)
+
+
+def _plain(unit: WorkUnit, scratch: Scratch, staging: Staging) -> World:
+    places = Places(str(scratch.pfs), str(scratch.home), str(scratch.tmp))
+    layers = [layer(str(scratch.cwd), scratch.cwd), layer(str(scratch.tmp), scratch.tmp)]
+    return World(places, _scene(layers, staging), _working_dir(unit, str(scratch.cwd)))
+
+
+def _scene(layers: list[Layer], staging: Staging) -> Scene:
+    """Return the scene of a command that saw the host: all but the kernel's folders and the store itself."""
+    return Scene(layers, closed=(*_KERNEL, staging.store_path))
+
+
+def _container(unit: WorkUnit, scratch: Scratch) -> World:
+    volumes = [(scratch.pfs, "/pfs", True), (scratch.tmp, _TMP, True)]
+    layers = [layer("/pfs", scratch.pfs), layer(_TMP, scratch.tmp)]
+    cwd = ""
+    if unit.code_dir is not None:
+        volumes.append((scratch.cwd, _CODE, True))
+        layers.append(layer(_CODE, scratch.cwd))
+        cwd = _CODE
+    # The rest of what it saw was the image's, which is not to be had here: the host's files are others.
+    scene = Scene(layers, closed=("/",))
+    return World(Places("/pfs", f"{_TMP}/home", _TMP), scene, _working_dir(unit, cwd), volumes=tuple(volumes))
+
+
+def _working_dir(unit: WorkUnit, default: str) -> str:
+    named = unit.transform.working_dir
+    return default if named is None else os.path.normpath(os.path.join(default or "/", named))

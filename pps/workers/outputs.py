@@ -1,0 +1,191 @@
+"""What a command left in /pfs/out, taken into the store.
+
+Files are ingested; a symlink to an untouched input becomes a reference to the same chunks, without reading a byte;
+other symlinks stand for what they lead to. Empty directories, named pipes, sockets and devices are passed over.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from pfs.errors import FailedError, InvalidPathError
+from pfs.files.ingest import FileRef, put_files, put_stream
+from pfs.packs.session import WriteSession
+from pfs.paths import clean_path, from_key
+from pfs.store import Store
+from pfs.trees.page import Kind
+from pfs.trees.tree import Row
+from pps.executor import DatumInput, OutputFile
+from pps.workers.scene import Scene
+from pps.workers.staging import Staging
+
+_MAX_LINKS = 64
+_SHOWN = 400
+
+
+class Inputs(NamedTuple):
+    """The inputs of a datum, to find rows in: ``pfs`` is where the command sees them."""
+
+    pfs: str
+    given: tuple[DatumInput, ...]
+    staging: Staging
+
+
+class _Place(NamedTuple):
+    """Something to take: ``path`` as the command sees it, ``key`` its name, ``links`` followed to get there."""
+
+    path: str
+    key: bytes
+    links: int = 0
+
+
+def take_outputs(store: Store, session: WriteSession, scene: Scene, *, inputs: Inputs) -> tuple[OutputFile, ...]:
+    """Return all output files in the order of their keys; what was new is in ``session``.
+
+    Raises:
+        InvalidPathError: a name that the store does not take.
+        FailedError: /pfs/out is no directory, something in it cannot be read, a symlink leads nowhere, in circles, or
+            to what the command could not see.
+        StorageError: a file cannot be read, or the store not written.
+    """
+    found = _Walk(store, session, scene, inputs).run()
+    paths = [(key, content) for key, content in found if isinstance(content, Path)]
+    outputs = [OutputFile(*put) for put in put_files(session, store.params, paths, jobs=1)]
+    outputs += [content for _, content in found if isinstance(content, OutputFile)]
+    return tuple(sorted(outputs))
+
+
+class _Walk:
+    """Finds the output files of one datum. It keeps its own stack: user code decides how deep the directories are."""
+
+    def __init__(self, store: Store, session: WriteSession, scene: Scene, inputs: Inputs) -> None:
+        self._store, self._session = store, session
+        self._scene, self._inputs = scene, inputs
+        self._out = f"{inputs.pfs}/out"
+        self._waiting: list[_Place] = []
+        self._found: list[tuple[bytes, Path | OutputFile]] = []
+
+    def run(self) -> list[tuple[bytes, Path | OutputFile]]:
+        """Return key and content of each file: where it is on disk, or the output that it is already."""
+        if not self._is_there():
+            raise FailedError(f"{self._out} is no directory any more: the command removed or replaced it")
+        self._waiting.append(_Place(self._out, b""))
+        while self._waiting:
+            place = self._waiting.pop()
+            try:
+                self._take(place)
+            except OSError as error:
+                raise FailedError(f"cannot read {_short(place.key)}: {error.strerror}") from error
+        return self._found
+
+    def _is_there(self) -> bool:
+        """Say whether /pfs/out is still a directory, with no link on the way to it."""
+        try:
+            out = self._scene.find(self._out) if self._scene.resolve(self._out) == self._out else None
+            return out is not None and stat.S_ISDIR(os.lstat(out).st_mode)
+        except FailedError:
+            return False
+        except OSError as error:
+            raise FailedError(f"cannot read {self._out}: {error.strerror}") from error
+
+    def _take(self, place: _Place) -> None:
+        where = self._scene.find(place.path)
+        if where is None:
+            raise FailedError(f"{_short(place.key)} was there and is gone")
+        mode = os.lstat(where).st_mode
+        if f"{place.path}/".startswith(f"{self._out}/"):
+            _open_up(where, mode)
+        if stat.S_ISLNK(mode):
+            self._follow(place)
+        elif self._scene.layer(place.path) is None:
+            self._take_from_outside(place)
+        elif stat.S_ISDIR(mode):
+            names = map(os.fsencode, self._scene.names(place.path))
+            self._waiting += [_below(place, name) for name in names]
+        elif stat.S_ISREG(mode):
+            self._found.append((_checked(place.key), Path(where)))
+
+    def _follow(self, place: _Place) -> None:
+        target = self._scene.resolve(place.path)
+        if target is None:
+            raise FailedError(f"{_short(place.key)} in the output is a symlink that leads to nothing")
+        if place.links > _MAX_LINKS:
+            raise FailedError(f"{_short(place.key)} in the output is a symlink that leads in circles")
+        rows = _input_rows(self._scene, target, self._inputs)
+        if rows is None:
+            self._waiting.append(_Place(target, place.key, place.links + 1))
+            return
+        for rest, row in rows:
+            key = _checked(place.key + b"/" + rest if rest else place.key)
+            executable = bool(row.aux and row.aux.get("x"))
+            self._found.append((key, OutputFile(key, FileRef(row.kind, row.size, row.tid), executable)))
+
+    def _take_from_outside(self, place: _Place) -> None:
+        """Take a file of the host that a link leads to, such as one in /usr."""
+        key = _checked(place.key)
+        with self._scene.open_outside(place.path) as file:
+            ref = put_stream(self._session, self._store.params, file, jobs=1)
+            executable = bool(os.fstat(file.fileno()).st_mode & 0o111)
+        self._found.append((key, OutputFile(key, ref, executable)))
+
+
+def _below(place: _Place, name: bytes) -> _Place:
+    return _Place(f"{place.path}/{os.fsdecode(name)}", place.key + b"/" + name if place.key else name, place.links)
+
+
+def _short(key: bytes) -> str:
+    """Return a key as a path for messages: of one that goes on and on, its beginning and its end."""
+    path = from_key(key)
+    return path if len(path) <= _SHOWN else f"{path[: _SHOWN // 2]}…{path[-_SHOWN // 2 :]}"
+
+
+def _open_up(place: str, mode: int) -> None:
+    """Let this user read what its command made unreadable; links and what is readable stay as they are."""
+    needed = 0o700 if stat.S_ISDIR(mode) else 0o400
+    if not stat.S_ISLNK(mode) and mode & needed != needed:
+        os.chmod(place, stat.S_IMODE(mode) | needed)
+
+
+def _input_rows(scene: Scene, path: str, inputs: Inputs) -> list[tuple[bytes, Row]] | None:
+    """Return the files that an untouched input has at or below ``path``, None if it is no such path."""
+    name, _, rest = path.removeprefix(inputs.pfs + "/").partition("/")
+    given = next((given for given in inputs.given if given.name == name), None)
+    if given is None or not path.startswith(inputs.pfs + "/"):
+        return None
+    at = scene.layer(path)
+    untouched = at is not None and at[0].seen == f"{inputs.pfs}/{name}" and not at[0].is_changed
+    if not untouched and not given.empty_files:
+        return None
+    wanted = os.fsencode(rest)
+    files = [row for shown in given.rows for row in _files(given, shown, wanted, staging=inputs.staging)]
+    # Only plain content is shared by reference; a link is followed on disk instead.
+    if any(row.kind not in {Kind.FILE, Kind.CHUNKED} for row in files):
+        return None
+    return [(row.key[len(wanted) :].lstrip(b"/"), row) for row in files]
+
+
+def _files(given: DatumInput, shown: Row, wanted: bytes, *, staging: Staging) -> Iterator[Row]:
+    """Yield the files that both the row ``shown`` and the path ``wanted`` cover."""
+    if _covers(wanted, shown.key):
+        yield from staging.tree(given).walk(shown.key) if shown.is_dir else [shown]
+    elif shown.is_dir and _covers(shown.key, wanted):
+        row = staging.tree(given).stat(wanted)
+        if row is not None:
+            yield from staging.tree(given).walk(wanted) if row.is_dir else [row]
+
+
+def _covers(folder: bytes, key: bytes) -> bool:
+    return not folder or folder == key or key.startswith(folder + b"/")
+
+
+def _checked(key: bytes) -> bytes:
+    try:
+        text = key.decode()
+    except UnicodeDecodeError:
+        raise InvalidPathError(from_key(key), "the output's name is not valid UTF-8") from None
+    clean_path("/" + text)
+    return key

@@ -1,0 +1,172 @@
+"""Inputs on disk: restored from the store once, and shown to all datums that see the same.
+
+A *view* is a directory with exactly the files of one input of a datum, under their full paths. Commands never write
+to a view (overlay, read-only mount), so datums of a job share it: in a cross, the big side is restored once. Where
+nothing protects it, each attempt gets a directory of its own (`fill`).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pfs.errors import FileCollisionError, InvalidPathError
+from pfs.files.restore import restore_file, restore_tree
+from pfs.paths import from_key, is_disk_name
+from pfs.store import Store
+from pfs.trees.page import Kind
+from pfs.trees.tree import Row, Tree
+from pps.executor import DatumInput
+from pps.workers.scratch import remove_tree
+
+IDLE_VIEWS = 16
+"""Views that nobody uses and that are kept for the next datum."""
+IDLE_BYTES = 1 << 30
+"""Their size together; the latest one is kept whatever its size."""
+_TREES = 64
+
+ViewKey = tuple[str, str, bool, tuple[bytes, ...]]
+
+
+@dataclass(slots=True)
+class _View:
+    path: Path
+    size: int
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    users: int = 0
+    ready: bool = False
+
+
+class Staging:
+    """The views of one executor, below one directory. Thread-safe."""
+
+    def __init__(self, store: Store, directory: Path) -> None:
+        remove_tree(directory)
+        directory.mkdir(parents=True)
+        self._store, self._directory = store, directory
+        self._lock = threading.Lock()
+        self._views: OrderedDict[ViewKey, _View] = OrderedDict()
+        self._trees: OrderedDict[tuple[str, str], Tree] = OrderedDict()
+        self._count = 0
+
+    @property
+    def store_path(self) -> str:
+        """The store's own folder, without symlinks: no command's business."""
+        return os.path.realpath(self._store.path)
+
+    def tree(self, given: DatumInput) -> Tree:
+        """Return the tree of the commit that an input is taken from."""
+        key = given.repo, given.commit
+        with self._lock:
+            if key in self._trees:
+                self._trees.move_to_end(key)
+                return self._trees[key]
+        tree = self._store.repo(given.repo).view(given.commit).tree
+        with self._lock:
+            self._trees[key] = tree
+            if len(self._trees) > _TREES:
+                self._trees.popitem(last=False)
+        return tree
+
+    @contextmanager
+    def view(self, given: DatumInput) -> Iterator[Path]:
+        """Lend the directory with what the datum sees of this input; restored by the first who asks.
+
+        Raises:
+            InvalidPathError: a name that no disk holds.
+            FileCollisionError: a path that is a file and a directory.
+            CorruptionError, StorageError: reading or writing failed; the next who asks tries again.
+        """
+        view = self._borrow(given)
+        try:
+            with view.lock:
+                if not view.ready:
+                    remove_tree(view.path)
+                    self.fill(given, view.path)
+                    view.ready = True
+            yield view.path
+        finally:
+            self._give_back(view)
+
+    def fill(self, given: DatumInput, target: Path) -> None:
+        """Restore what the datum sees of this input into ``target``, a directory that is made; errors as `view`."""
+        rows = _outermost(given.rows)
+        _refuse_collisions(rows)
+        target.mkdir(parents=True, exist_ok=True)
+        for row in rows:
+            if given.empty_files:
+                self._fill_empty(given, row, target)
+            elif row.is_dir:
+                place = target / row.key.decode() if row.key else target
+                restore_tree(self._store.objects, self.tree(given), row.key, place, jobs=1)
+            else:
+                place = _place(target, row.key)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                restore_file(self._store.objects, row, place, jobs=1)
+
+    def _fill_empty(self, given: DatumInput, row: Row, target: Path) -> None:
+        below = self.tree(given).walk(row.key) if row.is_dir else iter((row,))
+        rows = [file for file in below if file.kind != Kind.REMOVED]
+        _refuse_collisions(rows)
+        for file in rows:
+            place = _place(target, file.key)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.touch()
+
+    def _borrow(self, given: DatumInput) -> _View:
+        key = given.repo, given.commit, given.empty_files, tuple(row.key for row in given.rows)
+        with self._lock:
+            view = self._views.get(key)
+            if view is None:
+                self._count += 1
+                size = 0 if given.empty_files else sum(row.size for row in given.rows)
+                view = self._views[key] = _View(self._directory / str(self._count), size)
+            self._views.move_to_end(key)
+            view.users += 1
+            return view
+
+    def _give_back(self, view: _View) -> None:
+        with self._lock:
+            view.users -= 1
+            idle = [(key, other) for key, other in self._views.items() if not other.users]
+            excess = sum(other.size for _, other in idle) - IDLE_BYTES
+            gone = []
+            for place, (key, other) in enumerate(idle[:-1]):
+                if len(idle) - place > IDLE_VIEWS or excess > 0 or not other.ready:
+                    gone.append(self._views.pop(key).path)
+                    excess -= other.size
+        for path in gone:
+            remove_tree(path)
+
+
+def _place(target: Path, key: bytes) -> Path:
+    for name in key.split(b"/"):
+        if not is_disk_name(name):
+            raise InvalidPathError(from_key(key), "no disk can hold this name, so no command can see it")
+    return target / key.decode()
+
+
+def _outermost(rows: tuple[Row, ...]) -> list[Row]:
+    """Leave out what a directory among the rows brings anyway."""
+    folders = {row.key for row in rows if row.is_dir}
+    return [row for row in rows if not (folders and any(parent in folders for parent in parents(row.key)))]
+
+
+def _refuse_collisions(rows: list[Row]) -> None:
+    files = {row.key for row in rows if row.kind != Kind.DIR}
+    for row in rows:
+        for parent in parents(row.key):
+            if parent in files:
+                raise FileCollisionError(from_key(row.key), from_key(parent))
+
+
+def parents(key: bytes) -> Iterator[bytes]:
+    """Yield the directories above a key, the nearest first and the root (empty) last; nothing for the root."""
+    while key:
+        key = key.rpartition(b"/")[0]
+        yield key
