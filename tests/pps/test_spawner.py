@@ -258,7 +258,7 @@ def test_commands_end_when_their_starter_dies(tmp_path: Path) -> None:
 def test_the_spawner_ends_quietly_with_its_executor(tmp_path: Path, sent: bytes) -> None:
     ours, theirs = socket.socketpair()
     with theirs, (tmp_path / "stderr").open("wb") as stderr:
-        argv = [sys.executable, "-I", "-S", "-c", _BOOT, str(Path(spawner_main.__file__).parent)]
+        argv = [sys.executable, "-I", "-S", "-c", _BOOT, str(Path(spawner_main.__file__).parents[1])]
         argv += [str(theirs.fileno()), "none", str(tmp_path)]
         process = subprocess.Popen(argv, pass_fds=(theirs.fileno(),), stderr=stderr)
     if sent:
