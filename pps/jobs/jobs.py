@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pfs.errors import ConflictError, InvalidInputError, NotFoundError
@@ -49,9 +50,10 @@ class Jobs:
         Raises:
             NotFoundError: there is no such pipeline.
         """
+        live = running_jobs(self._run_dir)
         catalog = Catalog(self._store)
         pipelines = catalog.all() if pipeline is None else [catalog.get(pipeline)]
-        found = [job for one in pipelines for job in self._records(one) if _is_recent(job, one, history)]
+        found = [job for one in pipelines for job in _records(one, live) if _is_recent(job, one, history)]
         found.sort(key=lambda job: (job.started_ns, job.number), reverse=True)
         return (job.info() for job in found if (not states or job.state in states) and _reads(job, inputs))
 
@@ -80,7 +82,7 @@ class Jobs:
             NotFoundError: there is no such pipeline or job.
             InvalidInputError: several jobs begin like that.
         """
-        return self._record(Catalog(self._store).get(pipeline), ref).info()
+        return self._look(pipeline).job(ref).info()
 
     def datums(self, pipeline: str, job: str) -> Iterator[DatumInfo]:
         """Return the datums of a job by id; of one that still runs, those that were saved as done.
@@ -88,9 +90,9 @@ class Jobs:
         Raises:
             NotFoundError: there is no such pipeline or job.
         """
-        found = Catalog(self._store).get(pipeline)
-        record = self._record(found, job)
-        return (datum_info(record, entry) for entry in job_datums(self._store, found, record))
+        found = self._look(pipeline)
+        record = found.job(job)
+        return (datum_info(record, entry) for entry in job_datums(self._store, found.pipeline, record))
 
     def datum(self, pipeline: str, job: str, datum: str) -> DatumInfo:
         """Return one datum by its id or an unambiguous beginning of it.
@@ -99,14 +101,14 @@ class Jobs:
             NotFoundError: there is no such pipeline, job or datum.
             InvalidInputError: several datums begin like that.
         """
-        found = Catalog(self._store).get(pipeline)
-        record = self._record(found, job)
-        return datum_info(record, find_datum(self._store, found, record, datum))
+        found = self._look(pipeline)
+        record = found.job(job)
+        return datum_info(record, find_datum(self._store, found.pipeline, record, datum))
 
     def explain(self, pipeline: str, job: str, datum: str) -> Explanation:
         """Say why a datum of a job ran or was skipped; raises as `datum`."""
-        found = Catalog(self._store).get(pipeline)
-        return explain(self._store, found, self._record(found, job), datum)
+        found = self._look(pipeline)
+        return explain(self._store, found.pipeline, found.job(job), datum)
 
     def logs(
         self,
@@ -125,31 +127,16 @@ class Jobs:
         Raises:
             NotFoundError: there is no such pipeline, job or datum; the pipeline has no jobs.
         """
-        found = Catalog(self._store).get(pipeline)
-        records = self._records(found)
-        if job is None and not records:
+        found = self._look(pipeline)
+        if job is None and not found.jobs:
             raise NotFoundError(f"pipeline {pipeline!r} has no jobs yet: `pps run` runs what is due")
-        record = max(records, key=lambda one: one.number) if job is None else self._record(found, job)
+        record = max(found.jobs, key=lambda one: one.number) if job is None else found.job(job)
         return LogReader(self._store, self._run_dir, record).lines(datum, follow=follow, tail=tail)
 
-    def _record(self, pipeline: Pipeline, ref: str) -> JobRecord:
-        found = [job for job in self._records(pipeline) if job.id.startswith(ref)] if ref else []
-        if not found:
-            raise NotFoundError(
-                f"job {pipeline.name}@{ref} not found: `pps list-job -p {pipeline.name}` shows its jobs"
-            )
-        if len(found) > 1:
-            raise InvalidInputError(f"job {pipeline.name}@{ref} is ambiguous: give more of its id")
-        return found[0]
-
-    def _records(self, pipeline: Pipeline) -> Sequence[JobRecord]:
-        """Return the jobs of a pipeline with the state that a running controller shows of them."""
-        jobs = {job.id: job for job in pipeline.jobs}
-        for job in of(pipeline.name, running_jobs(self._run_dir)):
-            stored = jobs.get(job.id)
-            if stored is None or not stored.state.is_final:
-                jobs[job.id] = job
-        return list(jobs.values())
+    def _look(self, pipeline: str) -> _Look:
+        live = running_jobs(self._run_dir)
+        found = Catalog(self._store).get(pipeline)
+        return _Look(found, _records(found, live))
 
     def stop_job(self, pipeline: str, job: str) -> JobInfo:
         """Ask the running controller to end a job as killed; returns the job as it is now.
@@ -173,7 +160,7 @@ class Jobs:
         Orders(self._run_dir).give(RestartDatum(pipeline, record.id, datum))
 
     def _running_record(self, pipeline: str, job: str) -> JobRecord:
-        record = self._record(Catalog(self._store).get(pipeline), job)
+        record = self._look(pipeline).job(job)
         if record.state.is_final:
             raise ConflictError(f"job {pipeline}@{record.id} has ended: {record.state}")
         if all(one.id != record.id for one in of(pipeline, running_jobs(self._run_dir))):
@@ -192,7 +179,12 @@ class Jobs:
         end = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             token = self._store.changes()
-            info = self._find(pipeline, job)
+            try:
+                info = self._find(pipeline, job)
+            except NotFoundError:
+                if self._store.changes() == token:
+                    raise
+                continue  # it was not there yet, and not due any more when that was looked up
             if info is not None and info.state.is_final:
                 return info
             left = _LOOK_S if end is None else min(_LOOK_S, end - time.monotonic())
@@ -223,14 +215,40 @@ class Jobs:
 
     def _find(self, pipeline: str, job: str) -> JobInfo | None:
         """Return a job that has begun, None for one that is due."""
-        found = Catalog(self._store).get(pipeline)
         try:
-            return self._record(found, job).info()
+            return self._look(pipeline).job(job).info()
         except NotFoundError:
             due = due_jobs(self._store, Catalog(self._store).all(), {})
             if any(one.cause.startswith(job) for one in due.get(pipeline, ())):
                 return None
             raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A pipeline and all its jobs, with the state that a running controller shows of them."""
+
+    pipeline: Pipeline
+    jobs: Sequence[JobRecord]
+
+    def job(self, ref: str) -> JobRecord:
+        name = self.pipeline.name
+        found = [job for job in self.jobs if job.id.startswith(ref)] if ref else []
+        if not found:
+            raise NotFoundError(f"job {name}@{ref} not found: `pps list-job -p {name}` shows its jobs")
+        if len(found) > 1:
+            raise InvalidInputError(f"job {name}@{ref} is ambiguous: give more of its id")
+        return found[0]
+
+
+def _records(pipeline: Pipeline, live: Sequence[JobRecord]) -> Sequence[JobRecord]:
+    """Return the jobs of a pipeline; ``live`` was read before it, so that one that ends meanwhile is in either."""
+    jobs = {job.id: job for job in pipeline.jobs}
+    for job in of(pipeline.name, live):
+        stored = jobs.get(job.id)
+        if stored is None or not stored.state.is_final:
+            jobs[job.id] = job
+    return list(jobs.values())
 
 
 def _is_recent(job: JobRecord, pipeline: Pipeline, history: int | None) -> bool:
