@@ -1,0 +1,14 @@
+"""Write the revenue of one store: all purchases less all returns, in cents."""
+
+import json
+import os
+from pathlib import Path
+
+
+def total(kind: str) -> int:
+    return sum(json.loads(path.read_text())["cents"] for path in Path("/pfs").glob(f"{kind}/*"))
+
+
+number = os.environ.get("PACH_DATUM_stores_GROUP_BY") or os.environ.get("PACH_DATUM_purchases_GROUP_BY")
+name = "".join(json.loads(path.read_text())["name"] for path in Path("/pfs").glob("stores/*")) or "unknown"
+Path(f"/pfs/out/{number}_revenue.txt").write_text(f"{name} {total('purchases') - total('returns')}\n")
