@@ -1,4 +1,4 @@
-"""Groups: lab results of one repo by hospital and by patient; stores, purchases and returns by store over three repos."""
+"""Groups: lab results by hospital and by patient; stores, purchases and returns by store, over three repos."""
 
 from __future__ import annotations
 
