@@ -6,7 +6,7 @@ import os
 import time
 import uuid
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -47,7 +47,7 @@ from pfs.refs.body import is_hidden
 from pfs.refs.level import level
 from pfs.refs.swap import Refs, RefsState
 from pfs.refs.turn import Turns
-from pfs.refs.watch import change_token, moved, sleep_until
+from pfs.refs.watch import CHECK_S, Watch, change_token, moved
 from pfs.rootkey import make_root_key
 
 if TYPE_CHECKING:
@@ -298,12 +298,19 @@ class Store:
     def wait(self, since: ChangeToken, timeout_s: float) -> bool:
         """Wait until refs are other than at ``since`` (True, at once if they are) or the time is over (False)."""
         end, token = time.monotonic() + timeout_s, since
-        while True:
-            token = change_token(self.backend, self.clock_ns(), last=token)
-            if moved(since, token):
-                return True
-            if not sleep_until(end):
-                return False
+        with self.watch() as watch:
+            while True:
+                token = change_token(self.backend, self.clock_ns(), last=token)
+                if moved(since, token):
+                    return True
+                left = end - time.monotonic()
+                if left <= 0:
+                    return False
+                watch.wait(min(left, CHECK_S))
+
+    def watch(self, folders: Iterable[Path] = ()) -> Watch:
+        """Return a place to wait until refs, or files in ``folders``, may have moved; close it."""
+        return Watch(self.backend, self.clock_ns, folders=folders)
 
 
 def _unreadable(name: str, error: PfsError) -> RepoInfo:

@@ -9,11 +9,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pfs.changes.ticks import tick
 from pfs.errors import ConflictError, PfsError
+from pfs.refs.watch import CHECK_S, Watch
 from pps.executor import Executor
 from pps.job_gateway import OpenGateway
 from pps.model import events
@@ -22,6 +24,7 @@ from pps.model.events import OnEvent, RunReport
 from pps.pipelines.pipelines import Pipelines
 from pps.scheduling.attach import Watcher
 from pps.scheduling.live import ControllerLock
+from pps.scheduling.orders import orders_folder
 from pps.scheduling.scheduler import Scheduler
 
 if TYPE_CHECKING:
@@ -131,21 +134,24 @@ class Controller:
 
     def _run_here(self, pipelines: Sequence[str], on_event: OnEvent) -> RunReport:
         tick(self._store)
-        scheduler = self._scheduler(on_event, retry_s=None)
-        try:
-            scheduler.begin()
-            scheduler.start_due(pipelines)
-            while not scheduler.is_idle:
-                scheduler.turn(_TURN_S)
+        with self._watch() as watch, closing(self._scheduler(on_event, watch, retry_s=None)) as scheduler:
+            try:
+                scheduler.begin()
                 scheduler.start_due(pipelines)
+                while not scheduler.is_idle:
+                    watch.wait(scheduler.patience_s(CHECK_S))
+                    scheduler.turn()
+                    scheduler.start_due(pipelines)
+            except KeyboardInterrupt:
+                scheduler.save()
+                raise
             return RunReport(tuple(scheduler.ended), tuple(sorted(scheduler.damaged)))
-        except KeyboardInterrupt:
-            scheduler.save()
-            raise
-        finally:
-            scheduler.close()
 
-    def _scheduler(self, on_event: OnEvent, *, retry_s: float | None) -> Scheduler:
+    def _watch(self) -> Watch:
+        """Return where the controller waits: for refs, orders, its executor and whoever wants it to stop."""
+        return self._store.watch([orders_folder(self._run_dir)])
+
+    def _scheduler(self, on_event: OnEvent, watch: Watch, *, retry_s: float | None) -> Scheduler:
         return Scheduler(
             self._store,
             lambda: self._executors(self._isolation),
@@ -153,6 +159,7 @@ class Controller:
             on_event=on_event,
             checkpoint_s=self._checkpoint_s,
             retry_s=retry_s,
+            wake=watch.wake,
         )
 
     def serve(self, stop: threading.Event, *, on_event: OnEvent = events.ignore) -> None:
@@ -165,14 +172,14 @@ class Controller:
         """
         if not self._take_over(stop):
             raise ConflictError(f"another controller runs on {self._store.path}: stop it, or use `pps run` beside it")
-        scheduler = self._scheduler(on_event, retry_s=_RETRY_S)
         try:
-            scheduler.begin()
-            while not stop.is_set():
-                self._serve_once(scheduler, stop, on_event)
-            scheduler.save()
+            with self._watch() as watch, closing(self._scheduler(on_event, watch, retry_s=_RETRY_S)) as scheduler:
+                threading.Thread(target=_wake_at, args=(stop, watch), name="controller-stop", daemon=True).start()
+                scheduler.begin()
+                while not stop.is_set():
+                    self._serve_once(scheduler, watch, stop=stop, on_event=on_event)
+                scheduler.save()
         finally:
-            scheduler.close()
             self._lock.release()
 
     def _take_over(self, stop: threading.Event) -> bool:
@@ -183,14 +190,16 @@ class Controller:
                 return False
         return True
 
-    def _serve_once(self, scheduler: Scheduler, stop: threading.Event, on_event: OnEvent) -> None:
+    def _serve_once(self, scheduler: Scheduler, watch: Watch, *, stop: threading.Event, on_event: OnEvent) -> None:
         try:
-            token = self._store.changes()
             scheduler.start_due()
-            if scheduler.is_idle:
-                self._store.wait(token, _TURN_S)
-            else:
-                scheduler.turn(_TURN_S)
+            watch.wait(scheduler.patience_s(CHECK_S))
+            scheduler.turn()
         except PfsError as error:
             on_event(events.Trouble("", str(error)))
             stop.wait(_RETRY_S)
+
+
+def _wake_at(stop: threading.Event, watch: Watch) -> None:
+    stop.wait()
+    watch.wake()

@@ -8,7 +8,7 @@ this machine, but ``code_dir``, which an executor elsewhere gets from the store.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
@@ -224,6 +224,10 @@ class Executor(Protocol):
 
     def events(self, timeout_s: float) -> Iterator[Event]:
         """Yield what happened, waiting at most ``timeout_s`` for the first event; ends when none is left."""
+        ...
+
+    def notify(self, wake: Callable[[], object]) -> None:
+        """Call ``wake`` whenever `events` has something new, in any thread, so that nobody has to wait in `events`."""
         ...
 
     def take_session(self, unit: UnitId) -> WriteSession:

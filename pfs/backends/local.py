@@ -166,6 +166,10 @@ class LocalBackend:
                 if directory.is_dir():
                     sync_directory(directory)
 
+    def folder(self, prefix: str) -> Path:
+        """Return the directory with the objects whose names start with ``prefix``, which ends in a slash."""
+        return self._path(prefix.rstrip("/"))
+
     def close(self) -> None:
         """Do nothing: no handle outlives a call."""
 

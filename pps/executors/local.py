@@ -9,7 +9,7 @@ import queue
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -97,6 +97,7 @@ class LocalExecutor:
     def _start(self) -> None:
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._wake: Callable[[], object] = lambda: None
         self._lock = threading.Lock()
         self._entries: dict[UnitId, _Entry] = {}
         self._done: dict[UnitId, WriteSession] = {}
@@ -164,6 +165,14 @@ class LocalExecutor:
         except queue.Empty:
             return
 
+    def notify(self, wake: Callable[[], object]) -> None:
+        """Call ``wake`` whenever there is something new in `events`, in the thread where it happens."""
+        self._wake = wake
+
+    def _tell(self, event: Event) -> None:
+        self._events.put(event)
+        self._wake()
+
     def take_session(self, unit: UnitId) -> WriteSession:
         """Hand over what a unit wrote, once, after its UnitDone.
 
@@ -216,14 +225,14 @@ class LocalExecutor:
             if lost is not None:
                 with self._lock:
                     self._entries.pop(entry.unit.id, None)
-                self._events.put(Lost(entry.unit.id, lost))
+                self._tell(Lost(entry.unit.id, lost))
 
     def _run(self, entry: _Entry, scratch: Path) -> str | None:
         """Run a unit; returns why it is lost, None when it is done."""
         unit = entry.unit
         try:
             setting = self._setting_for(unit)
-            session = run_unit(setting, unit, scratch=scratch, emit=self._events.put, stop=entry.stop)
+            session = run_unit(setting, unit, scratch=scratch, emit=self._tell, stop=entry.stop)
         except PfsError as error:
             return str(error)
         except OSError as error:
@@ -241,7 +250,7 @@ class LocalExecutor:
         if stale:
             session.abandon()
             return "a later attempt took over"
-        self._events.put(UnitDone(unit))
+        self._tell(UnitDone(unit))
         return None
 
     def _setting_for(self, unit: WorkUnit) -> Setting:

@@ -37,6 +37,11 @@ class CronTicker:
         self._store, self._on_event = store, on_event
         self._next_ns: int | None = None
 
+    @property
+    def next_ns(self) -> int | None:
+        """When the next tick is due of the inputs that `run` saw; None: never."""
+        return self._next_ns
+
     def is_due(self) -> bool:
         """Say whether an input that `run` saw has a tick by now; costs a comparison."""
         return self._next_ns is not None and self._store.clock_ns() >= self._next_ns

@@ -6,7 +6,6 @@ files away as it reads them, and a new controller begins with none.
 
 from __future__ import annotations
 
-import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -36,11 +35,16 @@ class RestartDatum(msgspec.Struct, frozen=True, tag="restart"):
 Order = StopJob | RestartDatum
 
 
+def orders_folder(run_dir: Path) -> Path:
+    """Return the folder that orders are left in."""
+    return run_dir / "orders"
+
+
 class Orders:
     """The orders of one store's controller. Any process gives them; the controller takes them."""
 
     def __init__(self, run_dir: Path) -> None:
-        self._folder = run_dir / "orders"
+        self._folder = orders_folder(run_dir)
 
     def give(self, order: Order) -> None:
         """Leave an order; it is seen whole or not at all.
@@ -66,5 +70,7 @@ class Orders:
                 yield msgspec.json.decode(data, type=ready(Order))
 
     def clear(self) -> None:
-        """Forget what was for a controller that is gone."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Forget what was for a controller that is gone; the folder stays, as somebody may watch it."""
+        for path in self._folder.glob("*.json"):
+            with suppress(OSError):
+                path.unlink()

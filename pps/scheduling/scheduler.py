@@ -7,6 +7,7 @@ could lose. Jobs of several pipelines run side by side; those of one pipeline ru
 from __future__ import annotations
 
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 
 MOST_JOBS = 4
 _SHOW_NS = 200_000_000
-_LOOK_NS = 100_000_000
+_LOOK_NS = 1_000_000_000
+_TURN_S = 0.2
+"""How often running jobs are looked at for what time asks for: checkpoints, job timeouts."""
 _FOREVER_NS = 1 << 63
 
 
@@ -43,7 +46,8 @@ class Scheduler:
 
     ``run_dir``: where code is laid out and live state is shown. ``retry_s``: how long a pipeline is left alone whose
     job could not go on (full disk, damage), which is told as `events.Trouble`. None: a full disk and the like are
-    raised instead, and a pipeline that met damage is passed over from then on.
+    raised instead, and a pipeline that met damage is passed over from then on. ``wake``: called in any thread when
+    there is something for `turn`.
     """
 
     def __init__(
@@ -55,11 +59,12 @@ class Scheduler:
         on_event: events.OnEvent,
         checkpoint_s: float,
         retry_s: float | None = None,
+        wake: Callable[[], object] = lambda: None,
     ) -> None:
         self._store, self._executor_of = store, executor
         self._run_dir, self._on_event = run_dir, on_event
         self._checkpoint_ns = int(checkpoint_s * 1e9)
-        self._retry_s = retry_s
+        self._retry_s, self._wake = retry_s, wake
         self._troubled: dict[str, int] = {}
         self._catalog = Catalog(store)
         self._cron = CronTicker(store, on_event)
@@ -72,6 +77,7 @@ class Scheduler:
         self._units = count(1)
         self._seen: ChangeToken | None = None
         self._next_look_ns = 0
+        self._is_put_off = False
         self.ended: list[JobInfo] = []
         """Jobs that ended, in that order."""
         self.damaged: dict[str, str] = {}
@@ -90,7 +96,8 @@ class Scheduler:
     def start_due(self, chosen: Collection[str] = ()) -> None:
         """Start jobs that are due, of the ``chosen`` pipelines and those upstream of them (none chosen: of all).
 
-        Looks at the store at once when a job ended, else ten times a second.
+        Looks at the store at once when a job ended; else not again before as much time went by as the last look took,
+        so that looking takes half of a CPU at most while refs move all the time.
 
         Raises:
             PfsError: a job could not be started; it is given up, and due again.
@@ -99,12 +106,24 @@ class Scheduler:
         for name in [name for name, until_ns in self._troubled.items() if until_ns < now_ns]:
             del self._troubled[name]
             self._seen = None
-        if self._seen is not None and now_ns < self._next_look_ns:
+        self._is_put_off = self._seen is not None and now_ns < self._next_look_ns
+        if self._is_put_off:
             return
-        self._next_look_ns = now_ns + _LOOK_NS
+        begin_ns = time.monotonic_ns()
         # A job without anything to run has ended when it was started, and the next one may be due because of it.
         while self._look(chosen) and self._seen is None:
             pass
+        self._next_look_ns = now_ns + min(2 * (time.monotonic_ns() - begin_ns), _LOOK_NS)
+
+    def patience_s(self, most_s: float) -> float:
+        """Return how long nothing has to be done, in seconds, unless something happens; ``most_s`` at most."""
+        now_ns = self._store.clock_ns()
+        times = [*self._troubled.values(), now_ns + int((_TURN_S if self._active else most_s) * 1e9)]
+        if self._is_put_off:
+            times.append(self._next_look_ns)
+        if self._cron.next_ns is not None:
+            times.append(self._cron.next_ns)
+        return min(most_s, max(0.0, (min(times) - now_ns) / 1e9))
 
     def _look(self, chosen: Collection[str]) -> bool:
         """Derive what is due and start what may start; False if nothing moved since the last look."""
@@ -163,14 +182,14 @@ class Scheduler:
         self._live.show(run.record())
         self._guard(name, run.start)
 
-    def turn(self, timeout_s: float) -> None:
-        """Take what the executor tells, waiting at most so long for it, and do what time asks for.
+    def turn(self) -> None:
+        """Take what the executor told and what was ordered, and do what time asks for; waits for nothing.
 
         Raises:
             PfsError: a job could not go on; it is given up, and due again.
         """
         if self._executor is not None:
-            for event in self._executor.events(timeout_s):
+            for event in self._executor.events(0.0):
                 run = self._active.get(event.unit.pipeline)
                 if run is not None and run.awaits(event.unit):
                     self._guard(event.unit.pipeline, partial(run.take, event))
@@ -258,6 +277,7 @@ class Scheduler:
     def _make_executor(self) -> Executor:
         if self._executor is None:
             self._executor = self._executor_of()
+            self._executor.notify(self._wake)
         return self._executor
 
     def _code_dir(self, due: Due) -> Path:
