@@ -26,8 +26,11 @@ from pps.sandbox.spawner import Spawner
 from pps.spec import Transform
 from pps.workers.environment import inherited
 from pps.workers.scratch import remove_tree
+from pps.workers.setting import Setting
 from pps.workers.staging import Staging
-from pps.workers.worker import Setting, Stop, run_unit, why
+from pps.workers.stop import Stop
+from pps.workers.unit import run_unit
+from pps.workers.why import why
 
 CLOSE_GRACE_S = 2.0
 

@@ -1,0 +1,143 @@
+"""One attempt at a datum: its surroundings, cmd and where that failed err_cmd, and what is taken of the output."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pfs.errors import PfsError
+from pps.executor import (
+    NO_BYTES,
+    NO_SECONDS,
+    Bytes,
+    DatumOutcome,
+    DatumTask,
+    OutputFile,
+    Reads,
+    Seconds,
+    WorkUnit,
+)
+from pps.sandbox.spawner import Exit
+from pps.workers.command import run_command, why_failed
+from pps.workers.logs import LogWriter
+from pps.workers.outputs import Inputs, take_outputs
+from pps.workers.scratch import Scratch
+from pps.workers.sessions import Sessions
+from pps.workers.setting import Setting
+from pps.workers.stop import Stop
+from pps.workers.surroundings import Surroundings, UnpreparedError, surroundings
+from pps.workers.why import why
+
+
+@dataclass(frozen=True, slots=True)
+class Datum:
+    """A datum in the hands of a worker; ``scratch`` is a directory for this worker alone."""
+
+    setting: Setting
+    unit: WorkUnit
+    task: DatumTask
+    sessions: Sessions
+    scratch: Path
+    stop: Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How one attempt went; ``error`` says in one line why it is no success."""
+
+    state: DatumOutcome
+    outputs: tuple[OutputFile, ...] = ()
+    exit: Exit | None = None
+    error: str | None = None
+    seconds: Seconds = NO_SECONDS
+    bytes: Bytes = NO_BYTES
+    reads: Reads | None = None
+
+
+def attempt(datum: Datum, log: LogWriter) -> Attempt:
+    """Try a datum once, from inputs to outputs; whatever is the datum's own fault is in the result.
+
+    Raises:
+        CancelledError: the unit was told to stop.
+        PfsError: the store or the spawner failed, so that the unit cannot go on.
+        OSError: there is no place to work in.
+    """
+    datum.stop.check()
+    scratch = Scratch.make(datum.scratch)
+    try:
+        return _stage_and_run(datum, log, scratch)
+    except OSError as error:
+        return Attempt("failed", error=f"it cannot be run: {why(error)}")
+    finally:
+        # What cannot be cleared stays behind, and the next attempt works beside it.
+        with suppress(OSError):
+            scratch.clear()
+
+
+def _stage_and_run(datum: Datum, log: LogWriter, scratch: Scratch) -> Attempt:
+    started = time.monotonic()
+    try:
+        with surroundings(datum.setting, datum.unit, datum.task, scratch=scratch) as around:
+            return _run_and_take(datum, log, around, started=started)
+    except UnpreparedError as error:
+        return Attempt("failed", error=str(error))
+
+
+def _run_and_take(datum: Datum, log: LogWriter, around: Surroundings, *, started: float) -> Attempt:
+    log.hide(around.mask)
+    staged = time.monotonic()
+    result = _commands(datum, log, around)
+    ended = time.monotonic()
+    if result.state == "success":
+        result = take(datum, around, result)
+    seconds = Seconds(staged - started, ended - staged, time.monotonic() - ended)
+    reason = None if result.error is None else around.mask.text(result.error)
+    return replace(result, error=reason, seconds=seconds, bytes=Bytes(staged_bytes(datum.task), result.bytes.upload))
+
+
+def staged_bytes(task: DatumTask) -> int:
+    """Return how many bytes the inputs of a datum bring."""
+    return sum(row.size for given in task.inputs if given.has_bytes for row in given.rows)
+
+
+def _commands(datum: Datum, log: LogWriter, around: Surroundings) -> Attempt:
+    """Run cmd and, where it failed by itself, err_cmd in the same place."""
+    transform = datum.unit.transform
+    ended = _run(datum, log, around, argv=transform.cmd, stdin=transform.stdin)
+    error = why_failed(ended, transform.accept_return_code, timeout_s=datum.unit.timeout_s)
+    if error is None:
+        return Attempt("success", exit=ended)
+    if transform.err_cmd and not ended.timed_out and ended.error is None:
+        second = _run(datum, log, around, argv=transform.err_cmd, stdin=transform.err_stdin)
+        if second.code == 0:
+            return Attempt("recovered", exit=ended, error=error)
+    return Attempt("failed", exit=ended, error=error)
+
+
+def _run(datum: Datum, log: LogWriter, around: Surroundings, *, argv: Sequence[str], stdin: Sequence[str]) -> Exit:
+    return run_command(around, argv, stdin, on_output=log.write, stop=datum.stop, timeout_s=datum.unit.timeout_s)
+
+
+def take(datum: Datum, around: Surroundings, result: Attempt) -> Attempt:
+    """Return a success with its output, which goes to the unit's session; a failure where that cannot be taken.
+
+    Raises:
+        PfsError: the session is broken, with results of other datums in it.
+    """
+    setting = datum.setting
+    inputs = Inputs(around.world.places.pfs, datum.task.inputs, setting.staging)
+    try:
+        if datum.unit.s3_out:
+            outputs = around.access.take(datum.sessions.now)
+        else:
+            around.scratch.open_up()
+            outputs = take_outputs(setting.store, datum.sessions.now, around.world.scene, inputs=inputs)
+    except (PfsError, OSError) as error:
+        datum.sessions.renew()
+        reason = why(error) if isinstance(error, OSError) else str(error)
+        return replace(result, state="failed", error=f"its output cannot be taken: {reason}")
+    taken = Bytes(0, sum(output.ref.size for output in outputs))
+    return replace(result, outputs=outputs, bytes=taken, reads=around.access.reads())

@@ -1,0 +1,107 @@
+"""Starting a command in its surroundings and following it until nothing of it is left."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from pps.sandbox import container
+from pps.sandbox.spawner import Command, Exit, OnOutput, SpawnerLostError
+from pps.workers.environment import environment
+from pps.workers.scratch import Scratch
+from pps.workers.stop import CancelledError, Stop
+from pps.workers.surroundings import Surroundings
+
+_SPAWNER_TRIES: Final = 3
+
+
+def run_command(
+    around: Surroundings,
+    argv: Sequence[str],
+    stdin: Sequence[str],
+    *,
+    on_output: OnOutput,
+    stop: Stop,
+    timeout_s: float | None,
+) -> Exit:
+    """Run ``argv`` with the lines ``stdin`` and return how it ended; after ``timeout_s`` it is killed.
+
+    Raises:
+        CancelledError: ``stop`` was set.
+        SpawnerLostError: the process that starts commands cannot be kept alive.
+        OSError: ``stdin`` cannot be written.
+    """
+    command, name = _command(around, argv)
+    fd = _stdin(around.scratch, stdin)
+    try:
+        ended = _follow(around, command, fd, on_output=on_output, stop=stop, timeout_s=timeout_s)
+    finally:
+        os.close(fd)
+    if name is not None and (ended.timed_out or ended.cancelled):
+        container.kill(around.setting.engine or "", name)
+    if ended.cancelled or stop.is_set:
+        raise CancelledError("cancelled")
+    return ended
+
+
+def why_failed(ended: Exit, accepted: Sequence[int], *, timeout_s: float | None) -> str | None:
+    """Return in words why a command failed, None if it did not; ``accepted``: exit codes that count as 0."""
+    if ended.timed_out:
+        return f"the command ran longer than datum_timeout ({timeout_s:g} s) and was killed"
+    if ended.error is not None:
+        return f"the command could not be started: {ended.error}"
+    if ended.signal is not None:
+        return f"the command was ended by signal {ended.signal}"
+    return None if ended.code == 0 or ended.code in accepted else f"the command ended with exit code {ended.code}"
+
+
+def _follow(
+    around: Surroundings, command: Command, stdin: int, *, on_output: OnOutput, stop: Stop, timeout_s: float | None
+) -> Exit:
+    for _ in range(_SPAWNER_TRIES):
+        running = around.setting.spawner.start(command, stdin=stdin)
+        stop.cover(running)
+        try:
+            ended = running.wait(on_output, timeout_s=timeout_s)
+        finally:
+            stop.cover(None)
+        if ended is not None:
+            return ended
+        os.lseek(stdin, 0, os.SEEK_SET)
+    raise SpawnerLostError("the process that starts commands ends again and again")
+
+
+def _command(around: Surroundings, argv: Sequence[str]) -> tuple[Command, str | None]:
+    """Return what the spawner is to run, and the name of the container if it is one."""
+    setting, world = around.setting, around.world
+    env = environment(around.unit, around.task, base=setting.base_env, places=world.places, s3=around.access.env)
+    if setting.isolation.kind != "container":
+        return Command(tuple(argv), {**world.secret_env, **env}, world.cwd, world.mounts), None
+    name = f"pps-{os.getpid()}-{os.urandom(4).hex()}"
+    outer = _container_argv(around, argv, name=name, env=env)
+    return Command(outer, {**setting.base_env, **world.secret_env}, "/"), name
+
+
+def _container_argv(around: Surroundings, argv: Sequence[str], *, name: str, env: Mapping[str, str]) -> tuple[str, ...]:
+    transform, world = around.unit.transform, around.world
+    return container.run_argv(
+        around.setting.engine or "",
+        transform.image or "",
+        argv,
+        name=name,
+        env=env,
+        cwd=world.cwd or None,
+        volumes=world.volumes,
+        user=transform.user,
+        on_host_network=bool(around.access.env),
+        passed=[name for name in world.secret_env if name not in env],
+    )
+
+
+def _stdin(scratch: Scratch, lines: Sequence[str]) -> int:
+    if not lines:
+        return os.open(os.devnull, os.O_RDONLY)
+    path = scratch.top / "stdin"
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return os.open(path, os.O_RDONLY)

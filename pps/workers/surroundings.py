@@ -1,0 +1,92 @@
+"""What a command finds around it: inputs, secrets, variables and S3, put in place for one attempt or one long run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from pfs.errors import FailedError, PfsError
+from pps.executor import DatumTask, WorkUnit
+from pps.job_gateway import JobGateway
+from pps.secret_store import Secrets
+from pps.workers.environment import environment
+from pps.workers.layout import World, make_world
+from pps.workers.mask import Mask
+from pps.workers.over_s3 import S3Access, s3_access
+from pps.workers.scratch import Scratch
+from pps.workers.secrets import GivenSecrets, given_secrets, with_secrets
+from pps.workers.setting import Setting
+from pps.workers.why import why
+
+
+class UnpreparedError(FailedError):
+    """What a command needs cannot be put in place: ``(reason)``."""
+
+    kind = "unprepared"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is in place for the commands of ``task``; ``mask`` hides its secrets."""
+
+    setting: Setting
+    unit: WorkUnit
+    task: DatumTask
+    scratch: Scratch
+    world: World
+    access: S3Access
+    mask: Mask
+
+    def show_variables(self) -> None:
+        """Write /pfs/.env, the datum's variables as Pachyderm shows them: a line each, a value as it is."""
+        env = environment(self.unit, self.task, base={}, places=self.world.places, s3=self.access.env)
+        lines = "".join(f"{name}={value}\n" for name, value in env.items())
+        (self.scratch.pfs / ".env").write_bytes(os.fsencode(lines))
+
+
+@contextmanager
+def surroundings(setting: Setting, unit: WorkUnit, task: DatumTask, *, scratch: Scratch) -> Iterator[Surroundings]:
+    """Put in place what the commands of ``task`` need, in a fresh ``scratch``; let go of it at the end.
+
+    Raises:
+        UnpreparedError: the spec, the store or the disk do not let it.
+        OSError: the scratch directory cannot be written.
+    """
+    with ExitStack() as uses:
+        secrets = _secrets(setting, unit)
+        world = _world(setting, unit, task, scratch=scratch, secrets=secrets, uses=uses)
+        gateway = _gateway(setting, unit)
+        access = uses.enter_context(s3_access(gateway, task, scratch.home, home_seen=world.places.home))
+        around = Surroundings(setting, unit, task, scratch, world, access, secrets.mask)
+        around.show_variables()
+        yield around
+
+
+def _secrets(setting: Setting, unit: WorkUnit) -> GivenSecrets:
+    try:
+        return given_secrets(Secrets(setting.store), unit.transform.secrets)
+    except PfsError as error:
+        raise UnpreparedError(f"its secrets cannot be given: {error}") from error
+
+
+def _world(
+    setting: Setting, unit: WorkUnit, task: DatumTask, *, scratch: Scratch, secrets: GivenSecrets, uses: ExitStack
+) -> World:
+    path = unit.transform.env.get("PATH", setting.base_env["PATH"])
+    isolation, staging = setting.isolation, setting.staging
+    try:
+        world = make_world(unit, task, scratch, isolation=isolation, staging=staging, uses=uses, path=path)
+        return with_secrets(world, secrets, scratch, isolation)
+    except PfsError as error:
+        raise UnpreparedError(f"its input cannot be staged: {error}") from error
+    except OSError as error:
+        raise UnpreparedError(f"its input cannot be staged: {why(error)}") from error
+
+
+def _gateway(setting: Setting, unit: WorkUnit) -> JobGateway | None:
+    try:
+        return setting.gateway(unit)
+    except PfsError as error:
+        raise UnpreparedError(f"its S3 gateway cannot be had: {error}") from error

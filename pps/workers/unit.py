@@ -1,0 +1,38 @@
+"""One unit of datums, run to its end: what the datums write goes into the unit's session, what happened to ``emit``.
+
+A worker is a thread of an executor with a scratch directory of its own. It reads no clock for decisions but the
+timeout's, and decides nothing about the job.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pfs.packs.session import WriteSession
+from pps.executor import WorkUnit
+from pps.workers.attempt import Datum
+from pps.workers.progress import Emit, run_datum
+from pps.workers.sessions import Sessions
+from pps.workers.setting import Setting
+from pps.workers.stop import Stop
+
+
+def run_unit(setting: Setting, unit: WorkUnit, *, scratch: Path, emit: Emit, stop: Stop) -> WriteSession:
+    """Run the datums of ``unit`` in order and return what they wrote; ``scratch`` is a directory for this worker alone.
+
+    When the store does not take what a datum puts out (a full disk), a unit of several is given up, so that each is
+    tried again in a unit of its own; a datum that is alone has failed, and keeps its log if there is room for that.
+
+    Raises:
+        CancelledError: ``stop`` was set; the datum that ran has no DatumDone.
+        PfsError: the store or the spawner failed, so that no datum of the unit can count.
+        OSError: there is no place to work in.
+    """
+    sessions = Sessions(setting.store, alone=len(unit.datums) == 1)
+    try:
+        for task in unit.datums:
+            run_datum(Datum(setting, unit, task, sessions, scratch, stop), emit)
+    except BaseException:
+        sessions.now.abandon()
+        raise
+    return sessions.now

@@ -1,0 +1,13 @@
+"""The words for an error of the system."""
+
+from __future__ import annotations
+
+import errno
+
+
+def why(error: OSError) -> str:
+    """Return the reason of an error of the system in words, with the file if there is one."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return "no space left on the device"
+    reason = error.strerror or str(error)
+    return f"{reason}: {error.filename}" if error.filename else reason
