@@ -26,6 +26,37 @@ def digest_values(column: Digests) -> Iterator[bytes]:
     return (raw[at : at + 32] for at in range(0, len(raw), 32))
 
 
+def order_of(column: Digests) -> npt.NDArray[np.int64]:
+    """Return the rows of a column in the order of their digests, equal ones as they come."""
+    firsts = _firsts(column)
+    order = np.argsort(firsts, kind="stable")
+    ordered = firsts[order]
+    if (ordered[1:] == ordered[:-1]).any():
+        order = np.argsort(column, kind="stable")
+    return np.asarray(order, dtype=np.int64)
+
+
+def places(wanted: Digests, there: Digests) -> npt.NDArray[np.int64]:
+    """Return for each of ``wanted`` the first row of ``there``, which is sorted, that is not below it."""
+    firsts = _firsts(there)
+    if not len(there):
+        return np.zeros(len(wanted), dtype=np.int64)
+    if (firsts[1:] == firsts[:-1]).any():
+        return np.asarray(np.searchsorted(there, wanted), dtype=np.int64)
+    keys = _firsts(wanted)
+    at = np.searchsorted(firsts, keys)
+    inside = at < len(there)
+    above = np.zeros(len(wanted), dtype=np.bool_)
+    above[inside] = there[at[inside]] < wanted[inside]
+    behind = above & (firsts[np.minimum(at, len(there) - 1)] == keys)
+    return np.asarray(at + behind, dtype=np.int64)
+
+
+def _firsts(column: Digests) -> npt.NDArray[np.uint64]:
+    """Return the first 8 bytes of each: numbers are compared ten times as fast as strings, and mostly say enough."""
+    return np.ascontiguousarray(column).view(">u8").reshape(-1, 4)[:, 0].astype(np.uint64)
+
+
 @dataclass(frozen=True, slots=True)
 class Columns:
     """Datums as digests: ``ids`` strictly ascending, ``hashes`` beside them."""
@@ -68,7 +99,7 @@ def compare(new: Columns, base: Columns, *, every_job: bool = False) -> Plan:
     """
     if not len(base):
         return Plan(np.ones(len(new), dtype=np.bool_), np.full(len(new), -1, dtype=np.int64), base.ids)
-    at = np.minimum(np.searchsorted(base.ids, new.ids), len(base) - 1)
+    at = np.minimum(places(new.ids, base.ids), len(base) - 1)
     known = base.ids[at] == new.ids
     same = known & (base.hashes[at] == new.hashes)
     kept = np.zeros(len(base), dtype=np.bool_)

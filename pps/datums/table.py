@@ -17,7 +17,7 @@ from pfs.errors import CorruptionError
 from pfs.ids import CommitId
 from pfs.structs import ready
 from pps.datums.datum import Datum
-from pps.datums.plan import Columns, digests
+from pps.datums.plan import Columns, digests, order_of, places
 from pps.executor import Bytes, Reads, Seconds
 from pps.model.state import DatumState
 from pps.spec.types import PfsInput
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _BATCH = 16_384
+_RUN = 256
+"""Rows in a row, on average, from which on parts of a table are shared rather than copied."""
 
 
 class Result(NamedTuple):
@@ -169,7 +171,7 @@ class TableBuilder:
         import pyarrow as pa
 
         self._flush()
-        order = np.argsort(digests(self._ids), kind="stable").astype(np.int64)
+        order = order_of(digests(self._ids))
         size = pa.binary(32)
         columns = [
             pa.FixedSizeBinaryArray.from_buffers(size, self._count, [None, pa.py_buffer(bytes(raw))])
@@ -224,9 +226,31 @@ def by_id(*tables: pa.Table) -> pa.Table:
     """Return all rows of the tables, which have no id in common, sorted by id."""
     import pyarrow as pa
 
-    whole = pa.concat_tables(tables).combine_chunks()
-    order = np.argsort(_digests_of(whole, "id"), kind="stable")
-    return whole.take(pa.array(order)).combine_chunks()
+    filled = [table for table in tables if len(table)]
+    whole = pa.concat_tables(filled or tables[:1])
+    return rows_at(whole, order_of(_digests_of(whole, "id")))
+
+
+def rows_at(table: pa.Table, rows: npt.NDArray[np.int64]) -> pa.Table:
+    """Return some rows of a table in the order of ``rows``; long runs of them share its memory."""
+    import pyarrow as pa
+
+    if not len(rows):
+        return table.slice(0, 0)
+    starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
+    if len(starts) > len(rows) // _RUN + 1:
+        return table.take(pa.array(rows))
+    ends = np.append(starts[1:], len(rows))
+    parts = [table.slice(int(rows[a]), int(b - a)) for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+    return pa.concat_tables(parts)
+
+
+def merged(table: pa.Table, fresh: pa.Table, at: npt.NDArray[np.int64]) -> pa.Table:
+    """Return the rows of two tables of the same columns; row n of ``fresh`` comes before row ``at[n]`` of the other."""
+    import pyarrow as pa
+
+    rows = np.insert(np.arange(len(table), dtype=np.int64), at, np.arange(len(table), len(table) + len(fresh)))
+    return rows_at(pa.concat_tables([table, fresh]), rows)
 
 
 def mine(table: pa.Table, job: CommitId) -> npt.NDArray[np.bool_]:
@@ -243,9 +267,11 @@ def ids_of(table: pa.Table) -> npt.NDArray[np.bytes_]:
 
 def without(table: pa.Table, gone: npt.NDArray[np.bytes_]) -> pa.Table:
     """Return the rows whose id is not in ``gone``."""
-    import pyarrow as pa
-
-    return table.filter(pa.array(~np.isin(_digests_of(table, "id"), gone)))
+    if not len(gone) or not len(table):
+        return table
+    ids, ordered = _digests_of(table, "id"), gone[order_of(gone)]
+    at = np.minimum(places(ids, ordered), len(ordered) - 1)
+    return rows_at(table, np.flatnonzero(ordered[at] != ids).astype(np.int64))
 
 
 def entries(table: pa.Table) -> Iterator[Entry]:

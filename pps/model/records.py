@@ -87,7 +87,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     ``position``: per input branch, the last commit that was taken notice of and is no failed one. ``meta_commit``: the
     commit of ``.meta`` with which it ended. ``events``: what happened, as (ns since its start, event), the first
-    and the last of them if they are many.
+    and the last of them if they are many. ``pages``: for each of ``inputs`` the root page of the tree that was read, in
+    hex, as a later purge leaves the commit and takes the page; of a job that has ended, and none in older records.
     """
 
     v: int = FORMAT
@@ -110,6 +111,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     isolation: str = ""
     restart: int = 0
     events: tuple[tuple[int, str], ...] = ()
+    pages: tuple[str, ...] = ()
 
     def info(self) -> JobInfo:
         """Return the public value."""

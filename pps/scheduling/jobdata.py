@@ -29,6 +29,7 @@ from pps.datums.table import (
     encode_table,
     ids_of,
     in_state,
+    rows_at,
     with_results,
     with_state,
     without,
@@ -49,6 +50,7 @@ from pps.model.records import (
 from pps.model.state import DatumState, JobState
 from pps.scheduling.gather import Before, Collisions, gather
 from pps.scheduling.jobplan import CommitMatches, JobPlan, input_bytes, make_plan
+from pps.scheduling.planchange import plan_by_change
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,6 +85,8 @@ class JobData:
         self._meta_head, self._meta = due.pipeline.meta, due.pipeline.meta_root
         self._base = self._planned_base = self._read_results()
         self._plan: JobPlan | None = None
+        self.pages: tuple[str, ...] = ()
+        """The root page of each input, in hex, once the datums were listed."""
         self._results: dict[int, Result] = {}
         self._edits: list[Edit] = []
         self._fresh: list[int] = []
@@ -92,10 +96,18 @@ class JobData:
         """The commits that the job reads."""
         return self._matches
 
+    @property
+    def results(self) -> pa.Table:
+        """The results that can be taken over."""
+        return self._base
+
     def plan(self) -> JobPlan:
         """List the datums and compare them with the results there are; once, first."""
         self._planned_base = self._base
-        self._plan = make_plan(self._pipeline, self._matches, self._base, job=self._job)
+        # Noted before it is listed: what is purged in between is then known to be something else.
+        self.pages = self._matches.pages(self._pipeline.leaves)
+        plan = plan_by_change(self._store, self._pipeline, self._matches, self._base)
+        self._plan = plan or make_plan(self._pipeline, self._matches, self._base, job=self._job)
         return self._plan
 
     def add(self, task: DatumTask, done: DatumDone) -> None:
@@ -264,9 +276,7 @@ class JobData:
         return by_id(*parts, with_results(plan.table, rows, results))
 
     def _taken(self, source: npt.NDArray[np.int64]) -> pa.Table:
-        import pyarrow as pa
-
-        return self._planned_base.take(pa.array(source))
+        return rows_at(self._planned_base, source)
 
     def finish(self, record: JobRecord, outcome: Outcome) -> CommitInfo:
         """Commit the job: its output commit and the ``.meta`` commit that knows of it appear together.

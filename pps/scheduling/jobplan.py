@@ -5,7 +5,7 @@ The first pass keeps 100 to 200 bytes a datum, the second nothing, so a job of a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -47,6 +47,10 @@ class CommitMatches:
         """Return all files of the commit at which a leaf is read."""
         return Tree(self._store.objects, self._store.history.get(leaf.repo, self.commit(leaf)).tree_root())
 
+    def pages(self, leaves: Iterable[PfsInput]) -> tuple[str, ...]:
+        """Return the root page of what is read of each leaf, in hex."""
+        return tuple(self.tree(leaf).root.pid.hex() for leaf in leaves)
+
     def rows(self, leaf: PfsInput) -> Iterator[Row]:
         """Yield what matches a leaf's glob, in key order."""
         from pfs.glob import expand
@@ -61,7 +65,8 @@ class JobPlan:
 
     ``order``: each row's place among the datums as the input yields them; ``row_of`` the other way. Of each row one of
     these holds: it is in ``run``, in ``skipped`` or in ``done`` (processed by this same job before it was interrupted);
-    ``source`` is the row of the base with its result, for the latter two.
+    ``source`` is the row of the base with its result, for the latter two. ``listed``: the datums that run, with their
+    places, where they are known already.
     """
 
     table: pa.Table
@@ -71,6 +76,7 @@ class JobPlan:
     skipped: npt.NDArray[np.bool_]
     done: npt.NDArray[np.bool_]
     source: npt.NDArray[np.int64]
+    listed: tuple[tuple[int, Datum], ...] | None = None
 
     @property
     def total(self) -> int:
@@ -123,17 +129,16 @@ def _reads_same(
 
 def tasks_to_run(pipeline: Pipeline, matches: CommitMatches, plan: JobPlan) -> Iterator[DatumTask]:
     """Yield the datums that run, in the order of the input; lists only as far as it is asked."""
-    by_place = np.zeros(plan.total, dtype=np.bool_)
-    by_place[plan.order] = plan.run
     env = {"PPS_PIPELINE_NAME": pipeline.name, "PPS_SPEC_COMMIT": pipeline.spec_commit}
-    wanted = int(np.count_nonzero(by_place))
-    found = ((place, datum) for place, datum in enumerate(_listed(pipeline, matches)) if by_place[place])
-    for place, datum in islice(found, wanted):
+    for place, datum in _listed_again(pipeline, matches, plan) if plan.listed is None else plan.listed:
         yield DatumTask(datum_id(datum).hex(), place, datum_inputs(datum), env, pipeline.spec.datum_tries)
 
 
-def _listed(pipeline: Pipeline, matches: CommitMatches) -> Iterator[Datum]:
-    return datums(pipeline.spec.input, matches)
+def _listed_again(pipeline: Pipeline, matches: CommitMatches, plan: JobPlan) -> Iterator[tuple[int, Datum]]:
+    by_place = np.zeros(plan.total, dtype=np.bool_)
+    by_place[plan.order] = plan.run
+    found = enumerate(datums(pipeline.spec.input, matches))
+    return islice((one for one in found if by_place[one[0]]), int(np.count_nonzero(by_place)))
 
 
 def datum_inputs(datum: Datum) -> tuple[DatumInput, ...]:

@@ -147,6 +147,7 @@ class JobRun:
             finished_ns=self._finished_ns,
             counters=self._job.counters,
             inputs=tuple((leaf.name, leaf.repo, leaf.branch, commit) for leaf, commit in inputs),
+            pages=self._data.pages,
             position=tuple(Head(repo, branch, commit) for (repo, branch), commit in due.position.items()),
             spec_commit=self.pipeline.spec_commit,
             version=self.pipeline.record.version,

@@ -73,19 +73,24 @@ RECORD = JobRecord(
     isolation="namespace",
     restart=2,
     events=((0, 'Begun {"tries":3}'),),
+    pages=("ef" * 32,),
 )
 
 
 def test_records_are_those_of_the_golden_files() -> None:
     stopped = replace(PIPELINE, stopped=True)
     assert encode_json(stopped) == (DATA / "pipeline_record_stopped.json").read_bytes()
-    assert encode_json(RECORD) == (DATA / "job_record.json").read_bytes()
+    assert encode_json(RECORD) == (DATA / "job_record_pages.json").read_bytes()
     assert decode_pipeline(encode_json(stopped), where="here") == stopped
     assert decode_job(encode_json(RECORD), where="here") == RECORD
 
 
 def test_a_record_from_before_pipelines_could_be_stopped_is_one_that_is_not() -> None:
     assert decode_pipeline((DATA / "pipeline_record.json").read_bytes(), where="here") == PIPELINE
+
+
+def test_a_job_record_from_before_pages_were_kept_has_none() -> None:
+    assert decode_job((DATA / "job_record.json").read_bytes(), where="here") == replace(RECORD, pages=())
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b"\xff", b'{"v":1,"id":3}'])
