@@ -58,8 +58,11 @@ if TYPE_CHECKING:
     from pfs.store import Store
     from pps.scheduling.queue import Due
 
-_APPLY_AT = 4096
-"""Edits that wait in memory before they are put into the tree."""
+_APPLY_AT, _APPLY_LATEST = 4096, 131_072
+"""Edits that wait in memory before they are put into the tree: as many as it has results, within these bounds.
+
+Datums have random ids, so the edits of some thousand meet every page of a large tree, which is then written again.
+"""
 
 
 class Outcome(NamedTuple):
@@ -132,7 +135,7 @@ class JobData:
         if state == DatumState.SUCCESS:
             self._add_outputs(done)
             self._fresh.append(task.index)
-        if len(self._edits) >= _APPLY_AT:
+        if len(self._edits) >= min(max(_APPLY_AT, self._meta.count), _APPLY_LATEST):
             self._apply()
 
     def fail(self, place: int, reason: str) -> None:
