@@ -9,10 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from pps.model.state import DatumState, JobState
+from pps.spec.known import KNOWN
+from tests.pps.test_spec_reference import OURS
+
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "docs/compatibility.md"
 VERDICTS = {"same", "better", "different"}
-_SECTION = re.compile(r"## (?P<number>1\.\d) .+ \((?P<rows>\d+) rows\)")
+SECTIONS = [*(f"1.{part}" for part in range(1, 10)), *(f"2.{part}" for part in range(1, 11)), "3.6", "4"]
+_SECTION = re.compile(r"## (?P<number>\d(?:\.\d+)?) .+ \((?P<rows>\d+) rows\)")
+_IN_REQUESTS = {"update", "reprocess", "dry_run", "spec_commit"}
+"""Flags of requests, which are one row: "flags of requests"."""
 
 
 class Row(NamedTuple):
@@ -52,7 +59,7 @@ def named_rows() -> Iterator[tuple[str, str]]:
 def test_no_row_was_lost() -> None:
     for number, promised, found in rows():
         assert len(found) == promised, f"section {number} has {len(found)} rows, its heading says {promised}"
-    assert [number for number, _, _ in rows()] == [f"1.{part}" for part in range(1, 10)]
+    assert [number for number, _, _ in rows()] == SECTIONS
     doubled = [key for key, count in Counter(row.key for _, _, found in rows() for row in found).items() if count > 1]
     assert not doubled
 
@@ -74,3 +81,25 @@ def test_every_named_row_is_there() -> None:
     known = {row.key for _, _, found in rows() for row in found}
     unknown = [f"{key} ({place})" for key, place in named_rows() if key not in known]
     assert not unknown, f"docs/compatibility.md has no row: {', '.join(unknown)}"
+
+
+def test_every_field_of_a_spec_has_a_row() -> None:
+    fields = {
+        (where, name)
+        for where, kind in KNOWN.items()
+        for name in (*kind.read, *kind.noted, *kind.refused)
+        if f"{where}.{name}" not in OURS
+    }
+    wanted = {name if where == "pipeline spec" else f"{where}.{name}" for where, name in fields} - _IN_REQUESTS
+    there = {row.key.partition(" ")[2] for number, _, found in rows() if number in {"2.2", "2.3"} for row in found}
+    assert not wanted - there, (
+        f"docs/compatibility.md has no row in 2.2 or 2.3 for: {', '.join(sorted(wanted - there))}"
+    )
+
+
+def test_every_state_has_a_row() -> None:
+    there = {row.key for _, _, found in rows() for row in found}
+    wanted = {f"2.5 state {state.upper()}" for state in JobState} | {
+        f"2.6 state {state.upper()}" for state in DatumState
+    }
+    assert not wanted - there

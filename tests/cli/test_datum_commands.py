@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Run
 
 SPEC = {
@@ -14,6 +16,7 @@ SPEC = {
 }
 
 
+@pytest.mark.row("2.8 list-datum of a spec", "4 list datum of a spec")
 def test_the_datums_of_a_spec_are_listed_before_the_pipeline_exists(store: Path, pfs: Run, pps: Run) -> None:
     Path("p.json").write_text(json.dumps(SPEC))
     assert "r" in pps("list-datum", "-f", "p.json", code=3).err

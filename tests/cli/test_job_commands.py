@@ -36,6 +36,7 @@ def listed(pps: Run, *words: str) -> set[tuple[str, str]]:
     return {(job["pipeline"], job["id"]) for job in pps("list-job", *words, "--json").json}
 
 
+@pytest.mark.row("2.8 job history", "4 list job")
 def test_filters_of_list_job(chain: list[str], pfs: Run, pps: Run) -> None:
     good, bad = chain
     assert listed(pps, "--state", "failure") == {("c", bad)}
@@ -55,6 +56,7 @@ def test_filters_of_list_job(chain: list[str], pfs: Run, pps: Run) -> None:
     assert "nosuch" in pps("list-job", "-i", "nosuch@master", code=3).err
 
 
+@pytest.mark.row("2.8 job sets", "4 inspect job set", "4 wait job")
 def test_job_sets(chain: list[str], pps: Run) -> None:
     good, bad = chain
     newer, older = pps("list-job-set", "--json").json

@@ -25,6 +25,7 @@ def create(pps: Run, *specs: object) -> None:
     pps("update-pipeline", "-f", "p.json")
 
 
+@pytest.mark.row("2.8 pipeline history")
 def test_versions(store: Path, pfs: Run, pps: Run) -> None:
     Path("x").write_text("1")
     pfs("put-file", "r@master:/x", "-f", "x")
@@ -72,6 +73,7 @@ def editor(store: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path
     return path
 
 
+@pytest.mark.row("2.8 edit", "4 edit pipeline")
 def test_editing(editor: Path, pps: Run) -> None:
     create(pps, spec("p", pfs_input("r"), datumTries=4))
     drafts = editor.parent / "drafts"
@@ -101,6 +103,7 @@ def test_editing(editor: Path, pps: Run) -> None:
     assert "note: pipeline spec.pod_spec: has no effect" in pps("edit-pipeline", "p").err
 
 
+@pytest.mark.row("2.8 draw")
 def test_drawing(store: Path, pfs: Run, pps: Run) -> None:
     pfs("create-repo", "s")
     create(

@@ -20,6 +20,7 @@ def values(folder: Path, name: str) -> dict[str, bytes]:
         return Secrets(store).values(name)
 
 
+@pytest.mark.row("2.10 create secret")
 def test_where_values_come_from(store: Path, pps: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DB_PASSWORD", VALUE)
     (store / "cert").write_bytes(b"\x00\xff")
@@ -60,6 +61,7 @@ def test_where_values_come_from(store: Path, pps: Run, monkeypatch: pytest.Monke
     assert values(store, "c") == {"k": b"v"}
 
 
+@pytest.mark.row("2.10 list and inspect secrets", "2.10 delete secret", "4 secrets")
 def test_what_is_shown(store: Path, pfs: Run, pps: Run) -> None:
     pps("create-secret", "db", f"password={VALUE}", "user=me")
     (record,) = pps("list-secret", "--json").json

@@ -48,6 +48,7 @@ def templates(store: Path) -> Path:
     return folder
 
 
+@pytest.mark.row("2.1 jsonnet")
 def test_a_template_makes_pipelines(templates: Path, pps: Run) -> None:
     pps("create-pipeline", "--jsonnet", "t/p.jsonnet", "--arg", "suffix=1")
     assert [one["name"] for one in pps("list-pipeline", "--json").json] == ["p-1a", "p-1b"]
@@ -84,6 +85,7 @@ def test_errors_of_templates(templates: Path, pps: Run, text: str, args: tuple[s
     assert what in result.err + result.out
 
 
+@pytest.mark.row("2.1 jsonnet", "4 create pipeline")
 def test_specs_and_templates_from_urls(http: World, store: Path, pps: Run) -> None:
     http.pages["/d/p.json"] = Page(json.dumps(SPEC).encode())
     http.pages["/d/p.jsonnet"] = Page(TEMPLATE.encode())
@@ -115,6 +117,7 @@ def test_one_spec_is_wanted(store: Path, pps: Run) -> None:
     assert "is not a text file" in pps("validate", "-f", ".", code=2).err
 
 
+@pytest.mark.row("2.8 validate", "4 validate pipeline")
 def test_all_that_is_wrong_is_printed(store: Path, pps: Run) -> None:
     good = json.dumps({**SPEC, "pipeline": {"name": "good"}})
     bad = json.dumps({**SPEC, "datum_tries": -1, "salz": "x", "autoscaling": True})
@@ -130,6 +133,7 @@ def test_all_that_is_wrong_is_printed(store: Path, pps: Run) -> None:
     assert pps("list-pipeline", "--json").json == []
 
 
+@pytest.mark.row("4 defaults")
 def test_defaults(store: Path, pps: Run) -> None:
     (store / "p.json").write_text(json.dumps(SPEC))
     pps("create-pipeline", "-f", "p.json")

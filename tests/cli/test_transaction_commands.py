@@ -168,6 +168,7 @@ def test_a_transaction_that_ended_elsewhere_is_told_once(home: Path, pfs: Run, m
     assert names(pfs, "r@master") == ["/old", "/x"]
 
 
+@pytest.mark.row("2.9 inputs changed together")
 def test_two_inputs_changed_together_make_one_job(home: Path, pfs: Run, pps: Run) -> None:
     script = "cat /pfs/r/* /pfs/s/* > /pfs/out/all"
     inputs = [{"pfs": {"repo": repo, "glob": "/"}} for repo in ("r", "s")]

@@ -35,6 +35,7 @@ def make(world: World, name: str, given: Plain) -> None:
     world.create(name, given)
 
 
+@pytest.mark.row("2.3 input.join", "2.3 pfs.join_on")
 def test_a_join_matches_readings_with_their_parameters(world: World) -> None:
     world.put("readings", {"/ID1-a.txt": b"1", "/ID1-b.txt": b"2", "/ID2-a.txt": b"3"})
     world.put("parameters", {"/ID1.txt": b"p", "/ID3.txt": b"q"})
@@ -56,6 +57,7 @@ def test_a_join_matches_readings_with_their_parameters(world: World) -> None:
     assert ["parameters/ID1.txt", "readings/ID1-a.txt"] not in seen(world, "joined")
 
 
+@pytest.mark.row("2.3 outer join", "2.3 pfs.outer_join")
 def test_an_outer_join_runs_what_has_no_partner(world: World) -> None:
     world.put("a", {"/1": b"1", "/2": b"2"})
     world.put("b", {"/2": b"3", "/3": b"4"})
@@ -65,6 +67,7 @@ def test_an_outer_join_runs_what_has_no_partner(world: World) -> None:
     assert seen(world, "outer") == [["a/1"], ["a/2", "b/2"]]
 
 
+@pytest.mark.row("2.3 input.group", "2.3 pfs.group_by")
 def test_a_group_over_three_repos_is_one_datum_for_each_text(world: World) -> None:
     world.put("labs", {"/T1606707613-LIPID-PATID2-CLIA24D9871327.txt": b"l", "/T1-X-PATID1-C.txt": b"l"})
     world.put("hospitals", {"/PATID2/a.txt": b"h", "/PATID4/b.txt": b"h"})
@@ -85,6 +88,7 @@ def test_a_group_over_three_repos_is_one_datum_for_each_text(world: World) -> No
     ]
 
 
+@pytest.mark.row("2.6 PACH_DATUM_x_JOIN_ON")
 def test_a_command_is_told_what_it_was_joined_and_grouped_by(world: World) -> None:
     world.put("a", {"/x-1": b"", "/x-2": b""})
     world.code("run.sh", 'echo "$PACH_DATUM_a_JOIN_ON $PFS_DATUM_a_GROUP_BY $a" > "$PFS_OUT/told"\n')
@@ -95,6 +99,7 @@ def test_a_command_is_told_what_it_was_joined_and_grouped_by(world: World) -> No
     assert told.decode().split()[2].endswith("/a/x-2")
 
 
+@pytest.mark.row("2.3 input.union", "2.3 names in a union")
 def test_children_of_a_union_may_share_a_name(world: World) -> None:
     world.put("a", {"/1": b"one"})
     world.put("b", {"/1": b"one", "/2": b"two"})

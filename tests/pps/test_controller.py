@@ -26,6 +26,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield made
 
 
+@pytest.mark.row("2.4 skip", "2.4 removed inputs", "2.5 job id", "2.5 state SUCCESS", "2.5 counters")
 def test_a_pipeline_over_a_hundred_files(world: World) -> None:
     first = world.put("images", {f"/f{number:03}": b"text %d" % number for number in range(100)})
     world.create("upper", pfs_input("images"))
@@ -62,6 +63,14 @@ def test_an_output_is_the_same_however_it_came_about(world: World) -> None:
     assert heads[0] == heads[1]
 
 
+@pytest.mark.row(
+    "2.2 datum_tries",
+    "2.4 failed datums",
+    "2.5 state FAILURE",
+    "2.5 failing datums",
+    "2.5 one transaction",
+    "2.6 state FAILED",
+)
 def test_failing_code_fails_the_job_and_the_rest_is_taken_over(world: World) -> None:
     world.put("images", {"/a": b"a", "/b": b"b", "/c": b"c"})
     world.code("run.sh", UPPER)
@@ -92,6 +101,14 @@ def test_failing_code_fails_the_job_and_the_rest_is_taken_over(world: World) -> 
     assert world.output("upper") == {"/a": b"A", "/c": b"C", "/d": b"D"}
 
 
+@pytest.mark.row(
+    "2.2 transform.err_cmd",
+    "2.2 transform.accept_return_code",
+    "2.4 recovered datums",
+    "2.6 recovered",
+    "2.6 state RECOVERED",
+    "2.6 exit codes",
+)
 def test_recovered_and_accepted_datums(world: World) -> None:
     world.put("images", {"/a": b"a", "/b": b"b", "/c": b"c"})
     world.code(
@@ -110,6 +127,7 @@ def test_recovered_and_accepted_datums(world: World) -> None:
     assert world.run_one().counters == Counters(total=4, processed=1, skipped=2, recovered=1)
 
 
+@pytest.mark.row("2.9 output provenance", "2.9 spec provenance", "2.9 set id of outputs")
 def test_chained_pipelines_share_the_id_and_know_where_it_came_from(world: World) -> None:
     world.code("list.sh", 'ls "$PFS/upper" > "$PFS_OUT/names"\n')
     world.put("images", {"/a": b"a"})
@@ -129,6 +147,7 @@ def test_chained_pipelines_share_the_id_and_know_where_it_came_from(world: World
     assert ("upper", ".spec", upper.spec_commit) in {tuple(one) for one in source.provenance}
 
 
+@pytest.mark.row("2.3 inputs of two pipelines", "2.9 diamonds")
 def test_the_two_ways_of_a_diamond_meet_in_one_job(world: World) -> None:
     world.code("copy.sh", 'for f in "$PFS"/images/*; do cp "$f" "$PFS_OUT"; done\n')
     world.code("join.sh", 'cat "$PFS"/left/* "$PFS"/right/* > "$PFS_OUT/all"\n')
@@ -142,6 +161,7 @@ def test_the_two_ways_of_a_diamond_meet_in_one_job(world: World) -> None:
     assert world.output("both") == {"/all": b"oneone"}
 
 
+@pytest.mark.row("2.5 state UNRUNNABLE", "2.5 unrunnable reason", "2.5 cascade")
 def test_what_reads_a_failed_output_is_unrunnable(world: World) -> None:
     world.code("fail.sh", "exit 1\n")
     world.put("images", {"/a": b"a"})
@@ -158,12 +178,14 @@ def test_what_reads_a_failed_output_is_unrunnable(world: World) -> None:
     assert world.run().jobs == ()
 
 
+@pytest.mark.row("2.5 one job a commit", "2.5 order of ends")
 def test_each_commit_makes_a_job_in_order(world: World) -> None:
     world.create("upper", pfs_input("images"))
     commits = [world.put("images", {"/a": b"%d" % number}).id for number in range(3)]
     assert [job.id for job in world.run().jobs] == commits
 
 
+@pytest.mark.row("2.6 one path of two datums", "2.6 path handed over")
 def test_two_datums_that_write_one_path_fail_the_job(world: World) -> None:
     world.put("images", {"/a": b"a", "/b": b"b"})
     world.code("run.sh", 'mkdir "$PFS_OUT/d"; cp "$PFS"/images/* "$PFS_OUT/d/same"\n')
@@ -194,6 +216,7 @@ def test_a_file_below_a_file_fails_the_job(world: World) -> None:
     assert "cannot both exist: written by datums" in job.reason
 
 
+@pytest.mark.row("2.2 job_timeout", "2.5 killed by job_timeout", "2.5 state KILLED")
 def test_a_job_that_takes_too_long_is_killed(world: World) -> None:
     world.put("images", {"/a": b"a", "/b": b"b"})
     world.code("run.sh", "case $images in */b) exec sleep 600;; esac\n" + UPPER)
@@ -205,6 +228,7 @@ def test_a_job_that_takes_too_long_is_killed(world: World) -> None:
     assert {datum.state for datum in world.jobs.datums("slow", job.id)} <= {"starting", "success"}
 
 
+@pytest.mark.row("2.2 reprocess_spec", "2.5 no datums")
 def test_no_datums_is_success_and_every_job_runs_all(world: World) -> None:
     world.put("images", {"/a": b"a"})
     world.create("none", pfs_input("images", "/*.jpg"))
@@ -384,6 +408,7 @@ def test_run_beside_a_daemon_shows_its_progress(world: World, server: Server) ->
         world.make_controller().serve(threading.Event())
 
 
+@pytest.mark.row("2.5 killed by update", "2.8 update")
 def test_an_update_ends_the_job_that_runs(world: World, server: Server) -> None:
     world.put("images", {"/a": b"x"})
     world.code("run.sh", "exec sleep 600\n")
@@ -407,6 +432,7 @@ def test_deleting_a_pipeline_ends_its_job(world: World, server: Server) -> None:
     server.wait(lambda event: isinstance(event, events.JobFinished) and event.job.pipeline == "next")
 
 
+@pytest.mark.row("2.10 follow", "2.10 by job")
 def test_a_running_job_is_seen_with_its_log(world: World, server: Server) -> None:
     world.put("images", {"/a": b"x"})
     world.code("run.sh", "echo hello >&2; exec sleep 600\n")

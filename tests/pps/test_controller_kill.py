@@ -54,6 +54,7 @@ def run_and_kill(folder: Path, *, after: int) -> None:
 
 
 @pytest.mark.parametrize("after", [1, COUNT // 2])
+@pytest.mark.row("2.5 crash", "2.5 restart")
 def test_a_killed_job_goes_on(tmp_path: Path, after: int) -> None:
     with world_in(tmp_path / "plain") as world:
         build(world)

@@ -61,6 +61,7 @@ def ticks(world: World, repo: str = "p_tick") -> list[str]:
     return sorted(path.strip("/")[11:16] for path in world.output(repo))
 
 
+@pytest.mark.row("2.3 input.cron", "2.3 cron.repo", "2.3 tick files", "2.3 cron datums")
 def test_a_tick_is_a_file_named_by_its_time_and_a_job(world: World, clock: Clock) -> None:
     world.create("p", cron())
     assert world.run().jobs == ()
@@ -88,6 +89,7 @@ def test_with_backfill_each_missed_tick_is_a_job(world: World, clock: Clock) -> 
     assert ticks(world) == ["12:05", "12:10", "12:15"]
 
 
+@pytest.mark.row("2.3 cron.overwrite")
 def test_with_overwrite_only_the_last_tick_stays(world: World, clock: Clock) -> None:
     world.create("p", cron(overwrite=True))
     for _ in range(3):
@@ -97,6 +99,7 @@ def test_with_overwrite_only_the_last_tick_stays(world: World, clock: Clock) -> 
     assert len(list(world.store.repo("p_tick").commits("master"))) == 3
 
 
+@pytest.mark.row("2.3 cron.start")
 def test_nothing_ticks_before_the_start(world: World, clock: Clock) -> None:
     world.create("p", cron(start="2026-03-01T14:00:00+01:00", backfill=True))
     clock.forward(50 * MINUTE)
@@ -106,6 +109,7 @@ def test_nothing_ticks_before_the_start(world: World, clock: Clock) -> None:
     assert ticks(world) == ["13:05", "13:10"]
 
 
+@pytest.mark.row("2.8 run-cron")
 def test_a_tick_by_hand(world: World) -> None:
     world.create("p", cron(spec="@never"))
     world.pipelines.run_cron("p")
@@ -118,6 +122,7 @@ def test_a_tick_by_hand(world: World) -> None:
         world.pipelines.run_cron("nobody")
 
 
+@pytest.mark.row("2.8 delete cron repos")
 def test_the_repo_goes_with_the_pipeline_unless_others_read_it(world: World) -> None:
     world.create("p", cron())
     world.create("q", pfs_input("p_tick", name="tick"))

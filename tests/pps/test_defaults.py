@@ -103,10 +103,12 @@ def rfc_7396(target: Plain, patch: Plain) -> Plain:
 
 
 @given(_MAPPINGS, _MAPPINGS)
+@pytest.mark.row("2.8 merge patch")
 def test_merge_patch_is_that_of_the_rfc(base: dict[str, Plain], patch: dict[str, Plain]) -> None:
     assert laid_over(base, patch) == rfc_7396(rfc_7396({}, base), patch)
 
 
+@pytest.mark.row("2.8 defaults")
 def test_levels_go_before_each_other(world: World) -> None:
     assert world.pipelines.defaults() == {
         "output_branch": "master",
@@ -131,6 +133,7 @@ def test_levels_go_before_each_other(world: World) -> None:
     assert world.pipelines.defaults("store") == {}
 
 
+@pytest.mark.row("2.8 user spec", "2.8 effective spec")
 def test_both_specs_are_kept_and_survive_recovery(world: World) -> None:
     set_level(world, "store", {"datum_tries": 5})
     create(world, salt="x")
@@ -145,6 +148,7 @@ def test_both_specs_are_kept_and_survive_recovery(world: World) -> None:
         assert again.pipelines.documents("upper") == (given, full)
 
 
+@pytest.mark.row("2.8 regenerate", "2.8 regenerate reprocess", "2.8 defaults dry run")
 def test_regenerating(world: World) -> None:
     create(world, "one")
     create(world, "two", datum_tries=7)

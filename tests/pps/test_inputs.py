@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import product
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +47,7 @@ def leaf(name: str, glob: str = "/*") -> PfsInput:
     return PfsInput(name, name, "master", glob)
 
 
+@pytest.mark.row("2.3 input.pfs")
 def test_a_leaf_gives_one_datum_for_each_match_in_key_order() -> None:
     repos = FakeRepos({"a": ["y", "x", "z.txt"]})
     assert paths(datums(leaf("a"), repos)) == [("/x",), ("/y",), ("/z.txt",)]
@@ -53,12 +55,14 @@ def test_a_leaf_gives_one_datum_for_each_match_in_key_order() -> None:
     assert paths(datums(leaf("b"), repos)) == []
 
 
+@pytest.mark.row("2.3 input.cross")
 def test_a_cross_gives_every_combination_last_child_fastest() -> None:
     repos = FakeRepos({"a": ["1", "2"], "b": ["3", "4"]})
     found = paths(datums(CrossInput((leaf("a"), leaf("b"))), repos))
     assert found == [("/1", "/3"), ("/1", "/4"), ("/2", "/3"), ("/2", "/4")]
 
 
+@pytest.mark.row("2.3 input.cross")
 def test_a_cross_with_an_empty_child_gives_nothing() -> None:
     repos = FakeRepos({"a": ["1", "2"], "b": []})
     assert paths(datums(CrossInput((leaf("a"), leaf("b"))), repos)) == []
@@ -110,6 +114,7 @@ def test_a_group_has_a_file_once_though_a_cross_below_has_it_in_many_datums() ->
     assert found == [("/1-x", "/1-w", "/1-z", "/1-y")]
 
 
+@pytest.mark.row("2.3 nesting")
 def test_a_union_of_joins_and_a_cross_with_a_group_nest() -> None:
     joined = JoinInput((keyed("a"), keyed("b")))
     assert paths(datums(UnionInput((joined, leaf("b"))), FakeRepos(TWO))) == [

@@ -84,6 +84,7 @@ def why(world: World, job: str, path: str) -> tuple[str, str | None]:
     return found.why, found.against
 
 
+@pytest.mark.row("2.8 stop", "2.8 start", "2.8 state PAUSED")
 def test_a_stopped_pipeline_has_no_jobs_and_started_one_for_all_that_came(world: World) -> None:
     create(world)
     world.run_one()
@@ -99,6 +100,7 @@ def test_a_stopped_pipeline_has_no_jobs_and_started_one_for_all_that_came(world:
     assert world.run().jobs == ()
 
 
+@pytest.mark.row("2.8 update of a stopped one")
 def test_an_update_leaves_a_stopped_pipeline_stopped(world: World) -> None:
     create(world)
     world.pipelines.stop("copy")
@@ -107,6 +109,7 @@ def test_an_update_leaves_a_stopped_pipeline_stopped(world: World) -> None:
     assert world.run().jobs == ()
 
 
+@pytest.mark.row("2.8 rerun", "2.8 rerun --reprocess")
 def test_a_rerun_takes_over_what_succeeded_and_with_reprocess_nothing(world: World) -> None:
     create(world)
     first = world.run_one()
@@ -154,6 +157,7 @@ def test_what_runs_every_time_says_so(world: World) -> None:
     assert why(world, world.run_one().id, "/a") == ("every-job", first.id)
 
 
+@pytest.mark.row("2.5 killed by stop-job", "2.8 stop-job")
 def test_a_job_that_runs_is_stopped(world: World, gate: Gate) -> None:
     create(world)
     with serving(world):
@@ -167,6 +171,7 @@ def test_a_job_that_runs_is_stopped(world: World, gate: Gate) -> None:
     assert world.run().jobs == ()
 
 
+@pytest.mark.row("2.8 restart-datum")
 def test_a_datum_that_runs_begins_again(world: World, gate: Gate) -> None:
     world.put("images", {"/b": None})
     create(world, datum_tries=1)

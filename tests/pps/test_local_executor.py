@@ -95,11 +95,13 @@ def listing(bench: Bench, *inputs: DatumInput) -> list[str]:
     return outputs(bench, bench.task(0, *inputs), LIST)["/list"].decode().split()
 
 
+@pytest.mark.row("2.6 input paths", "2.6 directory datum")
 def test_only_the_datum_is_seen_under_its_full_path(bench: Bench) -> None:
     seen = listing(bench, bench.given("dir/sub"), bench.given("f3", name="other"))
     assert seen == ["./in/dir/sub/b", "./other/f3"]
 
 
+@pytest.mark.row("2.6 whole repo")
 def test_whole_commit(bench: Bench) -> None:
     seen = listing(bench, bench.given(""))
     assert seen == sorted([*(f"./in/f{n}" for n in range(10)), "./in/big", "./in/dir/a", "./in/dir/sub/b"])
@@ -115,12 +117,14 @@ def test_bytes_are_those_of_the_store(bench: Bench) -> None:
     )
 
 
+@pytest.mark.row("2.6 empty_files")
 def test_empty_files_have_names_only(bench: Bench) -> None:
     task = bench.task(0, bench.given("dir", "f1", empty_files=True))
     found = outputs(bench, task, 'cd "$PFS/in"; wc -c $(find . -type f | sort) | head -n -1 > "$PFS_OUT/list"')
     assert found["/list"].split() == [b"0", b"./dir/a", b"0", b"./dir/sub/b", b"0", b"./f1"]
 
 
+@pytest.mark.row("2.6 inputs may be changed", "2.6 moving inputs")
 def test_writing_to_an_input_changes_nothing(bench: Bench) -> None:
     if executor_of(bench).found.kind == "namespace" and not executor_of(bench).found.overlay:
         pytest.skip("inputs are read-only without an overlay")
@@ -134,6 +138,9 @@ def test_writing_to_an_input_changes_nothing(bench: Bench) -> None:
     assert bench.commit(again.id, done.outputs).read("/x") == b"file 0\nfile 1\nin a folder\n"
 
 
+@pytest.mark.row(
+    "2.6 PACH_DATUM_ID", "2.6 PACH_JOB_ID", "2.6 PACH_OUTPUT_COMMIT_ID", "2.6 `<input>`", "2.6 `<input>_COMMIT`"
+)
 def test_environment(bench: Bench) -> None:
     task = bench.task(7, bench.given("f7"), bench.given("", name="all"), env={"PACH_DATUM_in_JOIN_ON": "k"})
     transform = Transform(cmd=("sh", "-e"), stdin=('env > "$PFS_OUT/env"',), env={"MINE": "1"})
@@ -154,6 +161,7 @@ def test_environment(bench: Bench) -> None:
     assert {name for name in env if not name.startswith(("PFS", "PACH_", "PPS_", "in", "all"))} <= allowed
 
 
+@pytest.mark.row("2.6 /pfs/.env")
 def test_variables_are_in_a_file_too(bench: Bench) -> None:
     transform = Transform(cmd=("sh", "-e"), stdin=('cp "$PFS/.env" "$PFS_OUT/env"',), env={"MINE": "a b"})
     text = outputs(bench, bench.task(7), transform=transform)["/env"].decode()
@@ -162,6 +170,7 @@ def test_variables_are_in_a_file_too(bench: Bench) -> None:
     assert env["in"] == f"{env['PFS']}/in/f7"
 
 
+@pytest.mark.row("2.6 private /tmp")
 def test_absolute_pfs_and_private_tmp(bench: Bench) -> None:
     if executor_of(bench).isolation != "namespace":
         pytest.skip("/pfs is there with namespaces only")
@@ -183,6 +192,7 @@ def test_code_folder_is_where_the_command_starts(bench: Bench, tmp_path: Path) -
     assert sorted(path.name for path in code.rglob("*")) == ["lib", "main.sh", "part.sh"]
 
 
+@pytest.mark.row("2.2 transform.working_dir")
 def test_working_dir(bench: Bench) -> None:
     transform = Transform(cmd=("sh", "-c", 'pwd > "$PFS_OUT/x"'), working_dir="/usr")
     assert outputs(bench, bench.task(0), transform=transform) == {"/x": b"/usr\n"}
@@ -192,6 +202,7 @@ def test_working_dir(bench: Bench) -> None:
     assert "the working directory cannot be entered: No such file or directory: /no/such" in str(done.error)
 
 
+@pytest.mark.row("2.6 link to an input", "2.6 link to a directory")
 def test_symlinks_to_inputs_are_references(bench: Bench) -> None:
     script = (
         'ln -s "$PFS/in/big" "$PFS_OUT/big"',
@@ -270,6 +281,7 @@ def test_folders_of_the_host_are_not_taken(bench: Bench) -> None:
     assert "/usr is no regular file" in failure(bench, bench.task(0), 'ln -s /usr "$PFS_OUT/x"')
 
 
+@pytest.mark.row("2.6 no files")
 def test_what_is_no_file_is_passed_over(bench: Bench) -> None:
     found = outputs(
         bench, bench.task(0), 'mkfifo "$PFS_OUT/pipe"; mkdir -p "$PFS_OUT/empty/dir"; echo x > "$PFS_OUT/f"'
@@ -306,6 +318,7 @@ def test_accept_return_code(bench: Bench) -> None:
     assert (done.state, done.exit_code, done.error) == ("success", 4, None)
 
 
+@pytest.mark.row("2.2 transform.err_stdin", "2.6 err_cmd", "2.6 recovered attempts")
 def test_err_cmd_recovers_in_the_same_place(bench: Bench) -> None:
     transform = Transform(
         cmd=("sh", "-c", 'echo left > "$PFS_OUT/left"; exit 1'),
@@ -323,6 +336,7 @@ def test_err_cmd_that_fails_too(bench: Bench) -> None:
     assert (done.state, done.error) == ("failed", "the command ended with exit code 1")
 
 
+@pytest.mark.row("2.2 datum_timeout", "2.6 err_cmd after a timeout", "2.6 timeout")
 def test_datum_timeout(bench: Bench) -> None:
     transform = Transform(cmd=("sh", "-c", "sleep 1000 & sleep 1000"), err_cmd=("true",))
     done = bench.run(bench.unit(bench.task(0), transform=transform, timeout_s=0.2))["datum-0"]

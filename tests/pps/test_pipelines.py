@@ -33,6 +33,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield made
 
 
+@pytest.mark.row("2.2 pipeline", "2.2 description", "2.2 transform")
 def test_create_makes_a_repo_bound_to_its_inputs(world: World) -> None:
     info = world.create("upper", pfs_input("images"), description="shouts")
     assert (info.name, info.version, info.state, info.description) == ("upper", 1, "pending", "shouts")
@@ -44,6 +45,7 @@ def test_create_makes_a_repo_bound_to_its_inputs(world: World) -> None:
     assert parse_specs(repo.view(".spec").read("/spec.json").decode())[0].name == "upper"
 
 
+@pytest.mark.row("2.1 create", "2.2 pipeline.name", "2.8 missing input repo", "2.8 circles", "2.8 dry run")
 def test_create_checks_before_it_changes_anything(world: World) -> None:
     world.create("upper", pfs_input("images"))
     before = world.store.list_repos()
@@ -85,6 +87,7 @@ def test_an_input_cannot_come_from_the_output(world: World) -> None:
         world.create("self", pfs_input("self"))
 
 
+@pytest.mark.row("2.4 changed glob", "2.4 reprocess", "2.8 update keeps results")
 def test_update_runs_what_changed(world: World) -> None:
     world.create("upper", pfs_input("images"))
     world.run()
@@ -107,10 +110,12 @@ def test_update_runs_what_changed(world: World) -> None:
     assert set(world.output("upper")) == {"/a", "/b"}
 
 
+@pytest.mark.row("2.1 update")
 def test_update_makes_what_does_not_exist(world: World) -> None:
     assert world.pipelines.update(world.spec("upper", pfs_input("images")), base_dir=world.folder).version == 1
 
 
+@pytest.mark.row("2.2 output_branch", "2.8 update of the output branch")
 def test_another_output_branch_gets_the_whole_output(world: World) -> None:
     world.create("upper", pfs_input("images"))
     world.run()
@@ -126,6 +131,7 @@ def test_only_the_pipeline_writes_to_its_output(world: World) -> None:
         world.put("upper", {"/x": b"x"})
 
 
+@pytest.mark.row("2.8 delete with dependents", "2.8 delete keep-repo")
 def test_delete(world: World) -> None:
     world.create("upper", pfs_input("images"))
     world.create("next", pfs_input("upper"))
@@ -153,6 +159,7 @@ def test_listing_is_upstream_first(world: World) -> None:
         world.pipelines.inspect("nosuch")
 
 
+@pytest.mark.row("2.6 state SKIPPED", "2.6 state SUCCESS")
 def test_looking_at_jobs_and_datums(world: World) -> None:
     world.create("upper", pfs_input("images"))
     first = world.run_one()
@@ -189,6 +196,7 @@ def _common(one: str, two: str) -> str:
     return same[0]
 
 
+@pytest.mark.row("2.6 logs", "2.10 by datum")
 def test_logs_of_a_job(world: World) -> None:
     world.code("run.sh", 'echo out $images; echo err >&2; cp "$images" "$PFS_OUT"\n')
     world.create("upper", pfs_input("images"))

@@ -43,6 +43,7 @@ def test_a_commit_each_in_order_of_their_end(world: World) -> None:
     assert due(world, "upper") == []
 
 
+@pytest.mark.row("2.5 first job", "2.8 default job")
 def test_what_was_there_before_makes_one_job(world: World) -> None:
     commits = [world.put("images", {"/a": b"%d" % number}).id for number in range(3)]
     world.create("upper", pfs_input("images"))
@@ -64,6 +65,7 @@ def test_all_inputs_must_have_a_commit(world: World) -> None:
     assert one.inputs == {("images", "master"): third, ("labels", "master"): label}
 
 
+@pytest.mark.row("2.3 inputs of two pipelines")
 def test_what_one_transaction_changes_makes_one_job(world: World) -> None:
     world.create("both", {"cross": [pfs_input("images"), pfs_input("labels")]})
     world.create("upper", pfs_input("images"))
@@ -189,6 +191,7 @@ def test_all_that_read_a_moved_branch_have_jobs_of_one_id(world: World) -> None:
     assert again[0].id not in (*commits, jobs[0].id)
 
 
+@pytest.mark.row("2.9 open commits of a set")
 def test_a_job_waits_for_open_commits_of_its_cause(world: World) -> None:
     world.create("both", {"cross": [pfs_input("images"), pfs_input("labels")]}, cmd=["true"])
     world.put("images", {"/a": b"0"})

@@ -64,6 +64,7 @@ def test_the_example_of_pachyderms_documentation_makes_a_pipeline(world: World) 
     assert "exit code" in told(world, job), "the command of the documentation is a folder"
 
 
+@pytest.mark.row("2.2 s3_out", "2.3 pfs.s3", "3.6 input bucket", "3.6 out bucket")
 def test_boto3_alone_reads_and_writes(world: World) -> None:
     world.put("images", {"/a.txt": b"one", "/sub/b.txt": b"two"})
     code = """
@@ -90,6 +91,7 @@ def test_the_aws_cli_alone_reads_and_writes(world: World) -> None:
     assert world.output("copied") == {"/here/a.txt": b"one", "/here/sub/b.txt": b"two"}
 
 
+@pytest.mark.row("2.6 S3 inputs", "2.6 /pfs/out with s3_out")
 def test_nothing_is_staged_and_there_is_no_out(world: World) -> None:
     world.put("images", {"/file": b"1"})
     script = [
@@ -103,6 +105,7 @@ def test_nothing_is_staged_and_there_is_no_out(world: World) -> None:
     assert world.output("quiet") == {}
 
 
+@pytest.mark.row("3.6 when")
 def test_an_s3_input_goes_with_a_plain_output(world: World) -> None:
     world.put("images", {"/file": b"1"})
     code = """
@@ -114,6 +117,7 @@ open(os.environ["PFS_OUT"] + "/copy", "wb").write(read("images", "file"))
     assert world.output("plain") == {"/copy": b"1"}
 
 
+@pytest.mark.row("3.6 when")
 def test_a_plain_input_goes_with_an_output_over_s3(world: World) -> None:
     world.put("images", {"/a": b"1", "/b": b"2"})
     code = """
@@ -157,6 +161,9 @@ def test_a_chain_of_five_each_appends_a_line(world: World) -> None:
         ('read("secret", "file")', "NoSuchBucket"),
     ],
 )
+@pytest.mark.row(
+    "3.6 input is read-only", "3.6 out is not readable", "3.6 unknown bucket", "3.6 create and delete bucket"
+)
 def test_what_is_not_allowed_is_an_s3_error_in_the_code(world: World, code: str, what: str) -> None:
     world.put("images", {"/file": b"1"})
     world.put("secret", {"/file": b"1"})
@@ -166,6 +173,7 @@ def test_what_is_not_allowed_is_an_s3_error_in_the_code(world: World, code: str,
     assert what in told(world, job)
 
 
+@pytest.mark.row("3.6 endpoint", "2.6 S3_ENDPOINT")
 def test_the_gateway_is_gone_after_the_job(world: World) -> None:
     world.put("images", {"/file": b"1"})
     script = ['printf %s "$S3_ENDPOINT" > "$PFS_OUT/where"']
@@ -177,6 +185,7 @@ def test_the_gateway_is_gone_after_the_job(world: World) -> None:
         socket.create_connection((place.hostname, place.port or 0))
 
 
+@pytest.mark.row("2.6 S3_ENDPOINT", "2.6 AWS keys")
 def test_the_variables_lead_clients_to_the_gateway_and_nowhere_else(world: World) -> None:
     world.put("images", {"/file": b"1"})
     env = {"AWS_SESSION_TOKEN": "left", "AWS_PROFILE": "over", "AWS_ACCESS_KEY_ID": "mine", "OWN": "kept"}
@@ -192,6 +201,7 @@ def test_the_variables_lead_clients_to_the_gateway_and_nowhere_else(world: World
     assert next(world.jobs.datums("env", job.id)).log_tail == ""
 
 
+@pytest.mark.row("3.6 s3_out clears")
 def test_a_failed_attempt_leaves_nothing_and_the_next_one_begins_empty(world: World) -> None:
     world.put("images", {"/file": b"1"})
     code = """
@@ -277,6 +287,7 @@ def test_every_job_never_skips_and_a_changed_command_runs(world: World) -> None:
     assert run_well(world, "changed").counters.processed == 1
 
 
+@pytest.mark.row("3.6 one piece", "3.6 plain inputs beside")
 def test_a_cross_of_s3_and_plain_inputs(world: World) -> None:
     world.put("images", {"/model": b"m", "/other": b"1"})
     world.put("rows", {"/a": b"1", "/b": b"2"})

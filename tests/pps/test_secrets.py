@@ -97,6 +97,7 @@ def test_a_copy_or_an_edit_of_the_objects_gives_nothing(world: World, secrets: S
         secrets.values("db")
 
 
+@pytest.mark.row("2.2 transform.secrets", "2.2 secret.name", "2.2 secret.key", "2.2 secret.env_var")
 def test_a_variable(world: World, secrets: Secrets) -> None:
     check = f'test "$DB_PASSWORD" = {VALUE} && ! grep -q {VALUE} "$PFS/.env"'
     create(
@@ -122,6 +123,7 @@ needs_namespaces = pytest.mark.usefixtures("namespaces")
 @pytest.mark.parametrize(
     "place", ["/run-secrets", "/deep/er/than/this", "/tmp/s", "/var/lib/nosuch/secret", "/etc/nosuch-secret", "/mnt"]
 )
+@pytest.mark.row("2.2 secret.mount_path")
 def test_files(world: World, secrets: Secrets, place: str) -> None:
     there = os.path.exists(place)
     script = f"""
@@ -204,6 +206,7 @@ def test_another_value_is_no_reason_to_run_again(world: World, secrets: Secrets)
     assert world.pipelines.using_secret("db") == []
 
 
+@pytest.mark.row("2.2 transform.secrets")
 def test_a_secret_must_be_there(world: World, secrets: Secrets) -> None:
     with pytest.raises(NotFoundError, match="secret 'nosuch' not found: `pps create-secret nosuch`"):
         create(world, "true", {"name": "nosuch", "mount_path": "/s"})

@@ -77,6 +77,7 @@ def test_the_spec_of_pachyderms_documentation_is_taken() -> None:
     assert "pachyderm/opencv" in spec.notes[0]
 
 
+@pytest.mark.row("2.1 spellings", "2.1 numbers as texts", "2.2 parallelism_spec")
 def test_camel_case_and_yaml_mean_the_same() -> None:
     text = """
 pipeline: {name: edges}
@@ -102,11 +103,13 @@ parallelismSpec: {constant: 2}
 
 
 @pytest.mark.parametrize("between", ["\n", "\n---\n", "\r\n---\r\n\r\n"])
+@pytest.mark.row("2.1 documents")
 def test_several_json_documents(between: str) -> None:
     second = EDGES.replace('"name": "edges"', '"name": "montage"')
     assert [spec.name for spec in parse_specs(EDGES + between + second, name="p.json")] == ["edges", "montage"]
 
 
+@pytest.mark.row("2.1 documents")
 def test_lists_and_yaml_documents() -> None:
     item = "- pipeline: {name: %s}\n  transform: {cmd: [ls]}\n  input: {pfs: {repo: a, glob: /}}\n"
     text = "---\n" + item % "a1" + item % "b1" + "---\n" + item % "c1" + "---\n"
@@ -117,6 +120,7 @@ def test_json_may_be_indented_with_tabs() -> None:
     assert one(EDGES.replace("  ", "\t")).name == "edges"
 
 
+@pytest.mark.row("2.3 order")
 def test_cross_is_in_the_order_of_names() -> None:
     one_leaf = '{{"pfs": {{"repo": "{}", "glob": "/"}}}}'
     zebra, b, a = (one_leaf.format(name) for name in ("zebra", "b", "a"))
@@ -223,6 +227,17 @@ def test_bad_fields_say_where_and_what(extra: str, what: str) -> None:
         ),
     ],
 )
+@pytest.mark.row(
+    "2.3 one kind",
+    "2.3 reserved names",
+    "2.3 repo called out",
+    "2.3 unique names",
+    "2.3 names in a union",
+    "2.3 pfs.repo",
+    "2.3 pfs.glob",
+    "2.3 pfs.commit",
+    "2.3 cron.name",
+)
 def test_bad_inputs_say_where_and_what(given: str, what: str) -> None:
     assert what in refused(EDGES.replace('{"pfs": {"repo": "images", "glob": "/*"}}', given))
 
@@ -232,6 +247,7 @@ def test_a_misspelt_field_is_unknown_before_another_is_missing() -> None:
     assert message == "p.json:4:3: unknown field 'trasform' in pipeline spec: did you mean 'transform'?"
 
 
+@pytest.mark.row("2.2 input")
 def test_missing_parts_are_named() -> None:
     assert "'pipeline' is missing" in refused("{}")
     assert "'transform' is missing" in refused('{"pipeline": {"name": "a"}}')
@@ -502,6 +518,7 @@ def test_all_errors_of_all_documents_are_found() -> None:
     assert refused(WRONG, "p.yaml").endswith(" (and 16 more errors: `pps validate` shows all)")
 
 
+@pytest.mark.row("2.1 YAML")
 def test_anchors_and_merge_keys() -> None:
     text = """
 - &first

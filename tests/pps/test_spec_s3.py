@@ -50,6 +50,7 @@ def test_s3_false_is_a_plain_input() -> None:
     assert not spec.s3_out
 
 
+@pytest.mark.row("2.3 S3 leaves")
 def test_a_cross_takes_it_beside_inputs_of_any_glob() -> None:
     spec = one(text_of({"cross": [{"pfs": {"repo": "b", "glob": "/*"}}, {"pfs": LEAF}, {"pfs": {"repo": "s3://c"}}]}))
     assert isinstance(spec.input, CrossInput)
@@ -57,6 +58,7 @@ def test_a_cross_takes_it_beside_inputs_of_any_glob() -> None:
 
 
 @pytest.mark.parametrize("kind", ["join", "union", "group"])
+@pytest.mark.row("2.3 S3 leaves")
 def test_it_is_in_no_join_union_or_group(kind: str) -> None:
     assert f"an S3 input cannot be in a {kind}" in refused(text_of({kind: [{"pfs": LEAF}, {"pfs": PLAIN}]}))
     nested: Plain = {kind: [{"cross": [{"pfs": LEAF}, {"pfs": PLAIN}]}, {"pfs": PLAIN | {"name": "z"}}]}
@@ -75,11 +77,13 @@ def test_it_is_in_no_join_union_or_group(kind: str) -> None:
         ({"repo": "s3://a/b"}, "invalid repo name"),
     ],
 )
+@pytest.mark.row("2.3 S3 glob", "2.3 S3 and lazy", "2.3 S3 and empty_files")
 def test_what_does_not_go_with_an_s3_input_is_refused(more: dict[str, Plain], what: str) -> None:
     assert what in refused(text_of({"pfs": LEAF | more}))
 
 
 @pytest.mark.parametrize("field", ["service", "spout", "enable_stats", "enableStats"])
+@pytest.mark.row("3.6 s3_out and service", "3.6 s3_out and spout", "3.6 s3_out and enable_stats")
 def test_what_does_not_go_with_s3_out_is_refused(field: str) -> None:
     value: Plain = True if field.startswith("enable") else {"internal_port": 80, "external_port": 80}
     message = refused(text_of({"pfs": LEAF}, s3_out=True, **{field: value}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -46,6 +47,7 @@ def run(*events: Event) -> tuple[Job, list[Effect]]:
 BEGUN = Begun(tries=2)
 
 
+@pytest.mark.row("2.5 state CREATED", "2.5 state STARTING", "2.5 state RUNNING", "2.5 state FINISHING")
 def test_a_job_from_start_to_end() -> None:
     events: list[Event] = [BEGUN]
     assert run(*events)[1] == [MakePlan()]
@@ -122,6 +124,7 @@ def test_outputs_that_do_not_fit_fail_the_job() -> None:
     assert run(BEGUN, Planned(0, 0), Gathered("same path"))[1] == [Publish(JobState.FAILURE, "same path")]
 
 
+@pytest.mark.row("2.5 final states")
 def test_final_is_final() -> None:
     job, _ = run(BEGUN, Planned(0, 0), Gathered(), Published())
     for event in (BEGUN, Planned(3, 0), Stopped("x"), Gathered("y"), Published(), Unrunnable("z")):

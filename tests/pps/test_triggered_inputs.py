@@ -24,6 +24,7 @@ def names(world: World) -> list[str]:
     return sorted(path.strip("/") for path in world.output("p"))
 
 
+@pytest.mark.row("2.3 pfs.trigger", "2.3 trigger branches", "2.3 trigger.commits")
 def test_a_branch_of_its_own_follows(world: World) -> None:
     world.create("p", pfs_input("r", "/", trigger={"commits": "2"}), ["sh", "-c", 'cp "$PFS"/r/* "$PFS_OUT"'])
     branch = world.store.repo("r").branch("p-trigger-1")
@@ -43,6 +44,7 @@ def test_a_branch_of_its_own_follows(world: World) -> None:
         world.store.repo("r").branch("p-trigger-1")
 
 
+@pytest.mark.row("2.3 pfs.branch", "2.3 trigger.branch")
 def test_names_of_trigger_branches(world: World) -> None:
     world.put("s", {"/a": b"1"})
     trigger: Plain = {"branch": "dev", "size": "1KB", "rateSpec": "@daily", "all": True}
@@ -81,6 +83,7 @@ def test_triggers_that_cannot_be(world: World, given: dict[str, Plain], what: st
     assert what in str(caught.value)
 
 
+@pytest.mark.row("2.3 pfs.propagation_spec", "2.3 propagation_spec.never")
 def test_an_input_whose_commits_make_no_jobs(world: World) -> None:
     world.put("model", {"/m": b"1"})
     given: Plain = {"cross": [pfs_input("r", "/"), pfs_input("model", "/", propagation_spec={"never": True})]}

@@ -110,6 +110,7 @@ def test_get_and_stat_objects_of_inputs(s3: BaseClient) -> None:
     assert refused("get_object", s3, Bucket="in1", Key="0", IfMatch='"x"')[0] == 412
 
 
+@pytest.mark.row("3.6 input is pinned")
 def test_inputs_are_pinned(job: Job, s3: BaseClient) -> None:
     with job.store.repo("images").commit("master") as commit:
         commit.put_file("/0", b"later")
@@ -205,6 +206,7 @@ def test_inputs_cannot_be_written(s3: BaseClient) -> None:
     assert refused("copy_object", s3, **upload, CopySource={"Bucket": "in1", "Key": "0"}) == (501, "NotImplemented")
 
 
+@pytest.mark.row("3.6 create and delete bucket")
 def test_buckets_are_neither_made_nor_removed(s3: BaseClient) -> None:
     for name in ("in1", "out", "foobar", "images"):
         assert refused("create_bucket", s3, Bucket=name) == (501, "NotImplemented")
@@ -220,6 +222,7 @@ def test_which_buckets_exist(s3: BaseClient) -> None:
         assert refused("put_object", s3, Bucket=name, Key="0") == (404, "NoSuchBucket")
 
 
+@pytest.mark.row("3.6 versioning")
 def test_there_are_no_versions(s3: BaseClient) -> None:
     for bucket in ("in1", "out"):
         assert "Status" not in s3.get_bucket_versioning(Bucket=bucket)
