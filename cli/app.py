@@ -20,7 +20,21 @@ from pfs.shorten import quoted
 
 _READ_VERBS = ("list-", "inspect-", "get-", "glob-", "diff-", "find-", "wait-", "subscribe-")
 _READ_ONLY = frozenset(
-    {"", "completion", "doctor", "draw", "fsck", "locate", "log", "logs", "schema", "stats", "validate", "version"}
+    {
+        "",
+        "check-status",
+        "completion",
+        "doctor",
+        "draw",
+        "fsck",
+        "locate",
+        "log",
+        "logs",
+        "schema",
+        "stats",
+        "validate",
+        "version",
+    }
 )
 """Commands that change nothing, whatever becomes of their output; none at all is help."""
 

@@ -29,3 +29,14 @@ def seconds(text: str, *, bare: str = "") -> int:
     if length_s > LONGEST_S:
         raise usage_error(f"{quoted(text)} is too long a time: at most {LONGEST_S // _UNITS['d']}d")
     return length_s
+
+
+def human_duration(length_s: float) -> str:
+    """Return a length of time for people, in its two largest units: ``0.3s``, ``3m05s``, ``2h07m``, ``4d03h``."""
+    if length_s < 10:
+        return f"{length_s:.1f}s"
+    whole = round(length_s)
+    for large, small, size in (("d", "h", 3600), ("h", "m", 60), ("m", "s", 1)):
+        if whole >= _UNITS[large]:
+            return f"{whole // _UNITS[large]}{large}{whole % _UNITS[large] // size:02d}{small}"
+    return f"{whole}s"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pps.jobs.explain import Explanation
     from pps.jobs.jobsets import JobSetInfo
     from pps.jobs.preview import DatumPreview
-    from pps.model.infos import DatumInfo, JobInfo, LogLine, PipelineInfo
+    from pps.model.infos import DatumInfo, JobInfo, LogLine, PipelineInfo, Work
     from pps.secret_store import SecretInfo
 
 
@@ -31,6 +31,7 @@ def pipeline_record(info: PipelineInfo) -> Record:
         "spec_commit": info.spec_commit,
         "spec": info.spec,
         "notes": list(info.notes),
+        "alerts": list(info.alerts),
     }
 
 
@@ -55,6 +56,12 @@ def job_record(info: JobInfo) -> Record:
         "isolation": info.isolation,
         "restart": info.restart,
     }
+
+
+def work_record(work: Work) -> Record:
+    """Return what stands beside the record of one job: sums over the datums that it ran itself."""
+    times: dict[str, Json] = {name: round(value, 6) for name, value in work.seconds._asdict().items()}
+    return {"seconds": times, "input_bytes": work.input_bytes, "output_bytes": work.output_bytes}
 
 
 def job_set_record(info: JobSetInfo, *, with_jobs: bool) -> Record:

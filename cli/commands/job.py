@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from datetime import datetime
 
 import click
 
-from cli import stdio, wiring
-from cli.durations import seconds
+from cli import wiring
+from cli.durations import human_duration, seconds
 from cli.exits import FAILED, ExitCode, usage_error
 from cli.histories import parse_history
 from cli.output import Record, emit, emit_one, field, size_of, time_of
-from cli.pipeline_records import datum_record, explanation_record, job_record, preview_record
+from cli.pipeline_records import datum_record, explanation_record, job_record, preview_record, work_record
 from cli.spec_files import Given, spec_options
 from pfs.shorten import quoted
 
@@ -36,13 +36,22 @@ def progress(record: Record) -> str:
     return f"{record['data_processed']} + {record['data_skipped']}{recovered} / {record['data_total']}"
 
 
+def duration(record: Record) -> str:
+    """Return how long a job took; of one that runs, ``-``."""
+    if record["finished"] is None:
+        return "-"
+    began, ended = (datetime.fromisoformat(str(record[name])) for name in ("started", "finished"))
+    return human_duration((ended - began).total_seconds())
+
+
 JOB_COLUMNS = [
     ("PIPELINE", field("pipeline")),
     ("ID", field("id")),
-    ("STATE", field("state")),
-    ("PROGRESS", progress),
     ("STARTED", time_of("started")),
-    ("FINISHED", time_of("finished")),
+    ("DURATION", duration),
+    ("RESTART", field("restart")),
+    ("PROGRESS", progress),
+    ("STATE", field("state")),
     ("REASON", field("reason", default="")),
 ]
 
@@ -84,11 +93,12 @@ def list_job(
 @click.argument("job", metavar="PIPELINE@JOB")
 @wiring.json_option
 def inspect_job(job: str, as_json: bool) -> None:
-    """Show one job: state, counters, reason, inputs."""
+    """Show one job: state, counters, reason, inputs, and what the datums took that it ran."""
     from pps.jobs.jobs import Jobs
 
     with wiring.open_store() as store:
-        emit_one(job_record(Jobs(store).job(*job_address(job))), as_json=as_json)
+        jobs, address = Jobs(store), job_address(job)
+        emit_one({**job_record(jobs.job(*address)), **work_record(jobs.work(*address))}, as_json=as_json)
 
 
 @click.command("list-datum")
@@ -211,22 +221,3 @@ def explain_datum(job: str, datum: str, as_json: bool) -> None:
         emit_one(explanation_record(found), as_json=True)
     else:
         click.echo(f"datum {found.datum[:12]} of {found.pipeline}@{found.job}: {found.text}")
-
-
-@click.command("logs")
-@click.option("-p", "--pipeline", required=True, help="The pipeline.")
-@click.option("-j", "--job", help="Only this job; default: the newest.")
-@click.option("--datum", help="Only this datum.")
-@click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
-@click.option("--tail", type=click.IntRange(min=0), help="Only so many last lines.")
-@wiring.json_option
-def logs(pipeline: str, job: str | None, datum: str | None, follow: bool, tail: int | None, as_json: bool) -> None:
-    """Print what the user code of a job wrote to stdout and stderr."""
-    import json
-
-    from cli.pipeline_records import log_record
-    from pps.jobs.jobs import Jobs
-
-    with stdio.watched() if follow else nullcontext(), wiring.open_store() as store:
-        for line in Jobs(store).logs(pipeline, job=job, datum=datum, follow=follow, tail=tail):
-            click.echo(json.dumps(log_record(line), ensure_ascii=False) if as_json else line.message)

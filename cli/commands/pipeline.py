@@ -7,10 +7,12 @@ import click
 from cli import wiring
 from cli.exits import usage_error
 from cli.histories import parse_history
-from cli.output import emit, emit_one, field, print_json, time_of
+from cli.output import emit, emit_one, field, print_json, print_json_array, time_of
 from cli.pipeline_records import pipeline_record
 from cli.spec_files import Given, spec_options
 from pfs.shorten import quoted
+
+PIPELINE_STATES = ["idle", "pending", "running", "stopped", "replaced", "damaged"]
 
 
 def _note(notes: tuple[str, ...]) -> None:
@@ -58,8 +60,12 @@ def update_pipeline(given: Given, reprocess: bool | None) -> None:
     metavar="N|all|none",
     help="Versions too: the present one and N before it, or all.",
 )
+@click.option("--state", "states", multiple=True, type=click.Choice(PIPELINE_STATES), help="Only these; repeatable.")
+@click.option(
+    "-s", "--spec", "only_specs", is_flag=True, help="Print the specs that count, as create-pipeline takes them."
+)
 @wiring.json_option
-def list_pipeline(history: int | None, as_json: bool) -> None:
+def list_pipeline(history: int | None, states: tuple[str, ...], only_specs: bool, as_json: bool) -> None:
     """List pipelines with the state of their last job."""
     from itertools import chain, islice
 
@@ -71,6 +77,7 @@ def list_pipeline(history: int | None, as_json: bool) -> None:
         ("INPUT", field("input_text")),
         ("CREATED", time_of("created")),
         ("STATE / LAST JOB", lambda record: f"{record['state']} / {record['last_job_state'] or '-'}"),
+        ("ALERTS", lambda record: "!" if record["alerts"] else "-"),
         ("DESCRIPTION", field("description", default="")),
     ]
     with wiring.open_store() as store:
@@ -79,7 +86,11 @@ def list_pipeline(history: int | None, as_json: bool) -> None:
             one
             for info in pipelines.list()
             for one in chain([info], islice(pipelines.past_versions(info.name) if info.version else (), history))
+            if not states or one.state in states
         )
+        if only_specs:
+            print_json_array(info.spec for info in infos if info.version)
+            return
         emit(map(pipeline_record, infos), columns, as_json=as_json)
 
 
@@ -111,15 +122,22 @@ def _version(text: str) -> tuple[str, int | None]:
 
 
 @click.command("delete-pipeline")
-@click.argument("pipeline", metavar="PIPELINE")
+@click.argument("pipeline", metavar="PIPELINE", required=False)
+@click.option("--all", "every", is_flag=True, help="All pipelines, those that read others' output first.")
 @click.option("--keep-repo", is_flag=True, help="Keep the output repo as a plain repo.")
 @click.option("-f", "--force", is_flag=True, help="Even when other pipelines read its output.")
-def delete_pipeline(pipeline: str, keep_repo: bool, force: bool) -> None:
+def delete_pipeline(pipeline: str | None, every: bool, keep_repo: bool, force: bool) -> None:
     """Take a pipeline away, with its output repo unless --keep-repo; data stays in trash for 30 days."""
     from pps.pipelines.pipelines import Pipelines
 
+    if (pipeline is None) != every:
+        raise usage_error("give the name of a pipeline, or --all")
     with wiring.open_store(alone="delete-pipeline") as store:
-        Pipelines(store).delete(pipeline, keep_repo=keep_repo, force=force)
+        pipelines = Pipelines(store)
+        # Upstream ones come first in a listing, so they go last.
+        names = [info.name for info in reversed(pipelines.list())] if pipeline is None else [pipeline]
+        for name in names:
+            pipelines.delete(name.removeprefix("default/"), keep_repo=keep_repo, force=force)
 
 
 @click.command("run-cron")

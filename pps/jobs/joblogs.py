@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pfs.errors import NotFoundError
 from pfs.ids import CommitId
 from pfs.trees.tree import Tree
-from pps.jobs.datums import find_datum
+from pps.datums.table import Entry
+from pps.jobs.datums import find_datum, job_datums
 from pps.model.catalog import Catalog, Pipeline, read_row
 from pps.model.infos import LogLine
 from pps.model.records import JobRecord, log_key
@@ -44,6 +45,20 @@ class LogReader:
         is_over = self._job.state.is_final
         found = self._stored(wanted) if is_over else self._running(wanted, follow=follow)
         return found if tail is None or follow else iter(deque(found, maxlen=tail))
+
+    def of_inputs(self, paths: Collection[str]) -> Iterator[LogLine]:
+        """Yield the lines of datums with one of these files or directories as input, something below, or what it is in.
+
+        Those of skipped datums are in the job that ran them. Of a job that runs, datums count that were saved as done.
+        """
+        pipeline = self._pipeline()
+        tree = Tree(self._store.objects, pipeline.meta_root)
+        for entry in job_datums(self._store, pipeline, self._job):
+            if _has_input(entry, paths):
+                name = entry.id.hex()
+                row = tree.stat(log_key(entry.result.ran_in or self._job.id, name), want="file")
+                if row is not None:
+                    yield from (self._line(name, line) for line in parse(read_row(self._store, row)))
 
     def _full_id(self, datum: str) -> str:
         live = [name for name in self._live_datums() if name.startswith(datum)]
@@ -107,3 +122,9 @@ class LogReader:
     def _line(self, datum: str, line: Line) -> LogLine:
         stream = _STREAMS.get(line.tag.upper(), "system")
         return LogLine(self._job.pipeline, self._job.id, datum, line.time, stream, line.text)
+
+
+def _has_input(entry: Entry, paths: Collection[str]) -> bool:
+    own = [given.path.rstrip("/") + "/" for given in entry.inputs]
+    asked = [path.rstrip("/") + "/" for path in paths]
+    return any(one.startswith(two) or two.startswith(one) for one in own for two in asked)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pfs.errors import ConflictError, InvalidInputError, NotFoundError
 from pfs.ids import CommitId
-from pps.jobs.datums import datum_info, find_datum, job_datums
+from pps.jobs.datums import datum_info, find_datum, job_datums, job_work
 from pps.jobs.explain import Explanation, explain
 from pps.jobs.joblogs import LogReader
 from pps.jobs.jobsets import JobSetInfo, job_sets
 from pps.model.catalog import Catalog, Pipeline
-from pps.model.infos import DatumInfo, JobInfo, LogLine
+from pps.model.infos import DatumInfo, JobInfo, LogLine, Work
 from pps.model.records import JobRecord
 from pps.model.state import JobState
 from pps.scheduling.live import of, running_jobs
 from pps.scheduling.orders import Orders, RestartDatum, StopJob
 from pps.scheduling.queue import due_jobs
+from pps.workers.logs import log_time
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -105,6 +107,11 @@ class Jobs:
         record = found.job(job)
         return datum_info(record, find_datum(self._store, found.pipeline, record, datum))
 
+    def work(self, pipeline: str, job: str) -> Work:
+        """Return what the datums that a job ran took in time and bytes; raises as `datums`."""
+        look = self._look(pipeline)
+        return job_work(self._store, look.pipeline, look.job(job))
+
     def explain(self, pipeline: str, job: str, datum: str) -> Explanation:
         """Say why a datum of a job ran or was skipped; raises as `datum`."""
         found = self._look(pipeline)
@@ -116,13 +123,16 @@ class Jobs:
         *,
         job: str | None = None,
         datum: str | None = None,
+        inputs: Collection[str] = (),
         follow: bool = False,
         tail: int | None = None,
+        since_ns: int | None = None,
     ) -> Iterator[LogLine]:
         """Return what the commands of a job wrote, datum by datum; ``job`` None: the newest; ``tail``: last lines only.
 
         ``follow``: go on until the job ends. A datum that was skipped has its log in the job that ran it: asked for by
-        ``datum``, that is shown.
+        ``datum``, that is shown. ``inputs``: only datums of these paths, of a job that runs only what is saved as
+        done; not with ``datum`` or ``follow``. ``since_ns``: only lines written at this time or later.
 
         Raises:
             NotFoundError: there is no such pipeline, job or datum; the pipeline has no jobs.
@@ -131,7 +141,14 @@ class Jobs:
         if job is None and not found.jobs:
             raise NotFoundError(f"pipeline {pipeline!r} has no jobs yet: `pps run` runs what is due")
         record = max(found.jobs, key=lambda one: one.number) if job is None else found.job(job)
-        return LogReader(self._store, self._run_dir, record).lines(datum, follow=follow, tail=tail)
+        reader = LogReader(self._store, self._run_dir, record)
+        if not inputs and since_ns is None:
+            return reader.lines(datum, follow=follow, tail=tail)
+        paths = [f"/{path.lstrip('/')}" for path in inputs]
+        lines = reader.of_inputs(paths) if inputs else reader.lines(datum, follow=follow, tail=None)
+        first = "" if since_ns is None else log_time(since_ns)
+        lines = (line for line in lines if line.time >= first)
+        return lines if tail is None or follow else iter(deque(lines, maxlen=tail))
 
     def _look(self, pipeline: str) -> _Look:
         live = running_jobs(self._run_dir)

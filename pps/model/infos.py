@@ -41,6 +41,16 @@ class PipelineInfo:
     last_job_state: JobState | None
     notes: tuple[str, ...]
 
+    @property
+    def alerts(self) -> tuple[str, ...]:
+        """What somebody should look at, a sentence each: that it is damaged, or that its last job did not succeed."""
+        if self.state == "damaged":
+            return (self.description,)
+        if self.state == "replaced" or self.last_job_state in {None, JobState.SUCCESS}:
+            return ()
+        ended = self.last_job_state is not None and self.last_job_state.is_final
+        return (f"its last job, {self.last_job}, ended in {self.last_job_state}",) if ended else ()
+
 
 class InputCommit(NamedTuple):
     """What a job reads through one input."""
@@ -115,6 +125,14 @@ class Times(NamedTuple):
     download: float
     process: float
     upload: float
+
+
+class Work(NamedTuple):
+    """What the datums of a job took that it ran itself, all attempts together; bytes staged and put out."""
+
+    seconds: Times
+    input_bytes: int
+    output_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

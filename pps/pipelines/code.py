@@ -31,7 +31,7 @@ def code_files(transform: Transform, base_dir: Path) -> dict[str, Path]:
     found = {}
     for word in _words(transform):
         relative = _inside(top, word)
-        if relative is not None and (top / relative).is_file():
+        if relative is not None and _is_file(top / relative):
             found[relative] = top / relative
     for listed in transform.code:
         found.update(_listed(top, listed))
@@ -42,7 +42,12 @@ def missing_files(transform: Transform, base_dir: Path, stored: Iterable[str]) -
     """Return which of the ``stored`` code files the command still names, though they are not in the spec's folder."""
     top = base_dir.resolve()
     named = {_inside(top, word) for word in (*_words(transform), *transform.code)}
-    return tuple(path for path in stored if _is_named(path, named) and not (top / path).is_file())
+    return tuple(path for path in stored if _is_named(path, named) and not _is_file(top / path))
+
+
+def _is_file(path: Path) -> bool:
+    """Say whether there is a file; what no system takes for a path, such as a name of 256 bytes, is none."""
+    return os.path.isfile(path)
 
 
 def _is_named(path: str, named: Collection[str | None]) -> bool:

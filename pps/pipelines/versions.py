@@ -171,9 +171,12 @@ def next_record(store: Store, draft: Draft, old: Pipeline, *, reprocess: bool | 
     fresh, before = first_record(store, draft), old.record
     same = reprocess is False or (before.transform == fresh.transform and not reprocess)
     counts_as = before.counts_as if same else fresh.counts_as
-    salt = before.salt if reprocess is False else draft.spec.salt or before.salt
+    salt = before.salt
     if reprocess:
         salt = uuid.uuid4().hex
+    elif reprocess is None and draft.spec.salt and draft.spec.salt != old.spec.salt:
+        # One that the spec had already may have been replaced by --reprocess, and is no reason to run again.
+        salt = draft.spec.salt
     return msgspec.structs.replace(
         fresh,
         version=before.version + 1,

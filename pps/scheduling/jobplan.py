@@ -129,7 +129,12 @@ def _reads_same(
 
 def tasks_to_run(pipeline: Pipeline, matches: CommitMatches, plan: JobPlan) -> Iterator[DatumTask]:
     """Yield the datums that run, in the order of the input; lists only as far as it is asked."""
-    env = {"PPS_PIPELINE_NAME": pipeline.name, "PPS_SPEC_COMMIT": pipeline.spec_commit}
+    env = {
+        "PPS_PIPELINE_NAME": pipeline.name,
+        "PPS_PROJECT_NAME": "default",
+        "PPS_SPEC_COMMIT": pipeline.spec_commit,
+        "PACH_IN_WORKER": "true",
+    }
     for place, datum in _listed_again(pipeline, matches, plan) if plan.listed is None else plan.listed:
         yield DatumTask(datum_id(datum).hex(), place, datum_inputs(datum), env, pipeline.spec.datum_tries)
 

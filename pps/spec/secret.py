@@ -12,7 +12,7 @@ from pps.spec.fields import Fields
 from pps.spec.types import SecretUse
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_OURS: Final = re.compile(r"PFS|(PFS|PACH)_.*|PPS_PIPELINE_NAME|HOME|TMPDIR|PATH")
+_OURS: Final = re.compile(r"PFS|(PFS|PACH)_.*|PPS_(PIPELINE_NAME|PROJECT_NAME|SPEC_COMMIT)|HOME|TMPDIR|PATH")
 _CLOSED: Final = ("/pfs", "/proc", "/sys", "/dev")
 """Where nothing can be mounted without hiding what the command needs."""
 

@@ -207,9 +207,14 @@ def _cut(line: bytes, tag: bytes) -> list[tuple[bytes, bytes]]:
     return [*pieces, (tag, line[len(pieces) * LINE_BYTES :])]
 
 
-def _stamp(time_ns: int) -> bytes:
+def log_time(time_ns: int) -> str:
+    """Return ns since the epoch as lines have it: RFC 3339 in UTC, cut off to milliseconds; texts sort as times do."""
     seconds, rest = divmod(time_ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1_000_000:03d}Z".encode()
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1_000_000:03d}Z"
+
+
+def _stamp(time_ns: int) -> bytes:
+    return log_time(time_ns).encode()
 
 
 def parse(data: bytes) -> Iterator[Line]:

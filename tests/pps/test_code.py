@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
         (Transform(("sh",), stdin=("python3 'with space.py'", "sh run.sh >out")), {"with space.py", "run.sh"}),
         (Transform(("sh", "it's run.sh"), err_cmd=("run.sh",)), {"run.sh"}),
         (Transform(("true",), err_stdin=("lib/one.py",)), {"lib/one.py"}),
-        (Transform(("python3", "lib", ".", "", "\0", "../outside.sh", "/etc/passwd", "x" * 5000)), set()),
+        (Transform(("python3", "lib", ".", "", "\0", "../outside.sh", "/etc/passwd", "x" * 300, "x" * 5000)), set()),
         (Transform(("true",), code=("lib", "unused")), {"lib/one.py", "lib/deep/two.py", "unused"}),
         (
             Transform(("true",), code=(".",)),

@@ -171,6 +171,7 @@ def world_pipelines(world: World) -> list[object]:
 @given(
     st.integers(0, 10_000), st.integers(0, 100_000), st.sampled_from(["*/5 * * * *", "@every 7m", "@hourly", "@never"])
 )
+@pytest.mark.row("2.3 cron.spec")
 def test_one_tick_for_all_is_the_last_of_those_that_were_missed(since: int, later: int, schedule: str) -> None:
     since_ns = START + since * SECOND_NS
     now_ns = since_ns + later * SECOND_NS

@@ -86,6 +86,7 @@ def test_a_failed_datum_does_not_stop_the_others() -> None:
     assert job.counters.failed == 2
 
 
+@pytest.mark.row("2.6 lost workers")
 def test_lost_datums_run_again_alone_and_fail_when_lost_too_often() -> None:
     job, effects = run(BEGUN, Planned(2, 0, units=2), Submitted(1, (0, 1)), UnitLost(1, "killed"))
     assert effects == [GiveOut(2, (0, 1))]
