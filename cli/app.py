@@ -27,6 +27,7 @@ _READ_ONLY = frozenset(
         "doctor",
         "draw",
         "fsck",
+        "lineage",
         "locate",
         "log",
         "logs",
