@@ -82,6 +82,8 @@ class Fields:
         if name in known.refused:
             self._bad.add(name)
             self._tell(place, f"the field {name!r} of {known.where} {known.refused[name]}")
+        elif name in known.noted and value.plain() in known.usual.get(name, ()):
+            pass
         elif name in known.noted:
             self.findings.notes.append(f"{known.where}.{name}: {known.noted[name]}")
         else:

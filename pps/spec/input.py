@@ -180,9 +180,7 @@ def _template(leaf: Fields, name: str, glob: str, scope: _Scope) -> str:
 
 
 def _repo(leaf: Fields) -> str:
-    repo, project, kind = leaf.text("repo"), leaf.text("project"), leaf.text("repo_type")
-    if project not in {"", "default"}:
-        leaf.bad("project", f"there are no projects: {project!r} is none (only 'default' is accepted)")
+    repo, kind = leaf.text("repo"), leaf.text("repo_type")
     if kind not in {"", "user"}:
         hint = "what jobs leave is in hidden branches of the repo itself, which `pps list-datum` and `pps logs` show"
         leaf.bad("repo_type", f"the repo_type {kind!r} cannot be read, only 'user': {hint}")

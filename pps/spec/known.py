@@ -6,15 +6,18 @@ anything else) and what the JSON Schema for editors is made of (spec_schema.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+
+from pps.spec.node import Plain
 
 _KUBERNETES = "has no effect: it is for Kubernetes"
 _RESOURCES = "has no effect: nothing is reserved or limited on this machine"
 _OLD = "has no effect: it is of Pachyderm 1.x"
 _REQUEST = "has no effect in a file: it is a flag of `pps update-pipeline`"
 _UPTIME = "has no effect: workers exist only while there is work"
+_PROJECT = "has no effect: there are no projects"
 _NOT_YET = "is not supported yet: remove it"
 
 
@@ -49,12 +52,16 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The fields of one kind of mapping; ``where`` names it in messages, ``noted`` and ``refused`` give the reasons."""
+    """The fields of one kind of mapping; ``where`` names it in messages, ``noted`` and ``refused`` give the reasons.
+
+    ``usual``: values of noted fields that say what is so in any case, of which nothing is told.
+    """
 
     where: str
     read: Mapping[str, Field]
     noted: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
+    usual: Mapping[str, Sequence[Plain]] = field(default_factory=dict)
 
 
 PIPELINE_NOTED = {
@@ -74,6 +81,10 @@ PIPELINE_NOTED = {
     "standby": _OLD,
     "max_queue_size": _OLD,
     "cache_size": _OLD,
+    "hashtree_spec": _OLD,
+    "scale_down_threshold": _OLD,
+    "incremental": _OLD,
+    "batch": _OLD,
     "update": _REQUEST,
     "reprocess": _REQUEST,
     "dry_run": _REQUEST,
@@ -98,6 +109,8 @@ PFS_REFUSED = {
     "commit": "cannot be given: a pipeline follows a branch",
     "lazy": _NOT_YET,
 }
+PROJECT_NOTED = {"project": _PROJECT}
+USUAL_PROJECT: Mapping[str, Sequence[Plain]] = {"project": ("default", {"name": "default"})}
 INPUT_KINDS_GONE = {"atom": "pfs", "git": "pfs"}
 
 PIPELINE = Known(
@@ -129,8 +142,9 @@ NAME = Known(
     "pipeline",
     {
         "name": Field(Kind.TEXT, "its name, and that of its output repo", required=True),
-        "project": Field(Kind.TEXT, "'default', the only project", choices=("default",)),
     },
+    PROJECT_NOTED,
+    usual=USUAL_PROJECT,
 )
 TRANSFORM = Known(
     "transform",
@@ -189,7 +203,6 @@ PFS = Known(
     {
         "name": Field(Kind.TEXT, "where its files are: /pfs/<name>; default: the repo's name"),
         "repo": Field(Kind.TEXT, "the repo to read", required=True),
-        "project": Field(Kind.TEXT, "'default', the only project", choices=("default",)),
         "repo_type": Field(Kind.TEXT, "'user'", choices=("user",)),
         "branch": Field(Kind.TEXT, "the branch to read; default: master"),
         "glob": Field(Kind.TEXT, "what makes a datum: '/' one of everything, '/*' one for each entry at the top"),
@@ -202,7 +215,9 @@ PFS = Known(
         "group_by": Field(Kind.TEXT, "in a group: by what files belong together"),
         "s3": Field(Kind.FLAG, "not staged: read over S3, from the bucket that is called like the input"),
     },
-    refused=PFS_REFUSED,
+    PROJECT_NOTED,
+    PFS_REFUSED,
+    USUAL_PROJECT,
 )
 CRON = Known(
     "cron",
@@ -214,8 +229,9 @@ CRON = Known(
         "start": Field(Kind.TEXT, "ticks come after this time, such as 2026-01-31T00:00:00Z"),
         "backfill": Field(Kind.FLAG, "ticks that nobody was there for are made up for, each of its own"),
     },
-    {"project": "has no effect: there are no projects"},
+    PROJECT_NOTED,
     {"commit": "cannot be given: a pipeline follows a branch"},
+    USUAL_PROJECT,
 )
 TRIGGER = Known(
     "trigger",

@@ -131,9 +131,7 @@ def _pipeline_name(fields: Fields) -> str:
     if named is None:
         fields.bad("pipeline", "the field 'pipeline' is missing: give the pipeline a name")
         return ""
-    name, project = named.text("name"), named.text("project")
-    if project not in {"", "default"}:
-        named.bad("project", f"there are no projects: {project!r} is none (only 'default' is accepted)")
+    name = named.text("name")
     if name.startswith(("-", "_")):
         named.bad("name", f"invalid pipeline name {name!r}: it must begin with a letter or a digit")
     return _name(named, "name", "pipeline", name)

@@ -208,7 +208,6 @@ def test_bad_fields_say_where_and_what(extra: str, what: str) -> None:
         ('{"pfs": {"repo": "a", "glob": "/", "lazy": true}}', "the field 'lazy' of pfs is not supported yet"),
         ('{"pfs": {"repo": "a", "glob": "/", "commit": "ab"}}', "a pipeline follows a branch"),
         ('{"pfs": {"repo": "a", "glob": "/", "repo_type": "meta"}}', "cannot be read, only 'user'"),
-        ('{"pfs": {"repo": "a", "glob": "/", "project": "x"}}', "there are no projects"),
         (
             '{"cross": [{"pfs": {"repo": "a", "glob": "/"}}, {"pfs": {"repo": "a", "glob": "/*"}}]}',
             "two inputs have the name 'a'",
