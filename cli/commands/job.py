@@ -16,6 +16,7 @@ from cli.spec_files import Given, spec_options
 from pfs.shorten import quoted
 
 JOB_STATES = ["created", "starting", "running", "egressing", "finishing", "success", "failure", "killed", "unrunnable"]
+DATUM_STATES = ["starting", "success", "failed", "skipped", "recovered"]
 
 
 def job_address(text: str) -> tuple[str, str]:
@@ -26,7 +27,8 @@ def job_address(text: str) -> tuple[str, str]:
     """
     pipeline, _, job = text.partition("@")
     if not pipeline or not job:
-        raise usage_error(f"{quoted(text)} should be PIPELINE@JOB, as `pps list-job` shows them")
+        hint = "`pps inspect-job-set` shows all jobs of an id"
+        raise usage_error(f"{quoted(text)} should be PIPELINE@JOB, as `pps list-job` shows them; {hint}")
     return pipeline.removeprefix("default/"), job
 
 
@@ -103,15 +105,19 @@ def inspect_job(job: str, as_json: bool) -> None:
 
 @click.command("list-datum")
 @click.argument("job", metavar="[PIPELINE@JOB]", required=False)
+@click.option("--state", "states", multiple=True, type=click.Choice(DATUM_STATES), help="Only these; repeatable.")
 @wiring.json_option
 @wiring.raw_option
 @spec_options
-def list_datum(given: Given, job: str | None, as_json: bool, raw: bool) -> None:
+def list_datum(given: Given, job: str | None, states: tuple[str, ...], as_json: bool, raw: bool) -> None:
     """List the datums of a job with their states, or with -f those that a spec would have now."""
     from pps.jobs.jobs import Jobs
+    from pps.model.state import DatumState
 
     if (job is None) != given.is_there:
         raise usage_error("give a job as PIPELINE@JOB, or a spec with -f")
+    if given.is_there and states:
+        raise usage_error("--state is for the datums of a job: those of a spec have none yet")
     if given.is_there:
         _list_preview(given, as_json=as_json, raw=raw)
         return
@@ -126,7 +132,8 @@ def list_datum(given: Given, job: str | None, as_json: bool, raw: bool) -> None:
         ("FILES", _paths),
     ]
     with wiring.open_store() as store:
-        emit(map(datum_record, Jobs(store).datums(*job_address(job))), columns, as_json=as_json)
+        found = Jobs(store).datums(*job_address(job), states=[DatumState(state) for state in states])
+        emit(map(datum_record, found), columns, as_json=as_json)
 
 
 def _list_preview(given: Given, *, as_json: bool, raw: bool) -> None:
@@ -200,7 +207,7 @@ def stop_job(job: str) -> None:
 @_job
 @click.argument("datum", metavar="[DATUM]", required=False)
 def restart_datum(job: str, datum: str | None) -> None:
-    """Begin again with a datum that runs now, or with all that run."""
+    """Begin again with a datum that runs now, or with all that run. DATUM: its id, or paths of its inputs, /a,/b."""
     from pps.jobs.jobs import Jobs
 
     with wiring.open_store() as store:

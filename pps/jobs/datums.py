@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from pfs.errors import InvalidInputError, NotFoundError
 from pfs.trees.tree import Tree
-from pps.datums.table import Entry, decode_table, entries, find, mine
+from pps.datums.table import Entry, decode_table, entries, find, in_state, mine
 from pps.model.infos import DatumFile, DatumInfo, Times, Work
 from pps.model.records import META_BRANCH, RESULTS, JobRecord, table_key
+from pps.model.state import DatumState
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,9 +19,15 @@ if TYPE_CHECKING:
     from pps.model.catalog import Pipeline
 
 
-def job_datums(store: Store, pipeline: Pipeline, job: JobRecord) -> Iterator[Entry]:
-    """Yield the datums of a job by id; of one that still runs, those that a checkpoint has saved."""
-    for entry in entries(_table(store, pipeline, job)):
+def job_datums(
+    store: Store, pipeline: Pipeline, job: JobRecord, *, states: Collection[DatumState] = ()
+) -> Iterator[Entry]:
+    """Yield the datums of a job by id, in one of ``states`` if any are given.
+
+    Of a job that still runs: those that a checkpoint has saved.
+    """
+    table = _table(store, pipeline, job)
+    for entry in entries(in_state(table, *states) if states else table):
         if job.state.is_final or entry.result.ran_in == job.id:
             yield entry
 

@@ -17,7 +17,7 @@ from pps.jobs.jobsets import JobSetInfo, job_sets
 from pps.model.catalog import Catalog, Pipeline
 from pps.model.infos import DatumInfo, JobInfo, LogLine, Work
 from pps.model.records import JobRecord
-from pps.model.state import JobState
+from pps.model.state import DatumState, JobState
 from pps.scheduling.live import of, running_jobs
 from pps.scheduling.orders import Orders, RestartDatum, StopJob
 from pps.scheduling.queue import due_jobs
@@ -86,15 +86,17 @@ class Jobs:
         """
         return self._look(pipeline).job(ref).info()
 
-    def datums(self, pipeline: str, job: str) -> Iterator[DatumInfo]:
-        """Return the datums of a job by id; of one that still runs, those that were saved as done.
+    def datums(self, pipeline: str, job: str, *, states: Collection[DatumState] = ()) -> Iterator[DatumInfo]:
+        """Return the datums of a job by id, those in one of ``states`` if any are given.
+
+        Of a job that still runs: those that were saved as done.
 
         Raises:
             NotFoundError: there is no such pipeline or job.
         """
         found = self._look(pipeline)
         record = found.job(job)
-        return (datum_info(record, entry) for entry in job_datums(self._store, found.pipeline, record))
+        return (datum_info(record, entry) for entry in job_datums(self._store, found.pipeline, record, states=states))
 
     def datum(self, pipeline: str, job: str, datum: str) -> DatumInfo:
         """Return one datum by its id or an unambiguous beginning of it.
@@ -167,7 +169,9 @@ class Jobs:
         return record.info()
 
     def restart_datum(self, pipeline: str, job: str, datum: str | None = None) -> None:
-        """Ask the running controller to begin again with a datum that runs (its id or the beginning), or with all.
+        """Ask the running controller to begin again with a datum that runs, or with all.
+
+        ``datum``: its id, the beginning of that, or the paths of some of its inputs, ``/a,/b``.
 
         Raises:
             NotFoundError: there is no such pipeline or job.

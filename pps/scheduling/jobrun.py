@@ -106,9 +106,12 @@ class JobRun:
         self._feed(state.Stopped(reason))
 
     def restart(self, datum: str | None) -> None:
-        """Begin again with the units that have a datum of this id, or with all that run; what they did is dropped."""
+        """Begin again with the units that have this datum, or with all that run; what they did is dropped.
+
+        ``datum``: its id, the beginning of that, or the paths of some of its inputs, ``/a,/b``.
+        """
         for number, tasks in list(self._given.items()):
-            if datum is None or any(one.startswith(datum) for one in tasks):
+            if datum is None or any(_is_meant(task, datum) for task in tasks.values()):
                 self._again |= {task.index: task for task in tasks.values()}
                 self._ended.pop(number, None)
                 self._feed(state.Restarted(number))
@@ -322,6 +325,13 @@ class JobRun:
             else:
                 self._tell(events.JobFinished(record.info()))
                 return
+
+
+def _is_meant(task: DatumTask, ref: str) -> bool:
+    if not ref.startswith("/"):
+        return task.id.startswith(ref)
+    paths = {f"/{row.key.decode()}" for given in task.inputs for row in given.rows}
+    return paths.issuperset(ref.split(","))
 
 
 def _job_id(store: Store, due: Due) -> CommitId:

@@ -25,7 +25,7 @@ class StopJob(msgspec.Struct, frozen=True, tag="stop"):
 
 
 class RestartDatum(msgspec.Struct, frozen=True, tag="restart"):
-    """Begin again with what a job's workers are doing: one datum (its id), or all that run (None)."""
+    """Begin again with what a job's workers are doing: one datum (its id, or paths of its inputs), or all that run."""
 
     pipeline: str
     job: str

@@ -142,7 +142,10 @@ def test_looking_at_jobs_and_datums(make: Make, put: Callable[..., str], pps: Ru
     assert {item["path"] for one in datums for item in one["inputs"]} == {"/a", "/b", "/c", "/bad"}
     titles = header(pps("list-datum", f"p@{commit}").out)
     assert titles == ["ID", "STATE", "TRIES", "SECONDS", "IN", "OUT", "FILES"]
-    (bad,) = [one for one in datums if one["state"] == "recovered"]
+    (bad,) = pps("list-datum", f"p@{commit}", "--state", "recovered", "--state", "failed", "--json").json
+    assert bad in datums
+    assert bad["state"] == "recovered"
+    assert "pps inspect-job-set" in pps("inspect-job", commit, code=2).err
     shown = pps("inspect-datum", f"p@{commit}", bad["id"][:12], "--json").json
     assert (shown["exit_code"], shown["tries"], shown["inputs"][0]["path"]) == (1, 1, "/bad")
 
@@ -192,7 +195,7 @@ def test_logs(make: Make, put: Callable[..., str], pps: Run, monkeypatch: pytest
     pps("logs", "-p", "p", "--inputs", "/a", "-f", code=2)
 
 
-@pytest.mark.row("2.5 killed by stop-pipeline", "2.6 state STARTING", "2.8 stop", "4 stop job")
+@pytest.mark.row("2.5 killed by stop-pipeline", "2.6 state STARTING", "2.8 stop", "4 stop job", "4 restart datum")
 def test_what_runs_is_begun_again_and_stopped(store: Path, pps: Run) -> None:
     with (
         world_in(store) as world,
@@ -206,8 +209,9 @@ def test_what_runs_is_begun_again_and_stopped(store: Path, pps: Run) -> None:
         with serving(world):
             gate.wait_for_command()
             (running,) = world.jobs.jobs("one")
-            pps("restart-datum", f"one@{running.id}")
-            gate.wait_for_command()
+            for words in ((), ("/a",)):
+                pps("restart-datum", f"one@{running.id}", *words)
+                gate.wait_for_command()
             pps("stop-job", f"one@{running.id}")
             assert pps("wait-job", f"one@{running.id}", "--json", code=1).json["state"] == "killed"
             (datum,) = pps("list-datum", f"one@{running.id}", "--json").json
