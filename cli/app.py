@@ -26,6 +26,7 @@ _READ_ONLY = frozenset(
         "completion",
         "doctor",
         "draw",
+        "export-lineage",
         "fsck",
         "lineage",
         "locate",

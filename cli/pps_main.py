@@ -36,6 +36,7 @@ COMMANDS = {
     "inspect-datum": Entry("cli.commands.job", "inspect_datum", "Show a datum", _JOB),
     "restart-datum": Entry("cli.commands.job", "restart_datum", "Begin again with datums that run", _JOB),
     "explain-datum": Entry("cli.commands.job", "explain_datum", "Say why a datum ran or was skipped", _JOB),
+    "export-lineage": Entry("cli.commands.export_lineage", "export_lineage", "Tell jobs as OpenLineage events", _JOB),
     "lineage": Entry("cli.commands.lineage", "lineage", "Show what made a file, or was made of it", _JOB),
     "logs": Entry("cli.commands.logs", "logs", "Print what user code wrote", _JOB),
     "create-secret": Entry("cli.commands.secret", "create_secret", "Make a secret for commands", _SECRET),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
+from tests.pps.test_openlineage import serving
 
 _ID = re.compile(r"[0-9a-f]{64}|[0-9a-f]{32}|\b[0-9a-f]{12}\b")
 _SCRIPT = 'for f in "$PFS"/{}/*; do tr a-z A-Z < "$f" > "$PFS_OUT/$(basename "$f")"; done\n'
@@ -175,3 +176,27 @@ def test_what_is_not_there_or_wrong(store: Path, pfs: Run, pps: Run) -> None:
     assert "branch or commit is missing" in pps("lineage", "r", code=2).err
     open_commit = pfs("start-commit", "r@master").out.strip()
     assert "is open" in pps("lineage", f"r@{open_commit}", code=4).err
+
+
+@pytest.mark.usefixtures("chain")
+def test_jobs_are_told_to_files_and_servers(pps: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENLINEAGE_API_KEY", "secret")
+    events = [json.loads(line) for line in pps("export-lineage", "--all").out.splitlines()]
+    ends = [(one["job"]["name"], one["eventType"]) for one in events]
+    assert ends == [(name, kind) for name in ("upper", "again") * 2 for kind in ("START", "COMPLETE")]
+    last = pps("inspect-pipeline", "again", "--json").json["last_job"]
+    own = [json.loads(line) for line in pps("export-lineage", f"again@{last[:8]}").out.splitlines()]
+    assert own == events[-2:]
+    assert pps("export-lineage", "upper").out.count("COMPLETE") == 2
+    pps("export-lineage", "--all", "--to", "events.jsonl", "--namespace", "lab")
+    told = [json.loads(line) for line in Path("events.jsonl").read_text().splitlines()]
+    assert {one["job"]["namespace"] for one in told} == {"lab"}
+    with serving() as (server, url):
+        assert pps("export-lineage", "again", "--to", url).out == "4\n"
+    assert [(key, body["job"]["name"]) for _, key, body in server.taken] == [("Bearer secret", "again")] * 4
+    with serving(422) as (_, url):
+        assert "refused an event with 422" in pps("export-lineage", "again", "--to", url, code=1).err
+    assert "give a job" in pps("export-lineage", code=2).err
+    assert "give a job" in pps("export-lineage", "upper", "--all", code=2).err
+    assert "nosuch" in pps("export-lineage", "nosuch", code=3).err
+    assert "events.jsonl/x" in pps("export-lineage", "--all", "--to", "events.jsonl/x", code=5).err
