@@ -50,12 +50,16 @@ Triggered = Trigger | Literal["keep", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a branch shall be; ``head`` a ref. None and ``keep`` leave what is there."""
+    """What a branch shall be; ``head`` a ref. None and ``keep`` leave what is there.
+
+    ``move``: the id for what the move to ``head`` brings about; None: that of the commit, or of a move not forwards.
+    """
 
     head: str | None = None
     provenance: Sequence[BranchRef] | None = None
     never: Sequence[BranchRef] = ()
     trigger: Triggered = "keep"
+    move: CommitId | None = None
 
 
 def branch_info(repo: str, body: RefsBody, name: str) -> BranchInfo:
@@ -94,7 +98,7 @@ def create(store: Store, repo: str, name: str, wish: Wish) -> BranchInfo:
         if name not in body.branches:
             body = with_branch(body, name, BranchEntry(created=now_ns))
         if target is not None:
-            body = moved(store, body, (repo, name), target=pointer(store, repo, body, target))
+            body = moved(store, body, (repo, name), target=pointer(store, repo, body, target), move=wish.move)
         if name in bindings:
             body = with_branch(body, name, bindings[name].on(body.branches[name], now_ns=now_ns))
         return _with_trigger(repo, body, name, trigger, now_ns=now_ns)
@@ -246,18 +250,23 @@ def refuse_tag(repo: str, body: RefsBody, name: str) -> None:
         raise ConflictError(f"{repo}@{name} is a tag, which never moves: name a branch")
 
 
-def moved(store: Store, body: RefsBody, branch: tuple[str, str], *, target: BranchEntry) -> RefsBody:
-    """Return the body with a branch, (repo, name), at ``target``; an old head that is left behind goes to the trash."""
+def moved(
+    store: Store, body: RefsBody, branch: tuple[str, str], *, target: BranchEntry, move: CommitId | None = None
+) -> RefsBody:
+    """Return the body with a branch, (repo, name), at ``target``; an old head that is left behind goes to the trash.
+
+    ``move`` names the move; None: only one that is not forwards has a name, a fresh one.
+    """
     repo, name = branch
     old, now_ns = body.branches[name], store.clock_ns()
     if old.head == target.head:
         return body
-    forwards = with_branch(body, name, pointed(old, target, now_ns=now_ns))
+    forwards = with_branch(body, name, pointed(old, target, now_ns=now_ns, move=move))
     if old.head is None or target.head is None:
         return forwards
     if any(record.id == old.head for record in store.history.first_parents(repo, target.head)):
         return forwards
-    after = with_branch(body, name, pointed(old, target, now_ns=now_ns, move=new_commit_id()))
+    after = with_branch(body, name, pointed(old, target, now_ns=now_ns, move=move or new_commit_id()))
     return with_trash(after, name, TrashEntry(branch=old, deleted=now_ns, kind=HEAD, onto=target.head))
 
 

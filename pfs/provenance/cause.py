@@ -37,7 +37,7 @@ def cause(repo: str, body: RefsBody, branch: str) -> Cause | None:
 
 
 def head_cause(repo: str, branch: str, entry: BranchEntry) -> Cause | None:
-    """Return what brought a branch to its head: the commit, or a move that was not one forwards. None: no head."""
+    """Return what brought a branch to its head: the commit, or a move that has a name. None: no head."""
     if entry.head is None:
         return None
     spare = spare_id(repo, branch, entry.head, at_ns=entry.updated)

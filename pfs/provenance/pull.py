@@ -185,7 +185,7 @@ class Pull:
         if found is None or body is None or not self._store.replayed:
             return found
         spare = spare_id(source.repo, source.branch, position(body, source.branch) or found.id, at_ns=0)
-        return with_fields(found, id=spare if body.branches[source.branch].move == found.id else found.id, spare=spare)
+        return with_fields(found, spare=spare)
 
     def _chosen(self, why: Cause) -> CommitId:
         """Return one id for all that a move brings about: its own, unless a repo that it reaches has that already."""

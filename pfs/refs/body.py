@@ -283,7 +283,7 @@ def move_head(body: RefsBody, branch: str, *, head: CommitId, pack: PackId, now_
 
 
 def pointed(entry: BranchEntry, target: BranchEntry, *, now_ns: int, move: CommitId | None = None) -> BranchEntry:
-    """Return a branch at the head of ``target``; ``move`` names a move that is not forwards."""
+    """Return a branch at the head of ``target``; ``move`` names a move that is not forwards, or of a transaction."""
     return replace(entry, head=target.head, pack=target.pack, updated=now_ns, move=move)
 
 

@@ -37,10 +37,14 @@ class DeleteRepo(_Op, frozen=True, tag="delete-repo"):
 
 
 class CreateBranch(_Op, frozen=True, tag="create-branch"):
-    """Make or change a branch. ``provenance``: None leaves it; so does ``keep`` the trigger."""
+    """Make or change a branch. ``provenance``: None leaves it; so does ``keep`` the trigger.
+
+    ``move``: the id for what the move to ``head`` brings about, that of the transaction.
+    """
 
     branch: str
     head: CommitId | None = None
+    move: CommitId | None = None
     provenance: tuple[BranchRef, ...] | None = None
     never: tuple[BranchRef, ...] = ()
     trigger: TriggerEntry | Literal["keep", "none"] = "keep"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from pfs.changes import branches
 from pfs.changes.publish import Publication
 from pfs.changes.rebase import Changes, rebase
 from pfs.errors import BranchMovedError
@@ -95,8 +96,8 @@ def do(staged: StagedStore, op: Op) -> None:
             staged.delete_repo(op.repo, force=op.force)
         case CreateBranch():
             trigger = op.trigger if isinstance(op.trigger, str) else trigger_info(op.trigger)
-            staged.repo(op.repo).create_branch(
-                op.branch, head=op.head, provenance=op.provenance, never=op.never, trigger=trigger
+            branches.create(
+                staged, op.repo, op.branch, branches.Wish(op.head, op.provenance, op.never, trigger, op.move)
             )
         case DeleteBranch():
             staged.repo(op.repo).delete_branch(op.branch, force=op.force)

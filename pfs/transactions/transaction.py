@@ -235,6 +235,7 @@ class TransactionRepo:
                 repo=self.name,
                 branch=name,
                 head=None if head is None else self._fast(staged, head),
+                move=None if head is None else self.transaction.id,
                 provenance=sources,
                 never=tuple(never),
                 trigger=followed,

@@ -263,7 +263,7 @@ def _finished(store: Store, state: RefsState | None, branch: Branch, *, since: C
             return _with_cause(found, branch, entry)[::-1]
         if record.id == entry.head or record.branch == branch[1]:
             found.append(_arrival(branch, record))
-    return found[::-1] if since is None else _with_cause(found[:1], branch, entry)
+    return _with_cause(found if since is None else found[:1], branch, entry)[::-1]
 
 
 def _with_cause(found: list[_Arrival], branch: Branch, entry: BranchEntry) -> list[_Arrival]:
