@@ -171,11 +171,17 @@ def _transform(fields: Fields) -> Transform:
 
 def _note_container_fields(transform: Transform, notes: list[str]) -> None:
     if transform.image:
-        notes.append(
-            f"transform.image: without a container runtime the command runs on this host, not in {transform.image}"
-        )
+        note = f"transform.image: without a container runtime the command runs on this host, not in {transform.image}"
+        loose = "; without a tag but latest, it is whatever is called so then"
+        notes.append(note if _is_pinned(transform.image) else note + loose)
     if transform.user:
         notes.append("transform.user: has an effect only in a container")
+
+
+def _is_pinned(image: str) -> bool:
+    """Say whether an image has a digest, or a tag other than ``latest``."""
+    _, _, tag = image.rpartition("/")[2].partition(":")
+    return "@" in image or tag not in {"", "latest"}
 
 
 def _input(fields: Fields, findings: Findings, *, pipeline: str) -> Input:

@@ -31,6 +31,7 @@ def names(pfs: Run, address: str) -> list[str]:
     return [cast("str", record["path"]) for record in json.loads(pfs("list-file", address, "--json").out)]
 
 
+@pytest.mark.row("2.9 requests")
 def test_from_start_to_finish(home: Path, pfs: Run) -> None:
     id = pfs("start-transaction", "-m", "both").out.strip()
     put = pfs("put-file", "r@master:/x", "-f", "x")
@@ -59,6 +60,7 @@ def test_from_start_to_finish(home: Path, pfs: Run) -> None:
     assert pfs("fsck", "--deep").code == 0
 
 
+@pytest.mark.row("2.9 tried at once")
 def test_bad_input_is_refused_at_once_and_the_rest_stays(home: Path, pfs: Run) -> None:
     pfs("start-transaction")
     pfs("put-file", "r@master:/x", "-f", "x")
@@ -71,6 +73,7 @@ def test_bad_input_is_refused_at_once_and_the_rest_stays(home: Path, pfs: Run) -
     assert names(pfs, "r@master") == ["/old", "/x"]
 
 
+@pytest.mark.row("2.9 open parents", "2.9 requests")
 def test_what_stays_open(home: Path, pfs: Run) -> None:
     id = pfs("start-transaction").out.strip()
     assert pfs("start-commit", "r@master").out.strip() == pfs("start-commit", "s@master").out.strip() == id
@@ -84,6 +87,7 @@ def test_what_stays_open(home: Path, pfs: Run) -> None:
     assert names(pfs, "r@master") == ["/old", "/x"]
 
 
+@pytest.mark.row("2.9 all or nothing")
 def test_a_conflict_leaves_the_transaction_open(home: Path, pfs: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     id = pfs("start-transaction").out.strip()
     pfs("put-file", "s@master:/fine", "-f", "x")
@@ -126,6 +130,7 @@ def test_what_cannot_be_in_a_transaction(home: Path, pfs: Run) -> None:
     pfs("start-transaction", code=4)
 
 
+@pytest.mark.row("2.9 transaction commands")
 def test_which_one_is_active(home: Path, pfs: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     first = pfs("start-transaction").out.strip()
     pfs("stop-transaction")

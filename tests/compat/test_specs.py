@@ -47,9 +47,47 @@ def test_what_pachyderm_does_not_take_either(fields: dict[str, Plain], what: str
     assert what in refused(**fields)
 
 
+@pytest.mark.row("2.1 image tags")
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        ("opencv", True),
+        ("pachyderm/opencv", True),
+        ("localhost:5000/opencv", True),
+        ("opencv:latest", True),
+        ("opencv:1.0", False),
+        ("localhost:5000/pachyderm/opencv:1.0", False),
+        ("opencv@sha256:" + "0" * 64, False),
+    ],
+)
+def test_an_image_without_a_tag_is_told(image: str, told: bool) -> None:
+    (note,) = read(transform={"cmd": ["true"], "image": image}).notes
+    assert ("without a tag but latest" in note) == told
+
+
 @pytest.mark.row("2.3 pfs.name")
 def test_an_input_is_called_like_its_repo_unless_it_has_a_name() -> None:
     assert read().input == PfsInput("images", "images", glob="/*")
     assert read(input={"pfs": {"repo": "images", "name": "in", "glob": "/*"}}).input == PfsInput(
         "in", "images", glob="/*"
     )
+
+
+def test_a_spec_as_pachyderm_prints_it() -> None:
+    """With all defaults, in camelCase, numbers as texts, and the project as a mapping."""
+    spec = read(
+        pipeline={"project": {"name": "default"}, "name": "p"},
+        transform={"image": "ubuntu:20.04", "cmd": ["sh"], "stdin": ["true"]},
+        input={"pfs": {"project": "default", "name": "images", "repo": "images", "branch": "master", "glob": "/*"}},
+        outputBranch="master",
+        datumTries="3",
+        reprocessSpec="until_success",
+        parallelismSpec={"constant": "1"},
+        sidecarResourceRequests={"cpu": 1, "memory": "256M", "disk": "1Gi"},
+        salt="4a3f",
+        autoscaling=False,
+    )
+    assert (spec.datum_tries, spec.parallelism, spec.salt, spec.input) == (3, 1, "4a3f", read().input)
+    assert not [note for note in spec.notes if "project" in note]
+    elsewhere = read(pipeline={"project": {"name": "mine"}, "name": "p"})
+    assert elsewhere.notes == ("pipeline.project: has no effect: there are no projects",)
