@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 
 _TICK_S = 1.0
+_LOOK_S = 0.2
+"""How often who stands by looks whether the other daemon is gone."""
 
 
 class Daemon:
@@ -41,8 +43,11 @@ class Daemon:
         front: Front | None,
         pipelines: bool = True,
         upkeep: bool = True,
+        standby: bool = False,
     ) -> None:
+        """``standby``: begin only when no other daemon serves; pipelines also when that one is silent for too long."""
         self._store, self._front, self._pipelines, self._upkeep = store, front, pipelines, upkeep
+        self._standby = standby
         self._stop = threading.Event()
         self._trouble: PfsError | None = None
 
@@ -54,23 +59,35 @@ class Daemon:
             StorageError: the address cannot be bound.
         """
         spare_memory(many=False)
-        with _only_one(self._store.path / "run" / "serve.lock") as lock, self._signals():
-            self._lock = lock
-            working = [self._start_controller()] if self._pipelines else []
-            working += [self._start_upkeep()] if self._upkeep else []
-            working += [self._start_ticker()]
+        working: list[threading.Thread] = []
+        with self._signals():
             try:
-                if self._front is None:
-                    stdio.announce("running pipelines as commits arrive")
-                    self._stop.wait()
-                else:
-                    self._serve(self._front)
+                if self._standby and self._pipelines:
+                    working.append(self._start_controller())
+                self._begin(working)
             finally:
                 self._stop.set()
                 for thread in working:
                     thread.join()
         if self._trouble is not None:
             raise self._trouble
+
+    def _begin(self, working: list[threading.Thread]) -> None:
+        """Serve once no other does; threads that are started are put into ``working``."""
+        waits = self._stop if self._standby else None
+        with _only_one(self._store.path / "run" / "serve.lock", waits=waits) as lock:
+            if self._stop.is_set():
+                return
+            self._lock = lock
+            if self._pipelines and not self._standby:
+                working.append(self._start_controller())
+            working += [self._start_upkeep()] if self._upkeep else []
+            working.append(self._start_ticker())
+            if self._front is None:
+                stdio.announce("running pipelines as commits arrive")
+                self._stop.wait()
+            else:
+                self._serve(self._front)
 
     def _serve(self, front: Front) -> None:
         from cli.limits import ENOUGH, raise_file_limit
@@ -101,7 +118,7 @@ class Daemon:
 
         def work() -> None:
             try:
-                controller.serve(self._stop, on_event=_log)
+                controller.serve(self._stop, standby=self._standby, on_event=_log)
             except PfsError as error:
                 self._trouble = error
             except Exception as error:  # a bug of ours must end the daemon, not leave a gateway without pipelines
@@ -165,19 +182,31 @@ def _note(line: str) -> None:
 
 
 @contextmanager
-def _only_one(path: Path) -> Iterator[int]:
-    """Hold the daemon's lock; the kernel frees it when the process dies."""
+def _only_one(path: Path, *, waits: threading.Event | None = None) -> Iterator[int]:
+    """Hold the lock of daemons, which the kernel frees when one dies; ``waits``: once it is free, or that is set."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConflictError(f"another `pfs serve` runs on this store{_where(fd)}: stop it first") from error
-        _remember(fd, None)
+        while not _locked(fd):
+            if waits is None:
+                raise ConflictError(
+                    f"another `pfs serve` runs on this store{_where(fd)}: stop it first, or stand by with --standby"
+                )
+            if waits.wait(_LOOK_S):
+                break
+        else:
+            _remember(fd, None)
         yield fd
     finally:
         os.close(fd)
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _remember(fd: int, url: str | None) -> None:

@@ -43,6 +43,10 @@ def describe(event: RunEvent) -> str:
             return f"{pipeline}: {', '.join(files)} gone from {folder}: the stored copy runs"
         case events.Attached():
             return "a controller runs on this store already, with its own isolation and slots: showing its progress"
+        case events.StandingBy(holder):
+            return f"standing by: the pipelines are run by {holder}"
+        case events.TookOver():
+            return "took the pipelines over from a controller that is gone or silent"
         case events.Trouble(pipeline, message):
             return f"{pipeline}: {message}" if pipeline else message
     return ""

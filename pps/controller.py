@@ -1,6 +1,7 @@
 """The controller: does what is due, once (`pps run`) or for as long as the daemon lives (`pfs serve`).
 
-One controller works on a store at a time; `run_pending` beside a running one shows that one's progress instead.
+One controller works on a store at a time (pps/scheduling/lease.py); `run_pending` beside a running one shows that
+one's progress instead.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pps.model.catalog import Catalog, upstream
 from pps.model.events import OnEvent, RunReport
 from pps.pipelines.pipelines import Pipelines
 from pps.scheduling.attach import Watcher
-from pps.scheduling.live import ControllerLock
+from pps.scheduling.lease import SILENCE_S, ControllerLease, LeaseLostError
 from pps.scheduling.orders import orders_folder
 from pps.scheduling.scheduler import Scheduler
 
@@ -35,6 +36,10 @@ ExecutorFactory = Callable[[str], Executor]
 CHECKPOINT_S = 30.0
 _TURN_S = 0.2
 _RETRY_S = 10.0
+_PATIENCE_S = 1.0
+"""How long `pps run` may take to end before a daemon is refused, or says that it stands by."""
+_LOOK_S = 0.1
+"""How often who waits looks whether the controller is gone."""
 
 
 def local_executors(store: Store, *, slots: int | None = None, gateways: OpenGateway | None = None) -> ExecutorFactory:
@@ -69,11 +74,13 @@ class Controller:
         *,
         isolation: str = "auto",
         checkpoint_s: float = CHECKPOINT_S,
+        silence_s: float = SILENCE_S,
     ) -> None:
+        """``silence_s``: how long a controller that lives is silent before this one takes over."""
         self._store, self._executors, self._isolation = store, executors, isolation
         self._checkpoint_s = checkpoint_s
         self._run_dir: Path = store.path / "run"
-        self._lock = ControllerLock(self._run_dir)
+        self._lease = ControllerLease(store, silence_s=silence_s)
 
     def run_pending(
         self, pipelines: Sequence[str] = (), *, frozen: bool = False, on_event: OnEvent = events.ignore
@@ -97,7 +104,7 @@ class Controller:
             self._refuse_edits(chosen)
         self._take_edits(chosen, on_event)
         watcher = Watcher(self._store, self._run_dir, pipelines, on_event)
-        while not self._lock.acquire():
+        while not self._lease.acquire():
             if watcher.wait(_TURN_S):
                 return watcher.report()
         try:
@@ -105,7 +112,7 @@ class Controller:
             here = self._run_here(pipelines, on_event)
             return RunReport((*before, *here.jobs), here.damaged)
         finally:
-            self._lock.release()
+            self._lease.release()
 
     def _chosen(self, names: Sequence[str]) -> list[str]:
         """Return the named pipelines and those upstream of them; all, if none is named."""
@@ -160,34 +167,60 @@ class Controller:
             checkpoint_s=self._checkpoint_s,
             retry_s=retry_s,
             wake=watch.wake,
+            lease=self._lease,
         )
 
-    def serve(self, stop: threading.Event, *, on_event: OnEvent = events.ignore) -> None:
+    def serve(self, stop: threading.Event, *, standby: bool = False, on_event: OnEvent = events.ignore) -> None:
         """Run jobs as commits arrive, until ``stop`` is set; what runs then is saved and goes on with the next start.
 
         A job that cannot go on (full disk, damage) is told as `events.Trouble` and tried again later; the others go on.
+        ``standby``: wait while another controller has the store, and whenever another took it over.
 
         Raises:
-            ConflictError: another controller runs on this store.
+            ConflictError: another controller runs on this store, or took over.
         """
-        if not self._take_over(stop):
-            raise ConflictError(f"another controller runs on {self._store.path}: stop it, or use `pps run` beside it")
+        while not stop.is_set():
+            if not self._take_over(stop, standby=standby, on_event=on_event):
+                if stop.is_set():
+                    return
+                raise ConflictError(
+                    f"another controller runs on {self._store.path} ({self._lease.holder()}): stop it, wait for your"
+                    " turn with `pfs serve --standby`, or use `pps run` beside it"
+                )
+            try:
+                self._serve(stop, on_event)
+            except LeaseLostError as error:
+                if not standby:
+                    raise
+                on_event(events.Trouble("", str(error)))
+
+    def _serve(self, stop: threading.Event, on_event: OnEvent) -> None:
         try:
             with self._watch() as watch, closing(self._scheduler(on_event, watch, retry_s=_RETRY_S)) as scheduler:
+                self._lease.on_lost = watch.wake
                 threading.Thread(target=_wake_at, args=(stop, watch), name="controller-stop", daemon=True).start()
                 scheduler.begin()
                 while not stop.is_set():
                     self._serve_once(scheduler, watch, stop=stop, on_event=on_event)
                 scheduler.save()
         finally:
-            self._lock.release()
+            self._lease.release()
 
-    def _take_over(self, stop: threading.Event) -> bool:
-        """Acquire the lock; others hold it for a moment when they only look whether it is held."""
-        end = time.monotonic() + 1.0
-        while not self._lock.acquire():
-            if time.monotonic() > end or stop.wait(0.02):
+    def _take_over(self, stop: threading.Event, *, standby: bool, on_event: OnEvent) -> bool:
+        """Acquire the lease; False: another has it, or ``stop`` was set."""
+        end = time.monotonic() + _PATIENCE_S
+        told = False
+        while not self._lease.acquire():
+            late = time.monotonic() > end
+            if late and not standby:
                 return False
+            if late and not told:
+                told = True
+                on_event(events.StandingBy(self._lease.holder()))
+            if stop.wait(_LOOK_S):
+                return False
+        if self._lease.after_crash:
+            on_event(events.TookOver())
         return True
 
     def _serve_once(self, scheduler: Scheduler, watch: Watch, *, stop: threading.Event, on_event: OnEvent) -> None:
@@ -195,6 +228,8 @@ class Controller:
             scheduler.start_due()
             watch.wait(scheduler.patience_s(CHECK_S))
             scheduler.turn()
+        except LeaseLostError:
+            raise
         except PfsError as error:
             on_event(events.Trouble("", str(error)))
             stop.wait(_RETRY_S)

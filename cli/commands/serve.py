@@ -23,6 +23,7 @@ from cli.exits import usage_error
 @click.option("--no-pipelines", is_flag=True, help="No pipeline controller.")
 @click.option("--no-s3", is_flag=True, help="No S3 gateway.")
 @click.option("--no-upkeep", is_flag=True, help="No retention and collection once an hour: run `pfs gc` yourself.")
+@click.option("--standby", is_flag=True, help="Wait while another serves this store, and take over when it is gone.")
 def serve(
     host: str,
     port: int,
@@ -35,10 +36,14 @@ def serve(
     no_pipelines: bool,
     no_s3: bool,
     no_upkeep: bool,
+    standby: bool,
 ) -> None:
     """Serve the store over S3 and run pipelines as commits arrive, until SIGTERM or Ctrl-C; both drain.
 
     Once an hour, if anything changed, it does what `pfs gc --min-age 10m` does.
+
+    With --standby a second one waits: it takes over at once when the first has died. Pipelines it also takes over when
+    the first is silent for 15 seconds; that one commits nothing of them any more when it wakes up.
     """
     from cli.daemon import Daemon
     from cli.front import Front
@@ -64,4 +69,5 @@ def serve(
     )
     with wiring.open_store() as store:
         front_or_none = None if no_s3 else front
-        Daemon(store, front=front_or_none, pipelines=not no_pipelines, upkeep=not no_upkeep).run()
+        daemon = Daemon(store, front=front_or_none, pipelines=not no_pipelines, upkeep=not no_upkeep, standby=standby)
+        daemon.run()

@@ -50,7 +50,7 @@ class Backend(Protocol):
     """A flat, durable store of named byte strings.
 
     Names are ASCII, at most 1,024 bytes, ``/``-separated. Mutable, and only by `swap`: ``refs/``, ``txn/``,
-    ``gc/state.json``, ``pps/defaults.json``, ``secrets/``, ``idx/manifest.json``, ``leases/``; all else is written once
+    ``gc/state.json``, ``pps/*.json``, ``secrets/``, ``idx/manifest.json``, ``leases/``; all else is written once
     and never changed. Methods may be called from several threads and, where the place is shared, several processes and
     machines at once. A method that returns has made its effect durable: it survives power loss. Read-after-write and
     list-after-write hold.

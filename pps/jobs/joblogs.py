@@ -16,7 +16,7 @@ from pps.jobs.datums import find_datum, job_datums
 from pps.model.catalog import Catalog, Pipeline, read_row
 from pps.model.infos import LogLine
 from pps.model.records import JobRecord, log_key
-from pps.scheduling.live import ControllerLock
+from pps.scheduling.lease import HolderLocks
 from pps.workers.logs import Follower, Line, parse
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class LogReader:
         if stored is not None and stored.state.is_final:
             self._job = stored
             return True
-        return not ControllerLock(self._run_dir).is_held()
+        return not HolderLocks(self._run_dir).any_alive()
 
     def _line(self, datum: str, line: Line) -> LogLine:
         stream = _STREAMS.get(line.tag.upper(), "system")

@@ -73,7 +73,30 @@ class CodeGone:
     folder: str
 
 
-RunEvent = JobStarted | JobPlanned | DatumFinished | JobFinished | PipelineUpdated | CodeGone | Attached | Trouble
+@dataclass(frozen=True, slots=True)
+class StandingBy:
+    """Another controller has the store: this one waits until that is gone. ``holder`` says which."""
+
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
+class TookOver:
+    """This is the controller of the store now, after one that ended without a word or was silent for too long."""
+
+
+RunEvent = (
+    JobStarted
+    | JobPlanned
+    | DatumFinished
+    | JobFinished
+    | PipelineUpdated
+    | CodeGone
+    | Attached
+    | Trouble
+    | StandingBy
+    | TookOver
+)
 OnEvent = Callable[[RunEvent], None]
 
 

@@ -36,13 +36,17 @@ _PUBLISH_ROUNDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a job needs beside the store. ``executor`` makes the executor when the first datum runs."""
+    """What a job needs beside the store. ``executor`` makes the executor when the first datum runs.
+
+    ``fence`` raises if the job may not be committed any more, as another controller took over.
+    """
 
     store: Store
     executor: Callable[[], Executor]
     code_dir: Callable[[Due], Path]
     on_event: events.OnEvent
     next_unit: Callable[[], int]
+    fence: Callable[[], None] = lambda: None
 
 
 class JobRun:
@@ -83,6 +87,15 @@ class JobRun:
             self._feed(state.Unrunnable(_why_broken(self.due)))
             return
         self._feed(state.Begun(tries=self.pipeline.spec.datum_tries))
+
+    def claim(self) -> None:
+        """Move ``.meta``, so that nobody who began this pipeline's jobs before can commit what they did.
+
+        Raises:
+            BranchMovedError: such a one was faster; the job is not due any more, or in another way.
+        """
+        self._around.fence()
+        self._data.checkpoint(self.record())
 
     def awaits(self, unit: UnitId) -> bool:
         """Say whether events of a unit still count: it is one of this attempt, and neither done nor cancelled."""
@@ -125,6 +138,7 @@ class JobRun:
     def checkpoint(self) -> None:
         """Save the datums that are done."""
         if self._data.has_news and not self.is_over:
+            self._around.fence()
             self._data.checkpoint(self.record())
 
     def abandon(self) -> None:
@@ -315,6 +329,7 @@ class JobRun:
         self._finished_ns, self._meta_commit = self._around.store.clock_ns(), new_commit_id()
         for round_no in range(_PUBLISH_ROUNDS):
             record = replace(self.record(), state=outcome, reason=reason, has_output=True)
+            self._around.fence()
             try:
                 self._data.finish(record, self._outcome or self._data.nothing())
             except BranchMovedError:

@@ -1,65 +1,19 @@
-"""What is only known while a controller runs: its lock, and the state of its jobs, in ``.pfs/run``.
+"""What is only known while a controller runs: the state of its jobs, in ``.pfs/run``.
 
 Nothing here is needed after a crash: jobs are derived again from the store (queue.py).
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pfs.errors import CorruptionError, StorageError
+from pfs.errors import CorruptionError
 from pps.model.records import JobRecord, decode_job, encode_json
-
-
-class ControllerLock:
-    """Held by the one controller of a store; the kernel frees it when its process dies."""
-
-    def __init__(self, run_dir: Path) -> None:
-        self._path = run_dir / "controller.lock"
-        self._fd: int | None = None
-
-    def acquire(self) -> bool:
-        """Take the lock; False when another process, or another lock object of this one, has it."""
-        fd = self._open()
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            return False
-        self._fd = fd
-        return True
-
-    def release(self) -> None:
-        """Give the lock back; idempotent."""
-        fd, self._fd = self._fd, None
-        if fd is not None:
-            os.close(fd)
-
-    def is_held(self) -> bool:
-        """Say whether any controller runs."""
-        if self._fd is not None:
-            return True
-        fd = self._open()
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(fd)
-        return False
-
-    def _open(self) -> int:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise StorageError(f"open {self._path}", error.strerror or str(error)) from error
+from pps.scheduling.lease import HolderLocks
 
 
 class LiveJobs:
@@ -99,7 +53,7 @@ class LiveJobs:
 def running_jobs(run_dir: Path) -> Sequence[JobRecord]:
     """Return the jobs that a controller runs; what a dead one left does not count."""
     records = list(LiveJobs(run_dir).records())
-    return records if records and ControllerLock(run_dir).is_held() else []
+    return records if records and HolderLocks(run_dir).any_alive() else []
 
 
 def of(name: str, records: Sequence[JobRecord]) -> list[JobRecord]:

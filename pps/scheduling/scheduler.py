@@ -25,6 +25,7 @@ from pps.model.catalog import Catalog, Pipeline, relevant, upstream
 from pps.model.records import CODE_DIR
 from pps.scheduling.cron import CronTicker
 from pps.scheduling.jobrun import JobRun, Surroundings
+from pps.scheduling.lease import ControllerLease, LeaseLostError
 from pps.scheduling.live import LiveJobs
 from pps.scheduling.orders import Orders, StopJob
 from pps.scheduling.queue import Due, due_jobs, ready
@@ -47,7 +48,8 @@ class Scheduler:
     ``run_dir``: where code is laid out and live state is shown. ``retry_s``: how long a pipeline is left alone whose
     job could not go on (full disk, damage), which is told as `events.Trouble`. None: a full disk and the like are
     raised instead, and a pipeline that met damage is passed over from then on. ``wake``: called in any thread when
-    there is something for `turn`.
+    there is something for `turn`. ``lease``: what says that this is the controller; whoever finds it gone raises
+    LeaseLostError, commits nothing any more and leaves what is in ``run_dir`` to the other.
     """
 
     def __init__(
@@ -60,11 +62,14 @@ class Scheduler:
         checkpoint_s: float,
         retry_s: float | None = None,
         wake: Callable[[], object] = lambda: None,
+        lease: ControllerLease | None = None,
     ) -> None:
         self._store, self._executor_of = store, executor
         self._run_dir, self._on_event = run_dir, on_event
         self._checkpoint_ns = int(checkpoint_s * 1e9)
-        self._retry_s, self._wake = retry_s, wake
+        self._retry_s, self._wake, self._lease = retry_s, wake, lease
+        self._claimed = set[str]()
+        self._is_out = False
         self._troubled: dict[str, int] = {}
         self._catalog = Catalog(store)
         self._cron = CronTicker(store, on_event)
@@ -130,6 +135,7 @@ class Scheduler:
         token = self._store.changes()
         if token == self._seen and not self._cron.is_due():
             return False
+        self._check_lease()
         self._seen = token
         settle_all(self._store)
         pipelines = self._catalog.all()
@@ -149,6 +155,15 @@ class Scheduler:
             if len(self._active) < MOST_JOBS and one.pipeline.name not in self._troubled:
                 self._start(one)
         return True
+
+    def _check_lease(self) -> None:
+        """Raise LeaseLostError if another is the controller by now."""
+        if self._lease is not None:
+            try:
+                self._lease.check()
+            except LeaseLostError:
+                self._is_out = True
+                raise
 
     def _note_damage(self, name: str, message: str) -> None:
         if self.damaged.get(name) != message:
@@ -171,7 +186,14 @@ class Scheduler:
     def _start(self, due: Due) -> None:
         name = due.pipeline.name
         number = max((job.number for job in due.pipeline.jobs), default=0) + 1
-        around = Surroundings(self._store, self._make_executor, self._code_dir, self._tell, lambda: next(self._units))
+        around = Surroundings(
+            self._store,
+            self._make_executor,
+            self._code_dir,
+            self._tell,
+            lambda: next(self._units),
+            fence=self._check_lease,
+        )
         try:
             run = JobRun(around, due, number=number)
         except PfsError as error:
@@ -180,7 +202,15 @@ class Scheduler:
         self._active[name] = run
         self._saved_ns[name] = self._store.clock_ns()
         self._live.show(run.record())
-        self._guard(name, run.start)
+        self._guard(name, partial(self._claim_and_start, run))
+
+    def _claim_and_start(self, run: JobRun) -> None:
+        """Start a job; the first of each pipeline after a controller that may still live moves its ``.meta`` before."""
+        name = run.pipeline.name
+        if self._lease is not None and self._lease.after_crash and name not in self._claimed:
+            run.claim()
+            self._claimed.add(name)
+        run.start()
 
     def turn(self) -> None:
         """Take what the executor told and what was ordered, and do what time asks for; waits for nothing.
@@ -188,6 +218,8 @@ class Scheduler:
         Raises:
             PfsError: a job could not go on; it is given up, and due again.
         """
+        if self._lease is not None and self._lease.is_lost:
+            self._check_lease()
         if self._executor is not None:
             for event in self._executor.events(0.0):
                 run = self._active.get(event.unit.pipeline)
@@ -224,6 +256,8 @@ class Scheduler:
         run = self._active[name]
         try:
             act()
+        except LeaseLostError:
+            raise
         except PfsError as error:
             self._give_up(name)
             self._meet_trouble(name, error)
@@ -257,10 +291,12 @@ class Scheduler:
 
     def _forget(self, name: str) -> None:
         run = self._active.pop(name)
-        self._live.clear(name, run.id)
         self._seen = None
         for table in (self._saved_ns, self._shown_ns):
             table.pop(name, None)
+        if self._is_out:  # the job is another's now, under the same name
+            return
+        self._live.clear(name, run.id)
         shutil.rmtree(self._run_dir / "logs" / name / run.id, ignore_errors=True)
 
     def _show(self, name: str) -> None:

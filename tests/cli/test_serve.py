@@ -51,6 +51,32 @@ def test_a_second_one_on_the_store_says_so(store: Path) -> None:
         pass
 
 
+def test_one_that_stands_by_serves_when_the_first_was_killed(store: Path) -> None:
+    with serving(store) as served:
+        second = start(store, "pfs", "serve", "--standby", "--port", "0")
+        assert second.stderr is not None
+        assert second.stdout is not None
+        assert (
+            f"standing by: the pipelines are run by process {served.process.pid}" in second.stderr.readline().decode()
+        )
+        served.process.kill()
+        assert "took the pipelines over" in second.stderr.readline().decode()
+        assert "serving S3" in second.stdout.readline().decode()
+        second.terminate()
+        second.communicate(timeout=60)
+        assert second.returncode == 0
+
+
+def test_one_that_stands_by_can_be_stopped(store: Path) -> None:
+    with serving(store) as served:
+        second = start(store, "pfs", "serve", "--standby", "--port", "0")
+        assert second.stderr is not None
+        assert "standing by" in second.stderr.readline().decode()
+        second.terminate()
+        assert second.communicate(timeout=60) == (b"", b"")
+        assert (second.returncode, served.process.poll()) == (0, None)
+
+
 def test_a_wrong_secret_reads_nothing(store: Path) -> None:
     with serving(store, "--no-pipelines") as served:
         s3 = client(served.url, served.access_key, "wrong")

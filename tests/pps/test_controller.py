@@ -14,7 +14,7 @@ from pps.model.event_log import decode_events
 from pps.model.infos import JobInfo
 from pps.model.records import decode_job, job_key
 from pps.model.state import Counters, DatumState, JobState, replay
-from pps.scheduling.live import ControllerLock
+from pps.scheduling.lease import HolderLocks
 from tests.pps.pipe_world import UPPER, World, pfs_input, world_in
 
 
@@ -304,8 +304,8 @@ class Server:
         controller = world.make_controller()
         self.thread = threading.Thread(target=lambda: controller.serve(self.stop, on_event=self._take))
         self.thread.start()
-        lock = ControllerLock(world.store.path / "run")
-        while not lock.is_held():
+        locks = HolderLocks(world.store.path / "run")
+        while not locks.any_alive():
             self.stop.wait(0.01)
 
     def _take(self, event: events.RunEvent) -> None:
@@ -356,18 +356,17 @@ def test_a_daemon_passes_over_a_damaged_pipeline(world: World, server: Server) -
 
 
 class Other:
-    """The controller of another process, stood in for by a lock and a controller that does not ask for it."""
+    """The controller of another process, stood in for by one that has the lease before it runs."""
 
     def __init__(self, world: World) -> None:
-        self._world = world
-        self._lock = ControllerLock(world.store.path / "run")
-        assert self._lock.acquire()
+        self._controller = world.make_controller()
+        assert self._controller._lease.acquire()
 
     def run(self) -> None:
-        assert self._world.make_controller()._run_here((), events.ignore).jobs
+        assert self._controller._run_here((), events.ignore).jobs
 
     def end(self) -> None:
-        self._lock.release()
+        self._controller._lease.release()
 
 
 def test_a_job_that_ends_while_the_other_controller_goes_is_reported(world: World) -> None:
