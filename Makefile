@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo check test test-long test-clients bench clean
+.PHONY: setup demo check test test-long test-clients test-containers bench clean
 setup: $(STAMP)-dev
 
 $(BIN)/python:
@@ -33,6 +33,10 @@ test: check
 
 test-long: $(STAMP)-dev
 	$(BIN)/pytest -m long
+
+# With docker or podman, and Debian's busybox-static, of which the image is made.
+test-containers: $(STAMP)-dev
+	$(BIN)/pytest tests/containers
 
 # Real S3 clients have venvs of their own, as they hold other versions of what the gateway uses.
 CLIENTS := $(VENV)-clients

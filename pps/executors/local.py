@@ -9,6 +9,7 @@ import queue
 import secrets
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,7 @@ from pps.workers.unit import run_unit
 from pps.workers.why import why
 
 CLOSE_GRACE_S = 2.0
+_NO_IMAGE_S = 60.0
 
 
 class StaleAttemptError(ConflictError):
@@ -87,14 +89,17 @@ class LocalExecutor:
         self._work_dir, self._log_dir = work_dir / secrets.token_hex(4), log_dir
         self._may_contain = isolation in {"auto", "container"}
         _remove_leftovers(work_dir)
-        self._work_dir.mkdir(parents=True)
+        self._work_dir.parent.mkdir(parents=True, exist_ok=True)
+        self._work_dir.mkdir(mode=0o700)  # in it are folders that every user of a container may write to
         self.found, self._spawner = choose(isolation, self._work_dir)
         self._staging = Staging(store, self._work_dir / "views")
         base = inherited() if env is None else dict(env)
         self._gateways = JobGateways(gateways)
         self._setting = Setting(store, self._spawner, self._staging, self.found, base, log_dir, self._gateways.of)
         self._plain = Spawner("none", self._work_dir / "sandbox")
-        self._images: dict[str, str | None] = {}
+        self._images_lock = threading.Lock()
+        self._images: dict[str, tuple[str | None, float]] = {}
+        self._engine: str | None = None
         self._start()
 
     def _start(self) -> None:
@@ -273,12 +278,25 @@ class LocalExecutor:
         return replace(self._setting, isolation=isolation, spawner=self._plain, engine=engine)
 
     def _engine_with(self, image: str) -> str | None:
-        """Return the container program that has an image, None if there is none or no such image."""
-        with self._lock:
-            if image not in self._images:
-                engine = container.find_engine()
-                self._images[image] = engine if engine is not None and container.has_image(engine, image) else None
-            return self._images[image]
+        """Return the container program that has an image, None if there is none or no such image.
+
+        An image that could not be had is asked for again after a while: it may have been built or pushed.
+        """
+        with self._images_lock:
+            engine, until = self._images.get(image, (None, 0.0))
+            if engine is None and time.monotonic() >= until:
+                engine = self._find_engine()
+                if engine is not None and not container.has_image(engine, image):
+                    engine = None
+                self._images[image] = engine, time.monotonic() + _NO_IMAGE_S
+            return engine
+
+    def _find_engine(self) -> str | None:
+        if self._engine is None:
+            self._engine = container.find_engine()
+            if self._engine is not None:
+                container.remove_leftovers(self._engine, str(self._store.path))
+        return self._engine
 
 
 def _remove_leftovers(work_dir: Path) -> None:

@@ -39,7 +39,7 @@ def run_command(
     finally:
         os.close(fd)
     if name is not None and (ended.timed_out or ended.cancelled):
-        container.kill(around.setting.engine or "", name)
+        container.remove(around.setting.engine or "", name)
     if ended.cancelled or stop.is_set:
         raise CancelledError("cancelled")
     return ended
@@ -78,18 +78,21 @@ def _command(around: Surroundings, argv: Sequence[str]) -> tuple[Command, str | 
     env = environment(around.unit, around.task, base=setting.base_env, places=world.places, s3=around.access.env)
     if setting.isolation.kind != "container":
         return Command(tuple(argv), {**world.secret_env, **env}, world.cwd, world.mounts), None
-    name = f"pps-{os.getpid()}-{os.urandom(4).hex()}"
+    name = container.new_name()
     outer = _container_argv(around, argv, name=name, env=env)
-    return Command(outer, {**setting.base_env, **world.secret_env}, "/"), name
+    return Command(outer, {**container.engine_env(), **world.secret_env}, "/"), name
 
 
 def _container_argv(around: Surroundings, argv: Sequence[str], *, name: str, env: Mapping[str, str]) -> tuple[str, ...]:
     transform, world = around.unit.transform, around.world
+    if "PATH" not in transform.env:  # that of the host says nothing in there
+        env = {key: value for key, value in env.items() if key != "PATH"}
     return container.run_argv(
         around.setting.engine or "",
         transform.image or "",
         argv,
         name=name,
+        store=str(around.setting.store.path),
         env=env,
         cwd=world.cwd or None,
         volumes=world.volumes,

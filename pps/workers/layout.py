@@ -129,6 +129,8 @@ def _scene(layers: list[Layer], staging: Staging) -> Scene:
 
 
 def _container(unit: WorkUnit, scratch: Scratch) -> World:
+    _let_all_write(scratch.cwd)
+    _let_all_write(scratch.home)
     volumes = [(scratch.pfs, "/pfs", True), (scratch.tmp, _TMP, True)]
     layers = [layer("/pfs", scratch.pfs), layer(_TMP, scratch.tmp)]
     cwd = ""
@@ -139,6 +141,16 @@ def _container(unit: WorkUnit, scratch: Scratch) -> World:
     # The rest of what it saw was the image's, which is not to be had here: the host's files are others.
     scene = Scene(layers, closed=("/",))
     return World(Places("/pfs", f"{_TMP}/home", _TMP), scene, _working_dir(unit, cwd), volumes=tuple(volumes))
+
+
+def _let_all_write(top: Path) -> None:
+    """Open private copies to whichever user an image runs its commands as."""
+    for folder, _, names in os.walk(top):
+        os.chmod(folder, 0o777)
+        for name in names:
+            path = os.path.join(folder, name)
+            if not os.path.islink(path):
+                os.chmod(path, os.stat(path).st_mode | 0o666)
 
 
 def _working_dir(unit: WorkUnit, default: str) -> str:

@@ -117,7 +117,7 @@ def _volumes(given: GivenSecrets, scratch: Scratch) -> list[tuple[Path, str, boo
     volumes: list[tuple[Path, str, bool]] = []
     for number, (place, files) in enumerate(given.files.items()):
         folder = scratch.top / "secrets" / str(number)
-        folder.mkdir(parents=True, mode=0o700)
+        folder.mkdir(parents=True)  # readable by whoever the container's command runs as; nobody else gets this far
         for name, value in files.items():
             (folder / name).write_bytes(value)
         volumes.append((folder, place, False))

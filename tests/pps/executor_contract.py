@@ -45,6 +45,7 @@ class Bench:
     executor: Executor
     view: View
     seen: list[Event] = field(default_factory=list)
+    image: str | None = None
 
     def given(self, *keys: str, name: str = "in", empty_files: bool = False) -> DatumInput:
         """Return an input of these paths (empty: the whole commit)."""
@@ -63,7 +64,7 @@ class Bench:
 
     def unit(self, *tasks: DatumTask, script: tuple[str, ...] = (), **fields: object) -> WorkUnit:
         """Return a unit that runs ``script`` in a shell; ``fields`` replace those of the WorkUnit."""
-        transform = Transform(cmd=SHELL, stdin=script)
+        transform = Transform(cmd=SHELL, stdin=script, image=self.image)
         unit = WorkUnit("job", "pipe", attempt=1, number=0, transform=transform, code_dir=None, datums=tasks)
         return replace(unit, **fields)  # type: ignore[arg-type]  # the fields of WorkUnit, named by the test
 
@@ -109,6 +110,7 @@ class ExecutorContract:
     """The suite."""
 
     no_op_count = 2000
+    image: str | None = None
 
     @pytest.fixture
     def bench(self, tmp_path: Path, make: Make) -> Iterator[Bench]:
@@ -120,7 +122,7 @@ class ExecutorContract:
                 commit.put_file("/dir/a", b"in a folder\n")
                 commit.put_file("/dir/sub/b", b"deeper\n")
             executor = make(store)
-            yield Bench(store, executor, repo["master"])
+            yield Bench(store, executor, repo["master"], image=self.image)
             executor.close()
 
     def test_output_is_committed_from_the_session(self, bench: Bench) -> None:
@@ -256,7 +258,7 @@ class ExecutorContract:
 
     def no_ops(self, bench: Bench, count: int) -> None:
         """Run ``count`` datums in units of 50, with two units a slot in flight."""
-        transform = Transform(cmd=("true",))
+        transform = Transform(cmd=("true",), image=bench.image)
         tasks = [bench.task(number) for number in range(count)]
         units = [bench.unit(*tasks[at : at + 50], number=at, transform=transform) for at in range(0, count, 50)]
         flying, waiting = 0, list(reversed(units))

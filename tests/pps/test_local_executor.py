@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -429,8 +430,8 @@ def test_leftovers_of_a_killed_executor_go(tmp_path: Path) -> None:
     (tmp_path / "w" / "old" / "views").mkdir(parents=True)
     with init(tmp_path / "store") as store:
         executor = LocalExecutor(store, slots=1, work_dir=tmp_path / "w", log_dir=tmp_path / "l", isolation="none")
-        assert not (tmp_path / "w" / "old").exists()
-        executor.close()
+        with closing(executor):
+            assert not (tmp_path / "w" / "old").exists()
 
 
 def test_damaged_input_fails_its_datum_and_is_tried_again_by_the_next(bench: Bench) -> None:
@@ -473,8 +474,8 @@ ENGINE = """#!{python} -S
 import os, sys
 words = sys.argv[1:]
 if words[0] != "run":
-    sys.exit(0 if words[0] in {{"version", "kill"}} or words[-1] == "there:1" else 1)
-env, volumes, place, cwd = {{"PATH": os.environ["PATH"]}}, {{}}, 1, "/"
+    sys.exit(0 if words[0] in {{"version", "kill", "rm", "ps"}} or words[-1] == "there:1" else 1)
+env, volumes, place, cwd, entry = {{"PATH": os.environ["PATH"]}}, {{}}, 1, "/", []
 while words[place].startswith("--"):
     if words[place] in {{"--rm", "--interactive", "--init"}}:
         place += 1
@@ -488,9 +489,12 @@ while words[place].startswith("--"):
         volumes[target] = source
     elif flag == "--workdir":
         cwd = value
+    elif flag == "--entrypoint":
+        entry = [value]
 inside = lambda path: next((volumes[t] + path[len(t):] for t in volumes if (path + "/").startswith(t + "/")), path)
 os.chdir(inside(cwd))
-os.execvpe(words[place + 1], words[place + 1 :], {{name: inside(value) for name, value in env.items()}})
+argv = entry + words[place + 1 :]
+os.execvpe(argv[0], argv, {{name: inside(value) for name, value in env.items()}})
 """
 
 
@@ -514,17 +518,17 @@ def test_image_that_is_there_runs_in_a_container(tmp_path: Path, isolation: str)
         with repo.commit("master") as commit:
             commit.put_file("/f0", b"file 0\n")
         bench = Bench(store, maker(tmp_path, isolation)(store), repo["master"])
-        transform = Transform(cmd=("sh", "main.sh"), image="there:1")
-        found = outputs(bench, bench.task(0), transform=transform, code_dir=code)
-        assert found["/x"] == b"file 0\n"
-        assert bench.executor.isolation_for(transform) == "container"
-        if isolation == "auto":
-            other = Transform(cmd=("true",), image="gone:1")
-            assert bench.executor.isolation_for(other) == bench.executor.isolation != "container"
-        assert found["/tmp"].startswith(str(tmp_path / "work").encode())
-        stuck = Transform(cmd=("sleep", "1000"), image="there:1")
-        assert "datum_timeout" in failure(bench, bench.task(0), transform=stuck, timeout_s=0.2, number=1)
-        bench.executor.close()
+        with closing(bench.executor):
+            transform = Transform(cmd=("sh", "main.sh"), image="there:1")
+            found = outputs(bench, bench.task(0), transform=transform, code_dir=code)
+            assert found["/x"] == b"file 0\n"
+            assert bench.executor.isolation_for(transform) == "container"
+            if isolation == "auto":
+                other = Transform(cmd=("true",), image="gone:1")
+                assert bench.executor.isolation_for(other) == bench.executor.isolation != "container"
+            assert found["/tmp"].startswith(str(tmp_path / "work").encode())
+            stuck = Transform(cmd=("sleep", "1000"), image="there:1")
+            assert "datum_timeout" in failure(bench, bench.task(0), transform=stuck, timeout_s=0.2, number=1)
 
 
 @pytest.mark.usefixtures("engine")
@@ -542,13 +546,13 @@ def test_container_that_is_demanded_and_missing_loses_the_unit(tmp_path: Path) -
         with repo.commit("master") as commit:
             commit.put_file("/f0", b"file 0\n")
         bench = Bench(store, maker(tmp_path, "container")(store), repo["master"])
-        for number, image in enumerate([None, "gone:1"]):
-            unit = bench.unit(bench.task(0), transform=Transform(cmd=("true",), image=image), number=number)
-            bench.executor.submit(unit)
-            end = bench.until_end(unit.id)[unit.id]
-            assert isinstance(end, Lost)
-            assert ("names no image" if image is None else "gone:1 is not there") in end.reason
-        bench.executor.close()
+        with closing(bench.executor):
+            for number, image in enumerate([None, "gone:1"]):
+                unit = bench.unit(bench.task(0), transform=Transform(cmd=("true",), image=image), number=number)
+                bench.executor.submit(unit)
+                end = bench.until_end(unit.id)[unit.id]
+                assert isinstance(end, Lost)
+                assert ("names no image" if image is None else "gone:1 is not there") in end.reason
 
 
 def test_unknown_isolation(tmp_path: Path) -> None:
@@ -558,7 +562,8 @@ def test_unknown_isolation(tmp_path: Path) -> None:
 
 def test_probe_agrees_with_the_executor(tmp_path: Path) -> None:
     found = probe(tmp_path / "probe")
-    with init(tmp_path / "store") as store:
-        executor = LocalExecutor(store, slots=1, work_dir=tmp_path / "w", log_dir=tmp_path / "l")
+    with (
+        init(tmp_path / "store") as store,
+        closing(LocalExecutor(store, slots=1, work_dir=tmp_path / "w", log_dir=tmp_path / "l")) as executor,
+    ):
         assert executor.found == found
-        executor.close()

@@ -180,15 +180,16 @@ def test_container_command_line(tmp_path: Path) -> None:
         "img:1",
         ["python3", "/x.py"],
         name="pps-1",
-        env={"PATH": "/host", "A": "b"},
+        store="/s",
+        env={"A": "b"},
         cwd="/code",
         volumes=[(tmp_path, "/pfs", True), (tmp_path, "/ro", False)],
         user="7",
     )
     assert argv == (
-        *("docker", "run", "--rm", "--interactive", "--init", "--name", "pps-1"),
+        *("docker", "run", "--rm", "--interactive", "--init", "--name", "pps-1", "--label", "pfs.store=/s"),
         *("--volume", f"{tmp_path}:/pfs:rw", "--volume", f"{tmp_path}:/ro:ro"),
-        *("--env", "A=b", "--workdir", "/code", "--user", "7", "img:1", "python3", "/x.py"),
+        *("--env", "A=b", "--workdir", "/code", "--user", "7", "--entrypoint", "python3", "img:1", "/x.py"),
     )
 
 

@@ -1,0 +1,155 @@
+"""Commands in real containers, where docker or podman answers: the contract of executors, and what is theirs alone.
+
+The image is made here, of a static busybox (Debian's busybox-static), so that no registry is asked.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pfs.store import Store, init
+from pps.executor import DatumDone, Executor
+from pps.executors.local import LocalExecutor
+from pps.sandbox import container
+from pps.spec import Transform
+from tests.pps.executor_contract import Bench, ExecutorContract, Make
+
+IMAGE = "localhost/pps-test:1"
+ENGINE = container.find_engine()
+BUSYBOX = shutil.which("busybox")
+
+if ENGINE is None:
+    pytest.skip("neither docker nor podman answers", allow_module_level=True)
+if BUSYBOX is None or b"statically linked" not in subprocess.run(["file", "-L", BUSYBOX], capture_output=True).stdout:
+    pytest.skip("no static busybox to make an image of", allow_module_level=True)
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def rootfs() -> bytes:
+    """Return a tar of an image with busybox and the user ``app`` (1000)."""
+    assert BUSYBOX is not None
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        tar.add(os.path.realpath(BUSYBOX), "bin/busybox")
+        applets = subprocess.run([BUSYBOX, "--list"], capture_output=True, text=True, check=True).stdout.split()
+        for name in applets:
+            if name != "busybox":
+                link = tarfile.TarInfo(f"bin/{name}")
+                link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+                tar.addfile(link)
+        text = b"root:x:0:0::/:/bin/sh\napp:x:1000:1000::/:/bin/sh\n"
+        info = tarfile.TarInfo("etc/passwd")
+        info.size = len(text)
+        tar.addfile(info, io.BytesIO(text))
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def image() -> Iterator[None]:
+    """Make the image; its entrypoint is one that no command means."""
+    assert ENGINE is not None
+    change = ["--change", 'ENTRYPOINT ["/bin/false"]']
+    subprocess.run([ENGINE, "import", *change, "-", IMAGE], input=rootfs(), capture_output=True, check=True)
+    yield
+    subprocess.run([ENGINE, "rmi", "--force", IMAGE], capture_output=True, check=False)
+
+
+def left() -> list[str]:
+    """Return the names of the containers that there are, of any process of ours."""
+    assert ENGINE is not None
+    listing = [ENGINE, "ps", "--all", "--filter", "label=pfs.store", "--format", "{{.Names}}"]
+    return subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split()
+
+
+def make_in(tmp_path: Path) -> Make:
+    def make(store: Store) -> Executor:
+        return LocalExecutor(
+            store, slots=2, work_dir=tmp_path / "work", log_dir=tmp_path / "logs", isolation="container"
+        )
+
+    return make
+
+
+class TestInContainers(ExecutorContract):
+    no_op_count = 20
+    image = IMAGE
+
+    @pytest.fixture
+    def make(self, tmp_path: Path) -> Iterator[Make]:
+        yield make_in(tmp_path)
+        assert left() == []
+
+    @pytest.mark.skip(reason="a container a datum: hours, and nothing that 20 do not show")
+    def test_ten_thousand_no_ops(self, bench: Bench) -> None: ...
+
+    def test_sigkill_of_a_command_by_its_number(self, bench: Bench) -> None:
+        """An engine tells a signal as exit code 128 and more."""
+        done = bench.run(bench.unit(bench.task(0), script=("kill -SEGV $$",)))["datum-0"]
+        assert (done.state, done.exit_code, done.signal) == ("failed", 128 + signal.SIGSEGV, None)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with init(tmp_path / "store") as store:
+        repo = store.create_repo("in")
+        with repo.commit("master") as commit:
+            commit.put_file("/f0", b"file 0\n")
+            commit.put_file("/dir/a", b"deep\n")
+        bench = Bench(store, make_in(tmp_path)(store), repo["master"], image=IMAGE)
+        yield bench
+        bench.executor.close()
+    assert left() == []
+
+
+def ran(bench: Bench, script: str, *, number: int = 0, **fields: object) -> DatumDone:
+    transform = Transform(cmd=("sh", "-ec", script), image=IMAGE, **fields)  # type: ignore[arg-type]
+    task = bench.task(number, bench.given("f0"), bench.given("dir", name="d"))
+    return bench.run(bench.unit(task, transform=transform, number=number))[task.id]
+
+
+@pytest.mark.parametrize("user", [None, "app", "1234:1234"])
+def test_any_user_writes_its_output_and_its_inputs(bench: Bench, user: str | None) -> None:
+    script = (
+        'cat "$in" > /pfs/out/x; mkdir /pfs/out/d; echo y > /pfs/out/d/y; echo more >> "$in"; echo z > /pfs/d/dir/z'
+    )
+    done = ran(bench, script + '; rm /pfs/d/dir/a; touch "$HOME/h" "$TMPDIR/t"', user=user)
+    assert (done.state, done.error) == ("success", None), done.log_tail
+    assert sorted(output.key for output in done.outputs) == [b"d/y", b"x"]
+
+
+def test_the_path_is_that_of_the_image_or_the_spec(bench: Bench) -> None:
+    assert sys.prefix not in ran(bench, "echo $PATH").log_tail
+    assert ran(bench, "/bin/echo $PATH", number=1, env={"PATH": "/bin:/mine"}).log_tail == "/bin:/mine\n"
+
+
+def test_a_command_that_ran_too_long_leaves_no_container(bench: Bench) -> None:
+    unit = bench.unit(bench.task(0), script=("trap '' TERM; while :; do sleep 1; done",), timeout_s=2.0)
+    assert "datum_timeout" in (bench.run(unit)["datum-0"].error or "")
+    assert left() == []
+
+
+def test_containers_of_a_killed_process_are_removed(bench: Bench) -> None:
+    assert ENGINE is not None
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    for name, store in ((f"pps-{gone.pid}-00000000", str(bench.store.path)), (f"pps-{gone.pid}-1", "/other")):
+        argv = container.run_argv(
+            ENGINE, IMAGE, ["sleep", "1000"], name=name, store=store, env={}, cwd=None, volumes=[]
+        )
+        subprocess.run([*argv[:2], "--detach", *argv[2:]], check=True, capture_output=True)
+    try:
+        assert ran(bench, "true").state == "success"
+        assert left() == [f"pps-{gone.pid}-1"]
+    finally:
+        container.remove(ENGINE, f"pps-{gone.pid}-1")
