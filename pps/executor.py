@@ -33,7 +33,7 @@ class DatumInput:
     ``b""``: the whole commit), so that a datum of a million files is one row here. ``path`` is the last
     match as a path, for messages and the environment, as are the texts it was joined and grouped by. With
     ``empty_files`` the files have their names and no bytes. ``s3``: nothing is shown, the command reads it from the
-    gateway of its job.
+    gateway of its job. ``lazy``: the files are named pipes, whose bytes are fetched when the command opens them.
     """
 
     name: str
@@ -46,11 +46,12 @@ class DatumInput:
     join_on: str = ""
     group_by: str = ""
     s3: bool = False
+    lazy: bool = False
 
     @property
     def has_bytes(self) -> bool:
-        """Whether the files are shown with their bytes."""
-        return not self.empty_files and not self.s3
+        """Whether the bytes of the files are staged before the command starts."""
+        return not (self.empty_files or self.s3 or self.lazy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,8 @@ class Command:
 class Exit:
     """How a command ended: exactly one of ``code``, ``signal`` and ``error`` is set.
 
-    ``error``: it never ran, since its surroundings could not be made. ``timed_out``, ``cancelled``: we ended it.
+    ``error``: it never ran, since its surroundings could not be made. ``timed_out``, ``cancelled``: we ended it;
+    ``killed``: why we did, by `Running.kill`, though it may have ended by itself just before.
     """
 
     code: int | None = None
@@ -69,6 +70,7 @@ class Exit:
     error: str | None = None
     timed_out: bool = False
     cancelled: bool = False
+    killed: str | None = None
 
 
 class Running:
@@ -80,12 +82,18 @@ class Running:
         self._own_pids = own_pids
         self._lock = threading.Lock()
         self._stopped = False
+        self._killed: str | None = None
         self._text = b""
 
     def stop(self, grace_s: float) -> None:
         """Ask for SIGTERM now and SIGKILL after ``grace_s`` seconds; returns at once, idempotent."""
         self._stopped = True
         self._order(b"T %.3f\n" % grace_s if grace_s > 0 else b"K\n")
+
+    def kill(self, reason: str) -> None:
+        """Ask for SIGKILL now, for a reason that its `Exit` tells; returns at once, the first reason counts."""
+        self._killed = self._killed or reason
+        self._order(b"K\n")
 
     def wait(self, on_output: OnOutput, *, timeout_s: float | None) -> Exit | None:
         """Return how it ended, when nothing of it is left; ``on_output`` gets its output in pieces as it comes.
@@ -147,7 +155,8 @@ class Running:
                 _kill_group(last["pid"])
             last = {"signal": signal.SIGKILL}
         cancelled = self._stopped and not timed_out
-        return Exit(code=last.get("code"), signal=last.get("signal"), timed_out=timed_out, cancelled=cancelled)
+        code, number = last.get("code"), last.get("signal")
+        return Exit(code=code, signal=number, timed_out=timed_out, cancelled=cancelled, killed=self._killed)
 
     def _order(self, message: bytes) -> None:
         with self._lock:

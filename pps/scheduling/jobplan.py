@@ -167,6 +167,7 @@ def _input(leaf: PfsInput, items: list[Item]) -> DatumInput:
         join_on=last.join_on,
         group_by=last.group_by,
         s3=leaf.s3,
+        lazy=leaf.lazy,
     )
 
 

@@ -120,6 +120,7 @@ def _pfs(fields: Fields, scope: _Scope) -> Input:
         s3=s3,
         never=_never(leaf),
         trigger=trigger,
+        lazy=_lazy(leaf),
     )
 
 
@@ -227,6 +228,13 @@ def _branch(leaf: Fields, trigger: Trigger | None) -> str:
     if trigger is not None and not given:
         return ""
     return _checked(leaf, "branch", given or DEFAULT_BRANCH)
+
+
+def _lazy(leaf: Fields) -> bool:
+    lazy = leaf.flag("lazy")
+    if lazy and leaf.flag("empty_files"):
+        leaf.bad("lazy", "an input cannot be lazy and empty_files: a pipe gives its bytes when it is opened")
+    return lazy
 
 
 def _never(leaf: Fields) -> bool:

@@ -107,7 +107,6 @@ TRANSFORM_REFUSED = {
 }
 PFS_REFUSED = {
     "commit": "cannot be given: a pipeline follows a branch",
-    "lazy": _NOT_YET,
 }
 PROJECT_NOTED = {"project": _PROJECT}
 USUAL_PROJECT: Mapping[str, Sequence[Plain]] = {"project": ("default", {"name": "default"})}
@@ -207,6 +206,7 @@ PFS = Known(
         "branch": Field(Kind.TEXT, "the branch to read; default: master"),
         "glob": Field(Kind.TEXT, "what makes a datum: '/' one of everything, '/*' one for each entry at the top"),
         "empty_files": Field(Kind.FLAG, "names without bytes"),
+        "lazy": Field(Kind.FLAG, "each file is a named pipe, filled when the command opens it"),
         "reference": Field(Kind.FLAG, "a change of its content alone runs nothing"),
         "trigger": Field(Kind.CHILD, "read a branch that follows another one when a condition holds", of="trigger"),
         "propagation_spec": Field(Kind.CHILD, "which commits make jobs", of="propagation_spec"),

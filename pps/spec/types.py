@@ -74,7 +74,7 @@ class PfsInput:
     ``never``: its commits make no jobs, but those of other inputs read the newest of them. ``trigger``: the branch is
     made for the pipeline, and follows another one of the repo.
     ``cron``: the repo is the pipeline's own, and gets a file at each tick. ``s3``: nothing is staged, the command reads
-    it from the job's own S3 gateway.
+    it from the job's own S3 gateway. ``lazy``: files are named pipes that are filled when they are opened.
     """
 
     name: str
@@ -90,6 +90,7 @@ class PfsInput:
     s3: bool = False
     never: bool = False
     trigger: Trigger | None = None
+    lazy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

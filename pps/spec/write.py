@@ -86,6 +86,7 @@ def input_document(node: Input) -> Plain:
             leaf: dict[str, Plain] = {"name": node.name, "repo": node.repo, "branch": node.branch, "glob": node.glob}
             also: dict[str, Plain] = {
                 "empty_files": node.empty_files,
+                "lazy": node.lazy,
                 "reference": node.reference,
                 "join_on": node.join_on,
                 "outer_join": node.outer_join,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from pfs.errors import PfsError
@@ -22,6 +23,7 @@ from pps.executor import (
 )
 from pps.sandbox.spawner import Exit
 from pps.workers.command import run_command, why_failed
+from pps.workers.feeder import feeding
 from pps.workers.logs import LogWriter
 from pps.workers.outputs import Inputs, take_outputs
 from pps.workers.scratch import Scratch
@@ -89,17 +91,22 @@ def _stage_and_run(datum: Datum, log: LogWriter, scratch: Scratch) -> Attempt:
 def _run_and_take(datum: Datum, log: LogWriter, around: Surroundings, *, started: float) -> Attempt:
     log.hide(around.mask)
     staged = time.monotonic()
-    result = _commands(datum, log, around)
+    fed = partial(feeding, datum.setting.store, datum.setting.staging, datum.task, around.scratch)
+    with fed(on_error=datum.stop.kill) as feeder:
+        result = _commands(datum, log, around)
+    if feeder.error is not None:
+        result = replace(result, state="failed", error=feeder.error)
     ended = time.monotonic()
     if result.state == "success":
         result = take(datum, around, result)
     seconds = Seconds(staged - started, ended - staged, time.monotonic() - ended)
     reason = None if result.error is None else around.mask.text(result.error)
-    return replace(result, error=reason, seconds=seconds, bytes=Bytes(staged_bytes(datum.task), result.bytes.upload))
+    taken_in = staged_bytes(datum.task) + feeder.bytes
+    return replace(result, error=reason, seconds=seconds, bytes=Bytes(taken_in, result.bytes.upload))
 
 
 def staged_bytes(task: DatumTask) -> int:
-    """Return how many bytes the inputs of a datum bring."""
+    """Return how many bytes of the inputs of a datum are staged before its command starts."""
     return sum(row.size for given in task.inputs if given.has_bytes for row in given.rows)
 
 
@@ -110,7 +117,7 @@ def _commands(datum: Datum, log: LogWriter, around: Surroundings) -> Attempt:
     error = why_failed(ended, transform.accept_return_code, timeout_s=datum.unit.timeout_s)
     if error is None:
         return Attempt("success", exit=ended)
-    if transform.err_cmd and not ended.timed_out and ended.error is None:
+    if transform.err_cmd and not (ended.timed_out or ended.killed or ended.error):
         second = _run(datum, log, around, argv=transform.err_cmd, stdin=transform.err_stdin)
         if second.code == 0:
             return Attempt("recovered", exit=ended, error=error)

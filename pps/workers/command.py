@@ -38,7 +38,7 @@ def run_command(
         ended = _follow(around, command, fd, on_output=on_output, stop=stop, timeout_s=timeout_s)
     finally:
         os.close(fd)
-    if name is not None and (ended.timed_out or ended.cancelled):
+    if name is not None and (ended.timed_out or ended.cancelled or ended.killed):
         container.remove(around.setting.engine or "", name)
     if ended.cancelled or stop.is_set:
         raise CancelledError("cancelled")
@@ -49,6 +49,8 @@ def why_failed(ended: Exit, accepted: Sequence[int], *, timeout_s: float | None)
     """Return in words why a command failed, None if it did not; ``accepted``: exit codes that count as 0."""
     if ended.timed_out:
         return f"the command ran longer than datum_timeout ({timeout_s:g} s) and was killed"
+    if ended.killed is not None and ended.code != 0:
+        return ended.killed
     if ended.error is not None:
         return f"the command could not be started: {ended.error}"
     if ended.signal is not None:

@@ -89,6 +89,12 @@ def _namespace(
         (scratch.pfs / given.name).mkdir()
         if given.s3:
             continue
+        if given.lazy:
+            # Read-only, and no overlay: a pipe is met by those who open the same inode.
+            staging.fill(given, scratch.pfs / given.name)
+            steps.append(("ro", str(scratch.pfs / given.name), f"/pfs/{given.name}"))
+            layers.append(layer(f"/pfs/{given.name}", scratch.pfs / given.name))
+            continue
         view = uses.enter_context(staging.view(given))
         steps.append(_show(view, f"/pfs/{given.name}", scratch=scratch, name=str(number), overlay=isolation.overlay))
         upper = scratch.layer(str(number))[0] if isolation.overlay else None

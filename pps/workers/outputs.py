@@ -108,6 +108,8 @@ class _Walk:
             self._waiting += [_below(place, name) for name in names]
         elif stat.S_ISREG(mode):
             self._found.append((_checked(place.key), Path(where)))
+        elif stat.S_ISFIFO(mode):
+            self._take_pipe(place)
 
     def _follow(self, place: _Place) -> None:
         target = self._scene.resolve(place.path)
@@ -120,9 +122,23 @@ class _Walk:
             self._waiting.append(_Place(target, place.key, place.links + 1))
             return
         for rest, row in rows:
-            key = _checked(place.key + b"/" + rest if rest else place.key)
-            executable = bool(row.aux and row.aux.get("x"))
-            self._found.append((key, OutputFile(key, FileRef(row.kind, row.size, row.tid), executable)))
+            self._refer(place.key + b"/" + rest if rest else place.key, row)
+
+    def _take_pipe(self, place: _Place) -> None:
+        """Take the file that a pipe of a lazy input stands for, by reference; any other pipe is passed over."""
+        name, _, rest = place.path.removeprefix(self._inputs.pfs + "/").partition("/")
+        given = next((one for one in self._inputs.given if one.name == name and one.lazy), None)
+        if given is None or not place.path.startswith(self._inputs.pfs + "/"):
+            return
+        row = self._inputs.staging.tree(given).stat(os.fsencode(rest), want="file")
+        if row is None:
+            raise FailedError(f"{_short(place.key)} is a pipe that the command moved: it stands for no file any more")
+        self._refer(place.key, row)
+
+    def _refer(self, key: bytes, row: Row) -> None:
+        """Take the content of a stored file as an output, without reading it."""
+        executable = bool(row.aux and row.aux.get("x"))
+        self._found.append((_checked(key), OutputFile(key, FileRef(row.kind, row.size, row.tid), executable)))
 
     def _take_from_outside(self, place: _Place) -> None:
         """Take a file of the host that a link leads to, such as one in /usr."""

@@ -29,6 +29,7 @@ IDLE_VIEWS = 16
 IDLE_BYTES = 1 << 30
 """Their size together; the latest one is kept whatever its size."""
 _TREES = 64
+_PIPE_MODE = 0o644
 
 ViewKey = tuple[str, str, bool, tuple[bytes, ...]]
 
@@ -99,8 +100,8 @@ class Staging:
         _refuse_collisions(rows)
         target.mkdir(parents=True, exist_ok=True)
         for row in rows:
-            if given.empty_files:
-                self._fill_empty(given, row, target)
+            if given.empty_files or given.lazy:
+                self._fill_names(given, row, target)
             elif row.is_dir:
                 place = target / row.key.decode() if row.key else target
                 restore_tree(self._store.objects, self.tree(given), row.key, place, jobs=1)
@@ -109,14 +110,20 @@ class Staging:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 restore_file(self._store.objects, row, place, jobs=1)
 
-    def _fill_empty(self, given: DatumInput, row: Row, target: Path) -> None:
+    def _fill_names(self, given: DatumInput, row: Row, target: Path) -> None:
+        """Make an empty file for each of the input's, or a named pipe if it is ``lazy``."""
         below = self.tree(given).walk(row.key) if row.is_dir else iter((row,))
         rows = [file for file in below if file.kind != Kind.REMOVED]
         _refuse_collisions(rows)
         for file in rows:
             place = _place(target, file.key)
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.touch()
+            if not given.lazy:
+                place.touch()
+            elif file.kind is Kind.SYMLINK:
+                restore_file(self._store.objects, file, place, jobs=1)
+            else:
+                os.mkfifo(place, _PIPE_MODE)
 
     def _borrow(self, given: DatumInput) -> _View:
         key = given.repo, given.commit, given.empty_files, tuple(row.key for row in given.rows)

@@ -34,6 +34,12 @@ class Stop:
             if self._running is not None:
                 self._running.stop(grace_s)
 
+    def kill(self, reason: str) -> None:
+        """Kill the command that runs now, if one does: its datum has failed for this reason."""
+        with self._lock:
+            if self._running is not None:
+                self._running.kill(reason)
+
     def cover(self, running: Running | None) -> None:
         """Put a command under this stop; None when it ended."""
         with self._lock:

@@ -205,7 +205,10 @@ def test_bad_fields_say_where_and_what(extra: str, what: str) -> None:
         ('{"pfs": {"repo": "a/b", "glob": "/"}}', "invalid repo name 'a/b'"),
         ('{"pfs": {"repo": "out", "glob": "/"}}', "an input cannot be called 'out'"),
         ('{"pfs": {"repo": "a", "glob": "/[a"}}', "p.json:5:34"),
-        ('{"pfs": {"repo": "a", "glob": "/", "lazy": true}}', "the field 'lazy' of pfs is not supported yet"),
+        (
+            '{"pfs": {"repo": "a", "glob": "/", "lazy": true, "empty_files": true}}',
+            "an input cannot be lazy and empty_files",
+        ),
         ('{"pfs": {"repo": "a", "glob": "/", "commit": "ab"}}', "a pipeline follows a branch"),
         ('{"pfs": {"repo": "a", "glob": "/", "repo_type": "meta"}}', "cannot be read, only 'user'"),
         (
@@ -309,7 +312,7 @@ def _called_x(leaf: PfsInput) -> PfsInput:
 def _keyed(name: str) -> st.SearchStrategy[PfsInput]:
     """A leaf as it is inside a join inside a group."""
     texts = {"join_on": st.just("$1"), "outer_join": st.booleans(), "group_by": st.sampled_from(["$1", "x$1"])}
-    return st.builds(PfsInput, st.just(name), _names, glob=st.just("/(*)"), **texts)
+    return st.builds(PfsInput, st.just(name), _names, glob=st.just("/(*)"), lazy=st.booleans(), **texts)
 
 
 _triggers = st.builds(

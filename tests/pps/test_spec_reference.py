@@ -111,7 +111,7 @@ TABLE: list[tuple[str, Any, str]] = [
     ("pfs.join_on", "$1", "noted"),
     ("pfs.outer_join", True, "same"),
     ("pfs.group_by", "$1", "noted"),
-    ("pfs.lazy", True, "refused: is not supported yet"),
+    ("pfs.lazy", True, "read"),
     ("pfs.empty_files", True, "read"),
     ("pfs.s3", True, "read"),
     ("pfs.trigger", {"commits": "2"}, "read"),
