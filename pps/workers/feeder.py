@@ -129,6 +129,7 @@ class _Loop:
             self._poller.unregister(stream.fd)
             del self._streams[stream.fd]
             stream.close()
+            self._pipes.expect()
             return
         self._feeder.bytes += count
         if len(self._streams) > _HOLDING:

@@ -5,7 +5,7 @@ then. So there are two ways, both without a thread for each pipe:
 
 - `ArmedPipes`, for some hundred: each is held open at both ends, so an open succeeds at once and is told.
 - `ScannedPipes`, for any number: an open for writing that does not wait fails until there is a reader. So all are tried
-  in turn, first those that come next to what was read last, for a bounded share of the time.
+  in turn, first those that come after what was read last, for a bounded share of the time.
 
 A pipe that has a reader is taken out and another put in its place, so that who opens the file again reads it again.
 """
@@ -26,8 +26,9 @@ from pps.workers.openings import Openings
 ARMED_PIPES: Final = 512
 """Up to so many pipes of one attempt are held open."""
 _SMALL_PIPE: Final = 4096
-_SCAN_PIPES: Final = 2048
-_NEAR: Final = 16
+_FIRST_SCAN: Final = 32
+_SOON_SCAN: Final = 256
+_MOST_SCAN: Final = 1024
 _BUSY_SHARE: Final = 0.5
 _IDLE_SHARE: Final = 0.05
 _BUSY_S: Final = 1.0
@@ -54,6 +55,10 @@ class Pipes(Protocol):
 
     def opened(self) -> Iterator[Opened]:
         """Yield the pipes that have a reader now; the caller owns the descriptors."""
+        ...
+
+    def expect(self) -> None:
+        """Note that a reader was given all of its file."""
         ...
 
     def close(self) -> None:
@@ -130,6 +135,9 @@ class ArmedPipes:
                 if fd is not None:
                     yield path, fd
 
+    def expect(self) -> None:
+        """Do nothing: news come by themselves."""
+
     def close(self) -> None:
         """Let go of all of them."""
         for fd in self._held.values():
@@ -175,19 +183,23 @@ def _has_reader(fd: int) -> bool:
 
 
 class ScannedPipes:
-    """Pipes of which nothing is held; they are tried in turn."""
+    """Pipes of which nothing is held; they are tried in turn.
+
+    Each turn tries those that come after the one read last, as files are listed and by name, which is how most commands
+    go on: few at first, more with each turn in vain. And a search goes round whatever was found, so that nobody waits
+    for ever.
+    """
 
     def __init__(self, base: Path, paths: Sequence[bytes], spare: Path) -> None:
         self._paths = paths
         self._folder = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._spare = os.fsencode(spare)
-        # What is listed next and what comes next by name are what commands mostly open next.
         self._by_name = array("q", sorted(range(len(paths)), key=paths.__getitem__))
         self._rank = array("q", bytes(8 * len(paths)))
         for rank, number in enumerate(self._by_name):
             self._rank[number] = rank
-        self._near: list[int] = []
-        self._next = 0
+        self._listed = self._named = self._round = 0
+        self._count = _FIRST_SCAN
         self._hit_at = self._looked_at = time.monotonic()
         self._spent = 0.0
 
@@ -200,31 +212,43 @@ class ScannedPipes:
         """Return how long to do something else, so that looking takes a bounded share of the time."""
         if not self._paths:
             return None
+        if self._count < _SOON_SCAN:
+            return 0.0
         busy = self._looked_at - self._hit_at < _BUSY_S
         pause = max(self._spent * (1 / (_BUSY_SHARE if busy else _IDLE_SHARE) - 1), _LEAST_DELAY_S)
         return max(self._looked_at + pause - time.monotonic(), 0.0)
 
     def opened(self) -> Iterator[Opened]:
-        """Yield those of the pipes that come next in turn, or next to the last one, which have a reader now."""
-        if self.delay_s():
+        """Yield those of the pipes that come next in turn which have a reader now."""
+        if self.delay_s() != 0.0:
             return
         started = time.monotonic()
-        total = len(self._paths)
-        some = [(self._next + step) % total for step in range(min(_SCAN_PIPES, total))]
-        self._next = (self._next + len(some)) % total
-        found = [(number, fd) for number in (*self._near, *some) if (fd := self._try(number)) is not None]
-        for number, _ in found:
-            self._near = self._next_to(number)
+        found = [(number, fd) for number in self._turn() if (fd := self._try(number)) is not None]
         self._looked_at = time.monotonic()
         self._spent = self._looked_at - started
-        if found:
-            self._hit_at = self._looked_at
+        self._count = 2 * self._count if self._count < _MOST_SCAN else _SOON_SCAN
         for number, fd in found:
+            self._hit_at, self._count = self._looked_at, _FIRST_SCAN
+            self._listed, self._named = number, self._rank[number]
             yield self._paths[number], fd
+
+    def expect(self) -> None:
+        """Look at once: who has read a file to its end often opens the next."""
+        self._count = _FIRST_SCAN
 
     def close(self) -> None:
         """Let go of the folder."""
         os.close(self._folder)
+
+    def _turn(self) -> list[int]:
+        """Return the pipes to try in this turn, and move the search that goes round on."""
+        total = len(self._paths)
+        steps = range(min(self._count, total))
+        numbers = [(self._listed + step) % total for step in steps]
+        numbers += [self._by_name[(self._named + step) % total] for step in steps]
+        numbers += [(self._round + step) % total for step in steps]
+        self._round = (self._round + len(steps)) % total
+        return numbers
 
     def _try(self, number: int) -> int | None:
         """Return the writing end of a pipe if somebody reads it, with another one in its place."""
@@ -238,8 +262,3 @@ class ScannedPipes:
         os.mkfifo(fresh, _PIPE_MODE)
         os.rename(fresh, path, dst_dir_fd=self._folder)
         return fd
-
-    def _next_to(self, number: int) -> list[int]:
-        listed = range(number, min(number + _NEAR, len(self._paths)))
-        rank = self._rank[number]
-        return [*listed, *self._by_name[rank : rank + _NEAR]]
