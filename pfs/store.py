@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 import uuid
 import weakref
@@ -121,6 +122,8 @@ class Store:
         """Open the store in the ``.pfs`` folder ``path``; ``backend``: instead of the one its config names."""
         self.path = path
         self.clock_ns = clock_ns
+        self._sessions: weakref.WeakSet[WriteSession] = weakref.WeakSet()
+        self._sessions_lock = threading.Lock()
         self.backend = open_backend(path / read_local_config(path).backend) if backend is None else backend
         self.config = read_config(self.backend)
         self.params = self.config.params()
@@ -226,7 +229,7 @@ class Store:
         from pfs.packs.session import WriteSession
 
         seen_gen = level(self.backend, self.index).gen
-        return WriteSession(
+        session = WriteSession(
             self.backend,
             self.index,
             self.objects,
@@ -234,6 +237,16 @@ class Store:
             seen_gen=seen_gen,
             background=background,
         )
+        with self._sessions_lock:
+            self._sessions.add(session)
+        return session
+
+    def keep_leases(self) -> None:
+        """Renew the leases of sessions that write nothing for long, where it is time; call it every minute or so."""
+        with self._sessions_lock:
+            sessions = list(self._sessions)
+        for session in sessions:
+            session.keep_lease()
 
     def transaction(self, *, message: str = "") -> Transaction:
         """Return a transaction: changes of several repos, published at once when its ``with`` block ends.

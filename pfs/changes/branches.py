@@ -22,7 +22,7 @@ from pfs.history.resolve import finished
 from pfs.history.untouched import is_untouched
 from pfs.ids import CommitId, Etag, is_commit_id, new_commit_id
 from pfs.model import BranchInfo, BranchRef, Trigger
-from pfs.provenance.bind import Binding, bind, forget, prepare, settle_bound, unlink
+from pfs.provenance.bind import Binding, bind, check_landed, forget, prepare, settle_bound, unlink
 from pfs.provenance.trigger import followers, refuse_loop, trigger_entry, trigger_info
 from pfs.refs.body import (
     FAILED,
@@ -104,6 +104,7 @@ def create(store: Store, repo: str, name: str, wish: Wish) -> BranchInfo:
         return _with_trigger(repo, body, name, trigger, now_ns=now_ns)
 
     body = store.refs.update(repo, edit)
+    check_landed(store, repo, bindings, old=state.body)
     settle_bound(store, repo, bindings, old=state.body)
     return branch_info(repo, store.refs.read(repo).body if bindings else body, name)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from pfs.errors import CorruptionError
 from pfs.refs import collection
 from pfs.structs import ready
 
@@ -45,8 +46,7 @@ def note_run(store: Store) -> None:
 def when_due(store: Store) -> Due:
     """Say whether a collection is due: after a purge, many new packs, much new data, or a week with any.
 
-    Raises:
-        CorruptionError: the state of collection is damaged.
+    Also where its state is damaged, which it mends. Repos that cannot be read are passed over.
     """
     data = store.index.get_meta(_KEY)
     last = None if data is None else msgspec.msgpack.decode(data, type=ready(LastRun))
@@ -54,10 +54,14 @@ def when_due(store: Store) -> Due:
 
 
 def _reason(store: Store, last: LastRun) -> str | None:
-    state, now_ns = collection.read(store.backend)[0], store.clock_ns()
+    now_ns = store.clock_ns()
+    try:
+        state = collection.read(store.backend)[0]
+    except CorruptionError:
+        return "the state of the last one is damaged"
     if state.phase == "published" and state.expires_ns <= now_ns:
         return "one was stopped half-way"
-    if any(repo.body.shreds for repo in store.refs.repos()):
+    if any(repo.body.shreds for repo in store.refs.snapshot(damaged={})):
         return "something was purged"
     packs, size = _measure(store)
     if packs - last.packs >= _PACKS:

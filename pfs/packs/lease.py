@@ -55,6 +55,11 @@ class Lease:
         """Whether it is time to write it, or to write it again."""
         return self._clock_ns() >= self._due_ns
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it is written and was not taken back."""
+        return self._etag is not None
+
     def write(self, packs: Collection[PackId], *, seen_gen: int) -> None:
         """Write it anew with these packs."""
         now_ns = self._clock_ns()

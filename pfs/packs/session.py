@@ -196,6 +196,12 @@ class WriteSession:
         relied_on = (self._index.pack(number)[0] for number in sorted(self.touched))
         self._lease.write([*self._packs, self._meta_pack, *relied_on], seen_gen=self.seen_gen)
 
+    def keep_lease(self) -> None:
+        """Write the lease again if it is time: for who writes nothing for long and will; any thread."""
+        if self._lease.is_held and self._lease.is_due:
+            with self._lock:
+                self._write_lease()
+
     def _index_data_pack(self, pack: SealedPack) -> None:
         self._index.add([pack])
         ids = pack.entries["id"].tobytes()

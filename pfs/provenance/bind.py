@@ -64,7 +64,40 @@ def bind(store: Store, repo: str, bindings: Mapping[str, Binding]) -> None:
         return body
 
     store.refs.update(repo, edit)
+    check_landed(store, repo, bindings, old=old)
     settle_bound(store, repo, bindings, old=old)
+
+
+def check_landed(store: Store, repo: str, bindings: Mapping[str, Binding], *, old: RefsBody) -> None:
+    """Check bindings that have landed once more, and take them back if they do not go with what others bound meanwhile.
+
+    Each looks again after its own swap, so one at least of those that do not go together sees both; maybe both give up.
+
+    Raises:
+        ConflictError, RepoNotFoundError: as `check`.
+    """
+    try:
+        check(store, repo, bindings)
+    except (ConflictError, RepoNotFoundError):
+        with suppress(PfsError):
+            store.refs.update(repo, _unbinding(old, bindings, now_ns=store.clock_ns()))
+        raise
+
+
+def _unbinding(old: RefsBody, bindings: Mapping[str, Binding], *, now_ns: int) -> Callable[[RefsBody], RefsBody]:
+    """Return the edit that gives branches the sources back that they had; one that was made for it stays, unbound."""
+
+    def edit(body: RefsBody) -> RefsBody:
+        for name, binding in bindings.items():
+            entry, before = body.branches.get(name), old.branches.get(name, BranchEntry(created=now_ns))
+            if entry is not None and binding.on(entry, now_ns=now_ns) is entry:
+                kept = replace(
+                    entry, provenance=before.provenance, never=before.never, pipeline=before.pipeline, updated=now_ns
+                )
+                body = with_branch(body, name, kept)
+        return body
+
+    return edit
 
 
 def prepare(store: Store, repo: str, bindings: Mapping[str, Binding]) -> None:
@@ -77,7 +110,7 @@ def prepare(store: Store, repo: str, bindings: Mapping[str, Binding]) -> None:
 def check(store: Store, repo: str, bindings: Mapping[str, Binding]) -> None:
     """Refuse bindings of branches of one repo that cannot be; one read of refs for each repo of the store.
 
-    Two processes that connect branches at the same moment may get past the check together: `pfs fsck` names that.
+    Two processes that connect branches at the same moment may get past the check together: `bind` looks twice.
 
     Raises:
         RepoNotFoundError: the repo of a source does not exist. InvalidNameError: a source is no branch of users.

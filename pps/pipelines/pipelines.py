@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pfs.changes import branches
 from pfs.errors import AlreadyExistsError, ConflictError, InvalidInputError, NotFoundError, PfsError
+from pfs.model import BranchRef
 from pfs.provenance.bind import Binding, bind
 from pps.model.catalog import Catalog, Pipeline
 from pps.model.infos import PipelineInfo
@@ -30,6 +31,7 @@ from pps.pipelines.versions import (
     next_record,
     publish_record,
     publish_version,
+    trigger_branches,
 )
 from pps.scheduling.cron import tick
 from pps.scheduling.live import of, running_jobs
@@ -70,11 +72,14 @@ class Pipelines:
         if not exists:
             self._store.create_repo(spec.name, description=spec.description)
         cron_repos = make_cron_repos(self._store, spec)
+        there = trigger_branches(self._store, spec)
         try:
             publish_version(self._store, draft, first_record(self._store, draft), None)
         except PfsError:
             self._undo_create(spec.name)
             self._delete_unread(cron_repos)
+            with suppress(PfsError):
+                self._delete_branches(trigger_branches(self._store, spec) - there)
             raise
         return self.inspect(spec.name)
 
@@ -275,10 +280,13 @@ class Pipelines:
 
     def _delete_trigger_branches(self, pipeline: Pipeline) -> None:
         """Delete the branches that were made for a pipeline's triggers, unless others read them."""
-        for leaf in pipeline.leaves:
-            if leaf.trigger is not None and leaf.branch.startswith(f"{pipeline.name}-trigger-"):
-                with suppress(ConflictError, NotFoundError):
-                    self._store.repo(leaf.repo).delete_branch(leaf.branch)
+        ours = [leaf for leaf in pipeline.leaves if leaf.branch.startswith(f"{pipeline.name}-trigger-")]
+        self._delete_branches(BranchRef(leaf.repo, leaf.branch) for leaf in ours if leaf.trigger is not None)
+
+    def _delete_branches(self, found: Iterable[BranchRef]) -> None:
+        for repo, branch in found:
+            with suppress(ConflictError, NotFoundError):
+                self._store.repo(repo).delete_branch(branch)
 
     def _delete_unread(self, repos: Sequence[str]) -> None:
         """Delete cron repos unless another pipeline reads them."""

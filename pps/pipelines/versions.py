@@ -124,6 +124,13 @@ def _make_trigger_branches(store: Store, spec: Spec) -> None:
             store.repo(leaf.repo).create_branch(leaf.branch, trigger=leaf.trigger)
 
 
+def trigger_branches(store: Store, spec: Spec) -> set[BranchRef]:
+    """Return the branches for triggers of a spec's inputs that are there."""
+    wanted = {BranchRef(leaf.repo, leaf.branch) for leaf in leaves(spec.input) if leaf.trigger is not None}
+    states = {state.repo: state.body for state in store.refs.snapshot({one.repo for one in wanted})}
+    return {one for one in wanted if one.repo in states and one.branch in states[one.repo].branches}
+
+
 def _sources(store: Store, repo: str) -> list[str]:
     try:
         branches = store.repo(repo).branches()

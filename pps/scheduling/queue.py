@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pfs.ids import CommitId
 from pfs.provenance.cause import head_cause
-from pps.model.catalog import DAMAGE, Pipeline, upstream
+from pps.model.catalog import DAMAGE, Pipeline
 from pps.model.records import JobRecord
 from pps.model.state import JobState
 
@@ -95,23 +95,51 @@ def due_jobs(
 
 
 def ready(
-    due: Mapping[str, Sequence[Due]], pipelines: Mapping[str, Pipeline], busy: Mapping[str, CommitId]
+    store: Store, due: Mapping[str, Sequence[Due]], pipelines: Mapping[str, Pipeline], *, busy: Mapping[str, CommitId]
 ) -> list[Due]:
     """Return the jobs that may start: the first of each idle pipeline, unless its cause is still on its way elsewhere.
 
     A job waits while a pipeline upstream has, due or running (``busy``: pipeline -> cause), a job of the same cause,
-    and while one of its inputs has an open commit of that: the two ways of a diamond meet in one job.
+    and while one of its inputs has an open commit of that: the two ways of a diamond meet in one job. Upstream is also
+    what is reached through branches that people make out of what pipelines make.
     """
     found = []
     for name, waiting in due.items():
         if not waiting or name in busy:
             continue
         first = waiting[0]
-        above = list(upstream(name, dict(pipelines)))
+        if first.awaited or not _is_elsewhere(first.cause, due, busy):
+            found += [] if first.awaited else [first]
+            continue
+        above = _above(store, name, pipelines)
         coming = {one.cause for source in above for one in due.get(source, ())}
         coming |= {busy[source] for source in above if source in busy}
-        if first.cause not in coming and not first.awaited:
+        if first.cause not in coming:
             found.append(first)
+    return found
+
+
+def _is_elsewhere(cause: CommitId, due: Mapping[str, Sequence[Due]], busy: Mapping[str, CommitId]) -> bool:
+    """Say whether another pipeline has a job of this cause, due or running."""
+    return cause in busy.values() or sum(one.cause == cause for jobs in due.values() for one in jobs) > 1
+
+
+def _above(store: Store, name: str, pipelines: Mapping[str, Pipeline]) -> set[str]:
+    """Return the pipelines whose output reaches ``name``, also through branches that no pipeline makes."""
+    found, seen = set[str](), set[Branch]()
+    todo = [(leaf.repo, leaf.branch) for leaf in pipelines[name].leaves]
+    while todo:
+        branch = todo.pop()
+        if branch in seen:
+            continue
+        seen.add(branch)
+        if branch[0] in pipelines:
+            found.add(branch[0])
+            todo += [(leaf.repo, leaf.branch) for leaf in pipelines[branch[0]].leaves]
+        else:
+            state = store.refs.find(branch[0])
+            entry = None if state is None else state.body.branches.get(branch[1])
+            todo += [] if entry is None else entry.provenance
     return found
 
 

@@ -151,7 +151,7 @@ class Scheduler:
         for name in relevant(damaged, [by_name[one] for one in wanted if one in by_name], chosen):
             self._note_damage(name, str(damaged[name]))
         busy = {name: run.due.cause for name, run in self._active.items()}
-        for one in ready(due, by_name, busy):
+        for one in ready(self._store, due, by_name, busy=busy):
             if len(self._active) < MOST_JOBS and one.pipeline.name not in self._troubled:
                 self._start(one)
         return True
@@ -228,6 +228,7 @@ class Scheduler:
                 elif isinstance(event, UnitDone):
                     self._drop(event.unit)
         self._take_orders()
+        self._store.keep_leases()
         now_ns = self._store.clock_ns()
         for name, run in list(self._active.items()):
             self._guard(name, partial(run.check_time, now_ns))

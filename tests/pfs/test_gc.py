@@ -19,6 +19,7 @@ from pfs.backends.local import LocalBackend
 from pfs.errors import ConflictError, CorruptionError, MissingObjectError, PfsError, StorageError
 from pfs.gc.collect import collect, foresee, measure
 from pfs.gc.collector import Collector, Options
+from pfs.gc.due import when_due
 from pfs.gc.idset import Scratch
 from pfs.gc.owner import TTL_NS, take
 from pfs.packs.pack import RecordType, read_footer
@@ -650,3 +651,15 @@ def test_a_condemned_pack_that_was_damaged_since_stays(history: Store) -> None:
     assert report.resumed
     assert (history.path / "objects" / biggest.name).exists()
     assert visible(history) == before
+
+
+def test_a_damaged_state_is_a_reason_to_collect(tmp_path: Path) -> None:
+    with pfs.init(tmp_path) as store:
+        make_history(store)
+        collect(store)
+        found = store.backend.read(collection.GC_STATE)
+        assert found is not None
+        store.backend.swap(collection.GC_STATE, found[1], b"{")
+        assert when_due(store).reason == "the state of the last one is damaged"
+        collect(store)
+        assert when_due(store).reason is None

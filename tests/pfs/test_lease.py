@@ -8,12 +8,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+import pfs
 from pfs.backends.memory import MemoryBackend
 from pfs.ids import PackId, chunk_id
 from pfs.packs.index import Index
 from pfs.packs.lease import PATIENCE_NS, PREFIX, RENEW_NS, TTL_NS, Lease, leased_packs
 from pfs.packs.objects import Objects
 from pfs.packs.session import WriteSession
+from pfs.store import Store
 from pfs.testing.faults import FaultyBackend
 
 ONE, TWO = PackId(b"1" * 16), PackId(b"2" * 16)
@@ -120,3 +122,26 @@ def test_who_takes_long_leases_what_it_relies_on(tmp_path: Path) -> None:
     session.release()
     assert place.leased() == set()
     place.index.close()
+
+
+def test_a_writer_that_writes_nothing_for_long_keeps_its_lease(tmp_path: Path) -> None:
+    pfs.init(tmp_path).close()
+    clock = Clock()
+    with Store(tmp_path / ".pfs", clock_ns=clock) as store:
+        session = store.session()
+        session.put_chunks([(chunk_id(b"x"), b"x")])
+        clock.now_ns += RENEW_NS
+        store.keep_leases()
+        assert list(store.backend.entries(PREFIX)) == [], "nothing is begun that a collection could take"
+        session.seal()
+        session.keep_lease()
+        clock.now_ns += PATIENCE_NS
+        session.put_chunks([(chunk_id(b"y"), b"y")])
+        for _ in range(3):
+            clock.now_ns += RENEW_NS
+            store.keep_leases()
+        assert set(session.pack_ids) <= leased_packs(store.backend, now_ns=clock.now_ns + TTL_NS - RENEW_NS)
+        session.release()
+        clock.now_ns += RENEW_NS
+        store.keep_leases()
+        assert leased_packs(store.backend, now_ns=clock.now_ns) == set()

@@ -498,3 +498,26 @@ def test_fsck_names_branches_that_do_not_fit(chain: Store) -> None:
     assert "raw@nothing" in faults(chain)["raw@dev"]
     spoil(chain, "raw@dev", trigger=TriggerEntry(branch="dev"))
     assert "circle" in faults(chain)["raw@dev"]
+
+
+def test_two_that_bind_at_once_what_does_not_go_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second binds between the first's check and its swap: one of them at least must see it."""
+    from pfs.provenance import bind as module
+
+    with pfs.init(tmp_path) as store, pfs.open(tmp_path) as other:
+        for name in ("a", "b"):
+            store.create_repo(name)
+        plain = module.prepare
+
+        def prepare(*given: object) -> None:
+            plain(*given)  # type: ignore[arg-type]
+            monkeypatch.setattr(module, "prepare", plain)
+            bind(other, "b", {"master": Binding((ref("a"),))})
+
+        monkeypatch.setattr(module, "prepare", prepare)
+        with pytest.raises(ConflictError):
+            bind(store, "a", {"master": Binding((ref("b"),))})
+        assert store.repo("a").branch("master").provenance == ()
+        assert store.repo("b").branch("master").provenance == (ref("a"),)
+        bind(store, "a", {"other": Binding()})
+        assert list(fsck(store)) == []

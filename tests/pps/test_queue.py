@@ -152,9 +152,11 @@ def test_a_job_waits_for_the_same_cause_upstream(world: World) -> None:
     by_name = {one.name: one for one in pipelines}
     waiting = due_jobs(world.store, pipelines, {})
     assert [one.cause for one in waiting["both"]] == [new]
-    assert [one.pipeline.name for one in ready(waiting, by_name, {})] == ["upper"]
-    assert ready(waiting, by_name, {"upper": new}) == []
-    assert [one.pipeline.name for one in ready(waiting | {"upper": []}, by_name, {"upper": old})] == ["both"]
+    assert [one.pipeline.name for one in ready(world.store, waiting, by_name, busy={})] == ["upper"]
+    assert ready(world.store, waiting, by_name, busy={"upper": new}) == []
+    assert [one.pipeline.name for one in ready(world.store, waiting | {"upper": []}, by_name, busy={"upper": old})] == [
+        "both"
+    ]
     assert list(upstream("both", by_name)) == ["upper"]
     assert [one.name for one in topological(pipelines[::-1])] == ["upper", "both"]
 
@@ -224,3 +226,18 @@ def test_a_job_waits_for_what_somebody_has_to_make_of_its_cause(world: World) ->
     assert world.run().jobs == ()
     world.store.repo("checked").drop_open(second)
     assert world.run_one().id == second, "what was given up is waited for no more"
+
+
+def test_the_ways_of_a_diamond_meet_through_what_people_make(world: World) -> None:
+    """images -> upper (a pipeline) -> checked (which a person makes) -> both, and images -> both."""
+    world.create("upper", pfs_input("images"))
+    world.store.create_repo("checked").create_branch("master", provenance=[BranchRef("upper", "master")])
+    world.create("both", {"cross": [pfs_input("images"), pfs_input("checked")]}, cmd=["true"])
+    for text in (b"0", b"1"):
+        commit = world.put("images", {"/a": text}).id
+        assert [job.pipeline for job in world.run().jobs] == ["upper"]
+        with world.store.repo("checked").commit("master") as checked:
+            checked.put_file("/ok", text)
+        world.store.repo("checked").finish_commit("master")
+        assert world.run_one().id == commit
+    assert len(list(world.jobs.jobs("both"))) == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pfs.errors import BranchNotFoundError, InvalidInputError
-from pfs.model import Trigger
+from pfs.model import BranchRef, Trigger
 from pps.spec.node import Plain
 from tests.pps.pipe_world import World, pfs_input, world_in
 
@@ -114,3 +114,15 @@ def test_never_is_only_for_branches_that_no_other_input_follows(world: World) ->
     world.run_one()
     world.put("r", {"/a": b"2"})
     assert len(world.run().jobs) == 1
+
+
+def test_a_create_that_fails_leaves_no_branch_of_its_own(world: World) -> None:
+    world.put("t", {"/a": b"1"})
+    world.store.create_repo("s").create_branch("mine", provenance=[BranchRef("t", "master")])
+    trigger: Plain = {"commits": 1}
+    given: Plain = {"cross": [pfs_input("r", "/", trigger=trigger), pfs_input("s", branch="mine", trigger=trigger)]}
+    with pytest.raises(InvalidInputError, match="not both"):
+        world.create("p", given, ["true"])
+    assert [branch.name for branch in world.store.repo("r").branches()] == ["master"]
+    assert [branch.name for branch in world.store.repo("s").branches()] == ["mine"]
+    assert [repo.name for repo in world.store.list_repos()] == ["r", "s", "t"]
