@@ -72,6 +72,9 @@ def test_which_pipelines_need_a_look(make: Make, put: Callable[..., str], pps: R
     (found,) = pps("check-status", "--json", code=1).json
     assert (found["name"], found["alerts"]) == ("bad", [f"its last job, {job['id']}, ended in failure"])
     assert "bad" in pps("check-status", code=1).out
+    pps("stop-pipeline", "bad")
+    assert pps("check-status", "--json").json == []
+    pps("start-pipeline", "bad")
     make("bad", "r", "true")
     pps("run")
     assert pps("check-status", "--json").json == []
