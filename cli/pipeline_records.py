@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pps.jobs.explain import Explanation
     from pps.jobs.jobsets import JobSetInfo
     from pps.jobs.preview import DatumPreview
-    from pps.model.infos import DatumInfo, JobInfo, LogLine, PipelineInfo, Work
+    from pps.model.infos import DatumInfo, JobInfo, LogLine, PipelineInfo
     from pps.secret_store import SecretInfo
 
 
@@ -36,7 +36,8 @@ def pipeline_record(info: PipelineInfo) -> Record:
 
 
 def job_record(info: JobInfo) -> Record:
-    """Return the record of a job; its ``id`` is the id of its output commit."""
+    """Return the record of a job; its ``id`` is that of its output commit. Seconds and bytes: of what it ran itself."""
+    times: dict[str, Json] = {name: round(value, 6) for name, value in info.work.seconds._asdict().items()}
     return {
         "id": info.id,
         "pipeline": info.pipeline,
@@ -55,13 +56,10 @@ def job_record(info: JobInfo) -> Record:
         "version": info.version,
         "isolation": info.isolation,
         "restart": info.restart,
+        "seconds": times,
+        "input_bytes": info.work.input_bytes,
+        "output_bytes": info.work.output_bytes,
     }
-
-
-def work_record(work: Work) -> Record:
-    """Return what stands beside the record of one job: sums over the datums that it ran itself."""
-    times: dict[str, Json] = {name: round(value, 6) for name, value in work.seconds._asdict().items()}
-    return {"seconds": times, "input_bytes": work.input_bytes, "output_bytes": work.output_bytes}
 
 
 def job_set_record(info: JobSetInfo, *, with_jobs: bool) -> Record:

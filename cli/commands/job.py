@@ -11,7 +11,7 @@ from cli.durations import human_duration, seconds
 from cli.exits import FAILED, ExitCode, usage_error
 from cli.histories import parse_history
 from cli.output import Record, emit, emit_one, field, size_of, time_of
-from cli.pipeline_records import datum_record, explanation_record, job_record, preview_record, work_record
+from cli.pipeline_records import datum_record, explanation_record, job_record, preview_record
 from cli.spec_files import Given, spec_options
 from pfs.shorten import quoted
 
@@ -53,6 +53,8 @@ JOB_COLUMNS = [
     ("DURATION", duration),
     ("RESTART", field("restart")),
     ("PROGRESS", progress),
+    ("DL", size_of("input_bytes")),
+    ("UL", size_of("output_bytes")),
     ("STATE", field("state")),
     ("REASON", field("reason", default="")),
 ]
@@ -99,8 +101,7 @@ def inspect_job(job: str, as_json: bool) -> None:
     from pps.jobs.jobs import Jobs
 
     with wiring.open_store() as store:
-        jobs, address = Jobs(store), job_address(job)
-        emit_one({**job_record(jobs.job(*address)), **work_record(jobs.work(*address))}, as_json=as_json)
+        emit_one(job_record(Jobs(store).job(*job_address(job))), as_json=as_json)
 
 
 @click.command("list-datum")

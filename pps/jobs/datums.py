@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pfs.errors import InvalidInputError, NotFoundError
 from pfs.trees.tree import Tree
-from pps.datums.table import Entry, decode_table, entries, find, in_state, mine
-from pps.model.infos import DatumFile, DatumInfo, Times, Work
+from pps.datums.table import Entry, decode_table, entries, find, in_state
+from pps.model.infos import DatumFile, DatumInfo, Times
 from pps.model.records import META_BRANCH, RESULTS, JobRecord, table_key
 from pps.model.state import DatumState
 
@@ -50,15 +50,6 @@ def find_datum(store: Store, pipeline: Pipeline, job: JobRecord, ref: str) -> En
     if len(found) > 1:
         raise InvalidInputError(f"datum {ref!r} is ambiguous: give more of its id")
     return found[0]
-
-
-def job_work(store: Store, pipeline: Pipeline, job: JobRecord) -> Work:
-    """Return the sums of what the datums took that a job ran itself."""
-    table = _table(store, pipeline, job)
-    ran = mine(table, job.id)
-    names = ("download_s", "process_s", "upload_s", "input_bytes", "output_bytes")
-    sums = [table.column(name).to_numpy()[ran].sum() for name in names]
-    return Work(Times(*map(float, sums[:3])), int(sums[3]), int(sums[4]))
 
 
 def _find_whole(table: pa.Table, ref: str) -> Entry | None:

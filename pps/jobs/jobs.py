@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from pfs.errors import ConflictError, InvalidInputError, NotFoundError
 from pfs.ids import CommitId
-from pps.jobs.datums import datum_info, find_datum, job_datums, job_work
+from pps.jobs.datums import datum_info, find_datum, job_datums
 from pps.jobs.explain import Explanation, explain
 from pps.jobs.joblogs import LogReader
 from pps.jobs.jobsets import JobSetInfo, job_sets
 from pps.model.catalog import Catalog, Pipeline
-from pps.model.infos import DatumInfo, JobInfo, LogLine, Work
+from pps.model.infos import DatumInfo, JobInfo, LogLine
 from pps.model.records import JobRecord
 from pps.model.state import DatumState, JobState
 from pps.scheduling.live import of, running_jobs
@@ -108,11 +108,6 @@ class Jobs:
         found = self._look(pipeline)
         record = found.job(job)
         return datum_info(record, find_datum(self._store, found.pipeline, record, datum))
-
-    def work(self, pipeline: str, job: str) -> Work:
-        """Return what the datums that a job ran took in time and bytes; raises as `datums`."""
-        look = self._look(pipeline)
-        return job_work(self._store, look.pipeline, look.job(job))
 
     def explain(self, pipeline: str, job: str, datum: str) -> Explanation:
         """Say why a datum of a job ran or was skipped; raises as `datum`."""

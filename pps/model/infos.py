@@ -5,7 +5,7 @@ Frozen values; times in ns since the epoch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -64,12 +64,36 @@ class InputCommit(NamedTuple):
     commit: CommitId
 
 
+class Times(NamedTuple):
+    """Seconds of all attempts together."""
+
+    download: float
+    process: float
+    upload: float
+
+
+class Work(NamedTuple):
+    """What the datums of a job took that it ran itself, all attempts together; bytes staged and put out."""
+
+    seconds: Times
+    input_bytes: int
+    output_bytes: int
+
+    def plus(self, seconds: Sequence[float], size: tuple[int, int]) -> Work:
+        """Return this and what one more datum took: download, process, upload; bytes in and out."""
+        times = Times(*map(sum, zip(self.seconds, seconds, strict=True)))
+        return Work(times, self.input_bytes + size[0], self.output_bytes + size[1])
+
+
+NO_WORK = Work(Times(0.0, 0.0, 0.0), 0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class JobInfo:
     """One run of a pipeline; its id is that of its output commit. ``restart``: how often it was taken up again.
 
     ``version`` and ``spec_commit`` say which spec ran, ``isolation`` how (``namespace``, ``container``, ``none``; empty
-    when nothing had to run). ``reason`` is why it ended other than in success, in one line.
+    when nothing had to run). ``reason`` is why it ended other than in success, in one line. ``work``: as far as it got.
     """
 
     id: CommitId
@@ -85,6 +109,7 @@ class JobInfo:
     version: int
     isolation: str
     restart: int
+    work: Work = NO_WORK
 
     @property
     def data_total(self) -> int:
@@ -120,22 +145,6 @@ class DatumFile(NamedTuple):
     branch: str
     commit: CommitId
     path: str
-
-
-class Times(NamedTuple):
-    """Seconds of all attempts together."""
-
-    download: float
-    process: float
-    upload: float
-
-
-class Work(NamedTuple):
-    """What the datums of a job took that it ran itself, all attempts together; bytes staged and put out."""
-
-    seconds: Times
-    input_bytes: int
-    output_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

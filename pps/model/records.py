@@ -14,7 +14,7 @@ import msgspec
 from pfs.errors import CorruptionError
 from pfs.ids import CommitId
 from pfs.structs import ready
-from pps.model.infos import InputCommit, JobInfo
+from pps.model.infos import NO_WORK, InputCommit, JobInfo, Work
 from pps.model.state import NO_COUNTERS, Counters, JobState
 
 SPEC_BRANCH = ".spec"
@@ -89,6 +89,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     commit of ``.meta`` with which it ended. ``events``: what happened, as (ns since its start, event), the first
     and the last of them if they are many. ``pages``: for each of ``inputs`` the root page of the tree that was read, in
     hex, as a later purge leaves the commit and takes the page; of a job that has ended, and none in older records.
+    ``work``: what its datums took; nothing in older records.
     """
 
     v: int = FORMAT
@@ -112,6 +113,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     restart: int = 0
     events: tuple[tuple[int, str], ...] = ()
     pages: tuple[str, ...] = ()
+    work: Work = NO_WORK
 
     def info(self) -> JobInfo:
         """Return the public value."""
@@ -129,6 +131,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
             version=self.version,
             isolation=self.isolation,
             restart=self.restart,
+            work=self.work,
         )
 
     def input_commits(self) -> tuple[InputCommit, ...]:

@@ -20,6 +20,7 @@ from pps.datums.units import Sizing
 from pps.executor import DatumDone, DatumTask, Executor, Lost, UnitDone, UnitId, WorkUnit
 from pps.model import events, state
 from pps.model.event_log import EventLog
+from pps.model.infos import NO_WORK
 from pps.model.records import Head, JobRecord
 from pps.model.state import DatumState, JobState
 from pps.scheduling.jobdata import JobData, Outcome
@@ -60,6 +61,7 @@ class JobRun:
         self.id = resumed.id if resumed else _job_id(around.store, due)
         self._number = resumed.number if resumed else number
         self._restart = resumed.restart + 1 if resumed else 0
+        self._work = resumed.work if resumed else NO_WORK
         self._started_ns = resumed.started_ns if resumed else now_ns
         self._finished_ns: int | None = None
         self._meta_commit: CommitId | None = None
@@ -173,6 +175,7 @@ class JobRun:
             meta_commit=self._meta_commit,
             isolation=self._isolation,
             restart=self._restart,
+            work=self._work,
             events=self._log.lines(),
         )
 
@@ -285,6 +288,7 @@ class JobRun:
             if task is not None:
                 self._data.add(task, done)
                 self._sizing.learn(sum(done.seconds))
+                self._work = self._work.plus(done.seconds, done.bytes)
                 told.append((done, state.Ended(task.index, DatumState(done.state), _reason(done))))
         self._again |= {task.index: task for task in tasks.values()}
         event = state.UnitEnded(unit.number, tuple(one for _, one in told))

@@ -106,7 +106,7 @@ def test_what_goes_with_its_input_and_what_stays(pipes: World) -> None:
     pipes.create("p", pfs_input("images"), ["sh", "-c", COPY])
     pipes.create("every", pfs_input("images"), ["sh", "-c", COPY], reprocess_spec="every_job")
     first = {job.pipeline: job for job in pipes.run().jobs}["p"]
-    work = pipes.jobs.work("p", first.id)
+    work = first.work
     assert (work.input_bytes, work.output_bytes) == (6, 6)
     assert min(work.seconds) > 0
     pipes.put("images", {"/old": None, "/new": b"6", "/b": b"7890"})
@@ -114,7 +114,7 @@ def test_what_goes_with_its_input_and_what_stays(pipes: World) -> None:
     assert jobs["p"].counters == Counters(total=3, processed=2, skipped=1)
     assert jobs["every"].counters == Counters(total=3, processed=3)
     assert pipes.output("p") == pipes.output("every") == {"/a": b"12", "/b": b"7890", "/new": b"6"}
-    work = pipes.jobs.work("p", jobs["p"].id)
+    work = jobs["p"].work
     assert (work.input_bytes, work.output_bytes) == (5, 5), "nothing of what was skipped"
 
 

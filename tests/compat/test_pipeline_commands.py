@@ -122,7 +122,9 @@ def test_an_update_binds_the_output_to_the_new_inputs(make: Make, put: Callable[
     pfs("delete-repo", "r")
 
 
-@pytest.mark.row("2.5 PROGRESS", "4 inspect job", "4 list job set", "4 list datum", "4 list datum columns")
+@pytest.mark.row(
+    "2.5 PROGRESS", "4 list job columns", "4 inspect job", "4 list job set", "4 list datum", "4 list datum columns"
+)
 @pytest.mark.row("4 inspect datum")
 def test_looking_at_jobs_and_datums(make: Make, put: Callable[..., str], pps: Run) -> None:
     put("r@master", a="1", b="22")
@@ -133,7 +135,18 @@ def test_looking_at_jobs_and_datums(make: Make, put: Callable[..., str], pps: Ru
     commit = put("r@master", c="3", bad="4")
     pps("run")
     shown = pps("list-job").out
-    assert header(shown) == ["PIPELINE", "ID", "STARTED", "DURATION", "RESTART", "PROGRESS", "STATE", "REASON"]
+    assert header(shown) == [
+        "PIPELINE",
+        "ID",
+        "STARTED",
+        "DURATION",
+        "RESTART",
+        "PROGRESS",
+        "DL",
+        "UL",
+        "STATE",
+        "REASON",
+    ]
     assert "1 + 2 + 1 / 4" in shown or "0 + 3 + 1 / 4" in shown
     job = pps("inspect-job", f"p@{commit}", "--json").json
     assert (job["id"], job["state"], job["data_total"], job["data_recovered"]) == (commit, "success", 4, 1)

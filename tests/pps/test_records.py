@@ -35,6 +35,7 @@ from pps.datums.table import (
 from pps.executor import Bytes, Seconds
 from pps.model import state
 from pps.model.event_log import EventLog, decode_events
+from pps.model.infos import NO_WORK, Times, Work
 from pps.model.records import Head, JobRecord, PipelineRecord, decode_job, decode_pipeline, encode_json
 from pps.model.state import Counters, DatumState, JobState
 from pps.spec import PfsInput
@@ -74,13 +75,14 @@ RECORD = JobRecord(
     restart=2,
     events=((0, 'Begun {"tries":3}'),),
     pages=("ef" * 32,),
+    work=Work(Times(0.5, 2.0, 0.25), 10, 20),
 )
 
 
 def test_records_are_those_of_the_golden_files() -> None:
     stopped = replace(PIPELINE, stopped=True)
     assert encode_json(stopped) == (DATA / "pipeline_record_stopped.json").read_bytes()
-    assert encode_json(RECORD) == (DATA / "job_record_pages.json").read_bytes()
+    assert encode_json(RECORD) == (DATA / "job_record_work.json").read_bytes()
     assert decode_pipeline(encode_json(stopped), where="here") == stopped
     assert decode_job(encode_json(RECORD), where="here") == RECORD
 
@@ -90,7 +92,13 @@ def test_a_record_from_before_pipelines_could_be_stopped_is_one_that_is_not() ->
 
 
 def test_a_job_record_from_before_pages_were_kept_has_none() -> None:
-    assert decode_job((DATA / "job_record.json").read_bytes(), where="here") == replace(RECORD, pages=())
+    old = replace(RECORD, pages=(), work=NO_WORK)
+    assert decode_job((DATA / "job_record.json").read_bytes(), where="here") == old
+
+
+def test_a_job_record_from_before_work_was_kept_has_none() -> None:
+    old = replace(RECORD, work=NO_WORK)
+    assert decode_job((DATA / "job_record_pages.json").read_bytes(), where="here") == old
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b"\xff", b'{"v":1,"id":3}'])
