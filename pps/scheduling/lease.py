@@ -104,7 +104,8 @@ class ControllerLease:
             self._locks.drop(holder)
             return False
         except BaseException:
-            self._locks.drop(holder)
+            # It may have landed: the file that nobody locks tells the next one that nobody has the lease.
+            self._locks.unlock(holder)
             raise
         self.after_crash = body is not None and bool(body.holder)
         if body is not None and body.holder:
@@ -191,7 +192,7 @@ class ControllerLease:
             raise LeaseLostError(str(self._store.path))
 
     def release(self) -> None:
-        """Give the lease back, if it is still had; idempotent. A failure to write that is none: the next one waits."""
+        """Give the lease back, if it is still had; idempotent. A failure to write that is none."""
         self._end.set()
         if self._beating is not None:
             self._beating.join()
@@ -199,10 +200,13 @@ class ControllerLease:
         body, self._body = self._body, None
         if body is None:
             return
-        if not self._lost:
-            with suppress(StorageError, BranchMovedError):
+        try:
+            if not self._lost:
                 self._backend.swap(NAME, self._etag, _encode(replace(body, holder="")))
-        self._locks.drop(body.holder)
+        except (StorageError, BranchMovedError):
+            self._locks.unlock(body.holder)
+        else:
+            self._locks.drop(body.holder)
 
 
 class HolderLocks:
@@ -226,6 +230,10 @@ class HolderLocks:
     def drop(self, holder: str) -> None:
         """Unlock the file of a holder and remove it."""
         self.forget(holder)
+        self.unlock(holder)
+
+    def unlock(self, holder: str) -> None:
+        """Unlock the file of a holder, as if its process had died."""
         fd = self._fds.pop(holder, None)
         if fd is not None:
             os.close(fd)
