@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -64,10 +65,9 @@ class Dag:
 
     def progress(self, pipeline: str) -> list[str]:
         """Return PROGRESS and STATE of the jobs of a pipeline as the table shows them, oldest first."""
-        head, *rows = self.pps("list-job", "-p", pipeline).out.splitlines()
-        begin, end = head.index("PROGRESS"), head.index("STARTED")
-        states = [row[head.index("STATE") : begin].strip() for row in rows]
-        return [f"{row[begin:end].strip()} {state}" for row, state in zip(rows, states, strict=True)][::-1]
+        head, *rows = (re.split(r"  +", row.strip()) for row in self.pps("list-job", "-p", pipeline).out.splitlines())
+        found = [dict(zip(head, row, strict=False)) for row in rows]
+        return [f"{row['PROGRESS']} {row['STATE']}" for row in found][::-1]
 
 
 @pytest.fixture(autouse=True)

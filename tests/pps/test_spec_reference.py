@@ -44,6 +44,7 @@ TABLE: list[tuple[str, Any, str]] = [
     ("transform.user", "me", "read and noted"),
     ("transform.working_dir", "/w", "read"),
     ("transform.dockerfile", "Dockerfile", "noted"),
+    ("transform.build", {"language": "python", "path": "./src"}, "refused: does not exist any more"),
     ("transform.memory_volume", True, "noted"),
     ("transform.datum_batching", True, "refused: is not supported yet"),
     ("pipeline spec.tf_job", {"tf_job": "{}"}, "refused: is not supported, nor is it by Pachyderm"),
