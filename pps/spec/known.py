@@ -103,7 +103,7 @@ TRANSFORM_NOTED = {
     "memory_volume": "has no effect: data is staged on disk",
 }
 TRANSFORM_REFUSED = {
-    "build": "does not exist any more: name the script in 'cmd', the code of the command is taken from the spec's folder",
+    "build": "does not exist any more: name the script in 'cmd', its code is taken from the spec's folder",
     "datum_batching": _NOT_YET,
 }
 PFS_REFUSED = {
