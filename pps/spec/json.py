@@ -1,5 +1,7 @@
 """JSON with places: the standard's syntax, several documents in a row, ``---`` allowed between them.
 
+A comma behind the last item is passed over: Pachyderm reads JSON as YAML, which has that, and its examples do too.
+
 The standard library's decoder keeps no positions, and YAML's reader takes what is not JSON (and refuses tabs,
 which JSON allows), so this is a decoder of its own: structure here, strings and numbers by the standard
 library.
@@ -86,6 +88,8 @@ class _Reader:
         while self._peek() != "}":
             if items:
                 self._take(",", "',' or '}'")
+            if items and self._peek() == "}":
+                break
             if self._peek() != '"':
                 raise self._fail("a key in double quotes")
             where, key = self._place(), self._string()
@@ -102,6 +106,8 @@ class _Reader:
         while self._peek() != "]":
             if items:
                 self._take(",", "',' or ']'")
+            if items and self._peek() == "]":
+                break
             items.append(self._value())
         self._at += 1
         return Node(place, items)

@@ -116,6 +116,11 @@ def test_lists_and_yaml_documents() -> None:
     assert [spec.name for spec in parse_specs(text, name="p.yml")] == ["a1", "b1", "c1"]
 
 
+@pytest.mark.row("2.1 last commas")
+def test_json_may_have_a_comma_behind_the_last_item() -> None:
+    assert one(EDGES.replace("]", ", ]").replace("}", "\n,\n}")).source == one(EDGES).source
+
+
 def test_json_may_be_indented_with_tabs() -> None:
     assert one(EDGES.replace("  ", "\t")).name == "edges"
 
@@ -140,7 +145,9 @@ def test_cross_is_in_the_order_of_names() -> None:
     [
         ('{"pipeline": {"name": "a"},\n  "transform": }', "p.json:2:16", "invalid JSON: expected a value"),
         ('{"pipeline": {"name": "a"}', "p.json:1:27", "',' or '}'"),
-        ('{"pipeline": {"name": "a"},}', "p.json:1:28", "a key in double quotes"),
+        ('{"pipeline": {"name": "a"},,}', "p.json:1:28", "a key in double quotes"),
+        ('{"pipeline": {,}}', "p.json:1:15", "a key in double quotes"),
+        ('{"pipeline": [,]}', "p.json:1:15", "expected a value"),
         ('{"pipeline": {"name": "a\n"}}', "p.json:1:", "invalid control character"),
         ("", "p.json", "no pipeline"),
         ("nonsense", "p.json:1:1", "expected a value"),
