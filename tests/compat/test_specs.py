@@ -33,11 +33,15 @@ def test_null_is_as_if_it_were_not_there() -> None:
     assert spec.notes == ()
 
 
-@pytest.mark.row("2.2 tf_job", "2.3 input.git", "2.3 input.atom", "2.3 cron.commit")
+@pytest.mark.row("2.2 tf_job", "2.2 transform.build", "2.3 input.git", "2.3 input.atom", "2.3 cron.commit")
 @pytest.mark.parametrize(
     ("fields", "what"),
     [
         ({"tf_job": {"tf_job": "{}"}}, "'tf_job' of pipeline spec is not supported, nor is it by Pachyderm"),
+        (
+            {"transform": {"cmd": ["x"], "build": {"path": "."}}},
+            "the field 'build' of transform does not exist any more",
+        ),
         ({"input": {"git": {"URL": "https://localhost/x.git"}}}, "the field 'git' of input does not exist any more"),
         ({"input": {"atom": {"repo": "r", "glob": "/"}}}, "the field 'atom' of input does not exist any more"),
         ({"input": {"cron": {"name": "t", "spec": "@daily", "commit": "ab"}}}, "'commit' of cron cannot be given"),

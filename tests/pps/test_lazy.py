@@ -66,6 +66,7 @@ def outputs(bench: Bench, done: DatumDone) -> dict[str, bytes]:
     return {info.path: view.read(info.path) for info in view.list("/", recursive=True) if info.type == "file"}
 
 
+@pytest.mark.row("2.3 pfs.lazy")
 def test_files_are_pipes_that_give_their_bytes(bench: Bench) -> None:
     done = run(
         bench,
@@ -83,6 +84,7 @@ def test_files_are_pipes_that_give_their_bytes(bench: Bench) -> None:
     assert done.bytes.download == len(found["/all"]) + len(found["/dir"]) + len(BIG)
 
 
+@pytest.mark.row("2.3 pfs.lazy")
 def test_what_is_not_opened_is_not_fetched(bench: Bench) -> None:
     done = run(bench, 'cat "$PFS/in/f07" > "$PFS_OUT/x"')
     assert (outputs(bench, done), done.bytes.download) == ({"/x": b"file 7\n"}, 7)
