@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import NoReturn
 
 from cli.app import Entry, program, run
@@ -39,6 +40,7 @@ COMMANDS = {
     "export-lineage": Entry("cli.commands.export_lineage", "export_lineage", "Tell jobs as OpenLineage events", _JOB),
     "lineage": Entry("cli.commands.lineage", "lineage", "Show what made a file, or was made of it", _JOB),
     "logs": Entry("cli.commands.logs", "logs", "Print what user code wrote", _JOB),
+    "next-datum": Entry("cli.commands.next_datum", "next_datum", "In a batched command: go to the next datum", _JOB),
     "create-secret": Entry("cli.commands.secret", "create_secret", "Make a secret for commands", _SECRET),
     "list-secret": Entry("cli.commands.secret", "list_secret", "List secrets, without values", _SECRET),
     "inspect-secret": Entry("cli.commands.secret", "inspect_secret", "Show the keys of a secret", _SECRET),
@@ -51,4 +53,7 @@ _HELP = "Pipelines over versioned data: only what changed runs again, and every 
 
 def main() -> NoReturn:
     """Run `pps` with the words of the command line."""
+    if sys.argv[1:3] == ["next", "datum"]:
+        # As Pachyderm's program spells it, in code that runs there and here.
+        sys.argv[1:3] = ["next-datum"]
     run(program("pps", COMMANDS, help=_HELP))

@@ -9,15 +9,21 @@ from pps.spec.types import DatumSet
 TARGET_S = 4.0
 """Seconds of work in a unit, aimed at from what the datums so far took."""
 MOST_DATUMS = 256
+MOST_BATCHED = 4096
+"""Of datums that one process works on: it starts rarely then, and what a lost one takes with it is still bounded."""
 MOST_BYTES = 256 << 20
 
 
 @dataclass(slots=True)
 class Sizing:
-    """Learns how long datums take and says how large the next unit is. One thread."""
+    """Learns how long datums take and says how large the next unit is. One thread.
+
+    ``batched``: starting the command is what costs, so units are as large as leaves each slot some.
+    """
 
     spec: DatumSet
     slots: int
+    batched: bool = False
     _datums: int = 0
     _seconds: float = 0.0
 
@@ -35,6 +41,8 @@ class Sizing:
         share = -(-remaining // (self.slots * (self.spec.per_worker or 4)))
         if self.spec.per_worker:
             return max(share, 1)
+        if self.batched:
+            return max(min(share, MOST_BATCHED), 1)
         return max(min(share, self._by_time(), MOST_DATUMS), 1)
 
     def full(self, size_bytes: int) -> bool:

@@ -6,6 +6,7 @@ pipes, read by the thread that calls `wait`. Nothing here knows what a datum is.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import selectors
@@ -13,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -28,6 +30,8 @@ Mode = Literal["mount", "user", "none"]
 """``mount``: a mount namespace (takes root); ``user``: with a user namespace around it; ``none``: plain processes."""
 Stream = Literal["out", "err"]
 OnOutput = Callable[[Stream, bytes], None]
+Watched = tuple[int, Callable[[], None]]
+"""A file descriptor, and what to call in the thread that waits when it can be read."""
 
 _START_TIMEOUT_S = 30.0
 _READ_BYTES = 64 * 1024
@@ -84,6 +88,8 @@ class Running:
         self._stopped = False
         self._killed: str | None = None
         self._text = b""
+        self._deadline: float | None = None
+        self._broken: BaseException | None = None
 
     def stop(self, grace_s: float) -> None:
         """Ask for SIGTERM now and SIGKILL after ``grace_s`` seconds; returns at once, idempotent."""
@@ -95,30 +101,54 @@ class Running:
         self._killed = self._killed or reason
         self._order(b"K\n")
 
-    def wait(self, on_output: OnOutput, *, timeout_s: float | None) -> Exit | None:
+    def limit(self, timeout_s: float | None) -> None:
+        """Kill it once this much time has gone by from now, instead of what was said before; None: never.
+
+        For the thread that waits, from what it calls.
+        """
+        self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
+
+    def take_output(self, on_output: OnOutput) -> None:
+        """Hand over what it has written by now, without waiting for more; for the thread that waits."""
+        streams: list[tuple[Stream, int]] = [("out", self._out), ("err", self._err)]
+        for stream, fd in streams:
+            # No more than is there at this moment: a command that goes on writing would keep us for ever.
+            if size := _waiting_bytes(fd):
+                on_output(stream, os.read(fd, size))
+
+    def wait(self, on_output: OnOutput, *, timeout_s: float | None, watched: Watched | None = None) -> Exit | None:
         """Return how it ended, when nothing of it is left; ``on_output`` gets its output in pieces as it comes.
 
-        After ``timeout_s`` it is killed. None: it never began, as the spawner was gone.
+        After ``timeout_s`` it is killed (see also `limit`). ``watched``: called between; what it raises is raised when
+        nothing of the command is left either. None: it never began, as the spawner was gone.
         """
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        self.limit(timeout_s)
         timed_out = False
         try:
             with selectors.DefaultSelector() as selector:
                 selector.register(self._out, selectors.EVENT_READ, "out")
                 selector.register(self._err, selectors.EVENT_READ, "err")
                 selector.register(self._status, selectors.EVENT_READ, "status")
-                while self._status_open(selector, on_output, _left(deadline)):
-                    if deadline is not None and time.monotonic() >= deadline:
-                        self._order(b"K\n")
-                        deadline, timed_out = None, True
+                if watched is not None:
+                    selector.register(watched[0], selectors.EVENT_READ, watched[1])
+                while self._status_open(selector, on_output, _left(self._deadline)):
+                    if self._deadline is not None and time.monotonic() >= self._deadline:
+                        timed_out = True
+                        self._end_watching(selector)
                 self._drain(selector, on_output)
+            if self._broken is not None:
+                raise self._broken
             return self._exit(timed_out=timed_out)
         finally:
             self._close()
 
     def _status_open(self, selector: selectors.BaseSelector, on_output: OnOutput, left_s: float | None) -> bool:
         """Handle what is ready; False when the status pipe ended."""
+        watched: Callable[[], None] | None = None
         for key, _events in selector.select(left_s):
+            if callable(key.data):
+                watched = key.data
+                continue
             piece = os.read(key.fd, _READ_BYTES)
             if key.data == "status":
                 self._text += piece
@@ -128,12 +158,29 @@ class Running:
                 on_output(key.data, piece)
             else:
                 selector.unregister(key.fd)
+        if watched is not None:
+            # Last, as it may take output that was told to be there.
+            self._call(selector, watched)
         return True
+
+    def _call(self, selector: selectors.BaseSelector, watched: Callable[[], None]) -> None:
+        try:
+            watched()
+        except BaseException as error:
+            self._broken = error
+            self._end_watching(selector)
+
+    def _end_watching(self, selector: selectors.BaseSelector) -> None:
+        """Kill it, and listen to nothing but its end."""
+        for key in [key for key in selector.get_map().values() if callable(key.data)]:
+            selector.unregister(key.fd)
+        self._deadline = None
+        self._order(b"K\n")
 
     def _drain(self, selector: selectors.BaseSelector, on_output: OnOutput) -> None:
         """Take what is still in the pipes, without waiting for a process that got away and holds them open."""
         for key in list(selector.get_map().values()):
-            if key.data == "status":
+            if key.data not in {"out", "err"}:
                 continue
             os.set_blocking(key.fd, False)
             try:
@@ -286,6 +333,10 @@ def _hear(connection: socket.socket) -> Hello:
         raise SpawnerLostError("the process that starts commands cannot be started") from error
     connection.settimeout(None)
     return hello
+
+
+def _waiting_bytes(fd: int) -> int:
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def _left(deadline: float | None) -> float | None:

@@ -225,7 +225,9 @@ class JobRun:
         executor, parallelism = self._around.executor(), self.pipeline.spec.parallelism
         slots = executor.capacity().slots
         self._isolation = executor.isolation
-        self._sizing = Sizing(self.pipeline.spec.datum_set, min(slots, parallelism or slots))
+        spec = self.pipeline.spec
+        batched = spec.transform.datum_batching
+        self._sizing = Sizing(spec.datum_set, min(slots, parallelism or slots), batched=batched)
         return parallelism or 2 * slots
 
     def _give_out(self, effect: state.GiveOut) -> list[state.Event]:

@@ -104,7 +104,6 @@ TRANSFORM_NOTED = {
 }
 TRANSFORM_REFUSED = {
     "build": "does not exist any more: name the script in 'cmd', its code is taken from the spec's folder",
-    "datum_batching": _NOT_YET,
 }
 PFS_REFUSED = {
     "commit": "cannot be given: a pipeline follows a branch",
@@ -155,6 +154,7 @@ TRANSFORM = Known(
         "err_stdin": Field(Kind.TEXTS, "lines for the standard input of err_cmd"),
         "env": Field(Kind.TEXT_MAP, "variables of the command"),
         "accept_return_code": Field(Kind.COUNTS, "exit codes that count as success beside 0"),
+        "datum_batching": Field(Kind.FLAG, "started once for many datums; calls `next-datum` for each of them"),
         "code": Field(Kind.TEXTS, "files and folders under the spec's folder that belong to the command"),
         "working_dir": Field(Kind.TEXT, "where the command starts; default: the copy of the code"),
         "image": Field(Kind.TEXT, "the image, where commands run in containers"),

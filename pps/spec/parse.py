@@ -15,7 +15,7 @@ from pfs.errors import InvalidInputError
 from pfs.paths import check_name
 from pps.spec.fields import Fields
 from pps.spec.findings import Findings, first_of
-from pps.spec.input import read_input
+from pps.spec.input import leaves, read_input
 from pps.spec.json import parse_json
 from pps.spec.known import PIPELINE
 from pps.spec.merge import effective
@@ -123,7 +123,15 @@ def _pipeline(fields: Fields, findings: Findings) -> Spec:
         salt=fields.text("salt"),
         s3_out=read_s3_out(fields),
     )
+    _check_batching(fields, spec)
     return replace(spec, notes=tuple(findings.notes))
+
+
+def _check_batching(fields: Fields, spec: Spec) -> None:
+    if spec.transform.datum_batching and (spec.s3_out or any(leaf.s3 for leaf in leaves(spec.input))):
+        which = "s3_out" if spec.s3_out else "inputs that are read over S3"
+        rule = "the keys of the gateway belong to one datum, and a process that runs cannot be given others"
+        fields.bad("transform", f"datum_batching cannot be used with {which}: {rule}")
 
 
 def _pipeline_name(fields: Fields) -> str:
@@ -162,6 +170,7 @@ def _transform(fields: Fields) -> Transform:
         image=transform.text("image") or None,
         user=transform.text("user") or None,
         secrets=read_secrets(transform),
+        datum_batching=transform.flag("datum_batching"),
     )
     if not made.cmd or not made.cmd[0]:
         transform.bad("cmd", "the field 'cmd' of transform is missing: give the command as a list")

@@ -35,7 +35,8 @@ class Transform:
 
     ``cmd`` is an argv, run without a shell; ``stdin`` are lines, fed with a newline after each. ``code``
     names further files or folders under the spec's folder that belong to the command. ``image`` and ``user``
-    only count in a container.
+    only count in a container. ``datum_batching``: the command is started once for the datums of a unit, and asks for
+    one after the other (docs/design/batching.md).
     """
 
     cmd: tuple[str, ...]
@@ -49,6 +50,7 @@ class Transform:
     image: str | None = None
     user: str | None = None
     secrets: tuple[SecretUse, ...] = ()
+    datum_batching: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ def transform_document(transform: Transform) -> Plain:
             "image": transform.image,
             "user": transform.user,
             "secrets": [_secret(use) for use in transform.secrets],
+            "datum_batching": transform.datum_batching,
         }
     )
 

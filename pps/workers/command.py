@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from pps.sandbox import container
-from pps.sandbox.spawner import Command, Exit, OnOutput, SpawnerLostError
+from pps.sandbox.spawner import Command, Exit, OnOutput, Running, SpawnerLostError, Watched
 from pps.workers.environment import environment
 from pps.workers.scratch import Scratch
 from pps.workers.stop import CancelledError, Stop
 from pps.workers.surroundings import Surroundings
 
+Watch = Callable[[Running], Watched]
 _SPAWNER_TRIES: Final = 3
 
 
@@ -24,8 +25,11 @@ def run_command(
     on_output: OnOutput,
     stop: Stop,
     timeout_s: float | None,
+    watch: Watch | None = None,
 ) -> Exit:
     """Run ``argv`` with the lines ``stdin`` and return how it ended; after ``timeout_s`` it is killed.
+
+    ``watch`` is told what runs and says what is to be watched beside its output; what that raises is raised here.
 
     Raises:
         CancelledError: ``stop`` was set.
@@ -35,11 +39,14 @@ def run_command(
     command, name = _command(around, argv)
     fd = _stdin(around.scratch, stdin)
     try:
-        ended = _follow(around, command, fd, on_output=on_output, stop=stop, timeout_s=timeout_s)
+        ended = _follow(around, command, fd, on_output=on_output, stop=stop, timeout_s=timeout_s, watch=watch)
+    except BaseException:
+        _end_container(around, name)
+        raise
     finally:
         os.close(fd)
-    if name is not None and (ended.timed_out or ended.cancelled or ended.killed):
-        container.remove(around.setting.engine or "", name)
+    if ended.timed_out or ended.cancelled or ended.killed:
+        _end_container(around, name)
     if ended.cancelled or stop.is_set:
         raise CancelledError("cancelled")
     return ended
@@ -59,15 +66,20 @@ def why_failed(ended: Exit, accepted: Sequence[int], *, timeout_s: float | None)
 
 
 def _follow(
-    around: Surroundings, command: Command, stdin: int, *, on_output: OnOutput, stop: Stop, timeout_s: float | None
+    around: Surroundings,
+    command: Command,
+    stdin: int,
+    *,
+    on_output: OnOutput,
+    stop: Stop,
+    timeout_s: float | None,
+    watch: Watch | None,
 ) -> Exit:
     for _ in range(_SPAWNER_TRIES):
         running = around.setting.spawner.start(command, stdin=stdin)
-        stop.cover(running)
-        try:
-            ended = running.wait(on_output, timeout_s=timeout_s)
-        finally:
-            stop.cover(None)
+        with stop.over(running):
+            watched = None if watch is None else watch(running)
+            ended = running.wait(on_output, timeout_s=timeout_s, watched=watched)
         if ended is not None:
             return ended
         os.lseek(stdin, 0, os.SEEK_SET)
@@ -83,6 +95,11 @@ def _command(around: Surroundings, argv: Sequence[str]) -> tuple[Command, str | 
     name = container.new_name()
     outer = _container_argv(around, argv, name=name, env=env)
     return Command(outer, {**container.engine_env(), **world.secret_env}, "/"), name
+
+
+def _end_container(around: Surroundings, name: str | None) -> None:
+    if name is not None:
+        container.remove(around.setting.engine or "", name)
 
 
 def _container_argv(around: Surroundings, argv: Sequence[str], *, name: str, env: Mapping[str, str]) -> tuple[str, ...]:
@@ -108,5 +125,7 @@ def _stdin(scratch: Scratch, lines: Sequence[str]) -> int:
     if not lines:
         return os.open(os.devnull, os.O_RDONLY)
     path = scratch.top / "stdin"
+    # Another file than that of a command that runs, which may not have read all of its own yet.
+    path.unlink(missing_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return os.open(path, os.O_RDONLY)

@@ -35,7 +35,8 @@ def environment(
     """Return all variables of a datum's command; ``s3`` are those of its way to the gateway of the job, if it has one.
 
     Later ones win: inherited, HOME and TMPDIR, the transform's, the datum's, ours. Each of ours that Pachyderm has
-    under ``PACH_`` is there under ``PFS_`` too. The path of an input with several matches is that of the last one.
+    under ``PACH_`` is there under ``PFS_`` too. The path of an input with several matches is that of the last one. A
+    task without an id is no datum in particular.
     """
     found = {**base, "HOME": places.home, "TMPDIR": places.tmp, **unit.transform.env, **task.env}
     found = {**without_foreign(found), **s3} if s3 else found
@@ -44,7 +45,8 @@ def environment(
         found["PFS_OUT"] = f"{places.pfs}/out"
     for prefix in ("PACH", "PFS"):
         found[f"{prefix}_JOB_ID"] = found[f"{prefix}_OUTPUT_COMMIT_ID"] = unit.job
-        found[f"{prefix}_DATUM_ID"] = task.id
+        if task.id:
+            found[f"{prefix}_DATUM_ID"] = task.id
     for given in task.inputs:
         found[given.name] = f"{places.pfs}/{given.name}{given.path}".rstrip("/")
         found[f"{given.name}_COMMIT"] = given.commit

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pfs.errors import FailedError
 from pps.sandbox.spawner import Running
@@ -20,7 +22,7 @@ class Stop:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._grace_s: float | None = None
-        self._running: Running | None = None
+        self._running: list[Running] = []
 
     @property
     def is_set(self) -> bool:
@@ -31,21 +33,27 @@ class Stop:
         """End what runs now: SIGTERM, and SIGKILL after ``grace_s``; and begin nothing new."""
         with self._lock:
             self._grace_s = grace_s
-            if self._running is not None:
-                self._running.stop(grace_s)
+            for running in self._running:
+                running.stop(grace_s)
 
     def kill(self, reason: str) -> None:
         """Kill the command that runs now, if one does: its datum has failed for this reason."""
         with self._lock:
-            if self._running is not None:
-                self._running.kill(reason)
+            for running in self._running:
+                running.kill(reason)
 
-    def cover(self, running: Running | None) -> None:
-        """Put a command under this stop; None when it ended."""
+    @contextmanager
+    def over(self, running: Running) -> Iterator[None]:
+        """Put a command under this stop until it ended."""
         with self._lock:
-            self._running = running
-            if running is not None and self._grace_s is not None:
+            self._running.append(running)
+            if self._grace_s is not None:
                 running.stop(self._grace_s)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.remove(running)
 
     def check(self) -> None:
         """Go on only where nobody asked to end.

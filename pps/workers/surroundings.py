@@ -43,7 +43,10 @@ class Surroundings:
         """Write /pfs/.env, the datum's variables as Pachyderm shows them: a line each, a value as it is."""
         env = environment(self.unit, self.task, base={}, places=self.world.places, s3=self.access.env)
         lines = "".join(f"{name}={value}\n" for name, value in env.items())
-        (self.scratch.pfs / ".env").write_bytes(os.fsencode(lines))
+        # Renamed into place: where a command is alive, it may have put a link there.
+        made = self.scratch.top / "env"
+        made.write_bytes(os.fsencode(lines))
+        made.rename(self.scratch.pfs / ".env")
 
 
 @contextmanager

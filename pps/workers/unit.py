@@ -11,6 +11,8 @@ from pathlib import Path
 from pfs.packs.session import WriteSession
 from pps.executor import WorkUnit
 from pps.workers.attempt import Datum
+from pps.workers.attempts import Attempts
+from pps.workers.batch import run_batch
 from pps.workers.progress import Emit, run_datum
 from pps.workers.sessions import Sessions
 from pps.workers.setting import Setting
@@ -30,8 +32,12 @@ def run_unit(setting: Setting, unit: WorkUnit, *, scratch: Path, emit: Emit, sto
     """
     sessions = Sessions(setting.store, alone=len(unit.datums) == 1)
     try:
-        for task in unit.datums:
-            run_datum(Datum(setting, unit, task, sessions, scratch, stop), emit)
+        datums = (Datum(setting, unit, task, sessions, scratch, stop) for task in unit.datums)
+        if unit.transform.datum_batching:
+            run_batch(Attempts(datums, emit))
+        else:
+            for datum in datums:
+                run_datum(datum, emit)
     except BaseException:
         sessions.now.abandon()
         raise

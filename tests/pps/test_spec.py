@@ -350,7 +350,14 @@ _inputs = (
 _secrets = st.builds(SecretUse, _names, st.just("k"), st.sampled_from(["v1", "v2"]), st.just("")) | st.builds(
     SecretUse, _names, st.sampled_from(["", "k"]), st.just(""), st.sampled_from(["/a", "/b/c"])
 )
-specs = st.builds(
+
+
+def _batched(spec: Spec, batched: bool) -> Spec:
+    over_s3 = spec.s3_out or any(leaf.s3 for leaf in leaves(spec.input))
+    return replace(spec, transform=replace(spec.transform, datum_batching=batched and not over_s3))
+
+
+_unbatched = st.builds(
     Spec,
     name=_names.filter(lambda name: name[0] not in "-_"),
     transform=st.builds(
@@ -373,6 +380,7 @@ specs = st.builds(
     salt=_text(max_size=5),
     s3_out=st.booleans(),
 )
+specs = st.builds(_batched, _unbatched, st.booleans())
 
 
 @settings(max_examples=100, deadline=None)

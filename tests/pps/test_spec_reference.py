@@ -46,7 +46,7 @@ TABLE: list[tuple[str, Any, str]] = [
     ("transform.dockerfile", "Dockerfile", "noted"),
     ("transform.build", {"language": "python", "path": "./src"}, "refused: does not exist any more"),
     ("transform.memory_volume", True, "noted"),
-    ("transform.datum_batching", True, "refused: is not supported yet"),
+    ("transform.datum_batching", True, "read"),
     ("pipeline spec.tf_job", {"tf_job": "{}"}, "refused: is not supported, nor is it by Pachyderm"),
     ("pipeline spec.input", {"pfs": {"repo": "other", "glob": "/"}}, "read"),
     ("pipeline spec.parallelism_spec", {"constant": "4"}, "read"),
