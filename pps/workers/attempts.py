@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pps.workers.attempt import Attempt, Datum
+from pps.workers.feeder import Feeder
 from pps.workers.progress import Emit, Progress
 
 
@@ -17,6 +18,7 @@ class Due:
     progress: Progress
     download_s: float = 0.0
     handed_s: float | None = None
+    feeder: Feeder | None = None
 
 
 class Attempts:

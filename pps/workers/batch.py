@@ -8,7 +8,7 @@ before it asked for the next datum is in the log of the one before. See docs/des
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,8 @@ from pps.workers.attempts import Attempts, Due
 from pps.workers.command import run_command, why_failed
 from pps.workers.desk import Desk, shared_inputs
 from pps.workers.exchange import FOLDER, PROGRAMS, BadCallError, Call, Exchange, programs_in
-from pps.workers.scratch import Scratch
+from pps.workers.feeder import PIPES, Feeder, feeding
+from pps.workers.scratch import Scratch, remove_tree
 from pps.workers.stop import Stop
 from pps.workers.surroundings import Surroundings, UnpreparedError, surroundings
 from pps.workers.why import why
@@ -101,11 +102,15 @@ class _Process:
         self._desk = Desk(around.scratch, around.setting.staging, fixed=self._fixed)
         self._running: Running | None = None
         self._answered: Call | None = None
+        self._feeding = ExitStack()
 
     def run(self) -> None:
         """Start it with the first datum that can be staged, if there is one, and serve it until it has ended."""
-        if self._lay() is None:
-            return
+        with self._feeding:
+            if self._lay() is not None:
+                self._serve()
+
+    def _serve(self) -> None:
         transform = self._unit.transform
         try:
             ended = run_command(
@@ -173,12 +178,13 @@ class _Process:
             try:
                 self._desk.lay(due.datum.task)
                 self._of(due).show_variables()
+                feeder = self._feed(due)
             except (PfsError, OSError) as error:
                 reason = why(error) if isinstance(error, OSError) else str(error)
                 self._attempts.end(Attempt("failed", error=f"its input cannot be staged: {reason}"))
                 self._desk.clear()
                 continue
-            due.download_s = time.monotonic() - started
+            due.download_s, due.feeder = time.monotonic() - started, feeder
             due.progress.log.hide(self._around.mask)
             return due
         return None
@@ -194,7 +200,19 @@ class _Process:
     def _of(self, due: Due) -> Surroundings:
         return replace(self._around, task=due.datum.task)
 
+    def _feed(self, due: Due) -> Feeder | None:
+        """Fill the lazy inputs of a datum until ``_feeding`` is closed."""
+        task, setting, scratch = due.datum.task, self._around.setting, self._around.scratch
+        if not any(given.lazy for given in task.inputs):
+            return None
+        fed = feeding(setting.store, setting.staging, task, scratch, on_error=self._stop.kill)
+        self._feeding.callback(remove_tree, scratch.top / PIPES)
+        return self._feeding.enter_context(fed)
+
     def _settled(self, due: Due, error: str) -> Attempt:
+        self._feeding.close()
+        if due.feeder is not None and due.feeder.error is not None:
+            return Attempt("failed", error=due.feeder.error)
         if not error:
             return take(due.datum, self._of(due), Attempt("success"))
         return self._recovered(f"the command reported: {error}", None)
@@ -208,7 +226,7 @@ class _Process:
     def _recovered(self, error: str, ended: Exit | None) -> Attempt:
         """Return a failure; or, where err_cmd takes it, a datum that is passed over."""
         transform, due = self._unit.transform, self._attempts.open
-        could = ended is None or not (ended.timed_out or ended.error is not None)
+        could = ended is None or not (ended.timed_out or ended.killed or ended.error)
         if due is None or not transform.err_cmd or not could:
             return Attempt("failed", exit=ended, error=error)
         second = run_command(
@@ -223,13 +241,15 @@ class _Process:
 
     def _end(self, result: Attempt, ended_s: float) -> None:
         """End the attempt at the datum that was in the process' hands until ``ended_s``."""
+        self._feeding.close()
         due = self._attempts.open
         if due is None:
             return
         reason = None if result.error is None else self._around.mask.text(result.error)
         worked_s = 0.0 if due.handed_s is None else ended_s - due.handed_s
         seconds = Seconds(due.download_s, worked_s, time.monotonic() - ended_s)
-        taken = Bytes(staged_bytes(due.datum.task), result.bytes.upload)
+        fed = 0 if due.feeder is None else due.feeder.bytes
+        taken = Bytes(staged_bytes(due.datum.task) + fed, result.bytes.upload)
         self._attempts.end(replace(result, error=reason, seconds=seconds, bytes=taken))
 
 

@@ -20,10 +20,10 @@ _OUT = "out"
 
 
 def shared_inputs(tasks: Iterable[DatumTask]) -> tuple[DatumInput, ...]:
-    """Return the inputs that are the same for all of ``tasks``."""
+    """Return the inputs that are the same for all of ``tasks``; of lazy ones each has pipes of its own."""
     shared: dict[str, DatumInput] | None = None
     for task in tasks:
-        own = {given.name: given for given in task.inputs}
+        own = {given.name: given for given in task.inputs if not given.lazy}
         if shared is None:
             shared = own
         shared = {name: given for name, given in shared.items() if name in own and _same(given, own[name])}

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pps.workers.scratch import Scratch
     from pps.workers.staging import Staging
 
+PIPES: Final = "pipes"
+"""The folder of a scratch directory that is used while pipes are filled."""
 _BATCH_BYTES: Final = 4 << 20
 """What is fetched at once for one of few pipes that are read."""
 _FEW: Final = 8
@@ -57,7 +59,7 @@ def feeding(
     if not given:
         yield feeder
         return
-    pipes = pipes_below(scratch.pfs, list(given), scratch.top / "pipes")
+    pipes = pipes_below(scratch.pfs, list(given), scratch.top / PIPES)
     stop_r, stop = os.pipe()
     loop = _Loop(store, staging, given, pipes, feeder)
     thread = threading.Thread(target=loop.run, args=(stop_r,), name="pps-feeder")

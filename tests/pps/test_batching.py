@@ -261,6 +261,14 @@ def test_an_input_that_all_datums_have_is_as_it_was_for_each(bench: Bench) -> No
     assert {one.state for one in done.values()} == {"success"}
 
 
+def test_lazy_inputs_are_filled_for_each_datum(bench: Bench) -> None:
+    tasks = [bench.task(n, replace(bench.given(f"f{n}"), lazy=True)) for n in range(3)]
+    done = run(bench, shell(LOOP.format('cat "$in" > "$PFS_OUT/x"; ln -s "$in" "$PFS_OUT/y"')), *tasks)
+    assert [text_of(bench, one) for one in done.values()] == [f"file {n}\n" for n in range(3)]
+    assert [text_of(bench, one, "y") for one in done.values()] == [f"file {n}\n" for n in range(3)]
+    assert [one.bytes.download for one in done.values()] == [7] * 3
+
+
 def test_a_cancelled_unit_ends_with_its_process(bench: Bench, place: Path) -> None:
     os.mkfifo(place / "up")
     work = f'if [ "$PACH_DATUM_ID" = datum-1 ]; then echo > {place}/up; sleep 1000; fi'
