@@ -17,7 +17,8 @@ from pps.model.catalog import Catalog, Pipeline, read_row
 from pps.model.infos import LogLine
 from pps.model.records import JobRecord, log_key
 from pps.scheduling.lease import HolderLocks
-from pps.workers.logs import Follower, Line, parse
+from pps.workers.log_follower import Follower, live_logs
+from pps.workers.logs import Line, parse
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -85,27 +86,31 @@ class LogReader:
         return find_datum(self._store, pipeline, self._job, datum).result.ran_in or self._job.id
 
     def _running(self, wanted: str | None, *, follow: bool) -> Iterator[LogLine]:
-        while True:
-            yield from self._poll(wanted)
-            if not follow:
-                break
-            if self._is_over():
-                yield from self._stored(wanted)
-                break
-            time.sleep(_POLL_S)
-        for follower in self._followers.values():
-            follower.__exit__()
+        try:
+            while True:
+                yield from self._poll(wanted)
+                if not follow:
+                    break
+                if self._is_over():
+                    yield from self._stored(wanted)
+                    break
+                time.sleep(_POLL_S)
+        finally:
+            for follower in self._followers.values():
+                follower.pause()
 
     def _poll(self, wanted: str | None) -> Iterator[LogLine]:
-        for name in self._live_datums():
+        for name, pieces in sorted(live_logs(self._folder).items()):
             if wanted in (None, name):
                 follower = self._followers.setdefault(name, Follower(self._folder / f"{name}.log"))
-                data = follower.read()
+                data = b"" if follower.is_current(pieces) else follower.read()
+                if not data:
+                    follower.pause()  # open are those that grow; of all datums it might be too many
                 self._told[name] = self._told.get(name, 0) + len(data)
                 yield from (self._line(name, line) for line in parse(data))
 
     def _live_datums(self) -> list[str]:
-        return sorted(path.name.removesuffix(".log") for path in self._folder.glob("*.log"))
+        return sorted(live_logs(self._folder))
 
     def _is_over(self) -> bool:
         """Say whether the job ended, or nobody runs it any more; takes its final record."""

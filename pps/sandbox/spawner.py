@@ -66,7 +66,8 @@ class Exit:
     """How a command ended: exactly one of ``code``, ``signal`` and ``error`` is set.
 
     ``error``: it never ran, since its surroundings could not be made. ``timed_out``, ``cancelled``: we ended it;
-    ``killed``: why we did, by `Running.kill`, though it may have ended by itself just before.
+    ``killed``: why we did, by `Running.kill`, though it may have ended by itself just before. ``left``: names of
+    processes that it had left running when it ended by itself, and that were ended then; at most 20.
     """
 
     code: int | None = None
@@ -75,6 +76,7 @@ class Exit:
     timed_out: bool = False
     cancelled: bool = False
     killed: str | None = None
+    left: tuple[str, ...] = ()
 
 
 class Running:
@@ -202,8 +204,8 @@ class Running:
                 _kill_group(last["pid"])
             last = {"signal": signal.SIGKILL}
         cancelled = self._stopped and not timed_out
-        code, number = last.get("code"), last.get("signal")
-        return Exit(code=code, signal=number, timed_out=timed_out, cancelled=cancelled, killed=self._killed)
+        code, number, left = last.get("code"), last.get("signal"), tuple(last.get("left", ()))
+        return Exit(code, number, timed_out=timed_out, cancelled=cancelled, killed=self._killed, left=left)
 
     def _order(self, message: bytes) -> None:
         with self._lock:

@@ -34,13 +34,20 @@ class Request(TypedDict):
 
 
 class Status(TypedDict, total=False):
-    """What is written to the status pipe: ``begun``, then ``pid``, in the end ``code`` or ``signal``; or ``error``."""
+    """What is written to the status pipe: ``begun``, then ``pid``, in the end ``code`` or ``signal``; or ``error``.
+
+    ``left``: the names of processes that the command had left running when it ended by itself, at most `MOST_LEFT`.
+    """
 
     begun: bool
     pid: int
     code: int
     signal: int
     error: str
+    left: list[str]
+
+
+MOST_LEFT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,8 @@ def run(request: Request, pipes: Pipes, *, own_pids: bool) -> NoReturn:
         pid = _start(request, pipes)
         _report(pipes.status, {"pid": pid})
         status = _supervise(pid, pipes.control, wakeup)
+        if _has_children() and "code" in status and _own_proc():
+            status["left"] = [name for child in _descendants() if (name := _name(child))][:MOST_LEFT]
         _end_descendants(pid, wakeup, own_pids=own_pids)
         _report(pipes.status, status)
     except OSError as error:
@@ -224,6 +233,14 @@ def _kill(pid: int) -> None:
         return
 
 
+def _own_proc() -> bool:
+    """Say whether /proc shows the processes by the numbers that they have here."""
+    try:
+        return os.readlink("/proc/self") == str(os.getpid())
+    except OSError:
+        return False
+
+
 def _descendants() -> list[int]:
     """List what descends from this process, from /proc; empty where there is none."""
     children: dict[int, list[int]] = {}
@@ -237,9 +254,22 @@ def _descendants() -> list[int]:
 
 
 def _parent(name: str) -> int:
+    _, fields = _stat(name)
+    return int(fields[1]) if fields else 0
+
+
+def _name(pid: int) -> str:
+    """Return what a process calls itself; empty if it has ended."""
+    name, fields = _stat(str(pid))
+    return "" if not fields or fields[0] in {b"Z", b"X"} else name.decode(errors="replace")
+
+
+def _stat(pid: str) -> tuple[bytes, list[bytes]]:
+    """Return the name of a process and the fields from its state on; nothing of one that is gone."""
     try:
-        with open(f"/proc/{name}/stat", "rb") as file:
-            # The command's name, in parentheses, may hold anything; the fields after it do not.
-            return int(file.read().rpartition(b")")[2].split()[1])
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The name, in parentheses, may hold anything; the fields after it do not.
+            before, _, after = file.read().rpartition(b")")
+            return before.partition(b"(")[2], after.split()
     except OSError:
-        return 0
+        return b"", []

@@ -125,7 +125,10 @@ def _commands(datum: Datum, log: LogWriter, around: Surroundings) -> Attempt:
 
 
 def _run(datum: Datum, log: LogWriter, around: Surroundings, *, argv: Sequence[str], stdin: Sequence[str]) -> Exit:
-    return run_command(around, argv, stdin, on_output=log.write, stop=datum.stop, timeout_s=datum.unit.timeout_s)
+    ended = run_command(around, argv, stdin, on_output=log.write, stop=datum.stop, timeout_s=datum.unit.timeout_s)
+    if ended.left:
+        log.note(f"it left processes running, which were ended: {', '.join(sorted(set(ended.left)))}")
+    return ended
 
 
 def take(datum: Datum, around: Surroundings, result: Attempt) -> Attempt:

@@ -6,7 +6,7 @@ continues: a very long line, or one that was never ended. The first `HEAD_BYTES`
 what is lost between is told by one S line.
 
 On disk that is ``<name>.log`` (the head) and, once that is full, ``<name>.log.1``, ``.2``, … of which the latest two
-are kept: files that only grow, so that `Follower` can read along. `LogWriter.finish` puts them together.
+are kept: files that only grow, so that `log_follower.Follower` can read along. `LogWriter.finish` puts them together.
 """
 
 from __future__ import annotations
@@ -227,51 +227,3 @@ def parse(data: bytes) -> Iterator[Line]:
                 parts[1].decode("ascii", "replace"),
                 parts[2].decode("utf-8", "replace"),
             )
-
-
-class Follower:
-    """Reads a log that is being written, from its start. Also a context manager; one thread at a time."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._number = -1
-        self._file: BinaryIO | None = None
-        self._rest = b""
-
-    def __enter__(self) -> Follower:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def read(self) -> bytes:
-        """Return what came since the last call, whole lines only; empty when nothing is new or no log is there."""
-        # The next piece is looked for first: once it exists, the present one grows no more.
-        following = self._following()
-        data = self._rest + (self._file.read() if self._file is not None else b"")
-        if following is not None:
-            self._next(following)
-            data += self._file.read() if self._file is not None else b""
-        stop = data.rfind(b"\n") + 1
-        self._rest = data[stop:]
-        return data[:stop]
-
-    def _next(self, number: int) -> None:
-        path = self._path.with_name(f"{self._path.name}.{number}") if number else self._path
-        try:
-            file = path.open("rb")
-        except FileNotFoundError:
-            # Dropped since: the call after this one finds a later piece.
-            return
-        if self._file is not None:
-            self._file.close()
-        self._file, self._number = file, number
-
-    def _following(self) -> int | None:
-        """Return the first piece after the present one that is there."""
-        if self._number < 0:
-            return 0
-        stem = self._path.name + "."
-        names = (path.name[len(stem) :] for path in self._path.parent.glob(f"{stem}*"))
-        return min((int(name) for name in names if name.isdigit() and int(name) > self._number), default=None)

@@ -19,7 +19,8 @@ from pps.executor import DatumInput, DatumTask, Executor, Lost, Started, UnitDon
 from pps.executors.local import LocalExecutor
 from pps.sandbox.isolation import IsolationUnavailableError, probe
 from pps.spec import Transform
-from pps.workers.logs import Follower, log_path, parse
+from pps.workers.log_follower import Follower
+from pps.workers.logs import log_path, parse
 from pps.workers.scratch import remove_tree
 from pps.workers.staging import IDLE_VIEWS
 from tests.pps.executor_contract import PATIENCE_S, Bench, ExecutorContract, Make

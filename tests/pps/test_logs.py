@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pps.sandbox.spawner import Stream
-from pps.workers.logs import LINE_BYTES, Follower, Line, LogWriter, parse
+from pps.workers.log_follower import Follower
+from pps.workers.logs import LINE_BYTES, Line, LogWriter, parse
 
 
 def writer(path: Path, *, head: int = 1 << 20, tail: int = 4 << 20) -> LogWriter:

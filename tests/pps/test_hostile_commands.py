@@ -1,0 +1,173 @@
+"""User code that misbehaves: its job says so, the jobs beside it are none the worse, and nothing of it is left."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from pps.model.infos import JobInfo
+from pps.model.state import JobState
+from pps.sandbox.isolation import probe
+from pps.workers.logs import HEAD_BYTES, TAIL_BYTES
+from tests.cli.processes import run as run_program
+from tests.cli.processes import start
+from tests.pps.pipe_world import World, pfs_input, world_in
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with world_in(tmp_path / "home") as made:
+        made.put("in", {f"/{name}": name.encode() for name in "abc"})
+        yield made
+        assert list((made.store.path / "run" / "work").iterdir()) == [], "a scratch directory was left behind"
+
+
+def job_of(world: World, script: str, **fields: object) -> JobInfo:
+    """Run a pipeline with a datum for each of the three files; the datum of /b is the one with bad intents."""
+    world.code("run.sh", f'case "$in" in */b) :;; *) cp "$in" "$PFS_OUT/"; exit 0;; esac\n{script}\n')
+    world.create("p", pfs_input("in"), **{"datum_tries": 1, **fields})  # type: ignore[arg-type]  # fields of a spec
+    return world.run_one()
+
+
+def log(world: World) -> list[str]:
+    return [line.message for line in world.jobs.logs("p")]
+
+
+def processes_with(mark: str) -> list[str]:
+    """Return the command lines of living processes that hold ``mark``."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if mark in line:
+            found.append(line)
+    return found
+
+
+def mark(number: int) -> str:
+    """Return a number of seconds to sleep that no other process has."""
+    return f"{900 + number}{os.getpid()}"
+
+
+def test_daemons_are_told_and_ended(world: World) -> None:
+    one = mark(1)
+    job = job_of(world, f'cp "$in" "$PFS_OUT/"; setsid sh -c "sleep {one} & sleep {one}" & (sleep {one} &) ; sleep 0.2')
+    assert (job.state, job.data_processed) == (JobState.SUCCESS, 3)
+    assert processes_with(one) == []
+    assert [line for line in log(world) if line.startswith("it left processes running, which were ended: ")]
+
+
+def test_forks_that_ignore_every_signal(world: World) -> None:
+    one = mark(2)
+    script = f"""
+    trap '' TERM INT HUP QUIT
+    spread() {{ [ "$1" = 0 ] || {{ spread $(($1 - 1)) & spread $(($1 - 1)) & }}; sleep {one}; }}
+    spread 6
+    """
+    job = job_of(world, script, datum_timeout="3s")
+    assert (job.state, job.data_processed, job.data_failed) == (JobState.FAILURE, 2, 1)
+    assert "datum_timeout (3 s)" in job.reason
+    assert processes_with(one) == []
+
+
+def test_a_stopped_job_ends_what_ignores_it(world: World, tmp_path: Path) -> None:
+    one = mark(3)
+    world.code("run.sh", f"trap '' TERM; echo up; while :; do sleep {one}; done\n")
+    world.create("p", pfs_input("in"))
+    stop = threading.Event()
+    served = threading.Thread(target=world.make_controller().serve, args=(stop,))
+    served.start()
+    try:
+        while not (jobs := list(world.jobs.jobs("p"))):
+            world.store.wait(world.store.changes(), 0.1)
+        with closing(world.jobs.logs("p", job=jobs[0].id, follow=True)) as lines:
+            assert next(lines).message == "up"
+        world.jobs.stop_job("p", jobs[0].id)
+        assert world.jobs.wait("p", jobs[0].id, timeout_s=240).state == JobState.KILLED
+    finally:
+        stop.set()
+        served.join()
+    assert processes_with(one) == []
+
+
+def test_inputs_that_are_removed_and_replaced(world: World) -> None:
+    if not probe(world.folder / "probe").overlay:
+        pytest.skip("inputs are read-only without an overlay")
+    job = job_of(
+        world, 'rm -rf "$PFS/in"/*; mkdir "$PFS/in/b"; echo x > "$PFS/in/b/x"; rm -rf /pfs/in /pfs/.env /tmp/* || :'
+    )
+    assert (job.state, job.data_processed) == (JobState.SUCCESS, 3)
+    assert world.output("p") == {"/a": b"a", "/c": b"c"}
+    assert world.output("in") == {"/a": b"a", "/b": b"b", "/c": b"c"}
+
+
+ODD = ["back\\slash", "sp ace", "-rf", "ünïcode", "star*[a]", "q?", "#hash", "'quote\"", "..."]
+
+
+def named(world: World, name: bytes) -> JobInfo:
+    """Run a job that writes a file of this name."""
+    (world.folder / "name").write_bytes(name)
+    return job_of(world, 'printf x > "$PFS_OUT/$(cat name)"', transform={"code": ["name"]})
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_names_are_kept_as_they_are(world: World, name: str) -> None:
+    job = named(world, name.encode())
+    assert job.state == JobState.SUCCESS, job.reason
+    assert world.output("p") == {"/a": b"a", "/c": b"c", f"/{name}": b"x"}
+
+
+BAD = [(b"\xff", "UTF-8"), (b"ok\x80", "UTF-8"), (b"\xc0\x80", "UTF-8"), (b"a\nb", "control"), (b"\x01", "control")]
+
+
+@pytest.mark.parametrize(("name", "why"), BAD)
+def test_names_that_the_store_does_not_take_fail_their_datum(world: World, name: bytes, why: str) -> None:
+    job = named(world, name)
+    assert (job.state, job.data_failed) == (JobState.FAILURE, 1)
+    assert "its output cannot be taken" in job.reason
+    assert why in job.reason
+
+
+def flood(tmp_path: Path, size: int) -> tuple[int, list[str]]:
+    """Let a command write ``size`` bytes to both streams, half of it in lines; return the peak memory and its log."""
+    with world_in(tmp_path / "home") as world:
+        world.put("in", {"/a": b"a"})
+        half = size // 4
+        lines, zeros = f"yes 'a line of a flood' | head -c {half}", f"head -c {half} /dev/zero"
+        script = f"{lines}; {zeros}; {lines} >&2; {zeros} >&2; echo the end\n"
+        world.code("run.sh", script)
+        world.create("p", pfs_input("in"))
+    process = start(tmp_path / "home", "pps", "run")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdout, process.stderr:
+        process.stdout.read(), process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_maxrss * 1024, run_program(tmp_path / "home", "pps", "logs", "-p", "p").splitlines()
+
+
+@pytest.mark.parametrize(
+    "size", [256 * MIB, pytest.param(10 << 30, marks=[pytest.mark.long, pytest.mark.timeout(3600)])]
+)
+def test_a_flood_on_stdout_is_bounded(tmp_path: Path, size: int) -> None:
+    peak, lines = flood(tmp_path, size)
+    assert peak < 400 * MIB
+    assert sum(map(len, lines)) < 2 * (HEAD_BYTES + TAIL_BYTES)
+    assert lines[0].endswith("a line of a flood")
+    assert any(line.endswith("the end") for line in lines[-10_000:])
+    with world_in(tmp_path / "home") as world:
+        assert (
+            sum(info.size_bytes for info in world.store.repo("p").view(".meta").list("/logs", recursive=True))
+            < 16 * MIB
+        )
