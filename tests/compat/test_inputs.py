@@ -72,3 +72,19 @@ def test_the_conditions_of_triggers(pipes: World, clock: Clock) -> None:
     ]
     assert "rate" in seen[3]
     assert not {"rate"} & seen[1]
+
+
+@pytest.mark.row("2.3 cron updates")
+def test_a_schedule_is_changed_by_an_update(pipes: World, clock: Clock) -> None:
+    def cron(spec: str, name: str = "tick") -> dict[str, Plain]:
+        return {"cron": {"name": name, "spec": spec}}
+
+    pipes.create("p", cron("@never"), ["true"])
+    clock.forward(6 * MINUTE)
+    assert pipes.run().jobs == ()
+    pipes.pipelines.update(pipes.spec("p", cron("*/5 * * * *"), ["true"]), base_dir=pipes.folder)
+    clock.forward(6 * MINUTE)
+    assert pipes.run_one().data_total == 1
+    pipes.pipelines.update(pipes.spec("p", cron("*/5 * * * *", "other"), ["true"]), base_dir=pipes.folder)
+    clock.forward(6 * MINUTE)
+    assert [given.repo for given in pipes.run_one().inputs] == ["p_other"]

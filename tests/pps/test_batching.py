@@ -104,6 +104,7 @@ def starts(bench: Bench) -> Counter[str]:
     return Counter(event.datum for event in bench.seen if isinstance(event, Started))
 
 
+@pytest.mark.row("2.2 transform.datum_batching", "2.6 batched process")
 def test_one_process_has_each_datum_in_its_turn(bench: Bench) -> None:
     work = 'cat "$in" > "$PFS_OUT/x"; echo $$ > "$PFS_OUT/pid"; ls "$PFS/in"; echo "$PACH_DATUM_ID"'
     done = run(bench, shell(LOOP.format(work)), *map(bench.task, range(4)))
@@ -114,6 +115,7 @@ def test_one_process_has_each_datum_in_its_turn(bench: Bench) -> None:
     assert [one.bytes.download for one in done.values()] == [7] * 4
 
 
+@pytest.mark.row("2.6 batched end", "4 next datum")
 def test_pachyderms_loop_without_an_end_is_ended(bench: Bench) -> None:
     loop = 'while true; do pachctl next datum; cat "$PFS"/in/* > "$PFS_OUT/x"; done'
     done = run(bench, shell("pachctl connect grpc://localhost:1650", loop), *map(bench.task, range(3)))
@@ -165,6 +167,7 @@ while True:
     assert text_of(bench, done["datum-1"]) == "done"
 
 
+@pytest.mark.row("2.6 batched errors", "4 next datum")
 def test_a_reported_error_is_tried_again_in_the_same_process(bench: Bench) -> None:
     script = (
         "seen=0; next-datum || exit 0",
@@ -194,6 +197,7 @@ def test_a_reported_error_is_tried_again_in_the_same_process(bench: Bench) -> No
         ("exit 0", "the command ended with exit code 0 before it asked for the next datum", None),
     ],
 )
+@pytest.mark.row("2.6 batched process that dies")
 def test_a_process_that_dies_fails_its_datum_alone(bench: Bench, death: str, error: str, signal: int | None) -> None:
     work = f'[ "$PACH_DATUM_ID" != datum-1 ] || {death}; cp "$in" "$PFS_OUT/x"'
     done = run(bench, shell(LOOP.format(work), accept_return_code=(7,)), *(bench.task(n, tries=2) for n in range(4)))
