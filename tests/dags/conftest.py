@@ -22,6 +22,7 @@ from tests.pps.pipe_world import World, world_in
 
 __all__ = ["pfs", "pps"]
 PROGRAMS = Path(sys.executable).parent
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def text_of(data: bytes) -> str:
@@ -81,9 +82,10 @@ def namespaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """A copy of the DAG's folder, named like the file of its tests."""
-    there = tmp_path / "dag"
-    shutil.copytree(request.path.with_name(request.path.stem.removeprefix("test_")), there)
+    """A copy of the DAG's folder, named like the file of its tests: beside it, or one of the examples."""
+    name, there = request.path.stem.removeprefix("test_"), tmp_path / "dag"
+    beside = request.path.with_name(name)
+    shutil.copytree(beside if beside.exists() else EXAMPLES / name, there)
     return there
 
 
