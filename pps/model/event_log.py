@@ -24,6 +24,7 @@ _TYPES: dict[str, type[state.Event]] = {
         state.Restarted,
         state.Stopped,
         state.Gathered,
+        state.Egressed,
         state.Published,
     )
 }

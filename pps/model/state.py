@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 
 class JobState(StrEnum):
-    """The states of a job; the last four are final. A later egress step has the name EGRESSING."""
+    """The states of a job; the last four are final. EGRESSING: the output is sent elsewhere."""
 
     CREATED = "created"
     STARTING = "starting"
@@ -68,9 +68,13 @@ class Ended(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The job's turn has come. ``tries``: so many times may the worker of a datum be lost before it has failed."""
+    """The job's turn has come. ``tries``: so many times may the worker of a datum be lost before it has failed.
+
+    ``egress``: the output is sent elsewhere before the job succeeds.
+    """
 
     tries: int
+    egress: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +143,28 @@ class Gathered:
 
 
 @dataclass(frozen=True, slots=True)
+class Egressed:
+    """The output was sent elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
 class Published:
     """The outcome is in the store."""
 
 
-Event = Begun | Unrunnable | Planned | Submitted | UnitEnded | UnitLost | Restarted | Stopped | Gathered | Published
+Event = (
+    Begun
+    | Unrunnable
+    | Planned
+    | Submitted
+    | UnitEnded
+    | UnitLost
+    | Restarted
+    | Stopped
+    | Gathered
+    | Egressed
+    | Published
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +204,16 @@ class Gather:
 
 
 @dataclass(frozen=True, slots=True)
+class SendOut:
+    """Send the output elsewhere; answer Egressed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopSending:
+    """End the sending; it is not answered."""
+
+
+@dataclass(frozen=True, slots=True)
 class Publish:
     """Commit the job with its outcome; answer Published."""
 
@@ -190,7 +221,7 @@ class Publish:
     reason: str
 
 
-Effect = MakePlan | GiveOut | GiveUp | Cancel | Gather | Publish
+Effect = MakePlan | GiveOut | GiveUp | Cancel | Gather | SendOut | StopSending | Publish
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +241,7 @@ class Job:
     again: tuple[int, ...] = ()
     in_flight: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     losses: Mapping[int, int] = field(default_factory=dict)
+    egress: bool = False
 
 
 def step(job: Job, event: Event) -> tuple[Job, list[Effect]]:
@@ -221,7 +253,8 @@ def step(job: Job, event: Event) -> tuple[Job, list[Effect]]:
         return job, []
     match event:
         case Begun() if job.state == JobState.CREATED:
-            return replace(job, state=JobState.STARTING, tries=event.tries), [MakePlan()]
+            started = replace(job, state=JobState.STARTING, tries=event.tries, egress=event.egress)
+            return started, [MakePlan()]
         case Unrunnable() if job.state in {JobState.CREATED, JobState.STARTING}:
             return _finish(replace(job, outcome=JobState.UNRUNNABLE, reason=event.reason))
         case Planned() if job.state == JobState.STARTING:
@@ -234,10 +267,12 @@ def step(job: Job, event: Event) -> tuple[Job, list[Effect]]:
             return _lose(_without_unit(job, event.unit), job.in_flight[event.unit], event.reason)
         case Restarted() if event.unit in job.in_flight:
             return _restarted(job, event.unit)
-        case Stopped() if job.state in {JobState.STARTING, JobState.RUNNING}:
+        case Stopped() if job.state in {JobState.STARTING, JobState.RUNNING, JobState.EGRESSING}:
             return _stopped(job, event.reason)
         case Gathered() if job.state == JobState.FINISHING:
             return _gathered(job, event.error)
+        case Egressed() if job.state == JobState.EGRESSING:
+            return _finish(job)
         case Published() if job.state == JobState.FINISHING:
             return replace(job, state=job.outcome), []
         case _:
@@ -329,6 +364,8 @@ def _stopped(job: Job, reason: str) -> tuple[Job, list[Effect]]:
     running = tuple(job.in_flight)
     job = replace(job, waiting=0, again=(), in_flight={}, outcome=JobState.KILLED, reason=reason)
     effects: list[Effect] = [Cancel(running)] if running else []
+    if job.state == JobState.EGRESSING:
+        effects.append(StopSending())
     if job.state == JobState.STARTING:
         finished, more = _finish(job)
         return finished, effects + more
@@ -338,6 +375,8 @@ def _stopped(job: Job, reason: str) -> tuple[Job, list[Effect]]:
 def _gathered(job: Job, error: str) -> tuple[Job, list[Effect]]:
     if error and job.outcome == JobState.SUCCESS:
         job = replace(job, outcome=JobState.FAILURE, reason=error)
+    if job.egress and job.outcome == JobState.SUCCESS:
+        return replace(job, state=JobState.EGRESSING), [SendOut()]
     return _finish(job)
 
 

@@ -329,7 +329,7 @@ class Pipelines:
     def using_secret(self, secret: str) -> list[str]:
         """Return the pipelines whose command is given a secret; damaged ones are not looked at."""
         found = Catalog(self._store).all()
-        return sorted(one.name for one in found if any(use.name == secret for use in one.spec.transform.secrets))
+        return sorted(one.name for one in found if secret in _secrets_of(one.spec))
 
     def folder(self, name: str) -> Path:
         """Return the folder that the files named in a pipeline's command are relative to.
@@ -364,6 +364,11 @@ class Pipelines:
         if name in damaged:
             raise damaged[name]
         return pipeline_info(found, due=bool(due.get(name)), running=of(name, running_jobs(self._run_dir)))
+
+
+def _secrets_of(spec: Spec) -> set[str]:
+    names = {use.name for use in spec.transform.secrets}
+    return names if spec.egress is None else names | {spec.egress.secret}
 
 
 def _cron_repos(pipeline: Pipeline) -> list[str]:

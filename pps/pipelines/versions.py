@@ -21,6 +21,8 @@ from pfs.trees.edit import DeleteTree, Edit, Put, edit
 from pfs.trees.page import Changed
 from pfs.trees.row import EMPTY_ROOT, Root
 from pps.datums.datum import transform_digest
+from pps.egress.s3 import SETTINGS
+from pps.egress.target import split
 from pps.model.records import (
     CODE_DIR,
     EFFECTIVE_JSON,
@@ -75,10 +77,23 @@ def make_draft(store: Store, spec: Spec, base_dir: Path) -> Draft:
         if leaf.cron is None:
             store.repo(leaf.repo)
     check_secrets(Secrets(store), spec.transform.secrets)
+    _check_egress(store, spec)
     _refuse_circle(store, spec)
     _refuse_second_branch(store, spec)
     files = code_files(spec.transform, base_dir)
     return Draft(spec, base_dir.resolve(), files, code_digests(files))
+
+
+def _check_egress(store: Store, spec: Spec) -> None:
+    if spec.egress is None:
+        return
+    split(spec.egress.url)
+    if spec.egress.secret:
+        unknown = sorted(set(Secrets(store).inspect(spec.egress.secret).keys) - SETTINGS)
+        if unknown:
+            known = ", ".join(sorted(SETTINGS))
+            about = f"secret {spec.egress.secret!r} has the key {unknown[0]!r}"
+            raise InvalidInputError(f"{about}, which egress has no use for: it takes {known}")
 
 
 def redraft(store: Store, spec: Spec, old: Pipeline) -> Draft:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from pfs.errors import BranchMovedError, FailedError
 from pfs.ids import CommitId, new_commit_id
+from pfs.trees.tree import Tree
 from pps.datums.units import Sizing
 from pps.executor import DatumDone, DatumTask, Executor, Lost, UnitDone, UnitId, WorkUnit
 from pps.model import events, state
@@ -23,6 +24,7 @@ from pps.model.event_log import EventLog
 from pps.model.infos import NO_WORK
 from pps.model.records import Head, JobRecord
 from pps.model.state import DatumState, JobState
+from pps.scheduling.egressing import JobEgress
 from pps.scheduling.jobdata import JobData, Outcome
 from pps.scheduling.jobplan import input_bytes, tasks_to_run
 from pps.scheduling.queue import Due
@@ -39,7 +41,8 @@ _PUBLISH_ROUNDS = 5
 class Surroundings:
     """What a job needs beside the store. ``executor`` makes the executor when the first datum runs.
 
-    ``fence`` raises if the job may not be committed any more, as another controller took over.
+    ``fence`` raises if the job may not be committed any more, as another controller took over. ``wake`` is
+    called, in any thread, when `JobRun.look` has something to do.
     """
 
     store: Store
@@ -48,6 +51,7 @@ class Surroundings:
     on_event: events.OnEvent
     next_unit: Callable[[], int]
     fence: Callable[[], None] = lambda: None
+    wake: Callable[[], object] = lambda: None
 
 
 class JobRun:
@@ -76,6 +80,7 @@ class JobRun:
         self._was_submitted = False
         self._outcome: Outcome | None = None
         self._sizing = Sizing(self.pipeline.spec.datum_set, 1)
+        self._egress = JobEgress(around.store, due.pipeline, around.wake)
 
     @property
     def is_over(self) -> bool:
@@ -88,7 +93,7 @@ class JobRun:
         if self.due.broken:
             self._feed(state.Unrunnable(_why_broken(self.due)))
             return
-        self._feed(state.Begun(tries=self.pipeline.spec.datum_tries))
+        self._feed(state.Begun(self.pipeline.spec.datum_tries, self.pipeline.spec.egress is not None))
 
     def claim(self) -> None:
         """Move ``.meta``, so that nobody who began this pipeline's jobs before can commit what they did.
@@ -131,8 +136,10 @@ class JobRun:
                 self._ended.pop(number, None)
                 self._feed(state.Restarted(number))
 
-    def check_time(self, now_ns: int) -> None:
-        """Stop the job if it runs longer than its spec allows."""
+    def look(self, now_ns: int) -> None:
+        """Go on if the egress is done; stop the job if it runs longer than its spec allows."""
+        if self._job.state == JobState.EGRESSING and self._egress.is_done(self._tell):
+            self._feed(state.Egressed())
         limit = self.pipeline.spec.job_timeout_s
         if limit is not None and now_ns - self._started_ns > limit * 1e9:
             self.stop(f"the job ran longer than its job_timeout of {limit:g} s")
@@ -148,6 +155,7 @@ class JobRun:
         for number in list(self._given):
             self._around.executor().cancel(self._unit_id(number), GRACE_S)
         self._given.clear()
+        self._egress.end()
         self._end_on_executor()
         self._data.session.abandon()
 
@@ -161,7 +169,7 @@ class JobRun:
             number=self._number,
             cause=due.cause,
             state=self._job.state,
-            reason=self._job.reason,
+            reason=self._job.reason or self._egress.trouble,
             started_ns=self._started_ns,
             finished_ns=self._finished_ns,
             counters=self._job.counters,
@@ -206,6 +214,13 @@ class JobRun:
                 return []
             case state.Gather():
                 return [self._gather()]
+            case state.SendOut():
+                assert self._outcome is not None, "it is sent after it was put together"
+                begun = self._egress.begin(Tree(self._data.session, self._outcome.output))
+                return [] if begun else [state.Egressed()]
+            case state.StopSending():
+                self._egress.end()
+                return []
             case state.Publish():
                 self._publish(effect.outcome, effect.reason)
                 return [state.Published()]
@@ -324,6 +339,8 @@ class JobRun:
             if self._job.outcome == JobState.KILLED:
                 self._outcome = self._data.nothing()
             else:
+                if self.pipeline.spec.egress is not None:
+                    self.checkpoint()  # what is sent must be readable, which it is when it is published
                 self._outcome = self._data.gather(success=self._job.outcome == JobState.SUCCESS)
         except FailedError as error:
             self._outcome = self._data.nothing()

@@ -193,6 +193,7 @@ class Scheduler:
             self._tell,
             lambda: next(self._units),
             fence=self._check_lease,
+            wake=self._wake,
         )
         try:
             run = JobRun(around, due, number=number)
@@ -231,7 +232,7 @@ class Scheduler:
         self._store.keep_leases()
         now_ns = self._store.clock_ns()
         for name, run in list(self._active.items()):
-            self._guard(name, partial(run.check_time, now_ns))
+            self._guard(name, partial(run.look, now_ns))
             if name in self._active and now_ns - self._saved_ns[name] > self._checkpoint_ns:
                 self._saved_ns[name] = now_ns
                 self._guard(name, run.checkpoint)

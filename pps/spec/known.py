@@ -90,7 +90,6 @@ PIPELINE_NOTED = {
     "dry_run": _REQUEST,
 }
 PIPELINE_REFUSED = {
-    "egress": _NOT_YET,
     "spout": _NOT_YET,
     "service": _NOT_YET,
     "tf_job": "is not supported, nor is it by Pachyderm: give the command in 'transform'",
@@ -132,6 +131,7 @@ PIPELINE = Known(
             choices=("until_success", "every_job"),
         ),
         "salt": Field(Kind.TEXT, "part of each datum's hash: another one runs everything again"),
+        "egress": Field(Kind.CHILD, "where the output is sent to as well, before a job succeeds", of="egress"),
         "s3_out": Field(Kind.FLAG, "what the command writes to the bucket 'out' is the output, there is no /pfs/out"),
     },
     PIPELINE_NOTED,
@@ -245,10 +245,44 @@ TRIGGER = Known(
         "cron_spec": Field(Kind.TEXT, "at each tick of this schedule"),
     },
 )
+EGRESS = Known(
+    "egress",
+    {
+        "url": Field(Kind.TEXT, "s3://bucket/path or file:///path; Pachyderm writes the field as URL"),
+        "object_storage": Field(Kind.CHILD, "the same, where it needs a secret too", of="object_storage"),
+    },
+    refused={"sql_database": _NOT_YET},
+)
+OBJECT_STORAGE = Known(
+    "object_storage",
+    {
+        "url": Field(Kind.TEXT, "s3://bucket/path or file:///path"),
+        "secret": Field(Kind.CHILD, "the secret with endpoint and credentials", of="egress secret"),
+    },
+)
+EGRESS_SECRET = Known(
+    "egress secret",
+    {"name": Field(Kind.TEXT, "its name; its keys are called like boto3's variables", required=True)},
+)
 PROPAGATION = Known("propagation_spec", {"never": Field(Kind.FLAG, "its commits make no jobs")})
 
 KNOWN = {
     known.where: known
-    for known in (PIPELINE, NAME, TRANSFORM, SECRET, PARALLELISM, DATUM_SET, INPUT, PFS, CRON, TRIGGER, PROPAGATION)
+    for known in (
+        PIPELINE,
+        NAME,
+        TRANSFORM,
+        SECRET,
+        PARALLELISM,
+        DATUM_SET,
+        INPUT,
+        PFS,
+        CRON,
+        TRIGGER,
+        PROPAGATION,
+        EGRESS,
+        OBJECT_STORAGE,
+        EGRESS_SECRET,
+    )
 }
 """All kinds of mappings by their name."""

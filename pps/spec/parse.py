@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from pfs.errors import InvalidInputError
 from pfs.paths import check_name
+from pps.spec.egress import read_egress
 from pps.spec.fields import Fields
 from pps.spec.findings import Findings, first_of
 from pps.spec.input import leaves, read_input
@@ -122,6 +123,7 @@ def _pipeline(fields: Fields, findings: Findings) -> Spec:
         reprocess=_reprocess(fields),
         salt=fields.text("salt"),
         s3_out=read_s3_out(fields),
+        egress=read_egress(fields),
     )
     _check_batching(fields, spec)
     return replace(spec, notes=tuple(findings.notes))

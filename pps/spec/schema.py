@@ -12,6 +12,8 @@ from pps.spec.node import Plain
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _ITEM: dict[str, Plain] = {"type": ["string", "number", "boolean"]}
 _COUNT: dict[str, Plain] = {"type": ["integer", "string", "null"], "minimum": 0, "maximum": MAX_COUNT}
+_ALSO = {"url": ("URL",)}
+"""Spellings that Pachyderm's documentation uses beside the two."""
 _ABSENT: list[Plain] = [None, False, 0, ""]
 
 
@@ -39,7 +41,7 @@ def _mapping(known: Known) -> Plain:
 
 
 def _spelt(name: str, schema: dict[str, Plain]) -> dict[str, Plain]:
-    return dict.fromkeys((name, camel(name)), schema)
+    return dict.fromkeys((name, camel(name), *_ALSO.get(name, ())), schema)
 
 
 def _value(one: Field) -> dict[str, Plain]:

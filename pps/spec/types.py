@@ -146,10 +146,18 @@ class DatumSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Egress:
+    """Where the output of each job is sent to before it succeeds: a URL, with the name of a secret for it or none."""
+
+    url: str
+    secret: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """One pipeline as its author wants it. Times in seconds, sizes in bytes.
 
-    ``s3_out``: the output is what the command writes to the job's own S3 gateway.
+    ``s3_out``: the output is what the command writes to the job's own S3 gateway. ``egress``: where it goes as well.
     ``notes`` has one line for each field that was accepted but has no effect here. ``source`` is the document
     as it was given, ``effective`` the same laid over defaults, both as JSON; they take no part in comparisons.
     """
@@ -167,6 +175,7 @@ class Spec:
     reprocess: Reprocess = Reprocess.UNTIL_SUCCESS
     salt: str = ""
     s3_out: bool = False
+    egress: Egress | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
     source: str = field(default="", compare=False)
     effective: str = field(default="", compare=False)

@@ -10,6 +10,7 @@ from pps.spec.types import (
     Cron,
     CrossInput,
     DatumSet,
+    Egress,
     GroupInput,
     Input,
     JoinInput,
@@ -43,7 +44,14 @@ def spec_document(spec: Spec) -> dict[str, Plain]:
         }
     )
     document["reprocess_spec"] = spec.reprocess.value
-    return document | _set({"salt": spec.salt, "s3_out": spec.s3_out})
+    return document | _set({"salt": spec.salt, "s3_out": spec.s3_out, "egress": _egress(spec.egress)})
+
+
+def _egress(egress: Egress | None) -> Plain:
+    if egress is None:
+        return None
+    secret: Plain = {"name": egress.secret} if egress.secret else None
+    return {"object_storage": {"url": egress.url, **_set({"secret": secret})}}
 
 
 def transform_document(transform: Transform) -> Plain:

@@ -38,6 +38,7 @@ from pps.spec.known import (
     TRANSFORM_REFUSED,
 )
 from pps.spec.parse import check_specs
+from pps.spec.types import Egress
 from pps.spec.write import spec_json
 
 EDGES = """{
@@ -174,7 +175,11 @@ def test_bad_yaml_says_line_and_column() -> None:
             "p.json:3:23: unknown field 'trasform' in pipeline spec: did you mean 'transform'?",
         ),
         ('"datumTrys": 4,', "p.json:3:3: unknown field 'datum_trys' in pipeline spec: did you mean 'datum_tries'?"),
-        ('"egress": {"URL": "s3://x"},', "p.json:3:3: the field 'egress' of pipeline spec is not supported yet"),
+        ('"egress": {"URL": "gs://x"},', "p.json:3:14: egress to 'gs://x' is not supported: give s3://bucket/path"),
+        ('"egress": {},', "egress needs a URL"),
+        ('"egress": {"sql_database": {"url": "x"}},', "'sql_database' of egress is not supported yet"),
+        ('"egress": {"URL": "s3://x", "object_storage": {"url": "s3://x"}},', "egress goes to one place"),
+        ('"egress": {"object_storage": {"url": "s3://x", "secret": {"name": "/"}}},', "invalid secret name '/'"),
         ('"spout": {},', "'spout' of pipeline spec is not supported yet"),
         ('"datum_tries": -1,', "p.json:3:18: the field 'datum_tries' of pipeline spec must be a whole number"),
         ('"datum_tries": true,', "not true or false"),
@@ -379,6 +384,7 @@ _unbatched = st.builds(
     reprocess=st.sampled_from(Reprocess),
     salt=_text(max_size=5),
     s3_out=st.booleans(),
+    egress=st.none() | st.builds(Egress, st.sampled_from(["s3://b", "s3://b/c d/", "file:///x"]), _names | st.just("")),
 )
 specs = st.builds(_batched, _unbatched, st.booleans())
 
@@ -494,7 +500,7 @@ datum_tries: -1
 datumTimeout: 5 minutes
 datum_set_spec: {number: x, nubmer: 3}
 reprocess_spec: never
-egress: {URL: s3://x}
+egress: {URL: gs://x}
 ---
 - pipeline: {name: good}
   transform: {cmd: [ls], env: {A: [1]}}
@@ -521,7 +527,7 @@ FOUND = """\
 12:26: the field 'number' of datum_set_spec must be a whole number
 12:29: unknown field 'nubmer' in datum_set_spec: did you mean 'number'?
 13:1: reprocess_spec must be until_success or every_job
-14:1: the field 'egress' of pipeline spec is not supported
+14:10: egress to 'gs://x' is not supported
 17:35: the field 'env.A' of transform must be a string, not a list
 22:3: the pipeline 'fine' is given twice
 """

@@ -53,7 +53,13 @@ TABLE: list[tuple[str, Any, str]] = [
     ("parallelism_spec.constant", 4, "read"),
     ("parallelism_spec.strategy", "CONSTANT", "noted"),
     ("parallelism_spec.coefficient", 1.5, "noted"),
-    ("pipeline spec.egress", {"URL": "s3://bucket/dir"}, "refused: is not supported yet"),
+    ("pipeline spec.egress", {"URL": "s3://bucket/dir"}, "read"),
+    ("egress.url", "s3://other", "read"),
+    ("egress.object_storage", {"url": "s3://other"}, "refused: egress goes to one place"),
+    ("egress.sql_database", {"url": "postgresql://h/d"}, "refused: is not supported yet"),
+    ("object_storage.url", "s3://other", "read"),
+    ("object_storage.secret", {"name": "s"}, "read"),
+    ("egress secret.name", "other", "read"),
     ("pipeline spec.output_branch", "out", "read"),
     ("pipeline spec.s3_out", True, "read"),
     ("pipeline spec.resource_requests", {"cpu": 1, "memory": "1G", "gpu": {"type": "t", "number": 1}}, "noted"),
@@ -146,6 +152,16 @@ def base(where: str) -> tuple[dict[str, Any], dict[str, Any]]:
             return spec, spec
         case "transform" | "pipeline" | "input":
             return spec, spec[where]
+        case "egress":
+            spec["egress"] = {"url": "s3://b"}
+            return spec, spec["egress"]
+        case "object_storage" | "egress secret":
+            storage: dict[str, Any] = {"url": "s3://b"}
+            spec["egress"] = {"object_storage": storage}
+            if where == "object_storage":
+                return spec, storage
+            storage["secret"] = {"name": "s"}
+            return spec, storage["secret"]
         case "secret":
             transform["secrets"] = [{"name": "s", "key": "k", "env_var": "V"}]
             return spec, transform["secrets"][0]

@@ -99,6 +99,12 @@ def documents(known: Known, name: str, value: Plain) -> Plain:
             leaf["propagation_spec"] = {name: value}
         case "transform":
             transform[name] = value
+        case "egress":
+            made["egress"] = {"url": "s3://x", name: value} if name == "url" else {name: value, "URL": "s3://x"}
+        case "object_storage":
+            made["egress"] = {"object_storage": {"url": "s3://x", name: value}}
+        case "egress secret":
+            made["egress"] = {"object_storage": {"url": "s3://x", "secret": {"name": "s", name: value}}}
         case "secret":
             transform["secrets"] = [{"name": "s", "key": "k", "env_var": "V", name: value}]
         case where:

@@ -1,0 +1,1 @@
+"""Files of a commit sent elsewhere; knows nothing of jobs."""

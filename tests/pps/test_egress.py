@@ -1,0 +1,293 @@
+"""Egress by the real engine: to folders and to S3, what is sent again, and what becomes of trouble and stop."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+
+from pfs.errors import FailedError, InvalidInputError, NotFoundError, StorageError
+from pfs.store import init
+from pps.egress.files import Folder
+from pps.egress.target import Sending, open_target, split
+from pps.model import events
+from pps.model.catalog import Catalog
+from pps.model.records import encode_json
+from pps.model.state import JobState
+from pps.scheduling.egressing import Egressing
+from pps.secret_store import Secrets
+from tests.cli.processes import Served, serving
+from tests.pps.pipe_world import UPPER, World, pfs_input, world_in
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with world_in(tmp_path / "home") as made:
+        made.code("run.sh", UPPER)
+        yield made
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "far away"
+
+
+def create(world: World, place: Path, **more: object) -> None:
+    world.create("upper", pfs_input("images"), egress={"URL": place.as_uri()}, **more)  # type: ignore[arg-type]
+
+
+def there(place: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+
+
+def test_an_output_is_sent_before_the_job_succeeds(world: World, place: Path) -> None:
+    world.put("images", {"/a": b"1", "/b": b"two"})
+    create(world, place)
+    job = world.run_one()
+    assert job.state == "success"
+    assert there(place) == {"a": b"1", "b": b"TWO"}
+    record = world.store.repo("upper")[".meta"].read(f"/jobs/{job.id}/job.json")
+    assert b"Egressed" in record
+
+
+def test_only_what_changed_or_is_gone_is_sent_again(world: World, place: Path) -> None:
+    world.put("images", {f"/{name}": b"1" for name in "abc"})
+    create(world, place)
+    world.run_one()
+    (place / "b").unlink()
+    (place / "mine").write_bytes(b"stays")
+    before = {path.name: path.stat().st_ino for path in place.iterdir()}
+    world.put("images", {"/c": b"2", "/a": None, "/d": b"3"})
+    world.run_one()
+    assert there(place) == {"a": b"1", "b": b"1", "c": b"2", "d": b"3", "mine": b"stays"}
+    world.put("images", {"/d": b"4"})
+    world.run_one()
+    after = {path.name: path.stat().st_ino for path in place.iterdir()}
+    assert before["a"] == after["a"], "what is there is left alone"
+    assert there(place)["d"] == b"4"
+
+
+def test_another_place_gets_everything(world: World, place: Path) -> None:
+    world.put("images", {"/a": b"1"})
+    create(world, place)
+    world.run_one()
+    other = place.with_name("other")
+    spec = world.spec("upper", pfs_input("images"), egress={"object_storage": {"url": other.as_uri()}})
+    world.pipelines.update(spec, base_dir=world.folder)
+    world.run()
+    assert there(other) == {"a": b"1"}
+
+
+def test_nothing_is_sent_of_a_job_that_fails_or_has_no_output(world: World, place: Path) -> None:
+    world.put("images", {"/a": b"1"})
+    world.code("run.sh", "true\n")
+    create(world, place, datum_tries=1)
+    assert world.run_one().state == "success"
+    world.code("run.sh", UPPER + "exit 1\n")
+    assert world.run_one().state == "failure"
+    assert not place.exists()
+
+
+def serve(world: World, on_event: events.OnEvent) -> tuple[threading.Thread, threading.Event]:
+    stop = threading.Event()
+    thread = threading.Thread(target=world.make_controller().serve, args=(stop,), kwargs={"on_event": on_event})
+    thread.start()
+    return thread, stop
+
+
+def test_trouble_is_shown_and_tried_again(world: World, place: Path) -> None:
+    world.put("images", {"/a": b"1"})
+    create(world, place)
+    place.write_text("a file is in the way")
+    ended, told = threading.Event(), []
+
+    def tell(event: events.RunEvent) -> None:
+        if isinstance(event, events.Trouble):
+            told.append(event.message)
+            place.unlink(missing_ok=True)
+        elif isinstance(event, events.JobFinished):
+            ended.set()
+
+    thread, stop = serve(world, tell)
+    ended.wait()
+    stop.set()
+    thread.join()
+    assert told[0].startswith("egress: cannot write")
+    (job,) = world.jobs.jobs("upper")
+    assert (job.state, job.reason, job.data_processed) == ("success", "", 1)
+    assert there(place) == {"a": b"1"}
+
+
+def test_a_job_is_stopped_while_it_sends(world: World, place: Path) -> None:
+    world.put("images", {"/a": b"1"})
+    create(world, place)
+    place.write_text("a file is in the way")
+    troubled, ended = threading.Event(), threading.Event()
+
+    def tell(event: events.RunEvent) -> None:
+        if isinstance(event, events.Trouble):
+            troubled.set()
+        elif isinstance(event, events.JobFinished):
+            ended.set()
+
+    thread, stop = serve(world, tell)
+    troubled.wait()
+    while not (job := next(world.jobs.jobs("upper"))).reason:
+        pass
+    assert job.state == JobState.EGRESSING
+    assert job.reason.startswith("egress: cannot write")
+    world.jobs.stop_job("upper", job.id)
+    ended.wait()
+    stop.set()
+    thread.join()
+    (job,) = world.jobs.jobs("upper")
+    assert (job.state, job.reason) == ("killed", "it was stopped")
+    assert world.store.repo("upper").branch("master").head is None
+    place.unlink()
+    world.pipelines.rerun("upper")
+    again = world.run_one()
+    assert (again.state, again.data_skipped) == ("success", 1), "what the datums made was kept"
+    assert there(place) == {"a": b"1"}
+
+
+class Crash(BaseException):
+    pass
+
+
+def test_a_job_whose_controller_died_goes_on_with_sending(world: World, place: Path) -> None:
+    world.put("images", {"/a": b"1"})
+    create(world, place)
+    place.write_text("a file is in the way")
+
+    def tell(event: events.RunEvent) -> None:
+        if isinstance(event, events.Trouble):
+            raise Crash
+
+    with pytest.raises(Crash):
+        world.make_controller().run_pending((), on_event=tell)
+    place.unlink()
+    job = world.run_one()
+    assert (job.state, job.restart, job.data_processed) == ("success", 1, 1)
+    assert there(place) == {"a": b"1"}
+    ran = [one for one in world.events if isinstance(one, events.DatumFinished)]
+    assert ran == [], "its datum did not run again"
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home = tmp_path_factory.mktemp("far")
+    with init(home) as store:
+        store.create_repo("lake").create_branch("master")
+    with serving(home, "--no-pipelines", "--no-upkeep") as served:
+        yield served
+
+
+BIG = 'head -c 20000000 /dev/zero > "$PFS_OUT/big.bin"; echo 1 > "$PFS_OUT/t.csv"; cp "$PFS"/images/* "$PFS_OUT"\n'
+
+
+def test_to_s3_with_endpoint_and_credentials_of_a_secret(world: World, gateway: Served) -> None:
+    settings = {
+        "AWS_ENDPOINT_URL": gateway.url,
+        "AWS_ACCESS_KEY_ID": gateway.access_key,
+        "AWS_SECRET_ACCESS_KEY": gateway.secret_key,
+        "AWS_REGION": "us-east-1",
+    }
+    Secrets(world.store).create("lake", {name: value.encode() for name, value in settings.items()})
+    world.put("images", {"/a ü": b"1"})
+    world.code("big.sh", BIG)
+    egress = {"object_storage": {"url": "s3://lake/to here/", "secret": {"name": "lake"}}}
+    world.create("big", pfs_input("images", "/"), ["sh", "big.sh"], egress=egress)  # type: ignore[arg-type]
+    assert world.run_one().state == "success"
+    client = boto3.client(
+        "s3",
+        endpoint_url=gateway.url,
+        region_name="us-east-1",
+        aws_access_key_id=gateway.access_key,
+        aws_secret_access_key=gateway.secret_key,
+    )
+    try:
+        listed = client.list_objects_v2(Bucket="lake")["Contents"]
+        first = {one["Key"]: (one["Size"], one["LastModified"]) for one in listed}
+        assert {key: size for key, (size, _) in first.items()} == {
+            "to here/a ü": 1,
+            "to here/big.bin": 20_000_000,
+            "to here/t.csv": 2,
+        }
+        assert client.head_object(Bucket="lake", Key="to here/t.csv")["ContentType"] == "text/csv"
+        assert client.list_multipart_uploads(Bucket="lake").get("Uploads", []) == []
+        world.put("images", {"/a ü": b"2"})
+        client.delete_object(Bucket="lake", Key="to here/t.csv")
+        assert world.run_one().state == "success"
+        listed = client.list_objects_v2(Bucket="lake")["Contents"]
+        second = {one["Key"]: (one["Size"], one["LastModified"]) for one in listed}
+        assert second.keys() == first.keys()
+        assert second["to here/big.bin"] == first["to here/big.bin"], "it was not sent again"
+        assert client.get_object(Bucket="lake", Key="to here/a ü")["Body"].read() == b"2"
+    finally:
+        client.close()
+    record = next(one for one in Catalog(world.store).get("big").jobs)
+    assert gateway.secret_key.encode() not in encode_json(record)
+
+
+def test_a_secret_that_is_missing_or_says_too_much_is_refused(world: World) -> None:
+    world.put("images", {"/a": b"1"})
+    egress = {"object_storage": {"url": "s3://lake", "secret": {"name": "lake"}}}
+    with pytest.raises(NotFoundError, match="lake"):
+        world.create("upper", pfs_input("images"), egress=egress)  # type: ignore[arg-type]
+    Secrets(world.store).create("lake", {"password": b"x"})
+    with pytest.raises(InvalidInputError, match="the key 'password'"):
+        world.create("upper", pfs_input("images"), egress=egress)  # type: ignore[arg-type]
+
+
+def test_an_error_of_s3_is_trouble_of_the_store(gateway: Served) -> None:
+    settings = {"AWS_ENDPOINT_URL": gateway.url, "AWS_ACCESS_KEY_ID": "no", "AWS_SECRET_ACCESS_KEY": "no"}
+    target = open_target("s3://lake/x", {**settings, "AWS_REGION": "us-east-1"})
+    try:
+        with pytest.raises(StorageError, match="cannot write s3://lake/x/a"):
+            target.put(Sending(b"a", 1), io.BytesIO(b"1"))
+        with pytest.raises(StorageError, match="cannot list s3://lake/x/"):
+            list(target.sizes([b"a"]))
+    finally:
+        target.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["gs://b", "s3://", "s3:///x", "s3://u@b/x", "s3://b/x?y", "file://host/x", "file:x", "x"]
+)
+def test_what_is_no_place(url: str) -> None:
+    with pytest.raises(InvalidInputError):
+        split(url)
+
+
+def test_a_folder_takes_whole_files_with_names_of_files(tmp_path: Path) -> None:
+    folder = Folder(str(tmp_path))
+    with pytest.raises(FailedError, match="cannot be the path of a file"):
+        folder.put(Sending(b"a//b", 1), io.BytesIO(b"1"))
+
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise StorageError("read", "it broke")
+
+    with pytest.raises(StorageError):
+        folder.put(Sending(b"a/b", 1), Broken())
+    assert there(tmp_path) == {}
+    folder.put(Sending(b"a/b", 1), io.BytesIO(b"1"))
+    assert list(folder.sizes([b"a", b"a/b", b"a/b/c", b"x"]))[1:] == [1, None, None]
+
+
+def test_a_defect_is_kept_for_the_caller() -> None:
+    woken = threading.Event()
+
+    def broken(_: threading.Event) -> None:
+        raise ZeroDivisionError
+
+    sending = Egressing(broken, woken.set)
+    sending.start()
+    woken.wait()
+    assert isinstance(sending.failure, ZeroDivisionError)
+    assert not sending.is_done
+    sending.stop()
