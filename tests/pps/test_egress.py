@@ -122,6 +122,7 @@ def test_trouble_is_shown_and_tried_again(world: World, place: Path) -> None:
     assert there(place) == {"a": b"1"}
 
 
+@pytest.mark.row("2.5 state EGRESSING")
 def test_a_job_is_stopped_while_it_sends(world: World, place: Path) -> None:
     world.put("images", {"/a": b"1"})
     create(world, place)
