@@ -161,11 +161,26 @@ def hoist_store(args: Sequence[str]) -> list[str]:
     return front + rest
 
 
+def joined(words: Sequence[str], table: Mapping[str, Entry]) -> list[str]:
+    """Return words of which ``list repo`` is made ``list-repo``, as Pachyderm's users type it, where that is a command.
+
+    A first word that is a command by itself stays one.
+    """
+    for at, word in enumerate(words[:-1]):
+        if word.startswith("-") or (at and words[at - 1] == "--store"):
+            continue
+        both = f"{word}-{words[at + 1]}"
+        if singular(word, table) is None and singular(both, table) is not None:
+            return [*words[:at], both, *words[at + 2 :]]
+        break
+    return list(words)
+
+
 def run(command: CommandTable, args: Sequence[str] | None = None) -> NoReturn:
     """Run a program and exit with the documented code; every error is one line on stderr."""
     stdio.prepare()
     name = command.name or "pfs"
-    words = hoist_store(sys.argv[1:] if args is None else args)
+    words = joined(hoist_store(sys.argv[1:] if args is None else args), command.table)
     called = next((word for word in words if singular(word, command.table) is not None), "")
     reads = called.startswith(_READ_VERBS) or called in _READ_ONLY
 

@@ -85,6 +85,19 @@ def test_plurals_are_aliases_and_typos_are_named(store: Path, pfs: Run) -> None:
     assert "did you mean 'list-repo'?" in pfs("lst-repo", code=2).err
 
 
+@pytest.mark.row("4 grammar")
+def test_verb_and_noun_may_be_two_words(store: Path, pfs: Run, pps: Run) -> None:
+    assert pfs("list", "repos").out == pfs("list-repo").out
+    assert pfs("--store", store, "list", "repo", "--json").json == pfs("list-repo", "--json").json
+    assert pfs("list", "repo", "--store", "list", code=3).err
+    pfs("create", "repo", "list")
+    assert pfs("inspect", "repo", "list", "--json").json["name"] == "list"  # type: ignore[call-overload]
+    assert pps("list", "pipeline", "--json").json == pps("list", "jobs", "--json").json == []
+    assert "no such command 'list'" in pfs("list", "pipelines", code=2).err
+    assert "no such command 'list'" in pfs("list", code=2).err
+    assert "pipeline 'cron' not found" in pps("run", "cron", code=3).err, "run is a command by itself"
+
+
 @pytest.mark.parametrize(
     "words",
     [
