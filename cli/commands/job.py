@@ -27,8 +27,7 @@ def job_address(text: str) -> tuple[str, str]:
     """
     pipeline, _, job = text.partition("@")
     if not pipeline or not job:
-        hint = "`pps inspect-job-set` shows all jobs of an id"
-        raise usage_error(f"{quoted(text)} should be PIPELINE@JOB, as `pps list-job` shows them; {hint}")
+        raise usage_error(f"{quoted(text)} should be PIPELINE@JOB, as `pps list-job` shows them")
     return pipeline.removeprefix("default/"), job
 
 
@@ -61,6 +60,7 @@ JOB_COLUMNS = [
 
 
 @click.command("list-job")
+@click.argument("job_set", metavar="[ID]", required=False)
 @click.option("-p", "--pipeline", help="Only jobs of this pipeline.")
 @click.option("-n", "--number", type=click.IntRange(min=0), default=0, help="At most so many; 0 is all.")
 @click.option("--state", "states", multiple=True, type=click.Choice(JOB_STATES), help="Only in this state; repeatable.")
@@ -74,6 +74,7 @@ JOB_COLUMNS = [
 )
 @wiring.json_option
 def list_job(
+    job_set: str | None,
     pipeline: str | None,
     number: int,
     states: tuple[str, ...],
@@ -81,7 +82,7 @@ def list_job(
     history: int | None,
     as_json: bool,
 ) -> None:
-    """List jobs, newest first; a job has the id of its commit."""
+    """List jobs, newest first, with an ID only those that have it; a job has the id of its commit."""
     from itertools import islice
 
     from pps.jobs.jobs import Jobs
@@ -89,17 +90,27 @@ def list_job(
 
     with wiring.open_store() as store:
         read = [(repo, store.repo(repo).inspect(ref).id) for repo, ref in map(wiring.branch_address, inputs)]
-        jobs = Jobs(store).jobs(pipeline, states=[JobState(state) for state in states], inputs=read, history=history)
+        wanted = None if job_set is None else Jobs(store).job_set(job_set).id
+        found = Jobs(store).jobs(pipeline, states=[JobState(state) for state in states], inputs=read, history=history)
+        jobs = (job for job in found if wanted in {None, job.id})
         emit(islice(map(job_record, jobs), number or None), JOB_COLUMNS, as_json=as_json)
 
 
+_job_or_set = click.argument("job", metavar="[PIPELINE@]JOB")
+
+
 @click.command("inspect-job")
-@click.argument("job", metavar="PIPELINE@JOB")
+@_job_or_set
 @wiring.json_option
-def inspect_job(job: str, as_json: bool) -> None:
-    """Show one job: state, counters, reason, inputs, and what the datums took that it ran."""
+@click.pass_context
+def inspect_job(context: click.Context, job: str, as_json: bool) -> None:
+    """Show one job: state, counters, reason, inputs, what its datums took; by an id alone all jobs that have it."""
+    from cli.commands.job_set import inspect_job_set
     from pps.jobs.jobs import Jobs
 
+    if "@" not in job:
+        context.invoke(inspect_job_set, job_set=job, as_json=as_json)
+        return
     with wiring.open_store() as store:
         emit_one(job_record(Jobs(store).job(*job_address(job))), as_json=as_json)
 
@@ -179,13 +190,18 @@ _job = click.argument("job", metavar="PIPELINE@JOB")
 
 
 @click.command("wait-job")
-@_job
+@_job_or_set
 @click.option("--timeout", metavar="DURATION", help="Exit 4 when it has not ended by then.")
 @wiring.json_option
-def wait_job(job: str, timeout: str | None, as_json: bool) -> None:
-    """Wait until a job has ended, and show it; exit 1 if it did not succeed. It does not run it."""
+@click.pass_context
+def wait_job(context: click.Context, job: str, timeout: str | None, as_json: bool) -> None:
+    """Wait until a job, or all of an id, have ended; exit 1 if one did not succeed. It does not run them."""
+    from cli.commands.job_set import wait_job_set
     from pps.jobs.jobs import Jobs
 
+    if "@" not in job:
+        context.invoke(wait_job_set, job_set=job, timeout=timeout, as_json=as_json)
+        return
     with wiring.open_store() as store:
         timeout_s = None if timeout is None else seconds(timeout)
         info = Jobs(store).wait(*job_address(job), timeout_s=timeout_s)
@@ -195,13 +211,16 @@ def wait_job(job: str, timeout: str | None, as_json: bool) -> None:
 
 
 @click.command("stop-job")
-@_job
+@_job_or_set
 def stop_job(job: str) -> None:
-    """End a job that runs: it is killed, its output branch stays, and what succeeded is not done again."""
+    """End a job that runs, or all of an id: killed, the output branch stays, what succeeded is not done again."""
     from pps.jobs.jobs import Jobs
 
     with wiring.open_store() as store:
-        Jobs(store).stop_job(*job_address(job))
+        jobs = Jobs(store)
+        found = [job_address(job)] if "@" in job else jobs.running_of(job)
+        for pipeline, ref in found:
+            jobs.stop_job(pipeline, ref)
 
 
 @click.command("restart-datum")

@@ -152,6 +152,18 @@ class Jobs:
         found = Catalog(self._store).get(pipeline)
         return _Look(found, _records(found, live))
 
+    def running_of(self, ref: str) -> list[tuple[str, CommitId]]:
+        """Return (pipeline, job) of the jobs of an id that have not ended; raises as `job_set`.
+
+        Raises:
+            ConflictError: all have ended.
+        """
+        found = self.job_set(ref)
+        running = [(job.pipeline, job.id) for job in found.jobs if not job.state.is_final]
+        if not running:
+            raise ConflictError(f"all jobs of {found.id} have ended")
+        return running
+
     def stop_job(self, pipeline: str, job: str) -> JobInfo:
         """Ask the running controller to end a job as killed; returns the job as it is now.
 

@@ -161,7 +161,10 @@ def test_looking_at_jobs_and_datums(make: Make, put: Callable[..., str], pps: Ru
     (bad,) = pps("list-datum", f"p@{commit}", "--state", "recovered", "--state", "failed", "--json").json
     assert bad in datums
     assert bad["state"] == "recovered"
-    assert "pps inspect-job-set" in pps("inspect-job", commit, code=2).err
+    (one,) = pps("inspect-job", commit[:8], "--json").json["jobs"]
+    assert one["id"] == pps("wait-job", commit, "--json").json["id"] == commit
+    assert [one["id"] for one in pps("list-job", commit, "--json").json] == [commit]
+    assert "have ended" in pps("stop-job", commit, code=4).err
     shown = pps("inspect-datum", f"p@{commit}", bad["id"][:12], "--json").json
     assert (shown["exit_code"], shown["tries"], shown["inputs"][0]["path"]) == (1, 1, "/bad")
 
@@ -228,7 +231,7 @@ def test_what_runs_is_begun_again_and_stopped(store: Path, pps: Run) -> None:
             for words in ((), ("/a",)):
                 pps("restart-datum", f"one@{running.id}", *words)
                 gate.wait_for_command()
-            pps("stop-job", f"one@{running.id}")
+            pps("stop-job", running.id)
             assert pps("wait-job", f"one@{running.id}", "--json", code=1).json["state"] == "killed"
             (datum,) = pps("list-datum", f"one@{running.id}", "--json").json
             assert datum["state"] == "starting"
