@@ -7,7 +7,7 @@ measured.
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from pfs.files.fileref import FileRef
@@ -30,6 +30,7 @@ class InstantExecutor:
         self._store = store
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._sessions: dict[UnitId, WriteSession] = {}
+        self._wake: Callable[[], object] = lambda: None
         self.ran: list[str] = []
 
     def isolation_for(self, transform: Transform) -> str:
@@ -51,6 +52,7 @@ class InstantExecutor:
             self._events.put(DatumDone(unit.id, task.id, "success", (output,)))
             self.ran.append(task.id)
         self._events.put(UnitDone(unit.id))
+        self._wake()
         return unit.id
 
     def events(self, timeout_s: float) -> Iterator[Event]:
@@ -61,6 +63,10 @@ class InstantExecutor:
                 yield self._events.get_nowait()
         except queue.Empty:
             return
+
+    def notify(self, wake: Callable[[], object]) -> None:
+        """Call ``wake`` when a unit is done."""
+        self._wake = wake
 
     def take_session(self, unit: UnitId) -> WriteSession:
         """Hand over what a unit wrote."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from pfs.errors import PfsError
 from pps.executor import (
@@ -26,23 +24,23 @@ from pps.workers.command import run_command, why_failed
 from pps.workers.feeder import feeding
 from pps.workers.logs import LogWriter
 from pps.workers.outputs import Inputs, take_outputs
-from pps.workers.scratch import Scratch
+from pps.workers.scratch import Scratch, Workplace
 from pps.workers.sessions import Sessions
 from pps.workers.setting import Setting
 from pps.workers.stop import Stop
-from pps.workers.surroundings import Surroundings, UnpreparedError, surroundings
+from pps.workers.surroundings import Surroundings, UnpreparedError, mount_places, surroundings
 from pps.workers.why import why
 
 
 @dataclass(frozen=True, slots=True)
 class Datum:
-    """A datum in the hands of a worker; ``scratch`` is a directory for this worker alone."""
+    """A datum in the hands of a worker; ``workplace`` is for this worker alone."""
 
     setting: Setting
     unit: WorkUnit
     task: DatumTask
     sessions: Sessions
-    scratch: Path
+    workplace: Workplace
     stop: Stop
 
 
@@ -68,15 +66,11 @@ def attempt(datum: Datum, log: LogWriter) -> Attempt:
         OSError: there is no place to work in.
     """
     datum.stop.check()
-    scratch = Scratch.make(datum.scratch)
-    try:
-        return _stage_and_run(datum, log, scratch)
-    except OSError as error:
-        return Attempt("failed", error=f"it cannot be run: {why(error)}")
-    finally:
-        # What cannot be cleared stays behind, and the next attempt works beside it.
-        with suppress(OSError):
-            scratch.clear()
+    with datum.workplace.scratch(mount_places(datum.setting, datum.unit, datum.task)) as scratch:
+        try:
+            return _stage_and_run(datum, log, scratch)
+        except OSError as error:
+            return Attempt("failed", error=f"it cannot be run: {why(error)}")
 
 
 def _stage_and_run(datum: Datum, log: LogWriter, scratch: Scratch) -> Attempt:

@@ -8,7 +8,7 @@ before it asked for the next datum is in the log of the one before. See docs/des
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -65,23 +65,20 @@ def _fixed_inputs(datum: Datum) -> tuple[DatumInput, ...]:
 
 def _run_process(datum: Datum, attempts: Attempts, fixed: tuple[DatumInput, ...]) -> None:
     datum.stop.check()
-    scratch = Scratch.make(datum.scratch)
-    try:
-        frame = _frame(datum, scratch, fixed)
-        with (
-            surroundings(datum.setting, datum.unit, frame, scratch=scratch) as around,
-            Exchange(scratch.pfs / FOLDER) as exchange,
-        ):
-            _Process(around, datum.stop, attempts, exchange=exchange).run()
-    except UnpreparedError as error:
-        attempts.end(Attempt("failed", error=str(error)))
-    except OSError as error:
-        if attempts.open is None:
-            raise
-        attempts.end(Attempt("failed", error=f"it cannot be run: {why(error)}"))
-    finally:
-        with suppress(OSError):
-            scratch.clear()
+    with datum.workplace.scratch() as scratch:
+        try:
+            frame = _frame(datum, scratch, fixed)
+            with (
+                surroundings(datum.setting, datum.unit, frame, scratch=scratch) as around,
+                Exchange(scratch.pfs / FOLDER) as exchange,
+            ):
+                _Process(around, datum.stop, attempts, exchange=exchange).run()
+        except UnpreparedError as error:
+            attempts.end(Attempt("failed", error=str(error)))
+        except OSError as error:
+            if attempts.open is None:
+                raise
+            attempts.end(Attempt("failed", error=f"it cannot be run: {why(error)}"))
 
 
 def _frame(datum: Datum, scratch: Scratch, fixed: tuple[DatumInput, ...]) -> DatumTask:

@@ -8,9 +8,11 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
-from pps.executor import DatumTask, WorkUnit
+from pfs.trees.page import Kind
+from pps.executor import DatumInput, DatumTask, WorkUnit
 from pps.sandbox.isolation import Isolation
 from pps.workers.environment import Places
 from pps.workers.scene import Layer, Scene, layer
@@ -19,6 +21,7 @@ from pps.workers.staging import Staging
 
 _TMP = "/tmp"
 _CODE = "/code"
+_COPIED_FILES, _COPIED_BYTES = 16, 1 << 20
 _KERNEL = ("/proc", "/sys", "/dev")
 """What a process sees there is its own, or the machine's: never an output."""
 
@@ -35,11 +38,36 @@ class World:
     secret_env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
+@lru_cache(maxsize=64)
+def _real(path: Path | str) -> str:
+    """Return a path of ours without symlinks: a version's code, or /tmp."""
+    return os.path.realpath(path)
+
+
 def shown_from_tmp(path: str) -> list[str]:
     """Return the directories below /tmp that commands need: of Python, pps and PATH; none inside another."""
     candidates = [sys.prefix, sys.base_prefix, str(Path(__file__).parents[2]), *path.split(os.pathsep)]
     below = sorted({os.path.normpath(c) for c in candidates if c.startswith(_TMP + "/") and os.path.isdir(c)})
     return [c for c in below if not any(c.startswith(other + "/") for other in below)]
+
+
+def places(unit: WorkUnit, task: DatumTask, *, isolation: Isolation, path: str) -> tuple[str, ...]:
+    """Return where `make_world` mounts something in a scratch, as paths in it: the same for all datums of most jobs."""
+    if isolation.kind != "namespace":
+        return ()
+    shown = [f"tmp{below[len(_TMP) :]}" for below in shown_from_tmp(path)]
+    if unit.code_dir is not None and (code := _real(unit.code_dir)).startswith(_TMP + "/"):
+        shown.append(f"tmp{code[len(_TMP) :]}")
+    parts = (one.split("/") for one in shown)
+    inside = sorted({"/".join(names[:depth]) for names in parts for depth in range(2, len(names) + 1)})
+    return (*(f"cwd/pfs/{given.name}" for given in task.inputs), *inside)
+
+
+def _is_copied(given: DatumInput, isolation: Isolation) -> bool:
+    """Say whether an input is written for each attempt anew: a few small files, which take less than an overlay."""
+    plain = all(row.kind == Kind.FILE for row in given.rows) and not given.empty_files
+    small = len(given.rows) <= _COPIED_FILES and sum(row.size for row in given.rows) <= _COPIED_BYTES
+    return isolation.overlay and plain and small
 
 
 def make_world(
@@ -84,9 +112,9 @@ def _namespace(
     path: str,
 ) -> World:
     steps: list[tuple[str, ...]] = [("bind", str(scratch.pfs), "/pfs")]
-    layers = [layer("/pfs", scratch.pfs), layer(_TMP, scratch.tmp), layer(os.path.realpath(_TMP), scratch.tmp)]
+    layers = [layer("/pfs", scratch.pfs), layer(_TMP, scratch.tmp), layer(_real(_TMP), scratch.tmp)]
     for number, given in enumerate(task.inputs):
-        (scratch.pfs / given.name).mkdir()
+        (scratch.pfs / given.name).mkdir(exist_ok=True)
         if given.s3:
             continue
         if given.lazy:
@@ -94,6 +122,10 @@ def _namespace(
             staging.fill(given, scratch.pfs / given.name)
             steps.append(("ro", str(scratch.pfs / given.name), f"/pfs/{given.name}"))
             layers.append(layer(f"/pfs/{given.name}", scratch.pfs / given.name))
+            continue
+        # A batch has its inputs for many datums, so what it changes in them must be seen.
+        if _is_copied(given, isolation) and not unit.transform.datum_batching:
+            staging.fill(given, scratch.pfs / given.name)
             continue
         view = uses.enter_context(staging.view(given))
         steps.append(_show(view, f"/pfs/{given.name}", scratch=scratch, name=str(number), overlay=isolation.overlay))
@@ -104,15 +136,19 @@ def _namespace(
         steps.append(("ro", shown, f"{scratch.tmp}{shown[len(_TMP) :]}"))
         layers.append(layer(shown, Path(shown)))
     if unit.code_dir is not None:
-        code = os.path.realpath(unit.code_dir)
+        code = _real(unit.code_dir)
         in_tmp = code.startswith(_TMP + "/")
         target = f"{scratch.tmp}{code[len(_TMP) :]}" if in_tmp else code
-        steps.append(_show(Path(code), target, scratch=scratch, name="code", overlay=isolation.overlay))
-        layers.append(layer(code, Path(code), scratch.layer("code")[0] if isolation.overlay else None))
+        if isolation.overlay and not os.listdir(code):
+            steps.append(("bind", str(scratch.code), target))
+            layers.append(layer(code, scratch.code))
+        else:
+            steps.append(_show(Path(code), target, scratch=scratch, name="code", overlay=isolation.overlay))
+            layers.append(layer(code, Path(code), scratch.layer("code")[0] if isolation.overlay else None))
     steps.append(("tree", str(scratch.tmp), _TMP))
     if isolation.pid_namespace:
         steps.append(("proc",))
-    cwd = _working_dir(unit, _TMP if unit.code_dir is None else os.path.realpath(unit.code_dir))
+    cwd = _working_dir(unit, _TMP if unit.code_dir is None else _real(unit.code_dir))
     return World(Places("/pfs", f"{_TMP}/home", _TMP), _scene(layers, staging), cwd, tuple(steps))
 
 

@@ -8,9 +8,8 @@ import shutil
 import stat
 import sys
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Final, Self
@@ -19,89 +18,86 @@ _TMP_MODE: Final = 0o1777
 _WORK: Final = "work"
 
 
-@dataclass(frozen=True, slots=True)
 class Scratch:
-    """One attempt's directory: ``pfs`` (with ``out``), ``tmp``, ``home`` in it, and ``layers`` for overlays.
+    """One attempt's directory: ``pfs`` (with ``out``), ``tmp``, ``home`` in it, ``code`` and ``layers`` for overlays.
 
     Making and removing a dozen directories costs a file system more than starting a command, so a worker makes one
-    scratch and clears it after each attempt; directories that are as they were made stay.
+    scratch and clears it after each attempt; directories that are as they were made stay. ``places``: more of these,
+    as paths below ``top``, each after those above it.
     """
 
-    top: Path
+    def __init__(self, top: Path, places: tuple[str, ...] = ()) -> None:
+        self.top, self.places = top, places
+        self.cwd = top / "cwd"
+        """Where the command starts when /pfs cannot be made: the folder that holds ``pfs``."""
+        self.pfs = self.cwd / "pfs"
+        """What the command sees as /pfs."""
+        self.out = self.pfs / "out"
+        """What the command sees as /pfs/out."""
+        self.tmp = top / "tmp"
+        """What the command sees as /tmp."""
+        self.home = self.tmp / "home"
+        """Its HOME, below ``tmp``."""
+        self.code = top / "code"
+        """Where the command starts if it is made of no files."""
+        self.layers = top / "layers"
+        """Upper and work directories of overlays."""
 
     @classmethod
-    def make(cls, top: Path) -> Self:
+    def make(cls, top: Path, places: tuple[str, ...] = ()) -> Self:
         """Return an empty one at ``top``, whatever was there; beside it, if what was there cannot be removed.
 
         Raises:
             OSError: there is no room, or no right to make it.
         """
         try:
-            return cls._make(top)
+            return cls._make(top, places)
         except OSError:
-            return cls._make(top.with_name(f"{top.name}-{uuid.uuid4().hex}"))
+            return cls._make(top.with_name(f"{top.name}-{uuid.uuid4().hex}"), places)
 
     @classmethod
-    def _make(cls, top: Path) -> Self:
-        scratch = cls(top)
+    def _make(cls, top: Path, places: tuple[str, ...]) -> Self:
+        scratch = cls(top, places)
         if top.is_symlink() or not top.is_dir():
             _remove(top)
         top.mkdir(parents=True, exist_ok=True)
         scratch.clear()
-        for path in (scratch.out, scratch.home, scratch.layers):
-            path.mkdir(parents=True, exist_ok=True)
-        scratch.tmp.chmod(_TMP_MODE)
+        scratch.fill()
         return scratch
+
+    def fill(self) -> None:
+        """Make the directories that a cleared one lacks.
+
+        Raises:
+            OSError: there is no room, or no right to make them.
+        """
+        made = (self.out, self.home, self.code, self.layers, *(self.top / place for place in self.places))
+        for path in made:
+            os.makedirs(path, exist_ok=True)
+        os.chmod(self.tmp, _TMP_MODE)
 
     def clear(self) -> None:
         """Remove all but the directories of a fresh one; of those, the ones that were changed themselves."""
-        mode = stat.S_IMODE(self.top.stat().st_mode)
-        keep = dict.fromkeys(map(str, (self.cwd, self.pfs, self.out, self.home, self.layers)), mode)
+        mode = stat.S_IMODE(os.stat(self.top).st_mode)
+        keep = dict.fromkeys(map(str, (self.cwd, self.pfs, self.out, self.home, self.code, self.layers)), mode)
+        keep |= dict.fromkeys((f"{self.top}/{place}" for place in self.places), mode)
         keep[str(self.tmp)] = _TMP_MODE
-        if _as_made(str(self.layers), mode):
-            for name in os.listdir(self.layers):
-                parts = (self.layers / name, self.layers / name / "upper", self.layers / name / _WORK)
-                keep |= dict.fromkeys(map(str, parts), mode)
+        layers = str(self.layers)
+        if _as_made(layers, mode):
+            for name in os.listdir(layers):
+                above = f"{layers}/{name}"
+                keep |= dict.fromkeys((above, f"{above}/upper", f"{above}/{_WORK}"), mode)
         _clear(str(self.top), keep)
 
     def open_up(self) -> None:
         """Let this user enter what its command made unreadable of the directories that were made for it."""
-        uppers = [self.layers / name / "upper" for name in os.listdir(self.layers)]
-        for path in (self.cwd, self.pfs, self.out, self.tmp, *uppers):
+        uppers = [f"{self.layers}/{name}/upper" for name in os.listdir(self.layers)]
+        ours = map(str, (self.cwd, self.pfs, self.out, self.tmp))
+        for path in (*ours, *uppers):
             with suppress(FileNotFoundError, NotADirectoryError):
                 mode = os.lstat(path).st_mode
                 if stat.S_ISDIR(mode) and mode & 0o700 != 0o700:
                     os.chmod(path, stat.S_IMODE(mode) | 0o700)
-
-    @property
-    def pfs(self) -> Path:
-        """What the command sees as /pfs."""
-        return self.top / "cwd" / "pfs"
-
-    @property
-    def cwd(self) -> Path:
-        """Where the command starts when /pfs cannot be made: the folder that holds ``pfs``."""
-        return self.top / "cwd"
-
-    @property
-    def out(self) -> Path:
-        """What the command sees as /pfs/out."""
-        return self.pfs / "out"
-
-    @property
-    def tmp(self) -> Path:
-        """What the command sees as /tmp."""
-        return self.top / "tmp"
-
-    @property
-    def home(self) -> Path:
-        """Its HOME, below ``tmp``."""
-        return self.tmp / "home"
-
-    @property
-    def layers(self) -> Path:
-        """Upper and work directories of overlays."""
-        return self.top / "layers"
 
     def layer(self, name: str) -> tuple[Path, Path]:
         """Return the upper and the work directory of an overlay, made on first use; one file system holds both."""
@@ -111,8 +107,36 @@ class Scratch:
         return upper, work
 
 
+class Workplace:
+    """Where one worker works: it has one scratch there at a time."""
+
+    def __init__(self, top: Path) -> None:
+        self._top = top
+        self._clean: Scratch | None = None
+
+    @contextmanager
+    def scratch(self, places: tuple[str, ...] = ()) -> Iterator[Scratch]:
+        """Lend an empty scratch; what cannot be cleared afterwards stays behind, and the next is made beside it.
+
+        Raises:
+            OSError: there is no room, or no right to make it.
+        """
+        scratch, self._clean = self._clean, None
+        if scratch is None or scratch.places != places:
+            scratch = Scratch.make(self._top, places)
+        try:
+            yield scratch
+        finally:
+            with suppress(OSError):
+                scratch.clear()
+                scratch.fill()
+                self._clean = scratch
+
+
 def _clear(directory: str, keep: Mapping[str, int]) -> None:
-    for entry in list(os.scandir(directory)):
+    with os.scandir(directory) as listed:
+        found = list(listed)
+    for entry in found:
         if entry.path not in keep or not _as_made(entry.path, keep[entry.path]):
             _remove(Path(entry.path))
         elif entry.name != _WORK:

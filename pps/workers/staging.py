@@ -50,15 +50,12 @@ class Staging:
         remove_tree(directory)
         directory.mkdir(parents=True)
         self._store, self._directory = store, directory
+        self.store_path = os.path.realpath(store.path)
+        """The store's own folder, without symlinks: no command's business."""
         self._lock = threading.Lock()
         self._views: OrderedDict[ViewKey, _View] = OrderedDict()
         self._trees: OrderedDict[tuple[str, str], Tree] = OrderedDict()
         self._count = 0
-
-    @property
-    def store_path(self) -> str:
-        """The store's own folder, without symlinks: no command's business."""
-        return os.path.realpath(self._store.path)
 
     def tree(self, given: DatumInput) -> Tree:
         """Return the tree of the commit that an input is taken from."""

@@ -12,7 +12,7 @@ from pps.executor import DatumTask, WorkUnit
 from pps.job_gateway import JobGateway
 from pps.secret_store import Secrets
 from pps.workers.environment import environment
-from pps.workers.layout import World, make_world
+from pps.workers.layout import World, make_world, places
 from pps.workers.mask import Mask
 from pps.workers.over_s3 import S3Access, s3_access
 from pps.workers.scratch import Scratch
@@ -49,6 +49,15 @@ class Surroundings:
         made.rename(self.scratch.pfs / ".env")
 
 
+def mount_places(setting: Setting, unit: WorkUnit, task: DatumTask) -> tuple[str, ...]:
+    """Return the directories, as paths in a scratch, that `surroundings` wants in it beside the usual ones."""
+    return places(unit, task, isolation=setting.isolation, path=_path(setting, unit))
+
+
+def _path(setting: Setting, unit: WorkUnit) -> str:
+    return unit.transform.env.get("PATH", setting.base_env["PATH"])
+
+
 @contextmanager
 def surroundings(setting: Setting, unit: WorkUnit, task: DatumTask, *, scratch: Scratch) -> Iterator[Surroundings]:
     """Put in place what the commands of ``task`` need, in a fresh ``scratch``; let go of it at the end.
@@ -77,8 +86,7 @@ def _secrets(setting: Setting, unit: WorkUnit) -> GivenSecrets:
 def _world(
     setting: Setting, unit: WorkUnit, task: DatumTask, *, scratch: Scratch, secrets: GivenSecrets, uses: ExitStack
 ) -> World:
-    path = unit.transform.env.get("PATH", setting.base_env["PATH"])
-    isolation, staging = setting.isolation, setting.staging
+    path, isolation, staging = _path(setting, unit), setting.isolation, setting.staging
     try:
         world = make_world(unit, task, scratch, isolation=isolation, staging=staging, uses=uses, path=path)
         return with_secrets(world, secrets, scratch, isolation)

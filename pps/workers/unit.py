@@ -14,6 +14,7 @@ from pps.workers.attempt import Datum
 from pps.workers.attempts import Attempts
 from pps.workers.batch import run_batch
 from pps.workers.progress import Emit, run_datum
+from pps.workers.scratch import Workplace
 from pps.workers.sessions import Sessions
 from pps.workers.setting import Setting
 from pps.workers.stop import Stop
@@ -30,9 +31,10 @@ def run_unit(setting: Setting, unit: WorkUnit, *, scratch: Path, emit: Emit, sto
         PfsError: the store or the spawner failed, so that no datum of the unit can count.
         OSError: there is no place to work in.
     """
+    workplace = Workplace(scratch)
     sessions = Sessions(setting.store, alone=len(unit.datums) == 1)
     try:
-        datums = (Datum(setting, unit, task, sessions, scratch, stop) for task in unit.datums)
+        datums = (Datum(setting, unit, task, sessions, workplace, stop) for task in unit.datums)
         if unit.transform.datum_batching:
             run_batch(Attempts(datums, emit))
         else:
