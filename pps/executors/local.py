@@ -240,7 +240,7 @@ class LocalExecutor:
         unit = entry.unit
         try:
             setting = self._setting_for(unit)
-            session = run_unit(setting, unit, scratch=scratch, emit=self._tell, stop=entry.stop)
+            session = run_unit(setting, unit, scratch=scratch, emit=self._events.put, stop=entry.stop)
         except PfsError as error:
             return str(error)
         except OSError as error:

@@ -101,8 +101,8 @@ class Scheduler:
     def start_due(self, chosen: Collection[str] = ()) -> None:
         """Start jobs that are due, of the ``chosen`` pipelines and those upstream of them (none chosen: of all).
 
-        Looks at the store at once when a job ended; else not again before as much time went by as the last look took,
-        so that looking takes half of a CPU at most while refs move all the time.
+        Looks at the store at once when a job ended; else not again before nine times as long went by as the last look
+        took, so that looking takes a tenth of a CPU at most while refs move or datums end all the time.
 
         Raises:
             PfsError: a job could not be started; it is given up, and due again.
@@ -118,7 +118,7 @@ class Scheduler:
         # A job without anything to run has ended when it was started, and the next one may be due because of it.
         while self._look(chosen) and self._seen is None:
             pass
-        self._next_look_ns = now_ns + min(2 * (time.monotonic_ns() - begin_ns), _LOOK_NS)
+        self._next_look_ns = now_ns + min(10 * (time.monotonic_ns() - begin_ns), _LOOK_NS)
 
     def patience_s(self, most_s: float) -> float:
         """Return how long nothing has to be done, in seconds, unless something happens; ``most_s`` at most."""

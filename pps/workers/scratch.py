@@ -71,9 +71,10 @@ class Scratch:
         Raises:
             OSError: there is no room, or no right to make them.
         """
-        made = (self.out, self.home, self.code, self.layers, *(self.top / place for place in self.places))
-        for path in made:
-            os.makedirs(path, exist_ok=True)
+        made = (self.cwd, self.pfs, self.out, self.tmp, self.home, self.code, self.layers)
+        for path in (*map(str, made), *(f"{self.top}/{place}" for place in self.places)):
+            with suppress(FileExistsError):
+                os.mkdir(path)
         os.chmod(self.tmp, _TMP_MODE)
 
     def clear(self) -> None:

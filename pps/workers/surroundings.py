@@ -69,7 +69,7 @@ def surroundings(setting: Setting, unit: WorkUnit, task: DatumTask, *, scratch: 
     with ExitStack() as uses:
         secrets = _secrets(setting, unit)
         world = _world(setting, unit, task, scratch=scratch, secrets=secrets, uses=uses)
-        gateway = _gateway(setting, unit)
+        gateway = _gateway(setting, unit, task)
         access = uses.enter_context(s3_access(gateway, task, scratch.home, home_seen=world.places.home))
         around = Surroundings(setting, unit, task, scratch, world, access, secrets.mask)
         around.show_variables()
@@ -96,7 +96,9 @@ def _world(
         raise UnpreparedError(f"its input cannot be staged: {why(error)}") from error
 
 
-def _gateway(setting: Setting, unit: WorkUnit) -> JobGateway | None:
+def _gateway(setting: Setting, unit: WorkUnit, task: DatumTask) -> JobGateway | None:
+    if not unit.s3_out and not any(given.s3 for given in task.inputs):
+        return None
     try:
         return setting.gateway(unit)
     except PfsError as error:

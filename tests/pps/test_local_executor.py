@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import combinations, islice
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,8 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
                 commit.put_file(f"/f{number}", f"file {number}\n".encode())
             commit.put_file("/dir/a", b"in a folder\n")
             commit.put_file("/dir/sub/b", b"deeper\n")
+            for number in range(10):
+                commit.put_file(f"/folders/{number}/x", f"in folder {number}\n".encode())
             commit.put_file("/big", bytes(range(256)) * 12_000)
         executor = maker(tmp_path, request.param)(store)
         yield Bench(store, executor, repo["master"])
@@ -106,7 +109,8 @@ def test_only_the_datum_is_seen_under_its_full_path(bench: Bench) -> None:
 @pytest.mark.row("2.6 whole repo")
 def test_whole_commit(bench: Bench) -> None:
     seen = listing(bench, bench.given(""))
-    assert seen == sorted([*(f"./in/f{n}" for n in range(10)), "./in/big", "./in/dir/a", "./in/dir/sub/b"])
+    folders = [f"./in/folders/{n}/x" for n in range(10)]
+    assert seen == sorted([*(f"./in/f{n}" for n in range(10)), *folders, "./in/big", "./in/dir/a", "./in/dir/sub/b"])
 
 
 def test_rows_inside_others_are_staged_once(bench: Bench) -> None:
@@ -412,13 +416,40 @@ def test_views_are_shared_and_given_up(bench: Bench, tmp_path: Path) -> None:
     if executor_of(bench).isolation != "namespace":
         pytest.skip("each datum has its own copy without namespaces")
     shared = bench.given("")
-    tasks = [bench.task(number, shared, bench.given(f"f{number}", name="one")) for number in range(10)]
-    bench.run(bench.unit(*tasks, script=('cat "$one" "$PFS/in/dir/a" > "$PFS_OUT/x"',)))
+    tasks = [bench.task(number, shared, bench.given(f"folders/{number}", name="one")) for number in range(10)]
+    bench.run(bench.unit(*tasks, script=('cat "$one/x" "$PFS/in/dir/a" > "$PFS_OUT/x"',)))
     (views,) = (tmp_path / "work").glob("*/views")
     assert len(list(views.iterdir())) == 11
-    others = [bench.task(number, bench.given(f"f{number}", f"f{number // 2 + 5}")) for number in range(1, 10)]
+    some = (f"folders/{number}" for number in range(10))
+    others = [bench.task(number, bench.given(*pair)) for number, pair in enumerate(islice(combinations(some, 2), 9))]
     bench.run(bench.unit(*others, script=("true",), number=1))
     assert len(list(views.iterdir())) == IDLE_VIEWS
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["copied", "overlaid"])
+def test_what_a_command_does_to_its_inputs_is_gone_with_the_next(bench: Bench, shared: bool) -> None:
+    """A few small files are written for each datum, a folder is laid under it: to commands that is the same."""
+    given = bench.given("folders/1" if shared else "f1"), bench.given("f2", name="other")
+    place = "in/folders/1/x" if shared else "in/f1"
+    spoil = f'cd "$PFS"; echo worse > {place}; rm -r other/*; touch in/new other/new; chmod 700 other; mkdir -p in/d/e'
+    look = f'cd "$PFS"; cat {place} other/f2; ls in other'
+    tasks = [bench.task(number, *given) for number in range(2)]
+    for number, task in enumerate(tasks):
+        unit = bench.unit(task, script=(f'({look}) > "$PFS_OUT/seen"', spoil), number=number)
+        done = bench.run(unit)[task.id]
+        assert done.state == "success", done
+        seen = bench.commit(unit.id, done.outputs).read("/seen").decode().split()
+        first = "in folder 1" if shared else "file 1"
+        assert seen == [*first.split(), "file", "2", "in:", "folders" if shared else "f1", "other:", "f2"]
+
+
+def test_a_link_to_a_copied_input_is_its_content_as_the_command_left_it(bench: Bench) -> None:
+    found = outputs(
+        bench,
+        bench.task(0, bench.given("f1"), bench.given("f2", name="other")),
+        'echo changed >> "$PFS/in/f1"; ln -s "$PFS/in/f1" "$PFS_OUT/one"; ln -s "$PFS/other/f2" "$PFS_OUT/two"',
+    )
+    assert found == {"/one": b"file 1\nchanged\n", "/two": b"file 2\n"}
 
 
 def test_close_leaves_no_scratch(bench: Bench, tmp_path: Path) -> None:
