@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.dags.conftest import Dag
 
 
@@ -46,6 +48,7 @@ def test_an_output_branch_is_released_by_moving_a_head(dag: Dag) -> None:
     assert dag.files("montage_dp@master") == {"montage": "KITTEN\nLIBERTY\nROBOT\nb\n"}
 
 
+@pytest.mark.row("2.9 heads moved together")
 def test_heads_that_move_in_a_transaction_are_one_job(dag: Dag) -> None:
     for repo in ("images_dp_1", "images_dp_2"):
         dag.pfs("create-repo", repo)

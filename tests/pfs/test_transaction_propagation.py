@@ -186,3 +186,17 @@ def test_a_head_that_is_moved_back_inside_opens_a_commit_that_takes_files(store:
     assert open_on(store, "n") == opened
     assert [one.commit for one in store.repo("n").inspect(opened).provenance] == [first]
     assert is_sound(store)
+
+
+def test_heads_that_are_moved_inside_bring_about_one_commit_with_the_id_of_the_transaction(
+    store: Store, open_txn: Begin
+) -> None:
+    store.repo("n").create_branch("master", provenance=[A, BranchRef("p", "master")])
+    forwards, first = put(store.repo("a"), "/a", branch="dev"), put(store.repo("p"), "/x")
+    put(store.repo("p"), "/y")
+    with open_txn(store) as txn:
+        txn.repo("a").create_branch("master", head="dev")
+        txn.repo("p").create_branch("master", head=first)
+    assert open_on(store, "n") == txn.id
+    assert {one.commit for one in store.repo("n").inspect(txn.id).provenance} == {forwards, first}
+    assert is_sound(store)
