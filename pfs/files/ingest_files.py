@@ -99,8 +99,12 @@ class _Batches:
             if self._batch_bytes >= BATCH_BYTES or len(self._batch) == _BATCH_FILES:
                 self._send()
                 yield from self._finished(self._jobs + 1)
-        self._send()
-        yield from self._finished(0)
+        if self._waiting:
+            self._send()
+            yield from self._finished(0)
+        elif self._batch:
+            # All there is: starting a thread would cost more than storing a few small files.
+            yield from self._told(_store_batch(self._target, self._batch))
 
     def stop(self) -> None:
         for future in self._waiting:
@@ -114,10 +118,12 @@ class _Batches:
 
     def _finished(self, leave: int) -> Iterator[Stored]:
         while len(self._waiting) > leave:
-            stored = self._waiting.popleft().result()
-            if self._progress is not None:
-                self._progress.advance(files=len(stored), size=sum(ref.size for _, ref, _ in stored))
-            yield from stored
+            yield from self._told(self._waiting.popleft().result())
+
+    def _told(self, stored: list[Stored]) -> list[Stored]:
+        if self._progress is not None:
+            self._progress.advance(files=len(stored), size=sum(ref.size for _, ref, _ in stored))
+        return stored
 
     def _stream(self, key: bytes, file: StrPath) -> Stored:
         session, params, _ = self._target

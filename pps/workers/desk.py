@@ -1,7 +1,7 @@
 """What changes in /pfs from datum to datum while one command runs: inputs, /pfs/out, /pfs/.env.
 
 The command is alive, so nothing is made or removed where it could put a link in the way: all is made beside /pfs, in
-the scratch directory, and renamed into it; what is to go is renamed out of it first.
+the scratch directory, and renamed into it, or into a directory there that is open; what is to go, likewise.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from pps.workers.scratch import Scratch, remove_tree
 from pps.workers.staging import Staging
 
 _OUT = "out"
+_VARIABLES = ".env"
+# Never through a link: the command may have put one there.
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def shared_inputs(tasks: Iterable[DatumTask]) -> tuple[DatumInput, ...]:
@@ -43,15 +46,19 @@ def _same(one: DatumInput, two: DatumInput) -> bool:
 
 
 class Desk:
-    """Lays out one datum after the other; ``fixed``: inputs that are mounted and stay. One thread."""
+    """Lays out one datum after the other; ``fixed``: inputs that are mounted and stay. One thread.
+
+    Directories that are as they were made are emptied and used again: making and removing one costs a disk more than
+    all else here.
+    """
 
     def __init__(self, scratch: Scratch, staging: Staging, *, fixed: Collection[str]) -> None:
-        self._pfs, self._staging = scratch.pfs, staging
+        self._pfs, self._staging = str(scratch.pfs), staging
         self._fixed = frozenset(fixed)
-        self._keep = self._fixed | {FOLDER}
-        self._made, self._gone = scratch.top / "made", scratch.top / "gone"
-        self._made.mkdir()
-        self._gone.mkdir()
+        self._made, self._gone = f"{scratch.top}/made", f"{scratch.top}/gone"
+        os.mkdir(self._made)
+        os.mkdir(self._gone)
+        self._mode = stat.S_IMODE(os.stat(self._made).st_mode)
         self._count = 0
 
     def lay(self, task: DatumTask) -> None:
@@ -60,21 +67,56 @@ class Desk:
         Raises:
             PfsError: an input cannot be staged. OSError: the disk takes no more, or is in the way.
         """
-        for name in os.listdir(self._pfs):
-            if name not in self._keep:
-                self._remove(self._pfs / name)
-        for given in task.inputs:
-            if given.name not in self._fixed:
-                self._staging.fill(given, self._made / given.name)
-                os.rename(self._made / given.name, self._pfs / given.name)
-        os.mkdir(self._pfs / _OUT)
+        changing = [given for given in task.inputs if given.name not in self._fixed]
+        wanted = {_OUT, *(given.name for given in changing)}
+        for entry in list(os.scandir(self._pfs)):
+            known = entry.name in wanted or entry.name in self._fixed or entry.name == FOLDER
+            # The list of variables is replaced by the next one, whatever it is but a directory.
+            if not known and (entry.name != _VARIABLES or entry.is_dir(follow_symlinks=False)):
+                self._remove(entry.path)
+        for given in changing:
+            self._bring(given)
+        folder = self._emptied(_OUT)
+        if folder is None:
+            os.mkdir(f"{self._pfs}/{_OUT}")
+        else:
+            os.close(folder)
 
     def clear(self) -> None:
         """Remove what a datum that could not be laid out left half made."""
         for name in os.listdir(self._made):
-            remove_tree(self._made / name)
+            remove_tree(Path(self._made, name))
 
-    def _remove(self, path: Path) -> None:
+    def _bring(self, given: DatumInput) -> None:
+        made = f"{self._made}/{given.name}"
+        self._staging.fill(given, Path(made))
+        folder = self._emptied(given.name)
+        if folder is None:
+            os.rename(made, f"{self._pfs}/{given.name}")
+            return
+        try:
+            for name in os.listdir(made):
+                os.rename(f"{made}/{name}", name, dst_dir_fd=folder)
+        finally:
+            os.close(folder)
+
+    def _emptied(self, name: str) -> int | None:
+        """Return a directory of /pfs, open and with nothing in it; None when there is none, or none that is as made."""
+        path = f"{self._pfs}/{name}"
+        try:
+            folder = os.open(path, _FOLDER)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            self._remove(path)
+            return None
+        if stat.S_IMODE(os.fstat(folder).st_mode) == self._mode and _empty(folder):
+            return folder
+        os.close(folder)
+        self._remove(path)
+        return None
+
+    def _remove(self, path: str) -> None:
         self._count += 1
         gone = f"{self._gone}/{self._count}"
         try:
@@ -83,28 +125,17 @@ class Desk:
             # Moving a directory takes the right to write to it, since '..' in it changes.
             os.chmod(path, 0o700)
             os.rename(path, gone)
-        _discard(gone)
+        if stat.S_ISDIR(os.lstat(gone).st_mode):
+            remove_tree(Path(gone))
+        else:
+            os.unlink(gone)
 
 
-def _discard(path: str) -> None:
-    """Remove whatever is there, a link and not what it leads to; quickly if it is a directory with files only."""
-    try:
-        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        _remove_whole(path)
-        return
+def _empty(folder: int) -> bool:
+    """Remove the files in an open directory; say whether nothing is left."""
     try:
         for name in os.listdir(folder):
             os.unlink(name, dir_fd=folder)
-        os.rmdir(path)
     except OSError:
-        _remove_whole(path)
-    finally:
-        os.close(folder)
-
-
-def _remove_whole(path: str) -> None:
-    if stat.S_ISDIR(os.lstat(path).st_mode):
-        remove_tree(Path(path))
-    else:
-        os.unlink(path)
+        return False
+    return True

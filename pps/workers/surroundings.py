@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -43,10 +44,34 @@ class Surroundings:
         """Write /pfs/.env, the datum's variables as Pachyderm shows them: a line each, a value as it is."""
         env = environment(self.unit, self.task, base={}, places=self.world.places, s3=self.access.env)
         lines = "".join(f"{name}={value}\n" for name, value in env.items())
-        # Renamed into place: where a command is alive, it may have put a link there.
-        made = self.scratch.top / "env"
-        made.write_bytes(os.fsencode(lines))
-        made.rename(self.scratch.pfs / ".env")
+        data, place = os.fsencode(lines), f"{self.scratch.pfs}/.env"
+        if not _write_over(place, data):
+            made = f"{self.scratch.top}/env"
+            with open(made, "wb", buffering=0) as file:
+                file.write(data)
+            os.rename(made, place)
+
+
+def _write_over(place: str, data: bytes) -> bool:
+    """Write a plain file anew where it is; say whether it was one: a command that is alive may have put a link there.
+
+    Renaming over a file makes some file systems write the new one to the disk at once, and so does truncating it to
+    nothing first.
+    """
+    try:
+        file = os.open(place, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            return False
+        os.pwrite(file, data, 0)
+        if found.st_size > len(data):
+            os.ftruncate(file, len(data))
+        return True
+    finally:
+        os.close(file)
 
 
 def mount_places(setting: Setting, unit: WorkUnit, task: DatumTask) -> tuple[str, ...]:
