@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,10 +44,11 @@ class Daemon:
         pipelines: bool = True,
         upkeep: bool = True,
         standby: bool = False,
+        gpus: Sequence[str] = (),
     ) -> None:
         """``standby``: begin only when no other daemon serves; pipelines also when that one is silent for too long."""
         self._store, self._front, self._pipelines, self._upkeep = store, front, pipelines, upkeep
-        self._standby = standby
+        self._standby, self._gpus = standby, gpus
         self._stop = threading.Event()
         self._trouble: PfsError | None = None
 
@@ -114,7 +115,9 @@ class Daemon:
         from cli.job_gateways import job_gateways
         from pps.controller import Controller, local_executors
 
-        controller = Controller(self._store, local_executors(self._store, gateways=job_gateways(self._store)))
+        controller = Controller(
+            self._store, local_executors(self._store, gateways=job_gateways(self._store), gpus=self._gpus)
+        )
 
         def work() -> None:
             try:

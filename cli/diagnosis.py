@@ -30,6 +30,7 @@ def diagnose(location: str | None) -> list[Record]:
         ("python", _python),
         ("chunker", _chunker),
         ("isolation", _isolation),
+        ("resources", _resources),
         ("mount", _mount),
         ("store", lambda: _store(location)),
     ]
@@ -64,6 +65,19 @@ def _isolation() -> Iterator[Record]:
         isolation = probe(Path(scratch))
     full = isolation.kind == "namespace" and isolation.overlay and isolation.pid_namespace
     yield finding("isolation", "good" if full else "fair", f"{isolation.kind}: {isolation.detail}")
+
+
+def _resources() -> Iterator[Record]:
+    from pps.executors.shares import machine
+
+    with tempfile.TemporaryDirectory(prefix="pfs-doctor-") as scratch:
+        here = machine(1, Path(scratch), ())
+    there = f"{here.cpu:g} CPUs, {human_size(here.memory)} of memory to be requested"
+    if not os.path.isdir("/proc/self"):
+        yield finding("resources", "fair", f"{there}; memory limits are not kept: there is no /proc")
+        return
+    kept = "memory and disk by looking (20 and 4 times a second) and killing, cpu by the choice of processors"
+    yield finding("resources", "good", f"{there}; limits are kept: {kept}; those of containers by the engine")
 
 
 def _mount() -> Iterator[Record]:

@@ -121,4 +121,14 @@ def address_argument(name: str = "address", *, metavar: str, required: bool = Tr
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 raw_option = click.option("--raw", is_flag=True, help="Print sizes as plain byte counts.")
+
+
+def ids(text: str) -> tuple[str, ...]:
+    """Return the parts of a list with commas; none for an empty one."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+gpus_option = click.option(
+    "--gpus", metavar="IDS", default="", help="GPUs to hand out to commands, such as 0,1: as CUDA_VISIBLE_DEVICES."
+)
 jobs_option = click.option("-j", "--jobs", type=click.IntRange(1, 256), help="Threads. Default: one a core.")

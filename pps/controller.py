@@ -42,10 +42,13 @@ _LOOK_S = 0.1
 """How often who waits looks whether the controller is gone."""
 
 
-def local_executors(store: Store, *, slots: int | None = None, gateways: OpenGateway | None = None) -> ExecutorFactory:
+def local_executors(
+    store: Store, *, slots: int | None = None, gateways: OpenGateway | None = None, gpus: Sequence[str] = ()
+) -> ExecutorFactory:
     """Return the factory of executors that run commands on this machine; ``slots``: one for each CPU by default.
 
-    ``gateways`` starts the S3 gateways of jobs; without it, datums of pipelines that use S3 fail.
+    ``gateways`` starts the S3 gateways of jobs; without it, datums of pipelines that use S3 fail. ``gpus``: ids to hand
+    out.
     """
     run_dir = store.path / "run"
 
@@ -59,6 +62,7 @@ def local_executors(store: Store, *, slots: int | None = None, gateways: OpenGat
             work_dir=run_dir / "work",
             log_dir=run_dir / "logs",
             gateways=gateways,
+            gpus=gpus,
         )
 
     return make

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from pps.spec import Transform
+from pps.spec.resources import size_text
+from pps.spec.types import NOTHING, Resources
 
 if TYPE_CHECKING:
     from pfs.files.ingest import FileRef
@@ -90,7 +92,8 @@ class WorkUnit:
 
     ``attempt`` is the fencing token. ``timeout_s`` limits each attempt of a datum's command. ``code_dir``:
     the folder in which the command starts unless ``transform.working_dir`` names one, read-only for it. ``s3_out``:
-    the output is what the command writes to the gateway of its job; there is no /pfs/out.
+    the output is what the command writes to the gateway of its job; there is no /pfs/out. ``requests`` must be free
+    while it runs; the command of a datum that uses more than ``limits`` is killed.
     """
 
     job: str
@@ -102,6 +105,8 @@ class WorkUnit:
     datums: tuple[DatumTask, ...]
     timeout_s: float | None = None
     s3_out: bool = False
+    requests: Resources = NOTHING
+    limits: Resources = NOTHING
 
     @property
     def id(self) -> UnitId:
@@ -194,9 +199,29 @@ Event = Started | DatumDone | UnitDone | Lost
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """``slots``: datums that run at the same time."""
+    """``slots``: datums that run at the same time. The rest, sizes in bytes, is all there is for them; 0: not known.
+
+    ``gpus``: those that the executor was told of; where it was told of none, none are asked of it.
+    """
 
     slots: int
+    cpu: float = 0.0
+    memory: int = 0
+    disk: int = 0
+    gpus: int = 0
+
+    def lacks(self, wanted: Resources) -> str | None:
+        """Say what a request asks beyond all there is, None if nothing: it would wait for ever."""
+        rows = [
+            ("cpu", wanted.cpu, self.cpu, f"{wanted.cpu:g}", f"{self.cpu:g}"),
+            ("memory", wanted.memory, self.memory, size_text(wanted.memory), size_text(self.memory)),
+            ("disk", wanted.disk, self.disk, size_text(wanted.disk), size_text(self.disk)),
+            ("gpu.number", wanted.gpus, self.gpus, str(wanted.gpus), str(self.gpus)),
+        ]
+        for name, asked, there, asked_text, there_text in rows:
+            if there and asked > there:
+                return f"resource_requests.{name} asks for {asked_text}, and this machine has {there_text}"
+        return None
 
 
 class Executor(Protocol):

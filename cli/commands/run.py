@@ -21,9 +21,12 @@ from cli.pipeline_records import job_record
     help="How commands come to see /pfs; `pfs doctor` says what this machine offers.",
 )
 @wiring.jobs_option
+@wiring.gpus_option
 @click.option("--frozen", is_flag=True, help="Refuse to run when a code file was changed, instead of taking it over.")
 @wiring.json_option
-def run_pending(pipelines: tuple[str, ...], isolation: str, jobs: int | None, frozen: bool, as_json: bool) -> None:
+def run_pending(
+    pipelines: tuple[str, ...], isolation: str, jobs: int | None, gpus: str, frozen: bool, as_json: bool
+) -> None:
     """Do everything that is pending, with a live view, then end; exit 1 if a job failed.
 
     Beside a running `pfs serve` it shows that one's progress. With names, only those pipelines and what they read.
@@ -32,7 +35,7 @@ def run_pending(pipelines: tuple[str, ...], isolation: str, jobs: int | None, fr
     from pps.controller import Controller, local_executors
 
     with wiring.open_store() as store, LiveView() as view:
-        executors = local_executors(store, slots=jobs, gateways=job_gateways(store))
+        executors = local_executors(store, slots=jobs, gateways=job_gateways(store), gpus=wiring.ids(gpus))
         controller = Controller(store, executors, isolation=isolation)
         report = controller.run_pending(pipelines, frozen=frozen, on_event=view)
     if as_json:

@@ -23,6 +23,7 @@ from cli.exits import usage_error
 @click.option("--no-pipelines", is_flag=True, help="No pipeline controller.")
 @click.option("--no-s3", is_flag=True, help="No S3 gateway.")
 @click.option("--no-upkeep", is_flag=True, help="No retention and collection once an hour: run `pfs gc` yourself.")
+@wiring.gpus_option
 @click.option("--standby", is_flag=True, help="Wait while another serves this store, and take over when it is gone.")
 def serve(
     host: str,
@@ -36,6 +37,7 @@ def serve(
     no_pipelines: bool,
     no_s3: bool,
     no_upkeep: bool,
+    gpus: str,
     standby: bool,
 ) -> None:
     """Serve the store over S3 and run pipelines as commits arrive, until SIGTERM or Ctrl-C; both drain.
@@ -69,5 +71,11 @@ def serve(
     )
     with wiring.open_store() as store:
         front_or_none = None if no_s3 else front
-        daemon = Daemon(store, front=front_or_none, pipelines=not no_pipelines, upkeep=not no_upkeep, standby=standby)
-        daemon.run()
+        Daemon(
+            store,
+            front=front_or_none,
+            pipelines=not no_pipelines,
+            upkeep=not no_upkeep,
+            standby=standby,
+            gpus=wiring.ids(gpus),
+        ).run()

@@ -10,7 +10,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from pfs.packs.session import WriteSession
 from pfs.store import Store
 from pps.executor import Capacity, Event, Handle, Lost, UnitDone, UnitId, WorkUnit
 from pps.executors.gateways import JobGateways
+from pps.executors.shares import CpuRota, Shares, machine
 from pps.job_gateway import OpenGateway
 from pps.sandbox import container
 from pps.sandbox.isolation import Isolation, choose
@@ -65,7 +66,8 @@ class LocalExecutor:
     ``work_dir`` is for one executor at a time; what a killed one left there is removed.
     ``log_dir/<pipeline>/<job>/<datum>.log`` is written while a datum runs and stays: who finishes the job removes the
     folder. ``env``: what commands inherit, see `pps.workers.environment.inherited`. ``gateways``: starts the S3
-    gateways of jobs; without it a datum that needs one fails.
+    gateways of jobs; without it a datum that needs one fails. ``gpus``: ids of GPUs to hand out. ``capacity``: what is
+    there for all commands together, by default the whole machine.
 
     Raises:
         InvalidInputError: ``isolation`` is no known word.
@@ -82,6 +84,8 @@ class LocalExecutor:
         isolation: str = "auto",
         env: Mapping[str, str] | None = None,
         gateways: OpenGateway | None = None,
+        gpus: Sequence[str] = (),
+        capacity: Capacity | None = None,
     ) -> None:
         self._store, self._slots = store, slots
         # Without symlinks, as what commands leave is looked for by the paths that the kernel would find.
@@ -95,7 +99,11 @@ class LocalExecutor:
         self._staging = Staging(store, self._work_dir / "views")
         base = inherited() if env is None else dict(env)
         self._gateways = JobGateways(gateways)
-        self._setting = Setting(store, self._spawner, self._staging, self.found, base, log_dir, self._gateways.of)
+        self._setting = Setting(
+            store, self._spawner, self._staging, self.found, base, log_dir, self._gateways.of, cpus=CpuRota().take
+        )
+        self._capacity = machine(slots, self._work_dir, gpus) if capacity is None else capacity
+        self._shares = Shares(self._capacity, gpus)
         self._plain = Spawner("none", self._work_dir / "sandbox")
         self._images_lock = threading.Lock()
         self._images: dict[str, tuple[str | None, float]] = {}
@@ -134,7 +142,7 @@ class LocalExecutor:
 
     def capacity(self) -> Capacity:
         """Return what can run at once."""
-        return Capacity(self._slots)
+        return self._capacity
 
     def submit(self, unit: WorkUnit) -> Handle:
         """Queue a unit; returns at once. A later attempt at the same job ends what an earlier one left.
@@ -162,6 +170,7 @@ class LocalExecutor:
         for id in older:
             if id in self._entries:
                 self._entries[id].stop.set(0.0)
+        self._shares.wake()
         return [self._done.pop(id) for id in older if id in self._done]
 
     def events(self, timeout_s: float) -> Iterator[Event]:
@@ -199,6 +208,7 @@ class LocalExecutor:
             entry = self._entries.get(handle)
         if entry is not None:
             entry.stop.set(grace_s)
+            self._shares.wake()
 
     def end_job(self, pipeline: str, job: str, attempt: int) -> None:
         """Close the S3 gateway of a job, if it had one."""
@@ -213,6 +223,7 @@ class LocalExecutor:
             return
         for entry in entries:
             entry.stop.set(CLOSE_GRACE_S)
+        self._shares.wake()
         for _ in self._threads:
             self._queue.put(None)
         for thread in self._threads:
@@ -239,8 +250,9 @@ class LocalExecutor:
         """Run a unit; returns why it is lost, None when it is done."""
         unit = entry.unit
         try:
-            setting = self._setting_for(unit)
-            session = run_unit(setting, unit, scratch=scratch, emit=self._events.put, stop=entry.stop)
+            with self._shares.taken(unit.requests, cancelled=lambda: entry.stop.is_set) as gpus:
+                setting = _with_gpus(self._setting_for(unit), gpus)
+                session = run_unit(setting, unit, scratch=scratch, emit=self._tell, stop=entry.stop)
         except PfsError as error:
             return str(error)
         except OSError as error:
@@ -297,6 +309,14 @@ class LocalExecutor:
             if self._engine is not None:
                 container.remove_leftovers(self._engine, str(self._store.path))
         return self._engine
+
+
+def _with_gpus(setting: Setting, gpus: Sequence[str]) -> Setting:
+    """Return a setting whose commands see these GPUs; where none were handed out, whatever they find."""
+    if not gpus:
+        return setting
+    ids = ",".join(gpus)
+    return replace(setting, base_env={**setting.base_env, "CUDA_VISIBLE_DEVICES": ids, "PFS_GPUS": ids})
 
 
 def _remove_leftovers(work_dir: Path) -> None:

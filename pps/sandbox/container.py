@@ -66,6 +66,8 @@ def run_argv(
     user: str | None = None,
     on_host_network: bool = False,
     passed: Collection[str] = (),
+    cpu: float = 0.0,
+    memory: int = 0,
 ) -> tuple[str, ...]:
     """Return the command line that runs ``argv`` in a new container that is removed when it ends.
 
@@ -74,13 +76,17 @@ def run_argv(
     None is the image's; with docker, whose daemon is root, it is the one who runs this, unless that is root: else
     nobody but root could remove what the command wrote. ``on_host_network``: what listens on this host's loopback is
     reached. ``passed``: variables that the engine takes from its own environment, as what is in a command line is seen
-    by all.
+    by all. ``cpu`` and ``memory`` (bytes) are limits that the engine keeps, 0 for none.
     """
     flags = ["run", "--rm", "--interactive", "--init", "--name", name, "--label", f"{_LABEL}={store}"]
     for source, target, writable in volumes:
         flags += ["--volume", f"{source}:{target}:{'rw' if writable else 'ro'}"]
     for key, value in env.items():
         flags += ["--env", f"{key}={value}"]
+    if cpu:
+        flags += ["--cpus", f"{cpu:g}"]
+    if memory:
+        flags += ["--memory", str(memory)]
     if on_host_network:
         flags += ["--network", "host"]
     for key in passed:

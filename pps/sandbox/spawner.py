@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from pfs.errors import FailedError
+from pps.sandbox.limits import Exceeded, Limits
 from pps.sandbox.spawner_init import Request, Status
 from pps.sandbox.spawner_main import Hello
 
@@ -59,6 +60,7 @@ class Command:
     env: Mapping[str, str] = field(repr=False)
     cwd: str
     mounts: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Exit:
     ``error``: it never ran, since its surroundings could not be made. ``timed_out``, ``cancelled``: we ended it;
     ``killed``: why we did, by `Running.kill`, though it may have ended by itself just before. ``left``: names of
     processes that it had left running when it ended by itself, and that were ended then; at most 20.
+    ``exceeded``: it used more than its limit of this, at the last in what it left.
     """
 
     code: int | None = None
@@ -77,6 +80,7 @@ class Exit:
     cancelled: bool = False
     killed: str | None = None
     left: tuple[str, ...] = ()
+    exceeded: Exceeded | None = None
 
 
 class Running:
@@ -205,8 +209,15 @@ class Running:
                 _kill_group(last["pid"])
             last = {"signal": signal.SIGKILL}
         cancelled = self._stopped and not timed_out
-        code, number, left = last.get("code"), last.get("signal"), tuple(last.get("left", ()))
-        return Exit(code, number, timed_out=timed_out, cancelled=cancelled, killed=self._killed, left=left)
+        return Exit(
+            last.get("code"),
+            last.get("signal"),
+            timed_out=timed_out,
+            cancelled=cancelled,
+            killed=self._killed,
+            left=tuple(last.get("left", ())),
+            exceeded=last.get("exceeded"),
+        )
 
     def _order(self, message: bytes) -> None:
         with self._lock:
@@ -278,7 +289,11 @@ class Spawner:
 
     def _send(self, command: Command, fds: list[int]) -> bool:
         request = Request(
-            argv=command.argv, env=command.env, cwd=command.cwd, mounts=[list(step) for step in command.mounts]
+            argv=command.argv,
+            env=command.env,
+            cwd=command.cwd,
+            mounts=[list(step) for step in command.mounts],
+            limits=command.limits,
         )
         text = json.dumps(request).encode()
         with self._lock:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import NoReturn, TypedDict
 
 from pps.sandbox import mounts, syscalls
+from pps.sandbox.limits import Exceeded, Limits, Watch
 
 
 class Request(TypedDict):
@@ -31,12 +32,14 @@ class Request(TypedDict):
     env: Mapping[str, str]
     cwd: str
     mounts: Sequence[Sequence[str]]
+    limits: Limits | None
 
 
 class Status(TypedDict, total=False):
     """What is written to the status pipe: ``begun``, then ``pid``, in the end ``code`` or ``signal``; or ``error``.
 
     ``left``: the names of processes that the command had left running when it ended by itself, at most `MOST_LEFT`.
+    ``exceeded``: the command used more than its limit of this.
     """
 
     begun: bool
@@ -45,6 +48,7 @@ class Status(TypedDict, total=False):
     signal: int
     error: str
     left: list[str]
+    exceeded: Exceeded
 
 
 MOST_LEFT = 20
@@ -65,6 +69,7 @@ def run(request: Request, pipes: Pipes, *, own_pids: bool) -> NoReturn:
     """Be the init of one command; ``own_pids``: this is process 1 of a PID namespace. Ends the process."""
     try:
         wakeup = _watch_children()
+        watch = _watch(request["limits"], own_pids=own_pids)
         if request["mounts"]:
             mounts.apply(request["mounts"])
         if not own_pids:
@@ -72,10 +77,12 @@ def run(request: Request, pipes: Pipes, *, own_pids: bool) -> NoReturn:
         _report(pipes.status, {"begun": True})
         pid = _start(request, pipes)
         _report(pipes.status, {"pid": pid})
-        status = _supervise(pid, pipes.control, wakeup)
+        status = _supervise(pid, pipes.control, wakeup, watch)
         if _has_children() and "code" in status and _own_proc():
             status["left"] = [name for child in _descendants() if (name := _name(child))][:MOST_LEFT]
         _end_descendants(pid, wakeup, own_pids=own_pids)
+        if watch is not None and "exceeded" not in status and (exceeded := watch.at_end()):
+            status["exceeded"] = exceeded
         _report(pipes.status, status)
     except OSError as error:
         what = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
@@ -145,14 +152,28 @@ def _ended_with(code: int) -> int:
     return pid
 
 
-def _supervise(pid: int, control: int, wakeup: int) -> Status:
-    """Wait until the command ended, by itself or because the executor asked for it."""
+def _watch(limits: Limits | None, *, own_pids: bool) -> Watch | None:
+    """Set the processors, and return what looks at memory and disk."""
+    if limits is None:
+        return None
+    if limits["cpus"]:
+        os.sched_setaffinity(0, limits["cpus"])
+    return Watch(limits, _all_but_this if own_pids else _descendants)
+
+
+def _all_but_this() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]
+
+
+def _supervise(pid: int, control: int, wakeup: int, watch: Watch | None) -> Status:
+    """Wait until the command ended, by itself, because the executor asked for it or because it used too much."""
     poller = select.poll()
     poller.register(control, select.POLLIN)
     poller.register(wakeup, select.POLLIN)
     kill_at: float | None = None
     while (status := _reap(pid)) is None:
-        timeout_ms = None if kill_at is None else max(0, int((kill_at - time.monotonic()) * 1000) + 1)
+        times = [at for at in (kill_at, None if watch is None else watch.next_at) if at is not None]
+        timeout_ms = max(0, int((min(times) - time.monotonic()) * 1000) + 1) if times else None
         ready = {fd for fd, _event in poller.poll(timeout_ms)}
         if wakeup in ready:
             _drain(wakeup)
@@ -163,6 +184,8 @@ def _supervise(pid: int, control: int, wakeup: int) -> Status:
             kill_at = min(time.monotonic() + grace_s, kill_at or math.inf)
         if kill_at is not None and time.monotonic() >= kill_at:
             return {"signal": signal.SIGKILL}
+        if watch is not None and (exceeded := watch.look()):
+            return {"signal": signal.SIGKILL, "exceeded": exceeded}
     return status
 
 

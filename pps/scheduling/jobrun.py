@@ -226,8 +226,10 @@ class JobRun:
                 return [state.Published()]
 
     def _make_plan(self) -> state.Event:
-        plan = self._data.plan()
+        plan, asks = self._data.plan(), self.pipeline.spec.asks
         self._tasks = tasks_to_run(self.pipeline, self._data.matches, plan)
+        if plan.run.any() and asks and (lacking := self._around.executor().capacity().lacks(asks)):
+            return state.Unrunnable(lacking)
         units = self._prepare_executor() if plan.run.any() else 1
         skipped, done = int(plan.skipped.sum()), int(plan.done.sum())
         planned = state.Planned(total=plan.total, skipped=skipped, done=done, units=units)
@@ -280,6 +282,8 @@ class JobRun:
             datums=tuple(tasks),
             timeout_s=spec.datum_timeout_s,
             s3_out=spec.s3_out,
+            requests=spec.asks,
+            limits=spec.limits,
         )
         self._was_submitted = True
         self._around.executor().submit(unit)

@@ -13,7 +13,7 @@ from enum import Enum, auto
 from pps.spec.node import Plain
 
 _KUBERNETES = "has no effect: it is for Kubernetes"
-_RESOURCES = "has no effect: nothing is reserved or limited on this machine"
+_SIDECAR = "has no effect: there is no sidecar, the gateway of a job is part of pps"
 _OLD = "has no effect: it is of Pachyderm 1.x"
 _REQUEST = "has no effect in a file: it is a flag of `pps update-pipeline`"
 _UPTIME = "has no effect: workers exist only while there is work"
@@ -65,10 +65,8 @@ class Known:
 
 
 PIPELINE_NOTED = {
-    "resource_requests": _RESOURCES,
-    "resource_limits": _RESOURCES,
-    "sidecar_resource_requests": _RESOURCES,
-    "sidecar_resource_limits": _RESOURCES,
+    "sidecar_resource_requests": _SIDECAR,
+    "sidecar_resource_limits": _SIDECAR,
     "scheduling_spec": _KUBERNETES,
     "tolerations": _KUBERNETES,
     "pod_spec": _KUBERNETES,
@@ -130,6 +128,8 @@ PIPELINE = Known(
             "when unchanged datums run again: until they succeed once, or in every job",
             choices=("until_success", "every_job"),
         ),
+        "resource_requests": Field(Kind.CHILD, "what must be free before a command starts", of="resources"),
+        "resource_limits": Field(Kind.CHILD, "a command that uses more of it is killed", of="resources"),
         "salt": Field(Kind.TEXT, "part of each datum's hash: another one runs everything again"),
         "egress": Field(Kind.CHILD, "where the output is sent to as well, before a job succeeds", of="egress"),
         "s3_out": Field(Kind.FLAG, "what the command writes to the bucket 'out' is the output, there is no /pfs/out"),
@@ -144,6 +144,22 @@ NAME = Known(
     },
     PROJECT_NOTED,
     usual=USUAL_PROJECT,
+)
+RESOURCES = Known(
+    "resources",
+    {
+        "cpu": Field(Kind.TEXT, "processors: 0.5 or 500m"),
+        "memory": Field(Kind.TEXT, "64M, 1Gi or a number of bytes"),
+        "disk": Field(Kind.TEXT, "of /pfs/out, /tmp and what else the command writes: 64M, 1Gi or a number of bytes"),
+        "gpu": Field(Kind.CHILD, "how many GPUs", of="gpu"),
+    },
+)
+GPU = Known(
+    "gpu",
+    {
+        "type": Field(Kind.TEXT, "such as nvidia.com/gpu; all GPUs of the machine are of one type here"),
+        "number": Field(Kind.COUNT, "how many"),
+    },
 )
 TRANSFORM = Known(
     "transform",
@@ -269,6 +285,8 @@ PROPAGATION = Known("propagation_spec", {"never": Field(Kind.FLAG, "its commits 
 KNOWN = {
     known.where: known
     for known in (
+        RESOURCES,
+        GPU,
         PIPELINE,
         NAME,
         TRANSFORM,

@@ -21,6 +21,7 @@ from pps.spec.json import parse_json
 from pps.spec.known import PIPELINE
 from pps.spec.merge import effective
 from pps.spec.node import Node
+from pps.spec.resources import read_resources
 from pps.spec.s3 import read_s3_out
 from pps.spec.secret import read_secrets
 from pps.spec.types import DEFAULT_BRANCH, DEFAULT_TRIES, DatumSet, Input, Reprocess, Spec, Transform, UnionInput
@@ -124,6 +125,8 @@ def _pipeline(fields: Fields, findings: Findings) -> Spec:
         salt=fields.text("salt"),
         s3_out=read_s3_out(fields),
         egress=read_egress(fields),
+        requests=read_resources(fields, "resource_requests"),
+        limits=read_resources(fields, "resource_limits"),
     )
     _check_batching(fields, spec)
     return replace(spec, notes=tuple(findings.notes))

@@ -7,7 +7,7 @@ docs/pipeline-spec.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from pfs.model import Trigger
@@ -154,10 +154,29 @@ class Egress:
 
 
 @dataclass(frozen=True, slots=True)
+class Resources:
+    """So much of a machine, for each datum that runs; 0: nothing is said. ``cpu`` in processors, sizes in bytes."""
+
+    cpu: float = 0.0
+    memory: int = 0
+    disk: int = 0
+    gpus: int = 0
+    gpu_type: str = ""
+
+    def __bool__(self) -> bool:
+        """Whether anything is said."""
+        return bool(self.cpu or self.memory or self.disk or self.gpus)
+
+
+NOTHING = Resources()
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """One pipeline as its author wants it. Times in seconds, sizes in bytes.
 
     ``s3_out``: the output is what the command writes to the job's own S3 gateway. ``egress``: where it goes as well.
+    ``requests`` must be free before a datum's command starts, and one that uses more than ``limits`` is killed.
     ``notes`` has one line for each field that was accepted but has no effect here. ``source`` is the document
     as it was given, ``effective`` the same laid over defaults, both as JSON; they take no part in comparisons.
     """
@@ -176,6 +195,13 @@ class Spec:
     salt: str = ""
     s3_out: bool = False
     egress: Egress | None = None
+    requests: Resources = NOTHING
+    limits: Resources = NOTHING
     notes: tuple[str, ...] = field(default=(), compare=False)
     source: str = field(default="", compare=False)
     effective: str = field(default="", compare=False)
+
+    @property
+    def asks(self) -> Resources:
+        """What a datum's command is given: the requests, and the GPUs that Kubernetes has under limits."""
+        return replace(self.requests, gpus=max(self.requests.gpus, self.limits.gpus))

@@ -15,6 +15,7 @@ from pps.spec.types import (
     Input,
     JoinInput,
     PfsInput,
+    Resources,
     SecretUse,
     Spec,
     Transform,
@@ -41,6 +42,8 @@ def spec_document(spec: Spec) -> dict[str, Plain]:
             "job_timeout": spec.job_timeout_s,
             "parallelism_spec": {"constant": spec.parallelism} if spec.parallelism else None,
             "datum_set_spec": _datum_set(spec.datum_set),
+            "resource_requests": _resources(spec.requests),
+            "resource_limits": _resources(spec.limits),
         }
     )
     document["reprocess_spec"] = spec.reprocess.value
@@ -121,6 +124,11 @@ def _cron_document(node: PfsInput, cron: Cron) -> Plain:
 
 def _datum_set(spec: DatumSet) -> Plain:
     return _set({"number": spec.number, "size_bytes": spec.size_bytes, "per_worker": spec.per_worker}) or None
+
+
+def _resources(given: Resources) -> Plain:
+    gpu = _set({"type": given.gpu_type, "number": given.gpus})
+    return _set({"cpu": given.cpu, "memory": given.memory, "disk": given.disk, "gpu": gpu}) or None
 
 
 def _set(values: dict[str, Plain]) -> dict[str, Plain]:

@@ -108,10 +108,11 @@ def _commands(datum: Datum, log: LogWriter, around: Surroundings) -> Attempt:
     """Run cmd and, where it failed by itself, err_cmd in the same place."""
     transform = datum.unit.transform
     ended = _run(datum, log, around, argv=transform.cmd, stdin=transform.stdin)
-    error = why_failed(ended, transform.accept_return_code, timeout_s=datum.unit.timeout_s)
+    unit = datum.unit
+    error = why_failed(ended, transform.accept_return_code, timeout_s=unit.timeout_s, limits=unit.limits)
     if error is None:
         return Attempt("success", exit=ended)
-    if transform.err_cmd and not (ended.timed_out or ended.killed or ended.error):
+    if transform.err_cmd and not (ended.timed_out or ended.killed or ended.exceeded or ended.error):
         second = _run(datum, log, around, argv=transform.err_cmd, stdin=transform.err_stdin)
         if second.code == 0:
             return Attempt("recovered", exit=ended, error=error)

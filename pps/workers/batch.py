@@ -215,7 +215,10 @@ class _Process:
         return self._recovered(f"the command reported: {error}", None)
 
     def _why_ended(self, ended: Exit) -> str:
-        how = why_failed(ended, (), timeout_s=self._unit.timeout_s) or "the command ended with exit code 0"
+        how = (
+            why_failed(ended, (), timeout_s=self._unit.timeout_s, limits=self._unit.limits)
+            or "the command ended with exit code 0"
+        )
         if ended.code is None:
             return how
         return f"{how} {_TOO_EARLY if self._answered is not None else _NEVER_ASKED}"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from pps.sandbox import container
+from pps.sandbox.limits import Limits
 from pps.sandbox.spawner import Command, Exit, OnOutput, Running, SpawnerLostError, Watched
+from pps.spec.resources import size_text
+from pps.spec.types import NOTHING, Resources
 from pps.workers.environment import environment
 from pps.workers.scratch import Scratch
 from pps.workers.stop import CancelledError, Stop
@@ -52,10 +56,15 @@ def run_command(
     return ended
 
 
-def why_failed(ended: Exit, accepted: Sequence[int], *, timeout_s: float | None) -> str | None:
+def why_failed(
+    ended: Exit, accepted: Sequence[int], *, timeout_s: float | None, limits: Resources = NOTHING
+) -> str | None:
     """Return in words why a command failed, None if it did not; ``accepted``: exit codes that count as 0."""
     if ended.timed_out:
         return f"the command ran longer than datum_timeout ({timeout_s:g} s) and was killed"
+    if ended.exceeded is not None:
+        limit = limits.memory if ended.exceeded == "memory" else limits.disk
+        return f"the command used more than resource_limits.{ended.exceeded} ({size_text(limit)})"
     if ended.killed is not None and ended.code != 0:
         return ended.killed
     if ended.error is not None:
@@ -91,7 +100,8 @@ def _command(around: Surroundings, argv: Sequence[str]) -> tuple[Command, str | 
     setting, world = around.setting, around.world
     env = environment(around.unit, around.task, base=setting.base_env, places=world.places, s3=around.access.env)
     if setting.isolation.kind != "container":
-        return Command(tuple(argv), {**world.secret_env, **env}, world.cwd, world.mounts), None
+        limits = _limits(around)
+        return Command(tuple(argv), {**world.secret_env, **env}, world.cwd, world.mounts, limits), None
     name = container.new_name()
     outer = _container_argv(around, argv, name=name, env=env)
     return Command(outer, {**container.engine_env(), **world.secret_env}, "/"), name
@@ -118,7 +128,20 @@ def _container_argv(around: Surroundings, argv: Sequence[str], *, name: str, env
         user=transform.user,
         on_host_network=bool(around.access.env),
         passed=[name for name in world.secret_env if name not in env],
+        cpu=around.unit.limits.cpu,
+        memory=around.unit.limits.memory,
     )
+
+
+def _limits(around: Surroundings) -> Limits | None:
+    """Return what the init of the command looks after, None if nothing."""
+    wanted = around.unit.limits
+    cpus = around.setting.cpus(math.ceil(wanted.cpu)) if wanted.cpu else ()
+    if not (wanted.memory or wanted.disk or cpus):
+        return None
+    # Not the one that holds them: from there one comes into what is mounted below /tmp.
+    folders = [str(folder) for folder in (around.scratch.cwd, around.scratch.tmp, around.scratch.layers)]
+    return Limits(memory=wanted.memory, disk=wanted.disk, folders=folders, cpus=list(cpus))
 
 
 def _stdin(scratch: Scratch, lines: Sequence[str]) -> int:

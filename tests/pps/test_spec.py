@@ -38,7 +38,7 @@ from pps.spec.known import (
     TRANSFORM_REFUSED,
 )
 from pps.spec.parse import check_specs
-from pps.spec.types import Egress
+from pps.spec.types import Egress, Resources
 from pps.spec.write import spec_json
 
 EDGES = """{
@@ -355,6 +355,14 @@ _inputs = (
 _secrets = st.builds(SecretUse, _names, st.just("k"), st.sampled_from(["v1", "v2"]), st.just("")) | st.builds(
     SecretUse, _names, st.sampled_from(["", "k"]), st.just(""), st.sampled_from(["/a", "/b/c"])
 )
+_resources = st.builds(
+    Resources,
+    st.floats(0, 64),
+    st.integers(0, 1 << 50),
+    st.integers(0, 1 << 50),
+    st.integers(0, 8),
+    st.sampled_from(["", "nvidia.com/gpu"]),
+)
 
 
 def _batched(spec: Spec, batched: bool) -> Spec:
@@ -385,6 +393,8 @@ _unbatched = st.builds(
     salt=_text(max_size=5),
     s3_out=st.booleans(),
     egress=st.none() | st.builds(Egress, st.sampled_from(["s3://b", "s3://b/c d/", "file:///x"]), _names | st.just("")),
+    requests=_resources,
+    limits=_resources,
 )
 specs = st.builds(_batched, _unbatched, st.booleans())
 

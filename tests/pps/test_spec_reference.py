@@ -62,8 +62,14 @@ TABLE: list[tuple[str, Any, str]] = [
     ("egress secret.name", "other", "read"),
     ("pipeline spec.output_branch", "out", "read"),
     ("pipeline spec.s3_out", True, "read"),
-    ("pipeline spec.resource_requests", {"cpu": 1, "memory": "1G", "gpu": {"type": "t", "number": 1}}, "noted"),
-    ("pipeline spec.resource_limits", {"disk": "1G"}, "noted"),
+    ("pipeline spec.resource_requests", {"cpu": 1, "memory": "1G", "gpu": {"type": "t", "number": 1}}, "read"),
+    ("pipeline spec.resource_limits", {"disk": "1G"}, "read"),
+    ("resources.cpu", 2, "read"),
+    ("resources.memory", "2Gi", "read"),
+    ("resources.disk", "2Gi", "read"),
+    ("resources.gpu", {"type": "nvidia.com/gpu", "number": 2}, "read"),
+    ("gpu.type", "other", "read"),
+    ("gpu.number", 2, "read"),
     ("pipeline spec.sidecar_resource_requests", {"cpu": 1}, "noted"),
     ("pipeline spec.sidecar_resource_limits", {"cpu": 1}, "noted"),
     ("pipeline spec.datum_set_spec", {"number": "4"}, "read"),
@@ -167,6 +173,12 @@ def base(where: str) -> tuple[dict[str, Any], dict[str, Any]]:
             return spec, transform["secrets"][0]
         case "pfs":
             return spec, leaf
+        case "resources":
+            spec["resource_limits"] = {"cpu": 1}
+            return spec, spec["resource_limits"]
+        case "gpu":
+            spec["resource_limits"] = {"gpu": {"type": "nvidia.com/gpu", "number": 1}}
+            return spec, spec["resource_limits"]["gpu"]
         case "trigger" | "propagation_spec":
             leaf[where] = {"commits": 2} if where == "trigger" else {}
             return spec, leaf[where]

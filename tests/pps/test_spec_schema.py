@@ -107,6 +107,10 @@ def documents(known: Known, name: str, value: Plain) -> Plain:
             made["egress"] = {"object_storage": {"url": "s3://x", "secret": {"name": "s", name: value}}}
         case "secret":
             transform["secrets"] = [{"name": "s", "key": "k", "env_var": "V", name: value}]
+        case "resources":
+            made["resource_limits"] = {"cpu": 1, name: value}
+        case "gpu":
+            made["resource_requests"] = {"gpu": {"number": 1, name: value}}
         case where:
             made[where] = {"name": "p", name: value} if where == "pipeline" else {name: value}
     return made
