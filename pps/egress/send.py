@@ -51,7 +51,7 @@ def send(objects: Objects, tree: Tree, target: Target, *, before: Tree | None, s
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="egress") as pool:
         try:
             for row, wanted in _rows(tree, target, before):
-                _check(stop)
+                check(stop)
                 if not wanted:
                     there += 1
                     continue
@@ -69,7 +69,8 @@ def send(objects: Objects, tree: Tree, target: Target, *, before: Tree | None, s
     return Sent(files, size, there)
 
 
-def _check(stop: threading.Event) -> None:
+def check(stop: threading.Event) -> None:
+    """Raise Stopped if it was set."""
     if stop.is_set():
         raise Stopped
 
@@ -96,7 +97,7 @@ class _Watched:
         self._body, self._stop = body, stop
 
     def read(self, size: int = -1, /) -> bytes:
-        _check(self._stop)
+        check(self._stop)
         pieces: list[bytes] = []
         while size and (piece := self._body.read(size)):
             pieces.append(piece)
@@ -105,7 +106,7 @@ class _Watched:
 
 
 def _send_one(objects: Objects, row: Row, target: Target, *, stop: threading.Event) -> int:
-    _check(stop)
+    check(stop)
     aux = row.aux or {}
     mime, metadata = aux.get("m"), aux.get("u")
     sending = Sending(

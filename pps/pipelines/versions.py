@@ -38,7 +38,7 @@ from pps.model.records import (
 from pps.pipelines.code import code_digests, code_files
 from pps.secret_store import Secrets
 from pps.spec.input import leaves
-from pps.spec.types import PfsInput, Spec
+from pps.spec.types import PfsInput, SecretUse, Spec, SqlEgress
 from pps.spec.write import spec_json
 from pps.workers.secrets import check_secrets
 
@@ -86,6 +86,10 @@ def make_draft(store: Store, spec: Spec, base_dir: Path) -> Draft:
 
 def _check_egress(store: Store, spec: Spec) -> None:
     if spec.egress is None:
+        return
+    if isinstance(spec.egress, SqlEgress):
+        used = SecretUse(spec.egress.secret, spec.egress.key)
+        check_secrets(Secrets(store), [used] if used.name else [])
         return
     split(spec.egress.url)
     if spec.egress.secret:

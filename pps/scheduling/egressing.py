@@ -7,15 +7,16 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
-from pfs.errors import InvalidInputError, PfsError
+from pfs.errors import InvalidInputError, NotFoundError, PfsError
 from pfs.trees.tree import Tree
 from pps.egress.send import Stopped, send
+from pps.egress.sql import Database, load
 from pps.egress.target import open_target
 from pps.model import events
 from pps.model.catalog import Pipeline, read_version
 from pps.model.state import JobState
 from pps.secret_store import Secrets
-from pps.spec.types import Egress
+from pps.spec.types import Egress, SqlEgress
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -120,10 +121,21 @@ def sender(store: Store, pipeline: Pipeline, output: Tree) -> Callable[[threadin
     assert egress is not None, "asked for jobs with egress only"
 
     def once(stop: threading.Event) -> None:
+        if isinstance(egress, SqlEgress):
+            load(store.objects, output, _database(store, egress), stop=stop)
+            return
         with closing(open_target(egress.url, _settings(store, egress))) as target:
             send(store.objects, output, target, before=_sent_before(store, pipeline), stop=stop)
 
     return once
+
+
+def _database(store: Store, egress: SqlEgress) -> Database:
+    password = Secrets(store).values(egress.secret).get(egress.key) if egress.secret else None
+    if egress.secret and password is None:
+        raise NotFoundError(f"secret {egress.secret!r} has no key {egress.key!r}")
+    text = None if password is None else password.decode(errors="replace").strip()
+    return Database(egress.url, egress.format, egress.columns, text)
 
 
 def _settings(store: Store, egress: Egress) -> dict[str, str]:

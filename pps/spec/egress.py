@@ -2,35 +2,69 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from pfs.errors import InvalidInputError
 from pfs.paths import check_name
 from pps.spec.fields import Fields
-from pps.spec.types import Egress
+from pps.spec.types import Egress, SqlEgress
 
+_FORMATS = ("csv", "json", "parquet")
 _SCHEMES = ("s3://", "file:///")
 
 
-def read_egress(pipeline: Fields) -> Egress | None:
+def read_egress(pipeline: Fields) -> Egress | SqlEgress | None:
     """Return where the output goes, None if nowhere; what is wrong goes to the findings."""
     fields = pipeline.child("egress")
     if fields is None:
         return None
+    given = [name for name in ("url", "object_storage", "sql_database") if fields.has(name)]
+    if len(given) > 1:
+        fields.bad(given[1], "egress goes to one place: give 'URL', 'object_storage' or 'sql_database'")
+    database = fields.child("sql_database")
+    if database is not None:
+        return _database(database)
     objects = fields.child("object_storage")
-    if objects is not None and fields.has("url"):
-        fields.bad("object_storage", "egress goes to one place: give 'URL' or 'object_storage', not both")
     where = fields if objects is None else objects
     url = where.text("url")
-    if not url and not fields.is_bad("sql_database"):
+    if not url:
         where.bad("url", "egress needs a URL: s3://bucket/path or file:///path")
     elif url and (not url.startswith(_SCHEMES) or len(url) <= len("s3://")):
         where.bad("url", f"egress to {url!r} is not supported: give s3://bucket/path or file:///path")
     return Egress(url, "" if objects is None else _secret(objects))
 
 
+def _database(fields: Fields) -> SqlEgress:
+    url, files, secret = fields.text("url"), fields.child("file_format"), fields.child("secret")
+    try:
+        parts = urlsplit(url)
+        has_password = parts.password is not None
+    except ValueError:
+        parts, has_password = urlsplit(""), False
+    if not parts.scheme:
+        fields.bad("url", "sql_database needs a url: postgresql://user@host:port/database and the like")
+    elif has_password:
+        fields.bad("url", "the url of sql_database has a password, which everybody could read: give it by 'secret'")
+    elif secret is None and not url.startswith("sqlite"):
+        fields.bad("secret", "sql_database needs a secret: the name and key of the password")
+    kind = (files.text("type") if files else "") or "CSV"
+    if kind.lower() not in _FORMATS and files is not None:
+        files.bad("type", f"the type of file_format must be CSV, JSON or PARQUET, not {kind!r}")
+    columns = files.texts("columns") if files else ()
+    name, key = ("", "") if secret is None else (_name(secret), secret.text("key"))
+    if secret is not None and not key:
+        secret.bad("key", "the field 'key' of sql secret is missing: which of its values is the password")
+    return SqlEgress(url, kind.lower(), columns, name, key)
+
+
 def _secret(objects: Fields) -> str:
     fields = objects.child("secret")
     if fields is None:
         return ""
+    return _name(fields)
+
+
+def _name(fields: Fields) -> str:
     name = fields.text("name")
     try:
         return check_name("secret", name)

@@ -266,8 +266,34 @@ EGRESS = Known(
     {
         "url": Field(Kind.TEXT, "s3://bucket/path or file:///path; Pachyderm writes the field as URL"),
         "object_storage": Field(Kind.CHILD, "the same, where it needs a secret too", of="object_storage"),
+        "sql_database": Field(Kind.CHILD, "tables that get the rows of the output's files", of="sql_database"),
     },
-    refused={"sql_database": _NOT_YET},
+)
+SQL_DATABASE = Known(
+    "sql_database",
+    {
+        "url": Field(Kind.TEXT, "postgresql://user@host:port/database and the like, without a password"),
+        "file_format": Field(Kind.CHILD, "what the files are", of="file_format"),
+        "secret": Field(Kind.CHILD, "the secret with the password", of="sql secret"),
+    },
+)
+FILE_FORMAT = Known(
+    "file_format",
+    {
+        "type": Field(
+            Kind.TEXT,
+            "CSV, JSON (an object a line) or PARQUET",
+            choices=("CSV", "JSON", "PARQUET", "csv", "json", "parquet"),
+        ),
+        "columns": Field(Kind.TEXTS, "the columns that are taken; CSV files name theirs in the first row then"),
+    },
+)
+SQL_SECRET = Known(
+    "sql secret",
+    {
+        "name": Field(Kind.TEXT, "its name", required=True),
+        "key": Field(Kind.TEXT, "which of its values is the password", required=True),
+    },
 )
 OBJECT_STORAGE = Known(
     "object_storage",
@@ -301,6 +327,9 @@ KNOWN = {
         EGRESS,
         OBJECT_STORAGE,
         EGRESS_SECRET,
+        SQL_DATABASE,
+        FILE_FORMAT,
+        SQL_SECRET,
     )
 }
 """All kinds of mappings by their name."""

@@ -172,6 +172,21 @@ NOTHING = Resources()
 
 
 @dataclass(frozen=True, slots=True)
+class SqlEgress:
+    """A database whose tables get the rows of the output's files before a job succeeds.
+
+    ``format``: csv, json or parquet. ``columns``: those that are taken, which CSV files name in their first row; none:
+    all of the table in its order, and CSV files have no such row. The password is ``key`` of ``secret``, if it is set.
+    """
+
+    url: str
+    format: str = "csv"
+    columns: tuple[str, ...] = ()
+    secret: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """One pipeline as its author wants it. Times in seconds, sizes in bytes.
 
@@ -194,7 +209,7 @@ class Spec:
     reprocess: Reprocess = Reprocess.UNTIL_SUCCESS
     salt: str = ""
     s3_out: bool = False
-    egress: Egress | None = None
+    egress: Egress | SqlEgress | None = None
     requests: Resources = NOTHING
     limits: Resources = NOTHING
     notes: tuple[str, ...] = field(default=(), compare=False)

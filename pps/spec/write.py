@@ -18,6 +18,7 @@ from pps.spec.types import (
     Resources,
     SecretUse,
     Spec,
+    SqlEgress,
     Transform,
     UnionInput,
 )
@@ -50,9 +51,13 @@ def spec_document(spec: Spec) -> dict[str, Plain]:
     return document | _set({"salt": spec.salt, "s3_out": spec.s3_out, "egress": _egress(spec.egress)})
 
 
-def _egress(egress: Egress | None) -> Plain:
+def _egress(egress: Egress | SqlEgress | None) -> Plain:
     if egress is None:
         return None
+    if isinstance(egress, SqlEgress):
+        files = {"type": egress.format.upper(), **_set({"columns": list(egress.columns)})}
+        password: Plain = {"name": egress.secret, "key": egress.key} if egress.secret else None
+        return {"sql_database": {"url": egress.url, "file_format": files, **_set({"secret": password})}}
     secret: Plain = {"name": egress.secret} if egress.secret else None
     return {"object_storage": {"url": egress.url, **_set({"secret": secret})}}
 

@@ -38,7 +38,7 @@ from pps.spec.known import (
     TRANSFORM_REFUSED,
 )
 from pps.spec.parse import check_specs
-from pps.spec.types import Egress, Resources
+from pps.spec.types import Egress, Resources, SqlEgress
 from pps.spec.write import spec_json
 
 EDGES = """{
@@ -177,7 +177,14 @@ def test_bad_yaml_says_line_and_column() -> None:
         ('"datumTrys": 4,', "p.json:3:3: unknown field 'datum_trys' in pipeline spec: did you mean 'datum_tries'?"),
         ('"egress": {"URL": "gs://x"},', "p.json:3:14: egress to 'gs://x' is not supported: give s3://bucket/path"),
         ('"egress": {},', "egress needs a URL"),
-        ('"egress": {"sql_database": {"url": "x"}},', "'sql_database' of egress is not supported yet"),
+        ('"egress": {"sql_database": {"url": "x"}},', "sql_database needs a url: postgresql://user@host"),
+        ('"egress": {"sql_database": {"url": "mysql://u:p@h/d"}},', "has a password, which everybody could read"),
+        ('"egress": {"sql_database": {"url": "mysql://u@h/d"}},', "sql_database needs a secret"),
+        (
+            '"egress": {"sql_database": {"url": "sqlite://", "secret": {"name": "s"}}},',
+            "'key' of sql secret is missing",
+        ),
+        ('"egress": {"sql_database": {"url": "sqlite://", "file_format": {"type": "xml"}}},', "CSV"),
         ('"egress": {"URL": "s3://x", "object_storage": {"url": "s3://x"}},', "egress goes to one place"),
         ('"egress": {"object_storage": {"url": "s3://x", "secret": {"name": "/"}}},', "invalid secret name '/'"),
         ('"spout": {},', "'spout' of pipeline spec is not supported yet"),
@@ -392,7 +399,16 @@ _unbatched = st.builds(
     reprocess=st.sampled_from(Reprocess),
     salt=_text(max_size=5),
     s3_out=st.booleans(),
-    egress=st.none() | st.builds(Egress, st.sampled_from(["s3://b", "s3://b/c d/", "file:///x"]), _names | st.just("")),
+    egress=st.none()
+    | st.builds(Egress, st.sampled_from(["s3://b", "s3://b/c d/", "file:///x"]), _names | st.just(""))
+    | st.builds(
+        SqlEgress,
+        st.sampled_from(["mysql://u@h/d", "sqlite:////x"]),
+        st.sampled_from(["csv", "json", "parquet"]),
+        st.sampled_from([(), ("a", "b c")]),
+        _names,
+        st.just("k"),
+    ),
     requests=_resources,
     limits=_resources,
 )

@@ -56,7 +56,14 @@ TABLE: list[tuple[str, Any, str]] = [
     ("pipeline spec.egress", {"URL": "s3://bucket/dir"}, "read"),
     ("egress.url", "s3://other", "read"),
     ("egress.object_storage", {"url": "s3://other"}, "refused: egress goes to one place"),
-    ("egress.sql_database", {"url": "postgresql://h/d"}, "refused: is not supported yet"),
+    ("egress.sql_database", {"url": "sqlite://"}, "refused: egress goes to one place"),
+    ("sql_database.url", "sqlite:////x", "read"),
+    ("sql_database.file_format", {"type": "JSON"}, "read"),
+    ("sql_database.secret", {"name": "s", "key": "k"}, "read"),
+    ("file_format.type", "PARQUET", "read"),
+    ("file_format.columns", ["a"], "read"),
+    ("sql secret.name", "other", "read"),
+    ("sql secret.key", "other", "read"),
     ("object_storage.url", "s3://other", "read"),
     ("object_storage.secret", {"name": "s"}, "read"),
     ("egress secret.name", "other", "read"),
@@ -161,6 +168,15 @@ def base(where: str) -> tuple[dict[str, Any], dict[str, Any]]:
         case "egress":
             spec["egress"] = {"url": "s3://b"}
             return spec, spec["egress"]
+        case "sql_database" | "file_format" | "sql secret":
+            database: dict[str, Any] = {"url": "sqlite://", "file_format": {}}
+            spec["egress"] = {"sql_database": database}
+            if where == "sql_database":
+                return spec, database
+            if where == "file_format":
+                return spec, database["file_format"]
+            database["secret"] = {"name": "s", "key": "k"}
+            return spec, database["secret"]
         case "object_storage" | "egress secret":
             storage: dict[str, Any] = {"url": "s3://b"}
             spec["egress"] = {"object_storage": storage}

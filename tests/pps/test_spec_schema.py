@@ -103,6 +103,13 @@ def documents(known: Known, name: str, value: Plain) -> Plain:
             made["egress"] = {"url": "s3://x", name: value} if name == "url" else {name: value, "URL": "s3://x"}
         case "object_storage":
             made["egress"] = {"object_storage": {"url": "s3://x", name: value}}
+        case "sql_database":
+            made["egress"] = {"sql_database": {"url": "sqlite:///x", name: value}}
+        case "file_format":
+            made["egress"] = {"sql_database": {"url": "sqlite:///x", "file_format": {name: value}}}
+        case "sql secret":
+            password: dict[str, Plain] = {"name": "s", "key": "k", name: value}
+            made["egress"] = {"sql_database": {"url": "sqlite:///x", "secret": password}}
         case "egress secret":
             made["egress"] = {"object_storage": {"url": "s3://x", "secret": {"name": "s", name: value}}}
         case "secret":
