@@ -95,6 +95,9 @@ def executor(world: World, capacity: Capacity, *, gpus: tuple[str, ...] = ()) ->
     )
 
 
+@pytest.mark.row("2.2 resources.cpu")
+@pytest.mark.row("2.2 resources.gpu")
+@pytest.mark.row("2.2 gpu.number")
 @pytest.mark.parametrize("asked", [{"cpu": 0.6}, {"memory": "51M"}, {"gpu": {"type": "g", "number": 1}}])
 def test_commands_that_do_not_fit_together_run_one_after_the_other(world: World, asked: dict[str, object]) -> None:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as meeting:
@@ -143,6 +146,7 @@ def run(bench: Bench, *script: str, limits: Resources) -> DatumDone:
 HOG = f"{sys.executable} -c 'import time; held = bytearray(48 << 20); time.sleep(1000)'"
 
 
+@pytest.mark.row("2.2 resources.memory")
 def test_memory_of_all_processes_together_is_limited(bench: Bench) -> None:
     done = run(bench, f"{HOG} &", f"{HOG} &", "wait", limits=Resources(memory=90 * MIB))
     assert (done.state, done.error) == ("failed", "the command used more than resource_limits.memory (90 MiB)")
@@ -153,6 +157,7 @@ def test_memory_within_the_limit_is_left_alone(bench: Bench) -> None:
     assert (done.state, done.error) == ("success", None)
 
 
+@pytest.mark.row("2.2 resources.disk")
 @pytest.mark.parametrize("place", ["$PFS_OUT", "$TMPDIR", "$HOME"])
 @pytest.mark.parametrize("after", ["sleep 1000", "true"])
 def test_disk_is_limited_while_the_command_runs_and_in_what_it_leaves(bench: Bench, place: str, after: str) -> None:
