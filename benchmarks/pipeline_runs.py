@@ -1,0 +1,154 @@
+"""What `pipelines` measures, each in a process of its own: ``python -m benchmarks.pipeline_runs WHAT PLACE COUNT``.
+
+Prints one line of JSON: wall seconds, CPU seconds of all processes (null where they cannot be counted) and the peak of
+memory of the process that controls, in KiB.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pfs
+from benchmarks.cpu import CpuCount
+from benchmarks.instant import InstantExecutor
+from pfs.files.fileref import FileRef
+from pfs.ids import TreeId, chunk_id
+from pfs.repo import Repo
+from pfs.trees.page import Kind
+from pps.controller import Controller, ExecutorFactory, local_executors
+from pps.pipelines.pipelines import Pipelines
+from pps.sandbox.isolation import choose
+from pps.sandbox.spawner import Command, Spawner
+from pps.spec import parse_specs
+
+SLOTS = os.cpu_count() or 1
+_FOLDER = 1000
+"""Files in a directory of the input."""
+
+
+def make_store(place: Path, count: int) -> None:
+    """Make a store with ``count`` small files in a repo, and a pipeline that takes each as a datum."""
+    pfs.init(place).close()
+    with pfs.open(place) as store:
+        repo = store.create_repo("data")
+        with repo.commit("master") as commit:
+            for number in range(count):
+                data = b"%d" % number
+                id = chunk_id(data)
+                commit.session.put_chunks([(id, data)])
+                commit.put_ref(_key(number), FileRef(Kind.FILE, len(data), TreeId(id)))
+        spec = {
+            "pipeline": {"name": "p"},
+            "transform": {"cmd": ["true"]},
+            "input": {"pfs": {"repo": "data", "glob": "/*/*"}},
+        }
+        (parsed,) = parse_specs(json.dumps(spec), name="p.json")
+        Pipelines(store).create(parsed, base_dir=place)
+
+
+def _key(number: int) -> bytes:
+    return b"d%06d/f%08d" % (number // _FOLDER, number)
+
+
+def bare(place: Path, count: int) -> None:
+    """Run `true` through the spawner with the mounts of a datum: no datums, no files, no log, no commit."""
+    _isolation, spawner = choose("namespace", place)
+    try:
+        _in_slots(count, lambda slot, share: _commands(spawner, place / str(slot), share))
+    finally:
+        spawner.close()
+
+
+def _commands(spawner: Spawner, place: Path, count: int) -> None:
+    for name in ("pfs/data", "pfs/out", "tmp/home", "code"):
+        (place / name).mkdir(parents=True)
+    pfs_dir, tmp, code = (str(place / name) for name in ("pfs", "tmp", "code"))
+    steps = (("bind", pfs_dir, "/pfs"), ("bind", tmp, tmp), ("bind", code, code), ("tree", tmp, "/tmp"), ("proc",))
+    command = Command(("true",), {"PATH": os.environ["PATH"]}, code, steps)
+    with open(os.devnull, "rb") as stdin:
+        for _ in range(count):
+            ended = spawner.start(command, stdin=stdin.fileno()).wait(lambda _stream, _data: None, timeout_s=None)
+            assert ended is not None and ended.code == 0, ended
+
+
+def unshare(place: Path, count: int) -> None:
+    """Run `true` by the program of util-linux, from a loop of the shell: nothing of ours."""
+    one = "unshare --user --map-root-user --mount --pid --fork true"
+    loop = f'i=0; while [ $i -lt "$1" ]; do {one} || exit 1; i=$((i+1)); done'
+    _in_slots(count, lambda _slot, share: subprocess.run(["sh", "-c", loop, "sh", str(share)], check=True))
+
+
+def _in_slots(count: int, work: Callable[[int, int], object]) -> None:
+    with ThreadPoolExecutor(SLOTS) as pool:
+        for done in [pool.submit(work, slot, count // SLOTS) for slot in range(SLOTS)]:
+            done.result()
+
+
+def job(place: Path, executors: Callable[[pfs.Store], ExecutorFactory], count: int) -> None:
+    """Do what is due, which is one job with so many datums."""
+    with pfs.open(place) as store:
+        report = Controller(store, executors(store)).run_pending()
+        (one,) = report.jobs
+        assert one.state == "success" and one.counters.total == count, one
+
+
+def change(repo: Repo, what: str) -> None:
+    """Commit something beside the datums, or the content of one."""
+    with repo.commit("master") as commit:
+        path = "/beside" if what == "unchanged" else "/" + _key(7).decode()
+        commit.put_file(path, b"%d" % time.time_ns())
+
+
+def _work(what: str, place: Path, count: int) -> Callable[[], None]:
+    """Prepare what is not measured, and return what is."""
+    if what == "bare":
+        place.mkdir(exist_ok=True)
+        return lambda: bare(place, count)
+    if what == "unshare":
+        return lambda: unshare(place, count)
+    if what == "datums":
+        make_store(place, count)
+        return lambda: job(place, lambda store: local_executors(store, slots=SLOTS), count)
+    if what == "first":
+        make_store(place, count)
+    else:
+        with pfs.open(place) as store:
+            change(store.repo("data"), what)
+    return lambda: job(place, lambda store: lambda _isolation: InstantExecutor(store), count)
+
+
+def _peak_kib() -> int:
+    # Not ru_maxrss: that begins with the peak of the process that started this one.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1])
+
+
+def _reset_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def main() -> None:
+    """Run what the command line names."""
+    what, place, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    work, cpu = _work(what, place, count), CpuCount()
+    _reset_peak()
+    cpu.start()
+    try:
+        cpu_before, begun = cpu.seconds, time.perf_counter()
+        work()
+        seconds, cpu_after = time.perf_counter() - begun, cpu.seconds
+    finally:
+        cpu.close()
+    used = None if cpu_before is None or cpu_after is None else cpu_after - cpu_before
+    print(json.dumps({"seconds": seconds, "cpu_s": used, "peak_kib": _peak_kib()}))
+
+
+if __name__ == "__main__":
+    main()
