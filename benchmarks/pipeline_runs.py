@@ -25,7 +25,7 @@ from pfs.trees.page import Kind
 from pps.controller import Controller, ExecutorFactory, local_executors
 from pps.pipelines.pipelines import Pipelines
 from pps.sandbox.isolation import choose
-from pps.sandbox.spawner import Command, Spawner
+from pps.sandbox.spawner import Command, Exit, Spawner
 from pps.spec import parse_specs
 
 SLOTS = os.cpu_count() or 1
@@ -75,7 +75,7 @@ def _commands(spawner: Spawner, place: Path, count: int) -> None:
     with open(os.devnull, "rb") as stdin:
         for _ in range(count):
             ended = spawner.start(command, stdin=stdin.fileno()).wait(lambda _stream, _data: None, timeout_s=None)
-            assert ended is not None and ended.code == 0, ended
+            assert ended == Exit(code=0), ended
 
 
 def unshare(place: Path, count: int) -> None:
@@ -96,7 +96,7 @@ def job(place: Path, executors: Callable[[pfs.Store], ExecutorFactory], count: i
     with pfs.open(place) as store:
         report = Controller(store, executors(store)).run_pending()
         (one,) = report.jobs
-        assert one.state == "success" and one.counters.total == count, one
+        assert (one.state, one.counters.total) == ("success", count), one
 
 
 def change(repo: Repo, what: str) -> None:
