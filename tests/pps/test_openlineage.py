@@ -34,6 +34,7 @@ from openlineage.client.serde import Serde
 from pfs.errors import FailedError, InvalidInputError, StorageError
 from pps.lineage.deliver import deliver
 from pps.lineage.openlineage import Event, run_events
+from pps.model import events
 from tests.pps.pipe_world import UPPER, World, pfs_input, world_in
 
 FACETS: Mapping[str, type[Any]] = {
@@ -148,6 +149,26 @@ def test_runs_and_datasets_are_named_so_that_they_meet(world: World) -> None:
     renamed: list[Any] = told(world, namespace="lab")
     assert {event["job"]["namespace"] for event in renamed} == {"lab"}
     assert {event["run"]["runId"] for event in renamed} == runs
+
+
+def test_a_job_that_was_stopped_is_aborted(world: World, tmp_path: Path) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where egress wants a folder")
+    world.put("images", {"/a": b"1"})
+    world.create("upper", pfs_input("images"), egress={"URL": blocked.as_uri()})
+
+    def stop(event: events.RunEvent) -> None:
+        if isinstance(event, events.Trouble):
+            world.pipelines.stop("upper")
+
+    report = world.make_controller().run_pending((), on_event=stop)
+    assert [job.state for job in report.jobs] == ["killed"]
+    start, end = told(world)
+    assert without_empty(rebuilt(end)) == without_empty(end)
+    ended: Any = end
+    assert (start["eventType"], ended["eventType"]) == ("START", "ABORT")
+    assert ended["run"]["facets"]["errorMessage"]["message"] == "the pipeline was stopped"
+    assert "version" not in ended["outputs"][0]["facets"], "no version of the output came of it"
 
 
 class Server(ThreadingHTTPServer):
