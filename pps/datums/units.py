@@ -47,6 +47,9 @@ class Sizing:
 
     def full(self, size_bytes: int) -> bool:
         """Say whether a unit whose inputs have this size takes no more."""
+        if self.batched and not self.spec.size_bytes:
+            # What all datums share would be counted for each of them.
+            return False
         return size_bytes >= (self.spec.size_bytes or MOST_BYTES)
 
     def _by_time(self) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pps.workers.attempt import Attempt, Datum
 from pps.workers.feeder import Feeder
+from pps.workers.logs import LogWriter
 from pps.workers.progress import Emit, Progress
 
 
@@ -30,18 +31,25 @@ class Attempts:
         self.open: Due | None = None
         """The attempt that has begun, if one has."""
 
+    @property
+    def log(self) -> LogWriter | None:
+        """Where to write what a command says now."""
+        return None if self._progress is None else self._progress.log
+
     def due(self) -> Due | None:
-        """Return the attempt that is under way, else begin the next; None when all datums are closed.
+        """Return the attempt that is under way, else begin the next; None when none is left.
+
+        The datum before is closed then; the last one stays open for what is still written to its log, until `finish`.
 
         Raises:
             PfsError: the session is broken, with results of other datums in it.
         """
         if self.open is None:
             if self._progress is None or not self._progress.may_try:
-                self._close()
                 datum = next(self._datums, None)
                 if datum is None:
                     return None
+                self.finish()
                 self._datum, self._progress = datum, Progress(datum, self._emit)
             self._progress.begin()
             self.open = Due(self._datum, self._progress)
@@ -58,7 +66,12 @@ class Attempts:
         if self._progress is not None:
             self._progress.drop()
 
-    def _close(self) -> None:
+    def finish(self) -> None:
+        """Close the datum that is at its end.
+
+        Raises:
+            PfsError: the session is broken, with results of other datums in it.
+        """
         progress, self._progress = self._progress, None
         if progress is not None:
             progress.finish()

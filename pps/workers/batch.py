@@ -20,7 +20,7 @@ from pps.sandbox.spawner import Exit, Running, Stream, Watched
 from pps.workers.attempt import Attempt, Datum, staged_bytes, take
 from pps.workers.attempts import Attempts, Due
 from pps.workers.command import run_command, why_failed
-from pps.workers.desk import Desk, shared_inputs
+from pps.workers.desk import Desk, has_inputs, shared_inputs
 from pps.workers.exchange import FOLDER, PROGRAMS, BadCallError, Call, Exchange, programs_in
 from pps.workers.feeder import PIPES, Feeder, feeding
 from pps.workers.scratch import Scratch, remove_tree
@@ -30,6 +30,8 @@ from pps.workers.why import why
 
 END_GRACE_S: Final = 10.0
 """How long a process that was told that there is no datum any more may take to end."""
+_LARGE_BYTES: Final = 16 << 20
+"""Restoring as much takes longer than most commands take to start."""
 _CONTAINER_BIN: Final = "/usr/local/bin"
 _NEVER_ASKED: Final = "without having asked for a datum: with datum_batching it calls `next-datum` for each"
 _TOO_EARLY: Final = "before it asked for the next datum"
@@ -45,29 +47,39 @@ def run_batch(attempts: Attempts) -> None:
     Raises:
         CancelledError, PfsError, OSError: as `pps.workers.attempt.attempt`; the datum under way has no end then.
     """
-    fixed: tuple[DatumInput, ...] | None = None
     try:
         while (due := attempts.due()) is not None:
-            fixed = _fixed_inputs(due.datum) if fixed is None else fixed
-            _run_process(due.datum, attempts, fixed)
+            _run_process(due.datum, attempts)
+        attempts.finish()
     except BaseException:
         attempts.drop()
         raise
 
 
 def _fixed_inputs(datum: Datum) -> tuple[DatumInput, ...]:
-    """Return the inputs that are mounted once for all datums of a unit.
+    """Return the inputs that are mounted for as long as a process lives that is started with this datum.
 
-    Where nothing keeps a command from changing its inputs unseen, that is none: each datum gets all of them anew.
+    Those that all datums of the unit have; and large ones that the next datum has too, although the process has to be
+    started again then where they end. Where nothing keeps a command from changing its inputs unseen, that is none:
+    each datum gets all of them anew.
     """
-    return shared_inputs(datum.unit.datums) if datum.setting.isolation.kind == "namespace" else ()
+    if datum.setting.isolation.kind != "namespace":
+        return ()
+    tasks = datum.unit.datums
+    here = tasks.index(datum.task)
+    always = shared_inputs(tasks)
+    return tuple(
+        given
+        for given in shared_inputs(tasks[here : here + 2])
+        if given in always or sum(row.size for row in given.rows) >= _LARGE_BYTES
+    )
 
 
-def _run_process(datum: Datum, attempts: Attempts, fixed: tuple[DatumInput, ...]) -> None:
+def _run_process(datum: Datum, attempts: Attempts) -> None:
     datum.stop.check()
     with datum.workplace.scratch() as scratch:
         try:
-            frame = _frame(datum, scratch, fixed)
+            frame = _frame(datum, scratch, _fixed_inputs(datum))
             with (
                 surroundings(datum.setting, datum.unit, frame, scratch=scratch) as around,
                 Exchange(scratch.pfs / FOLDER) as exchange,
@@ -95,8 +107,13 @@ class _Process:
     def __init__(self, around: Surroundings, stop: Stop, attempts: Attempts, *, exchange: Exchange) -> None:
         self._around, self._attempts, self._exchange = around, attempts, exchange
         self._unit, self._stop = around.unit, stop
-        self._fixed = [given.name for given in around.task.inputs]
-        self._desk = Desk(around.scratch, around.setting.staging, fixed=self._fixed)
+        self._fixed = around.task.inputs
+        self._desk = Desk(
+            around.scratch,
+            around.setting.staging,
+            fixed=[given.name for given in self._fixed],
+            for_all=around.setting.isolation.kind == "container",
+        )
         self._running: Running | None = None
         self._answered: Call | None = None
         self._feeding = ExitStack()
@@ -133,9 +150,9 @@ class _Process:
         return self._exchange.fd, self._answer_calls
 
     def _hear(self, stream: Stream, data: bytes) -> None:
-        due = self._attempts.open
-        if due is not None:
-            due.progress.log.write(stream, data)
+        log = self._attempts.log
+        if log is not None:
+            log.write(stream, data)
 
     def _answer_calls(self) -> None:
         assert self._running is not None
@@ -187,11 +204,14 @@ class _Process:
         return None
 
     def _check_fixed(self, due: Due) -> None:
-        """Start the process again where it changed an input that is mounted for all datums."""
-        for name in self._fixed:
-            at = self._around.world.scene.layer(f"{self._around.world.places.pfs}/{name}")
+        """Start the process again for a datum whose inputs are not those that are mounted, or were changed."""
+        if not has_inputs(due.datum.task, self._fixed):
+            raise _Over
+        for given in self._fixed:
+            at = self._around.world.scene.layer(f"{self._around.world.places.pfs}/{given.name}")
             if at is not None and at[0].is_changed:
-                due.progress.log.note(f"the command changed /pfs/{name}, which this datum has too: it is started again")
+                words = f"the command changed /pfs/{given.name}, which this datum has too: it is started again"
+                due.progress.log.note(words)
                 raise _Over
 
     def _of(self, due: Due) -> Surroundings:

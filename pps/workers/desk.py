@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pps.executor import DatumInput, DatumTask
 from pps.workers.exchange import FOLDER
+from pps.workers.layout import let_all_write
 from pps.workers.scratch import Scratch, remove_tree
 from pps.workers.staging import Staging
 
@@ -35,6 +36,12 @@ def shared_inputs(tasks: Iterable[DatumTask]) -> tuple[DatumInput, ...]:
     return tuple((shared or {}).values())
 
 
+def has_inputs(task: DatumTask, inputs: Iterable[DatumInput]) -> bool:
+    """Say whether a datum has all of ``inputs``."""
+    own = {given.name: given for given in task.inputs}
+    return all(given.name in own and _same(given, own[given.name]) for given in inputs)
+
+
 def _same(one: DatumInput, two: DatumInput) -> bool:
     return one is two or (one.repo, one.commit, one.path, one.empty_files, one.rows) == (
         two.repo,
@@ -48,17 +55,17 @@ def _same(one: DatumInput, two: DatumInput) -> bool:
 class Desk:
     """Lays out one datum after the other; ``fixed``: inputs that are mounted and stay. One thread.
 
-    Directories that are as they were made are emptied and used again: making and removing one costs a disk more than
-    all else here.
+    ``for_all``: the command may run as any user. Directories that are as they were made are emptied and used again, as
+    making and removing one costs a disk more than all else here.
     """
 
-    def __init__(self, scratch: Scratch, staging: Staging, *, fixed: Collection[str]) -> None:
+    def __init__(self, scratch: Scratch, staging: Staging, *, fixed: Collection[str], for_all: bool) -> None:
         self._pfs, self._staging = str(scratch.pfs), staging
-        self._fixed = frozenset(fixed)
+        self._fixed, self._for_all = frozenset(fixed), for_all
         self._made, self._gone = f"{scratch.top}/made", f"{scratch.top}/gone"
         os.mkdir(self._made)
         os.mkdir(self._gone)
-        self._mode = stat.S_IMODE(os.stat(self._made).st_mode)
+        self._mode = 0o777 if for_all else stat.S_IMODE(os.stat(self._made).st_mode)
         self._count = 0
 
     def lay(self, task: DatumTask) -> None:
@@ -78,7 +85,7 @@ class Desk:
             self._bring(given)
         folder = self._emptied(_OUT)
         if folder is None:
-            os.mkdir(f"{self._pfs}/{_OUT}")
+            self._make_out()
         else:
             os.close(folder)
 
@@ -87,9 +94,18 @@ class Desk:
         for name in os.listdir(self._made):
             remove_tree(Path(self._made, name))
 
+    def _make_out(self) -> None:
+        made = f"{self._made}/{_OUT}"
+        os.mkdir(made)
+        if self._for_all:
+            let_all_write(Path(made))
+        os.rename(made, f"{self._pfs}/{_OUT}")
+
     def _bring(self, given: DatumInput) -> None:
         made = f"{self._made}/{given.name}"
         self._staging.fill(given, Path(made))
+        if self._for_all:
+            let_all_write(Path(made))
         folder = self._emptied(given.name)
         if folder is None:
             os.rename(made, f"{self._pfs}/{given.name}")

@@ -171,8 +171,8 @@ def _scene(layers: list[Layer], staging: Staging) -> Scene:
 
 
 def _container(unit: WorkUnit, scratch: Scratch) -> World:
-    _let_all_write(scratch.cwd)
-    _let_all_write(scratch.home)
+    let_all_write(scratch.cwd)
+    let_all_write(scratch.home)
     volumes = [(scratch.pfs, "/pfs", True), (scratch.tmp, _TMP, True)]
     layers = [layer("/pfs", scratch.pfs), layer(_TMP, scratch.tmp)]
     cwd = ""
@@ -185,7 +185,7 @@ def _container(unit: WorkUnit, scratch: Scratch) -> World:
     return World(Places("/pfs", f"{_TMP}/home", _TMP), scene, _working_dir(unit, cwd), volumes=tuple(volumes))
 
 
-def _let_all_write(top: Path) -> None:
+def let_all_write(top: Path) -> None:
     """Open private copies to whichever user an image runs its commands as."""
     for folder, _, names in os.walk(top):
         os.chmod(folder, 0o777)

@@ -128,6 +128,20 @@ def test_any_user_writes_its_output_and_its_inputs(bench: Bench, user: str | Non
     assert sorted(output.key for output in done.outputs) == [b"d/y", b"x"]
 
 
+@pytest.mark.parametrize(("user", "ask"), [(None, "next-datum"), ("app", "next-datum"), ("app", "pachctl next datum")])
+def test_one_container_works_on_many_datums(bench: Bench, user: str | None, ask: str) -> None:
+    work = '. /pfs/.env; cat "$in" > /pfs/out/x; hostname > /pfs/out/name; echo more >> "$in"; echo "$PACH_DATUM_ID"'
+    go_on = f"if [ $PACH_DATUM_ID = datum-2 ]; then {ask} --error bad; else {ask}; fi"
+    script = f"{ask} || exit 0; while :; do {work}; {go_on} || exit 0; done"
+    transform = Transform(cmd=("sh", "-c", script), image=IMAGE, user=user, datum_batching=True)
+    tasks = [bench.task(number, bench.given("f0")) for number in range(4)]
+    done = bench.run(bench.unit(*tasks, transform=transform))
+    assert [one.state for one in done.values()] == ["success", "success", "failed", "success"], done
+    # An engine passes on what a command says when it comes to it, so a line may be in the log of a later datum.
+    assert "".join(one.log_tail for one in done.values()) == "".join(f"datum-{number}\n" for number in range(4))
+    assert len({output for number in (0, 1, 3) for output in done[f"datum-{number}"].outputs}) == 2
+
+
 def test_the_path_is_that_of_the_image_or_the_spec(bench: Bench) -> None:
     assert sys.prefix not in ran(bench, "echo $PATH").log_tail
     assert ran(bench, "/bin/echo $PATH", number=1, env={"PATH": "/bin:/mine"}).log_tail == "/bin:/mine\n"

@@ -25,6 +25,7 @@ from pps.executors.local import LocalExecutor
 from pps.model.state import JobState
 from pps.sandbox.isolation import IsolationUnavailableError
 from pps.spec import Transform
+from pps.workers import batch
 from pps.workers.desk import shared_inputs
 from pps.workers.exchange import BadCallError, Call, Exchange, parse_call
 from pps.workers.logs import parse
@@ -271,6 +272,22 @@ def test_lazy_inputs_are_filled_for_each_datum(bench: Bench) -> None:
     assert [text_of(bench, one) for one in done.values()] == [f"file {n}\n" for n in range(3)]
     assert [text_of(bench, one, "y") for one in done.values()] == [f"file {n}\n" for n in range(3)]
     assert [one.bytes.download for one in done.values()] == [7] * 3
+
+
+def test_what_a_process_says_after_the_last_datum_is_in_its_log(bench: Bench) -> None:
+    done = run(bench, shell(LOOP.format("echo $PACH_DATUM_ID"), "echo bye; exit 3"), *map(bench.task, range(2)))
+    assert [(one.state, lines_of(bench, one)) for one in done.values()] == [
+        ("success", ["datum-0"]),
+        ("success", ["datum-1", "bye"]),
+    ]
+
+
+def test_a_large_input_stays_while_it_is_the_same(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "_LARGE_BYTES", 1)
+    tasks = [bench.task(n, bench.given(f"f{n // 3}", name="slow"), bench.given(f"f{n}")) for n in range(6)]
+    done = run(bench, shell(LOOP.format('cat "$slow" "$in" > "$PFS_OUT/x"; echo $$')), *tasks)
+    assert [text_of(bench, one) for one in done.values()] == [f"file {n // 3}\nfile {n}\n" for n in range(6)]
+    assert {one.tries for one in done.values()} == {1}
 
 
 def test_a_cancelled_unit_ends_with_its_process(bench: Bench, place: Path) -> None:
