@@ -181,11 +181,10 @@ class TableBuilder:
         return table.take(pa.array(order)).combine_chunks(), order
 
 
-def with_results(planned: pa.Table, rows: Sequence[int], results: Sequence[Result]) -> pa.Table:
-    """Return the rows of a planned table with their results beside them."""
+def result_columns(results: Sequence[Result]) -> pa.Table:
+    """Return results as the columns that a datum table has of them."""
     import pyarrow as pa
 
-    part = planned.take(pa.array(rows, type=pa.int64()))
     values = {
         "state": [result.state.value for result in results],
         "tries": [result.tries for result in results],
@@ -201,8 +200,14 @@ def with_results(planned: pa.Table, rows: Sequence[int], results: Sequence[Resul
         "ran_in": [result.ran_in for result in results],
         "reads": [result.reads for result in results],
     }
-    for name, column in values.items():
-        part = part.append_column(name, pa.array(column, type=schema().field(name).type))
+    return pa.table({name: pa.array(column, type=schema().field(name).type) for name, column in values.items()})
+
+
+def with_results(planned: pa.Table, rows: Sequence[int] | npt.NDArray[np.int64], columns: pa.Table) -> pa.Table:
+    """Return the rows of a planned table with their results beside them, as `result_columns` gives those."""
+    part = rows_at(planned, np.asarray(rows, dtype=np.int64))
+    for name in columns.column_names:
+        part = part.append_column(name, columns[name])
     return part.cast(schema())
 
 

@@ -20,6 +20,7 @@ from pfs.trees.edit import DeleteTree, Edit, Put, edit
 from pfs.trees.page import Changed
 from pfs.trees.row import EMPTY_ROOT, Root
 from pfs.trees.tree import Tree
+from pps.datums.ended import ResultBuilder
 from pps.datums.plan import digest_values
 from pps.datums.table import (
     Result,
@@ -29,6 +30,7 @@ from pps.datums.table import (
     encode_table,
     ids_of,
     in_state,
+    result_columns,
     rows_at,
     with_results,
     with_state,
@@ -90,9 +92,9 @@ class JobData:
         self._plan: JobPlan | None = None
         self.pages: tuple[str, ...] = ()
         """The root page of each input, in hex, once the datums were listed."""
-        self._results: dict[int, Result] = {}
+        self._ended = ResultBuilder()
         self._edits: list[Edit] = []
-        self._fresh: list[int] = []
+        self._has_news = False
 
     @property
     def matches(self) -> CommitMatches:
@@ -118,7 +120,7 @@ class JobData:
         state = DatumState(done.state)
         tail = "" if state == DatumState.SUCCESS else done.log_tail
         sizes = done.bytes._replace(download=done.bytes.download or input_bytes(task))
-        self._results[task.index] = Result(
+        result = Result(
             state,
             done.tries,
             done.exit_code,
@@ -130,17 +132,18 @@ class JobData:
             self._job,
             done.reads,
         )
+        self._ended.add(task.index, result)
         if done.log is not None:
             self._put(log_key(self._job, done.datum), done.log)
         if state == DatumState.SUCCESS:
             self._add_outputs(done)
-            self._fresh.append(task.index)
+            self._has_news = True
         if len(self._edits) >= min(max(_APPLY_AT, self._meta.count), _APPLY_LATEST):
             self._apply()
 
     def fail(self, place: int, reason: str) -> None:
         """Take the end of a datum that no worker could tell of."""
-        self._results[place] = Result(DatumState.FAILED, reason=reason, ran_in=self._job)
+        self._ended.add(place, Result(DatumState.FAILED, reason=reason, ran_in=self._job))
 
     def _add_outputs(self, done: DatumDone) -> None:
         folder = out_key(done.datum)
@@ -167,7 +170,7 @@ class JobData:
     @property
     def has_news(self) -> bool:
         """Whether a checkpoint would save anything."""
-        return bool(self._fresh)
+        return self._has_news
 
     def checkpoint(self, record: JobRecord) -> None:
         """Save the datums that are done, so that a controller that takes the job up again need not run them."""
@@ -190,12 +193,11 @@ class JobData:
 
     def _base_with_fresh(self) -> None:
         """Add the new successes to the results that can be taken over, and set their plan's rows to them."""
-        if self._plan is None or not self._fresh:
+        if self._plan is None or not self._has_news:
             return
-        rows = np.array([self._plan.row_of[place] for place in self._fresh], dtype=np.int64)
-        fresh = with_results(self._plan.table, rows.tolist(), [self._results[place] for place in self._fresh])
+        fresh = in_state(self._ended.news(self._plan.table, self._plan.row_of), DatumState.SUCCESS)
         self._base = by_id(without(self._base, ids_of(fresh)), fresh)
-        self._fresh = []
+        self._has_news = False
 
     def _with_files(self, meta: Root, record: JobRecord, results: pa.Table, datums: pa.Table | None) -> Root:
         """Return the tree with the job's record, the results and, at its end, its datum table."""
@@ -273,10 +275,12 @@ class JobData:
             with_state(self._taken(plan.source[taken]), DatumState.SKIPPED),
             with_state(self._taken(plan.source[done]), DatumState.SUCCESS),
         ]
-        rows = np.flatnonzero(plan.run).tolist()
-        waiting = Result(DatumState.STARTING)
-        results = [self._results.get(int(plan.order[row]), waiting) for row in rows]
-        return by_id(*parts, with_results(plan.table, rows, results))
+        ended, rows = self._ended.table(plan.table, plan.row_of)
+        waits = plan.run.copy()
+        waits[rows] = False
+        waiting = np.flatnonzero(waits).astype(np.int64)
+        columns = result_columns([Result(DatumState.STARTING)] * len(waiting))
+        return by_id(*parts, ended, with_results(plan.table, waiting, columns))
 
     def _taken(self, source: npt.NDArray[np.int64]) -> pa.Table:
         return rows_at(self._planned_base, source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from pfs.ids import NO_PAGE, CommitId, TreeId
 from pfs.trees.page import Kind
 from pfs.trees.row import Row
 from pps.datums.datum import Datum, Item
+from pps.datums.ended import ResultBuilder
 from pps.datums.plan import digest_values
 from pps.datums.table import (
     Result,
@@ -28,6 +30,7 @@ from pps.datums.table import (
     ids_of,
     in_state,
     mine,
+    result_columns,
     with_results,
     with_state,
     without,
@@ -142,7 +145,7 @@ def test_a_table_holds_what_was_put_into_it(rows: dict[bytes, Result]) -> None:
     planned, order = builder.build()
     given_order = list(rows)
     results = [rows[given_order[place]] for place in order]
-    table = decode_table(encode_table(with_results(planned, range(len(rows)), results)), where="here")
+    table = decode_table(encode_table(with_results(planned, range(len(rows)), result_columns(results))), where="here")
     found = list(entries(table))
     assert [entry.id for entry in found] == sorted(rows) == list(digest_values(ids_of(table)))
     assert {entry.id: entry.result for entry in found} == rows
@@ -157,6 +160,31 @@ def test_a_table_holds_what_was_put_into_it(rows: dict[bytes, Result]) -> None:
     assert [entry.id for entry in entries(failed)] == [e.id for e in found if e.result.state == DatumState.FAILED]
     rest = without(table, ids_of(failed))
     assert by_id(with_state(failed, DatumState.FAILED), rest).equals(table)
+
+
+@settings(max_examples=60, deadline=None)
+@given(_rows.flatmap(lambda rows: st.tuples(st.just(rows), st.permutations(range(len(rows))), st.integers(0, 6))))
+def test_ends_are_kept_in_whatever_order_they_come(case: tuple[dict[bytes, Result], list[int], int]) -> None:
+    rows, ends, told = case
+    builder, collected = TableBuilder([PfsInput("in", "images")]), ResultBuilder()
+    for number, identity in enumerate(rows):
+        builder.add(identity, bytes([number]) * 32, datum(f"key{number}"))
+    planned, order = builder.build()
+    row_of = np.empty_like(order)
+    row_of[order] = np.arange(len(order))
+    identities, seen = list(rows), dict[bytes, Result]()
+    for count, place in enumerate(ends[:-1]):
+        if count == told:
+            seen |= {entry.id: entry.result for entry in entries(collected.news(planned, row_of))}
+        collected.add(place, rows[identities[place]])
+    ended, at = collected.table(planned, row_of)
+    expected = {identities[place]: rows[identities[place]] for place in ends[:-1]}
+    assert {entry.id: entry.result for entry in entries(ended)} == expected
+    assert [identities[order[row]] for row in at] == sorted(expected) == list(digest_values(ids_of(ended)))
+    later = {entry.id: entry.result for entry in entries(collected.news(planned, row_of))}
+    assert later | seen == expected
+    assert not later.keys() & seen.keys()
+    assert len(collected.news(planned, row_of)) == 0
 
 
 def test_an_empty_table_is_a_table() -> None:
