@@ -63,19 +63,20 @@ class _Change:
     def edits(self) -> list[Edit]:
         """Return the edits of the output: what is gone first, so that a path may pass from one datum to another."""
         gone: set[bytes] = set()
-        put: dict[bytes, Row] = {}
+        put: dict[bytes, Edit] = {}
         for old, new in self._differences():
             if old is not None:
                 gone.add(_split(old.key)[1])
             if new is not None:
                 datum, path = _split(new.key)
                 self._claim(path, datum)
-                put[path] = new
+                put[path] = Put(path, new.kind, new.size, new.tid, new.aux)
         for path, datum in self._owners.items():
             if path not in gone and self._output.stat(path, want="file") is not None:
                 raise FailedError(self._same_path(path, datum))
+        self._owners.clear()
         deletes: list[Edit] = [Delete(path) for path in sorted(gone - put.keys())]
-        return deletes + [Put(path, row.kind, row.size, row.tid, row.aux) for path, row in sorted(put.items())]
+        return deletes + [put[path] for path in sorted(put)]
 
     def _differences(self) -> Iterator[tuple[Row | None, Row | None]]:
         for change in diff(self._pages, self._before.meta, self._pages, self._meta, prefix=_PREFIX):
