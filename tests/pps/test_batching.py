@@ -20,17 +20,21 @@ from pfs.errors import InvalidInputError
 from pfs.store import init
 from pps import batching
 from pps.batching import NotBatchedError, next_datum, parse_variables
+from pps.datums.units import MOST_BATCHED, Sizing
 from pps.executor import DatumDone, DatumInput, DatumTask, Lost, Started
 from pps.executors.local import LocalExecutor
 from pps.model.state import JobState
 from pps.sandbox.isolation import IsolationUnavailableError
 from pps.spec import Transform
+from pps.spec.node import Plain
+from pps.spec.types import DatumSet
 from pps.workers import batch
 from pps.workers.desk import shared_inputs
 from pps.workers.exchange import BadCallError, Call, Exchange, parse_call
 from pps.workers.logs import parse
 from tests.pps.executor_contract import PATIENCE_S, Bench
 from tests.pps.pipe_world import World, pfs_input, world_in
+from tests.pps.test_controller_kill import run_and_kill
 
 ROOT = str(Path(batching.__file__).parents[1])
 LOOP = 'while next-datum; do . "$PFS/.env"; {}; done'
@@ -371,6 +375,24 @@ class TestJobs:
         job = world.run_one()
         assert (job.state, job.data_failed) == (JobState.FAILURE, 1)
 
+    def test_a_controller_that_is_killed_in_the_middle_leaves_the_same_output(self, tmp_path: Path) -> None:
+        loop = 'while next-datum; do . "$PFS/.env"; sleep 0.05; cp "$images" "$PFS_OUT"; done\n'
+        files = {f"/f{n:02}": b"%d" % n for n in range(18)}
+        roots = []
+        for name, batched, code in (("plain", False, 'cp "$images" "$PFS_OUT"\n'), ("killed", True, loop)):
+            with world_in(tmp_path / name) as world:
+                world.code("run.sh", code)
+                world.put("images", files)
+                fields: dict[str, Plain] = {"datum_set_spec": {"number": 3}, "transform": {"datum_batching": batched}}
+                world.create("copy", pfs_input("images"), **fields)  # type: ignore[arg-type]
+            if batched:
+                run_and_kill(tmp_path / name, after=2)
+            with world_in(tmp_path / name) as world:
+                job = world.run_one()
+                assert (job.state, job.data_processed, job.restart) == (JobState.SUCCESS, 18, int(batched))
+                roots.append(world.store.repo("copy")["master"].info.root.tid)
+        assert roots[0] == roots[1]
+
     def test_with_s3_it_is_refused(self, world: World) -> None:
         for given, fields in (({"s3": True}, {}), ({}, {"s3_out": True})):
             with pytest.raises(InvalidInputError, match="datum_batching cannot be used with"):
@@ -385,6 +407,14 @@ def test_outside_of_a_batched_command_there_is_nobody_to_ask(tmp_path: Path, mon
     done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert "no worker to ask" in done.stderr
+
+
+def test_a_unit_of_batched_datums_is_large_but_leaves_some_for_each_slot() -> None:
+    sizing = Sizing(DatumSet(), 2, batched=True)
+    assert [sizing.count(remaining) for remaining in (1, 80, 1_000_000)] == [1, 10, MOST_BATCHED]
+    assert not sizing.full(1 << 40)
+    assert Sizing(DatumSet(number=5), 2, batched=True).count(1000) == 5
+    assert Sizing(DatumSet(size_bytes=10), 2, batched=True).full(10)
 
 
 def test_inputs_that_all_datums_share() -> None:
