@@ -37,6 +37,7 @@ COMMANDS = {
     "inspect-datum": Entry("cli.commands.job", "inspect_datum", "Show a datum", _JOB),
     "restart-datum": Entry("cli.commands.job", "restart_datum", "Begin again with datums that run", _JOB),
     "explain-datum": Entry("cli.commands.job", "explain_datum", "Say why a datum ran or was skipped", _JOB),
+    "run-datum": Entry("cli.commands.run_datum", "run_datum", "Run one datum again here, without committing", _JOB),
     "export-lineage": Entry("cli.commands.export_lineage", "export_lineage", "Tell jobs as OpenLineage events", _JOB),
     "lineage": Entry("cli.commands.lineage", "lineage", "Show what made a file, or was made of it", _JOB),
     "logs": Entry("cli.commands.logs", "logs", "Print what user code wrote", _JOB),

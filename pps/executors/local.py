@@ -251,7 +251,7 @@ class LocalExecutor:
         unit = entry.unit
         try:
             with self._shares.taken(unit.requests, cancelled=lambda: entry.stop.is_set) as gpus:
-                setting = _with_gpus(self._setting_for(unit), gpus)
+                setting = _with_gpus(self.setting_for(unit), gpus)
                 session = run_unit(setting, unit, scratch=scratch, emit=self._tell, stop=entry.stop)
         except PfsError as error:
             return str(error)
@@ -273,8 +273,12 @@ class LocalExecutor:
         self._tell(UnitDone(unit))
         return None
 
-    def _setting_for(self, unit: WorkUnit) -> Setting:
-        """Return the setting of the executor, or one with a container for a unit that names an image that is there."""
+    def setting_for(self, unit: WorkUnit) -> Setting:
+        """Return the setting of the executor, or one with a container for a unit that names an image that is there.
+
+        Raises:
+            FailedError: containers were asked for, and there is none for this unit.
+        """
         image = unit.transform.image
         demanded = self.found.kind == "container"
         if image is None and demanded:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pfs.errors import ConflictError, InvalidInputError, NotFoundError
@@ -25,6 +28,9 @@ from pps.workers.logs import log_time
 
 if TYPE_CHECKING:
     from pfs.store import Store
+    from pps.executor import DatumDone
+    from pps.job_gateway import OpenGateway
+    from pps.jobs.repeat import Again, Repeat
 
 _LOOK_S = 0.2
 
@@ -113,6 +119,24 @@ class Jobs:
         """Say why a datum of a job ran or was skipped; raises as `datum`."""
         found = self._look(pipeline)
         return explain(self._store, found.pipeline, found.job(job), datum)
+
+    @contextmanager
+    def repeating(
+        self, pipeline: str, job: str, datum: str, *, work_dir: Path, isolation: str, gateways: OpenGateway
+    ) -> Iterator[tuple[Repeat, Callable[[DatumDone], Again]]]:
+        """Lend a datum of a job, ready to run again here, and what compares how it went; see `pps.jobs.repeat`.
+
+        Raises:
+            PfsError: as `datum`, and as `pps.jobs.repeat.repeating`.
+        """
+        from pps.jobs.repeat import compare, repeating
+
+        found = self._look(pipeline)
+        record = found.job(job)
+        entry = find_datum(self._store, found.pipeline, record, datum)
+        given = (self._store, found.pipeline, record, entry)
+        with repeating(*given, work_dir=work_dir, isolation=isolation, gateways=gateways) as repeat:
+            yield repeat, partial(compare, *given)
 
     def logs(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pfs.packs.session import WriteSession
+from pfs.store import Store
 from pps.executor import WorkUnit
 from pps.workers.attempt import Datum
 from pps.workers.attempts import Attempts
@@ -20,11 +21,14 @@ from pps.workers.setting import Setting
 from pps.workers.stop import Stop
 
 
-def run_unit(setting: Setting, unit: WorkUnit, *, scratch: Path, emit: Emit, stop: Stop) -> WriteSession:
+def run_unit(
+    setting: Setting, unit: WorkUnit, *, scratch: Path, emit: Emit, stop: Stop, into: Store | None = None
+) -> WriteSession:
     """Run the datums of ``unit`` in order and return what they wrote; ``scratch`` is a directory for this worker alone.
 
     When the store does not take what a datum puts out (a full disk), a unit of several is given up, so that each is
     tried again in a unit of its own; a datum that is alone has failed, and keeps its log if there is room for that.
+    ``into``: the store that takes what they write, by default that of the setting.
 
     Raises:
         CancelledError: ``stop`` was set; the datum that ran has no DatumDone.
@@ -32,7 +36,7 @@ def run_unit(setting: Setting, unit: WorkUnit, *, scratch: Path, emit: Emit, sto
         OSError: there is no place to work in.
     """
     workplace = Workplace(scratch)
-    sessions = Sessions(setting.store, alone=len(unit.datums) == 1)
+    sessions = Sessions(setting.store if into is None else into, alone=len(unit.datums) == 1)
     try:
         datums = (Datum(setting, unit, task, sessions, workplace, stop) for task in unit.datums)
         if unit.transform.datum_batching:
