@@ -72,6 +72,19 @@ def settle_all(store: Store) -> None:
             Pull(store, {state.repo: state.body for state in states}).run(waiting)
 
 
+def settle_states(store: Store, states: Iterable[RefsState]) -> bool:
+    """Do what `settle_all` does for refs that were just read; False if no branch is computed from others.
+
+    Never raises what is wrong with the store.
+    """
+    found = {state.repo: state for state in states}
+    waiting = [one for state in found.values() for one in _plain(state)]
+    if waiting:
+        with suppress(PfsError):
+            Pull(store, {repo: state.body for repo, state in found.items()}).run(waiting)
+    return bool(waiting)
+
+
 def pull_below(store: Store, branches: Iterable[BranchRef], *, own: bool = False) -> None:
     """Open what is missing downstream of branches; ``own``: on themselves too."""
     pull, start = Pull(store, {}), list(branches)

@@ -61,7 +61,7 @@ def _find_whole(table: pa.Table, ref: str) -> Entry | None:
 
 def _table(store: Store, pipeline: Pipeline, job: JobRecord) -> pa.Table:
     from pps.datums.table import empty_table
-    from pps.model.catalog import read_row
+    from pps.model.job_records import read_row
 
     key = table_key(job.id) if job.state.is_final else RESULTS
     row = Tree(store.objects, pipeline.meta_root).stat(key, want="file")

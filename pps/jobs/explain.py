@@ -109,8 +109,9 @@ class _Case:
 
     def _before(self) -> tuple[JobRecord, Entry] | None:
         """Return the last job before this one that had the datum, and what it had."""
-        earlier = [one for one in self._pipeline.jobs if one.state.is_final and one.number < self._job.number]
-        for job in reversed(earlier):
+        for job in reversed(self._pipeline.jobs):
+            if not job.state.is_final or job.number >= self._job.number:
+                continue
             try:
                 return job, find_datum(self._store, self._pipeline, job, self._entry.id.hex())
             except PfsError:

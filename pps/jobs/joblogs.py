@@ -13,8 +13,9 @@ from pfs.ids import CommitId
 from pfs.trees.tree import Tree
 from pps.datums.table import Entry
 from pps.jobs.datums import find_datum, job_datums
-from pps.model.catalog import Catalog, Pipeline, read_row
+from pps.model.catalog import Catalog, Pipeline
 from pps.model.infos import LogLine
+from pps.model.job_records import read_row
 from pps.model.records import JobRecord, log_key
 from pps.scheduling.lease import HolderLocks
 from pps.workers.log_follower import Follower, live_logs
@@ -118,7 +119,7 @@ class LogReader:
             jobs = self._pipeline().jobs
         except NotFoundError:
             return True
-        stored = next((job for job in jobs if job.id == self._job.id), None)
+        stored = jobs.find(self._job.id)
         if stored is not None and stored.state.is_final:
             self._job = stored
             return True

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,8 +63,8 @@ class Jobs:
         live = running_jobs(self._run_dir)
         catalog = Catalog(self._store)
         pipelines = catalog.all() if pipeline is None else [catalog.get(pipeline)]
-        found = [job for one in pipelines for job in _records(one, live) if _is_recent(job, one, history)]
-        found.sort(key=lambda job: (job.started_ns, job.number), reverse=True)
+        each = [_recent(_records(one, live), one, history) for one in pipelines]
+        found = heapq.merge(*each, key=lambda job: (job.started_ns, job.number), reverse=True)
         return (job.info() for job in found if (not states or job.state in states) and _reads(job, inputs))
 
     def job_sets(self) -> list[JobSetInfo]:
@@ -159,9 +161,10 @@ class Jobs:
             NotFoundError: there is no such pipeline, job or datum; the pipeline has no jobs.
         """
         found = self._look(pipeline)
-        if job is None and not found.jobs:
+        newest = found.newest
+        if newest is None:
             raise NotFoundError(f"pipeline {pipeline!r} has no jobs yet: `pps run` runs what is due")
-        record = max(found.jobs, key=lambda one: one.number) if job is None else found.job(job)
+        record = newest if job is None else found.job(job)
         reader = LogReader(self._store, self._run_dir, record)
         if not inputs and since_ns is None:
             return reader.lines(datum, follow=follow, tail=tail)
@@ -174,7 +177,7 @@ class Jobs:
     def _look(self, pipeline: str) -> _Look:
         live = running_jobs(self._run_dir)
         found = Catalog(self._store).get(pipeline)
-        return _Look(found, _records(found, live))
+        return _Look(found, live)
 
     def running_of(self, ref: str) -> list[tuple[str, CommitId]]:
         """Return (pipeline, job) of the jobs of an id that have not ended; raises as `job_set`.
@@ -278,14 +281,21 @@ class Jobs:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """A pipeline and all its jobs, with the state that a running controller shows of them."""
+    """A pipeline and its jobs; ``live``: the state that a running controller shows, read before the pipeline was."""
 
     pipeline: Pipeline
-    jobs: Sequence[JobRecord]
+    live: Sequence[JobRecord]
+
+    @property
+    def newest(self) -> JobRecord | None:
+        """The last job that began."""
+        return next(_records(self.pipeline, self.live), None)
 
     def job(self, ref: str) -> JobRecord:
         name = self.pipeline.name
-        found = [job for job in self.jobs if job.id.startswith(ref)] if ref else []
+        jobs = {job.id: job for job in self.pipeline.jobs.beginning(ref)} if ref else {}
+        jobs |= {job.id: job for job in _running(self.pipeline, self.live) if ref and job.id.startswith(ref)}
+        found = list(jobs.values())
         if not found:
             raise NotFoundError(f"job {name}@{ref} not found: `pps list-job -p {name}` shows its jobs")
         if len(found) > 1:
@@ -293,18 +303,30 @@ class _Look:
         return found[0]
 
 
-def _records(pipeline: Pipeline, live: Sequence[JobRecord]) -> Sequence[JobRecord]:
-    """Return the jobs of a pipeline; ``live`` was read before it, so that one that ends meanwhile is in either."""
-    jobs = {job.id: job for job in pipeline.jobs}
-    for job in of(pipeline.name, live):
-        stored = jobs.get(job.id)
-        if stored is None or not stored.state.is_final:
-            jobs[job.id] = job
-    return list(jobs.values())
+def _records(pipeline: Pipeline, live: Sequence[JobRecord]) -> Iterator[JobRecord]:
+    """Yield the jobs of a pipeline, the newest first, each read as it is asked for.
+
+    ``live`` was read before the pipeline was, so that one that ends meanwhile is in either.
+    """
+    running = _running(pipeline, live)
+    yield from running
+    ids = {job.id for job in running}
+    yield from (job for job in reversed(pipeline.jobs) if job.id not in ids)
 
 
-def _is_recent(job: JobRecord, pipeline: Pipeline, history: int | None) -> bool:
-    return history is None or job.version >= pipeline.record.version - history
+def _running(pipeline: Pipeline, live: Sequence[JobRecord]) -> list[JobRecord]:
+    """Return the jobs of a pipeline that run, the newest first; none of which the end is stored."""
+    stored = ((job, pipeline.jobs.find(job.id)) for job in of(pipeline.name, live))
+    found = [job for job, known in stored if known is None or not known.state.is_final]
+    return sorted(found, key=lambda job: job.number, reverse=True)
+
+
+def _recent(jobs: Iterator[JobRecord], pipeline: Pipeline, history: int | None) -> Iterator[JobRecord]:
+    """Yield the jobs of the present version and of so many before it; ``jobs``: the newest first."""
+    if history is None:
+        return jobs
+    first = pipeline.record.version - history
+    return takewhile(lambda job: job.version >= first, jobs)
 
 
 def _reads(job: JobRecord, inputs: Collection[tuple[str, CommitId]]) -> bool:

@@ -11,7 +11,7 @@ from pfs.ids import CommitId
 from pfs.trees.row import EMPTY_ROOT, Root
 from pfs.trees.tree import Tree
 from pps.datums.table import decode_table, empty_table
-from pps.model.catalog import read_row
+from pps.model.job_records import read_row
 from pps.model.records import (
     META_BRANCH,
     PIPELINE_JSON,

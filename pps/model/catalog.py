@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pfs.errors import CorruptionError, InvalidInputError, NotFoundError, PfsError
-from pfs.ids import CommitId, TreeId
+from pfs.ids import CommitId
 from pfs.trees.row import EMPTY_ROOT, Root
-from pfs.trees.tree import Tree
+from pps.model.job_records import JobRecords, record_cache
 from pps.model.records import (
-    JOBS_DIR,
     META_BRANCH,
     PIPELINE_JSON,
     SPEC_BRANCH,
     SPEC_JSON,
     JobRecord,
     PipelineRecord,
-    decode_job,
     decode_pipeline,
 )
 from pps.spec.input import leaves
@@ -26,9 +24,9 @@ from pps.spec.parse import parse_specs
 from pps.spec.types import PfsInput, Spec
 
 if TYPE_CHECKING:
+    from pfs.refs.mirror import Mirror
     from pfs.refs.swap import RefsState
     from pfs.store import Store
-    from pfs.trees.row import Row
 
 
 DAMAGE = (CorruptionError, InvalidInputError, NotFoundError)
@@ -49,7 +47,7 @@ class Pipeline:
     output: CommitId | None
     meta: CommitId | None
     meta_root: Root
-    jobs: tuple[JobRecord, ...]
+    jobs: JobRecords
     rewrites: int = 0
 
     @property
@@ -59,33 +57,57 @@ class Pipeline:
 
     @property
     def unfinished(self) -> JobRecord | None:
-        """The newest job that a controller has begun and not ended."""
-        return next((job for job in reversed(self.jobs) if not job.state.is_final), None)
+        """The newest job, if a controller has begun it and not ended; others that are left so end with the next one."""
+        newest = self.jobs.newest
+        return None if newest is None or newest.state.is_final else newest
 
 
 class Catalog:
-    """Reads pipelines; keeps what it parsed, keyed by immutable ids. One thread at a time."""
+    """Reads pipelines; keeps what it parsed, keyed by immutable ids. One thread at a time.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    ``mirror``: where `all` has refs from, which its owner refreshes. A pipeline whose refs have not moved is the
+    same object then. Without it all refs are read.
+    """
+
+    def __init__(self, store: Store, mirror: Mirror | None = None) -> None:
+        self._store, self._mirror = store, mirror
+        self._loaded: dict[str, tuple[RefsState, Pipeline]] = {}
+        self._order: tuple[dict[str, CommitId], list[str]] = {}, []
         self._specs: dict[tuple[str, CommitId], tuple[Spec, PipelineRecord]] = {}
-        self._jobs: dict[TreeId, JobRecord] = {}
+        self._jobs = record_cache()
         self.damaged: dict[str, PfsError] = {}
         """Pipelines that the last `all` left out, by name, with what is wrong with them."""
 
     def all(self) -> list[Pipeline]:
         """Return every pipeline that can be read, upstream ones before those that read their output."""
         self.damaged = {}
-        states = {state.repo: state for state in self._store.refs.repos() if _spec_head(state) is not None}
-        found = []
+        repos = self._store.refs.repos() if self._mirror is None else self._mirror.states.values()
+        states = {state.repo: state for state in repos if _spec_head(state) is not None}
+        loaded: dict[str, tuple[RefsState, Pipeline]] = {}
         for name, state in states.items():
             try:
-                found.append(self._load(state))
+                loaded[name] = self._again(state)
             except DAMAGE as error:
                 # A repo that was deleted while it was read is no damage.
                 if self._store.refs.find(name) is not None:
                     self.damaged[name] = error
-        return topological(found)
+        if self._mirror is not None:
+            self._loaded = loaded
+            heads = {(name, pipeline.spec_commit) for name, (_, pipeline) in loaded.items()}
+            self._specs = {key: known for key, known in self._specs.items() if key in heads}
+        return self._ordered({name: pipeline for name, (_, pipeline) in loaded.items()})
+
+    def _again(self, state: RefsState) -> tuple[RefsState, Pipeline]:
+        """Return what was loaded of a state before, or load it."""
+        known = self._loaded.get(state.repo)
+        return known if known is not None and known[0] is state else (state, self._load(state))
+
+    def _ordered(self, pipelines: dict[str, Pipeline]) -> list[Pipeline]:
+        """Return pipelines in topological order, which is the same while all have the same specs."""
+        specs = {name: pipeline.spec_commit for name, pipeline in pipelines.items()}
+        if specs != self._order[0]:
+            self._order = specs, [pipeline.name for pipeline in topological(list(pipelines.values()))]
+        return [pipelines[name] for name in self._order[1]]
 
     def get(self, name: str) -> Pipeline:
         """Return one pipeline.
@@ -105,29 +127,14 @@ class Catalog:
         spec, record = self._spec(state.repo, spec_commit)
         output, meta = _head(state, spec.output_branch), _head(state, META_BRANCH)
         root = EMPTY_ROOT if meta is None else self._store.history.get(state.repo, meta).tree_root()
-        jobs = tuple(self._read_jobs(state.repo, root))
+        jobs = JobRecords(self._store, state.repo, root, cache=self._jobs)
+        _ = jobs.newest  # a record that cannot be read is met here, as the rest of what is damaged
         return Pipeline(state.repo, spec, record, spec_commit, output, meta, root, jobs, state.body.rewrites)
 
     def _spec(self, repo: str, commit: CommitId) -> tuple[Spec, PipelineRecord]:
         known = self._specs.get((repo, commit))
         if known is None:
             known = self._specs[repo, commit] = read_version(self._store, repo, commit)
-        return known
-
-    def _read_jobs(self, repo: str, root: Root) -> list[JobRecord]:
-        """Return the jobs that ``.meta`` holds, oldest first; only records that were never seen are read."""
-        tree, found = Tree(self._store.objects, root), []
-        for folder in tree.list(JOBS_DIR):
-            row = tree.stat(folder.key + b"/job.json", want="file")
-            if row is not None:
-                found.append(self._job(repo, row))
-        return sorted(found, key=lambda job: job.number)
-
-    def _job(self, repo: str, row: Row) -> JobRecord:
-        known = self._jobs.get(row.tid)
-        if known is None:
-            data = read_row(self._store, row)
-            known = self._jobs[row.tid] = decode_job(data, where=f"{repo}@{META_BRANCH}:/{row.key.decode()}")
         return known
 
 
@@ -150,31 +157,25 @@ def _parse_spec(data: bytes, where: str) -> Spec:
     return spec
 
 
-def read_row(store: Store, row: Row) -> bytes:
-    """Return the bytes of a file by its row."""
-    from pfs.files.reader import FileReader
-
-    with FileReader(store.objects, row) as reader:
-        return reader.readall()
-
-
 def topological(pipelines: list[Pipeline]) -> list[Pipeline]:
     """Return pipelines so that each comes after those whose output it reads; by name where that is free.
 
     Inputs cannot form a circle: that is refused when a pipeline is made.
     """
     by_name = {pipeline.name: pipeline for pipeline in pipelines}
+    sources = {name: sorted({leaf.repo for leaf in by_name[name].leaves} & by_name.keys()) for name in by_name}
     done: dict[str, Pipeline] = {}
-
-    def visit(name: str) -> None:
-        if name in done or name not in by_name:
-            return
-        for leaf in sorted(by_name[name].leaves, key=lambda leaf: leaf.repo):
-            visit(leaf.repo)
-        done[name] = by_name[name]
-
-    for name in sorted(by_name):
-        visit(name)
+    # Not by recursion: chains of pipelines may be longer than Python's stack.
+    for first in sorted(by_name):
+        path = [(first, iter(sources[first]))]
+        while path:
+            name, above = path[-1]
+            following = next((one for one in above if one not in done), None)
+            if following is not None:
+                path.append((following, iter(sources[following])))
+                continue
+            path.pop()
+            done.setdefault(name, by_name[name])
     return list(done.values())
 
 

@@ -2,12 +2,14 @@
 
 ``.spec`` has one commit a version: ``/pipeline.json``, ``/spec.json`` (normalised), ``/given.json`` (as it was given),
 ``/effective.json`` (that laid over defaults) and ``/code/<path>`` (the files that the command is made of). ``.meta``
-has what jobs leave: ``/jobs/<job>/job.json`` and ``datums.arrow``, ``/logs/<job>/<datum>``, and the results that can be
-taken over: ``/datums.arrow`` with one row for each result, ``/out/<datum>/<path>`` with its files, which share their
-chunks with the output commits.
+has what jobs leave: ``/jobs/<job>/job.json`` and ``datums.arrow``, ``/order/<number>.<job>``,
+``/logs/<job>/<datum>``, and the results that can be taken over: ``/datums.arrow`` with one row for each result,
+``/out/<datum>/<path>`` with its files, which share their chunks with the output commits.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,6 +18,9 @@ from pfs.ids import CommitId
 from pfs.structs import ready
 from pps.model.infos import NO_WORK, InputCommit, JobInfo, Work
 from pps.model.state import NO_COUNTERS, Counters, JobState
+
+if TYPE_CHECKING:
+    from pfs.trees.row import Row
 
 SPEC_BRANCH = ".spec"
 META_BRANCH = ".meta"
@@ -28,6 +33,7 @@ RESULTS = b"datums.arrow"
 OUT_DIR = b"out"
 JOBS_DIR = b"jobs"
 LOGS_DIR = b"logs"
+ORDER_DIR = b"order"
 FORMAT = 1
 
 
@@ -44,6 +50,26 @@ def table_key(job: CommitId) -> bytes:
 def log_key(job: CommitId, datum: str) -> bytes:
     """Return the key of the log of one datum of a job."""
     return b"%s/%s/%s" % (LOGS_DIR, job.encode(), datum.encode())
+
+
+def order_key(number: int, job: CommitId) -> bytes:
+    """Return the key of the empty file that says which job has a number."""
+    return b"%s/%010d.%s" % (ORDER_DIR, number, job.encode())
+
+
+def folder_of(job: CommitId) -> bytes:
+    """Return the key of the directory with a job's record and datum table."""
+    return b"%s/%s" % (JOBS_DIR, job.encode())
+
+
+def logs_of(job: CommitId) -> bytes:
+    """Return the key of the directory with the logs of what a job ran."""
+    return b"%s/%s" % (LOGS_DIR, job.encode())
+
+
+def id_of(row: Row) -> CommitId:
+    """Return the job that a row of ``/order`` names."""
+    return CommitId(row.key.rpartition(b".")[2].decode())
 
 
 def out_key(datum: str) -> bytes:

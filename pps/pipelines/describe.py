@@ -15,7 +15,7 @@ from pps.spec.write import input_document, spec_document
 
 def pipeline_info(pipeline: Pipeline, *, due: bool, running: Sequence[JobRecord]) -> PipelineInfo:
     """Return the public value of a pipeline; ``due``: a job waits; ``running``: its jobs that run now."""
-    info = describe(pipeline.spec, pipeline.record, max((*pipeline.jobs, *running), key=_number, default=None))
+    info = describe(pipeline.spec, pipeline.record, _last(pipeline, running))
     still: PipelineState = "stopped" if pipeline.record.stopped else "pending" if due else "idle"
     state: PipelineState = "running" if running else still
     last_state = running[0].state if running else info.last_job_state
@@ -24,7 +24,7 @@ def pipeline_info(pipeline: Pipeline, *, due: bool, running: Sequence[JobRecord]
 
 def past_info(pipeline: Pipeline) -> PipelineInfo:
     """Return the public value of a version that another one has replaced."""
-    info = describe(pipeline.spec, pipeline.record, max(pipeline.jobs, key=_number, default=None))
+    info = describe(pipeline.spec, pipeline.record, pipeline.jobs.newest)
     return replace(info, spec_commit=pipeline.spec_commit, state="replaced")
 
 
@@ -68,8 +68,9 @@ def describe(spec: Spec, record: PipelineRecord, last: JobRecord | None) -> Pipe
     )
 
 
-def _number(job: JobRecord) -> int:
-    return job.number
+def _last(pipeline: Pipeline, running: Sequence[JobRecord]) -> JobRecord | None:
+    newest = pipeline.jobs.newest
+    return max((*([] if newest is None else [newest]), *running), key=lambda job: job.number, default=None)
 
 
 def input_text(node: Input) -> str:

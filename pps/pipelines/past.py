@@ -25,7 +25,7 @@ def versions(store: Store, pipeline: Pipeline) -> Iterator[Pipeline]:
         spec, record = read_version(store, pipeline.name, info.id)
         if record.version not in seen:
             seen.add(record.version)
-            jobs = tuple(job for job in pipeline.jobs if job.version == record.version)
+            jobs = pipeline.jobs.of_version(record.version)
             yield replace(pipeline, spec=spec, record=record, spec_commit=info.id, jobs=jobs)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,8 @@ class Watcher:
         self._store, self._chosen, self._on_event = store, chosen, on_event
         self._catalog, self._live = Catalog(store), LiveJobs(run_dir)
         self._damaged: dict[str, PfsError] = {}
-        self._known = {(job.pipeline, job.id) for pipeline in self._wanted() for job in _ended(pipeline)}
+        self._known = set[_Job]()
+        self._first = {pipeline.name: _first_open(pipeline) for pipeline in self._wanted()}
         self._running: dict[_Job, Counters] = {}
         self._jobs: list[JobInfo] = []
         self._attached = False
@@ -87,7 +89,7 @@ class Watcher:
 
     def _tell_ended(self, pipelines: Sequence[Pipeline]) -> None:
         for pipeline in pipelines:
-            for job in _ended(pipeline):
+            for job in _ended(pipeline, since=self._first.get(pipeline.name, 0)):
                 key = (job.pipeline, job.id)
                 if key not in self._known:
                     self._known.add(key)
@@ -95,5 +97,12 @@ class Watcher:
                     self._on_event(events.JobFinished(job))
 
 
-def _ended(pipeline: Pipeline) -> list[JobInfo]:
-    return [job.info() for job in pipeline.jobs if job.state.is_final]
+def _first_open(pipeline: Pipeline) -> int:
+    """Return the number of the first job that has not ended, of the next one if all have."""
+    return pipeline.jobs.next_number if pipeline.unfinished is None else pipeline.unfinished.number
+
+
+def _ended(pipeline: Pipeline, *, since: int) -> list[JobInfo]:
+    """Return the ended jobs from a number on, oldest first."""
+    recent = takewhile(lambda job: job.number >= since, reversed(pipeline.jobs))
+    return [job.info() for job in recent if job.state.is_final][::-1]

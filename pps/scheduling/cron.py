@@ -8,7 +8,8 @@ tick at once: the file of a tick is made once.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pfs.changes.apply import apply
@@ -23,6 +24,7 @@ from pps.spec.types import Cron, PfsInput
 from pps.times import parse_time, time_text
 
 if TYPE_CHECKING:
+    from pfs.refs.swap import RefsState
     from pfs.store import Store
     from pps.model.catalog import Pipeline
 
@@ -36,6 +38,7 @@ class CronTicker:
     def __init__(self, store: Store, on_event: OnEvent) -> None:
         self._store, self._on_event = store, on_event
         self._next_ns: int | None = None
+        self._known: dict[str, tuple[PfsInput, RefsState, int | None]] = {}
 
     @property
     def next_ns(self) -> int | None:
@@ -46,29 +49,46 @@ class CronTicker:
         """Say whether an input that `run` saw has a tick by now; costs a comparison."""
         return self._next_ns is not None and self._store.clock_ns() >= self._next_ns
 
-    def run(self, pipelines: Iterable[Pipeline]) -> int:
+    def run(self, pipelines: Iterable[Pipeline], *, states: Mapping[str, RefsState] = MappingProxyType({})) -> int:
         """Make the ticks of these pipelines that are due; return how many there were.
 
+        ``states``: refs as they are now; an input whose repo has the same as at the last run is not read again.
         An input whose repo cannot be read or written is passed over, which is told as `events.Trouble`.
         """
         made, self._next_ns = 0, None
         for name, leaf in _cron_leaves(pipelines):
             try:
-                made += self._run_leaf(leaf)
+                made += self._run_leaf(leaf, states.get(leaf.repo))
             except PfsError as error:
                 self._on_event(Trouble(name, f"cron input {leaf.name!r}: {error}"))
         return made
 
-    def _run_leaf(self, leaf: PfsInput) -> int:
+    def _run_leaf(self, leaf: PfsInput, state: RefsState | None) -> int:
+        known = self._known.get(leaf.repo)
+        if known is not None and known[0] == leaf and known[1] is state and not self._is_past(known[2]):
+            self._expect(known[2])
+            return 0
+        made, following = self._tick_leaf(leaf)
+        self._expect(following)
+        if state is not None:
+            self._known[leaf.repo] = leaf, state, following
+        return made
+
+    def _is_past(self, at_ns: int | None) -> bool:
+        return at_ns is not None and self._store.clock_ns() >= at_ns
+
+    def _expect(self, at_ns: int | None) -> None:
+        if at_ns is not None:
+            self._next_ns = at_ns if self._next_ns is None else min(self._next_ns, at_ns)
+
+    def _tick_leaf(self, leaf: PfsInput) -> tuple[int, int | None]:
+        """Make the ticks of an input that are due; return how many, and when the next one is."""
         assert leaf.cron is not None, "only cron inputs tick"
         since_ns = _last_tick(self._store, leaf)
         due = list(due_ticks(leaf.cron, since_ns, self._store.clock_ns()))
         for at_ns in due:
             tick(self._store, leaf, at_ns)
-        following = next_tick(leaf.cron, due[-1] if due else since_ns)
-        if following is not None:
-            self._next_ns = following if self._next_ns is None else min(self._next_ns, following)
-        return len(due)
+        return len(due), next_tick(leaf.cron, due[-1] if due else since_ns)
 
 
 def _cron_leaves(pipelines: Iterable[Pipeline]) -> Iterator[tuple[str, PfsInput]]:

@@ -7,6 +7,7 @@ one write session, which takes over what the workers wrote; nothing of a unit co
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -37,7 +38,8 @@ from pps.datums.table import (
     without,
 )
 from pps.executor import DatumDone, DatumTask
-from pps.model.catalog import Catalog, read_row
+from pps.model.catalog import Catalog
+from pps.model.job_records import read_row
 from pps.model.records import (
     META_BRANCH,
     RESULTS,
@@ -46,10 +48,12 @@ from pps.model.records import (
     encode_json,
     job_key,
     log_key,
+    order_key,
     out_key,
     table_key,
 )
 from pps.model.state import DatumState, JobState
+from pps.scheduling.forget import forgotten
 from pps.scheduling.gather import Before, Collisions, gather
 from pps.scheduling.jobplan import CommitMatches, JobPlan, input_bytes, make_plan
 from pps.scheduling.planchange import plan_by_change
@@ -205,14 +209,22 @@ class JobData:
         if datums is not None:
             files[table_key(record.id)] = encode_table(datums)
         files |= {job_key(old.id): encode_json(old) for old in self._abandoned(record)}
+        files |= {order_key(job.number, job.id): b"" for job in self._without_order(record)}
         puts = [self._file(key, data) for key, data in files.items()]
-        return edit(self.session, meta, puts, changed=self._changed)
+        drops = forgotten(Tree(self.session, meta), head=self._output_head())
+        return edit(self.session, meta, [*puts, *drops], changed=self._changed)
+
+    def _without_order(self, record: JobRecord) -> list[JobRecord]:
+        """Return the jobs that have no name in ``/order`` yet: this one, and all where an older release wrote them."""
+        jobs = self._pipeline.jobs
+        return [record] if jobs.is_ordered else [record, *jobs]
 
     def _abandoned(self, record: JobRecord) -> list[JobRecord]:
         """Return the records of interrupted jobs that are not taken up again, as killed."""
         from msgspec.structs import replace
 
-        old = [job for job in self._pipeline.jobs if not job.state.is_final and job.id != record.id]
+        begun = takewhile(lambda job: not job.state.is_final, reversed(self._pipeline.jobs))
+        old = [job for job in begun if job.id != record.id]
         reason = "it was interrupted, and is not due any more"
         now_ns = self._store.clock_ns()
         return [replace(job, state=JobState.KILLED, reason=reason, finished_ns=now_ns) for job in old]
@@ -252,8 +264,8 @@ class JobData:
     def _before(self) -> Before:
         """Return what the output is made from: the job whose commit is its head, or nothing at all."""
         head = self._output_head()
-        job = next((job for job in self._pipeline.jobs if job.id == head and job.state == JobState.SUCCESS), None)
-        if head is None or job is None or job.meta_commit is None:
+        job = None if head is None else self._pipeline.jobs.find(head)
+        if job is None or job.state != JobState.SUCCESS or job.meta_commit is None:
             return Before(EMPTY_ROOT, EMPTY_ROOT)
         return Before(self._root_of(head), self._root_of(job.meta_commit))
 

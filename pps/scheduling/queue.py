@@ -7,8 +7,9 @@ moment, which stands for all commits before it. A job whose input failed is due 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, takewhile
 from typing import TYPE_CHECKING
 
 from pfs.ids import CommitId
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 Branch = tuple[str, str]
 """(repo, branch)."""
 Position = Mapping[Branch, CommitId | None]
+_LATE_NS = 3600 * 1_000_000_000
+"""How long after its time the end of a job may be published, or how far the clocks of machines may be apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,11 @@ class Due:
     spare: CommitId | None = None
     awaited: bool = False
 
+    @property
+    def ids(self) -> frozenset[CommitId]:
+        """What its job, and so those of the same cause, may be called."""
+        return frozenset({self.cause} if self.spare is None else {self.cause, self.spare})
+
 
 @dataclass(frozen=True, slots=True)
 class _Arrival:
@@ -61,7 +69,7 @@ class _Arrival:
 
 
 @dataclass(frozen=True, slots=True)
-class _Refs:
+class InputRefs:
     """The refs of all input repos at one moment; ``damaged``: of those that cannot be read."""
 
     states: Mapping[str, RefsState]
@@ -87,7 +95,7 @@ def due_jobs(
     found: dict[str, list[Due]] = {}
     for pipeline in pipelines:
         try:
-            found[pipeline.name] = _due(store, refs, pipeline, pipelines=by_name)
+            found[pipeline.name] = due_of(store, refs, pipeline, pipelines=by_name)
         except DAMAGE as error:
             found[pipeline.name] = []
             damaged[pipeline.name] = error
@@ -95,33 +103,45 @@ def due_jobs(
 
 
 def ready(
-    store: Store, due: Mapping[str, Sequence[Due]], pipelines: Mapping[str, Pipeline], *, busy: Mapping[str, CommitId]
+    store: Store,
+    due: Mapping[str, Sequence[Due]],
+    pipelines: Mapping[str, Pipeline],
+    *,
+    busy: Mapping[str, Collection[CommitId]],
 ) -> list[Due]:
     """Return the jobs that may start: the first of each idle pipeline, unless its cause is still on its way elsewhere.
 
-    A job waits while a pipeline upstream has, due or running (``busy``: pipeline -> cause), a job of the same cause,
-    and while one of its inputs has an open commit of that: the two ways of a diamond meet in one job. Upstream is also
-    what is reached through branches that people make out of what pipelines make.
+    A job waits while a pipeline upstream has, due or running (``busy``: pipeline -> cause and id of its job), a job
+    of the same cause, and while one of its inputs has an open commit of that: the two ways of a diamond meet in one
+    job. Upstream is also what is reached through branches that people make out of what pipelines make.
     """
     found = []
     for name, waiting in due.items():
         if not waiting or name in busy:
             continue
         first = waiting[0]
-        if first.awaited or not _is_elsewhere(first.cause, due, busy):
-            found += [] if first.awaited else [first]
-            continue
-        above = _above(store, name, pipelines)
-        coming = {one.cause for source in above for one in due.get(source, ())}
-        coming |= {busy[source] for source in above if source in busy}
-        if first.cause not in coming:
+        if not first.awaited and not (
+            _is_elsewhere(first, due, busy) and _is_coming(first, _above(store, name, pipelines), due, busy=busy)
+        ):
             found.append(first)
     return found
 
 
-def _is_elsewhere(cause: CommitId, due: Mapping[str, Sequence[Due]], busy: Mapping[str, CommitId]) -> bool:
+def _is_elsewhere(first: Due, due: Mapping[str, Sequence[Due]], busy: Mapping[str, Collection[CommitId]]) -> bool:
     """Say whether another pipeline has a job of this cause, due or running."""
-    return cause in busy.values() or sum(one.cause == cause for jobs in due.values() for one in jobs) > 1
+    others = (one for jobs in due.values() for one in jobs if one is not first)
+    return any(first.ids & one.ids for one in others) or not first.ids.isdisjoint(chain(*busy.values()))
+
+
+def _is_coming(
+    first: Due,
+    above: Collection[str],
+    due: Mapping[str, Sequence[Due]],
+    *,
+    busy: Mapping[str, Collection[CommitId]],
+) -> bool:
+    waiting = (first.ids & one.ids for source in above for one in due.get(source, ()))
+    return any(waiting) or any(first.ids.intersection(busy.get(source, ())) for source in above)
 
 
 def _above(store: Store, name: str, pipelines: Mapping[str, Pipeline]) -> set[str]:
@@ -143,14 +163,15 @@ def _above(store: Store, name: str, pipelines: Mapping[str, Pipeline]) -> set[st
     return found
 
 
-def _read(store: Store, pipelines: Sequence[Pipeline]) -> _Refs:
+def _read(store: Store, pipelines: Sequence[Pipeline]) -> InputRefs:
     damaged: dict[str, PfsError] = {}
     repos = {head.repo for pipeline in pipelines for head in pipeline.record.baseline}
     states = store.refs.snapshot(repos, damaged=damaged)
-    return _Refs({state.repo: state for state in states}, damaged)
+    return InputRefs({state.repo: state for state in states}, damaged)
 
 
-def _due(store: Store, refs: _Refs, pipeline: Pipeline, *, pipelines: Mapping[str, Pipeline]) -> list[Due]:
+def due_of(store: Store, refs: InputRefs, pipeline: Pipeline, *, pipelines: Mapping[str, Pipeline]) -> list[Due]:
+    """Return the jobs of one pipeline that are due, oldest first; raises one of DAMAGE where that cannot be told."""
     if pipeline.record.stopped:
         return []
     found = list(_in_order(store, refs, pipeline, pipelines=pipelines))
@@ -177,7 +198,7 @@ def _is_same(due: Due, job: JobRecord) -> bool:
     return job.spec_commit == due.pipeline.spec_commit and job.cause == due.cause and read == dict(due.inputs)
 
 
-def _in_order(store: Store, refs: _Refs, pipeline: Pipeline, *, pipelines: Mapping[str, Pipeline]) -> Iterator[Due]:
+def _in_order(store: Store, refs: InputRefs, pipeline: Pipeline, *, pipelines: Mapping[str, Pipeline]) -> Iterator[Due]:
     position = standing(pipeline)
     if _last_job(pipeline) is None and _complete(position):
         inputs = {branch: commit for branch, commit in position.items() if commit is not None}
@@ -199,9 +220,9 @@ def standing(pipeline: Pipeline) -> dict[Branch, CommitId | None]:
 
 
 def _last_job(pipeline: Pipeline) -> JobRecord | None:
-    """Return the last ended job of the present version."""
-    ended = (job for job in reversed(pipeline.jobs) if job.state.is_final)
-    return next((job for job in ended if job.spec_commit == pipeline.spec_commit), None)
+    """Return the last ended job of the present version; reads no job before the last that ended."""
+    ended = next((job for job in reversed(pipeline.jobs) if job.state.is_final), None)
+    return ended if ended is not None and ended.spec_commit == pipeline.spec_commit else None
 
 
 def _complete(position: Position) -> bool:
@@ -232,7 +253,7 @@ def _quiet(pipeline: Pipeline) -> list[Branch]:
 
 def _catch_up(
     store: Store,
-    refs: _Refs,
+    refs: InputRefs,
     batch: Sequence[_Arrival],
     *,
     branches: Sequence[Branch],
@@ -262,14 +283,14 @@ def _apply(pipeline: Pipeline, batch: Sequence[_Arrival], position: dict[Branch,
 
 
 def _arrivals(
-    store: Store, refs: _Refs, pipeline: Pipeline, *, pipelines: Mapping[str, Pipeline], position: Position
+    store: Store, refs: InputRefs, pipeline: Pipeline, *, pipelines: Mapping[str, Pipeline], position: Position
 ) -> list[list[_Arrival]]:
     """Return what came since ``position``: a list for each cause, by the time at which all of it was there."""
     sets: dict[CommitId, list[_Arrival]] = {}
     for branch in position:
         found = [
             *_finished(store, refs.find(branch[0]), branch, since=position[branch]),
-            *_failed(pipeline, pipelines.get(branch[0]), branch),
+            *_failed(store, pipeline, pipelines.get(branch[0]), branch=branch),
         ]
         for one in found:
             sets.setdefault(one.cause, []).append(one)
@@ -306,20 +327,43 @@ def _arrival(branch: Branch, record: CommitRecord) -> _Arrival:
     return _Arrival(branch, record.id, record.id, record.finished_ns, record.error)
 
 
-def _failed(pipeline: Pipeline, source: Pipeline | None, branch: Branch) -> list[_Arrival]:
-    """Return the failed output commits of the pipeline that writes this branch, as far as no job has met them."""
-    if source is None:
+def _failed(store: Store, pipeline: Pipeline, source: Pipeline | None, *, branch: Branch) -> list[_Arrival]:
+    """Return the failed output commits of the pipeline that writes this branch, as far as no job has met them.
+
+    Reads the jobs that ended since what the last job has read was finished, and a while before.
+    """
+    if source is None or source.jobs.newest is None:
         return []
-    met = {(repo, commit) for job in pipeline.jobs if job.state.is_final for _, repo, _, commit in job.inputs}
-    bad = (
+    since_ns = _met_until(store, pipeline)
+    bad = [
         job
-        for job in source.jobs
-        if job.state.is_final and job.state != JobState.SUCCESS and job.has_output and job.output_branch == branch[1]
-    )
-    fresh = [job for job in bad if (branch[0], job.id) not in met and _after(job, pipeline)]
+        for job in _ended_since(source, since_ns)
+        if job.state != JobState.SUCCESS and job.has_output and job.output_branch == branch[1]
+    ]
+    if not bad:
+        return []
+    ours = _ended_since(pipeline, since_ns - _LATE_NS)
+    met = {(repo, commit) for job in ours for _, repo, _, commit in job.inputs}
+    fresh = [job for job in bad if (branch[0], job.id) not in met]
     return [_Arrival(branch, job.id, job.id, job.finished_ns or 0, job.reason or job.state.value) for job in fresh]
 
 
-def _after(job: JobRecord, pipeline: Pipeline) -> bool:
-    """Say whether a job ended after the pipeline's present version was made: what was before is not its business."""
-    return (job.finished_ns or 0) > pipeline.record.updated_ns
+def _ended_since(pipeline: Pipeline, since_ns: int) -> Iterator[JobRecord]:
+    """Yield the jobs that ended after a time, the newest first."""
+    found = takewhile(lambda job: not job.state.is_final or (job.finished_ns or 0) > since_ns, reversed(pipeline.jobs))
+    return (job for job in found if job.state.is_final)
+
+
+def _met_until(store: Store, pipeline: Pipeline) -> int:
+    """Return a time up to which the pipeline has met all that failed: it takes what it reads in the order of its ends.
+
+    A job's end has its time before it is published, so what came late has _LATE_NS. What was before the pipeline's
+    present version was made is not its business.
+    """
+    made_ns, last = pipeline.record.updated_ns, _last_job(pipeline)
+    if last is None:
+        return made_ns
+    quiet = _quiet(pipeline)
+    read = [(repo, commit) for _, repo, branch, commit in last.inputs if (repo, branch) not in quiet]
+    times = (_finished_ns(store.history.find(repo, CommitId(commit))) for repo, commit in read)
+    return max(made_ns, max(times, default=0) - _LATE_NS)

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pfs.errors import ConflictError, CorruptionError, NotFoundError, PfsError
-from pfs.model import ChangeToken
-from pfs.provenance.pull import settle_all
+from pfs.provenance.pull import settle_states
+from pfs.refs.mirror import Mirror
 from pps.executor import Executor, UnitDone, UnitId
 from pps.model import events
 from pps.model.catalog import Catalog, Pipeline, relevant, upstream
@@ -27,8 +27,9 @@ from pps.scheduling.cron import CronTicker
 from pps.scheduling.jobrun import JobRun, Surroundings
 from pps.scheduling.lease import ControllerLease, LeaseLostError
 from pps.scheduling.live import LiveJobs
+from pps.scheduling.look import Looks
 from pps.scheduling.orders import Orders, StopJob
-from pps.scheduling.queue import Due, due_jobs, ready
+from pps.scheduling.queue import Due, ready
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -71,7 +72,8 @@ class Scheduler:
         self._claimed = set[str]()
         self._is_out = False
         self._troubled: dict[str, int] = {}
-        self._catalog = Catalog(store)
+        self._mirror = Mirror(store)
+        self._catalog, self._looks = Catalog(store, self._mirror), Looks(store, self._mirror)
         self._cron = CronTicker(store, on_event)
         self._live = LiveJobs(run_dir)
         self._orders = Orders(run_dir)
@@ -80,7 +82,7 @@ class Scheduler:
         self._saved_ns: dict[str, int] = {}
         self._shown_ns: dict[str, int] = {}
         self._units = count(1)
-        self._seen: ChangeToken | None = None
+        self._seen = False
         self._next_look_ns = 0
         self._is_put_off = False
         self.ended: list[JobInfo] = []
@@ -110,13 +112,13 @@ class Scheduler:
         now_ns = self._store.clock_ns()
         for name in [name for name, until_ns in self._troubled.items() if until_ns < now_ns]:
             del self._troubled[name]
-            self._seen = None
-        self._is_put_off = self._seen is not None and now_ns < self._next_look_ns
+            self._seen = False
+        self._is_put_off = self._seen and now_ns < self._next_look_ns
         if self._is_put_off:
             return
         begin_ns = time.monotonic_ns()
         # A job without anything to run has ended when it was started, and the next one may be due because of it.
-        while self._look(chosen) and self._seen is None:
+        while self._look(chosen) and not self._seen:
             pass
         self._next_look_ns = now_ns + min(10 * (time.monotonic_ns() - begin_ns), _LOOK_NS)
 
@@ -132,25 +134,34 @@ class Scheduler:
 
     def _look(self, chosen: Collection[str]) -> bool:
         """Derive what is due and start what may start; False if nothing moved since the last look."""
-        token = self._store.changes()
-        if token == self._seen and not self._cron.is_due():
+        moved = self._mirror.refresh()
+        if not moved and self._seen and not self._cron.is_due():
             return False
         self._check_lease()
-        self._seen = token
-        settle_all(self._store)
+        self._seen = True
+        try:
+            return self._look_at_all(chosen)
+        except BaseException:
+            self._seen = False
+            raise
+
+    def _look_at_all(self, chosen: Collection[str]) -> bool:
+        if settle_states(self._store, self._mirror.states.values()):
+            self._mirror.refresh()
         pipelines = self._catalog.all()
         if self._stop_outdated(pipelines):
             return True
         by_name = {pipeline.name: pipeline for pipeline in pipelines}
         wanted = _with_upstream(chosen, by_name) if chosen else set(by_name)
-        if self._cron.run([by_name[name] for name in wanted if name in by_name]):
-            self._seen = None
+        if self._cron.run([by_name[name] for name in wanted if name in by_name], states=self._mirror.states):
+            self._seen = False
             return True
         damaged = dict(self._catalog.damaged)
-        due = {name: found for name, found in due_jobs(self._store, pipelines, damaged).items() if name in wanted}
-        for name in relevant(damaged, [by_name[one] for one in wanted if one in by_name], chosen):
+        due = {name: found for name, found in self._looks.due(pipelines, damaged).items() if name in wanted}
+        reading = [by_name[one] for one in wanted if one in by_name] if damaged else []
+        for name in relevant(damaged, reading, chosen):
             self._note_damage(name, str(damaged[name]))
-        busy = {name: run.due.cause for name, run in self._active.items()}
+        busy = {name: {*run.due.ids, run.id} for name, run in self._active.items()}
         for one in ready(self._store, due, by_name, busy=busy):
             if len(self._active) < MOST_JOBS and one.pipeline.name not in self._troubled:
                 self._start(one)
@@ -185,7 +196,7 @@ class Scheduler:
 
     def _start(self, due: Due) -> None:
         name = due.pipeline.name
-        number = max((job.number for job in due.pipeline.jobs), default=0) + 1
+        number = due.pipeline.jobs.next_number
         around = Surroundings(
             self._store,
             self._make_executor,
@@ -293,7 +304,7 @@ class Scheduler:
 
     def _forget(self, name: str) -> None:
         run = self._active.pop(name)
-        self._seen = None
+        self._seen = False
         for table in (self._saved_ns, self._shown_ns):
             table.pop(name, None)
         if self._is_out:  # the job is another's now, under the same name

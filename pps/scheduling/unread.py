@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def unread(store: Store) -> list[Unread]:
     """Return the positions of all pipelines that can be read; one that a running job has not left yet counts.
 
-    Costs the records of all jobs. Raises StorageError.
+    Costs a record or two for each pipeline. Raises StorageError.
     """
     found = ((pipeline.name, standing(pipeline)) for pipeline in Catalog(store).all())
     return [Unread(name, repo, branch, since) for name, place in found for (repo, branch), since in place.items()]

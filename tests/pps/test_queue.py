@@ -153,10 +153,10 @@ def test_a_job_waits_for_the_same_cause_upstream(world: World) -> None:
     waiting = due_jobs(world.store, pipelines, {})
     assert [one.cause for one in waiting["both"]] == [new]
     assert [one.pipeline.name for one in ready(world.store, waiting, by_name, busy={})] == ["upper"]
-    assert ready(world.store, waiting, by_name, busy={"upper": new}) == []
-    assert [one.pipeline.name for one in ready(world.store, waiting | {"upper": []}, by_name, busy={"upper": old})] == [
-        "both"
-    ]
+    assert ready(world.store, waiting, by_name, busy={"upper": {new}}) == []
+    assert [
+        one.pipeline.name for one in ready(world.store, waiting | {"upper": []}, by_name, busy={"upper": {old}})
+    ] == ["both"]
     assert list(upstream("both", by_name)) == ["upper"]
     assert [one.name for one in topological(pipelines[::-1])] == ["upper", "both"]
 
