@@ -150,7 +150,8 @@ def _settings(store: Store, egress: Egress) -> dict[str, str]:
 
 def _sent_before(store: Store, pipeline: Pipeline) -> Tree | None:
     """Return what the last job sent to the same place: the head, if a job with the same egress made it."""
-    job = next((one for one in pipeline.jobs if one.id == pipeline.output and one.state == JobState.SUCCESS), None)
+    job = None if pipeline.output is None else pipeline.jobs.find(pipeline.output)
+    job = job if job is not None and job.state == JobState.SUCCESS else None
     record = None if job is None else store.history.find(pipeline.name, job.id)
     if job is None or record is None:
         return None
