@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given as examples
 from hypothesis import strategies as st
 
+from pfs.backends.local import LocalBackend
 from pfs.errors import InvalidInputError
-from pfs.store import init
+from pfs.store import Store, init
 from pps import batching
 from pps.batching import NotBatchedError, next_datum, parse_variables
 from pps.datums.units import MOST_BATCHED, Sizing
@@ -35,6 +36,7 @@ from pps.workers.logs import parse
 from tests.pps.executor_contract import PATIENCE_S, Bench
 from tests.pps.pipe_world import World, pfs_input, world_in
 from tests.pps.test_controller_kill import run_and_kill
+from tests.pps.test_hostile_outputs import FullDisk
 
 ROOT = str(Path(batching.__file__).parents[1])
 LOOP = 'while next-datum; do . "$PFS/.env"; {}; done'
@@ -333,6 +335,28 @@ def test_a_long_error_is_cut_and_odd_bytes_do_no_harm(bench: Bench) -> None:
     done = run(bench, shell(LOOP.format(work)), bench.task(0))["datum-0"]
     assert (done.error or "").startswith("the command reported: two\nlines 000")
     assert len(done.error or "") < 2100
+
+
+def test_a_full_disk_gives_the_unit_up_and_fails_what_is_alone(tmp_path: Path) -> None:
+    with init(tmp_path / "store") as store, store.create_repo("in").commit("master") as commit:
+        for number in range(3):
+            commit.put_file(f"/f{number}", b"x")
+    backend = FullDisk(LocalBackend(tmp_path / "store/.pfs/objects"))
+    with Store(tmp_path / "store/.pfs", backend=backend) as store:
+        executor = LocalExecutor(store, slots=1, work_dir=tmp_path / "work", log_dir=tmp_path / "log")
+        with closing(executor):
+            bench = Bench(store, executor, store.repo("in")["master"])
+            backend.full = True
+            work = 'echo said; case "$in" in */f1) head -c 9000000 /dev/urandom > "$PFS_OUT/x";; esac'
+            transform = shell(LOOP.format(work))
+            unit = bench.unit(*map(bench.task, range(3)), transform=transform)
+            executor.submit(unit)
+            end = bench.until_end(unit.id)[unit.id]
+            assert isinstance(end, Lost)
+            assert "no space left on the device" in end.reason
+            alone = bench.run(bench.unit(bench.task(1, tries=2), transform=transform, number=1))["datum-1"]
+            assert (alone.state, alone.tries, alone.log_tail) == ("failed", 2, "said\nsaid\n")
+            assert "no space left on the device" in (alone.error or "")
 
 
 class TestJobs:
