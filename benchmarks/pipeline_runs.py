@@ -10,10 +10,12 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from statistics import median
 
 import pfs
 from benchmarks.cpu import CpuCount
@@ -106,6 +108,34 @@ def change(repo: Repo, what: str) -> None:
         commit.put_file(path, b"%d" % time.time_ns())
 
 
+def one_file_jobs(place: Path, count: int) -> list[float]:
+    """Commit one file, again and again, beside a controller; return the seconds from each commit to its output."""
+    stop, taken = threading.Event(), list[float]()
+    with pfs.open(place) as store, ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(Controller(store, local_executors(store, slots=SLOTS)).serve, stop)
+        try:
+            for number in range(count):
+                with store.repo("data").commit("master") as commit:
+                    commit.put_file("/" + _key(0).decode(), b"%d of one" % number)
+                taken.append(_until_output(store, serving))
+        finally:
+            stop.set()
+        serving.result()
+    return taken
+
+
+def _until_output(store: pfs.Store, serving: Future[None]) -> float:
+    begun = time.perf_counter()
+    wanted = store.repo("data").inspect("master").id
+    while not serving.done():
+        token = store.changes()
+        head = store.history.find("p", wanted)
+        if head is not None:
+            return time.perf_counter() - begun
+        store.wait(token, 0.1)
+    raise RuntimeError("the controller ended") from serving.exception()
+
+
 def _work(what: str, place: Path, count: int) -> Callable[[], None]:
     """Prepare what is not measured, and return what is."""
     if what == "bare":
@@ -137,6 +167,10 @@ def _reset_peak() -> None:
 def main() -> None:
     """Run what the command line names."""
     what, place, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    if what == "latency":
+        make_store(place, 1)
+        print(json.dumps({"seconds": median(one_file_jobs(place, count)), "cpu_s": None, "peak_kib": _peak_kib()}))
+        return
     work, cpu = _work(what, place, count), CpuCount()
     _reset_peak()
     cpu.start()

@@ -216,7 +216,7 @@ def with_state(table: pa.Table, state: DatumState) -> pa.Table:
     import pyarrow as pa
 
     at = table.schema.get_field_index("state")
-    return table.set_column(at, "state", pa.array([state.value] * len(table), type=pa.string()))
+    return table.set_column(at, "state", pa.repeat(pa.scalar(state.value, pa.string()), len(table)))
 
 
 def in_state(table: pa.Table, *states: DatumState) -> pa.Table:

@@ -252,7 +252,8 @@ class LocalExecutor:
         try:
             with self._shares.taken(unit.requests, cancelled=lambda: entry.stop.is_set) as gpus:
                 setting = _with_gpus(self.setting_for(unit), gpus)
-                session = run_unit(setting, unit, scratch=scratch, emit=self._tell, stop=entry.stop)
+                # Nobody is woken for what counts with the end of the unit only.
+                session = run_unit(setting, unit, scratch=scratch, emit=self._events.put, stop=entry.stop)
         except PfsError as error:
             return str(error)
         except OSError as error:

@@ -46,9 +46,14 @@ def _real(path: Path | str) -> str:
 
 def shown_from_tmp(path: str) -> list[str]:
     """Return the directories below /tmp that commands need: of Python, pps and PATH; none inside another."""
-    candidates = [sys.prefix, sys.base_prefix, str(Path(__file__).parents[2]), *path.split(os.pathsep)]
-    below = sorted({os.path.normpath(c) for c in candidates if c.startswith(_TMP + "/") and os.path.isdir(c)})
+    below = [c for c in _wanted_from_tmp(path) if os.path.isdir(c)]
     return [c for c in below if not any(c.startswith(other + "/") for other in below)]
+
+
+@lru_cache(maxsize=64)
+def _wanted_from_tmp(path: str) -> tuple[str, ...]:
+    candidates = [sys.prefix, sys.base_prefix, str(Path(__file__).parents[2]), *path.split(os.pathsep)]
+    return tuple(sorted({os.path.normpath(c) for c in candidates if c.startswith(_TMP + "/")}))
 
 
 def places(unit: WorkUnit, task: DatumTask, *, isolation: Isolation, path: str) -> tuple[str, ...]:
