@@ -136,16 +136,16 @@ class Daemon:
     def _start_ticker(self) -> threading.Thread:
         from pfs.changes.ticks import Ticker
 
-        ticker = Ticker(self._store)
-
         def work() -> None:
-            while not self._stop.wait(_TICK_S):
-                try:
-                    ticker.run()
-                except PfsError as error:
-                    _note(f"cron triggers: {error}")
-                except Exception as error:  # a bug of ours must not end the ticks for good
-                    _note(f"cron triggers: internal error: {type(error).__name__}: {error}")
+            with self._store.watch() as watch:
+                ticker = Ticker(self._store, watch)
+                while not self._stop.wait(_TICK_S):
+                    try:
+                        ticker.run()
+                    except PfsError as error:
+                        _note(f"cron triggers: {error}")
+                    except Exception as error:  # a bug of ours must not end the ticks for good
+                        _note(f"cron triggers: internal error: {type(error).__name__}: {error}")
 
         thread = threading.Thread(target=work, name="ticker")
         thread.start()

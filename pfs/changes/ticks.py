@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from pfs.provenance.cron import parse_schedule
 from pfs.provenance.fire import Firing
 from pfs.refs.body import BranchEntry, RefsBody
 from pfs.refs.swap import RefsState
+from pfs.refs.watch import CHECK_S, Watch
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -33,23 +35,34 @@ def tick(store: Store) -> list[BranchRef]:
 
 
 class Ticker:
-    """Ticks again and again; reads refs only where some have moved, or a cron trigger is there at all."""
+    """Ticks again and again; reads refs only where some have moved, or a cron trigger is there at all.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    ``watch``: says when to list what moved; without it that is done each time.
+    """
+
+    def __init__(self, store: Store, watch: Watch | None = None) -> None:
+        self._store, self._watch = store, watch
         self._token: ChangeToken | None = None
         self._timed: list[str] = []
+        self._listed_s = 0.0
 
     def run(self) -> list[BranchRef]:
         """Move what is due, as `tick`; call it every second or so."""
-        token = self._store.changes(self._token)
-        if token != self._token:
-            self._token, self._timed = token, list(_timed(self._store))
+        if self._may_have_moved():
+            self._listed_s = time.monotonic()
+            token = self._store.changes(self._token)
+            if token != self._token:
+                self._token, self._timed = token, list(_timed(self._store))
         found = []
         for name in self._timed:
             with suppress(PfsError):
                 found += _tick_repo(self._store, name)
         return found
+
+    def _may_have_moved(self) -> bool:
+        if self._token is None or self._watch is None:
+            return True
+        return self._watch.wait(0.0) or time.monotonic() - self._listed_s > CHECK_S
 
 
 def _timed(store: Store) -> Iterator[str]:

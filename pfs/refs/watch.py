@@ -86,21 +86,21 @@ class Watch:
         with self._lock, suppress(OSError):
             os.write(self._write, b"\0")
 
-    def wait(self, timeout_s: float) -> None:
-        """Return once something may have moved since the last return, somebody called `wake`, or the time is over."""
+    def wait(self, timeout_s: float) -> bool:
+        """Return once something may have moved since the last return or somebody called `wake`; False: time is over."""
         end = time.monotonic() + max(timeout_s, 0.0)
         if self._notices is not None:
-            self._pause(timeout_s)
-            return
+            return self._pause(timeout_s)
         while not self._pause(min(self._poll_s, end - time.monotonic())):
             token = change_token(self._backend, self._clock_ns(), last=self._token)
             before, self._token = self._token, token
             if before is None or moved(before, token):
                 self._poll_s = FIRST_POLL_S
-                return
+                return True
             self._poll_s = min(2 * self._poll_s, LAST_POLL_S)
             if time.monotonic() >= end:
-                return
+                return False
+        return True
 
     def _pause(self, timeout_s: float) -> bool:
         """Sleep; True if something ended it."""

@@ -326,6 +326,20 @@ def test_cron_moves_at_its_ticks_alone_and_makes_up_for_missed_ones(tmp_path: Pa
         assert (ticker.run(), tick(store)) == ([], []), "there is nothing new"
 
 
+def test_a_ticker_that_is_told_what_moves_lists_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    with pfs.init(tmp_path) as made, Store(made.path, clock_ns=clock) as store, store.watch() as watch:
+        repo, ticker = store.create_repo("data"), Ticker(store, watch)
+        assert ticker.run() == []
+        follow(repo, cron="0 * * * *")
+        put(repo)
+        assert ticker.run() == [], "it learns of the trigger"
+        monkeypatch.setattr(store, "changes", lambda last: pytest.fail("nothing has moved"))
+        monkeypatch.setattr("pfs.changes.ticks.CHECK_S", 1e9)
+        clock.now_ns = at("2026-03-01 11:00:00")
+        assert ticker.run() == [BranchRef("data", "master")]
+
+
 def test_a_branch_that_comes_back_follows_what_is_there(repo: Repo) -> None:
     follow(repo, commits=1)
     repo.delete_branch("master")
