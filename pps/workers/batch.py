@@ -169,7 +169,11 @@ class _Process:
             # It was told so already.
             raise _Over
         if self._answered is not None and not self._exchange.was_heard(self._answered):
-            due.handed_s = None
+            # Two that wait read parts of each other's answers, and one that is gone left a datum that nobody works on.
+            raise BadCallError(
+                "it asked for the next datum before the last answer was read: two of its processes asked at the same "
+                "time, or one was killed that did"
+            )
         if due.handed_s is not None or call.error:
             asked_s = time.monotonic()
             self._end(self._settled(due, call.error), asked_s)

@@ -308,11 +308,21 @@ def test_a_cancelled_unit_ends_with_its_process(bench: Bench, place: Path) -> No
     assert list(bench.done(unit.id)) == ["datum-0"]
 
 
-def test_a_caller_that_did_not_hear_its_answer_loses_no_datum(bench: Bench) -> None:
-    # The first call is one of a caller that is gone before the answer comes.
-    call = 'printf "gone next \\0" > "$PFS_BATCH/call"'
-    done = run(bench, shell(call, LOOP.format(f'cp "$in" "$PFS_OUT/x"; {call}')), *map(bench.task, range(4)))
+def test_a_caller_that_did_not_hear_its_answer_loses_no_datum(bench: Bench, place: Path) -> None:
+    # A call of one who is gone before the answer comes: the datum that it was given must not count as worked on.
+    gone = f'if mkdir {place}/$PACH_DATUM_ID 2>/dev/null; then printf "gone next \\0" > "$PFS_BATCH/call"; fi'
+    work = f'cp "$in" "$PFS_OUT/x"; {gone}'
+    done = run(bench, shell(LOOP.format(work)), *(bench.task(n, tries=3) for n in range(4)))
     assert [text_of(bench, one) for one in done.values()] == [f"file {n}\n" for n in range(4)]
+    assert sum(one.tries for one in done.values()) > 4
+    assert "asked for the next datum before the last answer was read" in "".join(lines_of(bench, done["datum-1"]))
+
+
+def test_processes_that_ask_at_the_same_time_are_told_so(bench: Bench) -> None:
+    both = "for n in 1 2 3 4 5 6 7 8; do while next-datum; do :; done & done; wait"
+    done = run(bench, shell(both), *map(bench.task, range(6)))
+    failed = [one for one in done.values() if one.state == "failed"]
+    assert all("before the last answer was read" in (one.error or "") for one in failed)
 
 
 def test_nonsense_in_the_pipe_fails_the_datum_and_ends_the_process(bench: Bench) -> None:
