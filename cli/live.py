@@ -41,6 +41,12 @@ def describe(event: RunEvent) -> str:
             return f"{pipeline}: version {version}, because {', '.join(files)} changed"
         case events.CodeGone(pipeline, files, folder):
             return f"{pipeline}: {', '.join(files)} gone from {folder}: the stored copy runs"
+        case events.Stands(pipeline, state, address, reason, again_s):
+            where = f" at {address}" if address and state == "running" else ""
+            again = f"; started again in {again_s:g} s" if again_s is not None else ""
+            return f"{pipeline}: {state}{where}{f': {reason}' if reason else ''}{again}"
+        case events.LeftToServe(pipelines):
+            return f"left to `pfs serve`, as services and spouts run on: {', '.join(pipelines)}"
         case events.Attached():
             return "a controller runs on this store already, with its own isolation and slots: showing its progress"
         case events.StandingBy(holder):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pps.jobs.explain import Explanation
     from pps.jobs.jobsets import JobSetInfo
     from pps.jobs.preview import DatumPreview
-    from pps.model.infos import DatumInfo, JobInfo, LogLine, PipelineInfo
+    from pps.model.infos import DatumInfo, JobInfo, LogLine, PipelineInfo, ProcessInfo
     from pps.secret_store import SecretInfo
 
 
@@ -32,6 +32,20 @@ def pipeline_record(info: PipelineInfo) -> Record:
         "spec": info.spec,
         "notes": list(info.notes),
         "alerts": list(info.alerts),
+        "process": None if info.process is None else process_record(info.process),
+    }
+
+
+def process_record(info: ProcessInfo) -> Record:
+    """Return the record of the command of a service or spout."""
+    return {
+        "state": info.state,
+        "since": timestamp(info.since_ns),
+        "address": info.address or None,
+        "reason": info.reason,
+        "restarts": info.restarts,
+        "again": timestamp(info.again_ns),
+        "log_tail": info.log_tail,
     }
 
 

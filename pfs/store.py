@@ -8,6 +8,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable, Iterable
+from copy import copy
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +51,7 @@ from pfs.refs.swap import Refs, RefsState
 from pfs.refs.turn import Turns
 from pfs.refs.watch import CHECK_S, Watch, change_token, moved
 from pfs.rootkey import make_root_key
+from pfs.spout import Spout
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -100,14 +102,17 @@ def init(directory: Path | str = ".", *, chunk_avg: int = 262144) -> Store:
 def open(location: str | Path | None = None) -> Store:  # the verb of the public API: pfs.open
     """Open the store at a path (the ``.pfs`` folder or the one that holds it); None: see `locate`.
 
-    A missing index is built again from the objects first: about a second per thousand packs.
+    A missing index is built again from the objects first: about a second per thousand packs. In the command of a
+    spout, the store writes as that spout (`pfs.changes.spouts`).
 
     Raises:
         StoreNotFoundError: there is none.
         InvalidInputError: it was made by a newer pfs.
         CorruptionError: its index is damaged: `pfs recover` builds a new one.
     """
-    return Store(locate(location))
+    store = Store(locate(location))
+    store.spout = Spout.here()
+    return store
 
 
 class Store:
@@ -115,6 +120,8 @@ class Store:
 
     replayed = False
     """Whether what is done is done again later and must come to the same ids, though times and ids of moves differ."""
+    spout: Spout | None = None
+    """The spout that writes through this store, if it is one's command: it may write to the output of its pipeline."""
 
     def __init__(
         self, path: Path, *, backend: Backend | None = None, clock_ns: Callable[[], int] = time.time_ns
@@ -153,6 +160,12 @@ class Store:
         self.refs.close()
         self.index.close()
         self.backend.close()
+
+    def as_spout(self, spout: Spout) -> Store:
+        """Return this same store as a spout writes to it; closed with this one, and not by itself."""
+        twin = copy(self)
+        twin.spout = spout
+        return twin
 
     def create_repo(self, name: str, *, description: str = "", exist_ok: bool = False) -> Repo:
         """Create a repo, without branches.

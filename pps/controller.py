@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,9 +24,11 @@ from pps.model.catalog import Catalog, upstream
 from pps.model.events import OnEvent, RunReport
 from pps.pipelines.pipelines import Pipelines
 from pps.scheduling.attach import Watcher
+from pps.scheduling.backoff import Backoff
 from pps.scheduling.lease import SILENCE_S, ControllerLease, LeaseLostError
 from pps.scheduling.orders import orders_folder
 from pps.scheduling.scheduler import Scheduler
+from pps.scheduling.services import Services, ServicesFactory
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -35,6 +37,7 @@ ExecutorFactory = Callable[[str], Executor]
 """Makes an executor for an isolation: ``auto``, ``namespace``, ``container`` or ``none``."""
 CHECKPOINT_S = 30.0
 _TURN_S = 0.2
+BACKOFF = Backoff()
 _RETRY_S = 10.0
 _PATIENCE_S = 1.0
 """How long `pps run` may take to end before a daemon is refused, or says that it stands by."""
@@ -79,10 +82,14 @@ class Controller:
         isolation: str = "auto",
         checkpoint_s: float = CHECKPOINT_S,
         silence_s: float = SILENCE_S,
+        backoff: Backoff = BACKOFF,
     ) -> None:
-        """``silence_s``: how long a controller that lives is silent before this one takes over."""
+        """``silence_s``: how long a controller that lives is silent before this one takes over.
+
+        ``backoff``: the pauses before the command of a service or spout that ended is started again.
+        """
         self._store, self._executors, self._isolation = store, executors, isolation
-        self._checkpoint_s = checkpoint_s
+        self._checkpoint_s, self._backoff = checkpoint_s, backoff
         self._run_dir: Path = store.path / "run"
         self._lease = ControllerLease(store, silence_s=silence_s)
 
@@ -162,7 +169,9 @@ class Controller:
         """Return where the controller waits: for refs, orders, its executor and whoever wants it to stop."""
         return self._store.watch([orders_folder(self._run_dir)])
 
-    def _scheduler(self, on_event: OnEvent, watch: Watch, *, retry_s: float | None) -> Scheduler:
+    def _scheduler(
+        self, on_event: OnEvent, watch: Watch, *, retry_s: float | None, services: ServicesFactory | None = None
+    ) -> Scheduler:
         return Scheduler(
             self._store,
             lambda: self._executors(self._isolation),
@@ -170,15 +179,27 @@ class Controller:
             on_event=on_event,
             checkpoint_s=self._checkpoint_s,
             retry_s=retry_s,
+            services=services,
             wake=watch.wake,
             lease=self._lease,
         )
 
-    def serve(self, stop: threading.Event, *, standby: bool = False, on_event: OnEvent = events.ignore) -> None:
-        """Run jobs as commits arrive, until ``stop`` is set; what runs then is saved and goes on with the next start.
+    def _services(self, on_event: OnEvent) -> ServicesFactory:
+        return lambda executor: Services(
+            self._store,
+            executor,
+            run_dir=self._run_dir,
+            on_event=on_event,
+            backoff=self._backoff,
+            fence=self._lease.check,
+        )
 
-        A job that cannot go on (full disk, damage) is told as `events.Trouble` and tried again later; the others go on.
-        ``standby``: wait while another controller has the store, and whenever another took it over.
+    def serve(self, stop: threading.Event, *, standby: bool = False, on_event: OnEvent = events.ignore) -> None:
+        """Run jobs as commits arrive, services and spouts all the time, until ``stop`` is set.
+
+        What runs then is saved and goes on with the next start. A job that cannot go on (full disk, damage) is told as
+        `events.Trouble` and tried again later; the others go on. ``standby``: wait while another controller has the
+        store, and whenever another took it over. ``on_event`` is called in several threads.
 
         Raises:
             ConflictError: another controller runs on this store, or took over.
@@ -200,7 +221,10 @@ class Controller:
 
     def _serve(self, stop: threading.Event, on_event: OnEvent) -> None:
         try:
-            with self._watch() as watch, closing(self._scheduler(on_event, watch, retry_s=_RETRY_S)) as scheduler:
+            with ExitStack() as uses:
+                watch = uses.enter_context(self._watch())
+                made = self._scheduler(on_event, watch, retry_s=_RETRY_S, services=self._services(on_event))
+                scheduler = uses.enter_context(closing(made))
                 self._lease.on_lost = watch.wake
                 threading.Thread(target=_wake_at, args=(stop, watch), name="controller-stop", daemon=True).start()
                 scheduler.begin()

@@ -9,11 +9,12 @@ this machine, but ``code_dir``, which an executor elsewhere gets from the store.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
-from pps.spec import Transform
+from pps.spec import Service, Transform
 from pps.spec.resources import size_text
 from pps.spec.types import NOTHING, Resources
 
@@ -93,7 +94,8 @@ class WorkUnit:
     ``attempt`` is the fencing token. ``timeout_s`` limits each attempt of a datum's command. ``code_dir``:
     the folder in which the command starts unless ``transform.working_dir`` names one, read-only for it. ``s3_out``:
     the output is what the command writes to the gateway of its job; there is no /pfs/out. ``requests`` must be free
-    while it runs; the command of a datum that uses more than ``limits`` is killed.
+    while it runs; the command of a datum that uses more than ``limits`` is killed. ``service``: where the command is
+    reached; ``spout``: it commits to the output of its pipeline itself; ``job`` is the commit of its code.
     """
 
     job: str
@@ -107,6 +109,14 @@ class WorkUnit:
     s3_out: bool = False
     requests: Resources = NOTHING
     limits: Resources = NOTHING
+    service: Service | None = None
+    spout: bool = False
+    output_branch: str = "master"
+
+    @property
+    def stands(self) -> bool:
+        """Whether it is one command that runs on (`Executor.stand`): of a service or a spout, with no /pfs/out."""
+        return self.spout or self.service is not None
 
     @property
     def id(self) -> UnitId:
@@ -224,6 +234,35 @@ class Capacity:
         return None
 
 
+class Standing(Protocol):
+    """A command that runs on, one run after the other. One thread, but for `stop`; its log goes over all runs."""
+
+    def ready(self) -> AbstractContextManager[Callable[[], str | None]]:
+        """Put in place what one run needs; within, the call runs the command, once, and returns why it ended badly.
+
+        Raises:
+            PfsError, OSError: it cannot be put in place. CancelledError: it was stopped, then or while it ran.
+        """
+        ...
+
+    def stop(self, grace_s: float) -> None:
+        """End the command: SIGTERM, SIGKILL after ``grace_s``; and begin no other. Any thread."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Add a word to the log."""
+        ...
+
+    @property
+    def tail(self) -> str:
+        """The end of what the command wrote, at most 4 KiB."""
+        ...
+
+    def finish(self) -> Path | None:
+        """End the log and return the file with the bounded whole of it, None if there is none."""
+        ...
+
+
 class Executor(Protocol):
     """Runs units of datums. Thread-safe; one consumer of `events`.
 
@@ -275,6 +314,13 @@ class Executor(Protocol):
         """Let go of what is kept for an attempt at a job as a whole, such as its S3 gateway, before this returns.
 
         Nothing of it is waited for any more, and what of it still runs gets no new gateway. Unknown jobs do nothing.
+        """
+        ...
+
+    def stand(self, unit: WorkUnit) -> Standing:
+        """Return the only command of a unit that stands, not begun; it takes no slot, and ends before `close`.
+
+        Whoever has it calls `end_job` in the end.
         """
         ...
 

@@ -23,11 +23,17 @@ _FILES: Final = {"AWS_CONFIG_FILE": "config", "AWS_SHARED_CREDENTIALS_FILE": "cr
 
 @dataclass(frozen=True, slots=True)
 class JobBuckets:
-    """What a job's gateway serves: ``inputs`` are repo and commit by the name of the input; ``out``: the output too."""
+    """What a job's gateway serves: ``inputs`` are repo and commit by the name of the input; ``out``: the output too.
+
+    ``spout``: the commit of a spout's code. Its gateway serves the whole store to read, and commits what is written to
+    the output of the pipeline.
+    """
 
     pipeline: str
     inputs: Mapping[str, tuple[str, str]]
     out: bool
+    spout: str = ""
+    output_branch: str = "master"
 
 
 class Written(Protocol):

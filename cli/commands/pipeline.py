@@ -7,7 +7,7 @@ import click
 from cli import wiring
 from cli.exits import usage_error
 from cli.histories import parse_history
-from cli.output import emit, emit_one, field, print_json, print_json_array, time_of
+from cli.output import Record, emit, emit_one, field, print_json, print_json_array, time_of
 from cli.pipeline_records import pipeline_record
 from cli.spec_files import Given, spec_options
 from pfs.shorten import quoted
@@ -76,7 +76,7 @@ def list_pipeline(history: int | None, states: tuple[str, ...], only_specs: bool
         ("VERSION", field("version")),
         ("INPUT", field("input_text")),
         ("CREATED", time_of("created")),
-        ("STATE / LAST JOB", lambda record: f"{record['state']} / {record['last_job_state'] or '-'}"),
+        ("STATE / LAST JOB", lambda record: f"{_state(record)} / {record['last_job_state'] or '-'}"),
         ("ALERTS", lambda record: "!" if record["alerts"] else "-"),
         ("DESCRIPTION", field("description", default="")),
     ]
@@ -92,6 +92,15 @@ def list_pipeline(history: int | None, states: tuple[str, ...], only_specs: bool
             print_json_array(info.spec for info in infos if info.version)
             return
         emit(map(pipeline_record, infos), columns, as_json=as_json)
+
+
+def _state(record: Record) -> str:
+    """Return the state, of a service or spout with where it is reached, or why it does not run."""
+    process = record.get("process")
+    if not isinstance(process, dict):
+        return str(record["state"])
+    about = process["reason"] or process["address"]
+    return f"{record['state']} ({about})" if about else str(record["state"])
 
 
 @click.command("inspect-pipeline")

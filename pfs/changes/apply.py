@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from pfs.changes.branches import refuse_output
 from pfs.changes.publish import Publication
+from pfs.changes.spouts import provenance_by_hand
 from pfs.errors import CommitClosedError
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import CommitInfo, NewCommit
@@ -78,7 +78,7 @@ class _Attempt:
     def _onto_head(self, commit: CommitId, state: RefsState) -> NewCommit:
         if state.body.open_on(self._branch) is not None:
             raise _OpenedError
-        refuse_output(self._repo.name, state.body, self._branch)
+        provenance = provenance_by_hand(self._repo.store, self._repo.name, state.body, self._branch)
         head = state.body.branches.get(self._branch, BranchEntry()).head
         base = EMPTY_ROOT if head is None else self._repo.store.history.get(self._repo.name, head).tree_root()
         return NewCommit(
@@ -88,6 +88,7 @@ class _Attempt:
             started_ns=self._now_ns,
             parents=() if head is None else (head,),
             message=self._message,
+            provenance=provenance,
         )
 
     def _edited(self, base: Root, commit: CommitId) -> Root:

@@ -193,9 +193,9 @@ def mend(store: Store, repo: str, names: Iterable[str]) -> None:
             sources = tuple(source for source in map(BranchRef._make, entry.provenance) if _is_there(store, source))
             never = tuple(source for source in map(BranchRef._make, entry.never) if source in sources)
             try:
-                bind(store, repo, {name: Binding(sources, never, entry.pipeline)})
+                bind(store, repo, {name: Binding(sources, never, entry.pipeline, entry.spout)})
             except ConflictError:
-                bind(store, repo, {name: Binding(pipeline=entry.pipeline)})
+                bind(store, repo, {name: Binding(pipeline=entry.pipeline, spout=entry.spout)})
 
 
 def _without_lost_triggers(body: RefsBody, names: Iterable[str]) -> RefsBody:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from pfs.changes.branches import pointer, refuse_output, refuse_tag
+from pfs.changes.branches import pointer, refuse_tag
 from pfs.changes.publish import Publication
 from pfs.changes.rebase import Changes, rebase
+from pfs.changes.spouts import provenance_by_hand, require_spout
 from pfs.errors import AlreadyExistsError, CommitClosedError, CommitNotFoundError, ConflictError
 from pfs.history.dependents import refuse_made_from
 from pfs.history.resolve import base_of, find_id, open_info, refuse_commit
@@ -56,6 +57,7 @@ def start(store: Store, repo: str, commit: CommitId, new: Opening) -> CommitInfo
     def edit(body: RefsBody) -> RefsBody:
         refuse_tag(repo, body, new.branch)
         _refuse_second(repo, body, new)
+        made_from = new.provenance or provenance_by_hand(store, repo, body, new.branch)
         branch = body.branches.get(new.branch, BranchEntry(created=now_ns))
         parent = branch.head if named is None else named
         if named is not None:
@@ -67,7 +69,7 @@ def start(store: Store, repo: str, commit: CommitId, new: Opening) -> CommitInfo
             onto=branch.head,
             message=new.message,
             root=root_entry(_root_of(store, repo, parent)),
-            provenance=tuple((source.repo, source.branch, source.commit) for source in new.provenance),
+            provenance=tuple((source.repo, source.branch, source.commit) for source in made_from),
         )
         return with_open(with_branch(body, new.branch, branch), commit, entry)
 
@@ -82,6 +84,7 @@ def finish(store: Store, repo: str, ref: str, *, message: str | None, error: str
         entry = state.body.open.get(commit)
         if entry is None:
             raise CommitClosedError(repo, commit)
+        require_spout(store, repo, state.body, entry.branch)
         if entry.origin == "auto":
             _refuse_unfinished(store, f"{repo}@{commit}", entry)
         root, parent = _on_head(store, session, state, (commit, entry))
@@ -158,12 +161,10 @@ def _refuse_unfinished(store: Store, place: str, entry: OpenEntry) -> None:
 
 
 def _refuse_second(repo: str, body: RefsBody, new: Opening) -> None:
-    """Refuse an open commit beside another, and one on a branch that is computed from others."""
+    """Refuse an open commit beside another."""
     there = body.open_on(new.branch)
     if there is not None:
         raise ConflictError(f"branch {repo}@{new.branch} has the open commit {there}: finish it first")
-    if not new.provenance:
-        refuse_output(repo, body, new.branch)
 
 
 def _on_head(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pfs.changes.branches import refuse_output, refuse_tag
+from pfs.changes.branches import refuse_tag
 from pfs.changes.rebase import Collisions
+from pfs.changes.spouts import provenance_by_hand, require_spout
 from pfs.errors import InvalidNameError
 from pfs.history.resolve import base_of, find_id, refuse_commit
 from pfs.ids import CommitId, new_commit_id
@@ -70,10 +71,10 @@ def find_target(store: Store, state: RefsState, wish: Wish) -> Target:
     refuse_tag(state.repo, state.body, wish.branch)
     opened = _open_commit(store, state, wish.branch)
     if opened is not None:
+        require_spout(store, state.repo, state.body, state.body.open[opened].branch)
         return _open_target(state, opened, wish)
     branch = check_branch_name(wish.branch)
-    if not wish.provenance:
-        refuse_output(state.repo, state.body, branch)
+    provenance = wish.provenance or provenance_by_hand(store, state.repo, state.body, branch)
     head = state.body.branches.get(branch, BranchEntry()).head
     parent = head if wish.parent is None else base_of(store, state, wish.parent).id
     return Target(
@@ -86,7 +87,7 @@ def find_target(store: Store, state: RefsState, wish: Wish) -> Target:
         started_ns=store.clock_ns(),
         forked=wish.parent is not None,
         message=wish.message,
-        provenance=wish.provenance,
+        provenance=provenance,
         collisions=wish.collisions,
     )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 from pfs.changes.deletions import deletions
 from pfs.changes.publish import Publication
 from pfs.changes.rebase import Changes, rebase
+from pfs.changes.spouts import require_spout
 from pfs.changes.staging import PENDING, Staging
 from pfs.changes.target import Target
 from pfs.errors import ConflictError, InvalidInputError, InvalidPathError, PathNotFoundError, PurgedError
@@ -332,6 +333,7 @@ class CommitWriter:
 
     def _onto_branch(self, state: RefsState) -> Sequence[NewCommit]:
         """Return the commit as it has to be on the present head of the branch."""
+        require_spout(self._store, state.repo, state.body, self._target.branch)
         target, head = self._target, state.body.branches.get(self._target.branch, BranchEntry()).head
         parent = target.parent if target.forked else head
         # Looked up each time, the named parent too: something may have been purged from it since.

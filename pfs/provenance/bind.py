@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 class Binding:
     """What a branch is computed from. ``never``: those of the sources whose moves open nothing on it.
 
-    ``pipeline``: jobs make the commits of the branch.
+    ``pipeline``: jobs make the commits of the branch; ``spout``: its command does, while it runs.
     """
 
     sources: tuple[BranchRef, ...] = ()
     never: tuple[BranchRef, ...] = ()
     pipeline: bool = False
+    spout: bool = False
 
     def on(self, entry: BranchEntry, *, now_ns: int) -> BranchEntry:
         """Return a branch with this binding; the same one if it has it."""
@@ -41,6 +42,7 @@ class Binding:
             provenance=tuple(map(tuple, self.sources)),
             never=tuple(map(tuple, self.never)),
             pipeline=self.pipeline,
+            spout=self.spout,
         )
         return entry if bound == entry else replace(bound, updated=now_ns)
 

@@ -51,7 +51,8 @@ class TriggerEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class BranchEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A branch: its head, the meta pack with the head's record, what it is computed from (docs/format/refs.md).
 
-    ``never``: sources whose moves open nothing here. ``pipeline``: jobs make its commits, nothing is opened for it.
+    ``never``: sources whose moves open nothing here. ``pipeline``: jobs make its commits, nothing is opened for it;
+    ``spout``: no jobs, but a command of the pipeline that runs on.
     ``seen``: where its sources were when a commit was last opened for them. ``feeds``: the branches computed from this
     one, a hint: their provenance counts. ``move``: the id of a move of the head that is not one forwards.
     ``settings``: texts that front ends keep with the branch (`pfs.changes.settings`).
@@ -64,6 +65,7 @@ class BranchEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     provenance: tuple[tuple[str, str], ...] = ()
     never: tuple[tuple[str, str], ...] = ()
     pipeline: bool = False
+    spout: bool = False
     trigger: TriggerEntry | None = None
     seen: tuple[tuple[str, str, str], ...] = ()
     feeds: tuple[tuple[str, str], ...] = ()

@@ -32,6 +32,8 @@ class JobGateways:
         """
         if not uses_s3(unit):
             return None
+        if self._open is None and unit.spout:
+            return None  # it has other ways to write
         if self._open is None:
             raise FailedError("there is no S3 gateway for jobs in this program")
         with self._lock:
@@ -63,4 +65,6 @@ class JobGateways:
 def _buckets(unit: WorkUnit) -> JobBuckets:
     """Return what a job serves: each datum of it has the same S3 inputs at the same commits."""
     given = unit.datums[0].inputs
+    if unit.spout:
+        return JobBuckets(unit.pipeline, {}, out=False, spout=unit.job, output_branch=unit.output_branch)
     return JobBuckets(unit.pipeline, {one.name: (one.repo, one.commit) for one in given if one.s3}, unit.s3_out)

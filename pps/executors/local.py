@@ -30,6 +30,7 @@ from pps.workers.environment import inherited
 from pps.workers.scratch import remove_tree
 from pps.workers.setting import Setting
 from pps.workers.staging import Staging
+from pps.workers.standing import StandingCommand
 from pps.workers.stop import Stop
 from pps.workers.unit import run_unit
 from pps.workers.why import why
@@ -213,6 +214,11 @@ class LocalExecutor:
     def end_job(self, pipeline: str, job: str, attempt: int) -> None:
         """Close the S3 gateway of a job, if it had one."""
         self._gateways.end(pipeline, job, attempt)
+
+    def stand(self, unit: WorkUnit) -> StandingCommand:
+        """Return the command of a service or spout; it works in threads of its owner, who ends it before `close`."""
+        scratch = self._work_dir / "standing" / f"{unit.pipeline}-{unit.number}"
+        return StandingCommand(lambda: self.setting_for(unit), unit, log_dir=self._log_dir, scratch=scratch)
 
     def close(self) -> None:
         """Cancel everything, wait for the threads, leave no process and no scratch behind. Idempotent."""

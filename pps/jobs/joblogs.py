@@ -24,7 +24,7 @@ from pps.workers.logs import Line, parse
 if TYPE_CHECKING:
     from pfs.store import Store
 
-_POLL_S = 0.1
+POLL_S = 0.1
 _STREAMS: dict[str, Literal["stdout", "stderr", "system"]] = {"O": "stdout", "E": "stderr"}
 
 
@@ -95,7 +95,7 @@ class LogReader:
                 if self._is_over():
                     yield from self._stored(wanted)
                     break
-                time.sleep(_POLL_S)
+                time.sleep(POLL_S)
         finally:
             for follower in self._followers.values():
                 follower.pause()
@@ -104,7 +104,7 @@ class LogReader:
         for name, pieces in sorted(live_logs(self._folder).items()):
             if wanted in (None, name):
                 follower = self._followers.setdefault(name, Follower(self._folder / f"{name}.log"))
-                data = b"" if follower.is_current(pieces) else follower.read()
+                data = b"" if follower.is_current(pieces) else read_all(follower)
                 if not data:
                     follower.pause()  # open are those that grow; of all datums it might be too many
                 self._told[name] = self._told.get(name, 0) + len(data)
@@ -126,8 +126,17 @@ class LogReader:
         return not HolderLocks(self._run_dir).any_alive()
 
     def _line(self, datum: str, line: Line) -> LogLine:
-        stream = _STREAMS.get(line.tag.upper(), "system")
-        return LogLine(self._job.pipeline, self._job.id, datum, line.time, stream, line.text)
+        return log_line(self._job.pipeline, self._job.id, datum, line)
+
+
+def log_line(pipeline: str, job: CommitId, datum: str, line: Line) -> LogLine:
+    """Return the public value of a line."""
+    return LogLine(pipeline, job, datum, line.time, _STREAMS.get(line.tag.upper(), "system"), line.text)
+
+
+def read_all(follower: Follower) -> bytes:
+    """Return all that came since the last call, from however many pieces; at most the bounded whole of a log."""
+    return b"".join(iter(follower.read, b""))
 
 
 def _has_input(entry: Entry, paths: Collection[str]) -> bool:

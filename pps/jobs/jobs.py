@@ -19,6 +19,7 @@ from pps.jobs.datums import datum_info, find_datum, job_datums
 from pps.jobs.explain import Explanation, explain
 from pps.jobs.joblogs import LogReader
 from pps.jobs.jobsets import JobSetInfo, job_sets
+from pps.jobs.spoutlogs import spout_logs
 from pps.model.catalog import Catalog, Pipeline
 from pps.model.infos import DatumInfo, JobInfo, LogLine
 from pps.model.records import JobRecord
@@ -155,12 +156,16 @@ class Jobs:
 
         ``follow``: go on until the job ends. A datum that was skipped has its log in the job that ran it: asked for by
         ``datum``, that is shown. ``inputs``: only datums of these paths, of a job that runs only what is saved as
-        done; not with ``datum`` or ``follow``. ``since_ns``: only lines written at this time or later.
+        done; not with ``datum`` or ``follow``. ``since_ns``: only lines written at this time or later. Of a spout: what
+        its command wrote (`spout_logs`).
 
         Raises:
             NotFoundError: there is no such pipeline, job or datum; the pipeline has no jobs.
         """
         found = self._look(pipeline)
+        if found.pipeline.spec.spout and job is None:
+            found_lines = spout_logs(self._store, self._run_dir, pipeline, follow=follow)
+            return _narrowed(found_lines, since_ns, None if follow else tail)
         newest = found.newest
         if newest is None:
             raise NotFoundError(f"pipeline {pipeline!r} has no jobs yet: `pps run` runs what is due")
@@ -170,9 +175,7 @@ class Jobs:
             return reader.lines(datum, follow=follow, tail=tail)
         paths = [f"/{path.lstrip('/')}" for path in inputs]
         lines = reader.of_inputs(paths) if inputs else reader.lines(datum, follow=follow, tail=None)
-        first = "" if since_ns is None else log_time(since_ns)
-        lines = (line for line in lines if line.time >= first)
-        return lines if tail is None or follow else iter(deque(lines, maxlen=tail))
+        return _narrowed(lines, since_ns, None if follow else tail)
 
     def _look(self, pipeline: str) -> _Look:
         live = running_jobs(self._run_dir)
@@ -260,8 +263,9 @@ class Jobs:
             catalog = Catalog(self._store)
             causes = [one.cause for due in due_jobs(self._store, catalog.all(), {}).values() for one in due]
             if not any(cause.startswith(ref) for cause in causes):
-                found = self.job_set(ref)
-                if found.finished_ns is not None:
+                found, services = self.job_set(ref), {one.name for one in catalog.all() if one.spec.runs_on}
+                # The job of a service ends when newer data takes its place: nobody waits for that.
+                if all(job.state.is_final or job.pipeline in services for job in found.jobs):
                     return found
             left = _LOOK_S if end is None else min(_LOOK_S, end - time.monotonic())
             if left <= 0:
@@ -327,6 +331,12 @@ def _recent(jobs: Iterator[JobRecord], pipeline: Pipeline, history: int | None) 
         return jobs
     first = pipeline.record.version - history
     return takewhile(lambda job: job.version >= first, jobs)
+
+
+def _narrowed(lines: Iterator[LogLine], since_ns: int | None, tail: int | None) -> Iterator[LogLine]:
+    first = "" if since_ns is None else log_time(since_ns)
+    lines = (line for line in lines if line.time >= first)
+    return lines if tail is None else iter(deque(lines, maxlen=tail))
 
 
 def _reads(job: JobRecord, inputs: Collection[tuple[str, CommitId]]) -> bool:

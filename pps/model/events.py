@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pps.model.infos import JobInfo
+from pps.model.standing import StandingState
 from pps.model.state import Counters, DatumState
 
 
@@ -85,6 +86,24 @@ class TookOver:
     """This is the controller of the store now, after one that ended without a word or was silent for too long."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stands:
+    """The command of a service or spout came into a state; ``again_s``: after this it is started again."""
+
+    pipeline: str
+    state: StandingState
+    address: str = ""
+    reason: str = ""
+    again_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftToServe:
+    """These services and spouts are not run: that takes a controller that stays."""
+
+    pipelines: tuple[str, ...]
+
+
 RunEvent = (
     JobStarted
     | JobPlanned
@@ -96,6 +115,8 @@ RunEvent = (
     | Trouble
     | StandingBy
     | TookOver
+    | Stands
+    | LeftToServe
 )
 OnEvent = Callable[[RunEvent], None]
 

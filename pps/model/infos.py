@@ -10,10 +10,28 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from pfs.ids import CommitId
+from pps.model.standing import StandingState
 from pps.model.state import Counters, DatumState, JobState
 from pps.spec.node import Plain
 
-PipelineState = Literal["idle", "pending", "running", "stopped", "replaced", "damaged"]
+PipelineState = Literal["idle", "pending", "running", "stopped", "replaced", "damaged", "failure"] | StandingState
+
+
+class ProcessInfo(NamedTuple):
+    """The command of a service or spout that a controller keeps.
+
+    ``address``: host and port where it is reached, empty without a port. ``reason``: why it ended, where it is to be
+    started again, at ``again_ns``. ``restarts``: how often it was, since the data or the version is new. ``log_tail``:
+    the end of what it had written when it ended last.
+    """
+
+    state: StandingState
+    since_ns: int
+    address: str
+    reason: str
+    restarts: int
+    again_ns: int | None
+    log_tail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +40,10 @@ class PipelineInfo:
 
     ``state``: ``running`` while a job of it runs, ``pending`` while one waits, ``stopped`` after
     stop-pipeline, else ``idle``; ``replaced`` is a version that another one followed; of a ``damaged`` one only
-    the name is known, and ``description`` and ``notes`` say what is wrong. ``input_text`` is the input in short, such
-    as ``images:/*``. ``spec_commit`` is None for a pipeline that was only checked.
+    the name is known, and ``description`` and ``notes`` say what is wrong. That of a service or spout is that of its
+    command (``process``), ``pending`` while no controller keeps it, ``failure`` when its newest data cannot be served.
+    ``input_text`` is the input in short, such as ``images:/*``. ``spec_commit`` is None for a pipeline that was only
+    checked.
     """
 
     name: str
@@ -40,6 +60,7 @@ class PipelineInfo:
     last_job: CommitId | None
     last_job_state: JobState | None
     notes: tuple[str, ...]
+    process: ProcessInfo | None = None
 
     @property
     def alerts(self) -> tuple[str, ...]:

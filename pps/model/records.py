@@ -15,6 +15,7 @@ import msgspec
 
 from pfs.errors import CorruptionError
 from pfs.ids import CommitId
+from pfs.spout import CODE_BRANCH
 from pfs.structs import ready
 from pps.model.infos import NO_WORK, InputCommit, JobInfo, Work
 from pps.model.state import NO_COUNTERS, Counters, JobState
@@ -22,7 +23,7 @@ from pps.model.state import NO_COUNTERS, Counters, JobState
 if TYPE_CHECKING:
     from pfs.trees.row import Row
 
-SPEC_BRANCH = ".spec"
+SPEC_BRANCH = CODE_BRANCH
 META_BRANCH = ".meta"
 PIPELINE_JSON = "/pipeline.json"
 SPEC_JSON = "/spec.json"

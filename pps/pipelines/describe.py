@@ -7,19 +7,48 @@ from dataclasses import replace
 
 from pfs.errors import PfsError
 from pps.model.catalog import Pipeline
-from pps.model.infos import PipelineInfo, PipelineState
+from pps.model.infos import PipelineInfo, PipelineState, ProcessInfo
 from pps.model.records import JobRecord, PipelineRecord
+from pps.model.standing import StandingRecord
+from pps.model.state import JobState
 from pps.spec.types import CrossInput, GroupInput, Input, JoinInput, PfsInput, Spec, UnionInput
 from pps.spec.write import input_document, spec_document
 
 
-def pipeline_info(pipeline: Pipeline, *, due: bool, running: Sequence[JobRecord]) -> PipelineInfo:
-    """Return the public value of a pipeline; ``due``: a job waits; ``running``: its jobs that run now."""
+def pipeline_info(
+    pipeline: Pipeline, *, due: bool, running: Sequence[JobRecord], standing: StandingRecord | None = None
+) -> PipelineInfo:
+    """Return the public value of a pipeline.
+
+    ``due``: a job waits; ``running``: its jobs that run now; ``standing``: the command of a service or spout that a
+    controller keeps.
+    """
     info = describe(pipeline.spec, pipeline.record, _last(pipeline, running))
     still: PipelineState = "stopped" if pipeline.record.stopped else "pending" if due else "idle"
     state: PipelineState = "running" if running else still
+    if pipeline.spec.runs_on and not pipeline.record.stopped:
+        state = _standing_state(pipeline, standing, due=due)
     last_state = running[0].state if running else info.last_job_state
-    return replace(info, spec_commit=pipeline.spec_commit, state=state, last_job_state=last_state)
+    return replace(
+        info, spec_commit=pipeline.spec_commit, state=state, last_job_state=last_state, process=_process(standing)
+    )
+
+
+def _standing_state(pipeline: Pipeline, standing: StandingRecord | None, *, due: bool) -> PipelineState:
+    """Return the state of a service or spout: a job that failed is one whose data cannot be served."""
+    if standing is not None:
+        return standing.state
+    if due or pipeline.spec.spout:
+        return "pending"
+    last = pipeline.jobs.newest
+    return "failure" if last is not None and last.state == JobState.FAILURE else "idle"
+
+
+def _process(standing: StandingRecord | None) -> ProcessInfo | None:
+    if standing is None:
+        return None
+    fields = ("state", "since_ns", "address", "reason", "restarts", "again_ns", "log_tail")
+    return ProcessInfo(*(getattr(standing, name) for name in fields))
 
 
 def past_info(pipeline: Pipeline) -> PipelineInfo:
@@ -76,6 +105,8 @@ def _last(pipeline: Pipeline, running: Sequence[JobRecord]) -> JobRecord | None:
 def input_text(node: Input) -> str:
     """Return an input in short: ``images:/*``, children of a cross with ``x``, of a union with ``+`` between them."""
     match node:
+        case UnionInput(()):
+            return "-"
         case PfsInput() if node.cron is not None:
             return f"{node.name}:{node.cron.schedule}"
         case PfsInput():

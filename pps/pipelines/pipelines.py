@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -35,7 +35,8 @@ from pps.pipelines.versions import (
 )
 from pps.scheduling.cron import tick
 from pps.scheduling.live import of, running_jobs
-from pps.scheduling.queue import due_jobs
+from pps.scheduling.livestanding import standing_now
+from pps.scheduling.queue import due_jobs, newest_due
 from pps.spec.node import Plain
 from pps.spec.parse import parse_specs
 from pps.spec.types import Spec
@@ -343,9 +344,13 @@ class Pipelines:
         """Return all pipelines, upstream ones first, and last those that are damaged."""
         catalog = Catalog(self._store)
         pipelines, damaged = catalog.all(), catalog.damaged
-        due, running = due_jobs(self._store, pipelines, damaged), running_jobs(self._run_dir)
+        running, standing = running_jobs(self._run_dir), standing_now(self._run_dir)
+        due = self._due(pipelines, damaged)
         sound = [one for one in pipelines if one.name not in damaged]
-        infos = [pipeline_info(one, due=bool(due[one.name]), running=of(one.name, running)) for one in sound]
+        infos = [
+            pipeline_info(one, due=one.name in due, running=of(one.name, running), standing=standing.get(one.name))
+            for one in sound
+        ]
         return [*infos, *(damaged_info(name, error) for name, error in sorted(damaged.items()))]
 
     def inspect(self, name: str) -> PipelineInfo:
@@ -360,10 +365,16 @@ class Pipelines:
         found = next((one for one in pipelines if one.name == name), None)
         if found is None:
             found = catalog.get(name)
-        due = due_jobs(self._store, pipelines, damaged)
+        due = self._due(pipelines, damaged)
         if name in damaged:
             raise damaged[name]
-        return pipeline_info(found, due=bool(due.get(name)), running=of(name, running_jobs(self._run_dir)))
+        running, standing = of(name, running_jobs(self._run_dir)), standing_now(self._run_dir).get(name)
+        return pipeline_info(found, due=name in due, running=running, standing=standing)
+
+    def _due(self, pipelines: Sequence[Pipeline], damaged: MutableMapping[str, PfsError]) -> set[str]:
+        """Return the pipelines with a job that is due."""
+        jobs = {name for name, found in due_jobs(self._store, pipelines, damaged).items() if found}
+        return jobs | set(newest_due(self._store, pipelines, damaged))
 
 
 def _secrets_of(spec: Spec) -> set[str]:

@@ -127,14 +127,14 @@ def _refuse_second_branch(store: Store, spec: Spec) -> None:
     present = {} if state is None else state.body.branches
     bindings = {name: Binding() for name, entry in present.items() if entry.pipeline}
     ours = [leaf for leaf in leaves(spec.input) if leaf.cron is None or store.refs.find(leaf.repo) is not None]
-    check(store, spec.name, bindings | {spec.output_branch: _binding(ours)})
+    check(store, spec.name, bindings | {spec.output_branch: _binding(ours, spout=spec.spout)})
 
 
-def _binding(inputs: Iterable[PfsInput]) -> Binding:
+def _binding(inputs: Iterable[PfsInput], *, spout: bool) -> Binding:
     given = tuple(inputs)
     sources = dict.fromkeys(BranchRef(leaf.repo, leaf.branch) for leaf in given)
     moving = {BranchRef(leaf.repo, leaf.branch) for leaf in given if not leaf.never}
-    return Binding(tuple(sources), tuple(one for one in sources if one not in moving), pipeline=True)
+    return Binding(tuple(sources), tuple(one for one in sources if one not in moving), pipeline=True, spout=spout)
 
 
 def _make_trigger_branches(store: Store, spec: Spec) -> None:
@@ -284,7 +284,7 @@ def _new_commit(
 
 def _bind_branches(store: Store, spec: Spec, old: Pipeline | None) -> None:
     """Record what the output branch is computed from, in one swap with the end of an old one."""
-    bindings = {spec.output_branch: _binding(leaves(spec.input))}
+    bindings = {spec.output_branch: _binding(leaves(spec.input), spout=spec.spout)}
     if old is not None and old.spec.output_branch != spec.output_branch:
         bindings[old.spec.output_branch] = Binding()
     bind(store, spec.name, bindings)

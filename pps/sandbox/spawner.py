@@ -53,7 +53,8 @@ class SpawnerLostError(FailedError):
 class Command:
     """What to run: ``mounts`` are the steps of sandbox_mounts.py, done first; ``cwd`` is seen after them.
 
-    Variables and steps may hold secrets, so they are not shown.
+    Variables and steps may hold secrets, so they are not shown. ``shares_pids``: it is put in no PID namespace of its
+    own.
     """
 
     argv: tuple[str, ...]
@@ -61,6 +62,7 @@ class Command:
     cwd: str
     mounts: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
     limits: Limits | None = None
+    shares_pids: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +296,7 @@ class Spawner:
             cwd=command.cwd,
             mounts=[list(step) for step in command.mounts],
             limits=command.limits,
+            shares_pids=command.shares_pids,
         )
         text = json.dumps(request).encode()
         with self._lock:
@@ -308,7 +311,7 @@ class Spawner:
                     if last:
                         raise SpawnerLostError(f"the process that starts commands is gone: {error}") from error
                 else:
-                    return hello["own_pids"]
+                    return hello["own_pids"] and not command.shares_pids
         raise AssertionError
 
     def _ensure(self) -> Hello:

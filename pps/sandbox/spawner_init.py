@@ -33,6 +33,7 @@ class Request(TypedDict):
     cwd: str
     mounts: Sequence[Sequence[str]]
     limits: Limits | None
+    shares_pids: bool
 
 
 class Status(TypedDict, total=False):

@@ -105,10 +105,11 @@ def _serve(connection: socket.socket, *, flags: int) -> None:
         if received is None:
             return
         request, fds = received
-        pid = syscalls.clone(flags) if flags else os.fork()
+        own = flags & ~syscalls.CLONE_NEWPID if request["shares_pids"] else flags
+        pid = syscalls.clone(own) if own else os.fork()
         if pid == 0:
             connection.close()
-            spawner_init.run(request, spawner_init.Pipes(*fds), own_pids=bool(flags & syscalls.CLONE_NEWPID))
+            spawner_init.run(request, spawner_init.Pipes(*fds), own_pids=bool(own & syscalls.CLONE_NEWPID))
         for fd in fds:
             os.close(fd)
 

@@ -67,7 +67,8 @@ class Watcher:
         return events.RunReport(jobs, damaged)
 
     def _wanted(self) -> list[Pipeline]:
-        pipelines = self._catalog.all()
+        # Services and spouts never end, so nobody waits for them.
+        pipelines = [pipeline for pipeline in self._catalog.all() if not pipeline.spec.runs_on]
         self._damaged |= self._catalog.damaged
         if not self._chosen:
             return pipelines

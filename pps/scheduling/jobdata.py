@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pfs.errors import BranchMovedError
-from pfs.files.ingest import FileRef
+from pfs.files.ingest import FileRef, put_stream
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import CommitInfo, NewCommit, Provenance
 from pfs.trees.edit import DeleteTree, Edit, Put, edit
@@ -145,6 +146,11 @@ class JobData:
         if len(self._edits) >= min(max(_APPLY_AT, self._meta.count), _APPLY_LATEST):
             self._apply()
 
+    def keep_log(self, datum: str, path: Path) -> None:
+        """Store the log of a datum that has no end of its own."""
+        with path.open("rb") as file:
+            self._put(log_key(self._job, datum), put_stream(self.session, self._store.params, file, jobs=1))
+
     def fail(self, place: int, reason: str) -> None:
         """Take the end of a datum that no worker could tell of."""
         self._ended.add(place, Result(DatumState.FAILED, reason=reason, ran_in=self._job))
@@ -231,8 +237,6 @@ class JobData:
 
     def _file(self, key: bytes, data: bytes) -> Edit:
         import io
-
-        from pfs.files.ingest import put_stream
 
         ref = put_stream(self.session, self._store.params, io.BytesIO(data), jobs=1)
         return Put(key, ref.kind, ref.size, ref.tid)

@@ -62,7 +62,7 @@ class JobRun:
         self.pipeline = due.pipeline
         now_ns = around.store.clock_ns()
         resumed = due.resume
-        self.id = resumed.id if resumed else _job_id(around.store, due)
+        self.id = resumed.id if resumed else job_id(around.store, due)
         self._number = resumed.number if resumed else number
         self._restart = resumed.restart + 1 if resumed else 0
         self._work = resumed.work if resumed else NO_WORK
@@ -376,7 +376,7 @@ def _is_meant(task: DatumTask, ref: str) -> bool:
     return paths.issuperset(ref.split(","))
 
 
-def _job_id(store: Store, due: Due) -> CommitId:
+def job_id(store: Store, due: Due) -> CommitId:
     """Return the id of what caused the job, so that one id names all that it brought about; else a fresh one."""
     for id in (due.cause, due.spare):
         if id is not None and store.history.find(due.pipeline.name, id) is None:

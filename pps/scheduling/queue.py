@@ -88,7 +88,8 @@ def due_jobs(
     """Return for each pipeline the jobs that are due, oldest first; ``pipelines`` in topological order.
 
     All inputs are read as they were together, so that what one transaction changed makes one job. A pipeline of which
-    that cannot be told, as commits that it reads are damaged, has none and is put into ``damaged``.
+    that cannot be told, as commits that it reads are damaged, has none and is put into ``damaged``. Services have
+    none here: see `newest_due`; and spouts none at all.
     """
     by_name = {pipeline.name: pipeline for pipeline in pipelines}
     refs = _read(store, pipelines)
@@ -99,6 +100,29 @@ def due_jobs(
         except DAMAGE as error:
             found[pipeline.name] = []
             damaged[pipeline.name] = error
+    return found
+
+
+def newest_due(store: Store, pipelines: Sequence[Pipeline], damaged: MutableMapping[str, PfsError]) -> dict[str, Due]:
+    """Return the job of each service that has newer data than its last job, or one that was interrupted.
+
+    It reads the newest commits; those that came between have no job of their own, and failed ones are passed over.
+    ``pipelines`` and ``damaged`` as in `due_jobs`.
+    """
+    services = [pipeline for pipeline in pipelines if pipeline.spec.service and not pipeline.spec.spout]
+    by_name, found = {pipeline.name: pipeline for pipeline in pipelines}, dict[str, Due]()
+    refs = _read(store, services)
+    for pipeline in services:
+        try:
+            sound = [due for due in _due(store, refs, pipeline, pipelines=by_name) if not due.broken]
+        except DAMAGE as error:
+            damaged[pipeline.name] = error
+            continue
+        if sound:
+            newest, unfinished = sound[-1], pipeline.unfinished
+            same = unfinished is not None and _is_same(newest, unfinished)
+            awaited = not same and _is_open(store, newest)
+            found[pipeline.name] = replace(newest, resume=unfinished if same else None, awaited=awaited)
     return found
 
 
@@ -171,7 +195,14 @@ def _read(store: Store, pipelines: Sequence[Pipeline]) -> InputRefs:
 
 
 def due_of(store: Store, refs: InputRefs, pipeline: Pipeline, *, pipelines: Mapping[str, Pipeline]) -> list[Due]:
-    """Return the jobs of one pipeline that are due, oldest first; raises one of DAMAGE where that cannot be told."""
+    """Return the jobs of one pipeline that are due, oldest first; raises one of DAMAGE where that cannot be told.
+
+    Services have none here: see `newest_due`; and spouts none at all.
+    """
+    return [] if pipeline.spec.runs_on else _due(store, refs, pipeline, pipelines=pipelines)
+
+
+def _due(store: Store, refs: InputRefs, pipeline: Pipeline, *, pipelines: Mapping[str, Pipeline]) -> list[Due]:
     if pipeline.record.stopped:
         return []
     found = list(_in_order(store, refs, pipeline, pipelines=pipelines))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
@@ -22,14 +21,16 @@ from pfs.refs.mirror import Mirror
 from pps.executor import Executor, UnitDone, UnitId
 from pps.model import events
 from pps.model.catalog import Catalog, Pipeline, relevant, upstream
-from pps.model.records import CODE_DIR
+from pps.scheduling.codedir import drop_other_code, lay_out_code
 from pps.scheduling.cron import CronTicker
 from pps.scheduling.jobrun import JobRun, Surroundings
 from pps.scheduling.lease import ControllerLease, LeaseLostError
 from pps.scheduling.live import LiveJobs
+from pps.scheduling.livestanding import LiveStanding
 from pps.scheduling.look import Looks
 from pps.scheduling.orders import Orders, StopJob
 from pps.scheduling.queue import Due, ready
+from pps.scheduling.services import ServicesFactory
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -62,6 +63,7 @@ class Scheduler:
         on_event: events.OnEvent,
         checkpoint_s: float,
         retry_s: float | None = None,
+        services: ServicesFactory | None = None,
         wake: Callable[[], object] = lambda: None,
         lease: ControllerLease | None = None,
     ) -> None:
@@ -77,6 +79,7 @@ class Scheduler:
         self._cron = CronTicker(store, on_event)
         self._live = LiveJobs(run_dir)
         self._orders = Orders(run_dir)
+        self._services = None if services is None else services(self._make_executor)
         self._executor: Executor | None = None
         self._active: dict[str, JobRun] = {}
         self._saved_ns: dict[str, int] = {}
@@ -85,6 +88,7 @@ class Scheduler:
         self._seen = False
         self._next_look_ns = 0
         self._is_put_off = False
+        self._left: tuple[str, ...] = ()
         self.ended: list[JobInfo] = []
         """Jobs that ended, in that order."""
         self.damaged: dict[str, str] = {}
@@ -99,6 +103,7 @@ class Scheduler:
         """Forget what a dead controller left in the run folder."""
         self._live.clear_all()
         self._orders.clear()
+        LiveStanding(self._run_dir).clear_all()
 
     def start_due(self, chosen: Collection[str] = ()) -> None:
         """Start jobs that are due, of the ``chosen`` pipelines and those upstream of them (none chosen: of all).
@@ -162,6 +167,10 @@ class Scheduler:
         for name in relevant(damaged, reading, chosen):
             self._note_damage(name, str(damaged[name]))
         busy = {name: {*run.due.ids, run.id} for name, run in self._active.items()}
+        if self._services is not None:
+            self._services.want(pipelines, due, busy)
+        else:
+            self._tell_left([by_name[name] for name in wanted if name in by_name])
         for one in ready(self._store, due, by_name, busy=busy):
             if len(self._active) < MOST_JOBS and one.pipeline.name not in self._troubled:
                 self._start(one)
@@ -175,6 +184,13 @@ class Scheduler:
             except LeaseLostError:
                 self._is_out = True
                 raise
+
+    def _tell_left(self, pipelines: Collection[Pipeline]) -> None:
+        """Tell once which services and spouts are not run here: they never end, and this does."""
+        left = tuple(sorted(one.name for one in pipelines if one.spec.runs_on and not one.record.stopped))
+        if left != self._left:
+            self._left = left
+            self._on_event(events.LeftToServe(left))
 
     def _note_damage(self, name: str, message: str) -> None:
         if self.damaged.get(name) != message:
@@ -252,6 +268,8 @@ class Scheduler:
         for order in self._orders.take():
             run = self._active.get(order.pipeline)
             if run is None or run.id != order.job:
+                if self._services is not None and isinstance(order, StopJob):
+                    self._services.stop_job(order)
                 continue
             if isinstance(order, StopJob):
                 self._guard(order.pipeline, partial(run.stop, "it was stopped"))
@@ -330,20 +348,8 @@ class Scheduler:
         return self._executor
 
     def _code_dir(self, due: Due) -> Path:
-        """Return the folder with a version's code files; laid out once, whole or not at all."""
-        pipeline = due.pipeline
-        place = self._run_dir / "code" / pipeline.name / pipeline.spec_commit
-        if place.is_dir():
-            return place
-        draft = place.with_name(uuid.uuid4().hex)
-        draft.mkdir(parents=True)
-        view = self._store.repo(pipeline.name).view(pipeline.spec_commit)
-        if view.tree.stat(CODE_DIR.encode()[1:], want="dir") is not None:
-            view.restore(CODE_DIR, draft)
-        draft.rename(place)
-        for old in place.parent.iterdir():
-            if old != place:
-                shutil.rmtree(old, ignore_errors=True)
+        place = lay_out_code(self._store, self._run_dir, due.pipeline)
+        drop_other_code(place)
         return place
 
     def save(self) -> None:
@@ -355,6 +361,8 @@ class Scheduler:
         """Give up what runs, as a crash would, and end the executor. Idempotent."""
         for name in list(self._active):
             self._give_up(name)
+        if self._services is not None:
+            self._services.close()
         executor, self._executor = self._executor, None
         if executor is not None:
             executor.close()

@@ -16,7 +16,7 @@ from pfs.errors import InvalidInputError
 from pfs.shorten import quoted
 from pps.spec.findings import Findings
 from pps.spec.known import KNOWN, Kind, Known
-from pps.spec.node import Node, Place, kind_of, whole_number
+from pps.spec.node import Node, Place, Plain, kind_of, whole_number
 
 DURATION_PATTERN = r"(?:([0-9]+(?:\.[0-9]+)?)h)?(?:([0-9]+(?:\.[0-9]+)?)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?"
 MAX_COUNT = 2**63 - 1
@@ -113,6 +113,11 @@ class Fields:
         """Return the field's value, or None when it is absent or null."""
         item = self._items.get(name)
         return item[0] if item and item[0].value is not None else None
+
+    def raw(self, name: str) -> Plain:
+        """Return the field's value as it was parsed, without reading it: for fields that rule others out."""
+        node = self.get(name)
+        return None if node is None else node.plain()
 
     def child(self, name: str) -> Fields | None:
         """Return the fields of the mapping in field ``name``, or None when it is absent or none."""

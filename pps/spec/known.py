@@ -18,6 +18,7 @@ _OLD = "has no effect: it is of Pachyderm 1.x"
 _REQUEST = "has no effect in a file: it is a flag of `pps update-pipeline`"
 _UPTIME = "has no effect: workers exist only while there is work"
 _PROJECT = "has no effect: there are no projects"
+_OLD_SPOUT = "is of Pachyderm 1.x: a spout writes commits with `pfs put-file`, in Python or over S3"
 _NOT_YET = "is not supported yet: remove it"
 
 
@@ -88,8 +89,6 @@ PIPELINE_NOTED = {
     "dry_run": _REQUEST,
 }
 PIPELINE_REFUSED = {
-    "spout": _NOT_YET,
-    "service": _NOT_YET,
     "tf_job": "is not supported, nor is it by Pachyderm: give the command in 'transform'",
     "spec_commit": "cannot be given: the store numbers versions by itself",
 }
@@ -107,6 +106,7 @@ PFS_REFUSED = {
 }
 PROJECT_NOTED = {"project": _PROJECT}
 USUAL_PROJECT: Mapping[str, Sequence[Plain]] = {"project": ("default", {"name": "default"})}
+SERVICE_TYPES = ("NodePort", "ClusterIP", "LoadBalancer")
 INPUT_KINDS_GONE = {"atom": "pfs", "git": "pfs"}
 
 PIPELINE = Known(
@@ -133,6 +133,8 @@ PIPELINE = Known(
         "salt": Field(Kind.TEXT, "part of each datum's hash: another one runs everything again"),
         "egress": Field(Kind.CHILD, "where the output is sent to as well, before a job succeeds", of="egress"),
         "s3_out": Field(Kind.FLAG, "what the command writes to the bucket 'out' is the output, there is no /pfs/out"),
+        "service": Field(Kind.CHILD, "the command runs on over the newest data, and listens on a port", of="service"),
+        "spout": Field(Kind.CHILD, "the command runs on without an input, and writes commits itself", of="spout"),
     },
     PIPELINE_NOTED,
     PIPELINE_REFUSED,
@@ -201,6 +203,20 @@ DATUM_SET = Known(
         "size_bytes": Field(Kind.COUNT, "a unit is full once its inputs have this size"),
         "per_worker": Field(Kind.COUNT, "units for each worker"),
     },
+)
+SERVICE = Known(
+    "service",
+    {
+        "internal_port": Field(Kind.COUNT, "the port on which the command listens"),
+        "external_port": Field(Kind.COUNT, "the port that leads there; default: the same"),
+        "ip": Field(Kind.TEXT, "the address of this machine with the external port; default: 127.0.0.1"),
+        "type": Field(Kind.TEXT, "has a meaning on Kubernetes only", choices=SERVICE_TYPES),
+    },
+)
+SPOUT = Known(
+    "spout",
+    {"service": Field(Kind.CHILD, "where the command is reached by those who push data", of="service")},
+    refused={"overwrite": _OLD_SPOUT, "marker": _OLD_SPOUT},
 )
 INPUT = Known(
     "input",
@@ -319,6 +335,8 @@ KNOWN = {
         SECRET,
         PARALLELISM,
         DATUM_SET,
+        SERVICE,
+        SPOUT,
         INPUT,
         PFS,
         CRON,

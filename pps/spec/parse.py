@@ -24,6 +24,7 @@ from pps.spec.node import Node
 from pps.spec.resources import read_resources
 from pps.spec.s3 import read_s3_out
 from pps.spec.secret import read_secrets
+from pps.spec.service import read_service, reads_nothing, without_effect
 from pps.spec.types import DEFAULT_BRANCH, DEFAULT_TRIES, DatumSet, Input, Reprocess, Spec, Transform, UnionInput
 from pps.spec.yaml import parse_yaml
 
@@ -109,7 +110,7 @@ def _text(node: Node) -> str:
 
 
 def _pipeline(fields: Fields, findings: Findings) -> Spec:
-    name = _pipeline_name(fields)
+    name, parallelism = _pipeline_name(fields), _parallelism(fields)
     spec = Spec(
         name=name,
         transform=_transform(fields),
@@ -119,7 +120,7 @@ def _pipeline(fields: Fields, findings: Findings) -> Spec:
         datum_tries=fields.count("datum_tries") or DEFAULT_TRIES,
         datum_timeout_s=fields.seconds("datum_timeout"),
         job_timeout_s=fields.seconds("job_timeout"),
-        parallelism=_parallelism(fields),
+        parallelism=parallelism,
         datum_set=_datum_set(fields),
         reprocess=_reprocess(fields),
         salt=fields.text("salt"),
@@ -127,9 +128,11 @@ def _pipeline(fields: Fields, findings: Findings) -> Spec:
         egress=read_egress(fields),
         requests=read_resources(fields, "resource_requests"),
         limits=read_resources(fields, "resource_limits"),
+        service=read_service(fields, parallelism=parallelism),
+        spout=fields.has("spout"),
     )
     _check_batching(fields, spec)
-    return replace(spec, notes=tuple(findings.notes))
+    return replace(spec, notes=(*findings.notes, *without_effect(spec)))
 
 
 def _check_batching(fields: Fields, spec: Spec) -> None:
@@ -200,6 +203,8 @@ def _is_pinned(image: str) -> bool:
 
 def _input(fields: Fields, findings: Findings, *, pipeline: str) -> Input:
     node = fields.get("input")
+    if reads_nothing(fields):
+        return UnionInput(())
     if node is None:
         fields.bad("input", "the field 'input' is missing: it says which repo the pipeline reads")
         return UnionInput(())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Literal
 
 from pfs.model import Trigger
 
@@ -145,6 +146,28 @@ class DatumSet:
     per_worker: int = 0
 
 
+ServiceType = Literal["NodePort", "ClusterIP", "LoadBalancer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Where a long-running command is reached; a port is 0 where none was given.
+
+    The command listens on ``internal_port`` of the loopback; ``external_port`` of ``ip`` leads there. ``type`` has a
+    meaning on Kubernetes only.
+    """
+
+    internal_port: int = 0
+    external_port: int = 0
+    ip: str = ""
+    type: ServiceType = "NodePort"
+
+    @property
+    def forwards(self) -> bool:
+        """Whether another port leads to that of the command."""
+        return bool(self.internal_port and self.external_port and self.external_port != self.internal_port)
+
+
 @dataclass(frozen=True, slots=True)
 class Egress:
     """Where the output of each job is sent to before it succeeds: a URL, with the name of a secret for it or none."""
@@ -192,6 +215,8 @@ class Spec:
 
     ``s3_out``: the output is what the command writes to the job's own S3 gateway. ``egress``: where it goes as well.
     ``requests`` must be free before a datum's command starts, and one that uses more than ``limits`` is killed.
+    ``service``: the command runs on and is reached there. ``spout``: the command runs on without an input, which is
+    then a union of nothing, and writes commits itself.
     ``notes`` has one line for each field that was accepted but has no effect here. ``source`` is the document
     as it was given, ``effective`` the same laid over defaults, both as JSON; they take no part in comparisons.
     """
@@ -212,6 +237,8 @@ class Spec:
     egress: Egress | SqlEgress | None = None
     requests: Resources = NOTHING
     limits: Resources = NOTHING
+    service: Service | None = None
+    spout: bool = False
     notes: tuple[str, ...] = field(default=(), compare=False)
     source: str = field(default="", compare=False)
     effective: str = field(default="", compare=False)
@@ -220,3 +247,8 @@ class Spec:
     def asks(self) -> Resources:
         """What a datum's command is given: the requests, and the GPUs that Kubernetes has under limits."""
         return replace(self.requests, gpus=max(self.requests.gpus, self.limits.gpus))
+
+    @property
+    def runs_on(self) -> bool:
+        """Whether the command is not for a datum, but runs until something takes its place: a service or a spout."""
+        return self.spout or self.service is not None

@@ -17,6 +17,7 @@ from pps.spec.types import (
     PfsInput,
     Resources,
     SecretUse,
+    Service,
     Spec,
     SqlEgress,
     Transform,
@@ -35,7 +36,8 @@ def spec_document(spec: Spec) -> dict[str, Plain]:
     document: dict[str, Plain] = {"pipeline": {"name": spec.name}}
     document |= _set({"description": spec.description})
     document["transform"] = transform_document(spec.transform)
-    document["input"] = input_document(spec.input)
+    if not spec.spout:
+        document["input"] = input_document(spec.input)
     document |= {"output_branch": spec.output_branch, "datum_tries": spec.datum_tries}
     document |= _set(
         {
@@ -48,7 +50,20 @@ def spec_document(spec: Spec) -> dict[str, Plain]:
         }
     )
     document["reprocess_spec"] = spec.reprocess.value
-    return document | _set({"salt": spec.salt, "s3_out": spec.s3_out, "egress": _egress(spec.egress)})
+    document |= _set({"salt": spec.salt, "s3_out": spec.s3_out, "egress": _egress(spec.egress)})
+    return document | _runs_on(spec)
+
+
+def _runs_on(spec: Spec) -> dict[str, Plain]:
+    service: Plain = None if spec.service is None else _service(spec.service)
+    if spec.spout:
+        return {"spout": {} if service is None else {"service": service}}
+    return {} if service is None else {"service": service}
+
+
+def _service(service: Service) -> Plain:
+    ports = {"internal_port": service.internal_port, "external_port": service.external_port}
+    return {**_set({**ports, "ip": service.ip}), "type": service.type}
 
 
 def _egress(egress: Egress | SqlEgress | None) -> Plain:

@@ -100,8 +100,9 @@ def _command(around: Surroundings, argv: Sequence[str]) -> tuple[Command, str | 
     setting, world = around.setting, around.world
     env = environment(around.unit, around.task, base=setting.base_env, places=world.places, s3=around.access.env)
     if setting.isolation.kind != "container":
-        limits = _limits(around)
-        return Command(tuple(argv), {**world.secret_env, **env}, world.cwd, world.mounts, limits), None
+        variables, limits = {**world.secret_env, **env}, _limits(around)
+        shares = world.shares_pids
+        return Command(tuple(argv), variables, world.cwd, world.mounts, limits, shares_pids=shares), None
     name = container.new_name()
     outer = _container_argv(around, argv, name=name, env=env)
     return Command(outer, {**container.engine_env(), **world.secret_env}, "/"), name
@@ -126,7 +127,7 @@ def _container_argv(around: Surroundings, argv: Sequence[str], *, name: str, env
         cwd=world.cwd or None,
         volumes=world.volumes,
         user=transform.user,
-        on_host_network=bool(around.access.env),
+        on_host_network=bool(around.access.env) or around.unit.stands,
         passed=[name for name in world.secret_env if name not in env],
         cpu=around.unit.limits.cpu,
         memory=around.unit.limits.memory,

@@ -36,12 +36,14 @@ def environment(
 
     Later ones win: inherited, HOME and TMPDIR, the transform's, the datum's, ours. Each of ours that Pachyderm has
     under ``PACH_`` is there under ``PFS_`` too. The path of an input with several matches is that of the last one. A
-    task without an id is no datum in particular.
+    task without an id is no datum in particular; a spout has no job and no datum.
     """
     found = {**base, "HOME": places.home, "TMPDIR": places.tmp, **unit.transform.env, **task.env}
     found = {**without_foreign(found), **s3} if s3 else found
     found |= {"PFS": places.pfs, "PPS_PIPELINE_NAME": unit.pipeline}
-    if not unit.s3_out:
+    if unit.spout:
+        return found
+    if not unit.s3_out and not unit.stands:
         found["PFS_OUT"] = f"{places.pfs}/out"
     for prefix in ("PACH", "PFS"):
         found[f"{prefix}_JOB_ID"] = found[f"{prefix}_OUTPUT_COMMIT_ID"] = unit.job

@@ -28,7 +28,10 @@ _KERNEL = ("/proc", "/sys", "/dev")
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """One attempt's surroundings; ``secret_env``: variables beside those that `environment` makes, and are shown."""
+    """One attempt's surroundings; ``secret_env``: variables beside those that `environment` makes, and are shown.
+
+    ``shares_pids``: the command is in no PID namespace of its own.
+    """
 
     places: Places
     scene: Scene
@@ -36,6 +39,7 @@ class World:
     mounts: tuple[tuple[str, ...], ...] = ()
     volumes: tuple[tuple[Path, str, bool], ...] = ()
     secret_env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    shares_pids: bool = False
 
 
 @lru_cache(maxsize=64)
@@ -90,7 +94,7 @@ def make_world(
     Raises:
         PfsError: an input cannot be staged.
     """
-    if unit.s3_out:
+    if unit.s3_out or unit.stands:
         scratch.out.rmdir()
     if isolation.kind == "namespace":
         return _namespace(unit, task, scratch, isolation=isolation, staging=staging, uses=uses, path=path)
@@ -150,11 +154,20 @@ def _namespace(
         else:
             steps.append(_show(Path(code), target, scratch=scratch, name="code", overlay=isolation.overlay))
             layers.append(layer(code, Path(code), scratch.layer("code")[0] if isolation.overlay else None))
+    if unit.spout:
+        steps += _store_steps(staging.store_path, scratch)
     steps.append(("tree", str(scratch.tmp), _TMP))
-    if isolation.pid_namespace:
+    if isolation.pid_namespace and not unit.spout:
         steps.append(("proc",))
     cwd = _working_dir(unit, _TMP if unit.code_dir is None else _real(unit.code_dir))
-    return World(Places("/pfs", f"{_TMP}/home", _TMP), _scene(layers, staging), cwd, tuple(steps))
+    places = Places("/pfs", f"{_TMP}/home", _TMP)
+    # Processes that open one store tell each other by their ids: LMDB's table of readers, leases.
+    return World(places, _scene(layers, staging), cwd, tuple(steps), shares_pids=unit.spout)
+
+
+def _store_steps(store: str, scratch: Scratch) -> list[tuple[str, ...]]:
+    """Return what shows the store to a spout where it would be hidden, below /tmp."""
+    return [("bind", store, f"{scratch.tmp}{store[len(_TMP) :]}")] if store.startswith(_TMP + "/") else []
 
 
 def _show(source: Path, target: str, *, scratch: Scratch, name: str, overlay: bool) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ class S3Access:
 
 def uses_s3(unit: WorkUnit) -> bool:
     """Say whether a unit's commands need the gateway of their job."""
-    return unit.s3_out or any(given.s3 for task in unit.datums for given in task.inputs)
+    return unit.s3_out or unit.spout or any(given.s3 for task in unit.datums for given in task.inputs)
 
 
 @contextmanager

@@ -122,7 +122,7 @@ def _world(
 
 
 def _gateway(setting: Setting, unit: WorkUnit, task: DatumTask) -> JobGateway | None:
-    if not unit.s3_out and not any(given.s3 for given in task.inputs):
+    if not unit.s3_out and not unit.spout and not any(given.s3 for given in task.inputs):
         return None
     try:
         return setting.gateway(unit)

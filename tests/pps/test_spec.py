@@ -20,6 +20,7 @@ from pps.spec import (
     PfsInput,
     Reprocess,
     SecretUse,
+    Service,
     Spec,
     Transform,
     UnionInput,
@@ -187,7 +188,6 @@ def test_bad_yaml_says_line_and_column() -> None:
         ('"egress": {"sql_database": {"url": "sqlite://", "file_format": {"type": "xml"}}},', "CSV"),
         ('"egress": {"URL": "s3://x", "object_storage": {"url": "s3://x"}},', "egress goes to one place"),
         ('"egress": {"object_storage": {"url": "s3://x", "secret": {"name": "/"}}},', "invalid secret name '/'"),
-        ('"spout": {},', "'spout' of pipeline spec is not supported yet"),
         ('"datum_tries": -1,', "p.json:3:18: the field 'datum_tries' of pipeline spec must be a whole number"),
         ('"datum_tries": true,', "not true or false"),
         ('"job_timeout": "5 minutes",', 'must be a duration such as "300s"'),
@@ -415,8 +415,30 @@ _unbatched = st.builds(
 specs = st.builds(_batched, _unbatched, st.booleans())
 
 
+_services = st.builds(
+    Service,
+    internal_port=st.integers(1, 65535),
+    external_port=st.integers(0, 65535),
+    ip=st.sampled_from(["", "127.0.0.2"]),
+    type=st.sampled_from(["NodePort", "ClusterIP", "LoadBalancer"]),
+)
+run_on = st.builds(
+    lambda spec, service, spout: replace(
+        spec,
+        parallelism=spec.parallelism % 2,
+        s3_out=False,
+        service=service,
+        spout=spout,
+        input=UnionInput(()) if spout else spec.input,
+    ),
+    specs,
+    st.none() | _services,
+    st.booleans(),
+)
+
+
 @settings(max_examples=100, deadline=None)
-@given(specs)
+@given(specs | run_on)
 def test_what_is_written_is_read_back(spec: Spec) -> None:
     assert one(spec_json(spec)) == spec
 
@@ -598,3 +620,59 @@ def test_whole_numbers_may_have_a_point() -> None:
     (spec,) = parse_specs(document(more=', "datum_tries": 4.0'))
     assert spec.datum_tries == 4
     assert "must be a whole number" in refused(document(more=', "datum_tries": 4.5'))
+
+
+def runs_on(field: str, more: str = "", given: str = '"input": {"pfs": {"repo": "a", "glob": "/"}}, ') -> str:
+    return '{"pipeline": {"name": "p"}, "transform": {"cmd": ["x"]}, ' + given + more + field + "}"
+
+
+SERVICE = '"service": {"internal_port": "80", "external_port": 31000, "type": "ClusterIP"}'
+
+
+def test_a_service_and_a_spout() -> None:
+    service = Service(80, 31000, "", "ClusterIP")
+    spec = one(runs_on(SERVICE))
+    assert (spec.service, spec.spout, spec.runs_on, spec.notes) == (service, False, True, ())
+    spec = one(runs_on('"spout": {}', given=""))
+    assert (spec.service, spec.spout, spec.runs_on, leaves_of(spec)) == (None, True, True, [])
+    spec = one(runs_on('"spout": {' + SERVICE + "}"))
+    assert (spec.service, spec.spout, leaves_of(spec)) == (service, True, [])
+    assert spec.notes == ("pipeline spec.input: has no effect: a spout is given no data",)
+
+
+def leaves_of(spec: Spec) -> list[PfsInput]:
+    return list(leaves(spec.input))
+
+
+def test_what_says_something_about_datums_has_no_effect_on_a_command_that_runs_on() -> None:
+    fields = '"datum_timeout": "3s", "job_timeout": "3s", "datum_set_spec": {"number": 2}, "datum_tries": 5, '
+    notes = one(runs_on(SERVICE, fields)).notes
+    assert [note.partition(":")[0].rpartition(".")[2] for note in notes] == [
+        "datum_tries",
+        "datum_timeout",
+        "job_timeout",
+        "datum_set_spec",
+    ]
+    assert one(runs_on(SERVICE, '"datum_tries": 3, "reprocess_spec": "until_success", ')).notes == ()
+
+
+@pytest.mark.row("2.7 old spouts")
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (runs_on('"spout": {}'), "a spout without a service has no input"),
+        (runs_on('"spout": {}', '"autoscaling": true, ', ""), "'autoscaling' cannot be used with a spout"),
+        (runs_on('"spout": {}', '"s3_out": true, ', ""), "'spout' cannot be used with s3_out"),
+        (runs_on(SERVICE, '"s3_out": true, '), "'service' cannot be used with s3_out"),
+        (runs_on(SERVICE, '"parallelism_spec": {"constant": 2}, '), "the command of a service runs once"),
+        (runs_on('"spout": {}', '"parallelism_spec": {"constant": 2}, ', ""), "the command of a spout runs once"),
+        (runs_on('"spout": {}', SERVICE + ", ", ""), "a spout has its service in the field 'spout'"),
+        (runs_on('"spout": {"overwrite": true}', given=""), "is of Pachyderm 1.x"),
+        (runs_on('"service": {"internal_port": 65536}'), "internal_port must be a port, at most 65535"),
+        (runs_on('"service": {"external_port": 80}'), "external_port needs an internal_port"),
+        (runs_on('"service": {"internal_port": 80, "type": "Node"}'), "must be one of NodePort, ClusterIP, LoadB"),
+        (runs_on('"datum_tries": 3', given=""), "the field 'input' is missing"),
+    ],
+)
+def test_what_does_not_go_with_a_service_or_a_spout(text: str, what: str) -> None:
+    assert what in refused(text)

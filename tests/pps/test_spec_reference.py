@@ -93,8 +93,15 @@ TABLE: list[tuple[str, Any, str]] = [
     ("pipeline spec.pod_spec", "{}", "noted"),
     ("pipeline spec.pod_patch", "[]", "noted"),
     ("pipeline spec.metadata", {"annotations": {"a": "b"}, "labels": {"c": "d"}}, "noted"),
-    ("pipeline spec.service", {"internal_port": 80, "type": "NodePort"}, "refused: is not supported yet"),
-    ("pipeline spec.spout", {"service": {}}, "refused: is not supported yet"),
+    ("pipeline spec.service", {"internal_port": 80, "type": "NodePort"}, "read"),
+    ("service.internal_port", 80, "read"),
+    ("service.external_port", "31000", "read"),
+    ("service.ip", "127.0.0.2", "read"),
+    ("service.type", "LoadBalancer", "read"),
+    ("pipeline spec.spout", {"service": {}}, "read"),
+    ("spout.service", {"internal_port": 80}, "read"),
+    ("spout.overwrite", True, "refused: is of Pachyderm 1.x"),
+    ("spout.marker", "m", "refused: is of Pachyderm 1.x"),
     ("pipeline spec.reprocess_spec", "every_job", "read"),
     ("pipeline spec.autoscaling", True, "noted"),
     ("pipeline spec.maximum_expected_uptime", "300s", "noted"),
@@ -198,6 +205,11 @@ def base(where: str) -> tuple[dict[str, Any], dict[str, Any]]:
         case "trigger" | "propagation_spec":
             leaf[where] = {"commits": 2} if where == "trigger" else {}
             return spec, leaf[where]
+        case "service":
+            spec["service"] = {"internal_port": 90}
+            return spec, spec["service"]
+        case "spout":
+            del spec["input"]
         case "cron":
             spec["input"] = {"cron": {"name": "t", "spec": "@daily"}}
             return spec, spec["input"]["cron"]
@@ -226,6 +238,8 @@ def test_what_becomes_of_it(field: str, value: Any, verdict: str) -> None:
     if field == "pfs.s3":
         del place["glob"]
     place[name] = value
+    if field == "pipeline spec.spout":
+        del spec["input"]
     document, notes, errors = told(spec)
     if verdict.startswith("refused: "):
         assert len(errors) == 1

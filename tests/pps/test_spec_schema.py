@@ -118,6 +118,9 @@ def documents(known: Known, name: str, value: Plain) -> Plain:
             made["resource_limits"] = {"cpu": 1, name: value}
         case "gpu":
             made["resource_requests"] = {"gpu": {"number": 1, name: value}}
+        case "spout":
+            del made["input"]
+            made["spout"] = {name: value}
         case where:
             made[where] = {"name": "p", name: value} if where == "pipeline" else {name: value}
     return made
