@@ -253,15 +253,23 @@ class _Process:
         could = ended is None or not (ended.timed_out or ended.killed or ended.error)
         if due is None or not transform.err_cmd or not could:
             return Attempt("failed", exit=ended, error=error)
-        second = run_command(
-            _beside(self._of(due)),
-            transform.err_cmd,
-            transform.err_stdin,
-            on_output=self._hear,
-            stop=self._stop,
-            timeout_s=self._unit.timeout_s,
-        )
+        try:
+            second = run_command(
+                _beside(self._of(due)),
+                transform.err_cmd,
+                transform.err_stdin,
+                on_output=self._hear,
+                stop=self._stop,
+                timeout_s=self._unit.timeout_s,
+                watch=lambda _: (self._exchange.fd, self._refuse_calls),
+            )
+        except BadCallError as wrong:
+            return Attempt("failed", exit=ended, error=f"{error}; {wrong}")
         return Attempt("recovered" if second.code == 0 else "failed", exit=ended, error=error)
+
+    def _refuse_calls(self) -> None:
+        self._exchange.calls()
+        raise BadCallError("err_cmd asked for the next datum, which is for the command to do")
 
     def _end(self, result: Attempt, ended_s: float) -> None:
         """End the attempt at the datum that was in the process' hands until ``ended_s``."""

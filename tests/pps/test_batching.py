@@ -250,6 +250,16 @@ def test_err_cmd_takes_what_the_command_reports_and_what_it_dies_of(bench: Bench
     assert done["datum-2"].exit_code == 5
 
 
+def test_err_cmd_that_asks_for_a_datum_is_told_and_hangs_nobody(bench: Bench) -> None:
+    ask = 'PFS_BATCH="$PFS/.batch" "$PFS/.batch/bin/next-datum"'
+    transform = shell("next-datum; next-datum --error bad", err_cmd=("sh", "-c", ask))
+    done = run(bench, transform, *map(bench.task, range(2)))
+    assert done["datum-0"].error == (
+        "the command reported: bad; err_cmd asked for the next datum, which is for the command to do"
+    )
+    assert done["datum-1"].state == "failed"
+
+
 def test_what_a_datum_leaves_in_pfs_is_gone_for_the_next(bench: Bench, place: Path) -> None:
     (place / "kept").write_text("x")
     (place / "env").write_text("x")
