@@ -148,3 +148,24 @@ def test_a_shell_is_in_the_place_of_the_command(job: str, store: Path, pps: Run,
 def test_what_does_not_go_together_is_refused(job: str, pps: Run) -> None:
     assert "neither" in pps("run-datum", job, "x", "--shell", "--json", code=2).err
     assert "not found" in pps("run-datum", job, "beef", code=3).err
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_lazy_datum_of_a_batch_runs_alone(store: Path, pfs: Run, pps: Run, batched: bool) -> None:
+    work = "cat $PFS/r/* > $PFS_OUT/$(ls $PFS/r)"
+    spec = {
+        "pipeline": {"name": "p"},
+        "transform": {
+            "cmd": ["sh"],
+            "stdin": [f"while next-datum; do {work}; done" if batched else work],
+            "datum_batching": batched,
+        },
+        "input": {"pfs": {"repo": "r", "glob": "/*", "lazy": True}},
+    }
+    Path("p.json").write_text(json.dumps(spec))
+    pfs("put-file", "r@master:/x", "-f", "p.json")
+    pps("create-pipeline", "-f", "p.json")
+    pps("run")
+    job = f"p@{pps('list-job', '--json').json[0]['id']}"
+    (datum,) = datums(pps, job).values()
+    assert [one["how"] for one in pps("run-datum", job, datum, "--json").json["files"]] == ["same"]

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -167,3 +168,12 @@ def test_containers_of_a_killed_process_are_removed(bench: Bench) -> None:
         assert left() == [f"pps-{gone.pid}-1"]
     finally:
         container.remove(ENGINE, f"pps-{gone.pid}-1")
+
+
+def test_lazy_inputs_are_filled_when_they_are_opened(bench: Bench) -> None:
+    task = bench.task(0, replace(bench.given(""), lazy=True))
+    script = ('[ -p "$PFS/in/f0" ]; cat "$PFS/in/dir/a" > "$PFS_OUT/x"; ln -s /pfs/in/f0 "$PFS_OUT/link"',)
+    done = bench.run(bench.unit(task, script=script))["datum-0"]
+    assert (done.error, done.bytes.download) == (None, len(b"deep\n"))
+    view = bench.commit(done.unit, done.outputs)
+    assert (view.read("/x"), view.read("/link")) == (b"deep\n", b"file 0\n")
