@@ -12,7 +12,11 @@ from cli.pipeline_records import pipeline_record
 from cli.spec_files import Given, spec_options
 from pfs.shorten import quoted
 
-PIPELINE_STATES = ["idle", "pending", "running", "stopped", "replaced", "damaged"]
+PIPELINE_STATES = [
+    *("idle", "pending", "running", "stopped", "replaced", "damaged"),
+    *("starting", "restarting", "crashing", "failure"),
+]
+"""The last four are of services and spouts."""
 
 
 def _note(notes: tuple[str, ...]) -> None:

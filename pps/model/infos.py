@@ -64,12 +64,14 @@ class PipelineInfo:
 
     @property
     def alerts(self) -> tuple[str, ...]:
-        """What somebody should look at, a sentence each: that it is damaged, or that its last job did not succeed.
+        """What somebody should look at, a sentence each: it is damaged, it crashes, or its last job did not succeed.
 
         Of a pipeline that was stopped there is nothing to tell.
         """
         if self.state == "damaged":
             return (self.description,)
+        if self.state == "crashing" and self.process is not None:
+            return (f"its command ends and is started again: {self.process.reason}",)
         if self.state in {"replaced", "stopped"} or self.last_job_state in {None, JobState.SUCCESS}:
             return ()
         ended = self.last_job_state is not None and self.last_job_state.is_final

@@ -7,6 +7,7 @@ import socket
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -105,6 +106,7 @@ def test_old_data_is_served_until_the_new_is_in_place(world: World, pipe: Pipe) 
     assert len(list(world.jobs.jobs("web"))) == 2
 
 
+@pytest.mark.row("2.8 state CRASHING")
 def test_a_command_that_ends_is_started_again(world: World, pipe: Pipe) -> None:
     world.code("run.sh", f"echo began >{pipe.path}; echo last words; exit 3\n")
     create(world, "web", ["sh", "run.sh"], **fields(0))
@@ -118,6 +120,8 @@ def test_a_command_that_ends_is_started_again(world: World, pipe: Pipe) -> None:
         assert process.restarts > 0
         assert process.log_tail.endswith("last words\n")
         assert process.reason == crash.reason
+        stuck = replace(world.pipelines.inspect("web"), state="crashing", process=process)
+        assert stuck.alerts == ("its command ends and is started again: the command ended with exit code 3",)
     with serving(world) as told:
         assert pipe.line() == "began"
         (job,) = world.jobs.jobs("web")
@@ -132,6 +136,7 @@ def test_one_that_ends_well_is_started_again_too(world: World) -> None:
         assert told.state("web", "restarting").reason == ""
 
 
+@pytest.mark.row("2.8 state FAILURE")
 def test_what_is_no_single_datum_is_not_served(world: World) -> None:
     world.put("pages", {"/other.txt": b"x"})
     create(world, "web", ["true"], input=pfs_input("pages", "/*"), service={})
