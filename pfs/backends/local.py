@@ -135,6 +135,7 @@ class LocalBackend:
             yield from self._walk(above + slash, prefix)
 
     def _walk(self, above: str, prefix: str) -> Iterator[Entry]:
+        root = str(self._root)  # a Path for each of thousands of objects would take longer than asking for them
         for name in self._names(above):
             if not (name.startswith(prefix) or prefix.startswith(name)):
                 continue
@@ -142,7 +143,7 @@ class LocalBackend:
                 yield from self._walk(name, prefix)
                 continue
             try:
-                status = os.stat(self._root / name)
+                status = os.stat(f"{root}/{name}")
             except FileNotFoundError:
                 continue  # deleted since the directory was read
             yield Entry(name, status.st_size, status.st_mtime_ns)
