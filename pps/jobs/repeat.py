@@ -24,6 +24,7 @@ from pps.executors.local import LocalExecutor
 from pps.model.catalog import read_version
 from pps.model.records import CODE_DIR, out_key
 from pps.model.state import DatumState
+from pps.model.variables import pipeline_variables
 from pps.scheduling.jobplan import CommitMatches, datum_inputs
 from pps.spec.input import leaves
 from pps.workers.command import run_command
@@ -219,7 +220,7 @@ def _unit(store: Store, pipeline: Pipeline, job: JobRecord, entry: Entry, *, cod
             raise FailedError(f"{leaf.repo}:{source.path} is not in commit {matches.commit(leaf)} any more")
         items.append(Item(leaf, matches.commit(leaf), row))
     assert datum_id(tuple(items)) == entry.id, "a datum is made of what its row says"
-    env = {"PPS_PIPELINE_NAME": pipeline.name, "PPS_SPEC_COMMIT": job.spec_commit}
+    env = pipeline_variables(pipeline.name, job.spec_commit)
     task = DatumTask(entry.id.hex(), 0, datum_inputs(tuple(items)), env, tries=1)
     _restore_code(store, pipeline.name, job.spec_commit, code)
     return WorkUnit(

@@ -22,6 +22,7 @@ from pps.datums.plan import compare
 from pps.datums.readset import difference
 from pps.datums.table import TableBuilder, columns_of, mine
 from pps.executor import DatumInput, DatumTask
+from pps.model.variables import pipeline_variables
 from pps.spec.types import PfsInput, Reprocess
 
 if TYPE_CHECKING:
@@ -129,12 +130,7 @@ def _reads_same(
 
 def tasks_to_run(pipeline: Pipeline, matches: CommitMatches, plan: JobPlan) -> Iterator[DatumTask]:
     """Yield the datums that run, in the order of the input; lists only as far as it is asked."""
-    env = {
-        "PPS_PIPELINE_NAME": pipeline.name,
-        "PPS_PROJECT_NAME": "default",
-        "PPS_SPEC_COMMIT": pipeline.spec_commit,
-        "PACH_IN_WORKER": "true",
-    }
+    env = pipeline_variables(pipeline.name, pipeline.spec_commit)
     for place, datum in _listed_again(pipeline, matches, plan) if plan.listed is None else plan.listed:
         yield DatumTask(datum_id(datum).hex(), place, datum_inputs(datum), env, pipeline.spec.datum_tries)
 

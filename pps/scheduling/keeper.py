@@ -21,6 +21,7 @@ from pps.model.catalog import Pipeline
 from pps.model.records import JobRecord
 from pps.model.standing import StandingRecord, StandingState
 from pps.model.state import JobState
+from pps.model.variables import pipeline_variables
 from pps.scheduling.backoff import Backoff
 from pps.scheduling.codedir import drop_other_code, lay_out_code
 from pps.scheduling.live import LiveJobs
@@ -186,7 +187,7 @@ class Keeper:
             return self._job.task()
         pipeline = self.post.pipeline
         store = {"PFS_STORE": str(self._grounds.store.path)}
-        env = {"PPS_PIPELINE_NAME": pipeline.name, "PPS_SPEC_COMMIT": pipeline.spec_commit, **store}
+        env = {**pipeline_variables(pipeline.name, pipeline.spec_commit), **store}
         return DatumTask(SPOUT, 0, (), env, tries=1)
 
     def _unit(self, task: DatumTask) -> WorkUnit:

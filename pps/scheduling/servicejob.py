@@ -22,6 +22,7 @@ from pps.executor import DatumTask
 from pps.model.catalog import Catalog, Pipeline
 from pps.model.records import Head, JobRecord
 from pps.model.state import Counters, JobState
+from pps.model.variables import pipeline_variables
 from pps.scheduling.jobdata import JobData
 from pps.scheduling.jobplan import CommitMatches, datum_inputs
 from pps.scheduling.jobrun import job_id
@@ -70,7 +71,7 @@ class ServiceJob:
         found = list(islice(datums(pipeline.spec.input, CommitMatches(self._store, self._due.inputs)), 2))
         if len(found) != 1:
             raise NotOneDatumError(pipeline.name, "several: give it the glob '/'" if found else "none")
-        env = {"PPS_PIPELINE_NAME": pipeline.name, "PPS_SPEC_COMMIT": pipeline.spec_commit}
+        env = pipeline_variables(pipeline.name, pipeline.spec_commit)
         return DatumTask(datum_id(found[0]).hex(), 0, datum_inputs(found[0]), env, tries=1)
 
     def begin(self, isolation: str) -> JobRecord:
