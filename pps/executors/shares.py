@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pps.executor import Capacity
@@ -15,9 +17,22 @@ from pps.spec.types import Resources
 
 
 def machine(slots: int, work_dir: Path, gpus: Sequence[str]) -> Capacity:
-    """Return what this machine has; sizes in bytes."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return Capacity(slots, cpu=float(len(cpus())), memory=memory, disk=shutil.disk_usage(work_dir).free, gpus=len(gpus))
+    """Return what this machine has, or the container that this runs in; sizes in bytes."""
+    most_cpu, most_memory = group_limits(Path("/sys/fs/cgroup"))
+    memory = min(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), most_memory)
+    cpu = min(float(len(cpus())), most_cpu)
+    return Capacity(slots, cpu=cpu, memory=memory, disk=shutil.disk_usage(work_dir).free, gpus=len(gpus))
+
+
+def group_limits(folder: Path) -> tuple[float, int]:
+    """Return the most processors and bytes of memory by ``folder``, a control group (v2) or what is mounted there."""
+    cpu, memory = math.inf, sys.maxsize
+    with suppress(OSError, ValueError):
+        quota, period = (folder / "cpu.max").read_text().split()
+        cpu = int(quota) / int(period)
+    with suppress(OSError, ValueError):
+        memory = int((folder / "memory.max").read_text())
+    return cpu, memory
 
 
 def cpus() -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from pfs.store import init
 from pps.controller import Controller
 from pps.executor import Capacity, DatumDone, Executor, Lost
 from pps.executors.local import LocalExecutor
+from pps.executors.shares import group_limits
 from pps.sandbox import container
 from pps.sandbox.isolation import IsolationUnavailableError
 from pps.spec.resources import quantity, size_text
@@ -191,6 +193,24 @@ def test_a_unit_that_waits_for_its_share_can_be_cancelled(tmp_path: Path) -> Non
         made.cancel(second.id, 0.0)
         assert isinstance(bench.until_end(second.id)[second.id], Lost)
         made.close()
+
+
+@pytest.mark.parametrize(
+    ("cpu", "memory", "limits"),
+    [
+        ("200000 100000\n", "1073741824\n", (2.0, 1 << 30)),
+        ("max 100000\n", "max\n", (math.inf, sys.maxsize)),
+        ("50000 100000\n", None, (0.5, sys.maxsize)),
+        (None, "5\n", (math.inf, 5)),
+    ],
+)
+def test_the_machine_is_as_large_as_the_container_that_pps_runs_in(
+    tmp_path: Path, cpu: str | None, memory: str | None, limits: tuple[float, int]
+) -> None:
+    for name, text in (("cpu.max", cpu), ("memory.max", memory)):
+        if text is not None:
+            (tmp_path / name).write_text(text)
+    assert group_limits(tmp_path) == limits
 
 
 def test_an_engine_keeps_the_limits_of_containers() -> None:
