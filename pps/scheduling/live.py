@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from pfs.errors import CorruptionError
 from pps.model.records import JobRecord, decode_job, encode_json
 from pps.scheduling.lease import HolderLocks
@@ -23,12 +25,15 @@ class LiveJobs:
         self._top = run_dir / "jobs"
 
     def show(self, record: JobRecord) -> None:
-        """Set the state that others see; an unwritable disk is no error of the job."""
+        """Set the state that others see; an unwritable disk is no error of the job.
+
+        Without the job's events, which nobody looks at while it runs and which are megabytes where units are large.
+        """
         path = self._path(record.pipeline, record.id)
         draft = path.with_name(f".{uuid.uuid4().hex}")
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_bytes(encode_json(record))
+            draft.write_bytes(encode_json(replace(record, events=())))
             draft.replace(path)
 
     def clear(self, pipeline: str, job: str) -> None:

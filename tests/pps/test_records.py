@@ -41,6 +41,7 @@ from pps.model.event_log import EventLog, decode_events
 from pps.model.infos import NO_WORK, Times, Work
 from pps.model.records import Head, JobRecord, PipelineRecord, decode_job, decode_pipeline, encode_json
 from pps.model.state import Counters, DatumState, JobState
+from pps.scheduling.live import LiveJobs
 from pps.spec import PfsInput
 
 DATA = Path(__file__).parent.parent / "data"
@@ -102,6 +103,14 @@ def test_a_job_record_from_before_pages_were_kept_has_none() -> None:
 def test_a_job_record_from_before_work_was_kept_has_none() -> None:
     old = replace(RECORD, work=NO_WORK)
     assert decode_job((DATA / "job_record_pages.json").read_bytes(), where="here") == old
+
+
+def test_what_is_shown_of_a_running_job_is_all_but_its_events(tmp_path: Path) -> None:
+    live = LiveJobs(tmp_path)
+    live.show(RECORD)
+    assert list(live.records()) == [replace(RECORD, events=())]
+    live.clear(RECORD.pipeline, RECORD.id)
+    assert list(live.records()) == []
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b"\xff", b'{"v":1,"id":3}'])
