@@ -98,13 +98,19 @@ def empty_table() -> pa.Table:
 
 
 def encode_table(table: pa.Table) -> bytes:
-    """Return the stored form: an Arrow IPC file, uncompressed (the store compresses its chunks)."""
+    """Return the stored form: an Arrow IPC file, uncompressed (the store compresses its chunks).
+
+    Memory: that of the result, as batches are put together one at a time, whatever pieces the table is in.
+    """
+    import io
+
     import pyarrow as pa
 
-    sink = pa.BufferOutputStream()
+    sink = io.BytesIO()
     with pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table.combine_chunks(), max_chunksize=_BATCH)
-    return bytes(sink.getvalue())
+        for start in range(0, len(table), _BATCH):
+            writer.write_table(table.slice(start, _BATCH).combine_chunks())
+    return sink.getvalue()
 
 
 def decode_table(data: bytes, *, where: str) -> pa.Table:
@@ -224,7 +230,8 @@ def in_state(table: pa.Table, *states: DatumState) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    return table.filter(pc.is_in(table["state"], pa.array([state.value for state in states])))
+    chosen = pc.is_in(table["state"], pa.array([state.value for state in states]))
+    return table if pc.all(chosen).as_py() in {True, None} else table.filter(chosen)
 
 
 def by_id(*tables: pa.Table) -> pa.Table:

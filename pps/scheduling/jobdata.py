@@ -211,12 +211,13 @@ class JobData:
 
     def _with_files(self, meta: Root, record: JobRecord, results: pa.Table, datums: pa.Table | None) -> Root:
         """Return the tree with the job's record, the results and, at its end, its datum table."""
-        files = {job_key(record.id): encode_json(record), RESULTS: encode_table(results)}
-        if datums is not None:
-            files[table_key(record.id)] = encode_table(datums)
+        tables = {RESULTS: results} | ({} if datums is None else {table_key(record.id): datums})
+        # One after the other: of a million datums, each takes hundreds of megabytes while it is written.
+        puts = [self._file(key, encode_table(table)) for key, table in tables.items()]
+        files = {job_key(record.id): encode_json(record)}
         files |= {job_key(old.id): encode_json(old) for old in self._abandoned(record)}
         files |= {order_key(job.number, job.id): b"" for job in self._without_order(record)}
-        puts = [self._file(key, data) for key, data in files.items()]
+        puts += [self._file(key, data) for key, data in files.items()]
         drops = forgotten(Tree(self.session, meta), head=self._output_head())
         return edit(self.session, meta, [*puts, *drops], changed=self._changed)
 

@@ -31,6 +31,7 @@ from pps.datums.table import (
     in_state,
     mine,
     result_columns,
+    rows_at,
     with_results,
     with_state,
     without,
@@ -194,6 +195,23 @@ def test_ends_are_kept_in_whatever_order_they_come(case: tuple[dict[bytes, Resul
     assert later | seen == expected
     assert not later.keys() & seen.keys()
     assert len(collected.news(planned, row_of)) == 0
+
+
+def test_a_table_in_pieces_is_stored_whole() -> None:
+    count = 40_000
+    builder = TableBuilder([PfsInput("in", "images")])
+    for number in range(count):
+        builder.add(number.to_bytes(32, "big"), bytes(32), datum(f"key{number}"))
+    planned, _ = builder.build()
+    result = Result(DatumState.SUCCESS, ran_in=JOB)
+    whole = with_results(planned, range(count), result_columns([result] * count))
+    odd = np.arange(1, count, 2)
+    pieces = [rows_at(whole, odd), whole.slice(0, 1), rows_at(whole, np.arange(2, count, 2))]
+    cut = by_id(whole.slice(0, 10_001), whole.slice(10_001, 1), whole.slice(10_002))
+    for table in (whole, cut, by_id(*pieces)):
+        assert decode_table(encode_table(table), where="here").equals(whole)
+    assert len(in_state(whole, DatumState.SUCCESS)) == count
+    assert len(in_state(whole, DatumState.FAILED)) == 0
 
 
 def test_an_empty_table_is_a_table() -> None:
