@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -120,6 +121,14 @@ class Catalog:
         if state is None or _spec_head(state) is None:
             raise NotFoundError(f"pipeline {name!r} not found: `pps list-pipeline` shows what exists")
         return self._load(state)
+
+    def sources(self, pipeline: Pipeline) -> list[Pipeline]:
+        """Return the pipelines whose output one reads; those that are damaged are left out."""
+        found = []
+        for repo in dict.fromkeys(leaf.repo for leaf in pipeline.leaves):
+            with suppress(*DAMAGE):
+                found.append(self.get(repo))
+        return found
 
     def _load(self, state: RefsState) -> Pipeline:
         spec_commit = _spec_head(state)

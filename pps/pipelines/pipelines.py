@@ -361,11 +361,9 @@ class Pipelines:
             CorruptionError: it is damaged.
         """
         catalog = Catalog(self._store)
-        pipelines, damaged = catalog.all(), catalog.damaged
-        found = next((one for one in pipelines if one.name == name), None)
-        if found is None:
-            found = catalog.get(name)
-        due = self._due(pipelines, damaged)
+        found = catalog.get(name)
+        damaged: dict[str, PfsError] = {}
+        due = self._due([*catalog.sources(found), found], damaged)
         if name in damaged:
             raise damaged[name]
         running, standing = of(name, running_jobs(self._run_dir)), standing_now(self._run_dir).get(name)
