@@ -123,7 +123,7 @@ def test_a_command_that_ends_is_started_again(world: World, pipe: Pipe) -> None:
         stuck = replace(world.pipelines.inspect("web"), state="crashing", process=process)
         assert stuck.alerts == ("its command ends and is started again: the command ended with exit code 3",)
     with serving(world) as told:
-        assert pipe.line() == "began"
+        told.wait(lambda one: isinstance(one, events.JobStarted))
         (job,) = world.jobs.jobs("web")
         assert (job.state, job.restart) == (JobState.RUNNING, 1)
         world.jobs.stop_job("web", job.id)
