@@ -19,44 +19,14 @@ from statistics import median
 
 import pfs
 from benchmarks.cpu import CpuCount
-from benchmarks.instant import InstantExecutor
-from pfs.files.fileref import FileRef
-from pfs.ids import TreeId, chunk_id
 from pfs.repo import Repo
-from pfs.trees.page import Kind
 from pps.controller import Controller, ExecutorFactory, local_executors
-from pps.pipelines.pipelines import Pipelines
 from pps.sandbox.isolation import choose
 from pps.sandbox.spawner import Command, Exit, Spawner
-from pps.spec import parse_specs
+from pps.testing.instant import InstantExecutor
+from pps.testing.many import file_path, make_store
 
 SLOTS = os.cpu_count() or 1
-_FOLDER = 1000
-"""Files in a directory of the input."""
-
-
-def make_store(place: Path, count: int) -> None:
-    """Make a store with ``count`` small files in a repo, and a pipeline that takes each as a datum."""
-    pfs.init(place).close()
-    with pfs.open(place) as store:
-        repo = store.create_repo("data")
-        with repo.commit("master") as commit:
-            for number in range(count):
-                data = b"%d" % number
-                id = chunk_id(data)
-                commit.session.put_chunks([(id, data)])
-                commit.put_ref(_key(number), FileRef(Kind.FILE, len(data), TreeId(id)))
-        spec = {
-            "pipeline": {"name": "p"},
-            "transform": {"cmd": ["true"]},
-            "input": {"pfs": {"repo": "data", "glob": "/*/*"}},
-        }
-        (parsed,) = parse_specs(json.dumps(spec), name="p.json")
-        Pipelines(store).create(parsed, base_dir=place)
-
-
-def _key(number: int) -> bytes:
-    return b"d%06d/f%08d" % (number // _FOLDER, number)
 
 
 def bare(place: Path, count: int) -> None:
@@ -104,7 +74,7 @@ def job(place: Path, executors: Callable[[pfs.Store], ExecutorFactory], count: i
 def change(repo: Repo, what: str) -> None:
     """Commit something beside the datums, or the content of one."""
     with repo.commit("master") as commit:
-        path = "/beside" if what == "unchanged" else "/" + _key(7).decode()
+        path = "/beside" if what == "unchanged" else file_path(7)
         commit.put_file(path, b"%d" % time.time_ns())
 
 
@@ -116,7 +86,7 @@ def one_file_jobs(place: Path, count: int) -> list[float]:
         try:
             for number in range(count):
                 with store.repo("data").commit("master") as commit:
-                    commit.put_file("/" + _key(0).decode(), b"%d of one" % number)
+                    commit.put_file(file_path(0), b"%d of one" % number)
                 taken.append(_until_output(store, serving))
         finally:
             stop.set()

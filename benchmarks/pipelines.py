@@ -4,7 +4,7 @@ Datums of `true` are compared with the bare loop: as many slots, each of which h
 namespaces and with the mounts of a datum and waits for it, without datums, inputs, outputs, logs and commits; and with
 a loop of util-linux's `unshare`. They take turns; a ratio is the median of the rounds' own, of rates by the clock and
 by CPU seconds of all processes. Jobs of which nothing or one datum is new follow one whose datums did nothing
-(`instant.InstantExecutor`); memory is the peak of the controlling process.
+(`pps.testing.instant`); memory is the peak of the controlling process.
 """
 
 from __future__ import annotations

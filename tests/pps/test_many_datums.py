@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 import pfs
-from benchmarks.instant import InstantExecutor
-from benchmarks.pipeline_runs import make_store
 from pfs.store import Store
 from pps.controller import Controller
 from pps.model.infos import JobInfo
 from pps.model.state import Counters
+from pps.testing.instant import InstantExecutor
+from pps.testing.many import make_store
 
 
 def run(store: Store) -> tuple[JobInfo, list[str]]:

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from benchmarks.instant import InstantExecutor
 from pfs.glob import Glob, expand
 from pfs.ids import CommitId, TreeId, chunk_id
 from pfs.lifecycle.purge import purge
@@ -31,6 +30,7 @@ from pps.scheduling.planchange import plan_by_change
 from pps.scheduling.queue import Due, due_jobs
 from pps.spec.node import Plain
 from pps.spec.types import Reprocess
+from pps.testing.instant import InstantExecutor
 from tests.pps.pipe_world import World, pfs_input, world_in
 
 GLOBS = ("/", "/*", "/*/*", "/a/*", "/a*", "/**", "/a/**", "/**/b", "/{a,b}", "/a/b", "/*(a|b)/*", "/!(a)", "/b/")
