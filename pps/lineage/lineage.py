@@ -28,7 +28,7 @@ from pps.lineage.model import (
     Node,
     Ref,
 )
-from pps.lineage.nodes import commit_node, datum_node, file_node, sources_of
+from pps.lineage.nodes import commit_node, datum_node, file_node, same_content, sources_of
 from pps.lineage.origins import inputs_of, origins
 from pps.lineage.readers import Readers, outputs_of
 from pps.lineage.records import Records
@@ -76,6 +76,7 @@ def lineage(store: Store, repo: str, ref: str, path: str | None = None, *, optio
         graph.walk([start], graph.up)
     if wanted.direction in {"down", "both"}:
         graph.walk([start], graph.down)
+        graph.explain_unread(start)
     return Lineage((start,), wanted.direction, graph.nodes, tuple(graph.edges), tuple(graph.left_out))
 
 
@@ -209,6 +210,21 @@ class _Graph:
                 for file in files if job is not None else ():
                     reached += self._read_in(other, id, file)
         return reached
+
+    def explain_unread(self, ref: Ref) -> None:
+        """Note of a file that leads nowhere that no job read its commit, if so, and where the same content is.
+
+        A branch that was moved over several commits, as by a merge, makes a job for the last of them only.
+        """
+        if not isinstance(ref, FileRef) or any(edge.source == ref for edge in self.edges):
+            return
+        if any(True for _ in made_from(self._records.store, ref.repo, ref.commit)):
+            return
+        node = self.nodes[ref]
+        assert isinstance(node, FileNode), "it was added as one"
+        same = ", ".join(f"{ref.repo}@{branch}" for branch in same_content(self._records, ref))
+        note = "no job read this very commit" + (f": ask for {same}, where the same content is" if same else "")
+        self.nodes[ref] = replace(node, note="; ".join(text for text in (node.note, note) if text))
 
     def _read_in(self, pipeline: str, id: CommitId, ref: FileRef) -> list[Ref]:
         """Return the outputs of the datums of one job that read a file."""

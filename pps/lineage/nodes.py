@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pfs.ids import CommitId
+from pfs.refs.body import is_hidden
 from pfs.trees.page import Kind
 from pps.lineage.model import CommitNode, CommitRef, DatumNode, DatumRef, FileNode, FileRef
 from pps.model.records import SPEC_BRANCH
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pps.lineage.records import Found, Records
     from pps.model.records import JobRecord
 
+_FEW = 3
 _PURGED = "its content was purged"
 
 
@@ -31,6 +33,21 @@ def file_node(records: Records, ref: FileRef) -> FileNode:
         return FileNode(ref, "removed", row.size, 1, row.tid.hex(), note=_PURGED)
     kind = "directory" if row.is_dir else "file"
     return FileNode(ref, "directory" if kind == "directory" else "file", row.size, row.count, row.tid.hex(), note=note)
+
+
+def same_content(records: Records, ref: FileRef) -> list[str]:
+    """Return the branches of users, some few of them, whose heads are other commits and have the same at a path."""
+    state, tree = records.state(ref.repo), records.tree(ref.repo, ref.commit)
+    row = None if tree is None else tree.stat(ref.key)
+    found: list[str] = []
+    for name, entry in sorted(() if state is None else state.body.branches.items()):
+        if is_hidden(name) or entry.head in {None, ref.commit} or len(found) == _FEW:
+            continue
+        head = None if entry.head is None else records.tree(ref.repo, entry.head)
+        other = None if head is None else head.stat(ref.key)
+        if row is not None and other is not None and (row.kind, bytes(row.tid)) == (other.kind, bytes(other.tid)):
+            found.append(name)
+    return found
 
 
 def datum_node(records: Records, job: JobRecord, entry: Entry) -> DatumNode:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from pps.datums.readset import Read, decode_reads
 from pps.datums.table import Entry, entries
+from pps.lineage.before import Before
 from pps.lineage.model import FileRef, How
 from pps.model.records import out_key
 
@@ -30,30 +31,54 @@ class Reader(NamedTuple):
 class Readers:
     """The datums of a job that read a file, or anything below a directory, in the order of their ids.
 
-    Cost: a scan of the columns of the job's table; a row each of those that are asked for.
+    One that was taken over read what the job read that ran it: it counts where that is the same as in this commit, as
+    it need not be of a reference, or of an input over S3. Cost: a scan of the columns of the job's table, a look at the
+    file in each job that ran some of them; a row each of those that are asked for.
     """
 
     def __init__(self, records: Records, job: JobRecord, ref: FileRef, *, folder: bool) -> None:
         sources = job.input_commits()
         self._leaves = [at for at, one in enumerate(sources) if (one.repo, one.commit) == (ref.repo, ref.commit)]
         self._table, self._ref, self._folder = records.table(job), ref, folder
+        self._before = Before(records, job, ref)
         some = bool(self._leaves) and len(self._table) > 0
-        self._rows = deque(_rows(self._table, self._leaves, ref, folder=folder) if some else [])
-        self._over_s3 = False
+        rows = _rows(self._table, self._leaves, ref, folder=folder) if some else []
+        self._rows = deque(
+            _without(self._table, rows, self._before.strangers(_ran_in(self._table, rows), self._leaves))
+        )
+        self._unsure = False
 
     def __iter__(self) -> Iterator[Reader]:
         """Yield those that were not yielded yet."""
         while self._rows:
             entry = next(entries(self._table.slice(self._rows.popleft(), 1)))
-            self._over_s3 |= entry.result.reads is not None
-            how = _how(entry, self._leaves, self._ref, folder=self._folder)
+            self._unsure |= entry.result.reads is not None or (self._folder and self._before.is_older(entry))
+            leaves = self._before.leaves(entry, self._leaves)
+            how = _how(entry, leaves, self._ref, folder=self._folder) if leaves else None
             if how is not None:
                 yield Reader(entry, how)
 
     @property
     def left(self) -> int | None:
         """How many are left; None if only looking at each would tell: what was read over S3 is in the notes of each."""
-        return None if self._over_s3 and self._rows else len(self._rows)
+        return None if self._unsure and self._rows else len(self._rows)
+
+
+def _ran_in(table: pa.Table, rows: list[int]) -> list[str | None]:
+    """Return the jobs that ran these rows, each once."""
+    return list(table.column("ran_in").take(rows).unique().to_pylist()) if rows else []
+
+
+def _without(table: pa.Table, rows: list[int], jobs: Collection[str]) -> list[int]:
+    """Return the rows that none of these jobs ran."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not jobs:
+        return rows
+    ran = pc.is_in(table.column("ran_in").take(rows), pa.array(sorted(jobs), type=pa.string()))
+    return list(np.asarray(rows)[~np.asarray(ran)].tolist())
 
 
 def _rows(table: pa.Table, leaves: list[int], ref: FileRef, *, folder: bool) -> list[int]:

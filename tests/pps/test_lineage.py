@@ -191,6 +191,48 @@ def test_a_datum_that_was_taken_over_leads_to_the_job_that_ran_it(world: World) 
     assert (only.made, only.since) == ("user", first.id)
 
 
+def down_paths(world: World, repo: str, path: str, ref: str) -> set[str]:
+    found = ask(world, repo, path, ref, options=DOWN)
+    return {f"{n.ref.repo}@{n.ref.commit}:{n.ref.path}" for n in found.nodes.values() if isinstance(n, FileNode)} - {
+        str(found.roots[0])
+    }
+
+
+def test_a_datum_that_was_taken_over_did_not_read_what_changed_in_a_reference(world: World) -> None:
+    world.put("src", {"/f1": b"a"})
+    one = world.put("ref", {"/r": b"1", "/same": b"s", "/d/x": b"1", "/d/y": b"y"})
+    world.code("both.sh", 'cat "$PFS"/src/* "$PFS"/ref/r > "$PFS_OUT/$(ls "$PFS"/src)"\n')
+    world.create("rf", {"cross": [pfs_input("src"), pfs_input("ref", "/", reference=True)]}, cmd=["sh", "both.sh"])
+    first = world.run_one()
+    two = world.put("ref", {"/r": b"2", "/d/x": b"2"})
+    second = world.run_one()
+    src = world.put("src", {"/f2": b"b"})
+    third = world.run_one()
+    assert (second.data_skipped, third.data_skipped, third.data_processed) == (1, 1, 1)
+    assert world.output("rf") == {"/f1": b"a1", "/f2": b"b2"}
+    assert down_paths(world, "ref", "/r", one.id) == {f"rf@{first.id}:/f1"}
+    assert down_paths(world, "ref", "/r", two.id) == {f"rf@{third.id}:/f2"}
+    assert src.id == third.id
+    both = {f"rf@{second.id}:/f1", f"rf@{third.id}:/f1", f"rf@{third.id}:/f2"}
+    assert down_paths(world, "ref", "/same", two.id) == both, "what is the same did feed it"
+    assert down_paths(world, "ref", "/d", two.id) == both
+    assert down_paths(world, "ref", "/d/x", two.id) == {f"rf@{third.id}:/f2"}
+    assert down_paths(world, "ref", "/", two.id) == both
+    assert down_paths(world, "src", "/f1", src.id) == {f"rf@{third.id}:/f1"}
+
+
+def test_what_a_datum_that_was_taken_over_read_over_s3_is_compared_too(world: World) -> None:
+    world.put("images", {"/in/one": b"1", "/other/three": b"3"})
+    world.code("s3.py", S3)
+    world.create("overs3", {"pfs": {"repo": "images", "s3": True}}, cmd=[sys.executable, "s3.py"], s3_out=True)
+    world.run_one()
+    later = world.put("images", {"/other/three": b"4"})
+    job = world.run_one()
+    assert job.data_skipped == 1
+    assert down_paths(world, "images", "/in/one", later.id) == {f"overs3@{job.id}:/made/one"}
+    assert down_paths(world, "images", "/other/three", later.id) == set()
+
+
 def test_a_changed_script_is_another_version_and_code(world: World) -> None:
     world.put("images", {"/a": b"1"})
     world.create("upper", pfs_input("images"))
@@ -355,6 +397,27 @@ def test_a_merge_keeps_what_each_side_put(world: World) -> None:
     again = files(ask(world, "src", "/a"))["src:/a"]
     assert (again.made, again.since) == ("user", None)
     assert again.note == undone.message
+
+
+def test_a_commit_that_no_job_read_says_so_and_where_its_content_was_read(world: World) -> None:
+    base = world.put("images", {"/a": b"1"})
+    world.create("upper", pfs_input("images"))
+    world.run()
+    world.store.repo("images").create_branch("dev", head=base.id)
+    side = world.put("images", {"/b": b"2"}, branch="dev")
+    world.put("images", {"/c": b"3"})
+    replay.merge(world.store, "images", "dev", "master")
+    world.run()
+    unread = ask(world, "images", "/b", side.id, options=DOWN)
+    assert unread.edges == ()
+    (node,) = unread.nodes.values()
+    assert isinstance(node, FileNode)
+    assert node.note == "no job read this very commit: ask for images@master, where the same content is"
+    assert ("images:/b", "read", "<upper>") in drawn(ask(world, "images", "/b", options=DOWN))
+    read = files(ask(world, "images", "/a", base.id, options=DOWN))["images:/a"]
+    assert "no job" not in read.note
+    world.put("images", {"/z": b"1"}, branch="dev")
+    assert files(ask(world, "images", "/z", "dev", options=DOWN))["images:/z"].note == "no job read this very commit"
 
 
 def test_a_commit_that_a_pipeline_made_without_datums(world: World) -> None:
