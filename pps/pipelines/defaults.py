@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from pfs.errors import BranchMovedError, InvalidInputError
 from pfs.refs.signed import decode_signed, encode_signed
 from pps.spec.fields import snake
+from pps.spec.given import given_text
 from pps.spec.json import parse_json
 from pps.spec.merge import effective, in_snake_case
 from pps.spec.node import Node, Plain
@@ -97,7 +98,7 @@ def parse_defaults(text: str, *, name: str) -> DefaultsText:
     if "pipeline" in given.value:
         raise given.key_place("pipeline").error("defaults have no name: take the field 'pipeline' away")
     check_documents([effective([_sample(given.value.get("input")), given])])
-    return DefaultsText(json.dumps(given.plain(), indent=2, ensure_ascii=False), name)
+    return DefaultsText(given_text(given), name)
 
 
 def _sample(given: Node | None) -> Node:

@@ -7,6 +7,7 @@ effect), refused by name, or unknown; all that is wrong is collected, so that it
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -139,7 +140,7 @@ class Fields:
         return found
 
     def text(self, name: str) -> str:
-        """Return a string; a number is taken as it is written."""
+        """Return a string; a number is taken as it is written, so that 1.10 and 007 stay what they are."""
         return self._value(name, Kind.TEXT, self._as_text, "")
 
     def texts(self, name: str) -> tuple[str, ...]:
@@ -151,7 +152,7 @@ class Fields:
         return self._value(name, Kind.WORDS, self._as_words, ())
 
     def variables(self, name: str) -> dict[str, str]:
-        """Return a mapping of names of variables to strings; numbers and booleans become their JSON text."""
+        """Return a mapping of names of variables to strings; null is absent."""
         return self._value(name, Kind.TEXT_MAP, self._as_variables, {})
 
     def flag(self, name: str) -> bool:
@@ -200,10 +201,8 @@ class Fields:
                 if "\0" in node.value:
                     raise node.place.error(f"the field {name!r} of {self.known.where} must not hold a NUL byte")
                 return node.value
-            case bool():
-                return "true" if node.value else "false"
-            case int() | float():
-                return str(node.value)
+            case bool() | int() | float():
+                return node.text or json.dumps(node.value)
             case _:
                 raise self._wrong(node, name, "a string")
 
@@ -224,7 +223,8 @@ class Fields:
             if not key or "=" in key or "\0" in key:
                 what = f"{key!r} in the field {name!r} of {self.known.where} cannot be the name of a variable"
                 raise node.key_place(key).error(what)
-        return {key: self._as_text(value, f"{name}.{key}") for key, value in node.value.items()}
+        given = {key: value for key, value in node.value.items() if value.value is not None}
+        return {key: self._as_text(value, f"{name}.{key}") for key, value in given.items()}
 
     def _as_flag(self, node: Node, name: str) -> bool:
         if isinstance(node.value, str) and node.value in FLAG_TEXTS:
@@ -261,7 +261,7 @@ class Fields:
         return node.place.error(f"the field {name!r} of {self.known.where} must be at most {most}")
 
     def _wrong(self, node: Node, name: str, wanted: str, *, exact: bool = False) -> Exception:
-        found = quoted(str(node.value)) if isinstance(node.value, str) else str(node.value)
+        found = quoted(str(node.value)) if isinstance(node.value, str) else node.text or str(node.value)
         if not exact or isinstance(node.value, bool | list | dict):
             found = kind_of(node)
         return node.place.error(f"the field {name!r} of {self.known.where} must be {wanted}, not {found}")

@@ -129,10 +129,10 @@ class _Reader:
         word = _WORD.match(self._text, self._at)
         if word and word.group() in _WORDS:
             self._at = word.end()
-            return Node(place, _WORDS[word.group()])
+            return Node(place, _WORDS[word.group()], text="" if word.group() == "null" else word.group())
         number = _NUMBER.match(self._text, self._at)
         if not number:
             raise self._fail("a value")
         self._at = number.end()
-        whole = number.group(1) is None and number.group(2) is None
-        return Node(place, whole_number(number.group(), place) if whole else float(number.group()))
+        text, whole = number.group(), number.group(1) is None and number.group(2) is None
+        return Node(place, whole_number(text, place) if whole else float(text), text=text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -29,11 +30,15 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value and its place; the keys of a mapping have places of their own."""
+    """A value and its place; the keys of a mapping have places of their own.
+
+    ``text``: a number, true or false as it was written, for fields that hold text; empty for all others.
+    """
 
     place: Place
     value: Scalar | list[Node] | dict[str, Node]
     keys: dict[str, Place] | None = None
+    text: str = ""
 
     def key_place(self, key: str) -> Place:
         """Return where a key of the mapping stands."""
@@ -46,6 +51,8 @@ class Node:
                 return [item.plain() for item in self.value]
             case dict():
                 return {key: item.plain() for key, item in self.value.items()}
+            case float() if not math.isfinite(self.value):
+                return self.text  # 1e400, which as a number no JSON could say
             case _:
                 return self.value
 

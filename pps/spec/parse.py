@@ -6,7 +6,6 @@ name, and an unknown field is an error that names the nearest known one; every e
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from pfs.paths import check_name
 from pps.spec.egress import read_egress
 from pps.spec.fields import Fields
 from pps.spec.findings import Findings, first_of
+from pps.spec.given import given_text
 from pps.spec.input import leaves, read_input
 from pps.spec.json import parse_json
 from pps.spec.known import PIPELINE
@@ -95,18 +95,14 @@ def _pipelines(documents: Sequence[Node], source: str) -> list[Node]:
 def _read_pipeline(node: Node, base: Node | None) -> tuple[Spec | None, list[InvalidInputError]]:
     """Return the pipeline of a mapping laid over ``base``, None if something is wrong with it; and what."""
     findings = Findings()
-    full = node if base is None else effective([base, node])
+    full = effective([node] if base is None else [base, node])
     try:
         spec = _pipeline(Fields(full, PIPELINE, findings), findings)
     except InvalidInputError as error:
         findings.add(node.place, error)
     if findings.errors:
         return None, findings.errors
-    return replace(spec, source=_text(node), effective=_text(full)), []
-
-
-def _text(node: Node) -> str:
-    return json.dumps(node.plain(), indent=2, ensure_ascii=False)
+    return replace(spec, source=given_text(node), effective=given_text(full)), []
 
 
 def _pipeline(fields: Fields, findings: Findings) -> Spec:

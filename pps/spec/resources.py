@@ -9,7 +9,7 @@ from typing import Final
 from pps.spec.fields import Fields
 from pps.spec.types import Resources
 
-_QUANTITY: Final = re.compile(r"([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?)(m|[kKMGTPE]i?)?B?")
+_QUANTITY: Final = re.compile(r"\+?((?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)(m|[kKMGTPE]i?)?B?")
 _POWERS: Final = {"k": 1, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
 _MOST: Final = 2**63 - 1
 

@@ -115,7 +115,8 @@ class _Converter:
             return Node(place, [self.convert(item) for item in node.value])
         text = checked_text(str(node.value), place)
         is_plain = isinstance(node, yaml.ScalarNode) and node.style is None
-        return Node(place, _scalar(text, place) if is_plain else text)
+        value = _scalar(text, place) if is_plain else text
+        return Node(place, value, text="" if value is None or isinstance(value, str) else text)
 
     def _mapping(self, node: yaml.MappingNode, place: Place) -> Node:
         items: dict[str, Node] = {}

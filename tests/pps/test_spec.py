@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pfs.errors import InvalidInputError
 from pfs.model import Trigger
+from pps.pipelines.defaults import Defaults
 from pps.spec import (
     CrossInput,
     GroupInput,
@@ -38,6 +39,7 @@ from pps.spec.known import (
     TRANSFORM_NOTED,
     TRANSFORM_REFUSED,
 )
+from pps.spec.node import Node
 from pps.spec.parse import check_specs
 from pps.spec.types import Egress, Resources, SqlEgress
 from pps.spec.write import spec_json
@@ -614,6 +616,42 @@ def test_anchors_and_merge_keys() -> None:
         "where it is written, not where it is used"
     )
     assert "the field '<<'" not in refused(text.replace("<<: *first", '"<<": 1'), "p.yaml")
+
+
+NUMBERS = ("1.10", "1.50", "1e5", "0.10", "-0", "1e400", "100", "1E+2", "true")
+
+
+@pytest.mark.row("2.1 numbers in texts")
+@pytest.mark.parametrize("name", ["p.json", "p.yaml"])
+def test_numbers_in_texts_stay_as_they_are_written(name: str) -> None:
+    more = () if name == "p.json" else ("007", "010", "+5", "0x1F", "0o17", ".5", "5.", "True")
+    numbers = NUMBERS + more
+    env = ", ".join(f'"V{n}": {number}' for n, number in enumerate(numbers))
+    text = document(f'"cmd": ["x", {", ".join(numbers)}], "env": {{{env}}}')
+    spec = one(("" if name == "p.json" else "---\n") + text.replace('"glob": "/"', '"glob": 1.10'), name)
+    assert spec.transform.cmd == ("x", *numbers)
+    assert tuple(spec.transform.env.values()) == numbers
+    assert isinstance(spec.input, PfsInput)
+    assert spec.input.glob == "1.10"
+    for shown in (spec.source, spec.effective, spec_json(spec)):
+        again = one(shown)
+        assert (again.transform, again.input) == (spec.transform, spec.input)
+        json.loads(shown, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+
+
+def test_numbers_out_of_range_of_json_are_shown_as_they_are_written() -> None:
+    spec = one(document(more=', "pod_patch": "", "metadata": {"labels": {"a": 1e400, "b": 1.5}}'))
+    assert json.loads(spec.source)["metadata"] == {"labels": {"a": "1e400", "b": 1.5}}
+
+
+@pytest.mark.parametrize("base", [None, Defaults().base()])
+def test_null_is_absent_with_defaults_and_without(base: Node | None) -> None:
+    (spec,) = parse_specs(
+        document('"cmd": ["x"], "env": {"A": null, "B": "x"}', ', "metadata": null'), name="p.json", base=base
+    )
+    assert spec.transform.env == {"B": "x"}
+    with pytest.raises(InvalidInputError, match=r"the field 'cmd' of transform must be a string, not null"):
+        parse_specs(document('"cmd": ["x", null]'), name="p.json", base=base)
 
 
 def test_whole_numbers_may_have_a_point() -> None:
