@@ -13,7 +13,7 @@ from cli.pipeline_records import pipeline_record
 @click.command("check-status")
 @wiring.json_option
 def check_status(as_json: bool) -> None:
-    """List pipelines that are damaged, or whose last job did not succeed; exit 1 if there is one."""
+    """List pipelines that are damaged, fail or cannot send what they made; exit 1 if there is one."""
     from pps.pipelines.pipelines import Pipelines
 
     with wiring.open_store() as store:

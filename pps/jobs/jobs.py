@@ -17,6 +17,7 @@ from pfs.errors import ConflictError, InvalidInputError, NotFoundError
 from pfs.ids import CommitId
 from pps.jobs.datums import datum_info, find_datum, job_datums
 from pps.jobs.explain import Explanation, explain
+from pps.jobs.interrupted import as_left
 from pps.jobs.joblogs import LogReader
 from pps.jobs.jobsets import JobSetInfo, job_sets
 from pps.jobs.spoutlogs import spout_logs
@@ -297,7 +298,7 @@ class _Look:
 
     def job(self, ref: str) -> JobRecord:
         name = self.pipeline.name
-        jobs = {job.id: job for job in self.pipeline.jobs.beginning(ref)} if ref else {}
+        jobs = {job.id: as_left(job, self.pipeline) for job in self.pipeline.jobs.beginning(ref)} if ref else {}
         jobs |= {job.id: job for job in _running(self.pipeline, self.live) if ref and job.id.startswith(ref)}
         found = list(jobs.values())
         if not found:
@@ -315,7 +316,7 @@ def _records(pipeline: Pipeline, live: Sequence[JobRecord]) -> Iterator[JobRecor
     running = _running(pipeline, live)
     yield from running
     ids = {job.id for job in running}
-    yield from (job for job in reversed(pipeline.jobs) if job.id not in ids)
+    yield from (as_left(job, pipeline) for job in reversed(pipeline.jobs) if job.id not in ids)
 
 
 def _running(pipeline: Pipeline, live: Sequence[JobRecord]) -> list[JobRecord]:

@@ -42,6 +42,7 @@ class PipelineInfo:
     stop-pipeline, else ``idle``; ``replaced`` is a version that another one followed; of a ``damaged`` one only
     the name is known, and ``description`` and ``notes`` say what is wrong. That of a service or spout is that of its
     command (``process``), ``pending`` while no controller keeps it, ``failure`` when its newest data cannot be served.
+    ``trouble``: why the egress of its last job, which has not ended, fails; empty if it does not.
     ``input_text`` is the input in short, such as ``images:/*``. ``spec_commit`` is None for a pipeline that was only
     checked.
     """
@@ -61,10 +62,13 @@ class PipelineInfo:
     last_job_state: JobState | None
     notes: tuple[str, ...]
     process: ProcessInfo | None = None
+    trouble: str = ""
 
     @property
     def alerts(self) -> tuple[str, ...]:
-        """What somebody should look at, a sentence each: it is damaged, it crashes, or its last job did not succeed.
+        """What somebody should look at, a sentence each.
+
+        It is damaged, it crashes, the egress of its job fails, or its last job did not succeed.
 
         Of a pipeline that was stopped there is nothing to tell.
         """
@@ -72,6 +76,8 @@ class PipelineInfo:
             return (self.description,)
         if self.state == "crashing" and self.process is not None:
             return (f"its command ends and is started again: {self.process.reason}",)
+        if self.trouble and self.state not in {"replaced", "stopped"}:
+            return (f"its job {self.last_job} is {self.last_job_state}: {self.trouble}",)
         if self.state in {"replaced", "stopped"} or self.last_job_state in {None, JobState.SUCCESS}:
             return ()
         ended = self.last_job_state is not None and self.last_job_state.is_final

@@ -36,6 +36,8 @@ JOBS_DIR = b"jobs"
 LOGS_DIR = b"logs"
 ORDER_DIR = b"order"
 FORMAT = 1
+NOT_DUE = "it was interrupted, and is not due any more"
+"""The reason of a job that ends as killed without a controller that could end it."""
 
 
 def job_key(job: CommitId) -> bytes:

@@ -30,8 +30,22 @@ def pipeline_info(
         state = _standing_state(pipeline, standing, due=due)
     last_state = running[0].state if running else info.last_job_state
     return replace(
-        info, spec_commit=pipeline.spec_commit, state=state, last_job_state=last_state, process=_process(standing)
+        info,
+        spec_commit=pipeline.spec_commit,
+        state=state,
+        last_job_state=last_state,
+        process=_process(standing),
+        trouble=_trouble(pipeline, running),
     )
+
+
+def _trouble(pipeline: Pipeline, running: Sequence[JobRecord]) -> str:
+    """Return why the egress fails of a job that runs, or that is due again."""
+    left = pipeline.unfinished
+    if not running and left is not None and left.spec_commit != pipeline.spec_commit:
+        return ""
+    job = running[0] if running else left
+    return job.reason if job is not None and job.state == JobState.EGRESSING else ""
 
 
 def _standing_state(pipeline: Pipeline, standing: StandingRecord | None, *, due: bool) -> PipelineState:

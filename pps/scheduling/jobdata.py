@@ -43,6 +43,7 @@ from pps.model.catalog import Catalog
 from pps.model.job_records import read_row
 from pps.model.records import (
     META_BRANCH,
+    NOT_DUE,
     RESULTS,
     SPEC_BRANCH,
     JobRecord,
@@ -232,9 +233,8 @@ class JobData:
 
         begun = takewhile(lambda job: not job.state.is_final, reversed(self._pipeline.jobs))
         old = [job for job in begun if job.id != record.id]
-        reason = "it was interrupted, and is not due any more"
         now_ns = self._store.clock_ns()
-        return [replace(job, state=JobState.KILLED, reason=reason, finished_ns=now_ns) for job in old]
+        return [replace(job, state=JobState.KILLED, reason=NOT_DUE, finished_ns=now_ns) for job in old]
 
     def _file(self, key: bytes, data: bytes) -> Edit:
         import io

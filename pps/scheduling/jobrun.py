@@ -102,7 +102,8 @@ class JobRun:
             BranchMovedError: such a one was faster; the job is not due any more, or in another way.
         """
         self._around.fence()
-        self._data.checkpoint(self.record())
+        left = self.due.resume  # what it had come to is true until more is known
+        self._data.checkpoint(self.record() if left is None else replace(left, restart=self._restart))
 
     def awaits(self, unit: UnitId) -> bool:
         """Say whether events of a unit still count: it is one of this attempt, and neither done nor cancelled."""
@@ -147,8 +148,18 @@ class JobRun:
     def checkpoint(self) -> None:
         """Save the datums that are done."""
         if self._data.has_news and not self.is_over:
-            self._around.fence()
-            self._data.checkpoint(self.record())
+            self._save(self.record())
+
+    def leave(self) -> None:
+        """Save the datums that are done, and what hinders the egress; only `abandon` may follow."""
+        record, troubled = self.record(), bool(self._egress.trouble)
+        self._egress.end()
+        if (self._data.has_news or troubled) and not self.is_over:
+            self._save(record)
+
+    def _save(self, record: JobRecord) -> None:
+        self._around.fence()
+        self._data.checkpoint(record)
 
     def abandon(self) -> None:
         """Give the job up without a trace of its end, as a crash would: the next controller goes on with it."""
@@ -343,8 +354,10 @@ class JobRun:
             if self._job.outcome == JobState.KILLED:
                 self._outcome = self._data.nothing()
             else:
-                if self.pipeline.spec.egress is not None:
-                    self.checkpoint()  # what is sent must be readable, which it is when it is published
+                if self.pipeline.spec.egress is not None and self._data.has_news:
+                    # What is sent must be readable, which it is when it is published.
+                    sends = self._job.outcome == JobState.SUCCESS
+                    self._save(replace(self.record(), state=JobState.EGRESSING) if sends else self.record())
                 self._outcome = self._data.gather(success=self._job.outcome == JobState.SUCCESS)
         except FailedError as error:
             self._outcome = self._data.nothing()
@@ -377,9 +390,12 @@ def _is_meant(task: DatumTask, ref: str) -> bool:
 
 
 def job_id(store: Store, due: Due) -> CommitId:
-    """Return the id of what caused the job, so that one id names all that it brought about; else a fresh one."""
+    """Return the id of what caused the job, so that one id names all that it brought about.
+
+    A fresh one where the pipeline has a job of that id: one that ended, or that an older version left undone.
+    """
     for id in (due.cause, due.spare):
-        if id is not None and store.history.find(due.pipeline.name, id) is None:
+        if id is not None and store.history.find(due.pipeline.name, id) is None and due.pipeline.jobs.find(id) is None:
             return id
     return new_commit_id()
 

@@ -353,9 +353,9 @@ class Scheduler:
         return place
 
     def save(self) -> None:
-        """Save what the running jobs have done so far."""
+        """Save what the running jobs have done so far; only `close` may follow."""
         for name in list(self._active):
-            self._guard(name, self._active[name].checkpoint)
+            self._guard(name, self._active[name].leave)
 
     def close(self) -> None:
         """Give up what runs, as a crash would, and end the executor. Idempotent."""

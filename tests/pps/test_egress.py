@@ -141,6 +141,7 @@ def test_a_job_is_stopped_while_it_sends(world: World, place: Path) -> None:
         pass
     assert job.state == JobState.EGRESSING
     assert job.reason.startswith("egress: cannot write")
+    assert world.pipelines.inspect("upper").alerts == (f"its job {job.id} is egressing: {job.reason}",)
     world.jobs.stop_job("upper", job.id)
     ended.wait()
     stop.set()
@@ -176,6 +177,61 @@ def test_a_job_whose_controller_died_goes_on_with_sending(world: World, place: P
     assert there(place) == {"a": b"1"}
     ran = [one for one in world.events if isinstance(one, events.DatumFinished)]
     assert ran == [], "its datum did not run again"
+
+
+def run_until_trouble(world: World) -> None:
+    """Run a controller, and end it in good order as soon as it told of trouble."""
+    troubled = threading.Event()
+
+    def tell(event: events.RunEvent) -> None:
+        if isinstance(event, events.Trouble):
+            troubled.set()
+
+    thread, stop = serve(world, tell)
+    troubled.wait()
+    stop.set()
+    thread.join()
+
+
+def test_a_job_that_was_left_while_it_sent_is_shown_as_it_was(world: World, place: Path) -> None:
+    world.put("images", {"/a": b"1"})
+    create(world, place)
+    place.write_text("a file is in the way")
+    for _ in range(3):
+        run_until_trouble(world)
+        (job,) = world.jobs.jobs("upper")
+        assert (job.state, job.data_processed, job.data_total) == ("egressing", 1, 1)
+        assert job.reason.startswith("egress: cannot write")
+        assert job.reason.endswith("no controller here runs it: the next one goes on with it")
+        (info,) = world.pipelines.list()
+        assert (info.state, info.last_job_state) == ("pending", "egressing")
+        assert info.alerts == (f"its job {job.id} is egressing: {info.trouble}",)
+        assert info.trouble.startswith("egress: cannot write")
+    place.unlink()
+    assert world.run_one().id == job.id
+    assert world.pipelines.inspect("upper").alerts == ()
+
+
+def test_a_job_that_was_left_stays_beside_that_of_the_next_version(world: World, place: Path) -> None:
+    world.put("images", {"/a": b"1"})
+    create(world, place)
+    place.write_text("a file is in the way")
+    run_until_trouble(world)
+    (left,) = world.jobs.jobs("upper")
+    other = place.with_name("other")
+    spec = world.spec("upper", pfs_input("images"), egress={"URL": other.as_uri()})
+    assert world.pipelines.update(spec, base_dir=world.folder).alerts == ()
+    (old,) = world.jobs.jobs("upper")
+    shown = (left.id, JobState.KILLED, 1, "it was interrupted, and is not due any more")
+    assert (old.id, old.state, old.version, old.reason) == shown
+    done = world.run_one()
+    assert (done.state, done.version, done.data_skipped) == ("success", 2, 1)
+    new, old = world.jobs.jobs("upper")
+    assert new == done
+    assert (old.id, old.state, old.version, old.reason) == shown
+    assert new.id != old.id
+    assert world.jobs.job("upper", left.id).state == JobState.KILLED
+    assert there(other) == {"a": b"1"}
 
 
 @pytest.fixture(scope="module")
