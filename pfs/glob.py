@@ -68,6 +68,16 @@ class Glob:
         numbers = [int(found[2] or found[3]) for found in _REFERENCE.finditer(template) if not found[1]]
         return tuple(number for number in numbers if number > self._whole.group_count)
 
+    @staticmethod
+    def has_references(template: str) -> bool:
+        """Say whether a template of `replace` has a ``$n``: without one it gives the same for every path."""
+        return any(not found[1] for found in _REFERENCE.finditer(template))
+
+    @staticmethod
+    def bare(template: str) -> str:
+        """Return what `replace` makes of a template when all that it refers to is empty."""
+        return _REFERENCE.sub(lambda found: "$" if found[1] else "", template)
+
     def groups(self, path: str) -> tuple[str, ...]:
         """Return what the parentheses captured, by the order in which they open; one that took no part gives ``""``.
 

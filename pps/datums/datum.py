@@ -44,6 +44,11 @@ class Item:
         return _filled(self.leaf.glob, self.leaf.join_on, self.path)
 
     @property
+    def has_empty_key(self) -> bool:
+        """Whether nothing was captured of what it is joined by: all such files have the same text."""
+        return self.join_on == _bare(self.leaf.join_on)
+
+    @property
     def group_by(self) -> str:
         """What it is grouped by; empty outside groups."""
         return _filled(self.leaf.glob, self.leaf.group_by, self.path)
@@ -60,6 +65,11 @@ Datum = tuple[Item, ...]
 
 def _filled(glob: str, template: str, path: str) -> str:
     return _glob(glob).replace(template, path) if template else ""
+
+
+@lru_cache(maxsize=256)
+def _bare(template: str) -> str:
+    return Glob.bare(template)
 
 
 @lru_cache(maxsize=256)

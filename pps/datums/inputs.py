@@ -13,12 +13,27 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, product
 from typing import TYPE_CHECKING, Protocol
 
+from pfs.errors import InvalidInputError
 from pfs.ids import CommitId
 from pps.datums.datum import Datum, Item
 from pps.spec.types import CrossInput, GroupInput, Input, JoinInput, PfsInput, UnionInput
 
 if TYPE_CHECKING:
     from pfs.trees.tree import Row
+
+
+class EmptyKeyError(InvalidInputError):
+    """A file in a join has no text to be joined by; it would go with all such files, as in a cross: ``(item)``."""
+
+    def __init__(self, item: Item) -> None:
+        super().__init__(item)
+        self.item = item
+
+    def __str__(self) -> str:
+        leaf, key = self.item.leaf, self.item.leaf.join_on
+        what = f"{leaf.repo}@{leaf.branch}:{self.item.path} of input {leaf.name!r} cannot be joined"
+        why = f"the glob {leaf.glob!r} captures nothing of it for join_on {key!r}"
+        return f"{what}: {why}; write a glob that does not match it, or one that captures at least a character"
 
 
 class Matches(Protocol):
@@ -35,6 +50,9 @@ class Matches(Protocol):
 
 def datums(node: Input, matches: Matches) -> Iterator[Datum]:
     """Yield the datums of an input; the same commits give the same datums in the same order.
+
+    Raises:
+        EmptyKeyError: a file in a join has no text to be joined by.
 
     Memory: all matches of all but the first child of each cross, and of all children of a join or group.
     """
@@ -74,13 +92,19 @@ Items = Mapping[str, Sequence[Item]]
 
 
 def _join(node: JoinInput, matches: Matches) -> Iterator[Datum]:
-    sides = [_by_text(child, matches, lambda item: item.join_on) for child in node.children]
+    sides = [_by_text(child, matches, _join_text) for child in node.children]
     for text in sorted({text for side in sides for text in side}):
         found = [side.get(text, ()) for side in sides]
         if not all(found):
             found = [kept for items in found if (kept := [item for item in items if item.leaf.outer_join])]
         if found:
             yield from product(*found)
+
+
+def _join_text(item: Item) -> str:
+    if item.has_empty_key:
+        raise EmptyKeyError(item)
+    return item.join_on
 
 
 def _group(node: GroupInput, matches: Matches) -> Iterator[Datum]:

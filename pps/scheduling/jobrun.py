@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from pfs.errors import BranchMovedError, FailedError
 from pfs.ids import CommitId, new_commit_id
 from pfs.trees.tree import Tree
+from pps.datums.inputs import EmptyKeyError
 from pps.datums.units import Sizing
 from pps.executor import DatumDone, DatumTask, Executor, Lost, UnitDone, UnitId, WorkUnit
 from pps.model import events, state
@@ -237,7 +238,10 @@ class JobRun:
                 return [state.Published()]
 
     def _make_plan(self) -> state.Event:
-        plan, asks = self._data.plan(), self.pipeline.spec.asks
+        try:
+            plan, asks = self._data.plan(), self.pipeline.spec.asks
+        except EmptyKeyError as error:
+            return state.Unrunnable(str(error))
         self._tasks = tasks_to_run(self.pipeline, self._data.matches, plan)
         if plan.run.any() and asks and (lacking := self._around.executor().capacity().lacks(asks)):
             return state.Unrunnable(lacking)

@@ -11,12 +11,19 @@ from pps.spec.node import Node, Plain
 _TEXTS = frozenset({Kind.TEXT, Kind.TEXTS, Kind.WORDS, Kind.TEXT_MAP})
 
 
-def given_text(node: Node) -> str:
-    """Return a pipeline spec as JSON that says the same and is read back so.
+def given_text(node: Node, *, nulls: bool = True) -> str:
+    """Return a pipeline spec as JSON that says the same and is read back so, with ``nulls`` in its mappings or without.
 
     In fields that hold text, a number that JSON would write otherwise is a string: ``1.10``, ``007`` and ``0x1F``.
     """
-    return json.dumps(_mapping(node, PIPELINE), indent=2, ensure_ascii=False)
+    plain = _mapping(node, PIPELINE)
+    return json.dumps(plain if nulls else _without_nulls(plain), indent=2, ensure_ascii=False)
+
+
+def _without_nulls(plain: Plain) -> Plain:
+    if not isinstance(plain, dict):
+        return plain
+    return {key: _without_nulls(value) for key, value in plain.items() if value is not None}
 
 
 def _mapping(node: Node, known: Known) -> Plain:

@@ -174,10 +174,21 @@ def _template(leaf: Fields, name: str, glob: str, scope: _Scope) -> str:
     if not template:
         hint = '"$1" is what the first parenthesis of its glob matched, as in "/(*).csv"'
         leaf.bad(name, f"the field {name!r} of pfs is missing, by which a {kind} puts files together: {hint}")
+    if template and not Glob.has_references(template):
+        _tell_constant(leaf, name, template, scope)
     unknown = [] if leaf.is_bad("glob") else Glob(glob).unknown_groups(template)
     if unknown:
         leaf.bad(name, f"{name!r} names ${unknown[0]}, but the glob {glob!r} has no such parenthesis")
     return template
+
+
+def _tell_constant(leaf: Fields, name: str, template: str, scope: _Scope) -> None:
+    """Refuse a join of everything with everything, which is a cross; a group of everything may be meant."""
+    if name == "join_on":
+        hint = 'write "$1" for what the first parenthesis of its glob matched, or use a cross'
+        leaf.bad(name, f"the field 'join_on' of pfs is {template!r} for every file, so all are joined with all: {hint}")
+    else:
+        scope.findings.notes.append(f"pfs.{name}: {template!r} is the same for every file: all are in one group")
 
 
 def _repo(leaf: Fields) -> str:

@@ -12,6 +12,7 @@ from pps.spec.node import Node, Place
 def effective(layers: Iterable[Node]) -> Node:
     """Return the spec that layers make, each laid over those before it, in snake_case; null takes a field away.
 
+    Where there is nothing to take away it stays, so that a reader can tell of a field that it does not know.
     Values keep the place where they were written, so that errors point into the layer that is to blame.
     """
     made = Node(Place("", 1, 1), {})
@@ -50,8 +51,8 @@ def _merged(base: Node | None, patch: Node) -> Node:
     items = dict(under)
     keys = {key: base.key_place(key) for key in under} if base is not None else {}
     for key, value in patch.value.items():
-        if value.value is None:
-            items.pop(key, None)
+        if value.value is None and key in items:
+            del items[key]
             continue
         items[key] = _merged(items.get(key), value)
         keys[key] = patch.key_place(key)

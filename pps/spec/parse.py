@@ -102,7 +102,7 @@ def _read_pipeline(node: Node, base: Node | None) -> tuple[Spec | None, list[Inv
         findings.add(node.place, error)
     if findings.errors:
         return None, findings.errors
-    return replace(spec, source=given_text(node), effective=given_text(full)), []
+    return replace(spec, source=given_text(node), effective=given_text(full, nulls=False)), []
 
 
 def _pipeline(fields: Fields, findings: Findings) -> Spec:

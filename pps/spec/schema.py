@@ -10,7 +10,8 @@ from pps.spec.known import KNOWN, PIPELINE, Field, Kind, Known
 from pps.spec.node import Plain
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
-_ITEM: dict[str, Plain] = {"type": ["string", "number", "boolean"]}
+_SCALARS: list[Plain] = ["string", "number", "boolean"]
+_ITEM: dict[str, Plain] = {"type": _SCALARS}
 _COUNT: dict[str, Plain] = {"type": ["integer", "string", "null"], "minimum": 0, "maximum": MAX_COUNT}
 _ALSO = {"url": ("URL",)}
 """Spellings that Pachyderm's documentation uses beside the two."""
@@ -61,7 +62,7 @@ def _value(one: Field) -> dict[str, Plain]:
         case Kind.SECONDS:
             return {"type": ["string", "number", "null"], "minimum": 0, "pattern": f"^{DURATION_PATTERN}$"}
         case Kind.TEXT_MAP:
-            return {"type": ["object", "null"], "additionalProperties": _ITEM}
+            return {"type": ["object", "null"], "additionalProperties": {**_ITEM, "type": [*_SCALARS, "null"]}}
         case Kind.CHILD:
             return {"anyOf": [_ref(one.of), {"type": "null"}]}
         case Kind.CHILDREN:

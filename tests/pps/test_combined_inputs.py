@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pps.datums.inputs import EmptyKeyError
 from pps.jobs.preview import preview_datums
+from pps.model.state import JobState
 from pps.spec.node import Plain
 from tests.pps.pipe_world import World, pfs_input, world_in
 
@@ -55,6 +57,27 @@ def test_a_join_matches_readings_with_their_parameters(world: World) -> None:
     world.put("readings", {"/ID1-a.txt": None})
     assert world.run_one("joined").data_total == 2
     assert ["parameters/ID1.txt", "readings/ID1-a.txt"] not in seen(world, "joined")
+
+
+@pytest.mark.row("2.3 empty keys")
+@pytest.mark.parametrize("join_on", ["$1", "k-$1", "$$${1}$2"])
+def test_files_with_empty_keys_are_not_a_cross(world: World, join_on: str) -> None:
+    for repo in ("src", "ref"):
+        world.put(repo, {"/a": b"", "/b": b""})
+    sides = [keyed(repo, "/?(x)?(y)*", join_on=join_on) for repo in ("src", "ref")]
+    make(world, "joined", {"join": [*sides]})
+    job = world.run_one("joined")
+    assert (job.state, job.data_total) == (JobState.UNRUNNABLE, 0)
+    assert "ref@master:/a of input 'ref' cannot be joined: the glob '/?(x)?(y)*' captures nothing" in job.reason
+    with pytest.raises(EmptyKeyError, match=r"ref@master:/a of input 'ref'"):
+        list(preview_datums(world.store, world.spec("joined", {"join": [*sides]}).input))
+    for repo in ("src", "ref"):
+        world.put(repo, {"/a": None, "/b": None, "/x1": b"", "/yz": b""})
+    last = world.run("joined").jobs[-1]
+    if join_on == "$$${1}$2":
+        assert (last.state, last.data_total) == (JobState.SUCCESS, 2)
+    else:
+        assert "/yz of input" in last.reason
 
 
 @pytest.mark.row("2.3 outer join", "2.3 pfs.outer_join")

@@ -243,6 +243,8 @@ def test_bad_fields_say_where_and_what(extra: str, what: str) -> None:
         ('{"join": [{"pfs": {"repo": "a", "glob": "/(*)"}}]}', "the field 'join_on' of pfs is missing"),
         ('{"join": [{"pfs": {"repo": "a", "glob": "/*", "join_on": ""}}]}', "the field 'join_on' of pfs is missing"),
         ('{"join": [{"pfs": {"repo": "a", "glob": "/(*)", "join_on": "$2"}}]}', "names $2, but the glob '/(*)'"),
+        ('{"join": [{"pfs": {"repo": "a", "glob": "/(*)", "join_on": "1"}}]}', "all are joined with all: write"),
+        ('{"join": [{"pfs": {"repo": "a", "glob": "/(*)", "join_on": "$$"}}]}', "is '$$' for every file"),
         ('{"group": [{"pfs": {"repo": "a", "glob": "/(*)", "join_on": "$1"}}]}', "the field 'group_by' of pfs is"),
         (
             '{"group": [{"join": [{"pfs": {"repo": "a", "glob": "/(*)", "group_by": "$1"}}]}]}',
@@ -263,6 +265,12 @@ def test_bad_fields_say_where_and_what(extra: str, what: str) -> None:
 )
 def test_bad_inputs_say_where_and_what(given: str, what: str) -> None:
     assert what in refused(EDGES.replace('{"pfs": {"repo": "images", "glob": "/*"}}', given))
+
+
+def test_a_group_of_everything_is_noted() -> None:
+    given = '{"group": [{"pfs": {"repo": "a", "glob": "/(*)", "group_by": "1"}}]}'
+    spec = one(document().replace('{"pfs": {"repo": "a", "glob": "/"}}', given))
+    assert spec.notes == ("pfs.group_by: '1' is the same for every file: all are in one group",)
 
 
 def test_a_misspelt_field_is_unknown_before_another_is_missing() -> None:
@@ -652,6 +660,9 @@ def test_null_is_absent_with_defaults_and_without(base: Node | None) -> None:
     assert spec.transform.env == {"B": "x"}
     with pytest.raises(InvalidInputError, match=r"the field 'cmd' of transform must be a string, not null"):
         parse_specs(document('"cmd": ["x", null]'), name="p.json", base=base)
+    with pytest.raises(InvalidInputError, match=r"unknown field 'datum_trys' in pipeline spec"):
+        parse_specs(document(more=', "datum_trys": null'), name="p.json", base=base)
+    assert "null" not in spec.effective
 
 
 def test_whole_numbers_may_have_a_point() -> None:
