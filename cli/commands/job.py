@@ -10,7 +10,7 @@ from cli import wiring
 from cli.durations import human_duration, seconds
 from cli.exits import FAILED, ExitCode, usage_error
 from cli.histories import parse_history
-from cli.output import Record, emit, emit_one, field, size_of, time_of
+from cli.output import Record, emit, emit_one, field, note, size_of, time_of
 from cli.pipeline_records import datum_record, explanation_record, job_record, preview_record
 from cli.spec_files import Given, spec_options
 from pfs.shorten import quoted
@@ -159,7 +159,7 @@ def _list_preview(given: Given, *, as_json: bool, raw: bool) -> None:
         raise usage_error(f"the spec has {len(specs)} pipelines: list the datums of one at a time")
     columns = [("ID", field("id")), ("IN", size_of("input_bytes", raw=raw)), ("FILES", _paths)]
     with wiring.open_store() as store:
-        emit(map(preview_record, preview_datums(store, specs[0].input)), columns, as_json=as_json)
+        emit(map(preview_record, preview_datums(store, specs[0].input, tell=note)), columns, as_json=as_json)
 
 
 def _seconds(record: Record) -> str:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 class EmptyKeyError(InvalidInputError):
     """A file in a join has no text to be joined by; it would go with all such files, as in a cross: ``(item)``."""
 
+    kind = "empty-key"
+
     def __init__(self, item: Item) -> None:
         super().__init__(item)
         self.item = item
