@@ -1,15 +1,18 @@
 """Schedules: when they tick. Pure; times are ns since the epoch, and schedules are read in UTC.
 
-A schedule is a cron expression of five fields (six: seconds first), ``@hourly``, ``@daily`` (``@midnight``),
-``@weekly``, ``@monthly``, ``@yearly`` (``@annually``), ``@every`` and a duration: ``@every 1h30m``, or ``@never``.
-Expressions are worked out by cronsim.
+A schedule is a cron expression of five fields, ``@hourly``, ``@daily`` (``@midnight``), ``@weekly``, ``@monthly``,
+``@yearly`` (``@annually``), ``@every`` and a duration: ``@every 1h30m``, or ``@never``. ``CRON_TZ=Asia/Tokyo`` or
+``TZ=…`` before it is the time zone that it is read in. What is taken is what robfig/cron's standard parser takes, which
+Pachyderm uses, and what cronsim, by which expressions are worked out, takes beside (``L``, ``#``).
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pfs.errors import InvalidInputError
@@ -28,18 +31,31 @@ _NAMED = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-_EVERY = re.compile(r"@every\s+((?:\d+(?:ms|[dhms]))+)")
-_PART = re.compile(r"(\d+)(ms|[dhms])")
+_ZONE = re.compile(r"(?:CRON_)?TZ=(\S*) (.*)")
+_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ms|us|µs|μs|ns|[dhms])")
+_EVERY = re.compile(rf"@every\s+((?:{_PART.pattern})+)")
 _UNIT_NS = {"d": 86400 * SECOND_NS, "h": 3600 * SECOND_NS, "m": 60 * SECOND_NS, "s": SECOND_NS, "ms": SECOND_NS // 1000}
+_UNIT_NS |= {"us": 1000, "µs": 1000, "μs": 1000, "ns": 1}
+_MOST_NS = 2**63 - 1
+_HINT = "write five cron fields as in '0 * * * *', @daily or @every 1h"
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A schedule that was checked: ``every_ns`` after each tick, or else a cron expression; with neither, never."""
+    """A schedule that was checked: ``every_ns`` after each tick, or else a cron expression; with neither, never.
+
+    ``zone``: the time zone of the expression.
+    """
 
     text: str
     every_ns: int = 0
     expression: str = ""
+    zone: str = "UTC"
+
+    @property
+    def never(self) -> bool:
+        """Whether it never ticks: ``@never``, and the 30th of February."""
+        return not (self.every_ns or self.expression)
 
     def next_tick(self, after_ns: int) -> int | None:
         """Return the first tick after a time; of ``@every`` that time plus the duration. None: it never ticks again."""
@@ -65,7 +81,7 @@ class Schedule:
     def _first(self, at_ns: int, *, reverse: bool) -> CronSim:
         from cronsim import CronSim
 
-        return CronSim(self.expression, datetime.fromtimestamp(at_ns // SECOND_NS, UTC), reverse=reverse)
+        return CronSim(self.expression, datetime.fromtimestamp(at_ns // SECOND_NS, _zone(self.zone)), reverse=reverse)
 
 
 def parse_schedule(text: str) -> Schedule:
@@ -74,28 +90,61 @@ def parse_schedule(text: str) -> Schedule:
     Raises:
         InvalidInputError: it is none.
     """
+    plain = " ".join(text.split())
+    match = _ZONE.fullmatch(plain)
+    zone, what = ("UTC", plain) if match is None else (match[1] or "UTC", match[2])
+    try:
+        _zone(zone)
+    except (KeyError, ValueError, OSError) as error:
+        raise InvalidInputError(f"{quoted(text)} is no schedule: there is no time zone {quoted(zone)}") from error
+    if what.startswith("@every"):
+        return Schedule(plain, every_ns=_every_ns(what, text))
+    if what.lower() == "@never":
+        return Schedule(plain)
+    expression = _NAMED.get(what.lower(), what).replace("?", "*")
+    return Schedule(plain, expression=_checked(expression, text), zone=zone)
+
+
+def _checked(expression: str, text: str) -> str:
+    """Return a cron expression if it is one, and nothing if it is one that never ticks."""
+    fields = expression.split()
+    if len(fields) != 5:
+        about = "" if expression.startswith("@") else f" (it has {len(fields)} field{'' if len(fields) == 1 else 's'})"
+        raise InvalidInputError(f"{quoted(text)} is no schedule{about}: {_HINT}")
+    wrong = _fault(expression)
+    if wrong is None:
+        return expression
+    # The two that can say together what no calendar has, each of them sound alone.
+    if _fault(" ".join([*fields[:2], "*", *fields[3:]])) is _fault(" ".join([*fields[:3], "*", fields[4]])) is None:
+        return ""
+    raise InvalidInputError(f"{quoted(text)} is no schedule ({shorten(wrong.lower())}): {_HINT}")
+
+
+def _fault(expression: str) -> str | None:
     from cronsim import CronSim, CronSimError
 
-    plain = " ".join(text.split())
-    if plain.startswith("@every"):
-        return _every(plain)
-    if plain.lower() == "@never":
-        return Schedule(plain)
-    expression = _NAMED.get(plain.lower(), plain).replace("?", "*")
     try:
         CronSim(expression, datetime(2000, 1, 1, tzinfo=UTC))
     except CronSimError as error:
-        hint = "write five cron fields as in '0 * * * *', @daily or @every 1h"
-        raise InvalidInputError(f"{quoted(text)} is no schedule ({shorten(str(error).lower())}): {hint}") from error
-    return Schedule(plain, expression=expression)
+        return str(error)
+    return None
 
 
-def _every(text: str) -> Schedule:
-    match = _EVERY.fullmatch(text)
-    every_ns = 0 if match is None else sum(int(count) * _UNIT_NS[unit] for count, unit in _PART.findall(match[1]))
-    if not every_ns:
+def _every_ns(what: str, text: str) -> int:
+    """Return whole seconds, at least one: parts of a second are dropped, as by Pachyderm."""
+    match = _EVERY.fullmatch(what)
+    parts = () if match is None else _PART.findall(match[1])
+    every_ns = int(sum(Decimal(count) * _UNIT_NS[unit] for count, unit in parts))
+    if not 0 < every_ns <= _MOST_NS:
         raise InvalidInputError(f"{quoted(text)} is no schedule: write a duration as in '@every 1h30m'")
-    return Schedule(text, every_ns=every_ns)
+    return max(SECOND_NS, every_ns - every_ns % SECOND_NS)
+
+
+@lru_cache(maxsize=64)
+def _zone(name: str) -> tzinfo:
+    from zoneinfo import ZoneInfo
+
+    return UTC if name == "UTC" else ZoneInfo(name)
 
 
 def _ns(ticks: CronSim) -> int | None:

@@ -140,15 +140,15 @@ def _cron(fields: Fields, scope: _Scope) -> Input:
 
 
 def _schedule(leaf: Fields) -> str:
-    from pfs.provenance.cron import SECOND_NS, parse_schedule
+    from pfs.provenance.cron import parse_schedule
 
     try:
         schedule = parse_schedule(leaf.text("spec"))
     except InvalidInputError as error:
         leaf.bad("spec", f"the field 'spec' of cron: {error}")
         return ""
-    if schedule.every_ns % SECOND_NS:
-        leaf.bad("spec", "the field 'spec' of cron: a tick comes after whole seconds, not parts of one")
+    if schedule.never and not schedule.text.lower().endswith("@never"):
+        leaf.findings.notes.append(f"cron.spec: {schedule.text!r} never ticks, as there is no such day")
     return schedule.text
 
 

@@ -105,7 +105,15 @@ def test_what_is_no_size(text: str) -> None:
         ("@monthly", "2026-03-01 10:30:00", "2026-04-01 00:00:00"),
         ("@yearly", "2026-03-01 10:30:00", "2027-01-01 00:00:00"),
         ("@every 1h30m", "2026-03-01 10:30:00", "2026-03-01 12:00:00"),
-        ("30 5 10 * * ?", "2026-03-01 10:30:00", "2026-03-02 10:05:30"),
+        ("5 10 * * ?", "2026-03-01 10:30:00", "2026-03-02 10:05:00"),
+        ("@every 1.5h", "2026-03-01 10:30:00", "2026-03-01 12:00:00"),
+        ("@every 1h.5m2500ms", "2026-03-01 10:30:00", "2026-03-01 11:30:32"),
+        ("@every 10us", "2026-03-01 10:30:00", "2026-03-01 10:30:01"),
+        ("CRON_TZ=Asia/Tokyo 0 6 * * *", "2026-03-01 10:30:00", "2026-03-01 21:00:00"),
+        ("TZ=UTC 0 6 * * *", "2026-03-01 10:30:00", "2026-03-02 06:00:00"),
+        ("TZ=Europe/Berlin @daily", "2026-07-01 10:30:00", "2026-07-01 22:00:00"),
+        ("TZ=Asia/Tokyo @every 1h", "2026-03-01 10:30:00", "2026-03-01 11:30:00"),
+        ("0 0 29 2 *", "2026-03-01 10:30:00", "2028-02-29 00:00:00"),
     ],
 )
 def test_next_ticks(text: str, after: str, tick: str) -> None:
@@ -113,21 +121,30 @@ def test_next_ticks(text: str, after: str, tick: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "often", "* * * *", "60 * * * *", "@every", "@every 0s", "@every 5", "@fortnightly"]
+    "text",
+    [
+        *("", "often", "* * * *", "60 * * * *", "@every", "@every 0s", "@every 5", "@fortnightly"),
+        *("0 5 10 * * *", "TZ=UTC", "TZ=Mars/Base 0 6 * * *", "TZ=../x 0 6 * * *", "TZ=Europe @daily", "0 0 32 2 *"),
+        *("0 0 30 13 *", "@every 1.2.3s", "@every .s", "@every -1h", "@every 99999999999999999999d"),
+    ],
 )
 def test_what_is_no_schedule(text: str) -> None:
     with pytest.raises(InvalidInputError, match="is no schedule"):
         parse_schedule(text)
 
 
-def test_a_schedule_that_never_ticks_is_refused_or_silent() -> None:
-    with pytest.raises(InvalidInputError):
-        parse_schedule("0 0 30 2 *")
+@pytest.mark.parametrize("text", ["@never", "0 0 30 2 *", "0 0 31 4,6,9,11 *", "TZ=Asia/Tokyo 0 0 31 2 *"])
+def test_a_schedule_that_never_ticks(text: str) -> None:
+    schedule = parse_schedule(text)
+    assert schedule.never
+    assert schedule.next_tick(at("2026-03-01 10:30:00")) is None
+    assert schedule.last_tick(0, at("2026-03-01 10:30:00")) is None
 
 
 @given(
-    st.sampled_from(["* * * * *", "*/7 * * * *", "0 */5 * * *", "@daily", "15 3 1 * *", "@every 90s", "@every 5h"]),
-    st.integers(0, 40 * 24 * 3600),
+    st.sampled_from(["* * * * *", "*/7 * * * *", "0 */5 * * *", "@daily", "15 3 1 * *", "@every 90s", "@every 5h"])
+    | st.sampled_from(["TZ=Europe/Berlin 0 */5 * * *", "CRON_TZ=America/New_York 15 3 * * *"]),
+    st.integers(0, 90 * 24 * 3600),
     st.integers(0, 40 * 24 * 3600),
 )
 def test_the_last_tick_is_the_last_of_the_next_ones(text: str, start_s: int, span_s: int) -> None:

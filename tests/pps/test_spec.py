@@ -215,7 +215,7 @@ def test_bad_fields_say_where_and_what(extra: str, what: str) -> None:
             '{"cron": {"name": "tick", "spec": "@every 1m30x"}}',
             "the field 'spec' of cron: '@every 1m30x' is no schedule",
         ),
-        ('{"cron": {"name": "tick", "spec": "@every 1500ms"}}', "whole seconds"),
+        ('{"cron": {"name": "tick", "spec": "0 5 10 * * *"}}', "is no schedule (it has 6 fields): write five"),
         ('{"cron": {"spec": "@daily"}}', "the field 'name' of cron is missing"),
         ('{"cron": {"name": "t", "spec": "@daily", "start": "now"}}', "must be like 2026-01-31T00:00:00Z, not 'now'"),
         ('{"join": [{"cron": {"name": "t", "spec": "@daily"}}]}', "a cron input cannot be in a join"),
@@ -265,6 +265,16 @@ def test_bad_fields_say_where_and_what(extra: str, what: str) -> None:
 )
 def test_bad_inputs_say_where_and_what(given: str, what: str) -> None:
     assert what in refused(EDGES.replace('{"pfs": {"repo": "images", "glob": "/*"}}', given))
+
+
+@pytest.mark.row("2.3 cron.spec")
+def test_a_schedule_that_never_ticks_is_noted() -> None:
+    def notes(spec: str) -> tuple[str, ...]:
+        given = json.dumps({"cron": {"name": "c", "spec": spec}})
+        return one(document().replace('{"pfs": {"repo": "a", "glob": "/"}}', given)).notes
+
+    assert notes("0 0 30 2 *") == ("cron.spec: '0 0 30 2 *' never ticks, as there is no such day",)
+    assert notes("@never") == notes("CRON_TZ=Asia/Tokyo 0 6 * * *") == notes("@every 1.5h") == ()
 
 
 def test_a_group_of_everything_is_noted() -> None:
