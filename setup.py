@@ -1,19 +1,29 @@
-"""Build the optional native chunker; everything else is in pyproject.toml.
+"""Build the optional native modules: the chunker and, for Linux, the start of commands; all else is in pyproject.toml.
 
 PFS_BUILD=strict makes the compiler's warnings and a failed build errors (used by the checks);
-PFS_BUILD=pure leaves the kernel out.
+PFS_BUILD=pure leaves them out.
 """
 
 import os
+import sys
 
 from setuptools import Extension, setup
 
 mode = os.environ.get("PFS_BUILD", "")
-kernel = Extension(
+warnings = ["-Wall", "-Wextra", "-Werror"] if mode == "strict" else []
+chunker = Extension(
     "pfs._cdc",
     sources=["pfs/_cdc.c"],
     depends=["pfs/_cdc_scan.h", "pfs/_cdc_lanes.h", "pfs/_cdc_variants.h"],
-    extra_compile_args=["-O3", "-std=c11"] + (["-Wall", "-Wextra", "-Werror"] if mode == "strict" else []),
+    extra_compile_args=["-O3", "-std=c11", *warnings],
     optional=mode != "strict",
 )
-setup(ext_modules=[] if mode == "pure" else [kernel])
+starter = Extension(
+    "pps.sandbox._plain",
+    sources=["pps/sandbox/_plain.c"],
+    depends=["pps/sandbox/_plain_mounts.h", "pps/sandbox/_plain_init.h"],
+    extra_compile_args=["-O2", "-std=c11", *warnings],
+    optional=mode != "strict",
+)
+modules = [chunker, starter] if sys.platform == "linux" else [chunker]
+setup(ext_modules=[] if mode == "pure" else modules)

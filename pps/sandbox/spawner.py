@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import selectors
 import signal
@@ -24,6 +25,7 @@ from typing import Literal, cast
 
 from pfs.errors import FailedError
 from pps.sandbox.limits import Exceeded, Limits
+from pps.sandbox.plain import PLAIN, encode
 from pps.sandbox.spawner_init import Request, Status
 from pps.sandbox.spawner_main import Hello
 
@@ -102,7 +104,7 @@ class Running:
     def stop(self, grace_s: float) -> None:
         """Ask for SIGTERM now and SIGKILL after ``grace_s`` seconds; returns at once, idempotent."""
         self._stopped = True
-        self._order(b"T %.3f\n" % grace_s if grace_s > 0 else b"K\n")
+        self._order(b"T %d\n" % math.ceil(grace_s * 1000) if grace_s > 0 else b"K\n")
 
     def kill(self, reason: str) -> None:
         """Ask for SIGKILL now, for a reason that its `Exit` tells; returns at once, the first reason counts."""
@@ -199,7 +201,9 @@ class Running:
                 continue
 
     def _exit(self, *, timed_out: bool) -> Exit | None:
-        messages = [cast("Status", json.loads(line)) for line in self._text.splitlines()]
+        # Names of processes and files may be any bytes.
+        lines = [line.decode(errors="replace") for line in self._text.splitlines()]
+        messages = [cast("Status", json.loads(line)) for line in lines]
         if not messages:
             return None
         last = messages[-1]
@@ -239,10 +243,14 @@ class Running:
 
 
 class Spawner:
-    """The spawner process. Thread-safe; started by the first use and again whenever it is found dead."""
+    """The spawner process. Thread-safe; started by the first use and again whenever it is found dead.
 
-    def __init__(self, mode: Mode, anchor: Path) -> None:
+    ``native``: let the extension start what it can, where it is built.
+    """
+
+    def __init__(self, mode: Mode, anchor: Path, *, native: bool = True) -> None:
         self.mode: Mode = mode
+        self._native = native
         self._anchor = anchor
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -298,14 +306,16 @@ class Spawner:
             limits=command.limits,
             shares_pids=command.shares_pids,
         )
-        text = json.dumps(request).encode()
         with self._lock:
             for last in (False, True):
                 hello = self._ensure()
                 assert self._socket is not None
+                plain = encode(request) if hello["plain"] else None
+                text = json.dumps(request).encode() if plain is None else plain
+                head = len(text) | (0 if plain is None else PLAIN)
                 try:
-                    socket.send_fds(self._socket, [len(text).to_bytes(4, "big")], fds)
-                    self._socket.sendall(text)
+                    sent = socket.send_fds(self._socket, [head.to_bytes(4, "big"), text], fds)
+                    self._socket.sendall(memoryview(text)[sent - 4 :])
                 except OSError as error:
                     self._end()
                     if last:
@@ -323,7 +333,7 @@ class Spawner:
         self._anchor.joinpath("root").mkdir(parents=True, exist_ok=True)
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = _launch(self.mode, self._anchor, theirs.fileno())
+            self._process = _launch(self.mode, self._anchor, theirs.fileno(), native=self._native)
         self._socket = ours
         self._hello = _hear(ours)
         return self._hello
@@ -337,10 +347,11 @@ class Spawner:
         self._socket, self._process, self._hello = None, None, None
 
 
-def _launch(mode: Mode, anchor: Path, fd: int) -> subprocess.Popen[bytes]:
+def _launch(mode: Mode, anchor: Path, fd: int, *, native: bool) -> subprocess.Popen[bytes]:
     # Isolated, no site-packages: only the standard library is imported, and no json.py of the working directory.
     package = str(Path(__file__).parent.parent)
-    argv = [sys.executable, "-I", "-S", "-c", _BOOT, package, str(fd), mode, str(anchor)]
+    build = "native" if native else "pure"
+    argv = [sys.executable, "-I", "-S", "-c", _BOOT, package, str(fd), mode, build, str(anchor)]
     return subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=(fd,), start_new_session=True)
 
 

@@ -4,7 +4,7 @@ It is a fork of the spawner (no exec, so it costs what a fork costs). With a PID
 the kernel ends the rest with it; without, it is a subreaper and looks for descendants until none is left. The status
 is written only then, so whoever reads it finds /pfs/out at rest. Standard library only, a single thread.
 
-The executor holds the other end of the control pipe: ``T <seconds>`` asks for SIGTERM and, that much later, SIGKILL;
+The executor holds the other end of the control pipe: ``T <ms>`` asks for SIGTERM and, that much later, SIGKILL;
 ``K`` for SIGKILL. When the executor dies the pipe closes, which means K.
 """
 
@@ -207,7 +207,7 @@ def _reap(pid: int) -> Status | None:
 def _order(control: int) -> float:
     """Return the seconds of grace that the executor gives; 0 when it is gone or said K."""
     orders = [line.split() for line in os.read(control, 4096).splitlines()]
-    return min((float(words[1]) if words[0] == b"T" else 0.0 for words in orders), default=0.0)
+    return min((float(words[1]) / 1000 if words[0] == b"T" else 0.0 for words in orders), default=0.0)
 
 
 def _drain(fd: int) -> None:

@@ -17,12 +17,13 @@ from pps.sandbox.spawner import Command, Exit, Mode, Spawner
 ENV = {"PATH": os.defpath}
 
 
-@pytest.fixture(params=["user", "mount"])
+@pytest.fixture(params=["user", "mount", "user-pure", "mount-pure"])
 def spawner(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Spawner]:
     if not sandbox_syscalls.available():
         pytest.skip("no mount namespaces on this system")
-    mode: Mode = request.param
-    found = Spawner(mode, tmp_path / "anchor")
+    name, _, pure = request.param.partition("-")
+    mode: Mode = name
+    found = Spawner(mode, tmp_path / "anchor", native=not pure)
     error = found.hello()["error"]
     if error:
         found.close()

@@ -18,10 +18,10 @@ from pps.sandbox.spawner import _BOOT, Command, Exit, Mode, Spawner, SpawnerLost
 ENV = {"PATH": os.defpath}
 
 
-def works(mode: Mode, anchor: Path) -> Spawner:
+def works(mode: Mode, anchor: Path, *, native: bool = True) -> Spawner:
     if mode != "none" and not sandbox_syscalls.available():
         pytest.skip("no mount namespaces on this system")
-    spawner = Spawner(mode, anchor)
+    spawner = Spawner(mode, anchor, native=native)
     error = spawner.hello()["error"]
     if error:
         spawner.close()
@@ -29,9 +29,10 @@ def works(mode: Mode, anchor: Path) -> Spawner:
     return spawner
 
 
-@pytest.fixture(params=["none", "user", "mount"])
+@pytest.fixture(params=["none", "user", "mount", "user-pure", "mount-pure"])
 def spawner(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Spawner]:
-    found = works(request.param, tmp_path / "anchor")
+    mode, _, pure = request.param.partition("-")
+    found = works(mode, tmp_path / "anchor", native=not pure)
     yield found
     found.close()
 
@@ -237,13 +238,15 @@ def test_no_descriptor_is_lost(tmp_path: Path) -> None:
     spawner.close()
 
 
-def test_commands_end_when_their_starter_dies(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["none", "user", "mount"])
+def test_commands_end_when_their_starter_dies(tmp_path: Path, mode: Mode) -> None:
+    works(mode, tmp_path / "anchor").close()
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     code = (
         "import os, pathlib\n"
         "from pps.sandbox.spawner import Command, Spawner\n"
-        f"spawner = Spawner('none', pathlib.Path({str(tmp_path)!r}))\n"
+        f"spawner = Spawner({mode!r}, pathlib.Path({str(tmp_path / 'anchor')!r}))\n"
         f"argv = ('sh', '-c', 'echo ready; exec sleep 1000 > {fifo}')\n"
         "running = spawner.start(Command(argv, {'PATH': os.defpath}, '/'), stdin=os.open('/dev/null', 0))\n"
         "running.wait(lambda stream, data: None, timeout_s=60)\n"
@@ -260,7 +263,7 @@ def test_the_spawner_ends_quietly_with_its_executor(tmp_path: Path, sent: bytes)
     ours, theirs = socket.socketpair()
     with theirs, (tmp_path / "stderr").open("wb") as stderr:
         argv = [sys.executable, "-I", "-S", "-c", _BOOT, str(Path(spawner_main.__file__).parents[1])]
-        argv += [str(theirs.fileno()), "none", str(tmp_path)]
+        argv += [str(theirs.fileno()), "none", "native", str(tmp_path)]
         process = subprocess.Popen(argv, pass_fds=(theirs.fileno(),), stderr=stderr)
     if sent:
         ours.recv(4096)
