@@ -385,7 +385,7 @@ class WriteSession:
         self._in_memory.take_over(other._in_memory)
         self.seen_gen = min(self.seen_gen, other.seen_gen)
         self.borrowed |= other.borrowed
-        self._known = held | other._known
+        self._known |= other._known
         self.touched |= other.touched
         self.new_bytes += other.new_bytes
         self.new_chunks += other.new_chunks

@@ -2,28 +2,38 @@
 
 The output tree is changed by what differs between two ``/out`` directories, that of the job before and that of this
 one, so the cost is that of the changed datums. A path belongs to one datum: two that write the same path make the job
-fail.
+fail. What differs comes in the order of datums, and is sorted by path outside memory: then two datums with one path
+are neighbours, and a tree is made or changed from its one end to the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pfs.errors import FailedError, FileCollisionError
 from pfs.paths import from_key, to_key
+from pfs.rows.sorting import Spills, sorted_rows
+from pfs.trees.bulk import RowBatch, build_columns
 from pfs.trees.diff import diff
-from pfs.trees.edit import Delete, Edit, Put, edit
-from pfs.trees.page import Changed
-from pfs.trees.row import Root, Row
+from pfs.trees.edit import Delete, Edit, Put
+from pfs.trees.page import Changed, Kind, pack_aux, unpack_aux
+from pfs.trees.row import EMPTY_ROOT, Root, Row
 from pfs.trees.tree import Tree
 from pps.model.records import OUT_DIR
+from pps.scheduling.parts import edit_in_parts
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from pfs.trees.row import PageSink
 
 _PREFIX = OUT_DIR + b"/"
+_BATCH = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +48,27 @@ Collisions = Literal["refuse", "allow"]
 """Whether a path may be both a file and a directory in the end."""
 
 
-def gather(pages: PageSink, before: Before, meta: Root, *, changed: Changed, collisions: Collisions = "refuse") -> Root:
+class Way(NamedTuple):
+    """How outputs are put together: what changed rows get, and where files go that do not fit into memory."""
+
+    changed: Changed
+    collisions: Collisions
+    scratch: Path
+
+
+def gather(pages: PageSink, before: Before, meta: Root, way: Way) -> Root:
     """Return the output tree for the results in ``meta``'s ``/out``.
 
-    Cost: O(changed files), memory too.
+    Cost: O(changed files); memory is that of two runs of the sort, 64 MiB, and a part of the edits.
 
     Raises:
         FailedError: two datums wrote the same path, or one a file where another has a directory; names all three.
+        StorageError: the disk does not take what is sorted.
     """
     change = _Change(pages, before, meta)
-    edits = change.edits()
     try:
-        return edit(pages, before.output, edits, changed=changed, collisions=collisions)
+        with closing(Spills(way.scratch)) as spills:
+            return change.root(spills, way)
     except FileCollisionError as error:
         raise FailedError(change.explain_collision(error)) from error
 
@@ -58,34 +77,59 @@ class _Change:
     def __init__(self, pages: PageSink, before: Before, meta: Root) -> None:
         self._pages, self._before, self._meta = pages, before, meta
         self._output = Tree(pages, before.output)
-        self._owners: dict[bytes, bytes] = {}
+        self._is_new = before.output == EMPTY_ROOT
+        self._gone: list[bytes] = []
 
-    def edits(self) -> list[Edit]:
-        """Return the edits of the output: what is gone first, so that a path may pass from one datum to another."""
-        gone: set[bytes] = set()
-        put: dict[bytes, Edit] = {}
-        for old, new in self._differences():
-            if old is not None:
-                gone.add(_split(old.key)[1])
-            if new is not None:
-                datum, path = _split(new.key)
-                self._claim(path, datum)
-                put[path] = Put(path, new.kind, new.size, new.tid, new.aux)
-        for path, datum in self._owners.items():
-            if path not in gone and self._output.stat(path, want="file") is not None:
-                raise FailedError(self._same_path(path, datum))
-        self._owners.clear()
-        deletes: list[Edit] = [Delete(path) for path in sorted(gone - put.keys())]
-        return deletes + [put[path] for path in sorted(put)]
+    def root(self, spills: Spills, way: Way) -> Root:
+        """Return the output tree."""
+        puts = self._puts(sorted_rows(self._differences(), ("key", "put", "datum"), spills))
+        if self._is_new:
+            columns = map(RowBatch.from_arrow, puts)
+            return build_columns(self._pages, columns, changed=way.changed, collisions=way.collisions)
+        # What is gone goes first, so that a path may pass from one datum to another; it is known in the end.
+        held = _held(puts, spills)
+        edits = chain(map(Delete, self._gone), _edits(held))
+        root = self._before.output
+        return edit_in_parts(self._pages, root, edits, changed=way.changed, collisions=way.collisions)
 
-    def _differences(self) -> Iterator[tuple[Row | None, Row | None]]:
+    def _differences(self) -> Iterator[pa.RecordBatch]:
+        """Yield the files that the output is to lose and to get, of each datum the lost ones too if they come again."""
+        rows = self._changed_rows()
+        while part := list(islice(rows, _BATCH)):
+            yield _batch(part)
+
+    def _changed_rows(self) -> Iterator[tuple[int, Row]]:
         for change in diff(self._pages, self._before.meta, self._pages, self._meta, prefix=_PREFIX):
-            yield change.old, change.new
+            if change.old is not None:
+                yield 0, change.old
+            if change.new is not None:
+                yield 1, change.new
 
-    def _claim(self, path: bytes, datum: bytes) -> None:
-        other = self._owners.setdefault(path, datum)
-        if other != datum:
-            raise FailedError(_two_wrote(path, other, datum))
+    def _puts(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows to be put, sorted by path, and note the paths that are gone; refuse what two datums wrote."""
+        import pyarrow.compute as pc
+
+        path, writer, is_gone = b"", b"", False
+        for batch in batches:
+            keys, puts, datums = (batch.column(name).to_pylist() for name in ("key", "put", "datum"))
+            for key, put, datum in zip(keys, puts, datums, strict=True):
+                if key != path:
+                    self._note(path, is_gone and not writer)
+                    path, writer, is_gone = key, b"", False
+                if not put:
+                    is_gone = True
+                    continue
+                if writer:
+                    raise FailedError(_two_wrote(path, writer, datum))
+                writer = datum
+                if not is_gone and not self._is_new and self._output.stat(path, want="file") is not None:
+                    raise FailedError(self._same_path(path, datum))
+            yield batch.filter(pc.equal(batch.column("put"), 1))
+        self._note(path, is_gone and not writer)
+
+    def _note(self, path: bytes, is_gone: bool) -> None:
+        if is_gone:
+            self._gone.append(path)
 
     def _same_path(self, path: bytes, datum: bytes) -> str:
         other = next(iter(self._writers(path) - {datum}), None)
@@ -96,14 +140,53 @@ class _Change:
     def explain_collision(self, error: FileCollisionError) -> str:
         """Return which datums wrote the two paths of which one is a file and the other lies below it."""
         paths = (to_key(error.path), to_key(error.existing))
-        names = sorted({datum.decode()[:12] for path in paths for datum in self._writers(path)})
+        names = sorted({datum.decode()[:12] for datum in self._writers(*paths)})
         return f"{error.path} and {error.existing} cannot both exist: written by datums {' and '.join(names)}"
 
-    def _writers(self, path: bytes) -> set[bytes]:
-        """Return the datums that wrote a path or below it; looks at every datum, for messages only."""
-        tree = Tree(self._pages, self._meta)
-        folders = (row.key for row in tree.list(OUT_DIR))
-        return {_split(key + b"/")[0] for key in folders if tree.stat(key + b"/" + path) is not None}
+    def _writers(self, *paths: bytes) -> set[bytes]:
+        """Return the datums that wrote one of the paths or below it; a scan of all results, for messages only."""
+        folders = tuple(path + b"/" for path in paths)
+        found = set[bytes]()
+        for row in Tree(self._pages, self._meta).walk(OUT_DIR):
+            datum, path = _split(row.key)
+            if path in paths or path.startswith(folders):
+                found.add(datum)
+        return found
+
+
+def _batch(rows: list[tuple[int, Row]]) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    places = [_split(row.key) for _, row in rows]
+    columns = {
+        "key": pa.array([path for _, path in places], pa.binary()),
+        "put": pa.array([put for put, _ in rows], pa.int8()),
+        "datum": pa.array([datum for datum, _ in places], pa.binary()),
+        "kind": pa.array([int(row.kind) for _, row in rows], pa.uint8()),
+        "size": pa.array([row.size for _, row in rows], pa.uint64()),
+        "tid": pa.array([row.tid for _, row in rows], pa.binary(32)),
+        "aux": pa.array([pack_aux(row.aux) for _, row in rows], pa.binary()),
+    }
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def _held(batches: Iterator[pa.RecordBatch], spills: Spills) -> Iterator[pa.RecordBatch]:
+    """Return the batches once more, all of which have come by then: from memory, or from a file if they are large."""
+    held: list[pa.RecordBatch] = []
+    size = 0
+    for batch in batches:
+        held.append(batch)
+        size += batch.nbytes
+        if size >= spills.run_bytes:
+            return spills.read(spills.write(chain(held, batches)))
+    return iter(held)
+
+
+def _edits(batches: Iterator[pa.RecordBatch]) -> Iterator[Edit]:
+    for batch in batches:
+        columns = [batch.column(name).to_pylist() for name in ("key", "kind", "size", "tid", "aux")]
+        for key, kind, size, tid, aux in zip(*columns, strict=True):
+            yield Put(key, Kind(kind), size, tid, unpack_aux(aux))
 
 
 def _split(key: bytes) -> tuple[bytes, bytes]:

@@ -6,7 +6,6 @@ one write session, which takes over what the workers wrote; nothing of a unit co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pfs.errors import BranchMovedError
-from pfs.files.ingest import FileRef, put_stream
+from pfs.files.ingest import put_stream
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import CommitInfo, NewCommit, Provenance
 from pfs.trees.edit import DeleteTree, Edit, Put, edit
@@ -49,28 +48,23 @@ from pps.model.records import (
     JobRecord,
     encode_json,
     job_key,
-    log_key,
     order_key,
     out_key,
     table_key,
 )
 from pps.model.state import DatumState, JobState
 from pps.scheduling.forget import forgotten
-from pps.scheduling.gather import Before, Collisions, gather
+from pps.scheduling.gather import Before, Collisions, Way, gather
 from pps.scheduling.jobplan import CommitMatches, JobPlan, input_bytes, make_plan
+from pps.scheduling.parts import AT_ONCE, edit_in_parts
 from pps.scheduling.planchange import plan_by_change
+from pps.scheduling.waiting import Waiting
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from pfs.store import Store
     from pps.scheduling.queue import Due
-
-_APPLY_AT, _APPLY_LATEST = 4096, 131_072
-"""Edits that wait in memory before they are put into the tree: as many as it has results, within these bounds.
-
-Datums have random ids, so the edits of some thousand meet every page of a large tree, which is then written again.
-"""
 
 
 class Outcome(NamedTuple):
@@ -99,7 +93,7 @@ class JobData:
         self.pages: tuple[str, ...] = ()
         """The root page of each input, in hex, once the datums were listed."""
         self._ended = ResultBuilder()
-        self._edits: list[Edit] = []
+        self._waiting = Waiting(job)
         self._has_news = False
 
     @property
@@ -139,37 +133,25 @@ class JobData:
             done.reads,
         )
         self._ended.add(task.index, result)
-        if done.log is not None:
-            self._put(log_key(self._job, done.datum), done.log)
-        if state == DatumState.SUCCESS:
-            self._add_outputs(done)
-            self._has_news = True
-        if len(self._edits) >= min(max(_APPLY_AT, self._meta.count), _APPLY_LATEST):
+        is_news = state == DatumState.SUCCESS
+        self._waiting.add(done.datum, log=done.log, outputs=done.outputs if is_news else None)
+        self._has_news |= is_news
+        if self._waiting.is_full:
             self._apply()
 
     def keep_log(self, datum: str, path: Path) -> None:
         """Store the log of a datum that has no end of its own."""
         with path.open("rb") as file:
-            self._put(log_key(self._job, datum), put_stream(self.session, self._store.params, file, jobs=1))
+            self._waiting.add(datum, log=put_stream(self.session, self._store.params, file, jobs=1))
 
     def fail(self, place: int, reason: str) -> None:
         """Take the end of a datum that no worker could tell of."""
         self._ended.add(place, Result(DatumState.FAILED, reason=reason, ran_in=self._job))
 
-    def _add_outputs(self, done: DatumDone) -> None:
-        folder = out_key(done.datum)
-        self._edits.append(DeleteTree(folder))
-        for output in done.outputs:
-            aux = {"x": True} if output.executable else output.aux
-            self._put(folder + b"/" + output.key, output.ref, aux=aux)
-
-    def _put(self, key: bytes, ref: FileRef, *, aux: Mapping[str, object] | None = None) -> None:
-        self._edits.append(Put(key, ref.kind, ref.size, ref.tid, aux))
-
     def _apply(self) -> None:
-        if self._edits:
-            self._meta = edit(self.session, self._meta, self._edits, changed=self._changed, collisions=self._collisions)
-            self._edits = []
+        for part in self._waiting.parts(AT_ONCE):
+            self._meta = edit(self.session, self._meta, part, changed=self._changed, collisions=self._collisions)
+        self._waiting.clear()
 
     def _read_results(self) -> pa.Table:
         row = Tree(self._store.objects, self._meta).stat(RESULTS, want="file")
@@ -252,9 +234,10 @@ class JobData:
         self._base_with_fresh()
         table = in_state(self.datum_table(), DatumState.SUCCESS, DatumState.SKIPPED)
         gone = without(self._base, ids_of(table))
-        drops: list[Edit] = [DeleteTree(out_key(one.hex())) for one in digest_values(ids_of(gone))]
-        kept = edit(self.session, self._meta, drops, changed=self._changed) if drops else self._meta
-        output = gather(self.session, self._before(), kept, changed=self._changed, collisions=self._collisions)
+        drops = (DeleteTree(out_key(one.hex())) for one in digest_values(ids_of(gone)))
+        kept = edit_in_parts(self.session, self._meta, drops, changed=self._changed)
+        way = Way(self._changed, self._collisions, self._store.path / "tmp")
+        output = gather(self.session, self._before(), kept, way)
         if success:
             return Outcome(output, kept, with_state(table, DatumState.SUCCESS))
         return Outcome(output, self._meta, self._base)

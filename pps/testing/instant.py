@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class InstantExecutor:
-    """See `pps.executor.Executor`; ``ran`` lists the ids of the datums that were given out, in that order."""
+    """See `pps.executor.Executor`."""
 
     isolation = "none"
 
@@ -31,7 +31,12 @@ class InstantExecutor:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._sessions: dict[UnitId, WriteSession] = {}
         self._wake: Callable[[], object] = lambda: None
-        self.ran: list[str] = []
+        self._ran = bytearray()
+
+    @property
+    def ran(self) -> list[str]:
+        """The ids of the datums that were given out, in that order."""
+        return [self._ran[at : at + 32].hex() for at in range(0, len(self._ran), 32)]
 
     def isolation_for(self, transform: Transform) -> str:
         """Return what `isolation` is."""
@@ -50,7 +55,7 @@ class InstantExecutor:
         for task, id, content in zip(unit.datums, ids, contents, strict=True):
             output = OutputFile(_place(task), FileRef(Kind.FILE, len(content), TreeId(id)), False)
             self._events.put(DatumDone(unit.id, task.id, "success", (output,)))
-            self.ran.append(task.id)
+            self._ran += bytes.fromhex(task.id)
         self._events.put(UnitDone(unit.id))
         self._wake()
         return unit.id

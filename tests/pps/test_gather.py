@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,9 +14,11 @@ from pfs.trees.edit import Edit, Put, edit
 from pfs.trees.page import Changed, Kind
 from pfs.trees.row import EMPTY_ROOT, MemoryPages, Root
 from pfs.trees.tree import Tree
-from pps.scheduling.gather import Before, gather
+from pps.scheduling.gather import Before, Way, gather
 
 CHANGED = Changed(bytes(16), 1)
+WAY = Way(CHANGED, "refuse", Path("/there-is-no-such-place"))
+"""Nothing here is so much that it goes to a disk, unless a test says so."""
 Outputs = dict[str, dict[str, str]]
 """datum -> path -> content."""
 
@@ -44,7 +48,7 @@ def conflicts(outputs: Outputs) -> bool:
 
 def gathered(pages: MemoryPages, old: Outputs, new: Outputs) -> Root:
     before = Before(tree_of(pages, union(old)), meta_of(pages, old))
-    return gather(pages, before, meta_of(pages, new), changed=CHANGED)
+    return gather(pages, before, meta_of(pages, new), WAY)
 
 
 _files = st.dictionaries(st.sampled_from(["a", "b", "d", "d/a", "d/b", "d/e/f"]), st.sampled_from("xyz"), max_size=3)
@@ -75,7 +79,7 @@ def test_messages_name_path_and_datums() -> None:
 def test_files_of_no_datum_stay_and_are_not_overwritten() -> None:
     pages = MemoryPages()
     before = Before(tree_of(pages, {"mine": "x"}), EMPTY_ROOT)
-    found = gather(pages, before, meta_of(pages, {"d1": {"p": "y"}}), changed=CHANGED)
+    found = gather(pages, before, meta_of(pages, {"d1": {"p": "y"}}), WAY)
     assert [row.key for row in Tree(pages, found).walk()] == [b"mine", b"p"]
     with pytest.raises(FailedError, match="of no datum"):
-        gather(pages, before, meta_of(pages, {"d1": {"mine": "y"}}), changed=CHANGED)
+        gather(pages, before, meta_of(pages, {"d1": {"mine": "y"}}), WAY)
