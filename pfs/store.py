@@ -62,6 +62,8 @@ if TYPE_CHECKING:
     from pfs.lifecycle.unread import Readers
     from pfs.packs.session import WriteSession
     from pfs.provenance.dag import Dag
+    from pfs.refs.mirror import Mirror
+    from pfs.refs.swap import RefsState
     from pfs.repo import Repo
     from pfs.transactions.transaction import Transaction
 
@@ -131,6 +133,8 @@ class Store:
         self.clock_ns = clock_ns
         self._sessions: weakref.WeakSet[WriteSession] = weakref.WeakSet()
         self._sessions_lock = threading.Lock()
+        self._mirror: Mirror | None = None
+        self._mirror_lock = threading.Lock()
         self.backend = open_backend(path / read_local_config(path).backend) if backend is None else backend
         self.config = read_config(self.backend)
         self.params = self.config.params()
@@ -316,6 +320,25 @@ class Store:
         from pfs.provenance.dag import Dag
 
         return Dag.of((state.repo, state.body) for state in self.refs.snapshot(damaged={}))
+
+    def all_refs(self) -> dict[str, RefsState]:
+        """Return the refs of all repos that exist, as they were together, without what says nothing of branches.
+
+        They are kept from call to call: the first one reads all, later ones list and read what moved since. Memory:
+        some KiB a repo. Thread-safe.
+
+        Raises:
+            CorruptionError: the refs of a repo cannot be read. ConflictError, StorageError: as `Mirror.refresh`.
+        """
+        with self._mirror_lock:
+            if self._mirror is None:
+                from pfs.refs.mirror import Mirror
+
+                self._mirror = Mirror(weakref.proxy(self))  # a store goes as soon as nobody holds it
+            self._mirror.refresh()
+            for error in self._mirror.damaged.values():
+                raise error
+            return dict(self._mirror.states)
 
     def changes(self, last: ChangeToken | None = None) -> ChangeToken:
         """Return a token of the present state of all refs, for `wait`; ``last``: one from before, which saves reads."""

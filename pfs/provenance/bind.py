@@ -110,7 +110,7 @@ def prepare(store: Store, repo: str, bindings: Mapping[str, Binding]) -> None:
 
 
 def check(store: Store, repo: str, bindings: Mapping[str, Binding]) -> None:
-    """Refuse bindings of branches of one repo that cannot be; one read of refs for each repo of the store.
+    """Refuse bindings of branches of one repo that cannot be; reads the refs that moved since the last time.
 
     Two processes that connect branches at the same moment may get past the check together: `bind` looks twice.
 
@@ -123,7 +123,7 @@ def check(store: Store, repo: str, bindings: Mapping[str, Binding]) -> None:
         _refuse_senseless(BranchRef(repo, name), binding)
     if not any(binding.sources for binding in bindings.values()):
         return
-    bodies = {state.repo: state.body for state in store.refs.repos()}
+    bodies = {name: state.body for name, state in store.all_refs().items()}
     dag = Dag(edges_of(bodies.items()) | {BranchRef(repo, name): one.sources for name, one in bindings.items()})
     for name, binding in bindings.items():
         for source in binding.sources:

@@ -6,12 +6,14 @@ has one commit a repo.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import TypeVar
 
 from pfs.errors import ConflictError
 from pfs.model import BranchRef
 from pfs.refs.body import RefsBody, is_hidden
 
+T = TypeVar("T", bound=Hashable)
 Edges = Mapping[BranchRef, tuple[BranchRef, ...]]
 """Per branch the branches that it is computed from."""
 Step = Callable[[BranchRef], tuple[BranchRef, ...]]
@@ -55,19 +57,8 @@ class Dag:
 
     def ordered(self, branches: Iterable[BranchRef]) -> list[BranchRef]:
         """Return branches so that each comes after those that it is computed from; by name where that is free."""
-        wanted, done, path = set(branches), dict[BranchRef, None](), set[BranchRef]()
-
-        def visit(one: BranchRef) -> None:
-            if one in done or one in path:
-                return
-            path.add(one)
-            for source in sorted(self.sources(one)):
-                visit(source)
-            done[one] = None
-
-        for one in sorted(wanted):
-            visit(one)
-        return [one for one in done if one in wanted]
+        wanted = set(branches)
+        return [one for one in sources_first(sorted(wanted), lambda one: sorted(self.sources(one))) if one in wanted]
 
     def refuse_faults(self, branch: BranchRef) -> None:
         """Raise ConflictError if a branch is computed from itself, or two of one repo are in its part of the graph."""
@@ -88,6 +79,28 @@ class Dag:
                     "only one branch of a repo can be, so use another repo, or a trigger"
                 )
         return None
+
+
+def sources_first(start: Iterable[T], sources: Callable[[T], Iterable[T]]) -> list[T]:
+    """Return things, and all that is reached from them through ``sources``, each after its sources.
+
+    Depth first, in the order given; in a circle one comes before a source. Not by recursion: chains may be longer than
+    Python's stack.
+    """
+    done, begun = dict[T, None](), set[T]()
+    for first in start:
+        path = [(first, iter(sources(first)))] if first not in begun else []
+        begun.add(first)
+        while path:
+            one, above = path[-1]
+            following = next((source for source in above if source not in begun), None)
+            if following is None:
+                path.pop()
+                done[one] = None
+            else:
+                begun.add(following)
+                path.append((following, iter(sources(following))))
+    return list(done)
 
 
 def edges_of(bodies: Iterable[tuple[str, RefsBody]]) -> dict[BranchRef, tuple[BranchRef, ...]]:

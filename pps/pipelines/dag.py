@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pfs.errors import NotFoundError
+from pfs.provenance.dag import sources_first
 from pps.model.infos import PipelineInfo
 from pps.spec.input import leaves
 from pps.spec.types import Input
@@ -74,9 +75,11 @@ def _edges(name: str, node: Input) -> Iterable[Edge]:
 def _around(name: str, names: set[str], edges: Iterable[Edge]) -> set[str]:
     if name not in names:
         raise NotFoundError(f"{name!r} is no pipeline, and none reads it: `pps draw` shows all")
-    pairs = [(edge.source, edge.target) for edge in edges]
-    below = _reached(name, lambda one: [target for source, target in pairs if source == one])
-    return below | _reached(name, lambda one: [source for source, target in pairs if target == one])
+    down, up = dict[str, list[str]](), dict[str, list[str]]()
+    for edge in edges:
+        down.setdefault(edge.source, []).append(edge.target)
+        up.setdefault(edge.target, []).append(edge.source)
+    return _reached(name, lambda one: down.get(one, [])) | _reached(name, lambda one: up.get(one, []))
 
 
 def _reached(start: str, following: Callable[[str], Iterable[str]]) -> set[str]:
@@ -90,20 +93,13 @@ def _reached(start: str, following: Callable[[str], Iterable[str]]) -> set[str]:
 
 def _ordered(nodes: Mapping[str, Node], edges: Iterable[Edge]) -> Dag:
     """Return the graph so that what is read comes shortly before its readers; names decide where that is free."""
-    sources = {name: {edge.source for edge in edges if edge.target == name} for name in nodes}
-    done: dict[str, Node] = {}
-
-    def visit(name: str) -> None:
-        if name in done:
-            return
-        for source in sorted(sources[name]):
-            visit(source)
-        done[name] = nodes[name]
-
-    for name in sorted(nodes, key=lambda one: (not sources[one], one)):
-        visit(name)
+    sources: dict[str, set[str]] = {name: set() for name in nodes}
+    for edge in edges:
+        sources[edge.target].add(edge.source)
+    given = sorted(nodes, key=lambda one: (not sources[one], one))
+    done = sources_first(given, lambda one: sorted(sources[one]))
     order = {name: at for at, name in enumerate(done)}
     return Dag(
-        tuple(done.values()),
+        tuple(nodes[name] for name in done),
         tuple(sorted(edges, key=lambda edge: (order[edge.source], order[edge.target], edge.input))),
     )
