@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from cli import wiring
@@ -12,11 +16,20 @@ from cli.pipeline_records import pipeline_record
 from cli.spec_files import Given, spec_options
 from pfs.shorten import quoted
 
+if TYPE_CHECKING:
+    from pps.model.infos import PipelineInfo
+    from pps.spec.types import Spec
+
 PIPELINE_STATES = [
     *("idle", "pending", "running", "stopped", "replaced", "damaged"),
     *("starting", "restarting", "crashing", "failure"),
 ]
 """The last four are of services and spouts."""
+
+
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Check all against the store, print the specs that would count, change nothing."
+)
 
 
 def _note(notes: tuple[str, ...]) -> None:
@@ -25,35 +38,55 @@ def _note(notes: tuple[str, ...]) -> None:
 
 
 @click.command("create-pipeline")
-@click.option("--dry-run", is_flag=True, help="Check the spec against the store and change nothing.")
+@dry_run_option
+@wiring.json_option
 @spec_options
-def create_pipeline(given: Given, dry_run: bool) -> None:
-    """Make the pipelines of a spec file; `pps run` or `pfs serve` runs them."""
+def create_pipeline(given: Given, dry_run: bool, as_json: bool) -> None:
+    """Make the pipelines of a spec file, all or none; `pps run` or `pfs serve` runs them."""
     from pps.pipelines.pipelines import Pipelines
+    from pps.pipelines.several import create_all
 
     found = given.read()
     with wiring.open_store(alone=None if dry_run else "create-pipeline") as store:
         pipelines = Pipelines(store)
-        for spec in pipelines.read(found.text, name=found.name):
-            info = pipelines.create(spec, base_dir=found.base_dir, dry_run=dry_run)
-            _note(info.notes)
+        specs = pipelines.read(found.text, name=found.name)
+        infos = create_all(pipelines, specs, base_dir=found.base_dir, dry_run=dry_run)
+    _report(specs, infos, dry_run=dry_run, as_json=as_json)
 
 
 @click.command("update-pipeline")
 @click.option(
     "--reprocess/--no-reprocess", default=None, help="Run all datums again, or none; default: if code changed."
 )
+@dry_run_option
+@wiring.json_option
 @spec_options
-def update_pipeline(given: Given, reprocess: bool | None) -> None:
+def update_pipeline(given: Given, reprocess: bool | None, dry_run: bool, as_json: bool) -> None:
     """Replace the specs of pipelines by those of a file; makes those that do not exist."""
     from pps.pipelines.pipelines import Pipelines
+    from pps.pipelines.several import update_all
 
     found = given.read()
-    with wiring.open_store(alone="update-pipeline") as store:
+    with wiring.open_store(alone=None if dry_run else "update-pipeline") as store:
         pipelines = Pipelines(store)
-        for spec in pipelines.read(found.text, name=found.name):
-            info = pipelines.update(spec, base_dir=found.base_dir, reprocess=reprocess)
-            _note(info.notes)
+        specs = pipelines.read(found.text, name=found.name)
+        infos = update_all(pipelines, specs, base_dir=found.base_dir, reprocess=reprocess, dry_run=dry_run)
+    _report(specs, infos, dry_run=dry_run, as_json=as_json)
+
+
+def _report(specs: Sequence[Spec], infos: Sequence[PipelineInfo], *, dry_run: bool, as_json: bool) -> None:
+    """Print what was made, or would be: records if asked, else of a dry run the specs that would count."""
+    for info in infos:
+        _note(info.notes)
+    documents = [(json.loads(spec.source), json.loads(spec.effective)) for spec in specs]
+    if as_json:
+        both = zip(infos, documents, strict=True)
+        print_json_array(
+            {**pipeline_record(info), "user_spec": given, "effective_spec": full} for info, (given, full) in both
+        )
+    elif dry_run:
+        for _, full in documents:
+            print_json(full)
 
 
 @click.command("list-pipeline")

@@ -8,25 +8,28 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pfs.changes import branches
-from pfs.errors import AlreadyExistsError, ConflictError, InvalidInputError, NotFoundError, PfsError
+from pfs.errors import ConflictError, InvalidInputError, NotFoundError, PfsError
 from pfs.model import BranchRef
 from pfs.provenance.bind import Binding, bind
 from pps.model.catalog import Catalog, Pipeline
 from pps.model.infos import PipelineInfo
 from pps.model.records import META_BRANCH, SPEC_BRANCH
 from pps.pipelines.code import code_digests, code_files, missing_files
+from pps.pipelines.cron_repos import make_cron_repos, other_schedules
 from pps.pipelines.defaults import DefaultsText, Level, read_defaults, write_defaults
 from pps.pipelines.describe import damaged_info, describe, past_info, pipeline_info
 from pps.pipelines.past import at_version, versions
 from pps.pipelines.regenerate import documents, regenerated
+from pps.pipelines.taken import refuse_taken
 from pps.pipelines.versions import (
     Draft,
+    Planned,
     first_record,
     fresh_start,
-    make_cron_repos,
     make_draft,
     next_record,
     publish_record,
@@ -44,7 +47,6 @@ from pps.spec.write import spec_json
 
 if TYPE_CHECKING:
     from pfs.model import CommitInfo
-    from pfs.refs.body import RefsBody
     from pfs.store import Store
 
 
@@ -55,19 +57,24 @@ class Pipelines:
         self._store = store
         self._run_dir = store.path / "run"
 
-    def create(self, spec: Spec, *, base_dir: Path, dry_run: bool = False) -> PipelineInfo:
+    def create(
+        self, spec: Spec, *, base_dir: Path, dry_run: bool = False, planned: Planned = MappingProxyType({})
+    ) -> PipelineInfo:
         """Make a pipeline and its output repo; its first job is due at once if every input has a commit.
 
         ``base_dir`` is the folder that files named in the command are relative to. With ``dry_run`` only the checks are
-        made.
+        made; ``planned``: repos that are taken to be there, as others will have made them (`pps.pipelines.several`).
 
         Raises:
             AlreadyExistsError: there is a pipeline or repo of that name.
             RepoNotFoundError: an input repo does not exist.
             InvalidInputError: it would read its own output; ``transform.code`` names what does not exist.
+            ConflictError: the repo of a cron input holds data, or ticks for another pipeline by another schedule.
         """
-        exists = self._refuse_taken(spec)
-        draft = make_draft(self._store, spec, base_dir)
+        exists = refuse_taken(self._store, spec.name)
+        draft = make_draft(self._store, spec, base_dir, planned=planned)
+        for clash in other_schedules(self._store, spec):
+            raise ConflictError(clash)
         if dry_run:
             return describe(spec, first_record(self._store, draft), None)
         if not exists:
@@ -91,35 +98,35 @@ class Pipelines:
             if state is not None and SPEC_BRANCH not in state.body.branches:
                 self._store.delete_repo(name, force=True)
 
-    def _refuse_taken(self, spec: Spec) -> bool:
-        """Raise if the name is taken; True if the repo is there because an earlier create was interrupted."""
-        state = self._store.refs.find(spec.name)
-        if state is None:
-            return False
-        if SPEC_BRANCH in state.body.branches:
-            raise AlreadyExistsError("pipeline", spec.name)
-        if not _is_interrupted(state.body):
-            raise AlreadyExistsError("repo", spec.name)
-        return True
-
-    def update(self, spec: Spec, *, base_dir: Path, reprocess: bool | None = None) -> PipelineInfo:
+    def update(
+        self,
+        spec: Spec,
+        *,
+        base_dir: Path,
+        reprocess: bool | None = None,
+        dry_run: bool = False,
+        planned: Planned = MappingProxyType({}),
+    ) -> PipelineInfo:
         """Make a new version of a pipeline, or the pipeline if there is none. The same spec and code: nothing happens.
 
         ``reprocess``: True makes every datum run again, False none on account of a changed command; None: if it
-        changed.
+        changed. ``dry_run``, ``planned``: as for `create`.
 
         Raises:
             RepoNotFoundError, InvalidInputError: as `create`.
         """
         state = self._store.refs.find(spec.name)
         if state is None or SPEC_BRANCH not in state.body.branches:
-            return self.create(spec, base_dir=base_dir)
+            return self.create(spec, base_dir=base_dir, dry_run=dry_run, planned=planned)
         old = Catalog(self._store).get(spec.name)
         gone = missing_files(spec.transform, base_dir, old.record.code)
         if gone:
             note = f"code: {', '.join(gone)} gone from {base_dir}: from this version on the command runs without"
             spec = replace(spec, notes=(*spec.notes, note))
-        draft = make_draft(self._store, spec, base_dir)
+        spec = replace(spec, notes=(*spec.notes, *other_schedules(self._store, spec)))
+        draft = make_draft(self._store, spec, base_dir, planned=planned)
+        if dry_run:
+            return describe(spec, next_record(self._store, draft, old, reprocess=reprocess), None)
         if old.spec != spec or self._is_other(old, spec) or dict(draft.code) != old.record.code or reprocess:
             self._publish(draft, old, reprocess=reprocess)
         return self.inspect(spec.name)
@@ -382,13 +389,6 @@ def _secrets_of(spec: Spec) -> set[str]:
 
 def _cron_repos(pipeline: Pipeline) -> list[str]:
     return [leaf.repo for leaf in pipeline.leaves if leaf.cron is not None]
-
-
-def _is_interrupted(body: RefsBody) -> bool:
-    """Say whether a repo is what `create` makes before the pipeline exists: bound branches, and no commit."""
-    branches = body.branches.values()
-    fresh = not body.open and not body.tags and all(entry.head is None for entry in branches)
-    return fresh and any(entry.pipeline for entry in branches)
 
 
 def _changed(pipeline: Pipeline, files: Mapping[str, Path]) -> tuple[str, ...]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec.structs
@@ -36,6 +37,7 @@ from pps.model.records import (
     encode_json,
 )
 from pps.pipelines.code import code_digests, code_files
+from pps.pipelines.cron_repos import refuse_data
 from pps.secret_store import Secrets
 from pps.spec.input import leaves
 from pps.spec.types import PfsInput, SecretUse, Spec, SqlEgress
@@ -64,21 +66,34 @@ class Draft:
         return transform_digest(self.spec.transform, code).hex()
 
 
-def make_draft(store: Store, spec: Spec, base_dir: Path) -> Draft:
+Planned = Mapping[str, Sequence[str]]
+"""Repos that will be there, and the repos that each of them will be computed from."""
+
+
+def will_make(spec: Spec) -> Planned:
+    """Return the repos that a pipeline makes."""
+    crons = [leaf.repo for leaf in leaves(spec.input) if leaf.cron is not None]
+    return {spec.name: [leaf.repo for leaf in leaves(spec.input)], **dict.fromkeys(crons, ())}
+
+
+def make_draft(store: Store, spec: Spec, base_dir: Path, *, planned: Planned = MappingProxyType({})) -> Draft:
     """Check a spec against the store and the disk; changes nothing.
+
+    ``planned``: what pipelines will have made that come before it.
 
     Raises:
         RepoNotFoundError: an input repo does not exist. NotFoundError: a secret, or a key of one, does not.
         InvalidInputError: the pipeline would read its own output, or ``transform.code`` names what does not exist.
-        ConflictError: two branches of one repo would be connected by provenance.
+        ConflictError: two branches of one repo would be connected by provenance; the repo of a cron input holds data.
         StorageError: a code file cannot be read.
     """
     for leaf in leaves(spec.input):
-        if leaf.cron is None:
+        if leaf.cron is None and leaf.repo not in planned:
             store.repo(leaf.repo)
+    refuse_data(store, spec)
     check_secrets(Secrets(store), spec.transform.secrets)
     _check_egress(store, spec)
-    _refuse_circle(store, spec)
+    _refuse_circle(store, spec, planned)
     _refuse_second_branch(store, spec)
     files = code_files(spec.transform, base_dir)
     return Draft(spec, base_dir.resolve(), files, code_digests(files))
@@ -110,7 +125,7 @@ def redraft(store: Store, spec: Spec, old: Pipeline) -> Draft:
     return replace(draft, files=files, code={**old.record.code, **code_digests(files)})
 
 
-def _refuse_circle(store: Store, spec: Spec) -> None:
+def _refuse_circle(store: Store, spec: Spec, planned: Planned) -> None:
     todo, seen = [leaf.repo for leaf in leaves(spec.input)], set[str]()
     while todo:
         repo = todo.pop()
@@ -118,7 +133,7 @@ def _refuse_circle(store: Store, spec: Spec) -> None:
             raise InvalidInputError(f"pipeline {spec.name!r} cannot read {repo!r}: that is made from its own output")
         if repo not in seen:
             seen.add(repo)
-            todo += _sources(store, repo)
+            todo += planned[repo] if repo in planned else _sources(store, repo)
 
 
 def _refuse_second_branch(store: Store, spec: Spec) -> None:
@@ -126,7 +141,7 @@ def _refuse_second_branch(store: Store, spec: Spec) -> None:
     state = store.refs.find(spec.name)
     present = {} if state is None else state.body.branches
     bindings = {name: Binding() for name, entry in present.items() if entry.pipeline}
-    ours = [leaf for leaf in leaves(spec.input) if leaf.cron is None or store.refs.find(leaf.repo) is not None]
+    ours = [leaf for leaf in leaves(spec.input) if store.refs.find(leaf.repo) is not None]
     check(store, spec.name, bindings | {spec.output_branch: _binding(ours, spout=spec.spout)})
 
 
@@ -156,20 +171,6 @@ def _sources(store: Store, repo: str) -> list[str]:
     except RepoNotFoundError:
         return []
     return [source.repo for branch in branches for source in branch.provenance]
-
-
-def make_cron_repos(store: Store, spec: Spec) -> list[str]:
-    """Make the repos of a spec's cron inputs that are not there yet; return their names.
-
-    Raises:
-        StorageError: not all of them are made.
-    """
-    made = []
-    for leaf in leaves(spec.input):
-        if leaf.cron is not None and store.refs.find(leaf.repo) is None:
-            store.create_repo(leaf.repo, description=f"ticks of pipeline {spec.name}", exist_ok=True)
-            made.append(leaf.repo)
-    return made
 
 
 def first_record(store: Store, draft: Draft) -> PipelineRecord:

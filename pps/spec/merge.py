@@ -9,15 +9,16 @@ from pps.spec.known import KNOWN, PIPELINE, Known
 from pps.spec.node import Node, Place
 
 
-def effective(layers: Iterable[Node]) -> Node:
+def effective(layers: Iterable[Node], *, keep_nulls: bool = False) -> Node:
     """Return the spec that layers make, each laid over those before it, in snake_case; null takes a field away.
 
-    Where there is nothing to take away it stays, so that a reader can tell of a field that it does not know.
+    ``keep_nulls``: where there is nothing to take away it stays, so that a reader can tell of a field that it does not
+    know.
     Values keep the place where they were written, so that errors point into the layer that is to blame.
     """
     made = Node(Place("", 1, 1), {})
     for layer in layers:
-        made = _merged(made, in_snake_case(layer))
+        made = _merged(made, in_snake_case(layer), keep_nulls=keep_nulls)
     return made
 
 
@@ -44,16 +45,16 @@ def _below(value: Node, known: Known, name: str) -> Node:
     return in_snake_case(value, KNOWN[field.of])
 
 
-def _merged(base: Node | None, patch: Node) -> Node:
+def _merged(base: Node | None, patch: Node, *, keep_nulls: bool) -> Node:
     if not isinstance(patch.value, dict):
         return patch
     under = base.value if base is not None and isinstance(base.value, dict) else {}
     items = dict(under)
     keys = {key: base.key_place(key) for key in under} if base is not None else {}
     for key, value in patch.value.items():
-        if value.value is None and key in items:
-            del items[key]
+        if value.value is None and (key in items or not keep_nulls):
+            items.pop(key, None)
             continue
-        items[key] = _merged(items.get(key), value)
+        items[key] = _merged(items.get(key), value, keep_nulls=keep_nulls)
         keys[key] = patch.key_place(key)
     return Node(patch.place, items, keys)

@@ -95,7 +95,7 @@ def _pipelines(documents: Sequence[Node], source: str) -> list[Node]:
 def _read_pipeline(node: Node, base: Node | None) -> tuple[Spec | None, list[InvalidInputError]]:
     """Return the pipeline of a mapping laid over ``base``, None if something is wrong with it; and what."""
     findings = Findings()
-    full = effective([node] if base is None else [base, node])
+    full = effective([node] if base is None else [base, node], keep_nulls=True)
     try:
         spec = _pipeline(Fields(full, PIPELINE, findings), findings)
     except InvalidInputError as error:

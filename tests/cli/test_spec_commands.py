@@ -149,3 +149,61 @@ def test_defaults(store: Path, pps: Run) -> None:
     assert pps("inspect-pipeline", "p", "--spec").json["datum_tries"] == 7
     record = pps("inspect-pipeline", "p", "--json").json
     assert (record["user_spec"], record["effective_spec"]["datum_tries"], record["version"]) == (SPEC, 7, 2)
+
+
+def _spec(name: str, source: str, **more: object) -> dict[str, object]:
+    leaf = {"pfs": {"repo": source, "glob": "/*"}}
+    return {"pipeline": {"name": name}, "transform": {"cmd": ["true"]}, "input": leaf, **more}
+
+
+@pytest.mark.row("2.1 documents", "2.8 dry run")
+@pytest.mark.parametrize("command", ["create-pipeline", "update-pipeline"])
+def test_a_dry_run_prints_the_specs_that_would_count(store: Path, pps: Run, command: str) -> None:
+    Path("p.json").write_text(json.dumps([_spec("a", "r", datumTries=4), _spec("b", "a")]))
+    shown = pps(command, "-f", "p.json", "--dry-run").out
+    records = pps(command, "-f", "p.json", "--dry-run", "--json").json
+    assert pps("list-pipeline", "--json").json == []
+    pps(command, "-f", "p.json")
+    assert shown == pps("inspect-pipeline", "a", "--spec").out + pps("inspect-pipeline", "b", "--spec").out
+    assert [one["name"] for one in records] == ["a", "b"]
+    assert records[0]["effective_spec"]["datum_tries"] == 4
+    assert records[0]["user_spec"]["datumTries"] == 4
+    Path("p.json").write_text(json.dumps(_spec("a", "r", datumTries=5)))
+    (record,) = pps("update-pipeline", "-f", "p.json", "--dry-run", "--json").json
+    assert (record["version"], record["effective_spec"]["datum_tries"]) == (2, 5)
+    assert pps("inspect-pipeline", "a", "--json").json["version"] == 1
+    (record,) = pps("update-pipeline", "-f", "p.json", "--json").json
+    assert record["version"] == 2
+
+
+@pytest.mark.row("2.1 documents")
+@pytest.mark.parametrize(
+    ("second", "code"),
+    [
+        (_spec("b", "nosuch"), 3),
+        (_spec("r", "a"), 4),
+        (_spec("b", "c"), 3),
+        (_spec("b", "r", transform={"cmd": ["true"], "secrets": [{"name": "no", "mount_path": "/s"}]}), 3),
+        (_spec("b", "r", transform={"cmd": ["true"], "code": ["nosuch"]}), 2),
+    ],
+)
+@pytest.mark.parametrize("command", ["create-pipeline", "update-pipeline"])
+def test_the_pipelines_of_a_file_are_made_all_or_none(
+    store: Path, pps: Run, command: str, second: dict[str, object], code: int
+) -> None:
+    more = [second, _spec("c", "a")]
+    Path("p.json").write_text(json.dumps([_spec("a", "r"), *more]))
+    pps(command, "-f", "p.json", code=code)
+    assert pps("list-pipeline", "--json").json == []
+    Path("p.json").write_text(json.dumps([_spec("a", "r"), _spec("b", "a"), _spec("c", "b")]))
+    pps(command, "-f", "p.json")
+    assert len(pps("list-pipeline", "--json").json) == 3
+
+
+def test_what_fails_though_it_was_sound_takes_the_others_with_it(store: Path, pps: Run) -> None:
+    """Two branches of one repo, connected through a pipeline of the same file, are met only when they are bound."""
+    leaf = {"pfs": {"repo": "r", "branch": "dev", "glob": "/"}}
+    both = {"cross": [{"pfs": {"repo": "a", "glob": "/"}}, leaf]}
+    Path("p.json").write_text(json.dumps([_spec("a", "r"), _spec("b", "r", input=both)]))
+    pps("create-pipeline", "-f", "p.json", code=4)
+    assert pps("list-pipeline", "--json").json == []

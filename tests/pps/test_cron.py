@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pfs
-from pfs.errors import InvalidInputError, NotFoundError
+from pfs.errors import ConflictError, InvalidInputError, NotFoundError
 from pfs.provenance.cron import SECOND_NS
 from pfs.store import Store
 from pps.model.events import RunEvent, Trouble
@@ -139,6 +139,43 @@ def test_two_inputs_of_one_repo_tick_once(world: World, clock: Clock) -> None:
     clock.forward(5 * MINUTE)
     world.run()
     assert len(list(world.store.repo("shared").commits("master"))) == 1
+
+
+@pytest.mark.row("2.3 cron.repo")
+def test_a_repo_of_data_gets_no_ticks(world: World) -> None:
+    world.put("data", {"/a": b"x"})
+    for leaf in (cron(repo="data"), cron(repo="data", overwrite=True)):
+        with pytest.raises(ConflictError, match=r"repo 'data' cannot have the ticks .* it holds /a, which is no tick"):
+            world.create("p", leaf)
+    world.put("data", {"/a": None, "/2026-03-01T12:05:00Z": b"x"})
+    with pytest.raises(ConflictError, match="which is no tick"):
+        world.create("p", cron(repo="data"))
+    assert [info.name for info in world.store.list_repos()] == ["data"]
+    world.create("q", pfs_input("data"))
+    with pytest.raises(ConflictError, match="it is the output of a pipeline"):
+        world.create("p", cron(repo="q"))
+    world.store.create_repo("bare")
+    world.create("p", cron(repo="bare", overwrite=True))
+    with pytest.raises(ConflictError, match="which is no tick"):
+        world.pipelines.update(world.spec("p", cron(repo="data")), base_dir=world.folder)
+    world.pipelines.run_cron("p")
+    assert world.pipelines.update(world.spec("p", cron(repo="bare")), base_dir=world.folder).version == 2
+
+
+@pytest.mark.parametrize("other", [{"overwrite": True}, {"spec": "@daily"}, {"backfill": True}])
+def test_inputs_of_one_repo_tick_alike(world: World, other: dict[str, Plain]) -> None:
+    world.create("p", cron(repo="shared"))
+    clash = "cron input 'tick' has the repo of input 'tick' of pipeline 'p', 'shared', but ticks otherwise"
+    with pytest.raises(ConflictError, match=clash):
+        world.create("q", cron(repo="shared", **other))
+    assert world.store.refs.find("q") is None
+    world.create("q", cron(repo="shared"))
+    info = world.pipelines.update(world.spec("q", cron(repo="shared", **other)), base_dir=world.folder)
+    assert info.version == 2
+    assert [note for note in info.notes if clash in note]
+    both = {"cross": [cron(repo="own"), {"cron": {"name": "second", "spec": "@never", "repo": "own"}}]}
+    with pytest.raises(ConflictError, match="of pipeline 'r', 'own', but ticks otherwise"):
+        world.create("r", both)
 
 
 def test_a_tick_is_made_once(world: World, clock: Clock) -> None:

@@ -1,0 +1,35 @@
+"""Whether the name of a new pipeline is free."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pfs.errors import AlreadyExistsError
+from pps.model.records import SPEC_BRANCH
+
+if TYPE_CHECKING:
+    from pfs.refs.body import RefsBody
+    from pfs.store import Store
+
+
+def refuse_taken(store: Store, name: str) -> bool:
+    """Say whether the repo of a new pipeline is there, because an earlier create was interrupted.
+
+    Raises:
+        AlreadyExistsError: a pipeline or another repo has the name.
+    """
+    state = store.refs.find(name)
+    if state is None:
+        return False
+    if SPEC_BRANCH in state.body.branches:
+        raise AlreadyExistsError("pipeline", name)
+    if not _is_interrupted(state.body):
+        raise AlreadyExistsError("repo", name)
+    return True
+
+
+def _is_interrupted(body: RefsBody) -> bool:
+    """Say whether a repo is what `create` makes before the pipeline exists: bound branches, and no commit."""
+    branches = body.branches.values()
+    fresh = not body.open and not body.tags and all(entry.head is None for entry in branches)
+    return fresh and any(entry.pipeline for entry in branches)
