@@ -184,7 +184,7 @@ def _transform(fields: Fields) -> Transform:
 
 def _note_container_fields(transform: Transform, notes: list[str]) -> None:
     if transform.image:
-        note = f"transform.image: without a container runtime the command runs on this host, not in {transform.image}"
+        note = f"transform.image: where no docker or podman has {transform.image}, the command runs on the host itself"
         loose = "; without a tag but latest, it is whatever is called so then"
         notes.append(note if _is_pinned(transform.image) else note + loose)
     if transform.user:

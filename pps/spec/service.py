@@ -16,6 +16,8 @@ def read_service(fields: Fields, *, parallelism: int) -> Service | None:
     spout, service = fields.child("spout"), fields.child("service")
     if spout is not None and service is not None:
         fields.bad("service", "a spout has its service in the field 'spout': move it there")
+    if fields.raw("service") == {}:
+        fields.bad("service", "a service needs an internal_port: where its command listens")
     if spout is not None and fields.raw("autoscaling") is True:
         fields.bad("autoscaling", "'autoscaling' cannot be used with a spout: it always runs")
     if parallelism > 1 and (spout is not None or service is not None):

@@ -27,7 +27,7 @@ from pps.workers.outputs import Inputs, take_outputs
 from pps.workers.scratch import Scratch, Workplace
 from pps.workers.sessions import Sessions
 from pps.workers.setting import Setting
-from pps.workers.stop import Stop
+from pps.workers.stop import CancelledError, Stop
 from pps.workers.surroundings import Surroundings, UnpreparedError, mount_places, surroundings
 from pps.workers.why import why
 
@@ -130,6 +130,7 @@ def take(datum: Datum, around: Surroundings, result: Attempt) -> Attempt:
     """Return a success with its output, which goes to the unit's session; a failure where that cannot be taken.
 
     Raises:
+        CancelledError: the unit was told to stop.
         PfsError: the session is broken, with results of other datums in it.
     """
     setting = datum.setting
@@ -139,7 +140,10 @@ def take(datum: Datum, around: Surroundings, result: Attempt) -> Attempt:
             outputs = around.access.take(datum.sessions.now)
         else:
             around.scratch.open_up()
-            outputs = take_outputs(setting.store, datum.sessions.now, around.world.scene, inputs=inputs)
+            session, check = datum.sessions.now, datum.stop.check
+            outputs = take_outputs(setting.store, session, around.world.scene, inputs=inputs, check=check)
+    except CancelledError:
+        raise
     except (PfsError, OSError) as error:
         datum.sessions.renew()
         reason = why(error) if isinstance(error, OSError) else str(error)

@@ -143,7 +143,7 @@ def _namespace(
     steps.append(("bind", str(scratch.tmp), str(scratch.tmp)))
     for shown in shown_from_tmp(path):
         steps.append(("ro", shown, f"{scratch.tmp}{shown[len(_TMP) :]}"))
-        layers.append(layer(shown, Path(shown)))
+        layers.append(Layer(shown, shown, of_host=True))
     if unit.code_dir is not None:
         code = _real(unit.code_dir)
         in_tmp = code.startswith(_TMP + "/")

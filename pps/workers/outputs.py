@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,8 +43,26 @@ class _Place(NamedTuple):
     links: int = 0
 
 
-def take_outputs(store: Store, session: WriteSession, scene: Scene, *, inputs: Inputs) -> tuple[OutputFile, ...]:
+class Watched:
+    """Asks ``check`` whether to go on as bytes are taken, however large a file claims to be. A `Progress`."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+
+    def total(self, files: int, size: int) -> None:
+        """Pass over what there will be."""
+
+    def advance(self, *, files: int = 0, size: int = 0) -> None:
+        """Ask."""
+        self._check()
+
+
+def take_outputs(
+    store: Store, session: WriteSession, scene: Scene, *, inputs: Inputs, check: Callable[[], None] = lambda: None
+) -> tuple[OutputFile, ...]:
     """Return all output files in the order of their keys; what was new is in ``session``.
+
+    ``check`` is called again and again while it goes on; what it raises ends it.
 
     Raises:
         InvalidPathError: a name that the store does not take.
@@ -52,9 +70,9 @@ def take_outputs(store: Store, session: WriteSession, scene: Scene, *, inputs: I
             to what the command could not see.
         StorageError: a file cannot be read, or the store not written.
     """
-    found = _Walk(store, session, scene, inputs).run()
+    found = _Walk(store, session, scene, inputs, check).run()
     paths = [(key, content) for key, content in found if isinstance(content, Path)]
-    outputs = [OutputFile(*put) for put in put_files(session, store.params, paths, jobs=1)]
+    outputs = [OutputFile(*put) for put in put_files(session, store.params, paths, jobs=1, progress=Watched(check))]
     outputs += [content for _, content in found if isinstance(content, OutputFile)]
     return tuple(sorted(outputs))
 
@@ -62,8 +80,10 @@ def take_outputs(store: Store, session: WriteSession, scene: Scene, *, inputs: I
 class _Walk:
     """Finds the output files of one datum. It keeps its own stack: user code decides how deep the directories are."""
 
-    def __init__(self, store: Store, session: WriteSession, scene: Scene, inputs: Inputs) -> None:
-        self._store, self._session = store, session
+    def __init__(
+        self, store: Store, session: WriteSession, scene: Scene, inputs: Inputs, check: Callable[[], None]
+    ) -> None:
+        self._store, self._session, self._check = store, session, check
         self._scene, self._inputs = scene, inputs
         self._out = f"{inputs.pfs}/out"
         self._waiting: list[_Place] = []
@@ -76,6 +96,7 @@ class _Walk:
         self._waiting.append(_Place(self._out, b""))
         while self._waiting:
             place = self._waiting.pop()
+            self._check()
             try:
                 self._take(place)
             except OSError as error:
@@ -103,6 +124,8 @@ class _Walk:
             self._follow(place)
         elif self._scene.layer(place.path) is None:
             self._take_from_outside(place)
+        elif stat.S_ISDIR(mode) and self._scene.is_of_host(place.path):
+            return  # of the interpreter, say, which is shown below /tmp: no output because /tmp is linked to
         elif stat.S_ISDIR(mode):
             names = map(os.fsencode, self._scene.names(place.path))
             self._waiting += [_below(place, name) for name in names]
@@ -144,7 +167,7 @@ class _Walk:
         """Take a file of the host that a link leads to, such as one in /usr."""
         key = _checked(place.key)
         with self._scene.open_outside(place.path) as file:
-            ref = put_stream(self._session, self._store.params, file, jobs=1)
+            ref = put_stream(self._session, self._store.params, file, jobs=1, progress=Watched(self._check))
             executable = bool(os.fstat(file.fileno()).st_mode & 0o111)
         self._found.append((key, OutputFile(key, ref, executable)))
 

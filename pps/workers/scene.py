@@ -23,11 +23,15 @@ _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What is seen at the path ``seen``: ``lower``, with ``upper`` over it where the command could write."""
+    """What is seen at the path ``seen``: ``lower``, with ``upper`` over it where the command could write.
+
+    ``of_host``: it is the host's own, shown below /tmp for the sake of programs.
+    """
 
     seen: str
     lower: str
     upper: str | None = None
+    of_host: bool = False
 
     @property
     def is_changed(self) -> bool:
@@ -86,6 +90,11 @@ class Scene:
             if _covers(layer.seen, path):
                 return layer, [part for part in path[len(layer.seen) :].split("/") if part]
         return None
+
+    def is_of_host(self, path: str) -> bool:
+        """Say whether a path is shown for the sake of programs."""
+        at = self.layer(path)
+        return at is not None and at[0].of_host
 
     def find(self, path: str) -> str | None:
         """Return where the (resolved) path is outside, None if there is nothing.

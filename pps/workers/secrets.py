@@ -100,8 +100,8 @@ def with_secrets(world: World, given: GivenSecrets, scratch: Scratch, isolation:
         return replace(world, volumes=(*world.volumes, *_volumes(given, scratch)))
     where = ", ".join(given.files)
     raise InvalidInputError(
-        f"secrets cannot be mounted at {where} without namespaces or a container, which are not to be had here "
-        "(`pfs doctor` says why): give them with env_var"
+        f"secrets cannot be mounted at {where} without namespaces or a container, which this command does not have "
+        "(see --isolation and `pfs doctor`): give them with env_var"
     )
 
 

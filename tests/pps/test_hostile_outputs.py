@@ -16,7 +16,11 @@ from pfs.testing.faults import WRITES, FaultyBackend, How
 from pps.executor import Lost
 from pps.executors.local import LocalExecutor
 from pps.workers.logs import LogWriter, parse
+from pps.workers.outputs import Inputs, take_outputs
+from pps.workers.scene import Scene, layer
 from pps.workers.scratch import Scratch, remove_tree
+from pps.workers.staging import Staging
+from pps.workers.stop import CancelledError
 from tests.pps.executor_contract import Bench
 
 # As root, the rights to pass over the modes of files are given up first, which takes a new program to come into effect.
@@ -202,3 +206,31 @@ def test_a_log_that_cannot_be_written_is_kept_as_far_as_it_goes(tmp_path: Path) 
     assert whole == tmp_path / "x.log"
     assert [line.text for line in parse(whole.read_bytes())][:2] == ["first", "lines"]
     assert log.tail.endswith("lines\n")
+
+
+def test_taking_a_file_that_claims_to_be_huge_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    (tmp_path / "pfs" / "out").mkdir(parents=True)
+    with (tmp_path / "pfs" / "out" / "big").open("wb") as file:
+        file.truncate(8 << 40)
+    asked = 0
+
+    def check() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 10:
+            raise CancelledError("cancelled")
+
+    with init(tmp_path / "store") as store:
+        session = store.session()
+        inputs = Inputs("/pfs", (), Staging(store, tmp_path / "views"))
+        scene = Scene([layer("/pfs", tmp_path / "pfs")])
+        with pytest.raises(CancelledError):
+            take_outputs(store, session, scene, inputs=inputs, check=check)
+        session.abandon()
+
+
+def test_a_link_to_tmp_takes_what_the_command_put_there(bench: Bench) -> None:
+    script = 'mkdir "$TMPDIR/mine"; echo x > "$TMPDIR/mine/x"; ln -s "$TMPDIR" "$PFS_OUT/tmp"'
+    done = bench.run(bench.unit(bench.task(0), script=(script,)))["datum-0"]
+    assert done.state == "success", done.error
+    assert [output.key for output in done.outputs] == [b"tmp/mine/x"]
