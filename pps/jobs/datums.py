@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pfs.errors import InvalidInputError, NotFoundError
 from pfs.trees.tree import Tree
-from pps.datums.table import Entry, decode_table, entries, find, in_state
+from pps.datums.table import Entry, decode_table, empty_table, entries, find, in_state, mine, rows_at
 from pps.model.infos import DatumFile, DatumInfo, Times
 from pps.model.records import META_BRANCH, RESULTS, JobRecord, table_key
 from pps.model.state import DatumState
+from pps.scheduling.livedatums import live_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,12 +27,10 @@ def job_datums(
 ) -> Iterator[Entry]:
     """Yield the datums of a job by id, in one of ``states`` if any are given.
 
-    Of a job that still runs: those that a checkpoint has saved.
+    Of a job that has not ended, what `datums_of` has.
     """
-    table = _table(store, pipeline, job)
-    for entry in entries(in_state(table, *states) if states else table):
-        if job.state.is_final or entry.result.ran_in == job.id:
-            yield entry
+    table = datums_of(store, pipeline, job)
+    yield from entries(in_state(table, *states) if states else table)
 
 
 def find_datum(store: Store, pipeline: Pipeline, job: JobRecord, ref: str) -> Entry:
@@ -40,7 +41,7 @@ def find_datum(store: Store, pipeline: Pipeline, job: JobRecord, ref: str) -> En
         InvalidInputError: several begin like that.
     """
     if len(ref) == 64:
-        whole = _find_whole(_table(store, pipeline, job), ref)
+        whole = _find_whole(datums_of(store, pipeline, job), ref)
         found = [] if whole is None else [whole]
     else:
         found = [entry for entry in job_datums(store, pipeline, job) if ref and entry.id.hex().startswith(ref)]
@@ -59,11 +60,24 @@ def _find_whole(table: pa.Table, ref: str) -> Entry | None:
         return None
 
 
-def _table(store: Store, pipeline: Pipeline, job: JobRecord) -> pa.Table:
-    from pps.datums.table import empty_table
+def datums_of(store: Store, pipeline: Pipeline, job: JobRecord) -> pa.Table:
+    """Return the datums of a job, sorted by id.
+
+    Of one that runs: as its controller shows them (`pps.scheduling.livedatums`), a moment old. Of one that was left,
+    or runs on another machine: those that a checkpoint has saved.
+    """
+    if job.state.is_final:
+        return _stored(store, pipeline, table_key(job.id))
+    live = live_table(store.path / "run", pipeline.name, job.id)
+    if live is not None:
+        return live
+    saved = _stored(store, pipeline, RESULTS)
+    return rows_at(saved, np.flatnonzero(mine(saved, job.id)).astype(np.int64)) if len(saved) else saved
+
+
+def _stored(store: Store, pipeline: Pipeline, key: bytes) -> pa.Table:
     from pps.model.job_records import read_row
 
-    key = table_key(job.id) if job.state.is_final else RESULTS
     row = Tree(store.objects, pipeline.meta_root).stat(key, want="file")
     if row is None:
         return empty_table()

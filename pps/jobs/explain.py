@@ -20,6 +20,7 @@ from pps.model.catalog import Pipeline
 from pps.model.records import PIPELINE_JSON, JobRecord, PipelineRecord, decode_pipeline
 from pps.model.state import DatumState
 from pps.scheduling.jobplan import CommitMatches, s3_trees
+from pps.scheduling.livedatums import RUNS_NOW
 from pps.spec.types import Reprocess
 
 if TYPE_CHECKING:
@@ -64,8 +65,14 @@ class _Case:
         if result.state == DatumState.SKIPPED:
             text = f"it was skipped: job {result.ran_in} processed it with the same inputs, command and code"
             return "skipped", result.ran_in, text + self._though()
-        if result.state == DatumState.STARTING:
+        if result.state == DatumState.STARTING and self._job.state.is_final:
             return "waiting", None, "it did not run: the job ended before its turn came"
+        if result.state == DatumState.STARTING and not result.reason:
+            return "waiting", None, "it has not begun: it waits for its turn"
+        why, against, text = self._why_it_ran()
+        return why, against, text.replace("it ran", RUNS_NOW, 1) if result.state == DatumState.STARTING else text
+
+    def _why_it_ran(self) -> tuple[Why, CommitId | None, str]:
         before = self._before()
         if before is None:
             return "new", None, "it ran because no earlier job had a datum of these paths"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pfs.errors import ConflictError, InvalidInputError, NotFoundError
 from pfs.ids import CommitId
+from pps.datums.table import Entry, entries
 from pps.jobs.datums import datum_info, find_datum, job_datums
 from pps.jobs.explain import Explanation, explain
 from pps.jobs.interrupted import as_left
@@ -26,6 +27,7 @@ from pps.model.infos import DatumInfo, JobInfo, LogLine
 from pps.model.records import JobRecord
 from pps.model.state import DatumState, JobState
 from pps.scheduling.live import of, running_jobs
+from pps.scheduling.livedatums import live_table
 from pps.scheduling.orders import Orders, RestartDatum, StopJob
 from pps.scheduling.queue import due_jobs
 from pps.workers.logs import log_time
@@ -99,7 +101,7 @@ class Jobs:
     def datums(self, pipeline: str, job: str, *, states: Collection[DatumState] = ()) -> Iterator[DatumInfo]:
         """Return the datums of a job by id, those in one of ``states`` if any are given.
 
-        Of a job that still runs: those that were saved as done.
+        Of a job that runs: as they are now, a moment late; those under way have ``tries`` from 1 up.
 
         Raises:
             NotFoundError: there is no such pipeline or job.
@@ -212,11 +214,27 @@ class Jobs:
         ``datum``: its id, the beginning of that, or the paths of some of its inputs, ``/a,/b``.
 
         Raises:
-            NotFoundError: there is no such pipeline or job.
+            NotFoundError: there is no such pipeline or job; or none of its datums that have not ended is meant.
             ConflictError: the job has ended, or no controller runs it.
         """
         record = self._running_record(pipeline, job)
+        if datum is not None:
+            self._refuse_unmeant(record, datum)
         Orders(self._run_dir).give(RestartDatum(pipeline, record.id, datum))
+
+    def _refuse_unmeant(self, record: JobRecord, datum: str) -> None:
+        """Raise NotFoundError if a datum is not under way; not of a job that shows nothing yet."""
+        table = live_table(self._run_dir, record.pipeline, record.id)
+        if table is None:
+            return
+        meant = [one.result.state for one in entries(table) if _is_meant(one, datum)]
+        place = f"{record.pipeline}@{record.id}"
+        if not meant:
+            raise NotFoundError(f"datum {datum!r} not found in job {place}: `pps list-datum {place}` shows its datums")
+        if DatumState.STARTING not in meant:
+            raise NotFoundError(
+                f"datum {datum!r} of job {place} has ended ({meant[0]}): there is nothing to begin again"
+            )
 
     def _running_record(self, pipeline: str, job: str) -> JobRecord:
         record = self._look(pipeline).job(job)
@@ -306,6 +324,12 @@ class _Look:
         if len(found) > 1:
             raise InvalidInputError(f"job {name}@{ref} is ambiguous: give more of its id")
         return found[0]
+
+
+def _is_meant(entry: Entry, ref: str) -> bool:
+    if not ref.startswith("/"):
+        return entry.id.hex().startswith(ref)
+    return {source.path for source in entry.inputs}.issuperset(ref.split(","))
 
 
 def _records(pipeline: Pipeline, live: Sequence[JobRecord]) -> Iterator[JobRecord]:

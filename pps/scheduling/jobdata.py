@@ -6,6 +6,7 @@ one write session, which takes over what the workers wrote; nothing of a unit co
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -55,7 +56,7 @@ from pps.model.records import (
 from pps.model.state import DatumState, JobState
 from pps.scheduling.forget import forgotten
 from pps.scheduling.gather import Before, Collisions, Way, gather
-from pps.scheduling.jobplan import CommitMatches, JobPlan, input_bytes, make_plan
+from pps.scheduling.jobplan import CommitMatches, JobPlan, make_plan, result_of
 from pps.scheduling.parts import AT_ONCE, edit_in_parts
 from pps.scheduling.planchange import plan_by_change
 from pps.scheduling.waiting import Waiting
@@ -65,6 +66,8 @@ if TYPE_CHECKING:
 
     from pfs.store import Store
     from pps.scheduling.queue import Due
+
+_MOST_SHOWN, _SHOWN_AT_ONCE = 100_000, 16_384
 
 
 class Outcome(NamedTuple):
@@ -117,21 +120,7 @@ class JobData:
 
     def add(self, task: DatumTask, done: DatumDone) -> None:
         """Take the end of a datum; its bytes are in the session already."""
-        state = DatumState(done.state)
-        tail = "" if state == DatumState.SUCCESS else done.log_tail
-        sizes = done.bytes._replace(download=done.bytes.download or input_bytes(task))
-        result = Result(
-            state,
-            done.tries,
-            done.exit_code,
-            done.signal,
-            done.seconds,
-            sizes,
-            tail,
-            done.error or "",
-            self._job,
-            done.reads,
-        )
+        state, result = DatumState(done.state), result_of(task, done, self._job)
         self._ended.add(task.index, result)
         is_news = state == DatumState.SUCCESS
         self._waiting.add(done.datum, log=done.log, outputs=done.outputs if is_news else None)
@@ -281,6 +270,23 @@ class JobData:
         waiting = np.flatnonzero(waits).astype(np.int64)
         columns = result_columns([Result(DatumState.STARTING)] * len(waiting))
         return by_id(*parts, ended, with_results(plan.table, waiting, columns))
+
+    def planned(self) -> Iterator[pa.Table]:
+        """Yield the job's datums as they were planned, some at a time, for people to look at; see `livedatums`.
+
+        Those that are taken over are left out where they are more than 100,000.
+        """
+        plan = self._plan
+        if plan is None:
+            return
+        for rows, state in ((plan.skipped, DatumState.SKIPPED), (plan.done, DatumState.SUCCESS)):
+            if 0 < np.count_nonzero(rows) <= _MOST_SHOWN:
+                yield with_state(self._taken(plan.source[rows]), state)
+        waiting = np.flatnonzero(plan.run).astype(np.int64)
+        columns = result_columns([Result(DatumState.STARTING)] * min(_SHOWN_AT_ONCE, len(waiting)))
+        for start in range(0, len(waiting), _SHOWN_AT_ONCE):
+            part = waiting[start : start + _SHOWN_AT_ONCE]
+            yield with_results(plan.table, part, columns.slice(0, len(part)))
 
     def _taken(self, source: npt.NDArray[np.int64]) -> pa.Table:
         return rows_at(self._planned_base, source)

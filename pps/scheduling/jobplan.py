@@ -20,8 +20,9 @@ from pps.datums.datum import Datum, Item, datum_hash, datum_id
 from pps.datums.inputs import datums
 from pps.datums.plan import compare
 from pps.datums.readset import difference
-from pps.datums.table import TableBuilder, columns_of, mine
-from pps.executor import DatumInput, DatumTask
+from pps.datums.table import Result, TableBuilder, columns_of, mine
+from pps.executor import DatumDone, DatumInput, DatumTask
+from pps.model.state import DatumState
 from pps.model.variables import pipeline_variables
 from pps.spec.types import PfsInput, Reprocess
 
@@ -170,3 +171,20 @@ def _input(leaf: PfsInput, items: list[Item]) -> DatumInput:
 def input_bytes(task: DatumTask) -> int:
     """Return how many bytes are staged for a datum."""
     return sum(row.size for source in task.inputs for row in source.rows if source.has_bytes)
+
+
+def result_of(task: DatumTask, done: DatumDone, job: CommitId) -> Result:
+    """Return how a datum ended in a job, as its table has it."""
+    state = DatumState(done.state)
+    return Result(
+        state,
+        done.tries,
+        done.exit_code,
+        done.signal,
+        done.seconds,
+        done.bytes._replace(download=done.bytes.download or input_bytes(task)),
+        "" if state == DatumState.SUCCESS else done.log_tail,
+        done.error or "",
+        job,
+        done.reads,
+    )

@@ -6,6 +6,7 @@ effects are done at once, in order, and what comes of them is the next event.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,8 +19,9 @@ from pfs.errors import BranchMovedError, FailedError
 from pfs.ids import CommitId, new_commit_id
 from pfs.trees.tree import Tree
 from pps.datums.inputs import EmptyKeyError
+from pps.datums.table import Result
 from pps.datums.units import Sizing
-from pps.executor import DatumDone, DatumTask, Executor, Lost, UnitDone, UnitId, WorkUnit
+from pps.executor import DatumDone, DatumTask, Executor, Lost, Started, UnitDone, UnitId, WorkUnit
 from pps.model import events, state
 from pps.model.event_log import EventLog
 from pps.model.infos import NO_WORK
@@ -27,7 +29,8 @@ from pps.model.records import Head, JobRecord
 from pps.model.state import DatumState, JobState
 from pps.scheduling.egressing import JobEgress
 from pps.scheduling.jobdata import JobData, Outcome
-from pps.scheduling.jobplan import input_bytes, tasks_to_run
+from pps.scheduling.jobplan import input_bytes, result_of, tasks_to_run
+from pps.scheduling.livedatums import LiveDatums
 from pps.scheduling.queue import Due
 
 if TYPE_CHECKING:
@@ -42,8 +45,8 @@ _PUBLISH_ROUNDS = 5
 class Surroundings:
     """What a job needs beside the store. ``executor`` makes the executor when the first datum runs.
 
-    ``fence`` raises if the job may not be committed any more, as another controller took over. ``wake`` is
-    called, in any thread, when `JobRun.look` has something to do.
+    ``run_dir``: where running jobs are shown. ``fence`` raises if the job may not be committed any more, as another
+    controller took over. ``wake`` is called, in any thread, when `JobRun.look` has something to do.
     """
 
     store: Store
@@ -51,6 +54,7 @@ class Surroundings:
     code_dir: Callable[[Due], Path]
     on_event: events.OnEvent
     next_unit: Callable[[], int]
+    run_dir: Path
     fence: Callable[[], None] = lambda: None
     wake: Callable[[], object] = lambda: None
 
@@ -78,6 +82,7 @@ class JobRun:
         self._given: dict[int, dict[str, DatumTask]] = {}
         self._again: dict[int, DatumTask] = {}
         self._ended: dict[int, list[DatumDone]] = {}
+        self.live = LiveDatums(around.run_dir, self.pipeline.name, self.id)
         self._was_submitted = False
         self._outcome: Outcome | None = None
         self._sizing = Sizing(self.pipeline.spec.datum_set, 1)
@@ -114,14 +119,18 @@ class JobRun:
         """Take an event of a unit that the job awaits."""
         number = event.unit.number
         match event:
+            case Started():
+                self.live.begun(event.datum, event.attempt_no)
             case DatumDone():
-                self._ended[number].append(event)
+                done = dataclasses.replace(event, tries=self.live.tries(event))
+                self._ended[number].append(done)
+                task = self._given[number].get(event.datum)
+                if task is not None:
+                    self.live.tell(event.datum, result_of(task, done, self.id))
             case UnitDone():
                 self._unit_done(event.unit)
             case Lost():
                 self._unit_lost(number, event.reason)
-            case _:
-                pass
 
     def stop(self, reason: str) -> None:
         """End the job as killed; what succeeded is kept for the next one."""
@@ -136,7 +145,12 @@ class JobRun:
             if datum is None or any(_is_meant(task, datum) for task in tasks.values()):
                 self._again |= {task.index: task for task in tasks.values()}
                 self._ended.pop(number, None)
+                self.live.wait_again([task.id for task in tasks.values()], restarted=True)
                 self._feed(state.Restarted(number))
+
+    def show(self) -> None:
+        """Let others see how the datums stand."""
+        self.live.show(self._data.planned)
 
     def look(self, now_ns: int) -> None:
         """Go on if the egress is done; stop the job if it runs longer than its spec allows."""
@@ -336,12 +350,14 @@ class JobRun:
     def _unit_lost(self, number: int, reason: str) -> None:
         tasks = self._given.pop(number)
         self._ended.pop(number)
+        self.live.wait_again([task.id for task in tasks.values()])
         self._again |= {task.index: task for task in tasks.values()}
         self._feed(state.UnitLost(number, reason))
 
     def _give_up(self, place: int, reason: str) -> None:
         task = self._again.pop(place)
         self._data.fail(place, reason)
+        self.live.tell(task.id, Result(DatumState.FAILED, reason=reason))
         self._tell_datum(task.id, DatumState.FAILED, reason, counters=self._job.counters)
 
     def _tell_datum(self, datum: str, how: DatumState, reason: str, *, counters: state.Counters) -> None:

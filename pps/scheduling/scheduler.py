@@ -219,6 +219,7 @@ class Scheduler:
             self._code_dir,
             self._tell,
             lambda: next(self._units),
+            self._run_dir,
             fence=self._check_lease,
             wake=self._wake,
         )
@@ -328,13 +329,18 @@ class Scheduler:
         if self._is_out:  # the job is another's now, under the same name
             return
         self._live.clear(name, run.id)
+        run.live.clear()
         shutil.rmtree(self._run_dir / "logs" / name / run.id, ignore_errors=True)
 
     def _show(self, name: str) -> None:
         now_ns = self._store.clock_ns()
-        if now_ns - self._shown_ns.get(name, 0) > _SHOW_NS:
+        if name not in self._shown_ns:
             self._shown_ns[name] = now_ns
             self._live.show(self._active[name].record())
+        elif now_ns - self._shown_ns[name] > _SHOW_NS:
+            self._shown_ns[name] = now_ns
+            self._live.show(self._active[name].record())
+            self._active[name].show()
 
     def _tell(self, event: events.RunEvent) -> None:
         if isinstance(event, events.JobFinished):

@@ -13,7 +13,8 @@ import pytest
 
 from pfs.errors import ConflictError, NotFoundError
 from pps.model import events
-from pps.model.state import JobState
+from pps.model.infos import DatumInfo
+from pps.model.state import DatumState, JobState
 from pps.spec.node import Plain
 from tests.pps.pipe_world import World, pfs_input, world_in
 
@@ -184,6 +185,58 @@ def test_a_datum_that_runs_begins_again(world: World, gate: Gate) -> None:
         assert ended.wait(60)
         job = world.jobs.wait("copy", running.id, timeout_s=60)
     assert (job.state, job.data_processed) == (JobState.SUCCESS, 1)
+
+
+def shown(world: World, job: str) -> list[DatumInfo]:
+    """Return the datums of a job that runs, once they are shown."""
+    while True:
+        found = list(world.jobs.datums("copy", job))
+        if any(one.tries for one in found):
+            return found
+
+
+def test_the_datums_of_a_job_that_runs_are_shown_and_begun_again_by_their_ids(world: World, gate: Gate) -> None:
+    world.put("images", {f"/{name}": b"x" for name in "cdefgh"})
+    create(world, datum_set_spec={"number": 1}, parallelism_spec={"constant": 1}, datum_tries=1)
+    with serving(world) as ended:
+        gate.wait_for_command()
+        (running,) = world.jobs.jobs("copy")
+        found = shown(world, running.id)
+        assert len(found) == 8
+        assert {one.state for one in found} == {DatumState.STARTING}
+        (under_way,) = [one for one in found if one.tries]
+        (*_, waiting) = [one for one in found if not one.tries]
+        assert under_way.reason == "it runs now"
+        assert world.jobs.explain("copy", running.id, under_way.id).text.startswith("it runs now because")
+        assert world.jobs.explain("copy", running.id, waiting.id).why == "waiting"
+        with pytest.raises(NotFoundError, match="bogus"):
+            world.jobs.restart_datum("copy", running.id, "bogus")
+        with pytest.raises(NotFoundError, match="/nowhere"):
+            world.jobs.restart_datum("copy", running.id, "/nowhere")
+        world.jobs.restart_datum("copy", running.id, under_way.id[:12])
+        gate.wait_for_command()
+        while world.jobs.datum("copy", running.id, under_way.id).tries != 2:
+            pass
+        gate.open(times=1)
+        gate.wait_for_command()
+        while not (over := list(world.jobs.datums("copy", running.id, states=[DatumState.SUCCESS]))):
+            pass
+        assert (over[0].id, over[0].tries, over[0].ran_in) == (under_way.id, 2, running.id)
+        with pytest.raises(NotFoundError, match="has ended"):
+            world.jobs.restart_datum("copy", running.id, under_way.id)
+        gate.open(times=7)
+        assert ended.wait(60)
+    assert world.jobs.datum("copy", running.id, under_way.id).tries == 2
+    left = world.store.path / "run" / "jobs" / "copy"
+    assert not any(left.iterdir())
+    world.put("images", {"/new": b"y"})
+    with serving(world) as ended:
+        while (running := next(world.jobs.jobs("copy"))).state != JobState.RUNNING:
+            pass
+        states = sorted(one.state for one in shown(world, running.id))
+        assert states == [*[DatumState.SKIPPED] * 8, DatumState.STARTING]
+        gate.open()
+        assert ended.wait(60)
 
 
 def test_only_what_a_controller_runs_is_stopped(world: World) -> None:
