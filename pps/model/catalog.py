@@ -20,6 +20,7 @@ from pps.model.records import (
     PipelineRecord,
     decode_pipeline,
 )
+from pps.model.state import JobState
 from pps.spec.input import leaves
 from pps.spec.parse import parse_specs
 from pps.spec.types import PfsInput, Spec
@@ -58,8 +59,12 @@ class Pipeline:
 
     @property
     def unfinished(self) -> JobRecord | None:
-        """The newest job, if a controller has begun it and not ended; others that are left so end with the next one."""
-        newest = self.jobs.newest
+        """The newest job, if a controller has begun it and not ended; others that are left so end with the next one.
+
+        Of a service: but for unrunnable ones, beside which the job goes on that was there before.
+        """
+        runs_beside = {JobState.UNRUNNABLE} if self.spec.service else set()
+        newest = next((job for job in reversed(self.jobs) if job.state not in runs_beside), None)
         return None if newest is None or newest.state.is_final else newest
 
 

@@ -28,12 +28,10 @@ def pipeline_info(
     state: PipelineState = "running" if running else still
     if pipeline.spec.runs_on and not pipeline.record.stopped:
         state = _standing_state(pipeline, standing, due=due)
-    last_state = running[0].state if running else info.last_job_state
     return replace(
         info,
         spec_commit=pipeline.spec_commit,
         state=state,
-        last_job_state=last_state,
         process=_process(standing),
         trouble=_trouble(pipeline, running),
     )
@@ -113,7 +111,8 @@ def describe(spec: Spec, record: PipelineRecord, last: JobRecord | None) -> Pipe
 
 def _last(pipeline: Pipeline, running: Sequence[JobRecord]) -> JobRecord | None:
     newest = pipeline.jobs.newest
-    return max((*([] if newest is None else [newest]), *running), key=lambda job: job.number, default=None)
+    # What runs comes first: of the same job it knows more.
+    return max((*running, *([] if newest is None else [newest])), key=lambda job: job.number, default=None)
 
 
 def input_text(node: Input) -> str:

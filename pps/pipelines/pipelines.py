@@ -39,7 +39,8 @@ from pps.pipelines.versions import (
 from pps.scheduling.cron import tick
 from pps.scheduling.live import of, running_jobs
 from pps.scheduling.livestanding import standing_now
-from pps.scheduling.queue import due_jobs, newest_due
+from pps.scheduling.newest import newest_due
+from pps.scheduling.queue import due_jobs
 from pps.spec.node import Plain
 from pps.spec.parse import parse_specs
 from pps.spec.types import Spec

@@ -202,8 +202,12 @@ class JobData:
         """Return the records of interrupted jobs that are not taken up again, as killed."""
         from msgspec.structs import replace
 
-        begun = takewhile(lambda job: not job.state.is_final, reversed(self._pipeline.jobs))
-        old = [job for job in begun if job.id != record.id]
+        service = self._pipeline.spec.service is not None
+        if service and record.state == JobState.UNRUNNABLE:
+            return []  # it is recorded beside the job that goes on
+        passed = {JobState.UNRUNNABLE} if service else set()
+        recent = takewhile(lambda job: not job.state.is_final or job.state in passed, reversed(self._pipeline.jobs))
+        old = [job for job in recent if not job.state.is_final and job.id != record.id]
         now_ns = self._store.clock_ns()
         return [replace(job, state=JobState.KILLED, reason=NOT_DUE, finished_ns=now_ns) for job in old]
 

@@ -97,7 +97,7 @@ class JobRun:
         """Begin the job; one without anything to run is over when this returns."""
         self._tell(events.JobStarted(replace(self.record(), state=JobState.STARTING).info()))
         if self.due.broken:
-            self._feed(state.Unrunnable(_why_broken(self.due)))
+            self._feed(state.Unrunnable(why_broken(self.due)))
             return
         self._feed(state.Begun(self.pipeline.spec.datum_tries, self.pipeline.spec.egress is not None))
 
@@ -426,6 +426,7 @@ def _reason(done: DatumDone) -> str:
     return f"datum {done.datum} failed: {done.error or 'no reason was given'}"
 
 
-def _why_broken(due: Due) -> str:
+def why_broken(due: Due) -> str:
+    """Say which inputs failed and why, as the reason of a job that cannot run."""
     names = ", ".join(f"{repo}@{branch} ({why})" for (repo, branch), why in sorted(due.broken.items()))
     return f"input failed: {names}"

@@ -92,7 +92,7 @@ def due_jobs(
     none here: see `newest_due`; and spouts none at all.
     """
     by_name = {pipeline.name: pipeline for pipeline in pipelines}
-    refs = _read(store, pipelines)
+    refs = read_inputs(store, pipelines)
     found: dict[str, list[Due]] = {}
     for pipeline in pipelines:
         try:
@@ -100,29 +100,6 @@ def due_jobs(
         except DAMAGE as error:
             found[pipeline.name] = []
             damaged[pipeline.name] = error
-    return found
-
-
-def newest_due(store: Store, pipelines: Sequence[Pipeline], damaged: MutableMapping[str, PfsError]) -> dict[str, Due]:
-    """Return the job of each service that has newer data than its last job, or one that was interrupted.
-
-    It reads the newest commits; those that came between have no job of their own, and failed ones are passed over.
-    ``pipelines`` and ``damaged`` as in `due_jobs`.
-    """
-    services = [pipeline for pipeline in pipelines if pipeline.spec.service and not pipeline.spec.spout]
-    by_name, found = {pipeline.name: pipeline for pipeline in pipelines}, dict[str, Due]()
-    refs = _read(store, services)
-    for pipeline in services:
-        try:
-            sound = [due for due in _due(store, refs, pipeline, pipelines=by_name) if not due.broken]
-        except DAMAGE as error:
-            damaged[pipeline.name] = error
-            continue
-        if sound:
-            newest, unfinished = sound[-1], pipeline.unfinished
-            same = unfinished is not None and _is_same(newest, unfinished)
-            awaited = not same and _is_open(store, newest)
-            found[pipeline.name] = replace(newest, resume=unfinished if same else None, awaited=awaited)
     return found
 
 
@@ -187,7 +164,8 @@ def _above(store: Store, name: str, pipelines: Mapping[str, Pipeline]) -> set[st
     return found
 
 
-def _read(store: Store, pipelines: Sequence[Pipeline]) -> InputRefs:
+def read_inputs(store: Store, pipelines: Sequence[Pipeline]) -> InputRefs:
+    """Read the refs of all that pipelines read, together."""
     damaged: dict[str, PfsError] = {}
     repos = {head.repo for pipeline in pipelines for head in pipeline.record.baseline}
     states = store.refs.snapshot(repos, damaged=damaged)
@@ -197,24 +175,27 @@ def _read(store: Store, pipelines: Sequence[Pipeline]) -> InputRefs:
 def due_of(store: Store, refs: InputRefs, pipeline: Pipeline, *, pipelines: Mapping[str, Pipeline]) -> list[Due]:
     """Return the jobs of one pipeline that are due, oldest first; raises one of DAMAGE where that cannot be told.
 
-    Services have none here: see `newest_due`; and spouts none at all.
+    Services have none here: see `newest`; and spouts none at all.
     """
-    return [] if pipeline.spec.runs_on else _due(store, refs, pipeline, pipelines=pipelines)
+    return [] if pipeline.spec.runs_on else due_with_services(store, refs, pipeline, pipelines=pipelines)
 
 
-def _due(store: Store, refs: InputRefs, pipeline: Pipeline, *, pipelines: Mapping[str, Pipeline]) -> list[Due]:
+def due_with_services(
+    store: Store, refs: InputRefs, pipeline: Pipeline, *, pipelines: Mapping[str, Pipeline]
+) -> list[Due]:
+    """Return what `due_of` does, of services too."""
     if pipeline.record.stopped:
         return []
     found = list(_in_order(store, refs, pipeline, pipelines=pipelines))
     unfinished = pipeline.unfinished
-    if found and unfinished is not None and _is_same(found[0], unfinished):
+    if found and unfinished is not None and is_same(found[0], unfinished):
         found[0] = replace(found[0], resume=unfinished)
     if found and found[0].resume is None:
-        found[0] = replace(found[0], awaited=_is_open(store, found[0]))
+        found[0] = replace(found[0], awaited=is_open(store, found[0]))
     return found
 
 
-def _is_open(store: Store, due: Due) -> bool:
+def is_open(store: Store, due: Due) -> bool:
     """Say whether an input branch has an open commit with the id of the cause."""
     for repo, branch in due.position:
         state = store.refs.find(repo)
@@ -224,7 +205,8 @@ def _is_open(store: Store, due: Due) -> bool:
     return False
 
 
-def _is_same(due: Due, job: JobRecord) -> bool:
+def is_same(due: Due, job: JobRecord) -> bool:
+    """Say whether a record is of this very job."""
     read = {(repo, branch): commit for _, repo, branch, commit in job.inputs}
     return job.spec_commit == due.pipeline.spec_commit and job.cause == due.cause and read == dict(due.inputs)
 
@@ -263,10 +245,11 @@ def _complete(position: Position) -> bool:
 def _newest(store: Store, inputs: Mapping[Branch, CommitId]) -> CommitId:
     """Return the commit that was finished last."""
     found = {commit: store.history.find(repo, commit) for (repo, _), commit in inputs.items()}
-    return max(found, key=lambda commit: (_finished_ns(found[commit]), commit))
+    return max(found, key=lambda commit: (finished_ns(found[commit]), commit))
 
 
-def _finished_ns(record: CommitRecord | None) -> int:
+def finished_ns(record: CommitRecord | None) -> int:
+    """Return when a commit was finished, 0 for none."""
     return 0 if record is None else record.finished_ns
 
 
@@ -396,5 +379,5 @@ def _met_until(store: Store, pipeline: Pipeline) -> int:
         return made_ns
     quiet = _quiet(pipeline)
     read = [(repo, commit) for _, repo, branch, commit in last.inputs if (repo, branch) not in quiet]
-    times = (_finished_ns(store.history.find(repo, CommitId(commit))) for repo, commit in read)
+    times = (finished_ns(store.history.find(repo, CommitId(commit))) for repo, commit in read)
     return max(made_ns, max(times, default=0) - _LATE_NS)

@@ -157,6 +157,6 @@ class ServiceJob:
         )
         if not state.is_final:
             return bare
-        counters = bare.counters if state != JobState.FAILURE else Counters()
+        counters = bare.counters if state not in {JobState.FAILURE, JobState.UNRUNNABLE} else Counters()
         now_ns = self._store.clock_ns()
         return with_fields(bare, finished_ns=now_ns, has_output=True, meta_commit=new_commit_id(), counters=counters)

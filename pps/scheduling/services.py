@@ -17,9 +17,12 @@ from pps.model import events
 from pps.model.catalog import Pipeline
 from pps.model.state import JobState
 from pps.scheduling.backoff import Backoff
+from pps.scheduling.jobrun import why_broken
 from pps.scheduling.keeper import Grounds, Keeper, Post
+from pps.scheduling.newest import newest_due
 from pps.scheduling.orders import StopJob
-from pps.scheduling.queue import Due, newest_due, ready
+from pps.scheduling.queue import Due, ready
+from pps.scheduling.servicejob import ServiceJob
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -86,7 +89,20 @@ class Services:
         may_begin = ready(self._store, waiting, by_name, busy=busy)
         return [*spouts, *(Post(one.pipeline, one) for one in may_begin if one.pipeline.name in newest)]
 
+    def _record(self, due: Due) -> None:
+        """Store that newer data cannot be served, as it failed; what is served stays."""
+        job = ServiceJob(self._store, due, fence=self._grounds.fence)
+        try:
+            record = job.end(JobState.UNRUNNABLE, why_broken(due))
+        except PfsError as error:
+            self._grounds.on_event(events.Trouble(due.pipeline.name, str(error)))
+        else:
+            self._grounds.on_event(events.JobFinished(record.info()))
+
     def _keep(self, post: Post) -> None:
+        if post.due is not None and post.due.broken:
+            self._record(post.due)
+            return
         kept = self._kept.get(post.pipeline.name)
         if kept is not None and kept.post.key == post.key:
             return

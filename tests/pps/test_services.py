@@ -85,6 +85,39 @@ def test_a_service_serves_the_newest_data(world: World, pipe: Pipe) -> None:
     assert not listens(port)
 
 
+@pytest.mark.row("2.5 state UNRUNNABLE")
+def test_data_that_failed_is_recorded_and_the_old_is_served_on(world: World, pipe: Pipe) -> None:
+    world.code("copy.sh", 'test ! -e "$PFS"/raw/bad && cp "$PFS"/raw/index.txt "$PFS_OUT"\n')
+    world.put("raw", {"/index.txt": b"one"})
+    world.store.delete_repo("pages")
+    world.create("pages", pfs_input("raw", "/"), cmd=["sh", "copy.sh"], datum_tries=1)
+    port = serve(world, pipe)
+    with serving(world) as told:
+        assert pipe.line() == "one"
+        first = next(world.jobs.jobs("web"))
+        bad = world.put("raw", {"/bad": b""})
+        unrunnable = told.ended("web")
+        assert (unrunnable.id, unrunnable.state, unrunnable.data_total) == (bad.id, JobState.UNRUNNABLE, 0)
+        assert unrunnable.reason.startswith("input failed: pages@master (")
+        assert fetch(port) == b"one"
+        found = [(job.id, job.state) for job in world.jobs.jobs("web")]
+        assert found == [(first.id, JobState.RUNNING), (bad.id, JobState.UNRUNNABLE)]
+        info = world.pipelines.inspect("web")
+        assert info.state == "running"
+        assert info.alerts == (f"its last job, {bad.id}, ended in unrunnable",)
+    with serving(world) as told:
+        assert pipe.line() == "one", "the next controller goes on with it"
+        assert world.jobs.job("web", first.id).restart == 1
+        world.put("raw", {"/bad": None, "/index.txt": b"two"})
+        assert pipe.line() == "two"
+        assert fetch(port) == b"two"
+        assert (ended := told.ended("web")).id == first.id
+        assert ended.state == JobState.SUCCESS
+        assert world.pipelines.inspect("web").alerts == ()
+    states = [job.state for job in world.jobs.jobs("web")]
+    assert states == [JobState.RUNNING, JobState.UNRUNNABLE, JobState.SUCCESS]
+
+
 def listens(port: int) -> bool:
     with closing(socket.socket()) as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
