@@ -123,7 +123,8 @@ def _namespace(
     steps: list[tuple[str, ...]] = [("bind", str(scratch.pfs), "/pfs")]
     layers = [layer("/pfs", scratch.pfs), layer(_TMP, scratch.tmp), layer(_real(_TMP), scratch.tmp)]
     for number, given in enumerate(task.inputs):
-        (scratch.pfs / given.name).mkdir(exist_ok=True)
+        if not os.path.isdir(f"{scratch.pfs}/{given.name}"):
+            (scratch.pfs / given.name).mkdir(exist_ok=True)
         if given.s3:
             continue
         if given.lazy:

@@ -42,6 +42,10 @@ class Scratch:
         """Where the command starts if it is made of no files."""
         self.layers = top / "layers"
         """Upper and work directories of overlays."""
+        made = (self.cwd, self.pfs, self.out, self.tmp, self.home, self.code, self.layers)
+        self._made = (*map(str, made), *(f"{top}/{place}" for place in places))
+        # What the last `clear` left standing, for the `fill` after it.
+        self._there: set[str] = set()
 
     @classmethod
     def make(cls, top: Path, places: tuple[str, ...] = ()) -> Self:
@@ -71,24 +75,25 @@ class Scratch:
         Raises:
             OSError: there is no room, or no right to make them.
         """
-        made = (self.cwd, self.pfs, self.out, self.tmp, self.home, self.code, self.layers)
-        for path in (*map(str, made), *(f"{self.top}/{place}" for place in self.places)):
-            with suppress(FileExistsError):
-                os.mkdir(path)
-        os.chmod(self.tmp, _TMP_MODE)
+        for path in self._made:
+            if path not in self._there:
+                with suppress(FileExistsError):
+                    os.mkdir(path)
+        if str(self.tmp) not in self._there:
+            os.chmod(self.tmp, _TMP_MODE)
+        self._there = set()
 
     def clear(self) -> None:
         """Remove all but the directories of a fresh one; of those, the ones that were changed themselves."""
         mode = stat.S_IMODE(os.stat(self.top).st_mode)
-        keep = dict.fromkeys(map(str, (self.cwd, self.pfs, self.out, self.home, self.code, self.layers)), mode)
-        keep |= dict.fromkeys((f"{self.top}/{place}" for place in self.places), mode)
+        keep = dict.fromkeys(self._made, mode)
         keep[str(self.tmp)] = _TMP_MODE
         layers = str(self.layers)
         if _as_made(layers, mode):
             for name in os.listdir(layers):
                 above = f"{layers}/{name}"
                 keep |= dict.fromkeys((above, f"{above}/upper", f"{above}/{_WORK}"), mode)
-        _clear(str(self.top), keep)
+        self._there = set(_clear(str(self.top), keep))
 
     def open_up(self) -> None:
         """Let this user enter what its command made unreadable of the directories that were made for it."""
@@ -134,15 +139,21 @@ class Workplace:
                 self._clean = scratch
 
 
-def _clear(directory: str, keep: Mapping[str, int]) -> None:
+def _clear(directory: str, keep: Mapping[str, int]) -> list[str]:
+    """Remove what is not to be kept, and return the directories that were."""
     with os.scandir(directory) as listed:
         found = list(listed)
+    kept = []
     for entry in found:
-        if entry.path not in keep or not _as_made(entry.path, keep[entry.path]):
-            _remove(Path(entry.path))
-        elif entry.name != _WORK:
+        path = entry.path
+        if path not in keep or not _as_made(path, keep[path]):
+            _remove(Path(path))
+            continue
+        kept.append(path)
+        if entry.name != _WORK:
             # What overlayfs leaves in its work directory is cleared by it with the next mount.
-            _clear(entry.path, keep)
+            kept += _clear(path, keep)
+    return kept
 
 
 def _remove(path: Path) -> None:

@@ -95,7 +95,8 @@ class Staging:
         """Restore what the datum sees of this input into ``target``, a directory that is made; errors as `view`."""
         rows = _outermost(given.rows)
         _refuse_collisions(rows)
-        target.mkdir(parents=True, exist_ok=True)
+        if not os.path.isdir(target):
+            target.mkdir(parents=True, exist_ok=True)
         for row in rows:
             if given.empty_files or given.lazy:
                 self._fill_names(given, row, target)
@@ -104,8 +105,10 @@ class Staging:
                 restore_tree(self._store.objects, self.tree(given), row.key, place, jobs=1)
             else:
                 place = _place(target, row.key)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                restore_file(self._store.objects, row, place, jobs=1)
+                if b"/" in row.key:
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                # Nothing stands there: no need to look whether it is a link.
+                restore_file(self._store.objects, row, place, jobs=1, through_links=False)
 
     def _fill_names(self, given: DatumInput, row: Row, target: Path) -> None:
         """Make an empty file for each of the input's, or a named pipe if it is ``lazy``."""
