@@ -225,16 +225,24 @@ def refuse_output(repo: str, body: RefsBody, branch: str) -> None:
 
 
 def refuse_dependents(store: Store, repo: str, *, branch: str | None = None) -> None:
-    """Raise ConflictError if branches are computed from the repo, or from one branch of it, or follow that branch."""
-    follower = None if branch is None else next(iter(followers(store.refs.read(repo).body.branches, branch)), None)
+    """Raise ConflictError if branches are computed from the repo, or from one branch of it, or follow that branch.
+
+    Repos whose refs cannot be read do not hinder it, unless they are noted as fed by what is to go.
+    """
+    own = store.refs.read(repo).body.branches
+    follower = None if branch is None else next(iter(followers(own, branch)), None)
     if follower is not None:
         raise ConflictError(f"{repo}@{follower} follows {repo}@{branch} by a trigger: delete that, or use --force")
-    for state in store.refs.repos():
+    damaged: dict[str, PfsError] = {}
+    for state in store.refs.snapshot(damaged=damaged):
         for name, entry in state.body.branches.items():
             sources = (s for s in entry.provenance if s[0] == repo and branch in (None, s[1]))
             if state.repo != repo and any(sources):
                 what = f"repo {repo!r}" if branch is None else f"branch {repo}@{branch}"
                 raise ConflictError(f"{what} is an input of {state.repo}@{name}: delete that first, or use --force")
+    fed = {target[0] for name, entry in own.items() if branch in (None, name) for target in entry.feeds}
+    for name in sorted(fed & damaged.keys()):
+        raise ConflictError(f"{repo!r} is an input of {name!r}, which cannot be read: {damaged[name]}; or use --force")
 
 
 def refuse_pipeline(state: RefsState) -> None:

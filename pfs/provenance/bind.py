@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from pfs.errors import ConflictError, InvalidInputError, PfsError, RepoNotFoundError
+from pfs.errors import ConflictError, CorruptionError, InvalidInputError, PfsError, RepoNotFoundError
 from pfs.model import BranchRef
 from pfs.provenance.dag import Dag, edges_of, shown
 from pfs.provenance.pull import pull_below
@@ -169,7 +169,7 @@ def unlink(store: Store, repo: str, branch: str | None = None) -> None:
         return source[0] == repo and branch in (None, source[1])
 
     for name in list(store.refs.names()):
-        with suppress(InvalidInputError):
+        with suppress(InvalidInputError, CorruptionError):
             if name != repo and store.refs.find(name) is not None:
                 store.refs.update(name, lambda body: _without_sources(body, goes), announce=False)
 

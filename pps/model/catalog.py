@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -82,13 +82,11 @@ class Catalog:
         self._specs: dict[tuple[str, CommitId], tuple[Spec, PipelineRecord]] = {}
         self._jobs = record_cache()
         self.damaged: dict[str, PfsError] = {}
-        """Pipelines that the last `all` left out, by name, with what is wrong with them."""
+        """Pipelines that the last `all` left out, and repos of which the refs cannot be read, with what is wrong."""
 
     def all(self) -> list[Pipeline]:
         """Return every pipeline that can be read, upstream ones before those that read their output."""
-        self.damaged = {}
-        repos = self._store.refs.repos() if self._mirror is None else self._mirror.states.values()
-        states = {state.repo: state for state in repos if _spec_head(state) is not None}
+        states = {state.repo: state for state in self._states() if _spec_head(state) is not None}
         loaded: dict[str, tuple[RefsState, Pipeline]] = {}
         for name, state in states.items():
             try:
@@ -102,6 +100,14 @@ class Catalog:
             heads = {(name, pipeline.spec_commit) for name, (_, pipeline) in loaded.items()}
             self._specs = {key: known for key, known in self._specs.items() if key in heads}
         return self._ordered({name: pipeline for name, (_, pipeline) in loaded.items()})
+
+    def _states(self) -> Iterable[RefsState]:
+        """Return the refs of all repos; what cannot be read goes to ``damaged``, as any of it may be a pipeline's."""
+        if self._mirror is not None:
+            self.damaged = dict(self._mirror.damaged)
+            return self._mirror.states.values()
+        self.damaged = {}
+        return self._store.refs.snapshot(damaged=self.damaged)
 
     def _again(self, state: RefsState) -> tuple[RefsState, Pipeline]:
         """Return what was loaded of a state before, or load it."""

@@ -294,6 +294,46 @@ def test_a_damaged_pipeline_is_named_and_the_others_run(world: World, file: str,
         world.run("bad")
 
 
+def cut_refs(world: World, repo: str) -> None:
+    path = world.store.path / "objects" / "refs" / f"{repo}.json"
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def test_refs_that_cannot_be_read_hinder_only_who_reads_them(world: World) -> None:
+    for repo in ("images", "words", "unrelated"):
+        world.put(repo, {"/a": b"a"})
+    world.create("bad", pfs_input("images"))
+    world.create("after", pfs_input("bad"))
+    world.create("good", pfs_input("words"))
+    world.run()
+    world.put("words", {"/b": b"b"})
+    cut_refs(world, "unrelated")
+    report = world.run("good")
+    assert ([job.pipeline for job in report.jobs], report.damaged) == (["good"], ())
+    world.put("words", {"/c": b"c"})
+    cut_refs(world, "bad")
+    report = world.run()
+    assert ([job.pipeline for job in report.jobs], report.damaged) == (["good"], ("after", "bad", "unrelated"))
+    told = [event.pipeline for event in world.events if isinstance(event, events.Trouble)]
+    assert sorted(told) == ["after", "bad", "unrelated"]
+    assert {info.name: info.state for info in world.pipelines.list()} == {
+        "good": "idle",
+        "after": "damaged",
+        "bad": "damaged",
+        "unrelated": "damaged",
+    }
+    with pytest.raises(CorruptionError, match="refs/bad"):
+        world.run("bad")
+    with pytest.raises(CorruptionError, match="refs/bad"):
+        world.pipelines.inspect("bad")
+    assert {job.pipeline for job in world.jobs.jobs()} == {"good", "after"}
+    world.pipelines.delete("after")
+    world.pipelines.delete("good")
+    with pytest.raises(ConflictError, match="input of 'bad', which cannot be read"):
+        world.store.delete_repo("images")
+    world.store.delete_repo("images", force=True)
+
+
 class Server:
     """A controller that serves in a thread."""
 
@@ -353,6 +393,20 @@ def test_a_daemon_passes_over_a_damaged_pipeline(world: World, server: Server) -
     report = world.run()
     assert report.damaged == ("bad",)
     assert sum(isinstance(event, events.Trouble) for event in world.events) == 1
+
+
+def test_a_daemon_tells_once_of_refs_that_cannot_be_read(world: World) -> None:
+    world.create("upper", pfs_input("images"))
+    world.put("unrelated", {"/a": b"x"})
+    cut_refs(world, "unrelated")
+    server = Server(world)
+    try:
+        for data in (b"x", b"y"):
+            commit = world.put("images", {"/a": data})
+            server.wait(ended(commit.id))
+    finally:
+        server.end()
+    assert [event.pipeline for event in server.told if isinstance(event, events.Trouble)] == ["unrelated"]
 
 
 class Other:
