@@ -11,9 +11,9 @@ from cli.output import print_json
 
 @click.command("lineage")
 @wiring.address_argument(metavar="REPO@COMMIT[:/PATH]")
-@click.option("--up", "ways", flag_value="up", default="up", help="What it was made from, to the raw commits: default.")
-@click.option("--down", "ways", flag_value="down", help="What it went into.")
-@click.option("--both", "ways", flag_value="both", help="Both.")
+@click.option("--up", is_flag=True, help="What it was made from, to the raw commits: default.")
+@click.option("--down", is_flag=True, help="What it went into.")
+@click.option("--both", is_flag=True, help="Both, as --up --down.")
 @click.option("--depth", type=click.IntRange(min=1), metavar="N", help="Through so many datums or commits at most.")
 @click.option(
     "--limit",
@@ -25,7 +25,9 @@ from cli.output import print_json
 )
 @click.option("--dot", is_flag=True, help="Print Graphviz DOT: `pps lineage --dot … | dot -Tsvg`.")
 @wiring.json_option
-def lineage(address: str, ways: str, depth: int | None, limit: int, dot: bool, as_json: bool) -> None:
+def lineage(
+    address: str, up: bool, down: bool, both: bool, depth: int | None, limit: int, dot: bool, as_json: bool
+) -> None:
     """Show which files and datums made a file, back to what users put; or with --down, what was made of it.
 
     A directory stands for the files below it. Without a path: the commits that a commit was made from.
@@ -38,7 +40,7 @@ def lineage(address: str, ways: str, depth: int | None, limit: int, dot: bool, a
         raise usage_error("--dot and --json exclude each other")
     where = wiring.address(address, ref=True)
     assert where.ref is not None, "an address without a ref is refused"
-    options = Options("down" if ways == "down" else "both" if ways == "both" else "up", depth, limit)
+    options = Options("both" if both or (up and down) else "down" if down else "up", depth, limit)
     with wiring.open_store() as store:
         found = lineage_of(store, where.repo, where.ref, where.path, options=options)
     if as_json:

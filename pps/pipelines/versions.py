@@ -23,7 +23,6 @@ from pfs.trees.page import Changed
 from pfs.trees.row import EMPTY_ROOT, Root
 from pps.datums.datum import transform_digest
 from pps.egress.s3 import SETTINGS
-from pps.egress.target import split
 from pps.model.records import (
     CODE_DIR,
     EFFECTIVE_JSON,
@@ -106,7 +105,6 @@ def _check_egress(store: Store, spec: Spec) -> None:
         used = SecretUse(spec.egress.secret, spec.egress.key)
         check_secrets(Secrets(store), [used] if used.name else [])
         return
-    split(spec.egress.url)
     if spec.egress.secret:
         unknown = sorted(set(Secrets(store).inspect(spec.egress.secret).keys) - SETTINGS)
         if unknown:

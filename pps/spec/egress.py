@@ -10,7 +10,6 @@ from pps.spec.fields import Fields
 from pps.spec.types import Egress, SqlEgress
 
 _FORMATS = ("csv", "json", "parquet")
-_SCHEMES = ("s3://", "file:///")
 
 
 def read_egress(pipeline: Fields) -> Egress | SqlEgress | None:
@@ -29,9 +28,18 @@ def read_egress(pipeline: Fields) -> Egress | SqlEgress | None:
     url = where.text("url")
     if not url:
         where.bad("url", "egress needs a URL: s3://bucket/path or file:///path")
-    elif url and (not url.startswith(_SCHEMES) or len(url) <= len("s3://")):
-        where.bad("url", f"egress to {url!r} is not supported: give s3://bucket/path or file:///path")
+    else:
+        _check_place(where, url)
     return Egress(url, "" if objects is None else _secret(objects))
+
+
+def _check_place(where: Fields, url: str) -> None:
+    from pps.spec.places import split
+
+    try:
+        split(url)
+    except InvalidInputError as error:
+        where.bad("url", str(error))
 
 
 def _database(fields: Fields) -> SqlEgress:
@@ -50,11 +58,21 @@ def _database(fields: Fields) -> SqlEgress:
     kind = (files.text("type") if files else "") or "CSV"
     if kind.lower() not in _FORMATS and files is not None:
         files.bad("type", f"the type of file_format must be CSV, JSON or PARQUET, not {kind!r}")
-    columns = files.texts("columns") if files else ()
+    columns = _columns(fields, files)
     name, key = ("", "") if secret is None else (_name(secret), secret.text("key"))
     if secret is not None and not key:
         secret.bad("key", "the field 'key' of sql secret is missing: which of its values is the password")
     return SqlEgress(url, kind.lower(), columns, name, key)
+
+
+def _columns(database: Fields, files: Fields | None) -> tuple[str, ...]:
+    """Return the columns of the files; beside ``file_format`` they are taken too, which is where people put them."""
+    inside, beside = files.texts("columns") if files else (), database.texts("columns")
+    if inside and beside:
+        database.bad("columns", "sql_database has columns twice: those of file_format count, take the others away")
+    elif beside:
+        database.findings.notes.append("sql_database.columns: taken as those of file_format, where they belong")
+    return inside or beside
 
 
 def _secret(objects: Fields) -> str:

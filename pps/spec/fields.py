@@ -23,6 +23,10 @@ DURATION_PATTERN = r"(?:([0-9]+(?:\.[0-9]+)?)h)?(?:([0-9]+(?:\.[0-9]+)?)m)?(?:([
 MAX_COUNT = 2**63 - 1
 T = TypeVar("T")
 
+ALSO = {"url": ("URL",)}
+"""Spellings that Pachyderm's documentation uses beside the two."""
+_LEAST_LIKE = 0.5
+"""How much a field must be like an unknown one to be what was meant; of 1."""
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _DURATION = re.compile(DURATION_PATTERN)
 FLAG_TEXTS = {"true": True, "false": False}
@@ -30,7 +34,15 @@ _MAX_DURATION_S = 10 * 365 * 86400.0
 
 
 def snake(name: str) -> str:
-    """Return the field's name in the one spelling: ``datumTries`` and ``datum_tries`` give ``datum_tries``."""
+    """Return the field's name in the one spelling: ``datumTries`` and ``datum_tries`` give ``datum_tries``.
+
+    What is in neither of the two spellings stays as it is: ``DatumTries`` is no field.
+    """
+    one = _lower(name)
+    return one if name in {one, camel(one), *ALSO.get(one, ())} else name
+
+
+def _lower(name: str) -> str:
     return _HUMP.sub(r"_\1", name).lower()
 
 
@@ -47,6 +59,14 @@ def duration_s(text: str) -> float | None:
         return None
     hours, minutes, seconds = (float(part) if part else 0.0 for part in match.groups())
     return hours * 3600 + minutes * 60 + seconds
+
+
+def _is_no_json(node: Node) -> bool:
+    try:
+        json.loads(node.value if isinstance(node.value, str) else "null")
+    except (ValueError, RecursionError):
+        return True
+    return False
 
 
 @dataclass(slots=True)
@@ -68,7 +88,7 @@ class Fields:
             raise self.node.place.error(f"{self.known.where} must be a mapping, not {kind_of(self.node)}")
         self._items = {}
         for key, value in self.node.value.items():
-            place, name = self.node.key_place(key), snake(key)
+            place, name = self.node.key_place(key), self.known.name_of(key, snake(key))
             if name in self._items:
                 self._tell(place, f"the field {name!r} of {self.known.where} is given twice")
             self._items.setdefault(name, (value, place))
@@ -85,13 +105,22 @@ class Fields:
             self._tell(place, f"the field {name!r} of {known.where} {known.refused[name]}")
         elif name in known.noted and value.plain() in known.usual.get(name, ()):
             pass
+        elif name in known.noted and name in known.json and _is_no_json(value):
+            self._tell(value.place, f"the field {name!r} of {known.where} must be JSON, though it has no effect here")
         elif name in known.noted:
             self.findings.notes.append(f"{known.where}.{name}: {known.noted[name]}")
         else:
-            near = difflib.get_close_matches(name, [*known.read, *known.noted, *known.refused], n=1, cutoff=0.0)
-            if near[0] not in self._items:
-                self._bad.add(near[0])
-            self._tell(place, f"unknown field {name!r} in {known.where}: did you mean {near[0]!r}?")
+            self._tell(place, f"unknown field {name!r} in {known.where}: {self._advice(name)}")
+
+    def _advice(self, unknown: str) -> str:
+        names = [*self.known.read, *self.known.noted, *self.known.refused]
+        near = difflib.get_close_matches(_lower(unknown), names, n=1, cutoff=_LEAST_LIKE)
+        if not near:
+            return "`pps schema` shows which there are"
+        if near[0] not in self._items:
+            self._bad.add(near[0])
+        humped = "_" not in unknown and unknown != unknown.lower()
+        return f"did you mean {(camel(near[0]) if humped else near[0])!r}?"
 
     def _tell(self, place: Place, message: str) -> None:
         self.findings.add(place, place.error(message))
@@ -219,12 +248,24 @@ class Fields:
     def _as_variables(self, node: Node, name: str) -> dict[str, str]:
         if not isinstance(node.value, dict):
             raise self._wrong(node, name, "a mapping")
-        for key in node.value:
-            if not key or "=" in key or "\0" in key:
-                what = f"{key!r} in the field {name!r} of {self.known.where} cannot be the name of a variable"
-                raise node.key_place(key).error(what)
-        given = {key: value for key, value in node.value.items() if value.value is not None}
-        return {key: self._as_text(value, f"{name}.{key}") for key, value in given.items()}
+        found: dict[str, str] = {}
+        errors: list[tuple[Place, InvalidInputError]] = []
+        for key, value in node.value.items():
+            try:
+                self._check_variable(node.key_place(key), key, name)
+                if value.value is not None:
+                    found[key] = self._as_text(value, f"{name}.{key}")
+            except InvalidInputError as error:
+                errors.append((node.key_place(key), error))
+        for place, wrong in errors if name not in self._bad else ():
+            self.findings.add(place, wrong)
+        self._bad |= {name} if errors else set()
+        return found
+
+    def _check_variable(self, place: Place, key: str, name: str) -> None:
+        if not key or "=" in key or "\0" in key:
+            what = f"{key!r} in the field {name!r} of {self.known.where} cannot be the name of a variable"
+            raise place.error(what)
 
     def _as_flag(self, node: Node, name: str) -> bool:
         if isinstance(node.value, str) and node.value in FLAG_TEXTS:

@@ -11,7 +11,7 @@ from pfs.paths import check_name
 from pps.spec.fields import Fields
 from pps.spec.findings import Findings
 from pps.spec.known import INPUT
-from pps.spec.node import Node
+from pps.spec.node import Node, Place
 from pps.spec.s3 import bare_repo, read_s3
 from pps.spec.trigger import read_trigger, with_branches
 from pps.spec.types import DEFAULT_BRANCH, Cron, CrossInput, GroupInput, Input, JoinInput, PfsInput, UnionInput
@@ -22,10 +22,14 @@ _RESERVED_NAMES = frozenset({"out", ".env"})
 
 
 class _Scope(NamedTuple):
-    """Where a node is: in whose spec, what collects notes, and the kinds of nodes around it."""
+    """Where a node is: in whose spec, what collects notes, and the kinds of nodes around it.
+
+    ``names``: where each name of an input is given, the last time in the text.
+    """
 
     pipeline: str
     findings: Findings
+    names: dict[str, Place]
     inside: frozenset[str] = frozenset()
 
     def within(self, kind: str) -> _Scope:
@@ -37,9 +41,10 @@ def read_input(node: Node, findings: Findings, *, pipeline: str) -> Input:
 
     Children are in the order of their names, so that datum ids do not depend on the spec's order.
     """
-    made = with_branches(_read(node, _Scope(pipeline, findings)), pipeline)
+    scope = _Scope(pipeline, findings, {})
+    made = with_branches(_read(node, scope), pipeline)
     if not findings.errors:
-        _check_names(made, node, findings)
+        _check_names(made, scope)
     return made
 
 
@@ -52,17 +57,18 @@ def leaves(node: Input) -> Iterator[PfsInput]:
         yield from leaves(child)
 
 
-def _check_names(made: Input, node: Node, findings: Findings) -> set[str]:
+def _check_names(made: Input, scope: _Scope) -> set[str]:
     """Return the names of an input; only the children of a union, of which a datum has one, may share a name."""
     if isinstance(made, PfsInput):
         return {made.name}
     taken: set[str] = set()
     for child in made.children:
-        names = _check_names(child, node, findings)
+        names = _check_names(child, scope)
         both = sorted(taken & names)
         if both and not isinstance(made, UnionInput):
             what = f"two inputs have the name {both[0]!r}: give each input a name of its own"
-            findings.add(node.place, node.place.error(what))
+            place = scope.names[both[0]]
+            scope.findings.add(place, place.error(what))
         taken |= names
     return taken
 
@@ -108,7 +114,7 @@ def _pfs(fields: Fields, scope: _Scope) -> Input:
     glob = "/" if s3 else _glob(leaf)
     trigger = read_trigger(leaf)
     return PfsInput(
-        name=_input_name(leaf, leaf.text("name") or repo),
+        name=_input_name(leaf, leaf.text("name") or repo, scope),
         repo=repo,
         branch=_branch(leaf, trigger),
         glob=glob,
@@ -136,7 +142,7 @@ def _cron(fields: Fields, scope: _Scope) -> Input:
         leaf.bad("name", "the field 'name' of cron is missing: its files are in /pfs/<name>")
     repo = leaf.text("repo") or f"{scope.pipeline}_{name}"
     cron = Cron(_schedule(leaf), leaf.flag("overwrite"), _start(leaf), leaf.flag("backfill"))
-    return PfsInput(_input_name(leaf, name), _checked(leaf, "repo", repo), glob="/*", cron=cron)
+    return PfsInput(_input_name(leaf, name, scope), _checked(leaf, "repo", repo), glob="/*", cron=cron)
 
 
 def _schedule(leaf: Fields) -> str:
@@ -209,7 +215,8 @@ def _checked(leaf: Fields, what: str, name: str) -> str:
         return name
 
 
-def _input_name(leaf: Fields, name: str) -> str:
+def _input_name(leaf: Fields, name: str, scope: _Scope) -> str:
+    scope.names[name] = leaf.place("name" if leaf.has("name") else "repo")
     if name in _RESERVED_NAMES:
         leaf.bad("name", f"an input cannot be called {name!r}: give it another name with 'name'")
     try:

@@ -55,7 +55,8 @@ class Field:
 class Known:
     """The fields of one kind of mapping; ``where`` names it in messages, ``noted`` and ``refused`` give the reasons.
 
-    ``usual``: values of noted fields that say what is so in any case, of which nothing is told.
+    ``usual``: values of noted fields that say what is so in any case, of which nothing is told. ``json``: noted fields
+    that must be JSON where they are a text.
     """
 
     where: str
@@ -63,6 +64,11 @@ class Known:
     noted: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     usual: Mapping[str, Sequence[Plain]] = field(default_factory=dict)
+    json: frozenset[str] = frozenset()
+
+    def name_of(self, key: str, name: str) -> str:
+        """Return the ``name`` of a field that is written as ``key``; of one that nobody knows, the ``key`` itself."""
+        return name if name in self.read or name in self.noted or name in self.refused else key
 
 
 PIPELINE_NOTED = {
@@ -138,6 +144,7 @@ PIPELINE = Known(
     },
     PIPELINE_NOTED,
     PIPELINE_REFUSED,
+    json=frozenset({"pod_spec", "pod_patch"}),
 )
 NAME = Known(
     "pipeline",
@@ -290,6 +297,7 @@ SQL_DATABASE = Known(
     {
         "url": Field(Kind.TEXT, "postgresql://user@host:port/database and the like, without a password"),
         "file_format": Field(Kind.CHILD, "what the files are", of="file_format"),
+        "columns": Field(Kind.TEXTS, "those of file_format, where it belongs"),
         "secret": Field(Kind.CHILD, "the secret with the password", of="sql secret"),
     },
 )

@@ -29,7 +29,7 @@ def in_snake_case(node: Node, known: Known = PIPELINE) -> Node:
     """
     if not isinstance(node.value, dict):
         return node
-    names = {key: snake(key) for key in node.value}
+    names = {key: known.name_of(key, snake(key)) for key in node.value}
     if len(set(names.values())) < len(names):
         return node
     items = {names[key]: _below(value, known, names[key]) for key, value in node.value.items()}

@@ -6,6 +6,7 @@ name, and an unknown field is an error that names the nearest known one; every e
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -176,6 +177,9 @@ def _transform(fields: Fields) -> Transform:
         secrets=read_secrets(transform),
         datum_batching=transform.flag("datum_batching"),
     )
+    if made.working_dir and posixpath.normpath(made.working_dir).split("/")[0] == "..":
+        hint = "it is relative to where the command's code is; an absolute path may be anywhere"
+        transform.bad("working_dir", f"the working_dir {made.working_dir!r} leads out of the code: {hint}")
     if not made.cmd or not made.cmd[0]:
         transform.bad("cmd", "the field 'cmd' of transform is missing: give the command as a list")
     _note_container_fields(made, fields.findings.notes)

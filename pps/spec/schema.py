@@ -5,7 +5,7 @@ What the reader takes is valid; what is valid may still be refused by it (a name
 
 from __future__ import annotations
 
-from pps.spec.fields import DURATION_PATTERN, FLAG_TEXTS, MAX_COUNT, camel
+from pps.spec.fields import ALSO, DURATION_PATTERN, FLAG_TEXTS, MAX_COUNT, camel
 from pps.spec.known import KNOWN, PIPELINE, Field, Kind, Known
 from pps.spec.node import Plain
 
@@ -13,8 +13,6 @@ _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _SCALARS: list[Plain] = ["string", "number", "boolean"]
 _ITEM: dict[str, Plain] = {"type": _SCALARS}
 _COUNT: dict[str, Plain] = {"type": ["integer", "string", "null"], "minimum": 0, "maximum": MAX_COUNT}
-_ALSO = {"url": ("URL",)}
-"""Spellings that Pachyderm's documentation uses beside the two."""
 _ABSENT: list[Plain] = [None, False, 0, ""]
 
 
@@ -42,7 +40,7 @@ def _mapping(known: Known) -> Plain:
 
 
 def _spelt(name: str, schema: dict[str, Plain]) -> dict[str, Plain]:
-    return dict.fromkeys((name, camel(name), *_ALSO.get(name, ())), schema)
+    return dict.fromkeys((name, camel(name), *ALSO.get(name, ())), schema)
 
 
 def _value(one: Field) -> dict[str, Plain]:

@@ -83,6 +83,13 @@ def test_trees(pps: Run) -> None:
 
 
 @pytest.mark.usefixtures("chain")
+def test_up_and_down_together_are_both(pps: Run) -> None:
+    both = pps("lineage", "upper@master", "--both").out
+    assert pps("lineage", "upper@master", "--up", "--down").out == pps("lineage", "upper@master", "--down", "--up").out
+    assert pps("lineage", "upper@master", "--up", "--down").out == both != pps("lineage", "upper@master", "--up").out
+
+
+@pytest.mark.usefixtures("chain")
 def test_json(pps: Run) -> None:
     found = json.loads(plain(pps("lineage", "again@master:/b.txt", "--depth", "1", "--json").out))
     assert found == {

@@ -209,7 +209,7 @@ def test_all_is_checked_before_anything_changes(world: World) -> None:
         ("{}{}", "d.json: defaults are one mapping"),
         ('{"pipeline": {"name": "x"}}', "d.json:1:2: defaults have no name"),
         ('{"create_pipeline_request": []}', "d.json:1:29: create_pipeline_request must be a mapping"),
-        ('{"datumTrys": 3}', "d.json:1:2: unknown field 'datum_trys' in pipeline spec: did you mean 'datum_tries'?"),
+        ('{"datumTrys": 3}', "d.json:1:2: unknown field 'datumTrys' in pipeline spec: did you mean 'datumTries'?"),
         ('{"transform": {"env": 3}}', "d.json:1:23: the field 'env' of transform must be a mapping"),
         ('{"input": {"pfs": {"glob": "/["}}}', "d.json:1:20: invalid glob"),
     ],

@@ -177,7 +177,7 @@ def test_bad_yaml_says_line_and_column() -> None:
             '"description": "a", "trasform": {},',
             "p.json:3:23: unknown field 'trasform' in pipeline spec: did you mean 'transform'?",
         ),
-        ('"datumTrys": 4,', "p.json:3:3: unknown field 'datum_trys' in pipeline spec: did you mean 'datum_tries'?"),
+        ('"datumTrys": 4,', "p.json:3:3: unknown field 'datumTrys' in pipeline spec: did you mean 'datumTries'?"),
         ('"egress": {"URL": "gs://x"},', "p.json:3:14: egress to 'gs://x' is not supported: give s3://bucket/path"),
         ('"egress": {},', "egress needs a URL"),
         ('"egress": {"sql_database": {"url": "x"}},', "sql_database needs a url: postgresql://user@host"),
@@ -275,6 +275,72 @@ def test_a_schedule_that_never_ticks_is_noted() -> None:
 
     assert notes("0 0 30 2 *") == ("cron.spec: '0 0 30 2 *' never ticks, as there is no such day",)
     assert notes("@never") == notes("CRON_TZ=Asia/Tokyo 0 6 * * *") == notes("@every 1.5h") == ()
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        (', "DatumTries": 4', "unknown field 'DatumTries' in pipeline spec: did you mean 'datumTries'?"),
+        (', "Datum_tries": 4', "unknown field 'Datum_tries' in pipeline spec: did you mean 'datum_tries'?"),
+        (', "SALT": "4"', "unknown field 'SALT' in pipeline spec: did you mean 'salt'?"),
+        (', "x": 4', "unknown field 'x' in pipeline spec: `pps schema` shows which there are"),
+        (', "pod_patch": "[{"', "the field 'pod_patch' of pipeline spec must be JSON, though it has no effect here"),
+        (', "egress": {"URL": "s3:///x"}', "should name a bucket: s3://bucket/path"),
+        (', "egress": {"URL": "s3://AK:pw@b/x"}', "should name a bucket: s3://bucket/path"),
+        (
+            ', "egress": {"sql_database": {"url": "sqlite:///x", "columns": ["a"], "file_format": {"columns": ["a"]}}}',
+            "sql_database has columns twice",
+        ),
+    ],
+)
+@pytest.mark.row("2.1 unknown fields", "2.1 spellings")
+def test_what_is_refused_beside_the_rest(more: str, what: str) -> None:
+    for base in (None, Defaults().base()):
+        with pytest.raises(InvalidInputError) as error:
+            parse_specs(document(more=more), name="p.json", base=base)
+        assert what in str(error.value)
+
+
+def test_unknown_fields_are_called_as_they_are_written() -> None:
+    text = document().replace('"glob"', '"emtpyFiles": true, "glob"')
+    for base in (None, Defaults().base()):
+        with pytest.raises(InvalidInputError, match=r"unknown field 'emtpyFiles' in pfs: did you mean 'emptyFiles'\?"):
+            parse_specs(text, base=base)
+
+
+@pytest.mark.row("2.3 unique names")
+def test_the_second_input_of_a_name_is_shown() -> None:
+    text = """\
+pipeline: {name: p}
+transform: {cmd: [x]}
+input:
+  cross:
+    - pfs: {repo: a, glob: /}
+    - union:
+        - pfs: {repo: b, glob: /, name: a}
+        - pfs: {repo: c, glob: /}
+"""
+    assert refused(text, "p.yaml").startswith("p.yaml:7:35: two inputs have the name 'a'")
+
+
+def test_all_bad_variables_are_told() -> None:
+    text = document('"cmd": ["x"], "env": {"": "x", "A=": "y", "B": [], "C": "c"}, "secrets": []')
+    errors = check_specs(text, name="p.json")[1]
+    assert [str(error).split(":")[2] for error in errors] == ["65", "74", "90"]
+
+
+@pytest.mark.parametrize("folder", ["../../etc", "..", "a/../../b"])
+def test_a_working_dir_stays_in_the_code(folder: str) -> None:
+    assert "leads out of the code" in refused(document(f'"cmd": ["x"], "working_dir": "{folder}"'))
+    assert one(document('"cmd": ["x"], "working_dir": "a/../b"')).transform.working_dir == "a/../b"
+
+
+def test_columns_beside_the_format_are_those_of_the_format() -> None:
+    database = '{"url": "sqlite:///x", "columns": ["a", "b"]}'
+    spec = one(document(more=f', "egress": {{"sql_database": {database}}}'))
+    assert isinstance(spec.egress, SqlEgress)
+    assert spec.egress.columns == ("a", "b")
+    assert spec.notes == ("sql_database.columns: taken as those of file_format, where they belong",)
 
 
 def test_a_group_of_everything_is_noted() -> None:
