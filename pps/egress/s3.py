@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -10,10 +11,15 @@ from pfs.paths import from_key
 from pps.egress.target import Sending
 
 if TYPE_CHECKING:
+    from boto3.s3.transfer import TransferConfig
     from botocore.client import BaseClient
 
 PARALLEL: Final = 8
 _PART: Final = 8 << 20
+_LARGE: Final = 4 * _PART
+_TOGETHER: Final = 4
+_AT_ONCE: Final = 2
+"""So many large files at a time have several parts under way."""
 _NAMES: Final = {
     "AWS_ACCESS_KEY_ID": "aws_access_key_id",
     "AWS_SECRET_ACCESS_KEY": "aws_secret_access_key",
@@ -31,7 +37,8 @@ class S3Target:
     """Objects below ``s3://bucket/prefix``; see `Target`.
 
     ``settings``: `SETTINGS` with their values; what is not among them is what boto3 finds by itself. Files larger than
-    8 MiB go in parts of that size, one after the other; an upload that fails is aborted. Memory: a part a thread.
+    8 MiB go in parts of that size: those from 32 MiB on, two of them at a time, four parts together, others one after
+    the other. An upload that fails is aborted. Memory: a part a thread, and four more for each of those two.
     """
 
     def __init__(self, bucket: str, prefix: str, settings: Mapping[str, str]) -> None:
@@ -40,9 +47,10 @@ class S3Target:
         from botocore.exceptions import BotoCoreError
 
         self._bucket, self._prefix = bucket, f"{prefix}/".encode() if prefix else b""
+        self._wide = threading.BoundedSemaphore(_AT_ONCE)
         given = {_NAMES[name]: value for name, value in settings.items() if name in _NAMES}
         config = Config(
-            max_pool_connections=PARALLEL,
+            max_pool_connections=PARALLEL + _AT_ONCE * _TOGETHER,
             connect_timeout=15,
             read_timeout=60,
             retries={"mode": "standard", "max_attempts": 3},
@@ -77,7 +85,6 @@ class S3Target:
     def put(self, file: Sending, body: BinaryIO) -> None:
         """Send one object."""
         from boto3.exceptions import Boto3Error
-        from boto3.s3.transfer import TransferConfig
         from botocore.exceptions import BotoCoreError, ClientError
 
         key = (self._prefix + file.name).decode()
@@ -86,15 +93,30 @@ class S3Target:
             about["ContentType"] = file.mime
         if file.metadata:
             about["Metadata"] = dict(file.metadata)
-        config = TransferConfig(multipart_threshold=_PART, multipart_chunksize=_PART, use_threads=False)
+        is_wide = file.size >= _LARGE and self._wide.acquire(blocking=False)
+        config = _transfer(_TOGETHER if is_wide else 1)
         try:
             self._client.upload_fileobj(body, self._bucket, key, ExtraArgs=about, Config=config)
         except (ClientError, BotoCoreError, Boto3Error) as error:
             raise StorageError(f"write s3://{self._bucket}{from_key(key.encode())}", _words(error)) from error
+        finally:
+            if is_wide:
+                self._wide.release()
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+
+def _transfer(together: int) -> TransferConfig:
+    """Return how a file is sent: so many parts at a time, and no more of it in memory than that."""
+    from boto3.s3.transfer import TransferConfig
+
+    config = TransferConfig(
+        multipart_threshold=_PART, multipart_chunksize=_PART, max_concurrency=together, use_threads=together > 1
+    )
+    config.max_in_memory_upload_chunks = together
+    return config
 
 
 def _words(error: Exception) -> str:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import boto3
 import pytest
@@ -22,6 +27,10 @@ from pps.scheduling.egressing import Egressing
 from pps.secret_store import Secrets
 from tests.cli.processes import Served, serving
 from tests.pps.pipe_world import UPPER, World, pfs_input, world_in
+from tests.pps.standing_world import ROOT, killed_controller
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
 
 
 @pytest.fixture
@@ -288,6 +297,118 @@ def test_to_s3_with_endpoint_and_credentials_of_a_secret(world: World, gateway: 
         client.close()
     record = next(one for one in Catalog(world.store).get("big").jobs)
     assert gateway.secret_key.encode() not in encode_json(record)
+
+
+def settings_of(gateway: Served) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL": gateway.url,
+        "AWS_ACCESS_KEY_ID": gateway.access_key,
+        "AWS_SECRET_ACCESS_KEY": gateway.secret_key,
+        "AWS_REGION": "us-east-1",
+    }
+
+
+def client_of(gateway: Served) -> BaseClient:
+    return boto3.client(
+        "s3",
+        endpoint_url=gateway.url,
+        region_name="us-east-1",
+        aws_access_key_id=gateway.access_key,
+        aws_secret_access_key=gateway.secret_key,
+    )
+
+
+def test_an_upload_in_parts_that_fails_leaves_none(gateway: Served) -> None:
+    class Short:
+        left = 20 << 20
+
+        def read(self, size: int = -1, /) -> bytes:
+            if self.left <= 0:
+                raise StorageError("read", "it broke")
+            self.left -= size
+            return bytes(size)
+
+    with closing(open_target("s3://lake/parts", settings_of(gateway))) as target, closing(client_of(gateway)) as client:
+        with pytest.raises(StorageError, match="it broke"):
+            target.put(Sending(b"large", 200 << 20), cast("BinaryIO", Short()))
+        assert client.list_multipart_uploads(Bucket="lake").get("Uploads", []) == []
+        assert client.list_objects_v2(Bucket="lake", Prefix="parts").get("Contents", []) == []
+
+
+LARGE = """
+import json, resource, sys
+from pps.egress.target import Sending, open_target
+
+class Body:
+    def __init__(self, left):
+        self.left = left
+    def read(self, size=-1):
+        size = self.left if size < 0 else min(size, self.left)
+        self.left -= size
+        return b"x" * size
+
+target = open_target("s3://lake/large", json.loads(sys.argv[1]))
+flying, most = set(), 0
+def begin(**about):
+    global most
+    flying.add(id(about["params"]))
+    most = max(most, len(flying))
+    about["context"]["part"] = id(about["params"])
+events = target._client.meta.events
+events.register("before-call.s3.UploadPart", begin)
+events.register("after-call.s3.UploadPart", lambda **about: flying.discard(about["context"]["part"]))
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+target.put(Sending(b"small", 20 << 20), Body(20 << 20))
+before = peak()
+target.put(Sending(b"big", 200 << 20), Body(200 << 20))
+print(most, peak() - before)
+"""
+
+
+@pytest.mark.long
+def test_a_large_file_goes_in_several_parts_at_a_time_in_little_memory(gateway: Served) -> None:
+    given = [sys.executable, "-c", LARGE, json.dumps(settings_of(gateway))]
+    said = subprocess.run(given, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True).stdout
+    most, more_mib = map(int, said.split())
+    assert 1 < most <= 4
+    assert more_mib < 100
+    with closing(client_of(gateway)) as client:
+        assert client.head_object(Bucket="lake", Key="large/big")["ContentLength"] == 200 << 20
+
+
+@pytest.mark.long
+def test_a_controller_that_is_killed_in_the_middle_of_sending(tmp_path: Path, gateway: Served) -> None:
+    """Kill it at the first sign of an object of the new commit, ten times; the destination is whole at the end."""
+    home, prefix = tmp_path / "home", "killed"
+    with world_in(home) as world, closing(client_of(gateway)) as client:
+        Secrets(world.store).create("lake", {name: value.encode() for name, value in settings_of(gateway).items()})
+        world.code("run.sh", 'for n in $(seq 40); do (cat "$PFS"/images/a; echo $n) > "$PFS_OUT/$n"; done\n')
+        egress = {"object_storage": {"url": f"s3://lake/{prefix}", "secret": {"name": "lake"}}}
+        world.put("images", {"/a": b"0" * 200_000})
+        world.create("upper", pfs_input("images"), egress=egress)  # type: ignore[arg-type]
+
+        def sent() -> dict[str, str]:
+            listed = client.list_objects_v2(Bucket="lake", Prefix=f"{prefix}/").get("Contents", [])
+            return {one["Key"].rpartition("/")[2]: one["ETag"] for one in listed}
+
+        for number in range(10):
+            body = bytes([65 + number]) * 200_000
+            commit = world.put("images", {"/a": body})
+            before = sent()
+            with killed_controller(world):
+                while sent() == before:
+                    pass
+            found = [job for job in world.jobs.jobs("upper") if job.id == commit.id]
+            assert all(job.state in {"egressing", "finishing", "success"} for job in found)
+        world.run()
+        newest = next(world.jobs.jobs("upper"))
+        assert (newest.state, newest.id) == ("success", commit.id)
+        assert sent().keys() == {str(number) for number in range(1, 41)}
+        for number in range(1, 41):
+            there = client.get_object(Bucket="lake", Key=f"{prefix}/{number}")["Body"].read()
+            assert there == body + b"%d\n" % number
+        assert client.list_multipart_uploads(Bucket="lake").get("Uploads", []) == []
+        assert world.run().jobs == ()
 
 
 def test_a_secret_that_is_missing_or_says_too_much_is_refused(world: World) -> None:
