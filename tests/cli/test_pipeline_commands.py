@@ -88,7 +88,7 @@ def test_editing(editor: Path, pps: Run) -> None:
     failed = pps("edit-pipeline", "p", code=2).err
     (draft,) = drafts.iterdir()
     assert f"the draft is kept in {draft}: p.json:" in failed
-    assert "unknown field 'datum_trys'" in failed
+    assert "unknown field 'datumTrys'" in failed
     assert "datumTrys" in draft.read_text()
     editor.write_text(EDITOR.format(body='spec["pipeline"]["name"] = "q"'))
     assert "its name cannot be changed" in pps("edit-pipeline", "p", code=2).err
