@@ -193,6 +193,14 @@ class Page:
         ends = (self._offsets + np.uint32(start)).tolist()
         return [data[a:b] for a, b in pairwise(ends)]
 
+    def _some_names(self, start: int, stop: int) -> list[bytes]:
+        """Return some names without keeping them: they are as large as the page itself, and it may be kept for long."""
+        if "names" in self.__dict__:
+            return self.names[start:stop]
+        data = self.data
+        ends = (self._offsets[start : stop + 1] + np.uint32(self._names_at)).tolist()
+        return [data[a:b] for a, b in pairwise(ends)]
+
     @property
     def names_section(self) -> bytes:
         """The offsets and bytes of all names, as they are stored."""
@@ -347,7 +355,7 @@ class Page:
                 counts[row - start], pids[row - start] = self.count_of(row), self.pid_of(row)
         aux = map(self._aux.get, range(start, stop)) if self._aux else repeat(None)
         changes = self._changes_of(start, stop)
-        rows = zip(self.names[start:stop], kinds, depths, sizes, tids, counts, pids, changes, aux, strict=False)
+        rows = zip(self._some_names(start, stop), kinds, depths, sizes, tids, counts, pids, changes, aux, strict=False)
         return list(map(Cell._make, rows))
 
     def _changes_of(self, start: int, stop: int) -> Iterable[Changed | None]:

@@ -46,7 +46,12 @@ class ResultBuilder:
     def table(self, planned: pa.Table, row_of: npt.NDArray[np.int64]) -> tuple[pa.Table, npt.NDArray[np.int64]]:
         """Return all datums that ended in the order of their ids, and their rows in the table of planned ones."""
         self._flush()
-        return _ended(planned, row_of, self._parts)
+        table, rows = _ended(planned, row_of, self._parts)
+        if self._parts and self._told == len(self._parts):  # what was told is kept once: as it was returned
+            place_of = np.argsort(row_of, kind="stable")
+            columns = table.select(self._parts[0][1].column_names)
+            self._parts, self._told = [(place_of[rows], columns)], 1
+        return table, rows
 
 
 def _ended(

@@ -7,7 +7,7 @@ two jobs are compared by scanning digests, and unchanged stretches of the file k
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
@@ -98,19 +98,21 @@ def empty_table() -> pa.Table:
 
 
 def encode_table(table: pa.Table) -> bytes:
-    """Return the stored form: an Arrow IPC file, uncompressed (the store compresses its chunks).
-
-    Memory: that of the result, as batches are put together one at a time, whatever pieces the table is in.
-    """
+    """Return the stored form: an Arrow IPC file, uncompressed (the store compresses its chunks)."""
     import io
 
+    sink = io.BytesIO()
+    write_table(table, sink)
+    return sink.getvalue()
+
+
+def write_table(table: pa.Table, sink: IO[bytes]) -> None:
+    """Write the stored form; batches are put together one at a time, whatever pieces the table is in."""
     import pyarrow as pa
 
-    sink = io.BytesIO()
     with pa.ipc.new_file(sink, table.schema) as writer:
         for start in range(0, len(table), _BATCH):
             writer.write_table(table.slice(start, _BATCH).combine_chunks())
-    return sink.getvalue()
 
 
 def decode_table(data: bytes, *, where: str) -> pa.Table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 
 import msgspec
 
@@ -52,7 +51,7 @@ class EventLog:
 
 def encode_event(event: state.Event) -> str:
     """Return an event as ``Name {fields}``."""
-    return f"{type(event).__name__} {msgspec.json.encode(asdict(event)).decode()}"
+    return f"{type(event).__name__} {msgspec.json.encode(event).decode()}"
 
 
 def decode_events(lines: Iterable[tuple[int, str]]) -> Iterator[state.Event]:

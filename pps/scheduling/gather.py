@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pfs.errors import FailedError, FileCollisionError
 from pfs.paths import from_key, to_key
-from pfs.rows.sorting import Spills, sorted_rows
+from pfs.rows.sorting import RUN_BYTES, Spills, sorted_rows
 from pfs.trees.bulk import RowBatch, build_columns
 from pfs.trees.diff import diff
 from pfs.trees.edit import Delete, Edit, Put
@@ -49,11 +49,12 @@ Collisions = Literal["refuse", "allow"]
 
 
 class Way(NamedTuple):
-    """How outputs are put together: what changed rows get, and where files go that do not fit into memory."""
+    """How outputs are put together: what changed rows get, and where rows go that are more than ``run_bytes``."""
 
     changed: Changed
     collisions: Collisions
     scratch: Path
+    run_bytes: int = RUN_BYTES
 
 
 def gather(pages: PageSink, before: Before, meta: Root, way: Way) -> Root:
@@ -67,7 +68,7 @@ def gather(pages: PageSink, before: Before, meta: Root, way: Way) -> Root:
     """
     change = _Change(pages, before, meta)
     try:
-        with closing(Spills(way.scratch)) as spills:
+        with closing(Spills(way.scratch, run_bytes=way.run_bytes)) as spills:
             return change.root(spills, way)
     except FileCollisionError as error:
         raise FailedError(change.explain_collision(error)) from error

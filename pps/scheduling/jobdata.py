@@ -7,13 +7,16 @@ one write session, which takes over what the workers wrote; nothing of a unit co
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import takewhile
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from pfs.backends.durable import storage_errors
 from pfs.errors import BranchMovedError
 from pfs.files.ingest import put_stream
 from pfs.ids import CommitId, new_commit_id
@@ -29,7 +32,6 @@ from pps.datums.table import (
     by_id,
     decode_table,
     empty_table,
-    encode_table,
     ids_of,
     in_state,
     result_columns,
@@ -37,6 +39,7 @@ from pps.datums.table import (
     with_results,
     with_state,
     without,
+    write_table,
 )
 from pps.executor import DatumDone, DatumTask
 from pps.model.catalog import Catalog
@@ -98,6 +101,8 @@ class JobData:
         self._ended = ResultBuilder()
         self._waiting = Waiting(job)
         self._has_news = False
+        self._table: pa.Table | None = None
+        """What `datum_table` returned, until another datum ends."""
 
     @property
     def matches(self) -> CommitMatches:
@@ -122,6 +127,7 @@ class JobData:
         """Take the end of a datum; its bytes are in the session already."""
         state, result = DatumState(done.state), result_of(task, done, self._job)
         self._ended.add(task.index, result)
+        self._table = None
         is_news = state == DatumState.SUCCESS
         self._waiting.add(done.datum, log=done.log, outputs=done.outputs if is_news else None)
         self._has_news |= is_news
@@ -136,6 +142,7 @@ class JobData:
     def fail(self, place: int, reason: str) -> None:
         """Take the end of a datum that no worker could tell of."""
         self._ended.add(place, Result(DatumState.FAILED, reason=reason, ran_in=self._job))
+        self._table = None
 
     def _apply(self) -> None:
         for part in self._waiting.parts(AT_ONCE):
@@ -184,8 +191,7 @@ class JobData:
     def _with_files(self, meta: Root, record: JobRecord, results: pa.Table, datums: pa.Table | None) -> Root:
         """Return the tree with the job's record, the results and, at its end, its datum table."""
         tables = {RESULTS: results} | ({} if datums is None else {table_key(record.id): datums})
-        # One after the other: of a million datums, each takes hundreds of megabytes while it is written.
-        puts = [self._file(key, encode_table(table)) for key, table in tables.items()]
+        puts = [self._table_file(key, table) for key, table in tables.items()]
         files = {job_key(record.id): encode_json(record)}
         files |= {job_key(old.id): encode_json(old) for old in self._abandoned(record)}
         files |= {order_key(job.number, job.id): b"" for job in self._without_order(record)}
@@ -215,6 +221,18 @@ class JobData:
         import io
 
         ref = put_stream(self.session, self._store.params, io.BytesIO(data), jobs=1)
+        return Put(key, ref.kind, ref.size, ref.tid)
+
+    def _table_file(self, key: bytes, table: pa.Table) -> Edit:
+        """Store a table by way of a file: of a million datums, it would take hundreds of megabytes once more."""
+        place = self._store.path / "tmp"
+        with ExitStack() as stack:
+            with storage_errors(f"write a table of datums in {place}"):
+                place.mkdir(exist_ok=True)
+                file = stack.enter_context(TemporaryFile(dir=place))
+                write_table(table, file)
+                file.seek(0)
+            ref = put_stream(self.session, self._store.params, file, jobs=1)
         return Put(key, ref.kind, ref.size, ref.tid)
 
     def gather(self, *, success: bool) -> Outcome:
@@ -260,6 +278,11 @@ class JobData:
 
     def datum_table(self) -> pa.Table:
         """Return the job's datums with their states, sorted by id; those that had no turn are ``starting``."""
+        if self._table is None:
+            self._table = self._make_table()
+        return self._table
+
+    def _make_table(self) -> pa.Table:
         plan = self._plan
         if plan is None:
             return empty_table()

@@ -42,16 +42,19 @@ _LOOK_NS = 1_000_000_000
 _TURN_S = 0.2
 """How often running jobs are looked at for what time asks for: checkpoints, job timeouts."""
 _FOREVER_NS = 1 << 63
+_SAVE_SHARE = 9
+"""A checkpoint writes the whole table of results: so many times as long as it took goes by before the next."""
 
 
 class Scheduler:
     """The jobs that run now.
 
-    ``run_dir``: where code is laid out and live state is shown. ``retry_s``: how long a pipeline is left alone whose
-    job could not go on (full disk, damage), which is told as `events.Trouble`. None: a full disk and the like are
-    raised instead, and a pipeline that met damage is passed over from then on. ``wake``: called in any thread when
-    there is something for `turn`. ``lease``: what says that this is the controller; whoever finds it gone raises
-    LeaseLostError, commits nothing any more and leaves what is in ``run_dir`` to the other.
+    ``run_dir``: where code is laid out and live state is shown. ``checkpoint_s``: how often running jobs are saved,
+    0: at every turn. ``retry_s``: how long a pipeline is left alone whose job could not go on (full disk, damage),
+    which is told as `events.Trouble`. None: a full disk and the like are raised instead, and a pipeline that met damage
+    is passed over from then on. ``wake``: called in any thread when there is something for `turn`. ``lease``: what
+    says that this is the controller; whoever finds it gone raises LeaseLostError, commits nothing any more and leaves
+    what is in ``run_dir`` to the other.
     """
 
     def __init__(
@@ -82,7 +85,7 @@ class Scheduler:
         self._services = None if services is None else services(self._make_executor)
         self._executor: Executor | None = None
         self._active: dict[str, JobRun] = {}
-        self._saved_ns: dict[str, int] = {}
+        self._save_ns: dict[str, int] = {}
         self._shown_ns: dict[str, int] = {}
         self._units = count(1)
         self._seen = False
@@ -229,7 +232,7 @@ class Scheduler:
             self._meet_trouble(name, error)
             return
         self._active[name] = run
-        self._saved_ns[name] = self._store.clock_ns()
+        self._save_ns[name] = self._store.clock_ns() + self._checkpoint_ns
         self._live.show(run.record())
         self._guard(name, partial(self._claim_and_start, run))
 
@@ -261,9 +264,16 @@ class Scheduler:
         now_ns = self._store.clock_ns()
         for name, run in list(self._active.items()):
             self._guard(name, partial(run.look, now_ns))
-            if name in self._active and now_ns - self._saved_ns[name] > self._checkpoint_ns:
-                self._saved_ns[name] = now_ns
-                self._guard(name, run.checkpoint)
+            if name in self._active and now_ns >= self._save_ns[name]:
+                self._guard(name, partial(self._checkpoint, run))
+
+    def _checkpoint(self, run: JobRun) -> None:
+        """Save a job; the next time comes when this one is a tenth of the time in between, at most."""
+        begin_ns = time.monotonic_ns()
+        run.checkpoint()
+        took_ns = time.monotonic_ns() - begin_ns
+        pause_ns = max(self._checkpoint_ns, _SAVE_SHARE * took_ns) if self._checkpoint_ns else 0
+        self._save_ns[run.pipeline.name] = self._store.clock_ns() + pause_ns
 
     def _take_orders(self) -> None:
         for order in self._orders.take():
@@ -324,7 +334,7 @@ class Scheduler:
     def _forget(self, name: str) -> None:
         run = self._active.pop(name)
         self._seen = False
-        for table in (self._saved_ns, self._shown_ns):
+        for table in (self._save_ns, self._shown_ns):
             table.pop(name, None)
         if self._is_out:  # the job is another's now, under the same name
             return

@@ -46,9 +46,9 @@ def conflicts(outputs: Outputs) -> bool:
     return len(set(paths)) != len(paths) or bool(parents & set(paths))
 
 
-def gathered(pages: MemoryPages, old: Outputs, new: Outputs) -> Root:
+def gathered(pages: MemoryPages, old: Outputs, new: Outputs, way: Way = WAY) -> Root:
     before = Before(tree_of(pages, union(old)), meta_of(pages, old))
-    return gather(pages, before, meta_of(pages, new), WAY)
+    return gather(pages, before, meta_of(pages, new), way)
 
 
 _files = st.dictionaries(st.sampled_from(["a", "b", "d", "d/a", "d/b", "d/e/f"]), st.sampled_from("xyz"), max_size=3)
@@ -64,6 +64,22 @@ def test_gather_gives_the_union_or_says_who_is_in_the_way(old: Outputs, new: Out
             gathered(pages, old, new)
     else:
         assert gathered(pages, old, new).tid == tree_of(pages, union(new)).tid
+
+
+def test_what_does_not_fit_into_memory_gives_the_same_output(tmp_path: Path) -> None:
+    """Every batch is a run of its own; datums come by their names, and their paths the other way round."""
+    pages, way = MemoryPages(), WAY._replace(scratch=tmp_path / "spills", run_bytes=1)
+
+    def outputs(count: int, text: str, shape: str) -> Outputs:
+        return {f"d{number:06d}": {shape % (count - number): f"{text}{number % 7}"} for number in range(count)}
+
+    old, new = outputs(20_000, "x", "a/%06d/f"), outputs(18_000, "y", "a/%06d")
+    assert gathered(pages, {}, old, way).tid == tree_of(pages, union(old)).tid
+    assert gathered(pages, old, new, way).tid == tree_of(pages, union(new)).tid
+    assert list((tmp_path / "spills").iterdir()) == []
+    new["d000003"] |= {"a/000004": "z"}
+    with pytest.raises(FailedError, match="datums d000003 and d017996 both wrote /a/000004"):
+        gathered(pages, old, new, way)
 
 
 def test_messages_name_path_and_datums() -> None:
