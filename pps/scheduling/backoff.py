@@ -1,4 +1,4 @@
-"""How long to wait before a command that ended is started again. Pure."""
+"""How long to wait before a command that ended is started again, and before a job is saved again. Pure."""
 
 from __future__ import annotations
 
@@ -21,3 +21,11 @@ class Backoff:
         """Return the pause after a run that took so long, and what follows."""
         pause = self.first_s if ran_s >= self.steady_s else max(self.next_s, self.first_s)
         return pause, replace(self, next_s=min(2 * pause, self.longest_s))
+
+
+def saving_pause_ns(least_ns: int, took_ns: int) -> int:
+    """Return the pause after a checkpoint that took so long, so that saving is a tenth of the time at most.
+
+    Each writes the whole table of results. ``least_ns`` 0 saves all the time, whatever it costs.
+    """
+    return max(least_ns, 9 * took_ns) if least_ns else 0

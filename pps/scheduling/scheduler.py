@@ -21,6 +21,7 @@ from pfs.refs.mirror import Mirror
 from pps.executor import Executor, UnitDone, UnitId
 from pps.model import events
 from pps.model.catalog import Catalog, Pipeline, relevant, upstream
+from pps.scheduling.backoff import saving_pause_ns
 from pps.scheduling.codedir import drop_other_code, lay_out_code
 from pps.scheduling.cron import CronTicker
 from pps.scheduling.jobrun import JobRun, Surroundings
@@ -42,8 +43,6 @@ _LOOK_NS = 1_000_000_000
 _TURN_S = 0.2
 """How often running jobs are looked at for what time asks for: checkpoints, job timeouts."""
 _FOREVER_NS = 1 << 63
-_SAVE_SHARE = 9
-"""A checkpoint writes the whole table of results: so many times as long as it took goes by before the next."""
 
 
 class Scheduler:
@@ -268,11 +267,10 @@ class Scheduler:
                 self._guard(name, partial(self._checkpoint, run))
 
     def _checkpoint(self, run: JobRun) -> None:
-        """Save a job; the next time comes when this one is a tenth of the time in between, at most."""
+        """Save a job, and say when it is saved again."""
         begin_ns = time.monotonic_ns()
         run.checkpoint()
-        took_ns = time.monotonic_ns() - begin_ns
-        pause_ns = max(self._checkpoint_ns, _SAVE_SHARE * took_ns) if self._checkpoint_ns else 0
+        pause_ns = saving_pause_ns(self._checkpoint_ns, time.monotonic_ns() - begin_ns)
         self._save_ns[run.pipeline.name] = self._store.clock_ns() + pause_ns
 
     def _take_orders(self) -> None:
