@@ -198,11 +198,12 @@ class Controller:
         """Run jobs as commits arrive, services and spouts all the time, until ``stop`` is set.
 
         What runs then is saved and goes on with the next start. A job that cannot go on (full disk, damage) is told as
-        `events.Trouble` and tried again later; the others go on. ``standby``: wait while another controller has the
-        store, and whenever another took it over. ``on_event`` is called in several threads.
+        `events.Trouble` and tried again later; the others go on. When another took over, as this one was silent for too
+        long, that is told, and it waits for its turn. ``standby``: it waits at the beginning too. ``on_event`` is
+        called in several threads.
 
         Raises:
-            ConflictError: another controller runs on this store, or took over.
+            ConflictError: another controller runs on this store at the beginning.
         """
         while not stop.is_set():
             if not self._take_over(stop, standby=standby, on_event=on_event):
@@ -215,8 +216,7 @@ class Controller:
             try:
                 self._serve(stop, on_event)
             except LeaseLostError as error:
-                if not standby:
-                    raise
+                standby = True
                 on_event(events.Trouble("", str(error)))
 
     def _serve(self, stop: threading.Event, on_event: OnEvent) -> None:

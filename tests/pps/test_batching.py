@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -385,6 +386,21 @@ class TestJobs:
         with world_in(tmp_path) as made:
             made.put("images", {f"/f{n}": b"%d" % n for n in range(6)})
             yield made
+
+    def test_the_example_of_the_documentation_works_as_it_stands(self, world: World) -> None:
+        text = (Path(__file__).parents[2] / "docs/pipeline-spec.md").read_text()
+        (line,) = re.findall(r'^  stdin: \["(.*next-datum.*)"\]$', text, re.MULTILINE)
+        world.put("images", {"/f0": b"zero", "/f1": b"one"})
+        transform: dict[str, Plain] = {"datum_batching": True, "stdin": [line]}
+        world.create("up", pfs_input("images"), ["sh"], transform=transform)
+        assert world.run_one().state == JobState.SUCCESS
+        assert {path: data for path, data in world.output("up").items() if data.isalpha()} == {
+            "/f0": b"ZERO",
+            "/f1": b"ONE",
+        }
+        transform["stdin"] = [line.replace("cat /pfs/images/*", "false; cat /pfs/images/*")]
+        world.create("fails", pfs_input("images"), ["sh"], transform=transform, datum_tries=1)
+        assert world.run_one().state == JobState.FAILURE
 
     def test_counters_logs_and_skipping_are_those_of_datums(self, world: World) -> None:
         code = 'while next-datum; do . "$PFS/.env"; echo "on $images"; cp "$images" "$PFS_OUT"; done\n'

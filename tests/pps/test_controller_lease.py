@@ -202,7 +202,11 @@ def test_a_controller_that_was_killed_is_replaced_at_once(world: World) -> None:
     assert (job.id, job.state) == (commit.id, JobState.SUCCESS)
 
 
-def test_the_first_that_lost_it_stands_by_again(world: World) -> None:
+@pytest.mark.parametrize("standby", [True, False])
+def test_the_first_that_lost_it_stands_by_and_goes_on_in_its_turn(world: World, standby: bool) -> None:
+    world.store.create_repo("images")
+    world.create("upper", pfs_input("images"))
+    done = threading.Event()
     stop, told = threading.Event(), list[events.RunEvent]()
     waiting = threading.Event()
 
@@ -210,10 +214,12 @@ def test_the_first_that_lost_it_stands_by_again(world: World) -> None:
         told.append(event)
         if isinstance(event, events.StandingBy):
             waiting.set()
+        if isinstance(event, events.JobFinished):
+            done.set()
 
     first = world.make_controller()
     first._lease = ControllerLease(world.store, silence_s=EVER_S)
-    thread = threading.Thread(target=lambda: first.serve(stop, standby=True, on_event=tell))
+    thread = threading.Thread(target=lambda: first.serve(stop, standby=standby, on_event=tell))
     thread.start()
     while not first._lease.holder():
         pass
@@ -222,8 +228,11 @@ def test_the_first_that_lost_it_stands_by_again(world: World) -> None:
         pass
     world.put("images", {"/a": b"x"})
     assert waiting.wait(60)
+    assert not done.is_set()
+    other.release()
+    assert done.wait(60)
     stop.set()
     thread.join(60)
     assert not thread.is_alive()
     assert any(isinstance(event, events.Trouble) and "took over" in event.message for event in told)
-    other.release()
+    assert world.output("upper") == {"/a": b"X"}
