@@ -118,6 +118,31 @@ def test_data_that_failed_is_recorded_and_the_old_is_served_on(world: World, pip
     assert states == [JobState.RUNNING, JobState.UNRUNNABLE, JobState.SUCCESS]
 
 
+def test_a_service_becomes_an_ordinary_pipeline_and_one_again(world: World, pipe: Pipe) -> None:
+    port = serve(world, pipe)
+    service = spec(world, "web", ["python3", "server.py", str(port), str(pipe.path)], **fields(port))
+    world.code("copy.sh", 'cp "$PFS"/pages/index.txt "$PFS_OUT"\n')
+    with serving(world) as told:
+        assert pipe.line() == "one"
+        first = next(world.jobs.jobs("web"))
+        world.pipelines.update(
+            spec(world, "web", ["sh", "copy.sh"], input=pfs_input("pages", "/")), base_dir=world.folder
+        )
+        done = told.wait(
+            lambda one: isinstance(one, events.JobFinished) and (one.job.pipeline, one.job.version) == ("web", 2)
+        )
+        assert isinstance(done, events.JobFinished)
+        assert done.job.state == JobState.SUCCESS
+        world.pipelines.update(service, base_dir=world.folder)
+        assert pipe.line() == "one"
+        assert fetch(port) == b"one"
+    assert world.output("web") == {"/index.txt": b"one"}
+    found = {(job.version, job.state) for job in world.jobs.jobs("web")}
+    assert found == {(1, JobState.KILLED), (2, JobState.SUCCESS), (3, JobState.RUNNING)}
+    assert world.jobs.job("web", first.id).state == JobState.KILLED
+    assert len({job.id for job in world.jobs.jobs("web")}) == 3
+
+
 def listens(port: int) -> bool:
     with closing(socket.socket()) as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
