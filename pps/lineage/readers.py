@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pps.model.records import JobRecord
 
 
+_LOOKED_AT = 1000
+
+
 class Reader(NamedTuple):
     """A datum that read a file or something below a directory."""
 
@@ -46,13 +49,14 @@ class Readers:
         self._rows = deque(
             _without(self._table, rows, self._before.strangers(_ran_in(self._table, rows), self._leaves))
         )
-        self._unsure = False
+        self._over_s3 = self._is_mixed = False
 
     def __iter__(self) -> Iterator[Reader]:
         """Yield those that were not yielded yet."""
         while self._rows:
             entry = next(entries(self._table.slice(self._rows.popleft(), 1)))
-            self._unsure |= entry.result.reads is not None or (self._folder and self._before.is_older(entry))
+            self._over_s3 |= entry.result.reads is not None
+            self._is_mixed |= self._folder and self._before.is_older(entry)
             leaves = self._before.leaves(entry, self._leaves)
             how = _how(entry, leaves, self._ref, folder=self._folder) if leaves else None
             if how is not None:
@@ -60,8 +64,13 @@ class Readers:
 
     @property
     def left(self) -> int | None:
-        """How many are left; None if only looking at each would tell: what was read over S3 is in the notes of each."""
-        return None if self._unsure and self._rows else len(self._rows)
+        """How many are left; None if only looking at each would tell, and they are many or have read over S3."""
+        if self._rows and (self._over_s3 or (self._is_mixed and len(self._rows) > _LOOKED_AT)):
+            return None
+        if not self._is_mixed:
+            return len(self._rows)
+        left = (next(entries(self._table.slice(row, 1))) for row in self._rows)
+        return sum(1 for entry in left if self._before.leaves(entry, self._leaves))
 
 
 def _ran_in(table: pa.Table, rows: list[int]) -> list[str | None]:
