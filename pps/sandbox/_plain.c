@@ -127,6 +127,9 @@ static int serve_plain(int fd, unsigned long flags, uint32_t *length, int *fds) 
             close(fd);
             be_init(&asked, fds);
         }
+        char line[32];
+        snprintf(line, sizeof line, "{\"init\": %ld}\n", pid);
+        say(fds[3], line);
         for (int i = 0; i < FDS; i++) close(fds[i]);
     }
 }

@@ -10,6 +10,7 @@ import fcntl
 import json
 import math
 import os
+import re
 import selectors
 import signal
 import socket
@@ -19,6 +20,7 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
@@ -38,6 +40,9 @@ Watched = tuple[int, Callable[[], None]]
 
 _START_TIMEOUT_S = 30.0
 _READ_BYTES = 64 * 1024
+_ANSWER_S = 5.0
+"""How long an init may take to do as it was told."""
+_INIT = re.compile(rb'\{"init": ([0-9]+)\}')
 # The package's __init__ imports what the spawner does not need; an empty package in its place keeps forks cheap.
 _BOOT = (
     "import sys, types; package = types.ModuleType('pps'); package.__path__ = [sys.argv[1]]; "
@@ -100,16 +105,19 @@ class Running:
         self._text = b""
         self._deadline: float | None = None
         self._broken: BaseException | None = None
+        self._timers: list[threading.Timer] = []
 
     def stop(self, grace_s: float) -> None:
         """Ask for SIGTERM now and SIGKILL after ``grace_s`` seconds; returns at once, idempotent."""
         self._stopped = True
         self._order(b"T %d\n" % math.ceil(grace_s * 1000) if grace_s > 0 else b"K\n")
+        self._insist(grace_s)
 
     def kill(self, reason: str) -> None:
         """Ask for SIGKILL now, for a reason that its `Exit` tells; returns at once, the first reason counts."""
         self._killed = self._killed or reason
         self._order(b"K\n")
+        self._insist(0.0)
 
     def limit(self, timeout_s: float | None) -> None:
         """Kill it once this much time has gone by from now, instead of what was said before; None: never.
@@ -187,6 +195,7 @@ class Running:
             selector.unregister(key.fd)
         self._deadline = None
         self._order(b"K\n")
+        self._insist(0.0)
 
     def _drain(self, selector: selectors.BaseSelector, on_output: OnOutput) -> None:
         """Take what is still in the pipes, without waiting for a process that got away and holds them open."""
@@ -203,7 +212,7 @@ class Running:
     def _exit(self, *, timed_out: bool) -> Exit | None:
         # Names of processes and files may be any bytes.
         lines = [line.decode(errors="replace") for line in self._text.splitlines()]
-        messages = [cast("Status", json.loads(line)) for line in lines]
+        messages = [message for line in lines if "init" not in (message := cast("Status", json.loads(line)))]
         if not messages:
             return None
         last = messages[-1]
@@ -234,8 +243,27 @@ class Running:
                     # It has just ended.
                     return
 
+    def _insist(self, grace_s: float) -> None:
+        """Let the init be killed from outside if it does not answer in time: a command may have stopped it."""
+        with self._lock:
+            if self._control is not None:
+                timer = threading.Timer(grace_s + _ANSWER_S, self._kill_init)
+                timer.daemon = True
+                timer.start()
+                self._timers.append(timer)
+
+    def _kill_init(self) -> None:
+        with self._lock:
+            found = _INIT.search(self._text)
+            # While its pipe is open it is alive, stopped or about to end, and its number is its own.
+            if self._control is not None and found is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(int(found[1]), signal.SIGKILL)
+
     def _close(self) -> None:
         with self._lock:
+            for timer in self._timers:
+                timer.cancel()
             fds = [self._out, self._err, self._status, *([] if self._control is None else [self._control])]
             self._control = None
         for fd in fds:
@@ -352,7 +380,9 @@ def _launch(mode: Mode, anchor: Path, fd: int, *, native: bool) -> subprocess.Po
     package = str(Path(__file__).parent.parent)
     build = "native" if native else "pure"
     argv = [sys.executable, "-I", "-S", "-c", _BOOT, package, str(fd), mode, build, str(anchor)]
-    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=(fd,), start_new_session=True)
+    return subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=(fd,), start_new_session=True
+    )
 
 
 def _hear(connection: socket.socket) -> Hello:

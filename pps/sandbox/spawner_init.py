@@ -43,6 +43,7 @@ class Status(TypedDict, total=False):
     ``exceeded``: the command used more than its limit of this.
     """
 
+    init: int
     begun: bool
     pid: int
     code: int
@@ -75,26 +76,27 @@ def run(request: Request, pipes: Pipes, *, own_pids: bool) -> NoReturn:
             mounts.apply(request["mounts"])
         if not own_pids:
             syscalls.become_subreaper()
-        _report(pipes.status, {"begun": True})
+        tell(pipes.status, {"begun": True})
         pid = _start(request, pipes)
-        _report(pipes.status, {"pid": pid})
+        tell(pipes.status, {"pid": pid})
         status = _supervise(pid, pipes.control, wakeup, watch)
         if _has_children() and "code" in status and _own_proc():
             status["left"] = [name for child in _descendants() if (name := _name(child))][:MOST_LEFT]
         _end_descendants(pid, wakeup, own_pids=own_pids)
         if watch is not None and "exceeded" not in status and (exceeded := watch.at_end()):
             status["exceeded"] = exceeded
-        _report(pipes.status, status)
+        tell(pipes.status, status)
     except OSError as error:
         what = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
-        _report(pipes.status, {"error": f"its surroundings could not be made: {what}"})
+        tell(pipes.status, {"error": f"its surroundings could not be made: {what}"})
     except Exception as error:  # an argument that exec does not take, or a bug: either way not the command's end
-        _report(pipes.status, {"error": f"{type(error).__name__}: {error}"})
+        tell(pipes.status, {"error": f"{type(error).__name__}: {error}"})
     finally:
         os._exit(0)
 
 
-def _report(fd: int, status: Status) -> None:
+def tell(fd: int, status: Status) -> None:
+    """Write one line of the status."""
     # A closed pipe: the executor is gone, and there is nobody left to tell.
     try:
         os.write(fd, json.dumps(status).encode() + b"\n")

@@ -45,6 +45,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     hello = _prepare(mode, anchor)
+    if syscalls.available():
+        syscalls.guard()
     native = _native(_flags(mode, hello)) if build == "native" and hello["own_pids"] else None
     hello["plain"] = native is not None
     text = json.dumps(hello).encode()
@@ -151,6 +153,7 @@ def _serve(connection: socket.socket, native: Serve | None, *, flags: int) -> No
         if pid == 0:
             connection.close()
             spawner_init.run(request, spawner_init.Pipes(*fds), own_pids=bool(own & syscalls.CLONE_NEWPID))
+        spawner_init.tell(fds[3], {"init": pid})
         for fd in fds:
             os.close(fd)
 

@@ -31,7 +31,12 @@ MS_SLAVE = 1 << 19
 MS_RELATIME = 1 << 21
 MNT_DETACH = 0x2
 
+_PR_SET_DUMPABLE = 4
+_PR_CAPBSET_DROP = 24
 _PR_SET_CHILD_SUBREAPER = 36
+# By number: DAC_READ_SEARCH, NET_ADMIN, SYS_MODULE, SYS_RAWIO, SYS_PTRACE, SYS_ADMIN, SYS_BOOT, SYS_TIME, MAC_OVERRIDE,
+# MAC_ADMIN, SYSLOG, PERFMON, BPF, CHECKPOINT_RESTORE.
+_NOT_FOR_COMMANDS = (2, 12, 16, 17, 19, 21, 22, 25, 32, 33, 34, 38, 39, 40)
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203}
 _SYS_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220, "ppc64le": 120}
 # statvfs reports these by other bits than mount() takes.
@@ -118,6 +123,19 @@ def enter_root(directory: str) -> None:
     if _libc().umount2(b".", ctypes.c_int(MNT_DETACH)) != 0:
         _fail("umount", "old root")
     os.chdir("/")
+
+
+def guard() -> None:
+    """Keep what this process starts from taking hold of it: for the spawner, and so for the inits that it forks.
+
+    What is executed from here on has no rights over the system (mounts, ptrace of others, modules …), even as root:
+    they leave the bounding set, while this process keeps them. And nobody may ptrace it who has less than it has.
+    Where this is not allowed there is nothing to give away.
+    """
+    libc = _libc()
+    for capability in _NOT_FOR_COMMANDS:
+        libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def become_subreaper() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -171,3 +172,35 @@ def test_a_flood_on_stdout_is_bounded(tmp_path: Path, size: int) -> None:
             sum(info.size_bytes for info in world.store.repo("p").view(".meta").list("/logs", recursive=True))
             < 16 * MIB
         )
+
+
+PTRACE = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.ptrace(16, 1, 0, 0) == 0:  # PTRACE_ATTACH
+    os._exit(0)
+sys.exit("refused")
+"""
+
+
+def test_a_command_cannot_take_hold_of_its_init(world: World) -> None:
+    if probe(world.folder / "probe").kind != "namespace":
+        pytest.skip("process 1 is none of ours")
+    world.code("attach.py", PTRACE)
+    job = job_of(
+        world, f"{sys.executable} attach.py || cp $in $PFS_OUT/", transform={"code": ["attach.py"]}, datum_timeout="60s"
+    )
+    assert job.state == JobState.SUCCESS, job.reason
+    assert "/b" in world.output("p"), "it was attached to"
+    assert "refused" in log(world)
+
+
+def test_a_command_cannot_change_the_root_of_the_next(world: World) -> None:
+    if probe(world.folder / "probe").kind != "namespace":
+        pytest.skip("without namespaces there is no root of its own")
+    script = (
+        'ls /left-behind && exit 1; mount -o remount,rw / || echo refused; touch /left-behind || cp "$in" /pfs/out/'
+    )
+    job = job_of(world, script)
+    assert job.state == JobState.SUCCESS, job.reason
+    assert "/b" in world.output("p")

@@ -197,7 +197,7 @@ def test_one_that_ends_well_is_started_again_too(world: World) -> None:
 @pytest.mark.row("2.8 state FAILURE")
 def test_what_is_no_single_datum_is_not_served(world: World) -> None:
     world.put("pages", {"/other.txt": b"x"})
-    create(world, "web", ["true"], input=pfs_input("pages", "/*"), service={})
+    create(world, "web", ["true"], input=pfs_input("pages", "/*"), service={"internal_port": 1})
     with serving(world) as told:
         job = told.ended("web")
         assert (job.state, job.data_total) == (JobState.FAILURE, 0)

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -140,6 +141,21 @@ def test_what_a_finished_command_left_behind_is_killed(spawner: Spawner) -> None
     assert ended.code == 0
     assert set(ended.left) <= {"sh", "setsid", "sleep"}, "none of others, whatever /proc is there"
     assert processes_with(mark) == []
+
+
+def test_an_init_that_was_stopped_is_killed_from_outside(tmp_path: Path) -> None:
+    """Without namespaces a command may send any signal to what its user runs, its init among it."""
+    spawner = Spawner("none", tmp_path)
+    mark = f"86{os.getpid()}3"
+    try:
+        ended, _output = run(spawner, "sh", "-c", f"kill -STOP $PPID; sleep {mark}", timeout_s=0.3)
+    finally:
+        spawner.close()
+    assert ended == Exit(signal=signal.SIGKILL, timed_out=True)
+    end = time.monotonic() + 60
+    while processes_with(mark):  # nobody is left to wait for it
+        assert time.monotonic() < end
+        threading.Event().wait(0.01)
 
 
 def test_stop_gives_grace(spawner: Spawner) -> None:
