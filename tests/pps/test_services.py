@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import socket
+import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
@@ -51,7 +52,7 @@ def fields(port: int, **more: Plain) -> dict[str, Plain]:
 
 def serve(world: World, pipe: Pipe, **more: Plain) -> int:
     port = free_port()
-    create(world, "web", ["python3", "server.py", str(port), str(pipe.path)], **fields(port, **more))
+    create(world, "web", [sys.executable, "server.py", str(port), str(pipe.path)], **fields(port, **more))
     return port
 
 
@@ -120,7 +121,7 @@ def test_data_that_failed_is_recorded_and_the_old_is_served_on(world: World, pip
 
 def test_a_service_becomes_an_ordinary_pipeline_and_one_again(world: World, pipe: Pipe) -> None:
     port = serve(world, pipe)
-    service = spec(world, "web", ["python3", "server.py", str(port), str(pipe.path)], **fields(port))
+    service = spec(world, "web", [sys.executable, "server.py", str(port), str(pipe.path)], **fields(port))
     world.code("copy.sh", 'cp "$PFS"/pages/index.txt "$PFS_OUT"\n')
     with serving(world) as told:
         assert pipe.line() == "one"
@@ -216,7 +217,7 @@ def test_stopped_started_updated_and_deleted(world: World, pipe: Pipe) -> None:
         assert not listens(port)
         world.pipelines.start("web")
         assert pipe.line() == "one"
-        cmd = ["python3", "server.py", str(port), str(pipe.path), "more"]
+        cmd = [sys.executable, "server.py", str(port), str(pipe.path), "more"]
         world.pipelines.update(spec(world, "web", cmd, **fields(port)), base_dir=world.folder)
         assert pipe.line() == "one"
         job = told.ended("web")
@@ -234,7 +235,7 @@ def test_stopped_started_updated_and_deleted(world: World, pipe: Pipe) -> None:
 def test_a_port_that_is_taken_is_named(world: World, pipe: Pipe) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         port = other.getsockname()[1]
-        create(world, "web", ["python3", "server.py", str(port), str(pipe.path)], **fields(port))
+        create(world, "web", [sys.executable, "server.py", str(port), str(pipe.path)], **fields(port))
         with serving(world) as told:
             reason = told.state("web", "crashing").reason
             assert reason == f"its internal_port cannot be had: another process listens on 127.0.0.1:{port}"

@@ -103,7 +103,7 @@ def test_by_commands_and_a_pipeline_downstream(world: World) -> None:
 
 def test_in_python(world: World) -> None:
     world.code("spout.py", IN_PYTHON)
-    create(world, "events", ["python3", "spout.py"], spout={})
+    create(world, "events", [sys.executable, "spout.py"], spout={})
     downstream(world)
     with serving(world) as told:
         assert told.ended("all").state == JobState.SUCCESS
@@ -115,7 +115,7 @@ def test_in_python(world: World) -> None:
 def test_over_s3_each_write_is_a_commit(world: World) -> None:
     world.put("images", {"/a": b"1"})
     world.code("spout.py", BY_BOTO3)
-    create(world, "events", ["python3", "spout.py"], spout={})
+    create(world, "events", [sys.executable, "spout.py"], spout={})
     downstream(world)
     with serving(world) as told:
         assert [told.ended("all").state, told.ended("all").state] == [JobState.SUCCESS, JobState.SUCCESS]
@@ -237,7 +237,7 @@ def test_with_a_port_it_takes_what_is_pushed(world: World, pipe: Pipe, isolation
     internal, external = free_port(), free_port()
     world.code("receiver.py", RECEIVER)
     service: dict[str, Plain] = {"internal_port": internal, "external_port": external}
-    create(world, "events", ["python3", "receiver.py", str(internal), str(pipe.path)], spout={"service": service})
+    create(world, "events", [sys.executable, "receiver.py", str(internal), str(pipe.path)], spout={"service": service})
     downstream(world)
     with serving(world, isolation=isolation) as told:
         assert pipe.line() == "listens"
