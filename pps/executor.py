@@ -198,10 +198,14 @@ class UnitDone:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The worker is gone before the unit was done; nothing that it did counts."""
+    """The worker is gone before the unit was done; nothing that it did counts.
+
+    ``full``: the store has no room for what its datums put out; whoever gives it out again tries in vain until it has.
+    """
 
     unit: UnitId
     reason: str
+    full: bool = False
 
 
 Event = Started | DatumDone | UnitDone | Lost

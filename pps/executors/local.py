@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pfs.errors import ConflictError, FailedError, PfsError
+from pfs.errors import ConflictError, FailedError, PfsError, StorageFullError
 from pfs.packs.session import WriteSession
 from pfs.store import Store
 from pps.executor import Capacity, Event, Handle, Lost, UnitDone, UnitId, WorkUnit
@@ -250,25 +250,27 @@ class LocalExecutor:
             if lost is not None:
                 with self._lock:
                     self._entries.pop(entry.unit.id, None)
-                self._tell(Lost(entry.unit.id, lost))
+                self._tell(lost)
 
-    def _run(self, entry: _Entry, scratch: Path) -> str | None:
-        """Run a unit; returns why it is lost, None when it is done."""
+    def _run(self, entry: _Entry, scratch: Path) -> Lost | None:
+        """Run a unit; returns that it is lost, None when it is done."""
         unit = entry.unit
         try:
             with self._shares.taken(unit.requests, cancelled=lambda: entry.stop.is_set) as gpus:
                 setting = _with_gpus(self.setting_for(unit), gpus)
                 # Nobody is woken for what counts with the end of the unit only.
                 session = run_unit(setting, unit, scratch=scratch, emit=self._events.put, stop=entry.stop)
+        except StorageFullError as error:
+            return Lost(unit.id, str(error), full=True)
         except PfsError as error:
-            return str(error)
+            return Lost(unit.id, str(error))
         except OSError as error:
-            return f"cannot work in {self._work_dir}: {why(error)}"
+            return Lost(unit.id, f"cannot work in {self._work_dir}: {why(error)}")
         except Exception as error:  # a thread must not end in silence, whatever the bug: the unit is given out again
-            return f"{type(error).__name__}: {error}"
+            return Lost(unit.id, f"{type(error).__name__}: {error}")
         return self._keep(unit.id, session)
 
-    def _keep(self, unit: UnitId, session: WriteSession) -> str | None:
+    def _keep(self, unit: UnitId, session: WriteSession) -> Lost | None:
         with self._lock:
             self._entries.pop(unit, None)
             stale = self._attempts[unit.pipeline, unit.job] != unit.attempt
@@ -276,7 +278,7 @@ class LocalExecutor:
                 self._done[unit] = session
         if stale:
             session.abandon()
-            return "a later attempt took over"
+            return Lost(unit, "a later attempt took over")
         self._tell(UnitDone(unit))
         return None
 

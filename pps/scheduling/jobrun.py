@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from pfs.errors import BranchMovedError, FailedError
+from pfs.errors import BranchMovedError, FailedError, StorageFullError
 from pfs.ids import CommitId, new_commit_id
 from pfs.trees.tree import Tree
 from pps.datums.inputs import EmptyKeyError
@@ -116,7 +116,11 @@ class JobRun:
         return unit == self._unit_id(unit.number) and unit.number in self._given
 
     def take(self, event: ExecutorEvent) -> None:
-        """Take an event of a unit that the job awaits."""
+        """Take an event of a unit that the job awaits.
+
+        Raises:
+            StorageFullError: there is no room for what its datums put out; the job cannot go on before there is.
+        """
         number = event.unit.number
         match event:
             case Started():
@@ -129,6 +133,8 @@ class JobRun:
                     self.live.tell(event.datum, result_of(task, done, self.id))
             case UnitDone():
                 self._unit_done(event.unit)
+            case Lost(full=True):
+                raise StorageFullError(f"take the output of pipeline {self.pipeline.name}", event.reason)
             case Lost():
                 self._unit_lost(number, event.reason)
 

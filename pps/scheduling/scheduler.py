@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pfs.errors import ConflictError, CorruptionError, NotFoundError, PfsError
+from pfs.errors import ConflictError, CorruptionError, NotFoundError, PfsError, StorageFullError
 from pfs.provenance.pull import settle_states
 from pfs.refs.mirror import Mirror
 from pps.executor import Executor, UnitDone, UnitId
@@ -299,6 +299,9 @@ class Scheduler:
         except LeaseLostError:
             raise
         except PfsError as error:
+            if isinstance(error, StorageFullError):
+                with suppress(PfsError):  # what is small may still have room, and need not run again
+                    run.checkpoint()
             self._give_up(name)
             self._meet_trouble(name, error)
         except BaseException:

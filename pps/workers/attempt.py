@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from pfs.errors import PfsError
+from pfs.errors import PfsError, StorageFullError
 from pps.executor import (
     NO_BYTES,
     NO_SECONDS,
@@ -29,7 +29,7 @@ from pps.workers.sessions import Sessions
 from pps.workers.setting import Setting
 from pps.workers.stop import CancelledError, Stop
 from pps.workers.surroundings import Surroundings, UnpreparedError, mount_places, surroundings
-from pps.workers.why import why
+from pps.workers.why import is_full, why
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ def attempt(datum: Datum, log: LogWriter) -> Attempt:
 
     Raises:
         CancelledError: the unit was told to stop.
+        StorageFullError: the store has no room for its output.
         PfsError: the store or the spawner failed, so that the unit cannot go on.
         OSError: there is no place to work in.
     """
@@ -144,7 +145,11 @@ def take(datum: Datum, around: Surroundings, result: Attempt) -> Attempt:
             outputs = take_outputs(setting.store, session, around.world.scene, inputs=inputs, check=check)
     except CancelledError:
         raise
+    except StorageFullError:
+        raise
     except (PfsError, OSError) as error:
+        if isinstance(error, OSError) and is_full(error):
+            raise StorageFullError("take the output of a datum", why(error)) from error
         datum.sessions.renew()
         reason = why(error) if isinstance(error, OSError) else str(error)
         return replace(result, state="failed", error=f"its output cannot be taken: {reason}")

@@ -26,12 +26,13 @@ def run_unit(
 ) -> WriteSession:
     """Run the datums of ``unit`` in order and return what they wrote; ``scratch`` is a directory for this worker alone.
 
-    When the store does not take what a datum puts out (a full disk), a unit of several is given up, so that each is
-    tried again in a unit of its own; a datum that is alone has failed, and keeps its log if there is room for that.
+    When the store does not take what a datum puts out, a unit of several is given up, so that each is tried again in a
+    unit of its own; a datum that is alone has failed, and keeps its log. A full disk is no fault of any datum.
     ``into``: the store that takes what they write, by default that of the setting.
 
     Raises:
         CancelledError: ``stop`` was set; the datum that ran has no DatumDone.
+        StorageFullError: there is no room for the output of a datum.
         PfsError: the store or the spawner failed, so that no datum of the unit can count.
         OSError: there is no place to work in.
     """

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 
 import pfs
 from pfs.backends.local import LocalBackend
-from pfs.errors import PfsError
+from pfs.errors import PfsError, StorageFullError
 from pfs.store import Store
-from pfs.testing.faults import FaultyBackend, How
+from pfs.testing.faults import WRITES, FaultyBackend, How
 from pfs.upkeep.check import fsck
 from pps.controller import Controller, local_executors
+from pps.model import events
 from pps.model.state import JobState
 from tests.pps.pipe_world import World, pfs_input, world_in
 
 WANTED = {"/a": b"a\n", "/b": b"b\n"}
+
+
+class FullDisk(FaultyBackend):
+    """Has room for small objects, and none for packs while it is ``full``."""
+
+    full = False
+
+    def _next(self, method: str, name: str) -> How | None:
+        return How.FULL if self.full and method in WRITES and name.endswith(".pack") else None
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +75,47 @@ def test_whole_or_not_at_all_whatever_write_fails(tmp_path: Path, prepared: Path
             assert [job.state for job in world.jobs.jobs("copy")] == [JobState.SUCCESS]
             assert list(fsck(store, deep=True)) == []
         shutil.rmtree(place)
+
+
+def test_a_job_that_meets_a_full_disk_stays_due(tmp_path: Path) -> None:
+    with pfs.init(tmp_path / "home") as store:
+        world = World(tmp_path / "home", store)
+        world.put("images", {f"/{name}": b"x" for name in "abcd"})
+        world.code("run.sh", 'head -c 9000000 /dev/urandom > "$PFS_OUT/$(basename "$images")"\n')
+        world.create("large", pfs_input("images"), datum_tries=1, datum_set_spec={"number": 1})
+    backend = FullDisk(LocalBackend(tmp_path / "home/.pfs/objects"))
+    with Store(tmp_path / "home/.pfs", backend=backend) as store:
+        backend.full = True
+        controller = Controller(store, local_executors(store, slots=1), isolation="none")
+        with pytest.raises(StorageFullError, match="output of pipeline large: no space left"):
+            controller.run_pending()
+        backend.full = False
+        (job,) = controller.run_pending().jobs
+        assert (job.state, job.data_processed) == (JobState.SUCCESS, 4)
+        assert list(fsck(store, deep=True)) == []
+
+
+def test_a_daemon_tells_of_a_full_disk_and_tries_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pps.controller._RETRY_S", 0.01)
+    with pfs.init(tmp_path / "home") as store:
+        world = World(tmp_path / "home", store)
+        world.put("images", {"/a": b"x"})
+        world.code("run.sh", 'head -c 9000000 /dev/urandom > "$PFS_OUT/x"\n')
+        world.create("large", pfs_input("images"), datum_tries=1)
+    backend = FullDisk(LocalBackend(tmp_path / "home/.pfs/objects"))
+    stop, told = threading.Event(), list[events.RunEvent]()
+
+    def tell(event: events.RunEvent) -> None:
+        told.append(event)
+        if isinstance(event, events.Trouble):
+            backend.full = False
+        if isinstance(event, events.JobStarted):
+            backend.full = not any(isinstance(one, events.Trouble) for one in told)
+        if isinstance(event, events.JobFinished):
+            stop.set()
+
+    with Store(tmp_path / "home/.pfs", backend=backend) as store:
+        Controller(store, local_executors(store, slots=1), isolation="none").serve(stop, on_event=tell)
+    assert [event.pipeline for event in told if isinstance(event, events.Trouble)] == ["large"]
+    (ended,) = (event.job for event in told if isinstance(event, events.JobFinished))
+    assert (ended.state, ended.data_processed) == (JobState.SUCCESS, 1)
