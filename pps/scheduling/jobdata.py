@@ -94,6 +94,7 @@ class JobData:
         """Whether a path may be both a file and a directory, as keys of S3 may."""
         self.session = store.session()
         self._meta_head, self._meta = due.pipeline.meta, due.pipeline.meta_root
+        self._saved = self._meta
         self._base = self._planned_base = self._read_results()
         self._plan: JobPlan | None = None
         self.pages: tuple[str, ...] = ()
@@ -166,9 +167,26 @@ class JobData:
         self._apply()
         self._base_with_fresh()
         meta = self._with_files(self._meta, record, self._base, None)
+        self._publish_meta(meta, record)
+        self._meta = meta
+        # A session remembers all that it wrote; what is published needs no remembering.
+        self.session = self._store.session()
+
+    def note(self, record: JobRecord) -> None:
+        """Save the record alone, on what was saved last; what is under way stays in the session that it is in."""
+        working, self.session = self.session, self._store.session()
+        try:
+            self._publish_meta(self._with_files(self._saved, record, None, None), record)
+        except BaseException:
+            self.session.abandon()
+            raise
+        finally:
+            self.session = working
+
+    def _publish_meta(self, root: Root, record: JobRecord) -> None:
         commit = NewCommit(
             branch=META_BRANCH,
-            root=meta,
+            root=root,
             id=new_commit_id(),
             started_ns=record.started_ns,
             parents=() if self._meta_head is None else (self._meta_head,),
@@ -176,9 +194,7 @@ class JobData:
             rewrites=self._pipeline.rewrites,
         )
         (info,) = self._repo.publish([commit], self.session)
-        self._meta_head, self._meta = info.id, meta
-        # A session remembers all that it wrote; what is published needs no remembering.
-        self.session = self._store.session()
+        self._meta_head, self._saved = info.id, root
 
     def _base_with_fresh(self) -> None:
         """Add the new successes to the results that can be taken over, and set their plan's rows to them."""
@@ -188,10 +204,10 @@ class JobData:
         self._base = by_id(without(self._base, ids_of(fresh)), fresh)
         self._has_news = False
 
-    def _with_files(self, meta: Root, record: JobRecord, results: pa.Table, datums: pa.Table | None) -> Root:
+    def _with_files(self, meta: Root, record: JobRecord, results: pa.Table | None, datums: pa.Table | None) -> Root:
         """Return the tree with the job's record, the results and, at its end, its datum table."""
-        tables = {RESULTS: results} | ({} if datums is None else {table_key(record.id): datums})
-        puts = [self._table_file(key, table) for key, table in tables.items()]
+        tables = {RESULTS: results, table_key(record.id): datums}
+        puts = [self._table_file(key, table) for key, table in tables.items() if table is not None]
         files = {job_key(record.id): encode_json(record)}
         files |= {job_key(old.id): encode_json(old) for old in self._abandoned(record)}
         files |= {order_key(job.number, job.id): b"" for job in self._without_order(record)}

@@ -83,6 +83,8 @@ class JobRun:
         self._again: dict[int, DatumTask] = {}
         self._ended: dict[int, list[DatumDone]] = {}
         self.live = LiveDatums(around.run_dir, self.pipeline.name, self.id)
+        self.is_noted = False
+        """Whether the store has a record of this run of the job, so that the next controller knows when it began."""
         self._was_submitted = False
         self._outcome: Outcome | None = None
         self._sizing = Sizing(self.pipeline.spec.datum_set, 1)
@@ -109,7 +111,8 @@ class JobRun:
         """
         self._around.fence()
         left = self.due.resume  # what it had come to is true until more is known
-        self._data.checkpoint(self.record() if left is None else replace(left, restart=self._restart))
+        self._data.note(self.record() if left is None else replace(left, restart=self._restart))
+        self.is_noted = True
 
     def awaits(self, unit: UnitId) -> bool:
         """Say whether events of a unit still count: it is one of this attempt, and neither done nor cancelled."""
@@ -171,6 +174,12 @@ class JobRun:
         if self._data.has_news and not self.is_over:
             self._save(self.record())
 
+    def note(self) -> None:
+        """Save that the job has begun, and nothing of its datums."""
+        self._around.fence()
+        self._data.note(self.record())
+        self.is_noted = True
+
     def leave(self) -> None:
         """Save the datums that are done, and what hinders the egress; only `abandon` may follow."""
         record, troubled = self.record(), bool(self._egress.trouble)
@@ -181,6 +190,7 @@ class JobRun:
     def _save(self, record: JobRecord) -> None:
         self._around.fence()
         self._data.checkpoint(record)
+        self.is_noted = True
 
     def abandon(self) -> None:
         """Give the job up without a trace of its end, as a crash would: the next controller goes on with it."""

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 MOST_JOBS = 4
 _SHOW_NS = 200_000_000
 _LOOK_NS = 1_000_000_000
+_NOTE_NS = 1_000_000_000
+"""How long a job runs before its record is stored: most jobs are over by then, and pay nothing for it."""
 _TURN_S = 0.2
 """How often running jobs are looked at for what time asks for: checkpoints, job timeouts."""
 _FOREVER_NS = 1 << 63
@@ -231,14 +233,18 @@ class Scheduler:
             self._meet_trouble(name, error)
             return
         self._active[name] = run
-        self._save_ns[name] = self._store.clock_ns() + self._checkpoint_ns
+        self._save_ns[name] = self._store.clock_ns() + min(_NOTE_NS, self._checkpoint_ns)
         self._live.show(run.record())
         self._guard(name, partial(self._claim_and_start, run))
 
     def _claim_and_start(self, run: JobRun) -> None:
-        """Start a job; the first of each pipeline after a controller that may still live moves its ``.meta`` before."""
+        """Start a job; the first of each pipeline after a controller that may still live moves its ``.meta`` before.
+
+        So does one that was interrupted: that it is begun again is stored before it can be interrupted again.
+        """
         name = run.pipeline.name
-        if self._lease is not None and self._lease.after_crash and name not in self._claimed:
+        is_first = self._lease is not None and self._lease.after_crash and name not in self._claimed
+        if is_first or run.due.resume is not None:
             run.claim()
             self._claimed.add(name)
         run.start()
@@ -268,6 +274,10 @@ class Scheduler:
 
     def _checkpoint(self, run: JobRun) -> None:
         """Save a job, and say when it is saved again."""
+        if self._checkpoint_ns > _NOTE_NS and not run.is_noted:
+            run.note()
+            self._save_ns[run.pipeline.name] = self._store.clock_ns() + self._checkpoint_ns
+            return
         begin_ns = time.monotonic_ns()
         run.checkpoint()
         pause_ns = saving_pause_ns(self._checkpoint_ns, time.monotonic_ns() - begin_ns)

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from pps.model import events
+from pps.model.catalog import Catalog
 from pps.model.state import JobState
 from tests.pps.pipe_world import World, pfs_input, world_in
 
@@ -92,3 +94,34 @@ def test_a_stopped_daemon_saves_what_is_done(tmp_path: Path) -> None:
         job = world.run_one()
         assert (job.state, job.restart, job.data_processed) == (JobState.SUCCESS, 1, COUNT)
         assert sum(isinstance(event, events.DatumFinished) for event in world.events) == COUNT - saved
+
+
+PLAIN = """
+import sys
+import pfs
+from pps.controller import Controller, local_executors
+
+with pfs.open(sys.argv[1]) as store:
+    Controller(store, local_executors(store, slots=2), checkpoint_s=1e6).run_pending()
+"""
+
+
+def test_a_job_that_is_killed_before_anything_is_done_keeps_its_start(tmp_path: Path) -> None:
+    with TemporaryDirectory(dir="/var/tmp") as place, world_in(tmp_path / "home") as world:
+        world.code("run.sh", f"while [ ! -e {place}/go ]; do sleep 0.05; done\n")
+        commit = world.put("images", {"/a": b"x"}).id
+        world.create("upper", pfs_input("images"))
+        records = []
+        for restart in range(2):
+            command = [sys.executable, "-c", PLAIN, str(tmp_path / "home")]
+            with subprocess.Popen(command, cwd=Path.cwd()) as child:
+                while (left := Catalog(world.store).get("upper").unfinished) is None or left.restart != restart:
+                    assert child.poll() is None
+                child.send_signal(signal.SIGKILL)
+            records.append(world.jobs.job("upper", commit))
+        assert [record.restart for record in records] == [0, 1]
+        assert "no controller here runs it" in records[0].reason
+        (Path(place) / "go").touch()
+        job = world.run_one()
+        assert (job.id, job.state, job.restart) == (commit, JobState.SUCCESS, 2)
+        assert job.started_ns == records[0].started_ns
