@@ -22,7 +22,8 @@ from benchmarks.cpu import CpuCount
 from pfs.repo import Repo
 from pps.controller import Controller, ExecutorFactory, local_executors
 from pps.sandbox.isolation import choose
-from pps.sandbox.spawner import Command, Exit, Spawner
+from pps.sandbox.running import Exit
+from pps.sandbox.spawner import Command, Spawner
 from pps.testing.instant import InstantExecutor
 from pps.testing.many import file_path, make_store
 

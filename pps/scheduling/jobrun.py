@@ -28,6 +28,7 @@ from pps.model.infos import NO_WORK
 from pps.model.records import Head, JobRecord
 from pps.model.state import DatumState, JobState
 from pps.scheduling.egressing import JobEgress
+from pps.scheduling.jobcause import job_id, why_broken
 from pps.scheduling.jobdata import JobData, Outcome
 from pps.scheduling.jobplan import input_bytes, result_of, tasks_to_run
 from pps.scheduling.livedatums import LiveDatums
@@ -425,24 +426,7 @@ def _is_meant(task: DatumTask, ref: str) -> bool:
     return paths.issuperset(ref.split(","))
 
 
-def job_id(store: Store, due: Due) -> CommitId:
-    """Return the id of what caused the job, so that one id names all that it brought about.
-
-    A fresh one where the pipeline has a job of that id: one that ended, or that an older version left undone.
-    """
-    for id in (due.cause, due.spare):
-        if id is not None and store.history.find(due.pipeline.name, id) is None and due.pipeline.jobs.find(id) is None:
-            return id
-    return new_commit_id()
-
-
 def _reason(done: DatumDone) -> str:
     if done.state != "failed":
         return ""
     return f"datum {done.datum} failed: {done.error or 'no reason was given'}"
-
-
-def why_broken(due: Due) -> str:
-    """Say which inputs failed and why, as the reason of a job that cannot run."""
-    names = ", ".join(f"{repo}@{branch} ({why})" for (repo, branch), why in sorted(due.broken.items()))
-    return f"input failed: {names}"

@@ -23,9 +23,9 @@ from pps.model.catalog import Catalog, Pipeline
 from pps.model.records import Head, JobRecord
 from pps.model.state import Counters, JobState
 from pps.model.variables import pipeline_variables
+from pps.scheduling.jobcause import job_id
 from pps.scheduling.jobdata import JobData
 from pps.scheduling.jobplan import CommitMatches, datum_inputs
-from pps.scheduling.jobrun import job_id
 from pps.scheduling.queue import Due
 from pps.spec.types import Reprocess
 

@@ -17,7 +17,7 @@ from pps.model import events
 from pps.model.catalog import Pipeline
 from pps.model.state import JobState
 from pps.scheduling.backoff import Backoff
-from pps.scheduling.jobrun import why_broken
+from pps.scheduling.jobcause import why_broken
 from pps.scheduling.keeper import Grounds, Keeper, Post
 from pps.scheduling.newest import newest_due
 from pps.scheduling.orders import StopJob

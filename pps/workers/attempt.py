@@ -19,7 +19,7 @@ from pps.executor import (
     Seconds,
     WorkUnit,
 )
-from pps.sandbox.spawner import Exit
+from pps.sandbox.running import Exit
 from pps.workers.command import run_command, why_failed
 from pps.workers.feeder import feeding
 from pps.workers.logs import LogWriter

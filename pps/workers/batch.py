@@ -16,7 +16,7 @@ from typing import Final
 from pfs.errors import PfsError
 from pps.batching import END, FOLDER_VARIABLE, GO
 from pps.executor import Bytes, DatumInput, DatumTask, Seconds
-from pps.sandbox.spawner import Exit, Running, Stream, Watched
+from pps.sandbox.running import Exit, Running, Stream, Watched
 from pps.workers.attempt import Attempt, Datum, staged_bytes, take
 from pps.workers.attempts import Attempts, Due
 from pps.workers.command import run_command, why_failed

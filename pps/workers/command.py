@@ -9,7 +9,8 @@ from typing import Final
 
 from pps.sandbox import container
 from pps.sandbox.limits import Limits
-from pps.sandbox.spawner import Command, Exit, OnOutput, Running, SpawnerLostError, Watched
+from pps.sandbox.running import Exit, OnOutput, Running, Watched
+from pps.sandbox.spawner import Command, SpawnerLostError
 from pps.spec.resources import size_text
 from pps.spec.types import NOTHING, Resources
 from pps.workers.environment import environment

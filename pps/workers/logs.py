@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from pps.sandbox.spawner import Stream
+from pps.sandbox.running import Stream
 from pps.workers.mask import Mask, StreamMask
 
 HEAD_BYTES = 1 << 20

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pfs.errors import FailedError
-from pps.sandbox.spawner import Running
+from pps.sandbox.running import Running
 
 
 class CancelledError(FailedError):

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pps.sandbox.spawner import Stream
+from pps.sandbox.running import Stream
 from pps.workers.log_follower import Follower
 from pps.workers.logs import LINE_BYTES, Line, LogWriter, parse
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from pps.sandbox import plain
 from pps.sandbox import syscalls as sandbox_syscalls
 from pps.sandbox.limits import Limits
-from pps.sandbox.spawner import Command, Exit, Spawner
+from pps.sandbox.running import Exit
+from pps.sandbox.spawner import Command, Spawner
 from pps.sandbox.spawner_init import Request
 
 ENV = {"PATH": os.defpath}

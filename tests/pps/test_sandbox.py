@@ -12,7 +12,8 @@ from pfs.errors import InvalidInputError
 from pps.sandbox import container as sandbox_container
 from pps.sandbox import syscalls as sandbox_syscalls
 from pps.sandbox.isolation import Isolation, IsolationUnavailableError, choose, probe
-from pps.sandbox.spawner import Command, Exit, Mode, Spawner
+from pps.sandbox.running import Exit
+from pps.sandbox.spawner import Command, Mode, Spawner
 
 ENV = {"PATH": os.defpath}
 

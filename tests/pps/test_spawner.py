@@ -14,7 +14,8 @@ import pytest
 
 from pps.sandbox import spawner_main
 from pps.sandbox import syscalls as sandbox_syscalls
-from pps.sandbox.spawner import _BOOT, Command, Exit, Mode, Spawner, SpawnerLostError
+from pps.sandbox.running import Exit
+from pps.sandbox.spawner import _BOOT, Command, Mode, Spawner, SpawnerLostError
 
 ENV = {"PATH": os.defpath}
 
