@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pfs
@@ -11,7 +12,9 @@ from pfs.ids import TreeId, chunk_id
 from pfs.trees.page import Kind
 from pps.pipelines.pipelines import Pipelines
 from pps.spec import parse_specs
+from pps.spec.node import Plain
 
+_TRUE: Mapping[str, Plain] = {"cmd": ["true"]}
 _FOLDER = 1000
 """Files in a directory of the input."""
 
@@ -21,7 +24,7 @@ def file_path(number: int) -> str:
     return f"/d{number // _FOLDER:06d}/f{number:08d}"
 
 
-def make_store(place: Path, count: int) -> None:
+def make_store(place: Path, count: int, *, transform: Mapping[str, Plain] = _TRUE) -> None:
     """Make a store with ``count`` small files in a repo, and a pipeline that takes each as a datum."""
     pfs.init(place).close()
     with pfs.open(place) as store:
@@ -32,9 +35,9 @@ def make_store(place: Path, count: int) -> None:
                 id = chunk_id(data)
                 commit.session.put_chunks([(id, data)])
                 commit.put_ref(file_path(number)[1:].encode(), FileRef(Kind.FILE, len(data), TreeId(id)))
-        spec = {
+        spec: dict[str, Plain] = {
             "pipeline": {"name": "p"},
-            "transform": {"cmd": ["true"]},
+            "transform": dict(transform),
             "input": {"pfs": {"repo": "data", "glob": "/*/*"}},
         }
         (parsed,) = parse_specs(json.dumps(spec), name="p.json")
