@@ -5,6 +5,7 @@ Nothing here is needed after a crash: jobs are derived again from the store (que
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
@@ -47,12 +48,20 @@ class LiveJobs:
 
     def records(self) -> Iterator[JobRecord]:
         """Yield the jobs that run now."""
-        for path in sorted(self._top.glob("*/*.json")):
+        for path in sorted(_records_below(self._top)):
             with suppress(OSError, CorruptionError):
                 yield decode_job(path.read_bytes(), where=str(path))
 
     def _path(self, pipeline: str, job: str) -> Path:
         return self._top / pipeline / f"{job}.json"
+
+
+def _records_below(top: Path) -> Iterator[Path]:
+    """Yield the records that are there; folders come and go meanwhile, which `Path.glob` does not forgive."""
+    with suppress(FileNotFoundError):
+        for folder in os.listdir(top):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                yield from (top / folder / name for name in os.listdir(top / folder) if name.endswith(".json"))
 
 
 def running_jobs(run_dir: Path) -> Sequence[JobRecord]:

@@ -34,7 +34,7 @@ if ENGINE is None:
 if BUSYBOX is None or b"statically linked" not in subprocess.run(["file", "-L", BUSYBOX], capture_output=True).stdout:
     pytest.skip("no static busybox to make an image of", allow_module_level=True)
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 def rootfs() -> bytes:
