@@ -435,7 +435,7 @@ class TestJobs:
 
     def test_a_controller_that_is_killed_in_the_middle_leaves_the_same_output(self, tmp_path: Path) -> None:
         loop = 'while next-datum; do . "$PFS/.env"; sleep 0.05; cp "$images" "$PFS_OUT"; done\n'
-        files = {f"/f{n:02}": b"%d" % n for n in range(18)}
+        files = {f"/f{n:02}": b"%d" % n for n in range(40)}
         roots = []
         for name, batched, code in (("plain", False, 'cp "$images" "$PFS_OUT"\n'), ("killed", True, loop)):
             with world_in(tmp_path / name) as world:
@@ -444,10 +444,10 @@ class TestJobs:
                 fields: dict[str, Plain] = {"datum_set_spec": {"number": 3}, "transform": {"datum_batching": batched}}
                 world.create("copy", pfs_input("images"), **fields)  # type: ignore[arg-type]
             if batched:
-                run_and_kill(tmp_path / name, after=2)
+                run_and_kill(tmp_path / name, after=9)  # a turn takes the ends of at most four units of three
             with world_in(tmp_path / name) as world:
                 job = world.run_one()
-                assert (job.state, job.data_processed, job.restart) == (JobState.SUCCESS, 18, int(batched))
+                assert (job.state, job.data_processed, job.restart) == (JobState.SUCCESS, 40, int(batched))
                 roots.append(world.store.repo("copy")["master"].info.root.tid)
         assert roots[0] == roots[1]
 
