@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -20,44 +17,25 @@ from pfs.ids import CommitId, new_commit_id
 from pfs.trees.tree import Tree
 from pps.datums.inputs import EmptyKeyError
 from pps.datums.table import Result
-from pps.datums.units import Sizing
-from pps.executor import DatumDone, DatumTask, Executor, Lost, Started, UnitDone, UnitId, WorkUnit
+from pps.executor import DatumDone, Lost, Started, UnitDone, UnitId
 from pps.model import events, state
 from pps.model.event_log import EventLog
 from pps.model.infos import NO_WORK
 from pps.model.records import Head, JobRecord
 from pps.model.state import DatumState, JobState
 from pps.scheduling.egressing import JobEgress
+from pps.scheduling.handout import Handout
 from pps.scheduling.jobcause import job_id, why_broken
 from pps.scheduling.jobdata import JobData, Outcome
-from pps.scheduling.jobplan import input_bytes, result_of, tasks_to_run
+from pps.scheduling.jobplan import result_of, tasks_to_run
 from pps.scheduling.livedatums import LiveDatums
 from pps.scheduling.queue import Due
+from pps.scheduling.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from pfs.store import Store
     from pps.executor import Event as ExecutorEvent
 
-GRACE_S = 5.0
 _PUBLISH_ROUNDS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a job needs beside the store. ``executor`` makes the executor when the first datum runs.
-
-    ``run_dir``: where running jobs are shown. ``fence`` raises if the job may not be committed any more, as another
-    controller took over. ``wake`` is called, in any thread, when `JobRun.look` has something to do.
-    """
-
-    store: Store
-    executor: Callable[[], Executor]
-    code_dir: Callable[[Due], Path]
-    on_event: events.OnEvent
-    next_unit: Callable[[], int]
-    run_dir: Path
-    fence: Callable[[], None] = lambda: None
-    wake: Callable[[], object] = lambda: None
 
 
 class JobRun:
@@ -79,16 +57,11 @@ class JobRun:
         self._job = state.Job()
         self._log = EventLog()
         self._isolation = resumed.isolation if resumed else ""
-        self._tasks: Iterator[DatumTask] = iter(())
-        self._given: dict[int, dict[str, DatumTask]] = {}
-        self._again: dict[int, DatumTask] = {}
-        self._ended: dict[int, list[DatumDone]] = {}
+        self._handout = Handout(around, due, self.id, attempt=self._restart)
         self.live = LiveDatums(around.run_dir, self.pipeline.name, self.id)
         self.is_noted = False
         """Whether the store has a record of this run of the job, so that the next controller knows when it began."""
-        self._was_submitted = False
         self._outcome: Outcome | None = None
-        self._sizing = Sizing(self.pipeline.spec.datum_set, 1)
         self._egress = JobEgress(around.store, due.pipeline, around.wake)
 
     @property
@@ -117,7 +90,7 @@ class JobRun:
 
     def awaits(self, unit: UnitId) -> bool:
         """Say whether events of a unit still count: it is one of this attempt, and neither done nor cancelled."""
-        return unit == self._unit_id(unit.number) and unit.number in self._given
+        return self._handout.awaits(unit)
 
     def take(self, event: ExecutorEvent) -> None:
         """Take an event of a unit that the job awaits.
@@ -131,9 +104,7 @@ class JobRun:
                 self.live.begun(event.datum, event.attempt_no)
             case DatumDone():
                 done = dataclasses.replace(event, tries=self.live.tries(event))
-                self._ended[number].append(done)
-                task = self._given[number].get(event.datum)
-                if task is not None:
+                if (task := self._handout.note(done)) is not None:
                     self.live.tell(event.datum, result_of(task, done, self.id))
             case UnitDone():
                 self._unit_done(event.unit)
@@ -151,12 +122,9 @@ class JobRun:
 
         ``datum``: its id, the beginning of that, or the paths of some of its inputs, ``/a,/b``.
         """
-        for number, tasks in list(self._given.items()):
-            if datum is None or any(_is_meant(task, datum) for task in tasks.values()):
-                self._again |= {task.index: task for task in tasks.values()}
-                self._ended.pop(number, None)
-                self.live.wait_again([task.id for task in tasks.values()], restarted=True)
-                self._feed(state.Restarted(number))
+        for number in self._handout.units_of(datum):
+            self.live.wait_again([task.id for task in self._handout.take_back(number)], restarted=True)
+            self._feed(state.Restarted(number))
 
     def show(self) -> None:
         """Let others see how the datums stand."""
@@ -195,11 +163,8 @@ class JobRun:
 
     def abandon(self) -> None:
         """Give the job up without a trace of its end, as a crash would: the next controller goes on with it."""
-        for number in list(self._given):
-            self._around.executor().cancel(self._unit_id(number), GRACE_S)
-        self._given.clear()
+        self._handout.abandon()
         self._egress.end()
-        self._end_on_executor()
         self._data.session.abandon()
 
     def record(self) -> JobRecord:
@@ -248,12 +213,12 @@ class JobRun:
             case state.MakePlan():
                 return [self._make_plan()]
             case state.GiveOut():
-                return self._give_out(effect)
+                return self._handout.give(effect, waiting=self._job.waiting)
             case state.GiveUp():
                 self._give_up(effect.datum, effect.reason)
                 return []
             case state.Cancel():
-                self._cancel(effect.units)
+                self._handout.cancel(effect.units)
                 return []
             case state.Gather():
                 return [self._gather()]
@@ -273,7 +238,7 @@ class JobRun:
             plan, asks = self._data.plan(), self.pipeline.spec.asks
         except EmptyKeyError as error:
             return state.Unrunnable(str(error))
-        self._tasks = tasks_to_run(self.pipeline, self._data.matches, plan)
+        self._handout.plan(tasks_to_run(self.pipeline, self._data.matches, plan))
         if plan.run.any() and asks and (lacking := self._around.executor().capacity().lacks(asks)):
             return state.Unrunnable(lacking)
         units = self._prepare_executor() if plan.run.any() else 1
@@ -284,80 +249,21 @@ class JobRun:
         return planned
 
     def _prepare_executor(self) -> int:
-        """Make the executor; return how many units may be in flight: two a slot, so that none waits for us."""
-        executor, parallelism = self._around.executor(), self.pipeline.spec.parallelism
-        slots = executor.capacity().slots
-        self._isolation = executor.isolation
-        spec = self.pipeline.spec
-        batched = spec.transform.datum_batching
-        self._sizing = Sizing(spec.datum_set, min(slots, parallelism or slots), batched=batched)
-        return parallelism or 2 * slots
-
-    def _give_out(self, effect: state.GiveOut) -> list[state.Event]:
-        given: list[state.Event] = [self._submit([self._again.pop(place)]) for place in effect.again]
-        remaining = self._job.waiting
-        while remaining > 0 and len(given) < effect.units:
-            unit = self._next_unit(remaining)
-            remaining -= len(unit)
-            given.append(self._submit(unit))
-        return given
-
-    def _next_unit(self, remaining: int) -> list[DatumTask]:
-        """Take the datums of one unit, at least one, off the list."""
-        unit: list[DatumTask] = []
-        size = 0
-        for task in self._tasks:
-            unit.append(task)
-            size += input_bytes(task)
-            if len(unit) >= self._sizing.count(remaining) or self._sizing.full(size):
-                break
-        return unit
-
-    def _submit(self, tasks: list[DatumTask]) -> state.Event:
-        number = self._around.next_unit()
-        self._given[number] = {task.id: task for task in tasks}
-        self._ended[number] = []
-        spec = self.pipeline.spec
-        unit = WorkUnit(
-            job=self.id,
-            pipeline=self.pipeline.name,
-            attempt=self._restart,
-            number=number,
-            transform=spec.transform,
-            code_dir=self._around.code_dir(self.due),
-            datums=tuple(tasks),
-            timeout_s=spec.datum_timeout_s,
-            s3_out=spec.s3_out,
-            requests=spec.asks,
-            limits=spec.limits,
-        )
-        self._was_submitted = True
-        self._around.executor().submit(unit)
-        return state.Submitted(number, tuple(task.index for task in tasks))
-
-    def _unit_id(self, number: int) -> UnitId:
-        return UnitId(self.pipeline.name, self.id, self._restart, number)
-
-    def _cancel(self, units: tuple[int, ...]) -> None:
-        for number in units:
-            self._given.pop(number, None)
-            self._around.executor().cancel(self._unit_id(number), GRACE_S)
+        """Make the executor; return how many units may be in flight."""
+        units = self._handout.prepare()
+        self._isolation = self._around.executor().isolation
+        return units
 
     def _unit_done(self, unit: UnitId) -> None:
-        tasks, ended = self._given.pop(unit.number), self._ended.pop(unit.number)
-        executor = self._around.executor()
+        ended, executor = self._handout.finish(unit.number), self._around.executor()
         self._data.session.adopt(executor.take_session(unit))
         # Known at once now: whether the image can be had was found out when the unit ran.
         self._isolation = executor.isolation_for(self.pipeline.spec.transform)
         told = []
-        for done in ended:
-            task = tasks.pop(done.datum, None)
-            if task is not None:
-                self._data.add(task, done)
-                self._sizing.learn(sum(done.seconds))
-                self._work = self._work.plus(done.seconds, done.bytes)
-                told.append((done, state.Ended(task.index, DatumState(done.state), _reason(done))))
-        self._again |= {task.index: task for task in tasks.values()}
+        for task, done in ended:
+            self._data.add(task, done)
+            self._work = self._work.plus(done.seconds, done.bytes)
+            told.append((done, state.Ended(task.index, DatumState(done.state), _reason(done))))
         event = state.UnitEnded(unit.number, tuple(one for _, one in told))
         after, _ = state.step(self._job, event)
         for done, one in told:
@@ -365,14 +271,11 @@ class JobRun:
         self._feed(event)
 
     def _unit_lost(self, number: int, reason: str) -> None:
-        tasks = self._given.pop(number)
-        self._ended.pop(number)
-        self.live.wait_again([task.id for task in tasks.values()])
-        self._again |= {task.index: task for task in tasks.values()}
+        self.live.wait_again([task.id for task in self._handout.take_back(number)])
         self._feed(state.UnitLost(number, reason))
 
     def _give_up(self, place: int, reason: str) -> None:
-        task = self._again.pop(place)
+        task = self._handout.give_up(place)
         self._data.fail(place, reason)
         self.live.tell(task.id, Result(DatumState.FAILED, reason=reason))
         self._tell_datum(task.id, DatumState.FAILED, reason, counters=self._job.counters)
@@ -380,13 +283,8 @@ class JobRun:
     def _tell_datum(self, datum: str, how: DatumState, reason: str, *, counters: state.Counters) -> None:
         self._tell(events.DatumFinished(self.pipeline.name, self.id, datum, how, counters, reason))
 
-    def _end_on_executor(self) -> None:
-        """Let the executor go of the job: all of its datums have ended, or do not count."""
-        if self._was_submitted:
-            self._around.executor().end_job(self.pipeline.name, self.id, self._restart)
-
     def _gather(self) -> state.Event:
-        self._end_on_executor()
+        self._handout.end()
         try:
             if self._job.outcome == JobState.KILLED:
                 self._outcome = self._data.nothing()
@@ -417,13 +315,6 @@ class JobRun:
             else:
                 self._tell(events.JobFinished(record.info()))
                 return
-
-
-def _is_meant(task: DatumTask, ref: str) -> bool:
-    if not ref.startswith("/"):
-        return task.id.startswith(ref)
-    paths = {f"/{row.key.decode()}" for given in task.inputs for row in given.rows}
-    return paths.issuperset(ref.split(","))
 
 
 def _reason(done: DatumDone) -> str:

@@ -24,7 +24,7 @@ from pps.model.catalog import Catalog, Pipeline, relevant, upstream
 from pps.scheduling.backoff import saving_pause_ns
 from pps.scheduling.codedir import drop_other_code, lay_out_code
 from pps.scheduling.cron import CronTicker
-from pps.scheduling.jobrun import JobRun, Surroundings
+from pps.scheduling.jobrun import JobRun
 from pps.scheduling.lease import ControllerLease, LeaseLostError
 from pps.scheduling.live import LiveJobs
 from pps.scheduling.livestanding import LiveStanding
@@ -32,6 +32,7 @@ from pps.scheduling.look import Looks
 from pps.scheduling.orders import Orders, StopJob
 from pps.scheduling.queue import Due, ready
 from pps.scheduling.services import ServicesFactory
+from pps.scheduling.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from pfs.store import Store
