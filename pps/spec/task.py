@@ -1,0 +1,68 @@
+"""What only the pipelines of workflow tasks have: artifacts put in place before the command, and taken after it.
+
+Texts marked as templates are of `pps.spec.template`; the worker puts in what they name for each datum
+(docs/design/workflows.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+ArtifactType = Literal["file", "directory", "glob"]
+Missing = Literal["fail", "warn", "ignore"]
+
+RUN_INPUT: Final = "workflow"
+"""The input that holds a task's file of the run: its params and its item."""
+BUCKETS: Final = "_s3"
+"""The directory of an output in which what was written to buckets is kept, a directory each."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactIn:
+    """An artifact to put in place: the files of the datum's input ``name``.
+
+    ``path``: a template; relative to the working directory, or absolute. A ``file`` is the only file of the input; a
+    path that ends in ``/`` is the directory for it. ``optional``: an input without files puts nothing there. ``part``:
+    what of the input it is (``/<output>``), where the input is the whole repo.
+    """
+
+    name: str
+    path: str
+    type: Literal["file", "directory"] = "file"
+    optional: bool = False
+    part: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactOut:
+    """An artifact to take: what is at ``path`` when the command has ended, as ``/<name>/…`` of the output.
+
+    ``path``: a template; of a ``glob``, the pattern, whose fixed directories are left out of the names. ``to``: a
+    template, where below ``/<name>/`` it goes; empty: a file under its own name, the others as they are.
+    ``content_type`` and the values of ``metadata`` are templates, and are kept with each file.
+    """
+
+    name: str
+    path: str
+    type: ArtifactType = "file"
+    to: str = ""
+    missing: Missing = "fail"
+    content_type: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The task of a workflow that a pipeline does. ``shell``: the last word of its cmd is a text for the shell.
+
+    The words of the cmd and the values of env are templates; in a text for the shell values are quoted as the place
+    where they stand needs it.
+    """
+
+    workflow: str
+    name: str
+    shell: bool = False
+    inputs: tuple[ArtifactIn, ...] = ()
+    outputs: tuple[ArtifactOut, ...] = ()
