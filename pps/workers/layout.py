@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from pfs.paths import is_disk_name
 from pfs.trees.page import Kind
 from pps.executor import DatumInput, DatumTask, WorkUnit
 from pps.sandbox.isolation import Isolation
 from pps.workers.environment import Places
 from pps.workers.scene import Layer, Scene, layer
 from pps.workers.scratch import Scratch
-from pps.workers.staging import Staging
+from pps.workers.staging import Staging, parents
 
 _TMP = "/tmp"
 _CODE = "/code"
@@ -61,7 +62,10 @@ def _wanted_from_tmp(path: str) -> tuple[str, ...]:
 
 
 def places(unit: WorkUnit, task: DatumTask, *, isolation: Isolation, path: str) -> tuple[str, ...]:
-    """Return where `make_world` mounts something in a scratch, as paths in it: the same for all datums of most jobs."""
+    """Return the directories that `make_world` wants in a scratch, as paths in it: the same for many datums of a job.
+
+    They are where something is mounted, and those that hold the files of inputs that are written for each attempt.
+    """
     if isolation.kind != "namespace":
         return ()
     shown = [f"tmp{below[len(_TMP) :]}" for below in shown_from_tmp(path)]
@@ -69,11 +73,25 @@ def places(unit: WorkUnit, task: DatumTask, *, isolation: Isolation, path: str) 
         shown.append(f"tmp{code[len(_TMP) :]}")
     parts = (one.split("/") for one in shown)
     inside = sorted({"/".join(names[:depth]) for names in parts for depth in range(2, len(names) + 1)})
-    return (*(f"cwd/pfs/{given.name}" for given in task.inputs), *inside)
+    copied = (given for given in task.inputs if _is_copied(unit, given, isolation))
+    folders = (f"cwd/pfs/{given.name}/{folder}" for given in copied for folder in _folders(given))
+    return (*(f"cwd/pfs/{given.name}" for given in task.inputs), *folders, *inside)
 
 
-def _is_copied(given: DatumInput, isolation: Isolation) -> bool:
-    """Say whether an input is written for each attempt anew: a few small files, which take less than an overlay."""
+def _folders(given: DatumInput) -> list[str]:
+    """Return the directories that the files of an input lie in, each after those above it; none if no disk has them."""
+    found = {folder for row in given.rows for folder in parents(row.key) if folder}
+    names = {name for folder in found for name in folder.split(b"/")}
+    return sorted(folder.decode() for folder in found) if all(map(is_disk_name, names)) else []
+
+
+def _is_copied(unit: WorkUnit, given: DatumInput, isolation: Isolation) -> bool:
+    """Say whether an input is written for each attempt anew: a few small files, which take less than an overlay.
+
+    A batch has its inputs for many datums, so what it changes in them must be seen, in an overlay.
+    """
+    if unit.transform.datum_batching or given.s3 or given.lazy:
+        return False
     plain = all(row.kind == Kind.FILE for row in given.rows) and not given.empty_files
     small = len(given.rows) <= _COPIED_FILES and sum(row.size for row in given.rows) <= _COPIED_BYTES
     return isolation.overlay and plain and small
@@ -133,8 +151,7 @@ def _namespace(
             steps.append(("ro", str(scratch.pfs / given.name), f"/pfs/{given.name}"))
             layers.append(layer(f"/pfs/{given.name}", scratch.pfs / given.name))
             continue
-        # A batch has its inputs for many datums, so what it changes in them must be seen.
-        if _is_copied(given, isolation) and not unit.transform.datum_batching:
+        if _is_copied(unit, given, isolation):
             staging.fill(given, scratch.pfs / given.name)
             continue
         view = uses.enter_context(staging.view(given))

@@ -105,7 +105,7 @@ class Staging:
                 restore_tree(self._store.objects, self.tree(given), row.key, place, jobs=1)
             else:
                 place = _place(target, row.key)
-                if b"/" in row.key:
+                if b"/" in row.key and not os.path.isdir(place.parent):
                     place.parent.mkdir(parents=True, exist_ok=True)
                 # Nothing stands there: no need to look whether it is a link.
                 restore_file(self._store.objects, row, place, jobs=1, through_links=False)

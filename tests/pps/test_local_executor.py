@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from pps.workers.log_follower import Follower
 from pps.workers.logs import log_path, parse
 from pps.workers.scratch import remove_tree
 from pps.workers.staging import IDLE_VIEWS
-from tests.pps.executor_contract import PATIENCE_S, Bench, ExecutorContract, Make
+from tests.pps.executor_contract import PATIENCE_S, Bench, ExecutorContract, Make, renamed
 from tests.pps.pipe_world import pfs_input, world_in
 
 
@@ -441,6 +442,21 @@ def test_what_a_command_does_to_its_inputs_is_gone_with_the_next(bench: Bench, s
         seen = bench.commit(unit.id, done.outputs).read("/seen").decode().split()
         first = "in folder 1" if shared else "file 1"
         assert seen == [*first.split(), "file", "2", "in:", "folders" if shared else "f1", "other:", "f2"]
+
+
+def test_folders_of_inputs_stay_for_the_datums_that_have_them_and_for_no_other(bench: Bench) -> None:
+    """A folder that the next datum has too is not made anew; what a command did to it is gone all the same."""
+    keys = ("folders/1/x", "folders/1/x", "f1", "dir/sub/b", "dir/a", "folders/2/x", "folders/1/x")
+    spoil = 'for d in $(find "$PFS/in" -type d); do touch "$d/new"; mkdir "$d/other"; chmod 711 "$d"; done'
+    script = ('cd "$PFS"; find in -printf "%p %m\n" | sort > "$PFS_OUT/seen"', spoil)
+    unit = bench.unit(*(bench.task(at, bench.given(key)) for at, key in enumerate(keys)), script=script)
+    done = bench.run(unit)
+    view = bench.commit(unit.id, tuple(sorted(file for one in done.values() for file in renamed(one))))
+    for at, key in enumerate(keys):
+        wanted = [f"in/{key}"[: place.start()] for place in re.finditer(r"/|$", f"in/{key}")]
+        seen = [line.split() for line in view.read(f"/seen{at}").decode().splitlines()]
+        assert [path for path, _ in seen] == wanted
+        assert "711" not in {mode for _, mode in seen}
 
 
 def test_a_link_to_a_copied_input_is_its_content_as_the_command_left_it(bench: Bench) -> None:
