@@ -185,6 +185,7 @@ TRANSFORM = Known(
         "image": Field(Kind.TEXT, "the image, where commands run in containers"),
         "user": Field(Kind.TEXT, "the user in the container"),
         "secrets": Field(Kind.CHILDREN, "secrets of the store that the command is given", of="secret"),
+        "task": Field(Kind.CHILD, "it is a task of a workflow; `pps run-workflow` writes this", of="task"),
     },
     TRANSFORM_NOTED,
     TRANSFORM_REFUSED,
@@ -196,6 +197,42 @@ SECRET = Known(
         "key": Field(Kind.TEXT, "which of its values; required for env_var"),
         "env_var": Field(Kind.TEXT, "the variable that gets the value of the key"),
         "mount_path": Field(Kind.TEXT, "the folder that has a file for each key, or for the one"),
+    },
+)
+ARTIFACT_TYPES = ("file", "directory", "glob")
+MISSING = ("fail", "warn", "ignore")
+TASK = Known(
+    "task",
+    {
+        "workflow": Field(Kind.TEXT, "the workflow", required=True),
+        "name": Field(Kind.TEXT, "the name of the task in it", required=True),
+        "shell": Field(Kind.FLAG, "the last word of cmd is a text for the shell"),
+        "each": Field(Kind.TEXT, "the input whose match is the item"),
+        "below": Field(Kind.TEXT, "the directory that the item leaves out of the path of the match"),
+        "inputs": Field(Kind.CHILDREN, "artifacts that are put in place before the command", of="artifact input"),
+        "outputs": Field(Kind.CHILDREN, "artifacts that are taken when it has ended", of="artifact output"),
+    },
+)
+ARTIFACT_IN = Known(
+    "artifact input",
+    {
+        "name": Field(Kind.TEXT, "the input of the pipeline that has the files", required=True),
+        "path": Field(Kind.TEXT, "where they are put", required=True),
+        "type": Field(Kind.TEXT, "default: file", choices=ARTIFACT_TYPES[:2]),
+        "optional": Field(Kind.FLAG, "nothing is put there where the input has no files"),
+        "part": Field(Kind.TEXT, "the directory of the input that is meant"),
+    },
+)
+ARTIFACT_OUT = Known(
+    "artifact output",
+    {
+        "name": Field(Kind.TEXT, "the directory of the output for it", required=True),
+        "path": Field(Kind.TEXT, "where the command leaves it", required=True),
+        "type": Field(Kind.TEXT, "default: file", choices=ARTIFACT_TYPES),
+        "to": Field(Kind.TEXT, "its name below the directory of the output"),
+        "missing": Field(Kind.TEXT, "what happens if it is not there; default: fail", choices=MISSING),
+        "content_type": Field(Kind.TEXT, "its type on S3; default: guessed from the name"),
+        "metadata": Field(Kind.TEXT_MAP, "its metadata on S3"),
     },
 )
 PARALLELISM = Known(
@@ -341,6 +378,9 @@ KNOWN = {
         NAME,
         TRANSFORM,
         SECRET,
+        TASK,
+        ARTIFACT_IN,
+        ARTIFACT_OUT,
         PARALLELISM,
         DATUM_SET,
         SERVICE,

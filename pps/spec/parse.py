@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from pfs.errors import InvalidInputError
 from pfs.paths import check_name
+from pps.spec.artifact import check_task, read_task
 from pps.spec.egress import read_egress
 from pps.spec.fields import Fields
 from pps.spec.findings import Findings, first_of
@@ -129,6 +130,7 @@ def _pipeline(fields: Fields, findings: Findings) -> Spec:
         spout=fields.has("spout"),
     )
     _check_batching(fields, spec)
+    check_task(fields, spec)
     return replace(spec, notes=(*findings.notes, *without_effect(spec)))
 
 
@@ -176,6 +178,7 @@ def _transform(fields: Fields) -> Transform:
         user=transform.text("user") or None,
         secrets=read_secrets(transform),
         datum_batching=transform.flag("datum_batching"),
+        task=read_task(transform, words=(*transform.words("cmd"), *transform.variables("env").values())),
     )
     if made.working_dir and posixpath.normpath(made.working_dir).split("/")[0] == "..":
         hint = "it is relative to where the command's code is; an absolute path may be anywhere"

@@ -40,8 +40,11 @@ class ArtifactOut:
     """An artifact to take: what is at ``path`` when the command has ended, as ``/<name>/…`` of the output.
 
     ``path``: a template; of a ``glob``, the pattern, whose fixed directories are left out of the names. ``to``: a
-    template, where below ``/<name>/`` it goes; empty: a file under its own name, the others as they are.
-    ``content_type`` and the values of ``metadata`` are templates, and are kept with each file.
+    template, where below ``/<name>/`` it goes: of a file its name, or with ``/`` at the end the directory for it, of
+    the others the directory for what they hold. Empty: a file under its own name, the others as they are.
+    ``missing``: what becomes of a datum that did not make it; with ``warn`` its log says so.
+    ``content_type`` and the values of ``metadata`` are templates, and are kept with each file; without a type it is
+    guessed from the name of each.
     """
 
     name: str
@@ -58,11 +61,13 @@ class Task:
     """The task of a workflow that a pipeline does. ``shell``: the last word of its cmd is a text for the shell.
 
     The words of the cmd and the values of env are templates; in a text for the shell values are quoted as the place
-    where they stand needs it.
+    where they stand needs it. ``each``: the input whose match is the ``item``: its path below ``below``.
     """
 
     workflow: str
     name: str
     shell: bool = False
+    each: str = ""
+    below: str = ""
     inputs: tuple[ArtifactIn, ...] = ()
     outputs: tuple[ArtifactOut, ...] = ()

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Literal
 
 from pfs.model import Trigger
+from pps.spec.task import Task
 
 DEFAULT_TRIES = 3
 DEFAULT_BRANCH = "master"
@@ -37,7 +38,7 @@ class Transform:
     ``cmd`` is an argv, run without a shell; ``stdin`` are lines, fed with a newline after each. ``code``
     names further files or folders under the spec's folder that belong to the command. ``image`` and ``user``
     only count in a container. ``datum_batching``: the command is started once for the datums of a unit, and asks for
-    one after the other (docs/design/batching.md).
+    one after the other (docs/design/batching.md). ``task``: it is a task of a workflow (docs/design/workflows.md).
     """
 
     cmd: tuple[str, ...]
@@ -52,6 +53,7 @@ class Transform:
     user: str | None = None
     secrets: tuple[SecretUse, ...] = ()
     datum_batching: bool = False
+    task: Task | None = None
 
 
 @dataclass(frozen=True, slots=True)

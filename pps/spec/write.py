@@ -6,6 +6,7 @@ import json
 
 from pfs.model import Trigger
 from pps.spec.node import Plain
+from pps.spec.task import Task
 from pps.spec.types import (
     Cron,
     CrossInput,
@@ -93,7 +94,34 @@ def transform_document(transform: Transform) -> Plain:
             "user": transform.user,
             "secrets": [_secret(use) for use in transform.secrets],
             "datum_batching": transform.datum_batching,
+            "task": None if transform.task is None else task_document(transform.task),
         }
+    )
+
+
+def task_document(task: Task) -> Plain:
+    """Return the task of a workflow as plain values."""
+    inputs: list[Plain] = [
+        _set({"name": one.name, "path": one.path, "type": one.type, "optional": one.optional, "part": one.part})
+        for one in task.inputs
+    ]
+    outputs: list[Plain] = [
+        _set(
+            {
+                "name": one.name,
+                "path": one.path,
+                "type": one.type,
+                "to": one.to,
+                "missing": one.missing,
+                "content_type": one.content_type,
+                "metadata": dict(sorted(one.metadata.items())),
+            }
+        )
+        for one in task.outputs
+    ]
+    named: dict[str, Plain] = {"workflow": task.workflow, "name": task.name}
+    return named | _set(
+        {"shell": task.shell, "each": task.each, "below": task.below, "inputs": inputs, "outputs": outputs}
     )
 
 

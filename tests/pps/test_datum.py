@@ -11,6 +11,7 @@ from pfs.trees.page import Kind
 from pfs.trees.tree import Row
 from pps.datums.datum import Datum, Item, datum_hash, datum_id, transform_digest
 from pps.spec import PfsInput, Transform
+from pps.spec.task import ArtifactOut, Task
 
 GOLDEN = Path(__file__).parent.parent / "data" / "datum_digests.json"
 LEAF = PfsInput("in", "images", "master", "/*")
@@ -74,8 +75,10 @@ def test_the_transform_is_its_spec_and_its_code() -> None:
         transform_digest(plain, {"b.py": ONE}),
         transform_digest(replace(plain, cmd=("python3", "a.py", "-v")), {"a.py": ONE}),
         transform_digest(replace(plain, env={"A": "1"}), {"a.py": ONE}),
+        transform_digest(replace(plain, task=Task("w", "t")), {}),
+        transform_digest(replace(plain, task=Task("w", "t", outputs=(ArtifactOut("o", "x"),))), {}),
     }
-    assert len(digests) == 6
+    assert len(digests) == 8
     assert transform_digest(plain, {"a": ONE, "b": TWO}) == transform_digest(plain, {"b": TWO, "a": ONE})
 
 

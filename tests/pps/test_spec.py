@@ -41,6 +41,7 @@ from pps.spec.known import (
 )
 from pps.spec.node import Node
 from pps.spec.parse import check_specs
+from pps.spec.task import ArtifactIn, ArtifactOut, Task
 from pps.spec.types import Egress, Resources, SqlEgress
 from pps.spec.write import spec_json
 
@@ -398,6 +399,37 @@ def test_every_known_field_is_in_the_documentation() -> None:
     assert [name for name in names if f"`{name}" not in text] == []
 
 
+TASK = '"task": {"workflow": "w", "name": "t", %s}'
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        ('"outputs": [{"name": "_o", "path": "x"}]', "'_o' cannot name an output"),
+        ('"outputs": [{"name": "o", "path": "x"}, {"name": "o", "path": "y"}]', "the output 'o' is given twice"),
+        ('"outputs": [{"name": "o", "path": "../x"}]', "leads out of the working directory"),
+        ('"outputs": [{"name": "o", "path": "/etc/x"}]', "is in /etc, which is of the system"),
+        ('"outputs": [{"name": "o", "path": "/x"}]', "has no folder but the root"),
+        ('"outputs": [{"name": "o", "path": "a/"}]', "ends in '/'"),
+        ('"outputs": [{"name": "o", "path": "/tmp", "type": "directory"}]', "the folder of all temporary files"),
+        ('"outputs": [{"name": "o", "path": "[", "type": "glob"}]', "invalid glob pattern"),
+        ('"outputs": [{"name": "o", "path": "x", "type": "files"}]', "the type 'files' of an artifact is none"),
+        ('"outputs": [{"name": "o", "path": "x", "missing": "no"}]', "fail, warn or ignore"),
+        ('"outputs": [{"name": "o", "path": "{{secrets.x}}"}]', "{{secrets.x}} cannot be rendered"),
+        ('"outputs": [{"name": "o", "path": "x", "to": "{{params}}"}]', "{{params}} cannot be rendered"),
+        ('"outputs": [{"name": "o", "path": "{{x"}]', '"{{" without "}}"'),
+        ('"inputs": [{"name": "b", "path": "x"}]', "the artifact input 'b' is none of the pipeline's inputs"),
+        ('"each": "b"', "the task's input 'b' is none of the pipeline's inputs"),
+        ('"inputs": 3', "must be a list"),
+    ],
+)
+def test_what_is_wrong_with_a_task(more: str, what: str) -> None:
+    given = '"input": {"pfs": {"repo": "w", "name": "workflow", "glob": "/tasks/t/*"}}'
+    transform = '{"cmd": ["x"], ' + TASK % more + "}"
+    told = refused('{"pipeline": {"name": "p"}, "transform": ' + transform + ", " + given + "}")
+    assert what in told
+
+
 def _text(*, min_size: int = 0, max_size: int) -> st.SearchStrategy[str]:
     characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
     return st.text(characters, min_size=min_size, max_size=max_size)
@@ -523,8 +555,54 @@ run_on = st.builds(
 )
 
 
+_artifacts_in = st.builds(
+    ArtifactIn,
+    st.sampled_from(["a", "workflow"]),
+    st.sampled_from(["x", "x/y/", "/tmp/{{params.p}}", "/data/x.csv"]),
+    st.sampled_from(["file", "directory"]),
+    st.booleans(),
+    st.sampled_from(["", "/out"]),
+)
+_artifacts_out = st.builds(
+    ArtifactOut,
+    st.sampled_from(["o", "p-2"]),
+    st.sampled_from(["x", "/tmp/y", "{{item}}"]),
+    st.sampled_from(["file", "directory", "glob"]),
+    st.sampled_from(["", "{{item}}/"]),
+    st.sampled_from(["fail", "warn", "ignore"]),
+    st.sampled_from(["", "text/csv"]),
+    st.dictionaries(_keys.filter(lambda key: "{" not in key), st.sampled_from(["v", "{{job.id}}"]), max_size=2),
+)
+_tasks = st.builds(
+    Task,
+    _names,
+    _names,
+    st.booleans(),
+    st.sampled_from(["", "a"]),
+    st.sampled_from(["", "/out"]),
+    st.lists(_artifacts_in, max_size=2).map(tuple),
+    st.lists(_artifacts_out, max_size=2, unique_by=lambda one: one.name).map(tuple),
+)
+tasked = st.builds(
+    lambda spec, task: replace(
+        spec,
+        s3_out=False,
+        input=CrossInput((PfsInput("a", "r", glob="/*"), PfsInput("workflow", "w", glob="/tasks/t/*"))),
+        transform=replace(
+            spec.transform,
+            cmd=("sh", "-c", "x {{ params.y }} {{{{"),
+            env={"A": "{{item.b}}"},
+            datum_batching=False,
+            task=task,
+        ),
+    ),
+    specs,
+    _tasks,
+)
+
+
 @settings(max_examples=100, deadline=None)
-@given(specs | run_on)
+@given(specs | run_on | tasked)
 def test_what_is_written_is_read_back(spec: Spec) -> None:
     assert one(spec_json(spec)) == spec
 

@@ -13,7 +13,12 @@ from pps.spec.known import INPUT, KNOWN
 from pps.spec.parse import check_specs
 from pps.spec.write import spec_document
 
-OURS = {"transform.code", "cron.backfill", "object_storage.secret", "egress secret.name", "sql_database.columns"}
+OURS = {"transform.code", "cron.backfill", "object_storage.secret", "egress secret.name", "sql_database.columns"} | {
+    f"{where}.{name}"
+    for where in ("transform", "task", "artifact input", "artifact output")
+    for name in KNOWN[where].read
+    if where != "transform" or name == "task"
+}
 """What Pachyderm does not have."""
 LEAF = {"repo": "r", "glob": "/(*)"}
 KEYED = {"repo": "r", "glob": "/(*)", "join_on": "$1", "group_by": "$1"}
