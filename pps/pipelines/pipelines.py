@@ -385,7 +385,7 @@ class Pipelines:
 
 def _secrets_of(spec: Spec) -> set[str]:
     names = {use.name for use in spec.transform.secrets}
-    return names if spec.egress is None else names | {spec.egress.secret}
+    return names | {egress.secret for egress in spec.egresses}
 
 
 def _cron_repos(pipeline: Pipeline) -> list[str]:

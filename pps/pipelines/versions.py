@@ -39,7 +39,7 @@ from pps.pipelines.code import code_digests, code_files
 from pps.pipelines.cron_repos import refuse_data
 from pps.secret_store import Secrets
 from pps.spec.input import leaves
-from pps.spec.types import PfsInput, SecretUse, Spec, SqlEgress
+from pps.spec.types import Egress, PfsInput, SecretUse, Spec, SqlEgress
 from pps.spec.write import spec_json
 from pps.workers.secrets import check_secrets
 
@@ -91,25 +91,24 @@ def make_draft(store: Store, spec: Spec, base_dir: Path, *, planned: Planned = M
             store.repo(leaf.repo)
     refuse_data(store, spec)
     check_secrets(Secrets(store), spec.transform.secrets)
-    _check_egress(store, spec)
+    for egress in spec.egresses:
+        _check_egress(store, egress)
     _refuse_circle(store, spec, planned)
     _refuse_second_branch(store, spec)
     files = code_files(spec.transform, base_dir)
     return Draft(spec, base_dir.resolve(), files, code_digests(files))
 
 
-def _check_egress(store: Store, spec: Spec) -> None:
-    if spec.egress is None:
-        return
-    if isinstance(spec.egress, SqlEgress):
-        used = SecretUse(spec.egress.secret, spec.egress.key)
+def _check_egress(store: Store, egress: Egress | SqlEgress) -> None:
+    if isinstance(egress, SqlEgress):
+        used = SecretUse(egress.secret, egress.key)
         check_secrets(Secrets(store), [used] if used.name else [])
         return
-    if spec.egress.secret:
-        unknown = sorted(set(Secrets(store).inspect(spec.egress.secret).keys) - SETTINGS)
+    if egress.secret:
+        unknown = sorted(set(Secrets(store).inspect(egress.secret).keys) - SETTINGS)
         if unknown:
             known = ", ".join(sorted(SETTINGS))
-            about = f"secret {spec.egress.secret!r} has the key {unknown[0]!r}"
+            about = f"secret {egress.secret!r} has the key {unknown[0]!r}"
             raise InvalidInputError(f"{about}, which egress has no use for: it takes {known}")
 
 

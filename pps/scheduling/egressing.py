@@ -117,15 +117,14 @@ def sender(store: Store, pipeline: Pipeline, output: Tree) -> Callable[[threadin
 
     ``pipeline``: as it was when the job began, so that its head is what was sent last. Secrets are read at each try.
     """
-    egress = pipeline.spec.egress
-    assert egress is not None, "asked for jobs with egress only"
 
     def once(stop: threading.Event) -> None:
-        if isinstance(egress, SqlEgress):
-            load(store.objects, output, _database(store, egress), stop=stop)
-            return
-        with closing(open_target(egress.url, _settings(store, egress))) as target:
-            send(store.objects, output, target, before=_sent_before(store, pipeline), stop=stop)
+        for egress in pipeline.spec.egresses:
+            if isinstance(egress, SqlEgress):
+                load(store.objects, output, _database(store, egress), stop=stop)
+                continue
+            with closing(open_target(egress.url, _settings(store, egress))) as target:
+                send(store.objects, output, target, before=_sent_before(store, pipeline, egress), stop=stop)
 
     return once
 
@@ -148,7 +147,7 @@ def _settings(store: Store, egress: Egress) -> dict[str, str]:
         raise InvalidInputError(f"secret {egress.secret!r} has a value that is no text") from error
 
 
-def _sent_before(store: Store, pipeline: Pipeline) -> Tree | None:
+def _sent_before(store: Store, pipeline: Pipeline, egress: Egress) -> Tree | None:
     """Return what the last job sent to the same place: the head, if a job with the same egress made it."""
     job = None if pipeline.output is None else pipeline.jobs.find(pipeline.output)
     job = job if job is not None and job.state == JobState.SUCCESS else None
@@ -156,4 +155,4 @@ def _sent_before(store: Store, pipeline: Pipeline) -> Tree | None:
     if job is None or record is None:
         return None
     spec, _ = read_version(store, pipeline.name, job.spec_commit)
-    return Tree(store.objects, record.tree_root()) if spec.egress == pipeline.spec.egress else None
+    return Tree(store.objects, record.tree_root()) if egress in spec.egresses else None

@@ -75,7 +75,7 @@ class JobRun:
         if self.due.broken:
             self._feed(state.Unrunnable(why_broken(self.due)))
             return
-        self._feed(state.Begun(self.pipeline.spec.datum_tries, self.pipeline.spec.egress is not None))
+        self._feed(state.Begun(self.pipeline.spec.datum_tries, bool(self.pipeline.spec.egresses)))
 
     def claim(self) -> None:
         """Move ``.meta``, so that nobody who began this pipeline's jobs before can commit what they did.
@@ -289,7 +289,7 @@ class JobRun:
             if self._job.outcome == JobState.KILLED:
                 self._outcome = self._data.nothing()
             else:
-                if self.pipeline.spec.egress is not None and self._data.has_news:
+                if self.pipeline.spec.egresses and self._data.has_news:
                     # What is sent must be readable, which it is when it is published.
                     sends = self._job.outcome == JobState.SUCCESS
                     self._save(replace(self.record(), state=JobState.EGRESSING) if sends else self.record())

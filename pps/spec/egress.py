@@ -5,23 +5,29 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from pfs.errors import InvalidInputError
-from pfs.paths import check_name
+from pfs.paths import check_name, clean_path
 from pps.spec.fields import Fields
+from pps.spec.known import LEVERS
+from pps.spec.levers import check_template, read_levers
 from pps.spec.types import Egress, SqlEgress
 
 _FORMATS = ("csv", "json", "parquet")
 
 
-def read_egress(pipeline: Fields) -> Egress | SqlEgress | None:
-    """Return where the output goes, None if nowhere; what is wrong goes to the findings."""
-    fields = pipeline.child("egress")
-    if fields is None:
-        return None
+def read_egresses(pipeline: Fields) -> tuple[Egress | SqlEgress, ...]:
+    """Return where the output goes, in the order given; what is wrong goes to the findings."""
+    return tuple(_read(fields) for fields in pipeline.one_or_more("egress"))
+
+
+def _read(fields: Fields) -> Egress | SqlEgress:
     given = [name for name in ("url", "object_storage", "sql_database") if fields.has(name)]
     if len(given) > 1:
-        fields.bad(given[1], "egress goes to one place: give 'URL', 'object_storage' or 'sql_database'")
+        fields.bad(
+            given[1], "egress goes to one place: give 'URL', 'object_storage' or 'sql_database', or a list of places"
+        )
     database = fields.child("sql_database")
     if database is not None:
+        _refuse_levers(fields)
         return _database(database)
     objects = fields.child("object_storage")
     where = fields if objects is None else objects
@@ -29,8 +35,24 @@ def read_egress(pipeline: Fields) -> Egress | SqlEgress | None:
     if not url:
         where.bad("url", "egress needs a URL: s3://bucket/path or file:///path")
     else:
+        check_template(where, "url", url, of_file=False)
         _check_place(where, url)
-    return Egress(url, "" if objects is None else _secret(objects))
+    return Egress(url, _secret(fields, objects), _part(fields), read_levers(fields))
+
+
+def _refuse_levers(fields: Fields) -> None:
+    for name in ("path", "secret", *LEVERS):
+        if fields.has(name):
+            fields.bad(name, f"the field {name!r} is for files: it means nothing beside 'sql_database'")
+
+
+def _part(fields: Fields) -> str:
+    path = fields.text("path")
+    try:
+        return path and clean_path(path).rstrip("/")
+    except InvalidInputError as error:
+        fields.bad("path", str(error))
+        return ""
 
 
 def _check_place(where: Fields, url: str) -> None:
@@ -75,11 +97,19 @@ def _columns(database: Fields, files: Fields | None) -> tuple[str, ...]:
     return inside or beside
 
 
-def _secret(objects: Fields) -> str:
-    fields = objects.child("secret")
-    if fields is None:
-        return ""
-    return _name(fields)
+def _secret(fields: Fields, objects: Fields | None) -> str:
+    inside = None if objects is None else objects.child("secret")
+    name = fields.text("secret")
+    if inside is not None and name:
+        fields.bad("secret", "the secret of egress is given twice: that of object_storage is enough")
+    if inside is not None:
+        return _name(inside)
+    if name:
+        try:
+            return check_name("secret", name)
+        except InvalidInputError as error:
+            fields.bad("secret", str(error))
+    return ""
 
 
 def _name(fields: Fields) -> str:

@@ -61,6 +61,10 @@ def duration_s(text: str) -> float | None:
     return hours * 3600 + minutes * 60 + seconds
 
 
+def _several(node: Node, _: str) -> list[Node]:
+    return node.value if isinstance(node.value, list) else [node]
+
+
 def _is_no_json(node: Node) -> bool:
     try:
         json.loads(node.value if isinstance(node.value, str) else "null")
@@ -162,6 +166,17 @@ class Fields:
         """Return the fields of each mapping of the list in field ``name``; those that are none are told."""
         known, found = KNOWN[self.known.read[name].of], []
         for node in self.children(name):
+            try:
+                found.append(Fields(node, known, self.findings))
+            except InvalidInputError as error:
+                self.findings.add(node.place, error)
+        return found
+
+    def one_or_more(self, name: str) -> list[Fields]:
+        """Return the fields of the mapping in field ``name``, or of each of a list; those that are none are told."""
+        known, found = KNOWN[self.known.read[name].of], []
+        none: list[Node] = []
+        for node in self._value(name, Kind.ONE_OR_MORE, _several, none):
             try:
                 found.append(Fields(node, known, self.findings))
             except InvalidInputError as error:

@@ -35,6 +35,7 @@ class Kind(Enum):
     TEXT_MAP = auto()
     CHILD = auto()
     CHILDREN = auto()
+    ONE_OR_MORE = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ PIPELINE = Known(
         "resource_requests": Field(Kind.CHILD, "what must be free before a command starts", of="resources"),
         "resource_limits": Field(Kind.CHILD, "a command that uses more of it is killed", of="resources"),
         "salt": Field(Kind.TEXT, "part of each datum's hash: another one runs everything again"),
-        "egress": Field(Kind.CHILD, "where the output is sent to as well, before a job succeeds", of="egress"),
+        "egress": Field(Kind.ONE_OR_MORE, "where the output is sent to as well, before a job succeeds", of="egress"),
         "s3_out": Field(Kind.FLAG, "what the command writes to the bucket 'out' is the output, there is no /pfs/out"),
         "service": Field(Kind.CHILD, "the command runs on over the newest data, and listens on a port", of="service"),
         "spout": Field(Kind.CHILD, "the command runs on without an input, and writes commits itself", of="spout"),
@@ -321,12 +322,36 @@ TRIGGER = Known(
         "cron_spec": Field(Kind.TEXT, "at each tick of this schedule"),
     },
 )
+LEVERS: Mapping[str, Field] = {
+    "key": Field(Kind.TEXT, "the name of each object below the URL; default: {{file.path}}"),
+    "archive": Field(
+        Kind.TEXT, "all files as one archive; default: none", choices=("none", "tar", "tar.gz", "tar.zst", "zip")
+    ),
+    "archive_level": Field(Kind.COUNT, "how hard to compress: 1 to 9 of tar.gz, 1 to 19 of tar.zst"),
+    "content_type": Field(Kind.TEXT, "the media type; default: that of the file, or what its name says"),
+    "content_encoding": Field(Kind.TEXT, "as which the bytes are packed, such as gzip"),
+    "cache_control": Field(Kind.TEXT, "how long others may keep it, such as max-age=3600"),
+    "metadata": Field(Kind.TEXT_MAP, "the user's metadata of each object, beside that of the file"),
+    "tags": Field(Kind.TEXT_MAP, "the tags of each object, 10 at most"),
+    "storage_class": Field(Kind.TEXT, "the storage class, such as STANDARD_IA"),
+    "acl": Field(Kind.TEXT, "a canned ACL, such as bucket-owner-full-control"),
+    "encryption": Field(Kind.TEXT, "encryption by the server: AES256, aws:kms or aws:kms:dsse"),
+    "kms_key": Field(Kind.TEXT, "the key of aws:kms"),
+    "endpoint": Field(Kind.TEXT, "the address of the server, of others than AWS"),
+    "region": Field(Kind.TEXT, "the region of the bucket"),
+    "profile": Field(Kind.TEXT, "the profile of the AWS configuration that says as whom"),
+    "addressing": Field(Kind.TEXT, "whether the bucket is in the path or in the name of the host"),
+}
+"""What may be said of a delivery, here and in workflow files; `pps.spec.levers.read_levers` reads it."""
 EGRESS = Known(
     "egress",
     {
         "url": Field(Kind.TEXT, "s3://bucket/path or file:///path; Pachyderm writes the field as URL"),
         "object_storage": Field(Kind.CHILD, "the same, where it needs a secret too", of="object_storage"),
         "sql_database": Field(Kind.CHILD, "tables that get the rows of the output's files", of="sql_database"),
+        "path": Field(Kind.TEXT, "the part of the output that is sent: a file or a directory; default: all of it"),
+        "secret": Field(Kind.TEXT, "the name of the secret with endpoint and credentials"),
+        **LEVERS,
     },
 )
 SQL_DATABASE = Known(

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pfs.errors import InvalidInputError
 from pfs.paths import check_name
 from pps.spec.artifact import check_task, read_task
-from pps.spec.egress import read_egress
+from pps.spec.egress import read_egresses
 from pps.spec.fields import Fields
 from pps.spec.findings import Findings, first_of
 from pps.spec.given import given_text
@@ -123,7 +123,7 @@ def _pipeline(fields: Fields, findings: Findings) -> Spec:
         reprocess=_reprocess(fields),
         salt=fields.text("salt"),
         s3_out=read_s3_out(fields),
-        egress=read_egress(fields),
+        egresses=read_egresses(fields),
         requests=read_resources(fields, "resource_requests"),
         limits=read_resources(fields, "resource_limits"),
         service=read_service(fields, parallelism=parallelism),

@@ -63,6 +63,8 @@ def _value(one: Field) -> dict[str, Plain]:
             return {"type": ["object", "null"], "additionalProperties": {**_ITEM, "type": [*_SCALARS, "null"]}}
         case Kind.CHILD:
             return {"anyOf": [_ref(one.of), {"type": "null"}]}
+        case Kind.ONE_OR_MORE:
+            return {"anyOf": [_ref(one.of), {"type": "array", "items": _ref(one.of)}, {"type": "null"}]}
         case Kind.CHILDREN:
             return {"type": ["array", "null"], "items": _ref(one.of)}
 

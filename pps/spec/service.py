@@ -51,7 +51,7 @@ def without_effect(spec: Spec) -> list[str]:
         "pipeline spec.datum_set_spec": spec.datum_set != DatumSet(),
         "pipeline spec.reprocess_spec": spec.reprocess != Reprocess.UNTIL_SUCCESS,
         "pipeline spec.resource_requests": bool(spec.requests),
-        "pipeline spec.egress": spec.egress is not None,
+        "pipeline spec.egress": bool(spec.egresses),
         "transform.err_cmd": bool(spec.transform.err_cmd),
         "transform.datum_batching": spec.transform.datum_batching,
     }

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Literal
 
 from pfs.model import Trigger
+from pps.spec.delivery import Levers
 from pps.spec.task import Task
 
 DEFAULT_TRIES = 3
@@ -172,10 +173,16 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Egress:
-    """Where the output of each job is sent to before it succeeds: a URL, with the name of a secret for it or none."""
+    """Where the output of each job is sent to before it succeeds: a URL, with the name of a secret for it or none.
+
+    ``url``: a template (`pps.spec.delivery`), but for what is of each file. ``path``: the part of the output that is
+    sent, such as ``/report``, a directory or a file; all of it by default. ``levers``: how, and as what.
+    """
 
     url: str
     secret: str = ""
+    path: str = ""
+    levers: Levers = field(default_factory=Levers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +222,7 @@ class SqlEgress:
 class Spec:
     """One pipeline as its author wants it. Times in seconds, sizes in bytes.
 
-    ``s3_out``: the output is what the command writes to the job's own S3 gateway. ``egress``: where it goes as well.
+    ``s3_out``: the output is what the command writes to the job's own S3 gateway. ``egresses``: where it goes as well.
     ``requests`` must be free before a datum's command starts, and one that uses more than ``limits`` is killed.
     ``service``: the command runs on and is reached there. ``spout``: the command runs on without an input, which is
     then a union of nothing, and writes commits itself.
@@ -236,7 +243,7 @@ class Spec:
     reprocess: Reprocess = Reprocess.UNTIL_SUCCESS
     salt: str = ""
     s3_out: bool = False
-    egress: Egress | SqlEgress | None = None
+    egresses: tuple[Egress | SqlEgress, ...] = ()
     requests: Resources = NOTHING
     limits: Resources = NOTHING
     service: Service | None = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 from pfs.model import Trigger
+from pps.spec.delivery import Levers
 from pps.spec.node import Plain
 from pps.spec.task import Task
 from pps.spec.types import (
@@ -51,7 +53,7 @@ def spec_document(spec: Spec) -> dict[str, Plain]:
         }
     )
     document["reprocess_spec"] = spec.reprocess.value
-    document |= _set({"salt": spec.salt, "s3_out": spec.s3_out, "egress": _egress(spec.egress)})
+    document |= _set({"salt": spec.salt, "s3_out": spec.s3_out, "egress": _egresses(spec.egresses)})
     return document | _runs_on(spec)
 
 
@@ -67,15 +69,27 @@ def _service(service: Service) -> Plain:
     return {**_set({**ports, "ip": service.ip}), "type": service.type}
 
 
-def _egress(egress: Egress | SqlEgress | None) -> Plain:
-    if egress is None:
-        return None
+def _egresses(egresses: tuple[Egress | SqlEgress, ...]) -> Plain:
+    """Return one as a mapping, as Pachyderm has it, and several as a list."""
+    documents = [_egress(egress) for egress in egresses]
+    return documents[0] if len(documents) == 1 else documents
+
+
+def _egress(egress: Egress | SqlEgress) -> Plain:
     if isinstance(egress, SqlEgress):
         files = {"type": egress.format.upper(), **_set({"columns": list(egress.columns)})}
         password: Plain = {"name": egress.secret, "key": egress.key} if egress.secret else None
         return {"sql_database": {"url": egress.url, "file_format": files, **_set({"secret": password})}}
     secret: Plain = {"name": egress.secret} if egress.secret else None
-    return {"object_storage": {"url": egress.url, **_set({"secret": secret})}}
+    storage = {"url": egress.url, **_set({"secret": secret})}
+    return {"object_storage": storage, **_set({"path": egress.path}), **levers_document(egress.levers)}
+
+
+def levers_document(levers: Levers) -> dict[str, Plain]:
+    """Return the levers of a delivery as plain values, without those that are not set."""
+    found = {one.name: getattr(levers, one.name) for one in dataclasses.fields(levers)}
+    found |= {"metadata": dict(sorted(levers.metadata.items())), "tags": dict(sorted(levers.tags.items()))}
+    return {name: value for name, value in _set(found).items() if (name, value) != ("archive", "none")}
 
 
 def transform_document(transform: Transform) -> Plain:

@@ -27,6 +27,7 @@ from pps.spec import (
     UnionInput,
     parse_specs,
 )
+from pps.spec.delivery import Levers
 from pps.spec.fields import duration_s, snake
 from pps.spec.input import leaves
 from pps.spec.known import (
@@ -181,6 +182,20 @@ def test_bad_yaml_says_line_and_column() -> None:
         ('"datumTrys": 4,', "p.json:3:3: unknown field 'datumTrys' in pipeline spec: did you mean 'datumTries'?"),
         ('"egress": {"URL": "gs://x"},', "p.json:3:14: egress to 'gs://x' is not supported: give s3://bucket/path"),
         ('"egress": {},', "egress needs a URL"),
+        ('"egress": [{"url": "s3://b"}, {"url": "s3://"}],', "p.json:3:34: 's3://' should name a bucket"),
+        ('"egress": ["x"],', "egress must be a mapping, not a string"),
+        ('"egress": {"url": "s3://b/{{x.y}}"},', "p.json:3:14: {{x.y}} in the field 'url' is not known here"),
+        ('"egress": {"url": "s3://b/{{file.name}}"},', "{{file.name}} in the field 'url' is not known here"),
+        ('"egress": {"url": "s3://b", "key": "{{file.size}}"},', "{{file.size}} in the field 'key' is not known here"),
+        ('"egress": {"url": "s3://b", "key": "{{"},', "without"),
+        ('"egress": {"url": "s3://b", "content_type": "x"},', "'x' is no media type"),
+        ('"egress": {"url": "s3://b", "metadata": {"a b": "c"}},', "invalid metadata name 'a b'"),
+        ('"egress": {"url": "s3://b", "acl": "x"},', "the field 'acl' must be one of private"),
+        ('"egress": {"url": "s3://b", "endpoint": "http://a:b@c"},', "an endpoint is written as in"),
+        ('"egress": {"url": "s3://b", "archive": "tar.gz", "archive_level": 10},', "1 to 9, not 10"),
+        ('"egress": {"url": "s3://b", "storage_class": "glacier"},', "written in capitals"),
+        ('"egress": {"url": "s3://b", "path": "/../x"},', "invalid path"),
+        ('"egress": {"sql_database": {"url": "sqlite://"}, "tags": {"a": "b"}},', "'tags' is for files"),
         ('"egress": {"sql_database": {"url": "x"}},', "sql_database needs a url: postgresql://user@host"),
         ('"egress": {"sql_database": {"url": "mysql://u:p@h/d"}},', "has a password, which everybody could read"),
         ('"egress": {"sql_database": {"url": "mysql://u@h/d"}},', "sql_database needs a secret"),
@@ -339,8 +354,9 @@ def test_a_working_dir_stays_in_the_code(folder: str) -> None:
 def test_columns_beside_the_format_are_those_of_the_format() -> None:
     database = '{"url": "sqlite:///x", "columns": ["a", "b"]}'
     spec = one(document(more=f', "egress": {{"sql_database": {database}}}'))
-    assert isinstance(spec.egress, SqlEgress)
-    assert spec.egress.columns == ("a", "b")
+    (egress,) = spec.egresses
+    assert isinstance(egress, SqlEgress)
+    assert egress.columns == ("a", "b")
     assert spec.notes == ("sql_database.columns: taken as those of file_format, where they belong",)
 
 
@@ -495,6 +511,37 @@ def _batched(spec: Spec, batched: bool) -> Spec:
     return replace(spec, transform=replace(spec.transform, datum_batching=batched and not over_s3))
 
 
+_headers = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=5)
+_meta = st.dictionaries(st.sampled_from(["a", "Run-id", "x_1"]), st.sampled_from(["v", "{{job.id}} {{file.stem}}"]))
+_levers = st.builds(
+    Levers,
+    key=st.sampled_from(["", "{{params.x}}/{{run.date}}/{{file.path}}"]),
+    archive=st.sampled_from(["none", "tar", "zip"]),
+    content_type=st.sampled_from(["", "text/csv", "text/{{file.suffix}}"]),
+    content_encoding=st.sampled_from(["", "gzip"]),
+    cache_control=_headers.filter(lambda text: "{{" not in text),
+    metadata=_meta,
+    tags=_meta,
+    storage_class=st.sampled_from(["", "STANDARD_IA"]),
+    acl=st.sampled_from(["", "private"]),
+    encryption=st.sampled_from(["", "AES256", "aws:kms"]),
+    endpoint=st.sampled_from(["", "https://x:9000"]),
+    region=_headers,
+    profile=_headers,
+    addressing=st.sampled_from(["", "path", "virtual"]),
+)
+_egresses = (
+    st.builds(Egress, st.sampled_from(["s3://b", "s3://b/c d/", "file:///x"]), _names | st.just(""))
+    | st.builds(Egress, st.just("s3://b/{{job.id}}"), path=st.sampled_from(["", "/a/b"]), levers=_levers)
+    | st.builds(
+        SqlEgress,
+        st.sampled_from(["mysql://u@h/d", "sqlite:////x"]),
+        st.sampled_from(["csv", "json", "parquet"]),
+        st.sampled_from([(), ("a", "b c")]),
+        _names,
+        st.just("k"),
+    )
+)
 _unbatched = st.builds(
     Spec,
     name=_names.filter(lambda name: name[0] not in "-_"),
@@ -517,16 +564,7 @@ _unbatched = st.builds(
     reprocess=st.sampled_from(Reprocess),
     salt=_text(max_size=5),
     s3_out=st.booleans(),
-    egress=st.none()
-    | st.builds(Egress, st.sampled_from(["s3://b", "s3://b/c d/", "file:///x"]), _names | st.just(""))
-    | st.builds(
-        SqlEgress,
-        st.sampled_from(["mysql://u@h/d", "sqlite:////x"]),
-        st.sampled_from(["csv", "json", "parquet"]),
-        st.sampled_from([(), ("a", "b c")]),
-        _names,
-        st.just("k"),
-    ),
+    egresses=st.lists(_egresses, max_size=3).map(tuple),
     requests=_resources,
     limits=_resources,
 )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pfs.errors import InvalidInputError
-from pps.spec.known import INPUT, KNOWN
+from pps.spec.known import INPUT, KNOWN, LEVERS
 from pps.spec.parse import check_specs
 from pps.spec.write import spec_document
 
@@ -19,6 +19,7 @@ OURS = {"transform.code", "cron.backfill", "object_storage.secret", "egress secr
     for name in KNOWN[where].read
     if where != "transform" or name == "task"
 }
+OURS |= {f"egress.{name}" for name in ("path", "secret", *LEVERS)}
 """What Pachyderm does not have."""
 LEAF = {"repo": "r", "glob": "/(*)"}
 KEYED = {"repo": "r", "glob": "/(*)", "join_on": "$1", "group_by": "$1"}
@@ -60,6 +61,25 @@ TABLE: list[tuple[str, Any, str]] = [
     ("parallelism_spec.coefficient", 1.5, "noted"),
     ("pipeline spec.egress", {"URL": "s3://bucket/dir"}, "read"),
     ("egress.url", "s3://other", "read"),
+    ("pipeline spec.egress", [{"URL": "s3://bucket/dir"}, {"sql_database": {"url": "sqlite://"}}], "read"),
+    ("egress.path", "/report", "read"),
+    ("egress.secret", "lake", "read"),
+    ("egress.key", "{{run.date}}/{{file.path}}", "read"),
+    ("egress.archive", "tar.zst", "read"),
+    ("egress.archive_level", 3, "refused: goes with 'archive: tar.gz'"),
+    ("egress.content_type", "text/csv", "read"),
+    ("egress.content_encoding", "gzip", "read"),
+    ("egress.cache_control", "max-age=60", "read"),
+    ("egress.metadata", {"run": "{{job.id}}"}, "read"),
+    ("egress.tags", {"team": "x"}, "read"),
+    ("egress.storage_class", "STANDARD_IA", "read"),
+    ("egress.acl", "private", "read"),
+    ("egress.encryption", "AES256", "read"),
+    ("egress.kms_key", "k", "refused: goes with 'encryption: aws:kms'"),
+    ("egress.endpoint", "https://minio:9000", "read"),
+    ("egress.region", "eu-central-1", "read"),
+    ("egress.profile", "work", "read"),
+    ("egress.addressing", "path", "read"),
     ("egress.object_storage", {"url": "s3://other"}, "refused: egress goes to one place"),
     ("egress.sql_database", {"url": "sqlite://"}, "refused: egress goes to one place"),
     ("sql_database.url", "sqlite:////x", "read"),
