@@ -92,7 +92,7 @@ def bare(size: int) -> Iterator[Server]:
 
 @contextmanager
 def moto() -> Iterator[Server | None]:
-    """Start moto's server; None if it is not installed (extra ``bench``)."""
+    """Start moto's server; None if it is not installed."""
     if importlib.util.find_spec("moto") is None:
         print("moto is not installed (pip install 'moto[server]'): going on without it", file=sys.stderr)
         yield None

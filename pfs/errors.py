@@ -390,6 +390,42 @@ class StorageFullError(StorageError):
         return f"cannot {self.action}: no space left on the device; nothing was changed, free space and try again"
 
 
+class AccessRefusedError(StorageError):
+    """The object store does not take our credentials, or there are none: ``(action, reason)``."""
+
+    kind = "access-refused"
+
+    def __str__(self) -> str:
+        return f"cannot {self.action}: {self.reason}; check the credentials and what they may do"
+
+
+class UnreachableError(StorageError):
+    """The object store cannot be reached: ``(action, place)``."""
+
+    kind = "unreachable"
+
+    def __str__(self) -> str:
+        return f"cannot {self.action}: {self.reason} cannot be reached; check the network, --endpoint and --region"
+
+
+class BucketNotFoundError(StorageError):
+    """The bucket of the object store does not exist: ``(bucket, place)``."""
+
+    kind = "bucket-not-found"
+
+    def __str__(self) -> str:
+        return f"there is no bucket {quoted(self.action)} at {self.reason}: make it, or correct the name"
+
+
+class ConditionsIgnoredError(StorageError):
+    """The object store does not keep the conditions of writes: ``(place, what)``."""
+
+    kind = "conditions-ignored"
+
+    def __str__(self) -> str:
+        return f"{self.action} cannot hold a store that several may write to: {self.reason}; use another S3 server"
+
+
 class FailedError(PfsError):
     """The command was right, but what it was to do failed: ``(message)``."""
 

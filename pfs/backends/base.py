@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
+from pfs.errors import InvalidInputError
 from pfs.ids import Etag
 
 Buffer = bytes | bytearray | memoryview
 
+_NAME: Final = re.compile(r"[A-Za-z0-9_.+=-]+(/[A-Za-z0-9_.+=-]+)*")
+_MAX_NAME: Final = 1024
+
+
+def check_object_name(name: str) -> str:
+    """Return an object name that keeps the rules of docs/format/layout.md; raises InvalidInputError."""
+    elements = name.split("/")
+    if not _NAME.fullmatch(name) or len(name) > _MAX_NAME or "." in elements or ".." in elements:
+        raise InvalidInputError(f"{name!r} cannot name an object")
+    return name
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One object in a listing: size in bytes, time of writing in ns since the epoch by the store's own clock."""
+    """One object in a listing: size in bytes, time of writing in ns since the epoch by the store's own clock.
+
+    ``etag``: where a listing says it without reading the object, as `Backend.read` does; else empty.
+    """
 
     name: str
     size: int
     modified_ns: int
+    etag: str = ""
 
 
 class NewObject(Protocol):
@@ -59,6 +76,11 @@ class Backend(Protocol):
     @property
     def location(self) -> str:
         """Where it is, for messages: a path or URL."""
+        ...
+
+    @property
+    def parallel(self) -> int:
+        """How many calls at once pay: 1 where each is local work, more where calls wait for a network."""
         ...
 
     def get(self, name: str, *, offset: int = 0, length: int | None = None) -> bytes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from typing import Final
 
 from blake3 import blake3
 
-from pfs.backends.base import Buffer, Entry
+from pfs.backends.base import Buffer, Entry, check_object_name
 from pfs.backends.durable import Directories, read_at, storage_errors, sync_directory, sync_file, write_all
 from pfs.backends.unnamed import TMP, UnnamedFile
 from pfs.errors import BranchMovedError, InvalidInputError, NotFoundError, StorageError, StoreNotFoundError
@@ -28,8 +27,6 @@ from pfs.ids import Etag
 _LOCK: Final = "lock"
 _PRIVATE: Final = frozenset({TMP, _LOCK, "index.lmdb"})
 """Names at the top of the directory that are no objects."""
-_NAME: Final = re.compile(r"[A-Za-z0-9_.+=-]+(/[A-Za-z0-9_.+=-]+)*")
-_MAX_NAME: Final = 1024
 _SMALL: Final = 64 << 10
 
 _swap_locks: dict[tuple[int, int], threading.Lock] = {}
@@ -38,6 +35,8 @@ _swap_locks: dict[tuple[int, int], threading.Lock] = {}
 
 class LocalBackend:
     """Objects as files below a directory; see base.Backend for the promises. Threads and processes may share it."""
+
+    parallel = 1
 
     def __init__(self, directory: Path) -> None:
         """Use an existing directory.
@@ -265,9 +264,7 @@ def _whole(fd: int) -> bytes:
 @lru_cache(maxsize=1024)
 def _place(root: str, name: str) -> str:
     """Return the path of an object; raises InvalidInputError. Kept, since checking a name takes as long as a read."""
-    elements = name.split("/")
-    dotted = "." in elements or ".." in elements
-    if not _NAME.fullmatch(name) or len(name) > _MAX_NAME or dotted or elements[0] in _PRIVATE:
+    if check_object_name(name).partition("/")[0] in _PRIVATE:
         raise InvalidInputError(f"{name!r} cannot name an object")
     return f"{root}/{name}"
 

@@ -15,6 +15,8 @@ from pfs.ids import Etag
 class MemoryBackend:
     """Objects in a dict; the promises of base.Backend but durability. Thread-safe."""
 
+    parallel = 1
+
     def __init__(self, *, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self._objects: dict[str, tuple[bytes, Etag, int]] = {}
         self._versions = count(1)

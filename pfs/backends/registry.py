@@ -10,20 +10,31 @@ from typing import Final
 from pfs.backends.base import Backend
 from pfs.backends.local import LocalBackend
 from pfs.backends.memory import MemoryBackend
+from pfs.backends.s3_place import S3Options
 from pfs.errors import InvalidInputError
 from pfs.shorten import quoted
 
-_BACKENDS: Final[Mapping[str, Callable[[str], Backend]]] = MappingProxyType(
-    {"file": lambda place: LocalBackend(Path(place)), "memory": lambda _: MemoryBackend()}
+
+def _bucket(place: str, options: S3Options | None) -> Backend:
+    from pfs.backends.s3 import S3Backend  # boto3 takes 0.3 s
+
+    return S3Backend(f"s3://{place}", options)
+
+
+_BACKENDS: Final[Mapping[str, Callable[[str, S3Options | None], Backend]]] = MappingProxyType(
+    {"file": lambda place, _: LocalBackend(Path(place)), "memory": lambda *_: MemoryBackend(), "s3": _bucket}
 )
 
 
-def open_backend(location: str | Path) -> Backend:
-    """Open the object store at a path, ``file:///path`` or ``memory:`` (a fresh, empty one).
+def open_backend(location: str | Path, options: S3Options | None = None) -> Backend:
+    """Open the object store at a path, ``file:///path``, ``memory:`` (a fresh, empty one) or ``s3://bucket/prefix``.
+
+    ``options``: how to reach a bucket.
 
     Raises:
-        InvalidInputError: no backend has that scheme.
+        InvalidInputError: no backend has that scheme, or the options make no sense.
         StoreNotFoundError: the directory does not exist.
+        AccessRefusedError: there is no such profile.
     """
     scheme, colon, place = str(location).partition(":")
     if isinstance(location, Path) or not colon or "/" in scheme:
@@ -31,7 +42,7 @@ def open_backend(location: str | Path) -> Backend:
     make = _BACKENDS.get(scheme)
     if make is None:
         raise InvalidInputError(f"no backend for {quoted(scheme)}: locations are paths, or start with {_schemes()}")
-    return make(place.removeprefix("//"))
+    return make(place.removeprefix("//"), options)
 
 
 def _schemes() -> str:

@@ -71,6 +71,11 @@ class FaultyBackend:
         """Of the backend below."""
         return self._backend.location
 
+    @property
+    def parallel(self) -> int:
+        """Of the backend below."""
+        return self._backend.parallel
+
     def run(self, method: str, name: str, *, whole: Callable[[], T], half: Callable[[], object]) -> T:
         """Do ``whole``, or fail; ``half`` is what a torn call does."""
         how = self._next(method, name)

@@ -43,6 +43,8 @@ class Gate:
         self.backend = backend
         self.actor: Actor | None = None
 
+    parallel = 1
+
     @property
     def location(self) -> str:
         return "memory:"

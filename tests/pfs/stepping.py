@@ -92,6 +92,8 @@ class SteppedBackend:
     def __init__(self, backend: Backend, actor: Actor) -> None:
         self._backend, self._actor = backend, actor
 
+    parallel = 1
+
     @property
     def location(self) -> str:
         return self._backend.location

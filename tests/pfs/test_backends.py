@@ -107,7 +107,7 @@ def test_registry_picks_by_scheme(tmp_path: Path) -> None:
     assert open_backend(str(tmp_path)).location == str(tmp_path)
     assert open_backend(f"file://{tmp_path}").location == str(tmp_path)
     assert open_backend("memory:").location == "memory:"
-    with pytest.raises(InvalidInputError, match=r"'ftp'.*file:, memory:"):
+    with pytest.raises(InvalidInputError, match=r"'ftp'.*file:, memory:, s3:"):
         open_backend("ftp://host/x")
     with pytest.raises(StoreNotFoundError):
         open_backend(tmp_path / "a:b")

@@ -1,0 +1,293 @@
+"""A bucket as an object store: any S3 that has strong reads and listings and enforces conditional PUTs.
+
+New objects are PUT with ``If-None-Match: *``, swaps with ``If-Match``. Reads and new objects are tried again with
+jittered pauses; a swap only where it surely did nothing, since its caller alone can tell a lost reply from a conflict
+(`pfs.refs.swap`). A new object bears a write id, by which a PUT whose reply was lost is known again.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import chain, islice
+from threading import Lock
+from typing import Any, Final, TypeVar
+
+from botocore.exceptions import ClientError
+
+from pfs.backends.base import Buffer, Entry, check_object_name
+from pfs.backends.s3_client import S3Clients
+from pfs.backends.s3_errors import (
+    FAILURES,
+    as_pfs_error,
+    code_of,
+    is_beyond,
+    is_condition,
+    is_missing,
+    is_undone,
+)
+from pfs.backends.s3_place import S3Options, S3Place, parse_s3_url
+from pfs.backends.s3_ranges import Range, merged, pieces, split
+from pfs.backends.s3_retry import Retry
+from pfs.errors import BranchMovedError, NotFoundError
+from pfs.ids import Etag
+
+T = TypeVar("T")
+
+PARALLEL: Final = 16
+"""Requests at once: more bring little to one client, whose own work is some ms a request."""
+_WRITE_ID: Final = "pfs-write"
+_DELETED_AT_ONCE: Final = 1000
+_DATA: Final = "packs/d/"
+_NO_BATCHES: Final = frozenset({"NotImplemented", "MethodNotAllowed", "MissingContentMD5", "InvalidRequest", "501"})
+
+
+class S3Backend:
+    """Objects below a prefix of a bucket; see base.Backend for the promises. Threads may share it.
+
+    Raises beside what the protocol says, as kinds of StorageError: AccessRefusedError, UnreachableError,
+    BucketNotFoundError.
+    """
+
+    parallel = PARALLEL
+
+    def __init__(self, url: str, options: S3Options | None = None, *, retry: Retry | None = None) -> None:
+        """Use ``s3://bucket/prefix``; nothing is sent.
+
+        Raises:
+            InvalidInputError: the URL or the options make no sense. AccessRefusedError: there is no such profile.
+        """
+        self._place: S3Place = parse_s3_url(url)
+        self._options = options or S3Options()
+        self._clients = S3Clients(self._options)
+        self._retry = retry or Retry()
+        self._pool: ThreadPoolExecutor | None = None
+        self._pool_lock = Lock()
+
+    @property
+    def location(self) -> str:
+        """The URL."""
+        return self._place.url
+
+    def get(self, name: str, *, offset: int = 0, length: int | None = None) -> bytes:
+        """Return the object or a part of it; see base.Backend. Long parts come in several ranges at once."""
+        if length is None or offset < 0:
+            found = self._range(name, f"bytes={offset}" if offset < 0 else f"bytes={offset}-" if offset else None)
+            return found if length is None else found[:length]
+        return self._spans(name, [(offset, length)])[0]
+
+    def get_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return the ranges; near ones are one request, far ones are asked for at once."""
+        spans = merged(ranges)
+        return pieces(ranges, spans, self._spans(name, spans))
+
+    def _spans(self, name: str, spans: Sequence[Range]) -> list[bytes]:
+        parts = [split(*span) for span in spans]
+        found = iter(self._map(lambda part: self._part(name, *part), list(chain.from_iterable(parts))))
+        return [b"".join(islice(found, len(some))) for some in parts]
+
+    def read_into(self, name: str, offset: int, buffer: memoryview) -> int:
+        """Fill the buffer; see base.Backend."""
+        found = self.get(name, offset=offset, length=len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
+
+    def create(self, name: str) -> S3Object:
+        """Begin a new object, which is held in memory until it is published in one PUT."""
+        return S3Object(self, check_object_name(name))
+
+    def put_new(self, name: str, data: Buffer) -> bool:
+        """Create the object atomically; False when the name exists already, but for what this very call put there."""
+        write_id, sent = uuid.uuid4().hex, 0
+        body = data if isinstance(data, bytes | bytearray) else bytes(data)
+
+        def put() -> bool:
+            nonlocal sent
+            sent += 1
+            try:
+                self._put(name, body, IfNoneMatch="*", Metadata={_WRITE_ID: write_id})
+            except ClientError as error:
+                if not is_condition(error):
+                    raise
+                return sent > 1 and self._write_id(name) == write_id
+            return True
+
+        return self._do(put, f"write {self._url(name)}")
+
+    def read(self, name: str) -> tuple[bytes, Etag] | None:
+        """Return body and etag, or None."""
+        try:
+            answer = self._get(name, None)
+        except NotFoundError:
+            return None
+        return answer[0], Etag(str(answer[1]["ETag"]))
+
+    def swap(self, name: str, old: Etag | None, new: bytes) -> Etag:
+        """Replace a mutable object if its etag is still ``old``; see base.Backend."""
+        condition = {"IfNoneMatch": "*"} if old is None else {"IfMatch": old}
+        action = f"write {self._url(name)}"
+        try:
+            answer = self._retry.call(lambda: self._put(name, bytes(new), **condition), again=is_undone)
+        except FAILURES as error:
+            if is_condition(error) or is_missing(error):
+                raise BranchMovedError(name) from error
+            raise self._error(error, action) from error
+        return Etag(str(answer["ETag"]))
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Yield the objects whose names start with ``prefix``, in byte order; one request a thousand."""
+        action = f"list {self._place.url}/{prefix}"
+        request = {"Bucket": self._place.bucket, "Prefix": self._place.prefix + prefix}
+        cut = len(self._place.prefix)
+        while True:
+            page: Mapping[str, Any] = self._do(partial(self._client_call, "list_objects_v2", **request), action)
+            for item in page.get("Contents", ()):
+                modified_ns = int(item["LastModified"].timestamp()) * 1_000_000_000
+                yield Entry(str(item["Key"])[cut:], int(item["Size"]), modified_ns, str(item.get("ETag", "")))
+            if not page.get("IsTruncated"):
+                return
+            request = {**request, "ContinuationToken": page["NextContinuationToken"]}
+
+    def delete_many(self, names: Sequence[str]) -> None:
+        """Delete objects, a thousand a request, or one by one where the server takes no lists."""
+        left = iter([self._key(name) for name in names])
+        while batch := list(islice(left, _DELETED_AT_ONCE)):
+            self._do(partial(self._delete, batch), f"delete objects in {self._place.url}")
+
+    def _delete(self, keys: Sequence[str]) -> None:
+        if len(keys) == 1:
+            self._client_call("delete_object", Bucket=self._place.bucket, Key=keys[0])
+            return
+        listed = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+        try:
+            answer = self._client_call("delete_objects", Bucket=self._place.bucket, Delete=listed)
+        except ClientError as error:
+            if code_of(error) not in _NO_BATCHES:
+                raise
+            self._map(lambda key: self._delete([key]), keys)
+            return
+        for failed in answer.get("Errors", ()):
+            raise ClientError({"Error": failed}, "DeleteObjects")
+
+    def close(self) -> None:
+        """Let go of threads and connections; idempotent."""
+        with self._pool_lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown()
+        self._clients.close()
+
+    def _map(self, work: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
+        """Do several requests at once; threads that do so themselves do one after the other."""
+        if len(items) < 2:
+            return [work(item) for item in items]
+        with self._pool_lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="pfs-s3")
+            pool = self._pool
+        return list(pool.map(work, items))
+
+    def _part(self, name: str, offset: int, length: int) -> bytes:
+        # Nothing is no range: the object is asked for a byte all the same, since it may not be there.
+        found = self._range(name, f"bytes={offset}-{offset + max(length, 1) - 1}")
+        return found[:length]
+
+    def _range(self, name: str, wanted: str | None) -> bytes:
+        try:
+            return self._get(name, wanted)[0]
+        except _BeyondError:
+            return b""
+
+    def _get(self, name: str, wanted: str | None) -> tuple[bytes, Mapping[str, Any]]:
+        request = {"Bucket": self._place.bucket, "Key": self._key(name)} | ({} if wanted is None else {"Range": wanted})
+
+        def get() -> tuple[bytes, Mapping[str, Any]]:
+            answer = self._client_call("get_object", **request)
+            body = answer["Body"].read()
+            if len(body) != int(answer.get("ContentLength", len(body))):
+                raise OSError("the answer was cut off")
+            return body, answer
+
+        found, answer = self._do(get, f"read {self._url(name)}", missing=f"no object {name} in {self._place.url}")
+        if wanted is not None and answer.get("ResponseMetadata", {}).get("HTTPStatusCode") == 200:
+            found = _cut(found, wanted)  # a server that knows no ranges sends the whole object
+        return found, answer
+
+    def _put(self, name: str, body: bytes | bytearray, **more: object) -> Mapping[str, Any]:
+        options = self._options
+        given = {
+            "StorageClass": options.storage_class if name.startswith(_DATA) else None,
+            "ServerSideEncryption": options.sse,
+            "SSEKMSKeyId": options.sse_key,
+        }
+        extra = {key: value for key, value in given.items() if value is not None} | more
+        answer: Mapping[str, Any] = self._client_call(
+            "put_object", Bucket=self._place.bucket, Key=self._key(name), Body=body, **extra
+        )
+        return answer
+
+    def _write_id(self, name: str) -> str | None:
+        answer = self._client_call("head_object", Bucket=self._place.bucket, Key=self._key(name))
+        return dict(answer.get("Metadata", {})).get(_WRITE_ID)
+
+    def _client_call(self, method: str, **request: object) -> Any:
+        return getattr(self._clients.get(), method)(**request)
+
+    def _do(self, work: Callable[[], T], action: str, *, missing: str | None = None) -> T:
+        try:
+            return self._retry.call(work)
+        except FAILURES as error:
+            if is_beyond(error):
+                raise _BeyondError from error
+            if missing is not None and is_missing(error):
+                raise NotFoundError(missing) from error
+            raise self._error(error, action) from error
+
+    def _error(self, error: Exception, action: str) -> Exception:
+        return as_pfs_error(error, action, place=self._endpoint(), bucket=self._place.bucket)
+
+    def _endpoint(self) -> str:
+        return str(self._clients.get().meta.endpoint_url)
+
+    def _key(self, name: str) -> str:
+        return self._place.prefix + check_object_name(name)
+
+    def _url(self, name: str) -> str:
+        return f"{self._place.url}/{name}"
+
+
+class S3Object:
+    """An object being collected in memory; see base.NewObject. Packs have 64 MiB, so one PUT takes them whole."""
+
+    def __init__(self, backend: S3Backend, name: str) -> None:
+        self._backend, self._name = backend, name
+        self._written = bytearray()
+
+    def write(self, *buffers: Buffer) -> None:
+        """Append the buffers in order."""
+        for buffer in buffers:
+            self._written += buffer
+
+    def publish(self) -> bool:
+        """PUT it; False when the name was taken first."""
+        try:
+            return self._backend.put_new(self._name, self._written)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Drop what was written."""
+        self._written = bytearray()
+
+
+class _BeyondError(Exception):
+    """A range begins after the end of the object."""
+
+
+def _cut(whole: bytes, wanted: str) -> bytes:
+    start, _, stop = wanted.removeprefix("bytes=").partition("-")
+    if not start:
+        return whole[-int(stop) :]
+    return whole[int(start) : int(stop) + 1 if stop else None]

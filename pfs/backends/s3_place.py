@@ -1,0 +1,63 @@
+"""Where the objects of a store are in S3, and how they are asked for; what `pfs init --backend` was told."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from pfs.errors import InvalidInputError
+from pfs.shorten import quoted
+
+SCHEME: Final = "s3://"
+_BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+_PREFIX: Final = re.compile(r"[A-Za-z0-9_.+=-]+(/[A-Za-z0-9_.+=-]+)*")
+_MAX_PREFIX: Final = 512
+
+Addressing = Literal["auto", "path", "virtual"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Options:
+    """How to reach the bucket; nothing here is secret: keys come from where boto3 finds them.
+
+    ``profile``: one of ~/.aws/config. ``addressing``: the bucket in the path or in the host name. ``storage_class``: of
+    data packs alone, as all else is read often. ``sse``: AES256, aws:kms … with ``sse_key``, the id of a KMS key.
+    """
+
+    endpoint: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    addressing: Addressing = "auto"
+    storage_class: str | None = None
+    sse: str | None = None
+    sse_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class S3Place:
+    """A bucket and the prefix of all names in it: empty, or ending in a slash."""
+
+    bucket: str
+    prefix: str
+
+    @property
+    def url(self) -> str:
+        """As `parse_s3_url` takes it."""
+        return f"{SCHEME}{self.bucket}/{self.prefix}".rstrip("/")
+
+
+def parse_s3_url(url: str) -> S3Place:
+    """Parse ``s3://bucket/prefix``.
+
+    Raises:
+        InvalidInputError: there is no bucket in it, or the prefix has characters that names of objects have not.
+    """
+    bucket, _, prefix = url.removeprefix(SCHEME).partition("/")
+    prefix = prefix.rstrip("/")
+    if not url.startswith(SCHEME) or not _BUCKET.fullmatch(bucket):
+        raise InvalidInputError(f"{quoted(url)} names no bucket: write s3://bucket/prefix")
+    dotted = {".", ".."} & set(prefix.split("/"))
+    if prefix and (not _PREFIX.fullmatch(prefix) or dotted or len(prefix) > _MAX_PREFIX):
+        raise InvalidInputError(f"the prefix in {quoted(url)} cannot be used: write letters, digits and _ . + = - /")
+    return S3Place(bucket, prefix and prefix + "/")

@@ -1,0 +1,146 @@
+"""An S3 server over real HTTP, moto's, in this process: one writer at a time, what was asked is told, faults on demand.
+
+moto looks and then writes: that two writers may not come in between, as in S3, is seen to here.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from io import BytesIO
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+BUCKET = "bucket"
+KEYS = {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "tester-secret", "AWS_DEFAULT_REGION": "us-east-1"}
+
+Answer = tuple[str, dict[str, str], bytes]
+"""Status line, headers and body."""
+
+
+@dataclass
+class Asked:
+    """One request: method, key (or prefix of a listing), and the headers that make it conditional."""
+
+    method: str
+    key: str
+    condition: str = ""
+
+    @property
+    def is_write(self) -> bool:
+        return self.method not in ("GET", "HEAD")
+
+
+@dataclass
+class World:
+    """The server; ``asked``: every request but those of `client`, in the order of arrival."""
+
+    url: str
+    asked: list[Asked] = field(default_factory=list)
+    refuse: Callable[[Asked], Answer | None] = lambda _: None
+    """Answers in the place of S3, which then does nothing."""
+    lose: Callable[[Asked], bool] = lambda _: False
+    """Says whether the reply is lost, after the work was done: the connection breaks."""
+    ignores_conditions: bool = False
+    page: int | None = None
+    """Names in a page of a listing, fewer than S3's thousand."""
+
+    @cached_property
+    def client(self) -> Any:
+        """A client whose requests do not count."""
+        session = boto3.session.Session("tester", "tester-secret", region_name="us-east-1")
+        return session.client("s3", endpoint_url=self.url, config=Config(user_agent_extra="uncounted"))
+
+    def counted(self) -> tuple[int, int]:
+        """Return how many writes and how many reads were asked for since the last call."""
+        writes = sum(asked.is_write for asked in self.asked)
+        reads = len(self.asked) - writes
+        self.asked.clear()
+        return writes, reads
+
+
+class _Handler(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log(self, type: str, message: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def bucket_server() -> Iterator[World]:
+    """Serve an empty `BUCKET`."""
+    from moto.server import DomainDispatcherApplication, create_backend_app
+
+    world = World("")
+    front = _Front(world, DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", 0, front, threaded=True, request_handler=_Handler)
+    server.daemon_threads = True  # type: ignore[attr-defined]
+    world.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    world.client.create_bucket(Bucket=BUCKET)
+    try:
+        yield world
+    finally:
+        _empty(world.client)
+        world.client.close()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _empty(client: Any) -> None:
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
+        keys = [{"Key": item["Key"]} for item in page.get("Contents", ())]
+        if keys:
+            client.delete_objects(Bucket=BUCKET, Delete={"Objects": keys})
+    client.delete_bucket(Bucket=BUCKET)
+
+
+class _Front:
+    """What stands before moto."""
+
+    def __init__(self, world: World, app: Any) -> None:
+        self._world, self._app = world, app
+        self._writing = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = BytesIO(body)
+        if "uncounted" in environ.get("HTTP_USER_AGENT", ""):
+            return self._locked(environ, start)
+        asked = _asked(environ)
+        self._world.asked.append(asked)
+        refused = self._world.refuse(asked)
+        if refused is not None:
+            status, headers, answer = refused
+            start(status, [*headers.items(), ("Content-Length", str(len(answer)))])
+            return [] if asked.method == "HEAD" else [answer]
+        if self._world.ignores_conditions:
+            for name in ("HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH"):
+                environ.pop(name, None)
+        if self._world.page is not None and "list-type" in environ.get("QUERY_STRING", ""):
+            environ["QUERY_STRING"] += f"&max-keys={self._world.page}"
+        answered = self._locked(environ, start)
+        if self._world.lose(asked):
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            raise ConnectionResetError
+        return answered
+
+    def _locked(self, environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+        with self._writing:
+            return list(self._app(environ, start))
+
+
+def _asked(environ: dict[str, Any]) -> Asked:
+    condition = environ.get("HTTP_IF_NONE_MATCH") or environ.get("HTTP_IF_MATCH") or ""
+    query = environ.get("QUERY_STRING", "")
+    key = environ["PATH_INFO"].removeprefix(f"/{BUCKET}").lstrip("/")
+    return Asked(environ["REQUEST_METHOD"], query if "list-type" in query else key, condition)
