@@ -15,7 +15,7 @@ from itertools import cycle, pairwise
 from typing import Literal, Protocol, TypeAlias
 
 from pfs._plg_plan import Plan, hit_by_constant, make_plan
-from pfs.errors import InvalidParamsError, KernelUnavailableError, StorageError
+from pfs.errors import InvalidInputError, InvalidParamsError, StorageError
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """Contiguous bytes, read without a copy."""
@@ -24,6 +24,19 @@ ALGORITHM = "plg1"
 """The chunker's id in a store's config."""
 
 _MIN_AVG, _MAX_AVG = 64 << 10, 8 << 20
+
+
+class KernelUnavailableError(InvalidInputError):
+    """PFS_KERNEL names a kernel that is not there: ``(kernel, reason)``."""
+
+    kind = "kernel-unavailable"
+
+    def __init__(self, kernel: str, reason: str) -> None:
+        super().__init__(kernel, reason)
+        self.kernel, self.reason = kernel, reason
+
+    def __str__(self) -> str:
+        return f"PFS_KERNEL={self.kernel} cannot be used: {self.reason}; unset it, or use c or numpy"
 
 
 @dataclass(frozen=True, slots=True)

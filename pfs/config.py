@@ -7,12 +7,21 @@ latter never changes: cuts, ids and tree shapes of everything stored depend on i
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
 
 import msgspec
 
+from pfs.backends.base import Backend
 from pfs.chunker import ChunkerParams
-from pfs.errors import ConfigDamagedError, CorruptionError, InvalidInputError, StorageError, StoreNotFoundError
+from pfs.errors import (
+    ConfigDamagedError,
+    CorruptionError,
+    InvalidInputError,
+    NotFoundError,
+    StorageError,
+    StoreNotFoundError,
+)
 from pfs.refs.signed import sign_body, unsign_body
 from pfs.structs import ready
 
@@ -143,3 +152,30 @@ def _nearest(start: Path) -> Path:
         if (place / FOLDER / LOCAL_CONFIG).is_file():
             return place / FOLDER
     raise StoreNotFoundError(f"{start} or above")
+
+
+def read_config(backend: Backend) -> StoreConfig:
+    """Return the frozen parameters of the store whose objects ``backend`` holds; raises as `decode_store_config`."""
+    where = f"{backend.location}/{OBJECT_CONFIG}"
+    try:
+        data = backend.get(OBJECT_CONFIG)
+    except NotFoundError as error:
+        raise ConfigDamagedError(where, "the file is missing") from error
+    return decode_store_config(data, where=where)
+
+
+def write_durably(file: Path, data: bytes) -> None:
+    """Write a small file so that it is there whole or not at all, after a power loss too."""
+    draft = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(fd, data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    draft.replace(file)
+    folder = os.open(file.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -430,16 +430,3 @@ class FailedError(PfsError):
     """The command was right, but what it was to do failed: ``(message)``."""
 
     kind = "failed"
-
-
-class KernelUnavailableError(InvalidInputError):
-    """PFS_KERNEL names a kernel that is not there: ``(kernel, reason)``."""
-
-    kind = "kernel-unavailable"
-
-    def __init__(self, kernel: str, reason: str) -> None:
-        super().__init__(kernel, reason)
-        self.kernel, self.reason = kernel, reason
-
-    def __str__(self) -> str:
-        return f"PFS_KERNEL={self.kernel} cannot be used: {self.reason}; unset it, or use c or numpy"

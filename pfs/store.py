@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import uuid
@@ -25,18 +24,17 @@ from pfs.config import (
     ChunkerConfig,
     LocalConfig,
     StoreConfig,
-    decode_store_config,
     encode_local_config,
     encode_store_config,
     locate,
+    read_config,
     read_local_config,
+    write_durably,
 )
 from pfs.errors import (
     AlreadyExistsError,
-    ConfigDamagedError,
     CorruptionError,
     InvalidInputError,
-    NotFoundError,
     PfsError,
     StorageError,
 )
@@ -95,7 +93,7 @@ def init(directory: Path | str = ".", *, chunk_avg: int = 262144) -> Store:
         backend.put_new(OBJECT_CONFIG, encode_store_config(config))
         backend.close()
         keep_reserve(folder)
-        _write_durably(folder / LOCAL_CONFIG, encode_local_config(LocalConfig()))
+        write_durably(folder / LOCAL_CONFIG, encode_local_config(LocalConfig()))
     except OSError as error:
         raise StorageError(f"make a store in {folder}", error.strerror or str(error)) from error
     return open(folder)
@@ -373,30 +371,3 @@ def _spread(holder: weakref.ref[Store], old: RefsState, new: RefsState) -> None:
     store = holder()
     if store is not None:
         spread(store, old, new)
-
-
-def read_config(backend: Backend) -> StoreConfig:
-    """Return the frozen parameters of the store whose objects ``backend`` holds; raises as `decode_store_config`."""
-    where = f"{backend.location}/{OBJECT_CONFIG}"
-    try:
-        data = backend.get(OBJECT_CONFIG)
-    except NotFoundError as error:
-        raise ConfigDamagedError(where, "the file is missing") from error
-    return decode_store_config(data, where=where)
-
-
-def _write_durably(file: Path, data: bytes) -> None:
-    """Write a small file so that it is there whole or not at all, after a power loss too."""
-    draft = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    try:
-        os.write(fd, data)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    draft.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -16,7 +15,7 @@ from typing import Final, NamedTuple
 from pfs.backends.durable import storage_errors
 from pfs.errors import IndexDamagedError, InvalidInputError
 from pfs.ids import CommitId, PackId
-from pfs.packs import index_condemned
+from pfs.packs import index_commits, index_condemned
 from pfs.packs.index_condemned import CONDEMNED, GONE, SEALED, STALE, States
 from pfs.packs.index_env import SharedEnv, Txn, acquire, release
 from pfs.packs.index_rows import (
@@ -25,7 +24,6 @@ from pfs.packs.index_rows import (
     NUMBER,
     Location,
     chunk_rows,
-    commit_key,
     decode_location,
     decode_pack,
     pack_row,
@@ -37,8 +35,6 @@ __all__ = ["IN_BLOCK", "REWRITES", "Guard", "Index", "IndexStats", "Location"]
 _SCHEMA: Final = b"1"
 _FEW: Final = 16
 """Up to this many ids, single look-ups beat sorting."""
-_PAGE: Final = 256
-"""Commits read in one transaction."""
 _FORGOTTEN: Final = 4096
 """Rows looked at in one writing transaction, so that others do not wait long."""
 REWRITES: Final = "rewrites/"
@@ -154,7 +150,7 @@ class Index:
             if guard is not None and commits and holds:
                 _put_mark(txn, guard)
             for repo, commit, record in commits if holds else ():
-                txn.put("commit", commit_key(_number_repo(txn, repo), commit), record)
+                index_commits.put(txn, repo, commit, record)
             _put_seen(txn, seen)
             return holds
 
@@ -262,17 +258,9 @@ class Index:
 
     def move_commits(self, moves: Iterable[tuple[str, CommitId, PackId, PackId]]) -> None:
         """Change the pack in the rows of commits, given as (repo, id, old pack, new pack), that still name the old."""
-
-        def work(txn: Txn) -> None:
-            for repo, commit, old, new in wanted:
-                number = txn.get("repo", repo.encode())
-                row = None if number is None else txn.get("commit", commit_key(number, commit))
-                if number is not None and row is not None and row[: len(old)] == old:
-                    txn.put("commit", commit_key(number, commit), new + row[len(old) :])
-
         wanted = list(moves)
         if wanted:
-            self._env.write(work)
+            self._env.write(lambda txn: index_commits.move(txn, wanted))
 
     def rows_of(self, packs: Collection[PackId]) -> dict[PackId, list[tuple[bytes, Location]]]:
         """Return the (key, place) rows of each pack; reads the whole table, 0.3 us a row."""
@@ -296,12 +284,7 @@ class Index:
 
     def commit(self, repo: str, commit: CommitId) -> bytes | None:
         """Return the encoded record of a commit, None when the index does not know it."""
-
-        def work(txn: Txn) -> bytes | None:
-            number = txn.get("repo", repo.encode())
-            return txn.get("commit", commit_key(number, commit)) if number else None
-
-        return self._env.read(work)
+        return self._env.read(lambda txn: index_commits.get(txn, repo, commit))
 
     def commits(self, repo: str) -> Iterator[tuple[CommitId, bytes]]:
         """Yield the known commits of a repo, in the order of their ids; commits added meanwhile may be among them."""
@@ -312,14 +295,7 @@ class Index:
                 yield CommitId(id.hex()), record
 
     def _commit_page(self, repo: str, start: bytes) -> tuple[list[tuple[bytes, bytes]], bytes | None]:
-        def work(txn: Txn) -> list[tuple[bytes, bytes]]:
-            number = txn.get("repo", repo.encode())
-            rows = _commit_rows(txn, number, start) if number else iter(())
-            return list(islice(rows, _PAGE))
-
-        rows = self._env.read(work)
-        last = int.from_bytes(rows[-1][0], "big") + 1 if len(rows) == _PAGE else 0
-        return rows, last.to_bytes(KEY_SIZE, "big") if 0 < last < 1 << 128 else None
+        return self._env.read(lambda txn: index_commits.page(txn, repo, start))
 
     def forget_repo(self, repo: str, *, guard: Guard | None = None) -> bool:
         """Remove a repo's commits; its chunks stay until collection, and so does the mark that guards its rows.
@@ -332,11 +308,7 @@ class Index:
                 if txn.get("meta", guard.key.encode()) not in guard.values:
                     return False
                 _put_mark(txn, guard)
-            number = txn.get("repo", repo.encode())
-            if number is not None:
-                for id, _ in list(_commit_rows(txn, number, bytes(KEY_SIZE))):
-                    txn.delete("commit", number + id)
-                txn.delete("repo", repo.encode())
+            index_commits.forget_repo(txn, repo)
             return True
 
         return self._env.write(work)
@@ -348,14 +320,7 @@ class Index:
     def forget_commits(self, repo: str, commits: Iterable[CommitId]) -> None:
         """Remove some of a repo's commits."""
         wanted = list(commits)
-
-        def work(txn: Txn) -> None:
-            number = txn.get("repo", repo.encode())
-            keys = [] if number is None else [commit_key(number, commit) for commit in wanted]
-            for key in keys:
-                txn.delete("commit", key)
-
-        self._env.write(work)
+        self._env.write(lambda txn: index_commits.forget(txn, repo, wanted))
 
     def get_meta(self, key: str) -> bytes | None:
         """Return a value that `set_meta` stored, or None."""
@@ -429,24 +394,3 @@ def _put_pack(txn: Txn, pack: SealedPack) -> int:
     txn.put("pack", NUMBER.pack(number), pack_row(pack, state=index_condemned.first_state(txn, pack.pack_id)))
     txn.put("packid", pack.pack_id, NUMBER.pack(number))
     return number
-
-
-def _number_repo(txn: Txn, repo: str) -> bytes:
-    known = txn.get("repo", repo.encode())
-    if known is not None:
-        return known
-    last = txn.get("meta", b"last_repo") or NUMBER.pack(0)
-    number = NUMBER.pack(NUMBER.unpack(last)[0] + 1)
-    txn.put("meta", b"last_repo", number)
-    txn.put("repo", repo.encode(), number)
-    return number
-
-
-def _commit_rows(txn: Txn, number: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-    cursor = txn.cursor("commit")
-    if not cursor.set_range(number + start):
-        return
-    for key, record in cursor.iternext():
-        if key[: len(number)] != number:
-            return
-        yield key[len(number) :], record

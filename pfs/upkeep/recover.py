@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from pfs.backends.base import Backend
 from pfs.backends.durable import storage_errors
 from pfs.backends.registry import open_backend
-from pfs.config import read_local_config
+from pfs.config import read_config, read_local_config
 from pfs.errors import (
     ConflictError,
     CorruptionError,
@@ -40,7 +40,7 @@ from pfs.refs.level import level
 from pfs.refs.renew import lost_detail, renew
 from pfs.refs.swap import Refs, refs_name
 from pfs.rootkey import make_root_key
-from pfs.store import INDEX, read_config
+from pfs.store import INDEX
 
 if TYPE_CHECKING:
     from pfs.files.progress import Progress

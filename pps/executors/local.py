@@ -19,6 +19,7 @@ from pfs.errors import ConflictError, FailedError, PfsError, StorageFullError
 from pfs.packs.session import WriteSession
 from pfs.store import Store
 from pps.executor import Capacity, Event, Handle, Lost, UnitDone, UnitId, WorkUnit
+from pps.executors.eventqueue import EventQueue
 from pps.executors.gateways import JobGateways
 from pps.executors.shares import CpuRota, Shares, machine
 from pps.job_gateway import OpenGateway
@@ -113,8 +114,7 @@ class LocalExecutor:
 
     def _start(self) -> None:
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
-        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._wake: Callable[[], object] = lambda: None
+        self._events = EventQueue()
         self._lock = threading.Lock()
         self._entries: dict[UnitId, _Entry] = {}
         self._done: dict[UnitId, WriteSession] = {}
@@ -176,20 +176,11 @@ class LocalExecutor:
 
     def events(self, timeout_s: float) -> Iterator[Event]:
         """Yield what happened, waiting at most ``timeout_s`` for the first event; ends when none is left."""
-        try:
-            yield self._events.get(timeout=timeout_s)
-            while True:
-                yield self._events.get_nowait()
-        except queue.Empty:
-            return
+        return self._events.take(timeout_s)
 
     def notify(self, wake: Callable[[], object]) -> None:
         """Call ``wake`` whenever there is something new in `events`, in the thread where it happens."""
-        self._wake = wake
-
-    def _tell(self, event: Event) -> None:
-        self._events.put(event)
-        self._wake()
+        self._events.notify(wake)
 
     def take_session(self, unit: UnitId) -> WriteSession:
         """Hand over what a unit wrote, once, after its UnitDone.
@@ -250,7 +241,7 @@ class LocalExecutor:
             if lost is not None:
                 with self._lock:
                     self._entries.pop(entry.unit.id, None)
-                self._tell(lost)
+                self._events.tell(lost)
 
     def _run(self, entry: _Entry, scratch: Path) -> Lost | None:
         """Run a unit; returns that it is lost, None when it is done."""
@@ -279,7 +270,7 @@ class LocalExecutor:
         if stale:
             session.abandon()
             return Lost(unit, "a later attempt took over")
-        self._tell(UnitDone(unit))
+        self._events.tell(UnitDone(unit))
         return None
 
     def setting_for(self, unit: WorkUnit) -> Setting:

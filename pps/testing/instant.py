@@ -6,7 +6,6 @@ measured.
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from pfs.files.fileref import FileRef
 from pfs.ids import TreeId, chunk_id
 from pfs.trees.page import Kind
 from pps.executor import Capacity, DatumDone, DatumTask, Event, OutputFile, UnitDone, UnitId, WorkUnit
+from pps.executors.eventqueue import EventQueue
 
 if TYPE_CHECKING:
     from pfs.packs.session import WriteSession
@@ -28,9 +28,8 @@ class InstantExecutor:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._events = EventQueue()
         self._sessions: dict[UnitId, WriteSession] = {}
-        self._wake: Callable[[], object] = lambda: None
         self._ran = bytearray()
 
     @property
@@ -56,22 +55,16 @@ class InstantExecutor:
             output = OutputFile(_place(task), FileRef(Kind.FILE, len(content), TreeId(id)), False)
             self._events.put(DatumDone(unit.id, task.id, "success", (output,)))
             self._ran += bytes.fromhex(task.id)
-        self._events.put(UnitDone(unit.id))
-        self._wake()
+        self._events.tell(UnitDone(unit.id))
         return unit.id
 
     def events(self, timeout_s: float) -> Iterator[Event]:
         """Yield what is done."""
-        try:
-            yield self._events.get(timeout=timeout_s)
-            while True:
-                yield self._events.get_nowait()
-        except queue.Empty:
-            return
+        return self._events.take(timeout_s)
 
     def notify(self, wake: Callable[[], object]) -> None:
         """Call ``wake`` when a unit is done."""
-        self._wake = wake
+        self._events.notify(wake)
 
     def take_session(self, unit: UnitId) -> WriteSession:
         """Hand over what a unit wrote."""

@@ -10,15 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pfs.chunker import ChunkerParams, cut_points, kernel, kernels, load_kernel
-from pfs.errors import KernelUnavailableError
+from pfs.chunker import ChunkerParams, KernelUnavailableError, cut_points, kernel, kernels, load_kernel
 
 NATIVE = any(found.name.startswith("c-") for found in kernels())
 needs_native = pytest.mark.skipif(not NATIVE, reason="the C kernel is not built")
 WITHOUT_NATIVE = "import sys; sys.modules['pfs._cdc'] = None\n"
 CHOOSE = """
 from pfs.chunker import kernel
-from pfs.errors import KernelUnavailableError
+from pfs.chunker import KernelUnavailableError
 try:
     print(kernel().name)
 except KernelUnavailableError as error:
