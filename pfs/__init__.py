@@ -10,7 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pfs.backends.s3_place import S3Options
     from pfs.changes.writer import CommitWriter
+    from pfs.connect import Connected, connect
     from pfs.model import BranchInfo, CommitInfo, FileChange, FileInfo, NewCommit, Provenance, RepoInfo
     from pfs.refs.retention import Keep, PathRule, Retention
     from pfs.repo import Repo
@@ -20,9 +22,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "init",
+    "connect",
     "open",
     "locate",
     "Store",
+    "Connected",
+    "S3Options",
     "Repo",
     "View",
     "CommitWriter",
@@ -39,6 +44,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "pfs.connect": ("connect", "Connected"),
+    "pfs.backends.s3_place": ("S3Options",),
     "pfs.store": ("init", "open", "locate", "Store"),
     "pfs.repo": ("Repo",),
     "pfs.view": ("View",),

@@ -13,6 +13,8 @@ from pathlib import Path
 import msgspec
 
 from pfs.backends.base import Backend
+from pfs.backends.registry import open_backend
+from pfs.backends.s3_place import SCHEME, S3Options
 from pfs.chunker import ChunkerParams
 from pfs.errors import (
     ConfigDamagedError,
@@ -63,15 +65,30 @@ class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LocalConfig(msgspec.Struct, frozen=True):
-    """Where the objects of this ``.pfs`` are: a folder name in it, or a URL."""
+    """Where the objects of this ``.pfs`` are: a folder name in it, or a URL; ``s3``: how to reach a bucket."""
 
     format: int = FORMAT
     backend: str = LOCAL_OBJECTS
+    s3: S3Options | None = None
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the objects are not on a disk of this machine."""
+        return self.backend.startswith(SCHEME)
 
 
 def encode_local_config(config: LocalConfig) -> bytes:
     """Return a local config as it is stored: JSON, for people to read and change."""
-    return msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
+    stored: dict[str, object] = {"format": config.format, "backend": config.backend}
+    if config.s3 is not None:
+        stored["s3"] = {name: value for name, value in msgspec.to_builtins(config.s3).items() if value is not None}
+    return msgspec.json.format(msgspec.json.encode(stored), indent=2) + b"\n"
+
+
+def open_objects(folder: Path) -> Backend:
+    """Open the object store of a ``.pfs`` folder; raises as `read_local_config` and `open_backend`."""
+    config = read_local_config(folder)
+    return open_backend(config.backend, config.s3) if config.is_remote else open_backend(folder / config.backend)
 
 
 def encode_store_config(config: StoreConfig) -> bytes:

@@ -27,8 +27,8 @@ from pfs.config import (
     encode_local_config,
     encode_store_config,
     locate,
+    open_objects,
     read_config,
-    read_local_config,
     write_durably,
 )
 from pfs.errors import (
@@ -133,7 +133,7 @@ class Store:
         self._sessions_lock = threading.Lock()
         self._mirror: Mirror | None = None
         self._mirror_lock = threading.Lock()
-        self.backend = open_backend(path / read_local_config(path).backend) if backend is None else backend
+        self.backend = open_objects(path) if backend is None else backend
         self.config = read_config(self.backend)
         self.params = self.config.params()
         self.index = Index.open(path / INDEX, store_uuid=self.config.store_uuid)

@@ -17,15 +17,68 @@ from pfs.shorten import quoted
 
 @click.command("init")
 @click.argument("directory", metavar="[DIR]", required=False)
+@click.option("--chunk-avg", metavar="SIZE", help="Mean chunk size, 64KiB to 8MiB; fixed for ever. Default: 256KiB.")
 @click.option(
-    "--chunk-avg", default="256KiB", show_default=True, help="Mean chunk size, 64KiB to 8MiB; fixed for ever."
+    "--backend", metavar="URL", help="Keep the objects at s3://bucket/prefix; a store that is there is connected to."
 )
-def init(directory: str | None, chunk_avg: str) -> None:
+@click.option("--endpoint", "--endpoint-url", "endpoint", metavar="URL", help="S3 server. Default: boto3's, AWS.")
+@click.option("--region", metavar="NAME", help="Region of the bucket. Default: boto3's.")
+@click.option("--profile", metavar="NAME", help="Credentials of that name in ~/.aws. Default: boto3's.")
+@click.option(
+    "--addressing",
+    type=click.Choice(["auto", "path", "virtual"]),
+    default="auto",
+    show_default=True,
+    help="Where requests name the bucket: in the path or in the host.",
+)
+@click.option("--storage-class", metavar="CLASS", help="Storage class of data packs, such as STANDARD_IA.")
+@click.option("--sse", metavar="NAME", help="Encryption by the server: AES256, aws:kms, aws:kms:dsse.")
+@click.option("--sse-key", metavar="ID", help="KMS key of --sse aws:kms.")
+@wiring.json_option
+def init(directory: str | None, chunk_avg: str | None, backend: str | None, as_json: bool, **options: str) -> None:
     """Make a store in DIR/.pfs (default: here, or where --store says)."""
+    place = directory or wiring.store_location() or "."
+    average = None if chunk_avg is None else _size(chunk_avg)
+    record = _init_here(place, average, options) if backend is None else _connect(place, backend, average, options)
+    if as_json:
+        print_json(record)
+    elif record["made"]:
+        click.echo(f"made a store in {record['path']}; `pfs create-repo NAME` makes the first repo")
+    else:
+        click.echo(
+            f"connected {record['path']} to the store at {backend}, with {counted(int(str(record['repos'])), 'repo')}; "
+            "its S3 keys and secrets need the root-key file of the machine that made them"
+        )
+
+
+def _init_here(place: str, average: int | None, options: dict[str, str]) -> dict[str, Json]:
+    from pfs.config import ChunkerConfig
     from pfs.store import init as init_at
 
-    with init_at(directory or wiring.store_location() or ".", chunk_avg=_size(chunk_avg)) as store:
-        click.echo(f"made a store in {store.path}; `pfs create-repo NAME` makes the first repo")
+    given = [name for name, value in options.items() if value and value != "auto"]
+    if given:
+        raise usage_error(f"--{given[0].replace('_', '-')} is for stores in buckets: add --backend s3://bucket/prefix")
+    with init_at(place, chunk_avg=average or ChunkerConfig().avg) as store:
+        return {"name": "init", "path": str(store.path), "backend": store.backend.location, "made": True, "repos": 0}
+
+
+def _connect(place: str, url: str, average: int | None, options: dict[str, str]) -> dict[str, Json]:
+    import msgspec
+
+    from pfs.backends.s3_place import S3Options
+    from pfs.connect import connect
+
+    with Bar("building the index") as bar:
+        done = connect(place, url, options=msgspec.convert(options, S3Options), chunk_avg=average, progress=bar)
+    with done.store as store:
+        repos = sum(1 for _ in store.refs.names())
+        return {
+            "name": "init",
+            "path": str(store.path),
+            "backend": store.backend.location,
+            "made": done.made,
+            "repos": repos,
+        }
 
 
 def _size(text: str) -> int:

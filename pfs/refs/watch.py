@@ -47,7 +47,9 @@ def change_token(backend: Backend, clock_ns: int, *, last: ChangeToken | None = 
     for entry in (entry for prefix in WATCHED for entry in backend.entries(prefix)):
         modified, size, etag = known.get(entry.name, (0, 0, ""))
         settled = clock_ns - entry.modified_ns > SETTLED_NS
-        if (modified, size) != (entry.modified_ns, entry.size) or not settled:
+        if entry.etag:
+            etag = entry.etag
+        elif (modified, size) != (entry.modified_ns, entry.size) or not settled:
             state = backend.read(entry.name)
             etag = "" if state is None else state[1]
         found.append((entry.name, entry.modified_ns, entry.size, etag))

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 
 from pfs.backends.base import Backend
 from pfs.backends.durable import storage_errors
-from pfs.backends.registry import open_backend
-from pfs.config import read_config, read_local_config
+from pfs.config import open_objects, read_config
 from pfs.errors import (
     ConflictError,
     CorruptionError,
@@ -81,7 +80,7 @@ def recover(directory: Path | str, *, progress: Progress | None = None) -> Recov
         StorageError: the new index cannot be written; the old one is as it was.
     """
     folder = Path(directory)
-    backend = open_backend(folder / read_local_config(folder).backend)
+    backend = open_objects(folder)
     try:
         with storage_errors(f"recover {folder}"), _alone(folder):
             _remove_drafts(folder / DRAFTS)

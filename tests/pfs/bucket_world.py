@@ -5,6 +5,7 @@ moto looks and then writes: that two writers may not come in between, as in S3, 
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -14,9 +15,7 @@ from functools import cached_property
 from io import BytesIO
 from typing import Any
 
-import boto3
-from botocore.config import Config
-from werkzeug.serving import WSGIRequestHandler, make_server
+import pytest
 
 BUCKET = "bucket"
 KEYS = {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "tester-secret", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -55,6 +54,9 @@ class World:
     @cached_property
     def client(self) -> Any:
         """A client whose requests do not count."""
+        import boto3
+        from botocore.config import Config
+
         session = boto3.session.Session("tester", "tester-secret", region_name="us-east-1")
         return session.client("s3", endpoint_url=self.url, config=Config(user_agent_extra="uncounted"))
 
@@ -66,21 +68,35 @@ class World:
         return writes, reads
 
 
-class _Handler(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log(self, type: str, message: str, *args: object) -> None:
-        """Say nothing."""
+@contextmanager
+def use_bucket(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let boto3 find the server and keys for it, and nothing of this machine's; end all faults afterwards."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    settings = {"AWS_CONFIG_FILE": "/nonexistent", "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent"}
+    for name, value in {**KEYS, **settings, "AWS_EC2_METADATA_DISABLED": "true"}.items():
+        monkeypatch.setenv(name, value)
+    world.asked.clear()
+    yield
+    world.refuse, world.lose = lambda _: None, lambda _: False
+    world.ignores_conditions, world.page = False, None
 
 
 @contextmanager
 def bucket_server() -> Iterator[World]:
     """Serve an empty `BUCKET`."""
     from moto.server import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    class Handler(WSGIRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log(self, type: str, message: str, *args: object) -> None:
+            """Say nothing."""
 
     world = World("")
     front = _Front(world, DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, front, threaded=True, request_handler=_Handler)
+    server = make_server("127.0.0.1", 0, front, threaded=True, request_handler=Handler)
     server.daemon_threads = True  # type: ignore[attr-defined]
     world.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)

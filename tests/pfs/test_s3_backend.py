@@ -24,28 +24,14 @@ from pfs.errors import (
     UnreachableError,
 )
 from pfs.testing.contract import BackendContract, Raw
-from tests.pfs.bucket_world import BUCKET, KEYS, Answer, Asked, World, bucket_server
+from tests.pfs.bucket_world import BUCKET, Answer, Asked, World
 
 AT_ONCE = Retry(pause=lambda _: None)
 
 
-@pytest.fixture(scope="module")
-def served() -> Iterator[World]:
-    with bucket_server() as world:
-        yield world
-
-
 @pytest.fixture
-def world(served: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    for name, value in KEYS.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    served.asked.clear()
-    yield served
-    served.refuse, served.lose = lambda _: None, lambda _: False
-    served.ignores_conditions, served.page = False, None
+def world(bucket: World) -> World:
+    return bucket
 
 
 @pytest.fixture

@@ -1,0 +1,97 @@
+"""A store whose objects are in a bucket: made there, or connected to where there is one already.
+
+Index, caches, root key and where the bucket is are in a ``.pfs`` folder of this machine, and can be made again.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pfs.backends.base import Backend
+from pfs.backends.probe import probe
+from pfs.backends.registry import open_backend
+from pfs.backends.s3_place import S3Options, parse_s3_url
+from pfs.config import (
+    FOLDER,
+    LOCAL_CONFIG,
+    OBJECT_CONFIG,
+    ChunkerConfig,
+    LocalConfig,
+    StoreConfig,
+    encode_local_config,
+    encode_store_config,
+    read_config,
+    write_durably,
+)
+from pfs.errors import AlreadyExistsError, InvalidParamsError, StorageError
+from pfs.rootkey import make_root_key
+from pfs.store import Store, open
+from pfs.upkeep.recover import recover
+
+if TYPE_CHECKING:
+    from pfs.files.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """An open store; ``made``: there was none at that place before."""
+
+    store: Store
+    made: bool
+
+
+def connect(
+    directory: Path | str,
+    url: str,
+    *,
+    options: S3Options | None = None,
+    chunk_avg: int | None = None,
+    progress: Progress | None = None,
+) -> Connected:
+    """Make ``directory/.pfs`` for the store at ``s3://bucket/prefix``, making that too if there is none.
+
+    ``chunk_avg``: of a new store, 256 KiB by default. Of one that is there the index is built: a short read for each
+    pack, 16 at once. What was interrupted is completed by the next call.
+
+    Raises:
+        AlreadyExistsError: there is a store in the folder.
+        InvalidParamsError: ``chunk_avg`` is out of range, or not that of the store that is there.
+        ConditionsIgnoredError: several writers would not be safe there; nothing was made.
+        StorageError: the bucket or the folder cannot be used.
+    """
+    place = parse_s3_url(url)
+    top = Path(directory).absolute()
+    folder = top if top.name == FOLDER else top / FOLDER
+    if (folder / LOCAL_CONFIG).exists():
+        raise AlreadyExistsError("store", str(folder))
+    backend = open_backend(place.url, options)
+    try:
+        made = _make(backend, chunk_avg)
+    finally:
+        backend.close()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        make_root_key(folder)
+        write_durably(folder / LOCAL_CONFIG, encode_local_config(LocalConfig(backend=place.url, s3=options)))
+    except OSError as error:
+        raise StorageError(f"make a store in {folder}", error.strerror or str(error)) from error
+    if not made:
+        recover(folder, progress=progress)
+    return Connected(open(folder), made)
+
+
+def _make(backend: Backend, chunk_avg: int | None) -> bool:
+    """Make the store's config unless there is one; what is there counts, also if somebody else makes it just now."""
+    if backend.read(OBJECT_CONFIG) is None:
+        fresh = StoreConfig(store_uuid=str(uuid.uuid4()), chunker=ChunkerConfig(avg=chunk_avg or ChunkerConfig().avg))
+        fresh.params()
+        probe(backend)
+        if backend.put_new(OBJECT_CONFIG, encode_store_config(fresh)):
+            return True
+    there = read_config(backend).chunker.avg
+    if chunk_avg not in (None, there):
+        raise InvalidParamsError(f"the store at {backend.location} has chunks of {there} bytes on average, for ever")
+    return False
