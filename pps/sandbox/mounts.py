@@ -7,7 +7,9 @@ command, in a copy of that namespace: a list of steps that the executor planned.
 A step is a list of strings, so that it crosses the socket as JSON. Targets that do not exist are made:
 ``["bind", source, target]``, ``["ro", source, target]`` (read-only), ``["overlay", lower, upper, work, target]``,
 ``["tree", source, target]`` (bind with all that was mounted below), ``["proc"]``, and ``["files", target, name, base64,
-…]``: files in memory, read-only, which nothing outside ever sees.
+…]``: files in memory, read-only, which nothing outside ever sees. ``["private", source, target]`` covers a directory
+that may not be there with another; ``["mirror", source, target, name, …]`` also shows in it what the target had, but
+for these names and those that the source has.
 """
 
 from __future__ import annotations
@@ -92,6 +94,11 @@ def apply(steps: Sequence[Sequence[str]]) -> None:
                 syscalls.mount("proc", "/proc", fs="proc", flags=flags)
             case ["files", target, *pairs]:
                 _files(target, pairs)
+            case ["private", source, target]:
+                _make_folder(target)
+                syscalls.bind(source, target, recursive=False)
+            case ["mirror", source, target, *hidden]:
+                _mirror_into(source, target, hidden)
             case _:
                 raise OSError(0, f"unknown step {step}")
 
@@ -148,6 +155,18 @@ def _mirror(place: str) -> None:
     for entry in list(os.scandir(".")):
         with suppress(OSError):
             _show(entry, os.path.join(place, entry.name))
+    os.chdir("/")
+
+
+def _mirror_into(source: str, target: str, hidden: Sequence[str]) -> None:
+    """Put ``source`` in the place of a directory, with the entries of that bound into it, mounts in them included."""
+    os.chdir(target)
+    syscalls.bind(source, target, recursive=False)
+    left_out = {*hidden, *os.listdir(target)}
+    for entry in list(os.scandir(".")):
+        if entry.name not in left_out:
+            with suppress(OSError):
+                _show(entry, os.path.join(target, entry.name))
     os.chdir("/")
 
 

@@ -96,7 +96,7 @@ def _id(packed: bytes) -> bytes:
 
 
 def _packed(output: OutputFile) -> _File:
-    aux = {"x": True} if output.executable else output.aux
+    aux = {**(output.aux or {}), "x": True} if output.executable else output.aux
     return _File(output.key, output.ref.kind, output.ref.size, output.ref.tid, pack_aux(aux))
 
 

@@ -20,6 +20,8 @@ from pps.executor import (
     WorkUnit,
 )
 from pps.sandbox.running import Exit
+from pps.workers.artifacts import Artifacts, artifacts_of
+from pps.workers.artifacts_take import NotMadeError, take_artifacts
 from pps.workers.command import run_command, why_failed
 from pps.workers.feeder import feeding
 from pps.workers.logs import LogWriter
@@ -34,7 +36,10 @@ from pps.workers.why import is_full, why
 
 @dataclass(frozen=True, slots=True)
 class Datum:
-    """A datum in the hands of a worker; ``workplace`` is for this worker alone."""
+    """A datum in the hands of a worker; ``workplace`` is for this worker alone.
+
+    ``artifacts``: of a task whose templates are rendered.
+    """
 
     setting: Setting
     unit: WorkUnit
@@ -42,6 +47,7 @@ class Datum:
     sessions: Sessions
     workplace: Workplace
     stop: Stop
+    artifacts: Artifacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,11 @@ def attempt(datum: Datum, log: LogWriter) -> Attempt:
         OSError: there is no place to work in.
     """
     datum.stop.check()
+    if datum.unit.transform.task is not None:
+        try:
+            datum = _rendered(datum)
+        except PfsError as error:
+            return Attempt("failed", error=f"it cannot be run: {error}")
     with datum.workplace.scratch(mount_places(datum.setting, datum.unit, datum.task)) as scratch:
         try:
             return _stage_and_run(datum, log, scratch)
@@ -74,10 +85,16 @@ def attempt(datum: Datum, log: LogWriter) -> Attempt:
             return Attempt("failed", error=f"it cannot be run: {why(error)}")
 
 
+def _rendered(datum: Datum) -> Datum:
+    unit, task, artifacts = artifacts_of(datum.setting.store, datum.unit, datum.task)
+    return replace(datum, unit=unit, task=task, artifacts=artifacts)
+
+
 def _stage_and_run(datum: Datum, log: LogWriter, scratch: Scratch) -> Attempt:
     started = time.monotonic()
     try:
-        with surroundings(datum.setting, datum.unit, datum.task, scratch=scratch) as around:
+        given = datum.setting, datum.unit, datum.task
+        with surroundings(*given, scratch=scratch, artifacts=datum.artifacts) as around:
             return _run_and_take(datum, log, around, started=started)
     except UnpreparedError as error:
         return Attempt("failed", error=str(error))
@@ -93,10 +110,11 @@ def _run_and_take(datum: Datum, log: LogWriter, around: Surroundings, *, started
         result = replace(result, state="failed", error=feeder.error)
     ended = time.monotonic()
     if result.state == "success":
-        result = take(datum, around, result)
+        result = take(datum, around, result, log=log)
     seconds = Seconds(staged - started, ended - staged, time.monotonic() - ended)
     reason = None if result.error is None else around.mask.text(result.error)
-    taken_in = staged_bytes(datum.task) + feeder.bytes
+    put = 0 if datum.artifacts is None else datum.artifacts.size
+    taken_in = staged_bytes(datum.task) + put + feeder.bytes
     return replace(result, error=reason, seconds=seconds, bytes=Bytes(taken_in, result.bytes.upload))
 
 
@@ -127,22 +145,17 @@ def _run(datum: Datum, log: LogWriter, around: Surroundings, *, argv: Sequence[s
     return ended
 
 
-def take(datum: Datum, around: Surroundings, result: Attempt) -> Attempt:
+def take(datum: Datum, around: Surroundings, result: Attempt, *, log: LogWriter | None = None) -> Attempt:
     """Return a success with its output, which goes to the unit's session; a failure where that cannot be taken.
+
+    ``log`` is told what a task left out.
 
     Raises:
         CancelledError: the unit was told to stop.
         PfsError: the session is broken, with results of other datums in it.
     """
-    setting = datum.setting
-    inputs = Inputs(around.world.places.pfs, datum.task.inputs, setting.staging)
     try:
-        if datum.unit.s3_out:
-            outputs = around.access.take(datum.sessions.now)
-        else:
-            around.scratch.open_up()
-            session, check = datum.sessions.now, datum.stop.check
-            outputs = take_outputs(setting.store, session, around.world.scene, inputs=inputs, check=check)
+        outputs = _outputs(datum, around, log)
     except CancelledError:
         raise
     except StorageFullError:
@@ -152,6 +165,22 @@ def take(datum: Datum, around: Surroundings, result: Attempt) -> Attempt:
             raise StorageFullError("take the output of a datum", why(error)) from error
         datum.sessions.renew()
         reason = why(error) if isinstance(error, OSError) else str(error)
-        return replace(result, state="failed", error=f"its output cannot be taken: {reason}")
+        reason = reason if isinstance(error, NotMadeError) else f"its output cannot be taken: {reason}"
+        return replace(result, state="failed", error=reason)
     taken = Bytes(0, sum(output.ref.size for output in outputs))
     return replace(result, outputs=outputs, bytes=taken, reads=around.access.reads())
+
+
+def _outputs(datum: Datum, around: Surroundings, log: LogWriter | None) -> tuple[OutputFile, ...]:
+    setting, session, check = datum.setting, datum.sessions.now, datum.stop.check
+    if datum.unit.s3_out:
+        return around.access.take(session)
+    around.scratch.open_up()
+    inputs = Inputs(around.world.places.pfs, datum.task.inputs, setting.staging)
+    if datum.artifacts is None:
+        return take_outputs(setting.store, session, around.world.scene, inputs=inputs, check=check)
+    taken = take_artifacts(setting.store, session, around.world, datum.artifacts.task, inputs=inputs, check=check)
+    if log is not None:
+        for note in taken.notes:
+            log.note(note)
+    return (*around.access.take(session), *taken.files)

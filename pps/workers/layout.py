@@ -166,7 +166,12 @@ def _namespace(
         code = _real(unit.code_dir)
         in_tmp = code.startswith(_TMP + "/")
         target = f"{scratch.tmp}{code[len(_TMP) :]}" if in_tmp else code
-        if isolation.overlay and not os.listdir(code):
+        if unit.transform.task is not None and not isolation.overlay:
+            # Where artifacts are put and left.
+            shutil.copytree(code, scratch.code, dirs_exist_ok=True, symlinks=True)
+            steps.append(("bind", str(scratch.code), target))
+            layers.append(layer(code, scratch.code))
+        elif isolation.overlay and not os.listdir(code):
             steps.append(("bind", str(scratch.code), target))
             layers.append(layer(code, scratch.code))
         else:
@@ -212,7 +217,7 @@ def _container(unit: WorkUnit, scratch: Scratch) -> World:
     volumes = [(scratch.pfs, "/pfs", True), (scratch.tmp, _TMP, True)]
     layers = [layer("/pfs", scratch.pfs), layer(_TMP, scratch.tmp)]
     cwd = ""
-    if unit.code_dir is not None:
+    if unit.code_dir is not None or unit.transform.task is not None:
         volumes.append((scratch.cwd, _CODE, True))
         layers.append(layer(_CODE, scratch.cwd))
         cwd = _CODE

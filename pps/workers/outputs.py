@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +35,7 @@ class Inputs(NamedTuple):
     staging: Staging
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Something to take: ``path`` as the command sees it, ``key`` its name, ``links`` followed to get there."""
 
     path: str
@@ -70,11 +70,38 @@ def take_outputs(
             to what the command could not see.
         StorageError: a file cannot be read, or the store not written.
     """
-    found = _Walk(store, session, scene, inputs, check).run()
+    out = Place(f"{inputs.pfs}/out", b"")
+    if not _is_directory(scene, out.path):
+        raise FailedError(f"{out.path} is no directory any more: the command removed or replaced it")
+    return take_places(store, session, scene, [out], inputs=inputs, check=check)
+
+
+def take_places(
+    store: Store,
+    session: WriteSession,
+    scene: Scene,
+    places: Sequence[Place],
+    *,
+    inputs: Inputs,
+    check: Callable[[], None] = lambda: None,
+) -> tuple[OutputFile, ...]:
+    """Return all files at and below some places, as `take_outputs` does those of /pfs/out; errors likewise."""
+    found = _Walk(store, session, scene, inputs, check).run(places)
     paths = [(key, content) for key, content in found if isinstance(content, Path)]
     outputs = [OutputFile(*put) for put in put_files(session, store.params, paths, jobs=1, progress=Watched(check))]
     outputs += [content for _, content in found if isinstance(content, OutputFile)]
     return tuple(sorted(outputs))
+
+
+def _is_directory(scene: Scene, path: str) -> bool:
+    """Say whether a path is still a directory, with no link on the way to it."""
+    try:
+        place = scene.find(path) if scene.resolve(path) == path else None
+        return place is not None and stat.S_ISDIR(os.lstat(place).st_mode)
+    except FailedError:
+        return False
+    except OSError as error:
+        raise FailedError(f"cannot read {path}: {error.strerror}") from error
 
 
 class _Walk:
@@ -85,15 +112,14 @@ class _Walk:
     ) -> None:
         self._store, self._session, self._check = store, session, check
         self._scene, self._inputs = scene, inputs
-        self._out = f"{inputs.pfs}/out"
-        self._waiting: list[_Place] = []
+        self._own: tuple[str, ...] = ()
+        self._waiting: list[Place] = []
         self._found: list[tuple[bytes, Path | OutputFile]] = []
 
-    def run(self) -> list[tuple[bytes, Path | OutputFile]]:
+    def run(self, places: Sequence[Place]) -> list[tuple[bytes, Path | OutputFile]]:
         """Return key and content of each file: where it is on disk, or the output that it is already."""
-        if not self._is_there():
-            raise FailedError(f"{self._out} is no directory any more: the command removed or replaced it")
-        self._waiting.append(_Place(self._out, b""))
+        self._own = tuple(f"{place.path}/" for place in places)
+        self._waiting += places
         while self._waiting:
             place = self._waiting.pop()
             self._check()
@@ -103,22 +129,12 @@ class _Walk:
                 raise FailedError(f"cannot read {_short(place.key)}: {error.strerror}") from error
         return self._found
 
-    def _is_there(self) -> bool:
-        """Say whether /pfs/out is still a directory, with no link on the way to it."""
-        try:
-            out = self._scene.find(self._out) if self._scene.resolve(self._out) == self._out else None
-            return out is not None and stat.S_ISDIR(os.lstat(out).st_mode)
-        except FailedError:
-            return False
-        except OSError as error:
-            raise FailedError(f"cannot read {self._out}: {error.strerror}") from error
-
-    def _take(self, place: _Place) -> None:
+    def _take(self, place: Place) -> None:
         where = self._scene.find(place.path)
         if where is None:
             raise FailedError(f"{_short(place.key)} was there and is gone")
         mode = os.lstat(where).st_mode
-        if f"{place.path}/".startswith(f"{self._out}/"):
+        if f"{place.path}/".startswith(self._own):
             _open_up(where, mode)
         if stat.S_ISLNK(mode):
             self._follow(place)
@@ -134,7 +150,7 @@ class _Walk:
         elif stat.S_ISFIFO(mode):
             self._take_pipe(place)
 
-    def _follow(self, place: _Place) -> None:
+    def _follow(self, place: Place) -> None:
         target = self._scene.resolve(place.path)
         if target is None:
             raise FailedError(f"{_short(place.key)} in the output is a symlink that leads to nothing")
@@ -142,12 +158,12 @@ class _Walk:
             raise FailedError(f"{_short(place.key)} in the output is a symlink that leads in circles")
         rows = _input_rows(self._scene, target, self._inputs)
         if rows is None:
-            self._waiting.append(_Place(target, place.key, place.links + 1))
+            self._waiting.append(Place(target, place.key, place.links + 1))
             return
         for rest, row in rows:
             self._refer(place.key + b"/" + rest if rest else place.key, row)
 
-    def _take_pipe(self, place: _Place) -> None:
+    def _take_pipe(self, place: Place) -> None:
         """Take the file that a pipe of a lazy input stands for, by reference; any other pipe is passed over."""
         name, _, rest = place.path.removeprefix(self._inputs.pfs + "/").partition("/")
         given = next((one for one in self._inputs.given if one.name == name and one.lazy), None)
@@ -163,7 +179,7 @@ class _Walk:
         executable = bool(row.aux and row.aux.get("x"))
         self._found.append((_checked(key), OutputFile(key, FileRef(row.kind, row.size, row.tid), executable)))
 
-    def _take_from_outside(self, place: _Place) -> None:
+    def _take_from_outside(self, place: Place) -> None:
         """Take a file of the host that a link leads to, such as one in /usr."""
         key = _checked(place.key)
         with self._scene.open_outside(place.path) as file:
@@ -172,8 +188,8 @@ class _Walk:
         self._found.append((key, OutputFile(key, ref, executable)))
 
 
-def _below(place: _Place, name: bytes) -> _Place:
-    return _Place(f"{place.path}/{os.fsdecode(name)}", place.key + b"/" + name if place.key else name, place.links)
+def _below(place: Place, name: bytes) -> Place:
+    return Place(f"{place.path}/{os.fsdecode(name)}", place.key + b"/" + name if place.key else name, place.links)
 
 
 def _short(key: bytes) -> str:

@@ -84,6 +84,15 @@ class Scene:
         """Let nothing be found in one more folder."""
         self._closed.append(folder.rstrip("/"))
 
+    @property
+    def layers(self) -> Sequence[Layer]:
+        """All layers, the deepest first."""
+        return self._layers
+
+    def add(self, layer: Layer) -> None:
+        """Let one more layer be seen, over one at the same place."""
+        self._layers = sorted((layer, *self._layers), key=lambda one: -len(one.seen))
+
     def layer(self, path: str) -> tuple[Layer, list[str]] | None:
         """Return the layer that shows a path, and the rest of the path in it."""
         for layer in self._layers:

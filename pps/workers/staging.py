@@ -110,6 +110,18 @@ class Staging:
                 # Nothing stands there: no need to look whether it is a link.
                 restore_file(self._store.objects, row, place, jobs=1, through_links=False)
 
+    def put(self, given: DatumInput, row: Row, place: Path) -> None:
+        """Restore one file or directory of an input as ``place``, where nothing is but an empty directory.
+
+        Errors as `view`; the folder of a file must be there.
+        """
+        if not is_disk_name(os.fsencode(place.name)):
+            raise InvalidPathError(place.name, "no disk can hold this name, so no command can see it")
+        if row.is_dir:
+            restore_tree(self._store.objects, self.tree(given), row.key, place, jobs=1)
+        else:
+            restore_file(self._store.objects, row, place, through_links=False)
+
     def _fill_names(self, given: DatumInput, row: Row, target: Path) -> None:
         """Make an empty file for each of the input's, or a named pipe if it is ``lazy``."""
         below = self.tree(given).walk(row.key) if row.is_dir else iter((row,))

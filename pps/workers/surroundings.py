@@ -12,6 +12,8 @@ from pfs.errors import FailedError, PfsError
 from pps.executor import DatumTask, WorkUnit
 from pps.job_gateway import JobGateway
 from pps.secret_store import Secrets
+from pps.workers.artifacts import Artifacts
+from pps.workers.artifacts_put import Bench, with_artifacts
 from pps.workers.environment import environment
 from pps.workers.layout import World, make_world, places
 from pps.workers.mask import Mask
@@ -84,8 +86,12 @@ def _path(setting: Setting, unit: WorkUnit) -> str:
 
 
 @contextmanager
-def surroundings(setting: Setting, unit: WorkUnit, task: DatumTask, *, scratch: Scratch) -> Iterator[Surroundings]:
+def surroundings(
+    setting: Setting, unit: WorkUnit, task: DatumTask, *, scratch: Scratch, artifacts: Artifacts | None = None
+) -> Iterator[Surroundings]:
     """Put in place what the commands of ``task`` need, in a fresh ``scratch``; let go of it at the end.
+
+    ``artifacts``: those of a datum of a workflow's task.
 
     Raises:
         UnpreparedError: the spec, the store or the disk do not let it.
@@ -94,6 +100,8 @@ def surroundings(setting: Setting, unit: WorkUnit, task: DatumTask, *, scratch: 
     with ExitStack() as uses:
         secrets = _secrets(setting, unit)
         world = _world(setting, unit, task, scratch=scratch, secrets=secrets, uses=uses)
+        if artifacts is not None:
+            world = _put(world, artifacts, Bench(scratch, setting.isolation, setting.staging, uses))
         gateway = _gateway(setting, unit, task)
         access = uses.enter_context(s3_access(gateway, task, scratch.home, home_seen=world.places.home))
         around = Surroundings(setting, unit, task, scratch, world, access, secrets.mask)
@@ -119,6 +127,15 @@ def _world(
         raise UnpreparedError(f"its input cannot be staged: {error}") from error
     except OSError as error:
         raise UnpreparedError(f"its input cannot be staged: {why(error)}") from error
+
+
+def _put(world: World, artifacts: Artifacts, bench: Bench) -> World:
+    try:
+        return with_artifacts(world, artifacts, bench)
+    except PfsError as error:
+        raise UnpreparedError(f"its artifacts cannot be put in place: {error}") from error
+    except OSError as error:
+        raise UnpreparedError(f"its artifacts cannot be put in place: {why(error)}") from error
 
 
 def _gateway(setting: Setting, unit: WorkUnit, task: DatumTask) -> JobGateway | None:
