@@ -47,14 +47,18 @@ class Binding:
         return entry if bound == entry else replace(bound, updated=now_ns)
 
 
-def bind(store: Store, repo: str, bindings: Mapping[str, Binding]) -> None:
+def bind(store: Store, repo: str, bindings: Mapping[str, Binding], *, checked: bool = False) -> None:
     """Bind branches of a repo, made if need be, in one swap; what their sources' heads ask for is opened at once.
+
+    ``checked``: the caller has called `check` just now, so that it is not done before the swap, but only after it.
 
     Raises:
         RepoNotFoundError: there is no such repo, or none of a source.
         InvalidInputError, ConflictError: as `prepare`.
     """
-    prepare(store, repo, bindings)
+    if not checked:
+        check(store, repo, bindings)
+    _tell_sources(store, repo, bindings)
     now_ns = store.clock_ns()
     old = store.refs.read(repo).body
 
@@ -105,6 +109,10 @@ def _unbinding(old: RefsBody, bindings: Mapping[str, Binding], *, now_ns: int) -
 def prepare(store: Store, repo: str, bindings: Mapping[str, Binding]) -> None:
     """Make the sources that are missing, and tell all of them of the branches; raises as `check`, before any change."""
     check(store, repo, bindings)
+    _tell_sources(store, repo, bindings)
+
+
+def _tell_sources(store: Store, repo: str, bindings: Mapping[str, Binding]) -> None:
     for source, fed in _fed(repo, bindings).items():
         store.refs.update(source.repo, _feeding(source.branch, fed, now_ns=store.clock_ns()))
 

@@ -224,8 +224,9 @@ def _head(store: Store, repo: str, branch: str) -> CommitId | None:
 
 
 def publish_version(store: Store, draft: Draft, record: PipelineRecord, old: Pipeline | None) -> CommitId:
-    """Store a version: ``.spec`` moves, and the output branch is bound to the inputs; returns the spec's commit.
+    """Store a version that was checked by `make_draft`, or reads what the old one reads; returns the spec's commit.
 
+    ``.spec`` moves, and the output branch is bound to the inputs.
     The commit of ``.spec`` is what makes the pipeline exist; everything before it leaves no trace that counts.
     """
     _make_trigger_branches(store, draft.spec)
@@ -285,7 +286,7 @@ def _bind_branches(store: Store, spec: Spec, old: Pipeline | None) -> None:
     bindings = {spec.output_branch: _binding(leaves(spec.input), spout=spec.spout)}
     if old is not None and old.spec.output_branch != spec.output_branch:
         bindings[old.spec.output_branch] = Binding()
-    bind(store, spec.name, bindings)
+    bind(store, spec.name, bindings, checked=True)  # each look at all provenance reads refs of all repos
 
 
 def _edits(store: Store, session: WriteSession, draft: Draft, record: PipelineRecord) -> list[Edit]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pfs.backends.base import Entry, Etag
+from pfs.backends.local import LocalBackend
 from pfs.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -19,8 +22,10 @@ from pfs.errors import (
 )
 from pfs.model import BranchRef
 from pfs.provenance.bind import Binding, bind
+from pfs.store import Store
 from pps.model import events
 from pps.model.state import Counters, JobState
+from pps.pipelines.pipelines import Pipelines
 from pps.spec.parse import parse_specs
 from tests.pps.pipe_world import UPPER, World, pfs_input, world_in
 
@@ -265,3 +270,43 @@ def test_code_that_is_gone_is_told_and_its_copy_runs(world: World) -> None:
         world.spec("upper", pfs_input("images"), cmd=["sh", "other.sh"]), base_dir=world.folder
     )
     assert info.notes == ()
+
+
+class Counting(LocalBackend):
+    """Objects on the disk that count what is asked of them."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.listings = 0
+        self.asked: set[str] = set()
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        self.listings += prefix.startswith("refs/")
+        return super().entries(prefix)
+
+    def read(self, name: str) -> tuple[bytes, Etag] | None:
+        self.asked.add(name)
+        return super().read(name)
+
+    def get_ranges(self, name: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        self.asked.add(name)
+        return super().get_ranges(name, ranges)
+
+    def get(self, name: str, *, offset: int = 0, length: int | None = None) -> bytes:
+        self.asked.add(name)
+        return super().get(name, offset=offset, length=length)
+
+
+def test_a_create_reads_nothing_of_the_pipelines_beside_it(world: World, tmp_path: Path) -> None:
+    for number in range(12):
+        world.create(f"beside{number:02}", pfs_input("images"))
+    backend = Counting(world.store.path / "objects")
+    later = time.time_ns() + 10**9  # what was swapped just now is read to see whether it was swapped again
+    with Store(world.store.path, backend=backend, clock_ns=lambda: later) as store:
+        pipelines = Pipelines(store)
+        (first, second) = (world.spec(name, pfs_input("images")) for name in ("one", "two"))
+        pipelines.create(first, base_dir=tmp_path)
+        backend.listings, backend.asked = 0, set()
+        pipelines.create(second, base_dir=tmp_path)
+    assert not [name for name in backend.asked if "beside" in name]
+    assert backend.listings <= 4, "each looks at all objects of refs"
