@@ -56,9 +56,7 @@ def bind(store: Store, repo: str, bindings: Mapping[str, Binding], *, checked: b
         RepoNotFoundError: there is no such repo, or none of a source.
         InvalidInputError, ConflictError: as `prepare`.
     """
-    if not checked:
-        check(store, repo, bindings)
-    _tell_sources(store, repo, bindings)
+    (_tell_sources if checked else prepare)(store, repo, bindings)
     now_ns = store.clock_ns()
     old = store.refs.read(repo).body
 

@@ -139,10 +139,15 @@ class _Change:
         return _two_wrote(path, other, datum)
 
     def explain_collision(self, error: FileCollisionError) -> str:
-        """Return which datums wrote the two paths of which one is a file and the other lies below it."""
-        paths = (to_key(error.path), to_key(error.existing))
-        names = sorted({datum.decode()[:12] for datum in self._writers(*paths)})
-        return f"{error.path} and {error.existing} cannot both exist: written by datums {' and '.join(names)}"
+        """Return which datum wrote the file, and which one a file below it, of two paths that cannot both be."""
+        below, file = to_key(error.path), to_key(error.existing)
+        found: dict[bool, str] = {}
+        for row in Tree(self._pages, self._meta).walk(OUT_DIR):  # all results, for this message only
+            datum, path = _split(row.key)
+            if path in (file, below) or (below == file and path.startswith(file + b"/")):
+                found.setdefault(path == file, f"{from_key(path)} of datum {datum.decode()[:12]}")
+        above, under = found.get(True, error.existing), found.get(False, error.path)
+        return f"{above} and {under} cannot both exist: a path is either a file or a directory"
 
     def _writers(self, *paths: bytes) -> set[bytes]:
         """Return the datums that wrote one of the paths or below it; a scan of all results, for messages only."""

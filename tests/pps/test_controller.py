@@ -213,7 +213,8 @@ def test_a_file_below_a_file_fails_the_job(world: World) -> None:
     world.create("one", pfs_input("images"))
     job = world.run_one()
     assert job.state == JobState.FAILURE
-    assert "cannot both exist: written by datums" in job.reason
+    of = {datum.inputs[0].path: datum.id[:12] for datum in world.jobs.datums("one", job.id)}
+    assert job.reason.startswith(f"/x of datum {of['/a']} and /x/y of datum {of['/b']} cannot both exist"), job.reason
 
 
 @pytest.mark.row("2.2 job_timeout", "2.5 killed by job_timeout", "2.5 state KILLED")

@@ -88,8 +88,15 @@ def test_messages_name_path_and_datums() -> None:
         gathered(pages, {}, {"d1": {"p/q": "x"}, "d2": {"p/q": "x"}})
     with pytest.raises(FailedError, match="datums d1 and d2 both wrote /p"):
         gathered(pages, {"d1": {"p": "x"}}, {"d1": {"p": "x"}, "d2": {"p": "y"}})
-    with pytest.raises(FailedError, match="cannot both exist: written by datums d1 and d2"):
-        gathered(pages, {}, {"d1": {"p": "x"}, "d2": {"p/q": "y"}})
+    old: Outputs = {"d0": {"p/o": "z", "q": "z"}}
+    for before, new in ({}, {}), ({}, {"d0": {"p/r": "z"}, "d3": {"p/s": "z"}}), (old, old):
+        # However many datums have files below the path: two are named, and which of them wrote what.
+        with pytest.raises(FailedError) as caught:
+            gathered(pages, before, new | {"d1": {"p": "x"}, "d2": {"p/q": "y"}})
+        said = str(caught.value)
+        assert said.startswith("/p of datum d1 and /p/"), said
+        assert said.endswith(" cannot both exist: a path is either a file or a directory"), said
+        assert said.count("datum d") == 2, said
 
 
 def test_files_of_no_datum_stay_and_are_not_overwritten() -> None:
