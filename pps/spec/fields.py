@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -77,6 +77,8 @@ def _is_no_json(node: Node) -> bool:
 class Fields:
     """The fields of one mapping. What is wrong with them goes to ``findings``, and reading goes on with the default.
 
+    ``tables``: where the kinds of mappings below it are.
+
     Raises:
         InvalidInputError: it is no mapping.
     """
@@ -84,6 +86,7 @@ class Fields:
     node: Node
     known: Known
     findings: Findings
+    tables: Mapping[str, Known] = field(default_factory=lambda: KNOWN, repr=False)
     _items: dict[str, tuple[Node, Place]] = field(init=False)
     _bad: set[str] = field(init=False, default_factory=set)
 
@@ -120,7 +123,7 @@ class Fields:
         names = [*self.known.read, *self.known.noted, *self.known.refused]
         near = difflib.get_close_matches(_lower(unknown), names, n=1, cutoff=_LEAST_LIKE)
         if not near:
-            return "`pps schema` shows which there are"
+            return f"`{self.known.shown_by}` shows which there are"
         if near[0] not in self._items:
             self._bad.add(near[0])
         humped = "_" not in unknown and unknown != unknown.lower()
@@ -155,8 +158,8 @@ class Fields:
 
     def child(self, name: str) -> Fields | None:
         """Return the fields of the mapping in field ``name``, or None when it is absent or none."""
-        known = KNOWN[self.known.read[name].of]
-        return self._value(name, Kind.CHILD, lambda node, _: Fields(node, known, self.findings), None)
+        known = self.tables[self.known.read[name].of]
+        return self._value(name, Kind.CHILD, lambda node, _: Fields(node, known, self.findings, self.tables), None)
 
     def children(self, name: str) -> list[Node]:
         """Return the elements of the list of mappings in field ``name``; absent gives none."""
@@ -164,21 +167,21 @@ class Fields:
 
     def mappings(self, name: str) -> list[Fields]:
         """Return the fields of each mapping of the list in field ``name``; those that are none are told."""
-        known, found = KNOWN[self.known.read[name].of], []
+        known, found = self.tables[self.known.read[name].of], []
         for node in self.children(name):
             try:
-                found.append(Fields(node, known, self.findings))
+                found.append(Fields(node, known, self.findings, self.tables))
             except InvalidInputError as error:
                 self.findings.add(node.place, error)
         return found
 
     def one_or_more(self, name: str) -> list[Fields]:
         """Return the fields of the mapping in field ``name``, or of each of a list; those that are none are told."""
-        known, found = KNOWN[self.known.read[name].of], []
+        known, found = self.tables[self.known.read[name].of], []
         none: list[Node] = []
         for node in self._value(name, Kind.ONE_OR_MORE, _several, none):
             try:
-                found.append(Fields(node, known, self.findings))
+                found.append(Fields(node, known, self.findings, self.tables))
             except InvalidInputError as error:
                 self.findings.add(node.place, error)
         return found

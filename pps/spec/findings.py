@@ -26,9 +26,9 @@ class Findings:
         return [error for _, error in sorted(self._errors, key=lambda item: item[0][1:])]
 
 
-def first_of(errors: Sequence[InvalidInputError]) -> InvalidInputError:
-    """Return the error that stands for all of them: the first, which says how many more there are."""
+def first_of(errors: Sequence[InvalidInputError], *, shown_by: str = "pps validate") -> InvalidInputError:
+    """Return the error that stands for all of them: the first, which says how many more ``shown_by`` shows."""
     first, more = errors[0], len(errors) - 1
     if not more:
         return first
-    return InvalidInputError(f"{first} (and {more} more error{'' if more == 1 else 's'}: `pps validate` shows all)")
+    return InvalidInputError(f"{first} (and {more} more error{'' if more == 1 else 's'}: `{shown_by}` shows all)")

@@ -36,6 +36,7 @@ class Kind(Enum):
     CHILD = auto()
     CHILDREN = auto()
     ONE_OR_MORE = auto()
+    OTHER = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Known:
     """The fields of one kind of mapping; ``where`` names it in messages, ``noted`` and ``refused`` give the reasons.
 
     ``usual``: values of noted fields that say what is so in any case, of which nothing is told. ``json``: noted fields
-    that must be JSON where they are a text.
+    that must be JSON where they are a text. ``shown_by``: the command that shows which fields there are.
     """
 
     where: str
@@ -66,6 +67,7 @@ class Known:
     refused: Mapping[str, str] = field(default_factory=dict)
     usual: Mapping[str, Sequence[Plain]] = field(default_factory=dict)
     json: frozenset[str] = frozenset()
+    shown_by: str = "pps schema"
 
     def name_of(self, key: str, name: str) -> str:
         """Return the ``name`` of a field that is written as ``key``; of one that nobody knows, the ``key`` itself."""

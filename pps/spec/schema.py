@@ -5,6 +5,8 @@ What the reader takes is valid; what is valid may still be refused by it (a name
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pps.spec.fields import ALSO, DURATION_PATTERN, FLAG_TEXTS, MAX_COUNT, camel
 from pps.spec.known import KNOWN, PIPELINE, Field, Kind, Known
 from pps.spec.node import Plain
@@ -23,8 +25,13 @@ def spec_schema() -> dict[str, Plain]:
         "$schema": _DRAFT,
         "title": "pipeline spec",
         "anyOf": [pipeline, {"type": "array", "items": pipeline}],
-        "$defs": {_key(where): _mapping(known) for where, known in KNOWN.items()},
+        "$defs": schemas(KNOWN.values()),
     }
+
+
+def schemas(tables: Iterable[Known]) -> dict[str, Plain]:
+    """Return the schemas of mappings by the key that references to them have."""
+    return {_key(known.where): _mapping(known) for known in tables}
 
 
 def _mapping(known: Known) -> Plain:
@@ -67,6 +74,8 @@ def _value(one: Field) -> dict[str, Plain]:
             return {"anyOf": [_ref(one.of), {"type": "array", "items": _ref(one.of)}, {"type": "null"}]}
         case Kind.CHILDREN:
             return {"type": ["array", "null"], "items": _ref(one.of)}
+        case Kind.OTHER:
+            return {}
 
 
 def _ref(where: str) -> Plain:

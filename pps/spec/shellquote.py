@@ -64,6 +64,25 @@ def render_shell(template: Template, value: Callable[[Reference], str]) -> str:
     return template.render(lambda reference: _quoted(value(reference), next(places), reference))
 
 
+def settle_shell(template: Template, value: Callable[[Reference], Template | None]) -> str:
+    """Return the template in which references that have a ``value`` are that, its text quoted as its place needs it.
+
+    Raises:
+        TemplateError: as `shell_places`.
+    """
+    places, made = iter(shell_places(template)), []
+    for part in template.parts:
+        where = None if isinstance(part, str) else next(places)
+        found = None if isinstance(part, str) else value(part)
+        for piece in (part,) if found is None else found.parts:
+            if isinstance(piece, Reference):
+                made.append(f"{{{{{piece}}}}}")
+            else:
+                text = piece if where is None or isinstance(part, str) else _quoted(piece, where, part)
+                made.append(text.replace("{{", "{{{{"))
+    return "".join(made)
+
+
 def _quoted(value: str, where: Where, reference: Reference) -> str:
     if "\0" in value:
         raise InvalidInputError(f"the value of {{{{{reference}}}}} has a NUL byte, which no command can be given")

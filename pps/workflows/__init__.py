@@ -1,0 +1,1 @@
+"""Files of tasks that hand artifacts on: reading them, compiling them to pipelines, runs (docs/workflows.md)."""

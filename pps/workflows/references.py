@@ -1,0 +1,78 @@
+"""References in a workflow file, looked up: each must mean something where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pps.spec.template import Reference
+from pps.workflows.reading import Reading, Use, nearest
+from pps.workflows.types import FromTask, TaskDef, Workflow
+
+_RUN = ("job.id", "commit.id")
+_FILE = ("workflow.name", "task.name")
+
+
+def check_references(workflow: Workflow, reading: Reading) -> None:
+    """Tell of every reference that means nothing where it stands, with the nearest one that does."""
+    by_name = {task.name: task for task in workflow.tasks}
+    for use in reading.uses:
+        task = by_name.get(use.task)
+        if task is None:
+            continue
+        known = set(_known(use, task, workflow))
+        for reference in use.references:
+            if not _means(reference, use, known):
+                _tell(reference, use, known, reading)
+    for task in workflow.tasks:
+        _check_param_of(task, workflow, reading)
+
+
+def _means(reference: Reference, use: Use, known: set[str]) -> bool:
+    names = reference.names
+    if names[0] == "item" and "item" in known:
+        return True
+    return str(reference) in known
+
+
+def _known(use: Use, task: TaskDef, workflow: Workflow) -> Iterator[str]:
+    """Yield what may be named at a place."""
+    yield from (f"params.{param.name}" for param in workflow.params)
+    others = [other for other in workflow.tasks if other.name != task.name]
+    if use.field == "for_each":
+        yield from (f"tasks.{other.name}.outputs.{one.name}" for other in others for one in other.outputs)
+        return
+    if task.for_each is not None:
+        yield "item"
+    if use.field == "when":
+        yield from _FILE
+        return
+    yield from (*_RUN, "task.name")
+    if use.settled:
+        yield from (f"tasks.{other.name}.outputs.{one.name}.path" for other in others for one in other.outputs)
+    if use.settled and use.field != "path":
+        yield from (f"inputs.{one.name}.path" for one in task.inputs if one.path or isinstance(one.source, FromTask))
+        yield from (f"outputs.{one.name}.path" for one in task.outputs)
+
+
+def _tell(reference: Reference, use: Use, known: set[str], reading: Reading) -> None:
+    place = use.node.place if use.field == "when" else reading.place(use.node, reference.offset)
+    shown = str(reference) if use.field == "when" else f"{{{{{reference}}}}}"
+    what = f"{shown} in the field {use.field!r} of task {use.task!r} is not known there"
+    if reference.names[0] == "item":
+        reading.wrong(place, f"{shown} in the field {use.field!r} of task {use.task!r} needs a 'for_each'")
+        return
+    if len(reference.names) == 1 and use.field == "when":
+        reading.wrong(place, f"{what}: a text is written in quotes, a param as params.{reference}")
+        return
+    advice = nearest(str(reference), known, otherwise="there are params, item, and paths of outputs of other tasks")
+    reading.wrong(place, f"{what}: {advice}")
+
+
+def _check_param_of(task: TaskDef, workflow: Workflow, reading: Reading) -> None:
+    """Tell of a for_each over a param that is no list."""
+    if task.for_each is None or not task.for_each.param:
+        return
+    param = next((one for one in workflow.params if one.name == task.for_each.param), None)
+    if param is not None and param.type != "list":
+        what = f"for_each of task {task.name!r} needs a list, and param {param.name!r} is of type {param.type}"
+        reading.wrong(task.for_each.place, what)

@@ -1,0 +1,456 @@
+"""Workflow files: what they say, and what is told of those that say nothing sensible."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pfs.errors import InvalidInputError
+from pps.spec.delivery import Levers
+from pps.spec.template import Reference, TemplateError
+from pps.spec.types import Egress, Resources
+from pps.workflows.names import item_name, name_of_file
+from pps.workflows.params import param_values
+from pps.workflows.parse import check_workflow, parse_workflow
+from pps.workflows.schema import workflow_schema
+from pps.workflows.types import ForEach, FromRepo, FromTask, FromUri, Keep, On, Param, Workflow
+from pps.workflows.when import parse_condition
+
+DESIGN = """\
+version: 1.0
+tasks:
+  - name: generate_data
+    command: python generate_data.py
+    outputs:
+      - {name: processed_data, path: /tmp/processed_data.csv, type: file}
+  - name: upload_to_s3
+    command: aws s3 cp {{tasks.generate_data.outputs.processed_data.path}} s3://my-workflow-bucket/output/processed_data.csv
+    inputs:
+      - {name: processed_data, path: /tmp/processed_data.csv, type: file}
+"""
+FULL = """\
+version: 1.0
+name: full
+description: all of it
+params:
+  n: 3
+  rate: 0.5
+  names: [a, b]
+  fast: true
+  where: {type: string, description: which place}
+env: {SHARED: "1", MODE: all}
+defaults:
+  retries: 2
+  env: {MODE: task}
+  outputs: {s3: "s3://bucket/{{workflow.name}}/", storage_class: STANDARD_IA, keep: {runs: 5}}
+keep: {days: 30, storage_class_after: {days: 7, class: GLACIER_IR}, delivered: delete}
+on: {schedule: "@daily", commits: false}
+tasks:
+  - name: last
+    command: ["python", "last.py", "{{tasks.each.outputs.part.path}}", "{{inputs.raw.path}}", 3]
+    inputs:
+      - {name: part, path: parts}
+      - {name: raw, repo: raw, branch: dev, glob: /x, path: in/raw}
+      - {name: web, uri: "https://example.org/data.csv", path: web.csv, optional: true}
+    outputs:
+      - {name: report, path: report.html, content_type: text/html, metadata: {by: "{{params.where}}"}, optional: true}
+      - {name: all, path: "out/*.csv", type: glob, s3: "s3://other", key: "{{file.name}}",
+         if_missing: warn, keep: {runs: 1}}
+    after: [side]
+    when: params.fast and params.n >= 3
+    cache: false
+    timeout: 5m
+    resources: {cpu: 2, memory: 1Gi}
+    image: python:3.12
+    working_dir: sub
+    code: [last.py]
+  - name: each
+    command: echo {{item}} > part
+    for_each: "{{params.names}}"
+    retries: 0
+    outputs: [{name: part, path: part}]
+  - {name: side, command: "true"}
+"""
+
+
+def test_the_file_of_the_design() -> None:
+    found = parse_workflow(DESIGN, name="dir/my data.yaml")
+    assert found.name == "my-data"
+    first, second = found.tasks
+    assert (first.name, first.command, first.shell) == ("generate_data", ("python generate_data.py",), True)
+    assert second.sources == ("generate_data",)
+    (one,) = second.inputs
+    assert (one.source, one.path, one.type) == (
+        FromTask("generate_data", "processed_data"),
+        "/tmp/processed_data.csv",
+        "file",
+    )
+
+
+def test_everything_that_a_file_can_say() -> None:
+    found = parse_workflow(FULL)
+    assert [task.name for task in found.tasks] == ["each", "side", "last"]
+    assert found.params[-1] == Param("where", required=True, description="which place")
+    assert [(one.type, one.default) for one in found.params[:4]] == [
+        ("integer", 3),
+        ("number", 0.5),
+        ("list", ["a", "b"]),
+        ("boolean", True),
+    ]
+    assert found.keep == Keep(0, 30, 7, "GLACIER_IR", "delete")
+    assert found.on == On("@daily", commits=False)
+    each, side, last = found.tasks
+    assert (each.retries, side.retries, last.retries) == (0, 2, 2)
+    assert last.env == {"SHARED": "1", "MODE": "task"}
+    assert each.for_each == ForEach(param="names")
+    part, raw, web = last.inputs
+    assert (part.source, part.type, part.path) == (FromTask("each", "part"), "directory", "parts")
+    assert (raw.source, raw.type) == (FromRepo("raw", "dev", "/x"), "directory")
+    assert (web.source, web.type, web.optional) == (FromUri("https://example.org/data.csv"), "file", True)
+    report, every = last.outputs
+    assert report.s3 == Egress("s3://bucket/full/", path="/report", levers=Levers(storage_class="STANDARD_IA"))
+    assert (report.missing, report.content_type, report.keep) == ("ignore", "text/html", Keep(runs=5))
+    assert every.s3 == Egress(
+        "s3://other", path="/all", levers=Levers(key="{{file.name}}", storage_class="STANDARD_IA")
+    )
+    assert (every.missing, every.keep) == ("warn", Keep(runs=1))
+    assert (last.command, last.shell, last.cache) == (
+        ("python", "last.py", "{{tasks.each.outputs.part.path}}", "{{inputs.raw.path}}", "3"),
+        False,
+        False,
+    )
+    assert (last.timeout_s, last.resources, last.image) == (300.0, Resources(cpu=2.0, memory=1 << 30), "python:3.12")
+    assert (last.working_dir, last.code, each.code) == ("sub", ("last.py",), None)
+    assert found.after("each") == ("each", "last")
+
+
+def test_json_says_the_same() -> None:
+    for text in (DESIGN, FULL):
+        plain = yaml.load(text.replace("\non:", '\n"on":'), Loader=yaml.SafeLoader)
+        assert parse_workflow(json.dumps(plain), name="a.json") == parse_workflow(text, name="a.yaml")
+
+
+def test_an_artifact_that_is_named_alone_is_put_where_it_was() -> None:
+    found = parse_workflow(
+        "tasks:\n- {name: a, command: x, outputs: [{name: o, path: out/o.csv},"
+        " {name: d, path: dir, type: directory}]}\n"
+        "- {name: b, command: 'cat {{tasks.a.outputs.o.path}} {{tasks.a.outputs.d.path}}'}\n"
+        "- {name: c, command: 'use {{item}}', for_each: '{{tasks.a.outputs.d}}'}\n"
+    )
+    inputs = [(one.name, one.source, one.path, one.type) for one in found.task("b").inputs]
+    assert inputs == [
+        ("o", FromTask("a", "o"), "out/o.csv", "file"),
+        ("d", FromTask("a", "d"), "dir", "directory"),
+    ]
+    (one,) = found.task("c").inputs
+    assert (one.name, one.path, one.type) == ("d", "dir/{{item}}", "file")
+    assert found.task("c").for_each == ForEach(source=FromTask("a", "d"), input="d")
+
+
+def _file(*tasks: str, top: str = "") -> str:
+    return top + "tasks:\n" + "".join(f"- {task}\n" for task in tasks)
+
+
+A = "{name: a, command: x, outputs: [{name: o, path: p}]}"
+WRONG: list[tuple[str, str]] = [
+    ("tasks: []", "1:1: the field 'tasks' of workflow is missing or empty"),
+    ("version: 2\n" + _file(A), "1:1: the version of a workflow file is 1.0, not '2'"),
+    ("name: a b\n" + _file(A), "1:1: 'a b' cannot name a workflow"),
+    ("nmae: x\n" + _file(A), "1:1: unknown field 'nmae' in workflow: did you mean 'name'?"),
+    (
+        _file("{name: a, command: x, tiemout: 3s}"),
+        "2:25: unknown field 'tiemout' in workflow task: did you mean 'timeout'?",
+    ),
+    (_file("{name: a, command: x, zzz: 3}"), "`pps schema --workflow` shows which there are"),
+    (_file("{command: x}"), "2:3: the field 'name' of workflow task is missing"),
+    (_file("{name: 1a, command: x}"), "2:4: '1a' cannot name a task"),
+    (_file("{name: a}"), "must be a text for the shell or a list of words, not nothing"),
+    (_file("{name: a, command: []}"), "2:13: the field 'command' of workflow task must be"),
+    (_file("{name: a, command: {x: y}}"), "not a mapping"),
+    (_file(A, A), "3:4: two tasks are called 'a'"),
+    (
+        _file("{name: a, command: 'x {{params.y}}'}", top="params: {z: 1}\n"),
+        "3:25: {{params.y}} in the field 'command'",
+    ),
+    (_file("{name: a, command: 'x {{params.y}}'}", top="params: {yy: 1}\n"), "did you mean 'params.yy'?"),
+    (_file("{name: a, command: 'x {{item}}'}"), "2:25: {{item}} in the field 'command' of task 'a' needs a 'for_each'"),
+    (_file("{name: a, command: 'x {{y'}"), '"{{" without "}}"'),
+    (
+        _file("name: a\n  command: |\n    one\n    `{{job.id}}`"),
+        "5:6: the field 'command' of task 'a': {{job.id}} stands in `…`",
+    ),
+    (_file(A, "{name: b, command: 'x {{tasks.a.outputs.q.path}}'}"), "did you mean 'tasks.a.outputs.o.path'?"),
+    (_file(A, "{name: b, command: 'x {{tasks.c.outputs.o.path}}'}"), "3:25: {{tasks.c.outputs.o.path}}"),
+    (_file(A, "{name: b, command: 'x {{tasks.a.outputs.o}}'}"), "did you mean 'tasks.a.outputs.o.path'?"),
+    (_file(A, "{name: b, command: x, inputs: [{name: o, from: {task: c}}]}"), "there is no task 'c': there are a"),
+    (_file(A, "{name: b, command: x, inputs: [{name: o, from: {task: a, output: oo}}]}"), "did you mean 'o'?"),
+    (_file(A, "{name: b, command: x, inputs: [{name: q}]}"), "3:35: the input 'q' of task 'b' has no source"),
+    (
+        _file(A, A.replace("name: a", "name: b"), "{name: c, command: x, inputs: [{name: o}]}"),
+        "{task: a} and {task: b}",
+    ),
+    (_file(A, "{name: b, command: x, inputs: [{name: o, repo: r, uri: 's3://b/k'}]}"), "several sources"),
+    (
+        _file(A, "{name: b, command: x, inputs: [{name: o, branch: r}]}"),
+        "the field 'branch' of task input goes with 'repo'",
+    ),
+    (
+        _file(A, "{name: b, command: x, inputs: [{name: o, secret: r}]}"),
+        "the field 'secret' of task input goes with 'uri'",
+    ),
+    (_file("{name: b, command: x, inputs: [{name: i, uri: 'ftp://x/y'}]}"), "is no place to import from"),
+    (_file("{name: b, command: x, inputs: [{name: i, uri: 's3://u:p@x/y'}]}"), "everybody could read"),
+    (_file("{name: b, command: x, inputs: [{name: i, repo: r, glob: '/*'}]}"), "run for each with for_each"),
+    (_file("{name: b, command: x, inputs: [{name: workflow, repo: r}]}"), "cannot name an input"),
+    (_file("{name: b, command: x, inputs: [{name: i, repo: r}, {name: i, repo: s}]}"), "two inputs of task 'b'"),
+    (_file("{name: b, command: x, inputs: [{name: i, repo: r, path: /etc/x}]}"), "is in /etc, which is of the system"),
+    (_file("{name: b, command: x, outputs: [{name: i, path: ../x}]}"), "leads out of the working directory"),
+    (_file("{name: b, command: x, outputs: [{name: i}]}"), "the field 'path' of output is missing"),
+    (_file("{name: b, command: x, outputs: [{name: _i, path: x}]}"), "'_i' cannot name an output"),
+    (_file("{name: b, command: x, outputs: [{name: i, path: x}, {name: i, path: y}]}"), "two outputs of task 'b'"),
+    (_file("{name: b, command: x, outputs: [{name: i, path: x}, {name: j, path: ./x}]}"), "have the same path './x'"),
+    (_file("{name: b, command: x, outputs: [{name: i, path: x/}]}"), "write 'type: directory'"),
+    (
+        _file("{name: b, command: x, outputs: [{name: i, path: x, type: files}]}"),
+        "file, directory or glob, not 'files'",
+    ),
+    (_file("{name: b, command: x, outputs: [{name: i, path: x, if_missing: no}]}"), "is fail or warn, not 'no'"),
+    (_file("{name: b, command: x, outputs: [{name: i, path: x, content_type: csv}]}"), "'csv' is no media type"),
+    (_file("{name: b, command: x, outputs: [{name: i, path: x, s3: 'http://x'}]}"), "2:54: egress to 'http://x'"),
+    (
+        _file("{name: b, command: x, outputs: [{name: i, path: x, acl: private}]}"),
+        "2:54: the field 'acl' of output goes with",
+    ),
+    (
+        _file("{name: b, command: x, outputs: [{name: i, path: x, s3: 's3://b', acl: x}]}"),
+        "the field 'acl' must be one of",
+    ),
+    (_file("{name: b, command: x, outputs: [{name: i, path: x, keep: {delivered: no}}]}"), "keep or delete, not 'no'"),
+    (_file("{name: b, command: x, outputs: [{name: i, path: 'x{{item}}'}]}"), "needs a 'for_each'"),
+    (
+        _file("{name: a, command: x, after: [b]}", "{name: b, command: x, after: [a]}"),
+        "2:4: these tasks wait for each other: a -> b -> a",
+    ),
+    (_file("{name: a, command: x, after: [a]}"), "comes after 'a', which is no other task"),
+    (_file("{name: a, command: x, after: [c]}"), "which is no other task: there is none"),
+    (_file("{name: a, command: x, when: 'params.x ='}"), "2:31: the field 'when' of task 'a': '=' cannot be read"),
+    (
+        _file("{name: a, command: x, when: 'params.x == 1'}"),
+        "params.x in the field 'when' of task 'a' is not known there",
+    ),
+    (_file("{name: a, command: x, when: 'workflow.name == prod'}"), "a text is written in quotes"),
+    (
+        _file("{name: a, command: x, for_each: '{{params.x}}'}", top="params: {x: 1}\n"),
+        "needs a list, and param 'x' is of type integer",
+    ),
+    (_file("{name: a, command: x, for_each: 'a b'}"), "for_each takes one reference"),
+    (_file("{name: a, command: x, for_each: []}"), "there is nothing to run for"),
+    (_file("{name: a, command: x, for_each: {input: i}}"), "needs an input 'i'"),
+    (_file(A, "{name: b, command: x, for_each: '{{tasks.a.outputs.o}}'}"), "is one file: for_each needs a directory"),
+    (_file(A, "{name: b, command: x, retries: -1}"), "must be a whole number of 0 or more"),
+    (_file(A, "{name: b, command: x, timeout: soon}"), 'must be a duration such as "300s"'),
+    (
+        _file(A, top="params: {x: {type: integer, default: y}}\n"),
+        "1:38: the default of param 'x': it should be a whole number",
+    ),
+    (_file(A, top="params: {x: {type: text}}\n"), "the type of a param is one of string, integer"),
+    (_file(A, top="on: {schedule: often}\n"), "1:6:"),
+    (_file(A, top="keep: {storage_class_after: {days: 1}}\n"), "needs a 'class', written in capitals"),
+    ("- a", "workflow must be a mapping, not a list"),
+]
+
+
+@pytest.mark.parametrize(("text", "what"), WRONG)
+def test_what_is_wrong_is_told_with_its_place(text: str, what: str) -> None:
+    found, errors = check_workflow(text, name="w.yaml")
+    assert found is None
+    told = [str(error) for error in errors]
+    assert any(what in one for one in told), told
+    assert all(
+        one.startswith("w.yaml:") and one.split(":")[1].isdigit() and one.split(":")[2].isdigit() for one in told
+    )
+
+
+def test_all_that_is_wrong_is_told_at_once_in_order() -> None:
+    text = _file("{name: a, command: '{{x.y}}', foo: 1}", "{name: a, command: [], after: [z]}")
+    lines = [str(error).split(":")[1] for error in check_workflow(text, name="w.yaml")[1]]
+    assert lines == sorted(lines)
+    assert len(lines) >= 4
+    with pytest.raises(InvalidInputError, match=r"more errors: `pps validate --workflow` shows all"):
+        parse_workflow(text, name="w.yaml")
+
+
+def test_several_documents_are_no_workflow() -> None:
+    with pytest.raises(InvalidInputError, match="one document, not 2"):
+        parse_workflow("tasks: []\n---\ntasks: []\n")
+
+
+def test_the_schema_takes_what_the_reader_takes() -> None:
+    schema = workflow_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    for text in (DESIGN, FULL):
+        validator.validate(yaml.load(text.replace("\non:", '\n"on":'), Loader=yaml.SafeLoader))
+    bad: list[Any] = [
+        {},
+        {"tasks": 3},
+        {"tasks": [{"name": "a"}]},
+        {"tasks": [{"name": "a", "command": "x", "foo": 1}]},
+    ]
+    assert not any(validator.is_valid(one) for one in bad)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [("dir/my data.yaml", "my-data"), ("_x.yml", "x"), ("a.b.json", "a-b"), ("übung.yaml", "bung"), ("...", "")],
+)
+def test_the_name_of_a_file_is_that_of_its_workflow(source: str, name: str) -> None:
+    assert name_of_file(source) == name
+
+
+def test_items_are_called_as_they_are_where_that_is_a_name() -> None:
+    assert [item_name(item) for item in ("a", "x=1.5", 3, 0.5)] == ["a", "x=1.5", "3", "0.5"]
+    odd = ["a/b", "a b", "", ".", "..", "é", {"a": 1}, [1], None, "x" * 100]
+    names = [item_name(item) for item in odd]
+    assert len(set(names)) == len(odd)
+    assert all("/" not in name and len(name) < 80 and name not in {"", ".", ".."} for name in names)
+
+
+PARAMS = (
+    Param("s", "string", "x"),
+    Param("i", "integer", 1),
+    Param("n", "number", 0.5),
+    Param("b", "boolean", False),
+    Param("l", "list", []),
+    Param("r", required=True),
+)
+
+
+def test_values_of_params() -> None:
+    told = {"s": "07", "i": "12", "n": "2", "b": "True", "l": '["a", 1]', "r": ""}
+    assert param_values(PARAMS, told) == {"s": "07", "i": 12, "n": 2, "b": True, "l": ["a", 1], "r": ""}
+    assert param_values(PARAMS, {"r": "y"})["l"] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ({}, "the param 'r' has no default: give it with --param r=VALUE"),
+        ({"r": "", "x": ""}, "the workflow has no param 'x'"),
+        ({"r": "", "i": "1.5"}, "the param 'i' is a whole number, which '1.5' is not"),
+        ({"r": "", "b": "yes"}, "is true or false"),
+        ({"r": "", "l": "a,b"}, 'write it as JSON, such as ["a", "b"]'),
+        ({"r": "", "n": "x"}, "is a number"),
+        ({"r": "a\0"}, "NUL"),
+    ],
+)
+def test_wrong_values_of_params(given: dict[str, str], what: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        param_values(PARAMS, given)
+    assert what in str(caught.value)
+
+
+VALUES = {"params.n": 3, "params.s": "abc", "params.l": ["a", 2], "params.b": True, "item": "x", "workflow.name": "w"}
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("true", True),
+        ("not true", False),
+        ("params.b", True),
+        ("{{params.n}} == 3", True),
+        ("params.n == 3.0", True),
+        ("params.n == '3'", False),
+        ("params.n != '3'", True),
+        ("params.b == 1", False),
+        ("params.n < 4 and params.n > 2 and params.n <= 3 and params.n >= 3", True),
+        ("params.s < 'b' or false", True),
+        ('params.s == "a\\"c" or params.s == \'abc\'', True),
+        ("item in ['x', 'y']", True),
+        ("item not in params.l", True),
+        ("'b' in params.s", True),
+        ("not (params.n == 3 and (item == 'y' or false))", True),
+        ("true or false and false", True),
+        ("[1, 'a'] == [1, 'a']", True),
+        ("-1.5e1 < 0", True),
+        ("workflow.name == 'w'", True),
+    ],
+)
+def test_conditions(text: str, holds: bool) -> None:
+    assert parse_condition(text).holds(lambda reference: VALUES[str(reference)]) is holds
+
+
+@pytest.mark.parametrize(
+    ("text", "offset"),
+    [
+        ("", 0),
+        ("a ==", 4),
+        ("a = b", 2),
+        ("(a", 2),
+        ("a b", 2),
+        ("a == 1 == 2", 7),
+        ("[1 2]", 3),
+        ("a not b", 6),
+        ("'x", 0),
+    ],
+)
+def test_what_is_no_condition(text: str, offset: int) -> None:
+    with pytest.raises(TemplateError) as caught:
+        parse_condition(text)
+    assert caught.value.offset == offset
+
+
+def test_a_condition_is_not_nested_without_end() -> None:
+    with pytest.raises(TemplateError, match="too deeply"):
+        parse_condition("(" * 1000 + "true" + ")" * 1000)
+
+
+@pytest.mark.parametrize(
+    "text", ["params.n", "params.n < 'a'", "1 in 2", "not 'x'", "params.n and true", "params.l < 1"]
+)
+def test_a_condition_that_has_no_truth(text: str) -> None:
+    with pytest.raises(InvalidInputError):
+        parse_condition(text).holds(lambda reference: VALUES[str(reference)])
+
+
+@given(st.text(st.sampled_from("ab.('\")[]{},=<>! 01andornotinx-\\"), max_size=30))
+def test_any_text_is_a_condition_or_told(text: str) -> None:
+    told: TemplateError | None = None
+    found: tuple[Reference, ...] = ()
+    try:
+        found = parse_condition(text).references
+    except TemplateError as error:
+        told = error
+    assert told is None or 0 <= told.offset <= len(text)
+    assert all(isinstance(one, Reference) for one in found)
+
+
+PIECES = st.sampled_from(
+    [*DESIGN.splitlines(), *FULL.splitlines(), "- x", "  a: {{b}}", "tasks: 3", "  - {name: a, for_each: 3, when: 4}"]
+)
+
+
+@given(st.lists(PIECES, max_size=12).map("\n".join))
+def test_any_file_is_a_workflow_or_told(text: str) -> None:
+    found: Workflow | None = None
+    try:
+        found, errors = check_workflow(text, name="w.yaml")
+    except InvalidInputError as error:
+        errors = [error]
+    assert isinstance(found, Workflow) != bool(errors)
+    assert all(str(error).startswith("w.yaml:") for error in errors)
+
+
+def test_every_example_is_valid() -> None:
+    validator = jsonschema.Draft202012Validator(workflow_schema())
+    for file in (Path(__file__).parents[2] / "examples").glob("**/workflow*.y*ml"):
+        validator.validate(yaml.load(file.read_text().replace("\non:", '\n"on":'), Loader=yaml.SafeLoader))
+        assert check_workflow(file.read_text(), name=str(file))[1] == []
