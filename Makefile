@@ -11,11 +11,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
-$(STAMP)-dev: pyproject.toml setup.py pfs/_cdc.c pps/sandbox/_plain.c | $(BIN)/python
+$(STAMP)-dev: pyproject.toml setup.py pfs/_cdc.c pps/sandbox/_plain.c pps/sandbox/_worker.c | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e '.[dev,demo]'
 	touch $@
 
-$(STAMP)-demo: pyproject.toml setup.py pfs/_cdc.c pps/sandbox/_plain.c | $(BIN)/python
+$(STAMP)-demo: pyproject.toml setup.py pfs/_cdc.c pps/sandbox/_plain.c pps/sandbox/_worker.c | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e '.[demo]'
 	touch $@
 
@@ -64,4 +64,4 @@ bench: $(STAMP)-dev
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf build dist *.egg-info pfs/_cdc*.so pps/sandbox/_plain*.so
+	rm -rf build dist *.egg-info pfs/_cdc*.so pps/sandbox/_plain*.so pps/sandbox/_worker*.so

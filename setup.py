@@ -1,4 +1,4 @@
-"""Build the optional native modules: the chunker and, for Linux, the start of commands; all else is in pyproject.toml.
+"""Build the optional native modules: the chunker and, for Linux, what starts commands; all else is in pyproject.toml.
 
 PFS_BUILD=strict makes the compiler's warnings and a failed build errors (used by the checks);
 PFS_BUILD=pure leaves them out.
@@ -25,5 +25,12 @@ starter = Extension(
     extra_compile_args=["-O2", "-std=c11", *warnings],
     optional=mode != "strict",
 )
-modules = [chunker, starter] if sys.platform == "linux" else [chunker]
+worker = Extension(
+    "pps.sandbox._worker",
+    sources=["pps/sandbox/_worker.c"],
+    depends=["pps/sandbox/_worker_sweep.h"],
+    extra_compile_args=["-O2", "-std=c11", *warnings],
+    optional=mode != "strict",
+)
+modules = [chunker, starter, worker] if sys.platform == "linux" else [chunker]
 setup(ext_modules=[] if mode == "pure" else modules)

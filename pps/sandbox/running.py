@@ -7,7 +7,6 @@ import json
 import math
 import os
 import re
-import selectors
 import signal
 import sys
 import termios
@@ -16,9 +15,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Final, Literal, cast
 
+from pps.sandbox.handover import Ends
 from pps.sandbox.limits import Exceeded
+from pps.sandbox.listening import ENDED, ERR, OUT, WATCHED, Ears
 from pps.sandbox.spawner_init import Status
 
 Stream = Literal["out", "err"]
@@ -26,6 +27,7 @@ OnOutput = Callable[[Stream, bytes], None]
 Watched = tuple[int, Callable[[], None]]
 """A file descriptor, and what to call in the thread that waits when it can be read."""
 
+_STREAMS: Final[tuple[tuple[int, Stream], ...]] = ((OUT, "out"), (ERR, "err"))
 _READ_BYTES = 64 * 1024
 _ANSWER_S = 5.0
 """How long an init may take to do as it was told."""
@@ -55,14 +57,14 @@ class Exit:
 class Running:
     """A command that was handed to the spawner. `wait` belongs to one thread, `stop` may come from any."""
 
-    def __init__(self, *, out: int, err: int, status: int, control: int, own_pids: bool) -> None:
-        self._out, self._err, self._status = out, err, status
-        self._control: int | None = control
+    def __init__(self, ends: Ends, *, own_pids: bool, native: bool = True) -> None:
+        self._ends = ends
+        self._ears = Ears(ends.out, ends.err, ends.status, native=native)
+        self._control: int | None = ends.control
         self._own_pids = own_pids
         self._lock = threading.Lock()
         self._stopped = False
         self._killed: str | None = None
-        self._text = b""
         self._deadline: float | None = None
         self._broken: BaseException | None = None
         self._timers: list[threading.Timer] = []
@@ -88,8 +90,8 @@ class Running:
 
     def take_output(self, on_output: OnOutput) -> None:
         """Hand over what it has written by now, without waiting for more; for the thread that waits."""
-        streams: list[tuple[Stream, int]] = [("out", self._out), ("err", self._err)]
-        for stream, fd in streams:
+        for bit, stream in _STREAMS:
+            fd = self._ends[bit == ERR]
             # No more than is there at this moment: a command that goes on writing would keep us for ever.
             if size := _waiting_bytes(fd):
                 on_output(stream, os.read(fd, size))
@@ -103,79 +105,58 @@ class Running:
         self.limit(timeout_s)
         timed_out = False
         try:
-            # Not epoll: for three pipes and a few rounds, that is more calls of the system than it saves.
-            with selectors.PollSelector() as selector:
-                selector.register(self._out, selectors.EVENT_READ, "out")
-                selector.register(self._err, selectors.EVENT_READ, "err")
-                selector.register(self._status, selectors.EVENT_READ, "status")
-                if watched is not None:
-                    selector.register(watched[0], selectors.EVENT_READ, watched[1])
-                while self._status_open(selector, on_output, _left(self._deadline)):
-                    if self._deadline is not None and time.monotonic() >= self._deadline:
-                        timed_out = True
-                        self._end_watching(selector)
-                self._drain(selector, on_output)
+            if watched is not None:
+                self._ears.watched = watched[0]
+            while self._turn(on_output, watched):
+                if self._deadline is not None and time.monotonic() >= self._deadline:
+                    timed_out = True
+                    self._end_watching()
             if self._broken is not None:
                 raise self._broken
             return self._exit(timed_out=timed_out)
         finally:
             self._close()
 
-    def _status_open(self, selector: selectors.BaseSelector, on_output: OnOutput, left_s: float | None) -> bool:
-        """Handle what is ready; False when the status pipe ended."""
-        watched: Callable[[], None] | None = None
-        for key, _events in selector.select(left_s):
-            if callable(key.data):
-                watched = key.data
-                continue
-            piece = os.read(key.fd, _READ_BYTES)
-            if key.data == "status":
-                self._text += piece
-                if not piece:
-                    return False
-            elif piece:
-                on_output(key.data, piece)
-            else:
-                selector.unregister(key.fd)
-        if watched is not None:
+    def _turn(self, on_output: OnOutput, watched: Watched | None) -> bool:
+        """Handle what is ready next; False when the status pipe ended."""
+        ears = self._ears
+        ready = ears.listen(_left(self._deadline))
+        for bit, stream in _STREAMS:
+            if ready & ENDED and ready & bit:
+                _drain(ears.streams[bit], stream, on_output)
+            elif ready & bit:
+                piece = os.read(ears.streams[bit], _READ_BYTES)
+                if piece:
+                    on_output(stream, piece)
+                else:
+                    ears.streams[bit] = -1
+        if ready & ENDED:
+            return False
+        if watched is not None and ready & WATCHED:
             # Last, as it may take output that was told to be there.
-            self._call(selector, watched)
+            self._call(watched)
         return True
 
-    def _call(self, selector: selectors.BaseSelector, watched: Callable[[], None]) -> None:
+    def _call(self, watched: Watched) -> None:
         try:
-            watched()
+            watched[1]()
         except BaseException as error:
             self._broken = error
-            self._end_watching(selector)
+            self._end_watching()
 
-    def _end_watching(self, selector: selectors.BaseSelector) -> None:
+    def _end_watching(self) -> None:
         """Kill it, and listen to nothing but its end."""
-        for key in [key for key in selector.get_map().values() if callable(key.data)]:
-            selector.unregister(key.fd)
+        self._ears.watched = -1
         self._deadline = None
         self._order(b"K\n")
         self._insist(0.0)
 
-    def _drain(self, selector: selectors.BaseSelector, on_output: OnOutput) -> None:
-        """Take what is still in the pipes, without waiting for a process that got away and holds them open."""
-        for key in list(selector.get_map().values()):
-            if key.data not in {"out", "err"}:
-                continue
-            os.set_blocking(key.fd, False)
-            try:
-                while piece := os.read(key.fd, _READ_BYTES):
-                    on_output(key.data, piece)
-            except BlockingIOError:
-                continue
-
     def _exit(self, *, timed_out: bool) -> Exit | None:
-        # Names of processes and files may be any bytes.
-        lines = [line.decode(errors="replace") for line in self._text.splitlines()]
-        messages = [message for line in lines if "init" not in (message := cast("Status", json.loads(line)))]
-        if not messages:
+        lines = [line for line in self._ears.text.splitlines() if _INIT.match(line) is None]
+        if not lines:
             return None
-        last = messages[-1]
+        # Names of processes and files may be any bytes.
+        last = cast("Status", json.loads(lines[-1].decode(errors="replace")))
         if "error" in last:
             return Exit(error=last["error"])
         if "pid" in last or "begun" in last:
@@ -214,7 +195,7 @@ class Running:
 
     def _kill_init(self) -> None:
         with self._lock:
-            found = _INIT.search(self._text)
+            found = _INIT.search(self._ears.text)
             # While its pipe is open it is alive, stopped or about to end, and its number is its own.
             if self._control is not None and found is not None:
                 with suppress(ProcessLookupError):
@@ -224,10 +205,20 @@ class Running:
         with self._lock:
             for timer in self._timers:
                 timer.cancel()
-            fds = [self._out, self._err, self._status, *([] if self._control is None else [self._control])]
+            fds = self._ends if self._control is not None else self._ends[:-1]
             self._control = None
         for fd in fds:
             os.close(fd)
+
+
+def _drain(fd: int, stream: Stream, on_output: OnOutput) -> None:
+    """Take what is still in a pipe, without waiting for a process that got away and holds it open."""
+    if fd < 0:
+        return
+    os.set_blocking(fd, False)
+    with suppress(BlockingIOError):
+        while piece := os.read(fd, _READ_BYTES):
+            on_output(stream, piece)
 
 
 def _waiting_bytes(fd: int) -> int:

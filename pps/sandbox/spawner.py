@@ -6,8 +6,8 @@ Nothing here knows what a datum is.
 
 from __future__ import annotations
 
+import errno
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from pfs.errors import FailedError
+from pps.sandbox.handover import hand_over
 from pps.sandbox.limits import Limits
 from pps.sandbox.plain import PLAIN, encode
 from pps.sandbox.running import Running
@@ -91,53 +92,32 @@ class Spawner:
         """Hand ``command`` over; ``stdin`` stays the caller's.
 
         Raises:
+            OSError: there are no more descriptors.
             SpawnerLostError: the spawner is gone and cannot be started.
         """
-        pairs = [os.pipe() for _ in range(4)]
-        (out, out_w), (err, err_w), (status, status_w), (control_r, control) = pairs
-        try:
-            own_pids = self._send(command, [stdin, out_w, err_w, status_w, control_r])
-        except BaseException:
-            for fd in (out, err, status, control):
-                os.close(fd)
-            raise
-        finally:
-            for fd in (out_w, err_w, status_w, control_r):
-                os.close(fd)
-        return Running(out=out, err=err, status=status, control=control, own_pids=own_pids)
+        with self._lock:
+            for last in (False, True):
+                hello = self._ensure()
+                assert self._socket is not None
+                message = _message(command, plain=hello["plain"])
+                try:
+                    ends = hand_over(self._socket, message, stdin=stdin, native=self._native)
+                except OSError as error:
+                    if error.errno in {errno.EMFILE, errno.ENFILE}:
+                        raise
+                    self._end()
+                    if last:
+                        raise SpawnerLostError(f"the process that starts commands is gone: {error}") from error
+                else:
+                    own_pids = hello["own_pids"] and not command.shares_pids
+                    return Running(ends, own_pids=own_pids, native=self._native)
+        raise AssertionError
 
     def close(self) -> None:
         """End the process; commands that run go on and belong to their `Running`. Idempotent."""
         with self._lock:
             self._closed = True
             self._end()
-
-    def _send(self, command: Command, fds: list[int]) -> bool:
-        request = Request(
-            argv=command.argv,
-            env=command.env,
-            cwd=command.cwd,
-            mounts=[list(step) for step in command.mounts],
-            limits=command.limits,
-            shares_pids=command.shares_pids,
-        )
-        with self._lock:
-            for last in (False, True):
-                hello = self._ensure()
-                assert self._socket is not None
-                plain = encode(request) if hello["plain"] else None
-                text = json.dumps(request).encode() if plain is None else plain
-                head = len(text) | (0 if plain is None else PLAIN)
-                try:
-                    sent = socket.send_fds(self._socket, [head.to_bytes(4, "big"), text], fds)
-                    self._socket.sendall(memoryview(text)[sent - 4 :])
-                except OSError as error:
-                    self._end()
-                    if last:
-                        raise SpawnerLostError(f"the process that starts commands is gone: {error}") from error
-                else:
-                    return hello["own_pids"] and not command.shares_pids
-        raise AssertionError
 
     def _ensure(self) -> Hello:
         if self._closed:
@@ -160,6 +140,23 @@ class Spawner:
             self._process.kill()
             self._process.wait()
         self._socket, self._process, self._hello = None, None, None
+
+
+def _message(command: Command, *, plain: bool) -> bytes:
+    """Return the request with its length, in the form for the native loop where that takes it."""
+    request = Request(
+        argv=command.argv,
+        env=command.env,
+        cwd=command.cwd,
+        mounts=command.mounts,
+        limits=command.limits,
+        shares_pids=command.shares_pids,
+    )
+    text = encode(request) if plain else None
+    if text is not None:
+        return (len(text) | PLAIN).to_bytes(4, "big") + text
+    text = json.dumps(request).encode()
+    return len(text).to_bytes(4, "big") + text
 
 
 def _launch(mode: Mode, anchor: Path, fd: int, *, native: bool) -> subprocess.Popen[bytes]:

@@ -175,10 +175,14 @@ def _outputs(datum: Datum, around: Surroundings, log: LogWriter | None) -> tuple
     setting, session, check = datum.setting, datum.sessions.now, datum.stop.check
     if datum.unit.s3_out:
         return around.access.take(session)
+    if datum.artifacts is None and around.scratch.sweep():
+        return ()
     around.scratch.open_up()
     inputs = Inputs(around.world.places.pfs, datum.task.inputs, setting.staging)
     if datum.artifacts is None:
-        return take_outputs(setting.store, session, around.world.scene, inputs=inputs, check=check)
+        outputs = take_outputs(setting.store, session, around.world.scene, inputs=inputs, check=check)
+        around.scratch.took(output.key for output in outputs)
+        return outputs
     taken = take_artifacts(setting.store, session, around.world, datum.artifacts.task, inputs=inputs, check=check)
     if log is not None:
         for note in taken.notes:

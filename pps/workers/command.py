@@ -153,4 +153,5 @@ def _stdin(scratch: Scratch, lines: Sequence[str]) -> int:
     # Another file than that of a command that runs, which may not have read all of its own yet.
     path.unlink(missing_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    scratch.wrote("stdin")
     return os.open(path, os.O_RDONLY)

@@ -153,6 +153,8 @@ def _namespace(
             continue
         if _is_copied(unit, given, isolation):
             staging.fill(given, scratch.pfs / given.name)
+            for row in given.rows:
+                scratch.wrote(f"cwd/pfs/{given.name}/{row.key.decode()}")
             continue
         view = uses.enter_context(staging.view(given))
         steps.append(_show(view, f"/pfs/{given.name}", scratch=scratch, name=str(number), overlay=isolation.overlay))

@@ -8,11 +8,13 @@ import shutil
 import stat
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Final, Self
+
+from pps.workers.sweep import Sweep
 
 _TMP_MODE: Final = 0o1777
 _WORK: Final = "work"
@@ -44,6 +46,7 @@ class Scratch:
         """Upper and work directories of overlays."""
         made = (self.cwd, self.pfs, self.out, self.tmp, self.home, self.code, self.layers)
         self._made = (*map(str, made), *(f"{top}/{place}" for place in places))
+        self._sweep: Sweep | None = None
         # What the last `clear` left standing, for the `fill` after it.
         self._there: set[str] = set()
 
@@ -67,7 +70,28 @@ class Scratch:
         top.mkdir(parents=True, exist_ok=True)
         scratch.clear()
         scratch.fill()
+        mode = stat.S_IMODE(os.stat(top).st_mode)
+        made = [path.removeprefix(f"{top}/") for path in scratch._made]
+        scratch._sweep = Sweep.over(str(top), made, mode, odd={"tmp": _TMP_MODE})
         return scratch
+
+    def wrote(self, path: str) -> None:
+        """Note a file that was put into it for the command, by its path below `top`."""
+        if self._sweep is not None:
+            self._sweep.add(path)
+
+    def took(self, keys: Iterable[bytes]) -> None:
+        """Note what the command left in `out` and nobody needs any more; below folders it made, that is found later."""
+        for key in keys:
+            if b"/" not in key:
+                self.wrote(f"cwd/pfs/out/{os.fsdecode(key)}")
+
+    def sweep(self) -> bool:
+        """Clear it if the command left nothing in it, and say whether that was so: then there is no output."""
+        if self._sweep is None or not self._sweep.run():
+            return False
+        self._there = set(self._made)
+        return True
 
     def fill(self) -> None:
         """Make the directories that a cleared one lacks.
@@ -85,6 +109,8 @@ class Scratch:
 
     def clear(self) -> None:
         """Remove all but the directories of a fresh one; of those, the ones that were changed themselves."""
+        if self.sweep():
+            return
         mode = stat.S_IMODE(os.stat(self.top).st_mode)
         keep = dict.fromkeys(self._made, mode)
         keep[str(self.tmp)] = _TMP_MODE
@@ -94,6 +120,8 @@ class Scratch:
                 above = f"{layers}/{name}"
                 keep |= dict.fromkeys((above, f"{above}/upper", f"{above}/{_WORK}"), mode)
         self._there = set(_clear(str(self.top), keep))
+        if self._sweep is not None:
+            self._sweep.forget()
 
     def open_up(self) -> None:
         """Let this user enter what its command made unreadable of the directories that were made for it."""

@@ -52,6 +52,7 @@ class Surroundings:
             with open(made, "wb", buffering=0) as file:
                 file.write(data)
             os.rename(made, place)
+            self.scratch.wrote("cwd/pfs/.env")
 
 
 def _write_over(place: str, data: bytes) -> bool:

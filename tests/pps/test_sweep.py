@@ -1,0 +1,148 @@
+"""What a command left in its scratch directory, found in one look: whatever is odd is left for the long way."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pps.sandbox.handover import hand_over
+from pps.sandbox.listening import ENDED, ERR, OUT, Ears
+from pps.workers import sweep
+from pps.workers.scratch import Scratch, Workplace
+
+PLACES = ("cwd/pfs/in", "cwd/pfs/in/d", "cwd/pfs/in/d/e")
+needs_extension = pytest.mark.skipif(sweep._native is None, reason="the extension is not built")
+
+
+def laid_out(top: Path) -> Scratch:
+    """Return a scratch with two files of an input in it."""
+    scratch = Scratch.make(top, PLACES)
+    for path in ("cwd/pfs/in/f", "cwd/pfs/in/d/e/g"):
+        (top / path).write_text("given")
+        scratch.wrote(path)
+    return scratch
+
+
+def listing(top: Path) -> list[tuple[str, int]]:
+    return sorted((str(path), path.lstat().st_mode) for path in top.rglob("*"))
+
+
+@needs_extension
+def test_a_scratch_that_is_as_it_was_made_is_clear_at_once(tmp_path: Path) -> None:
+    fresh = listing(Scratch.make(tmp_path / "a", PLACES).top)
+    scratch = laid_out(tmp_path / "b")
+    (scratch.pfs / "in/f").write_text("changed")
+    (scratch.pfs / "in/d/e/g").unlink()
+    assert scratch.sweep()
+    assert [path.replace("/b", "/a", 1) for path, _ in listing(scratch.top)] == [path for path, _ in fresh]
+    assert scratch.sweep(), "once more, with nothing to remove"
+
+
+def link_away(scratch: Scratch) -> None:
+    """Put a link to another folder, with a file of the same name, where an input's folder was."""
+    other = scratch.top.with_name("other")
+    (scratch.pfs / "in/d/e").rename(other)
+    (scratch.pfs / "in/d/e").symlink_to(other)
+
+
+ODD: dict[str, Callable[[Scratch], object]] = {
+    "an output": lambda scratch: (scratch.out / "f").touch(),
+    "a hidden file": lambda scratch: (scratch.home / ".x").touch(),
+    "a folder": lambda scratch: (scratch.tmp / "new").mkdir(),
+    "a pipe": lambda scratch: os.mkfifo(scratch.pfs / "in/d/new"),
+    "another mode": lambda scratch: scratch.out.chmod(0o1755),
+    "an attribute": lambda scratch: os.setxattr(scratch.home, "user.x", b"y"),
+    "no folder": lambda scratch: scratch.out.rmdir(),
+    "a file for a folder": lambda scratch: (scratch.out.rmdir(), scratch.out.touch()),
+    "a folder for a file": lambda scratch: ((scratch.pfs / "in/f").unlink(), (scratch.pfs / "in/f").mkdir()),
+    "a link for a folder": link_away,
+    "many files": lambda scratch: [(scratch.code / str(number)).touch() for number in range(500)],
+    "a layer": lambda scratch: scratch.layer("0"),
+}
+
+
+@needs_extension
+@pytest.mark.parametrize("what", ODD)
+def test_whatever_is_odd_is_seen_and_then_cleared(tmp_path: Path, what: str) -> None:
+    fresh = listing(Scratch.make(tmp_path / "a", PLACES).top)
+    scratch = laid_out(tmp_path / "b")
+    try:
+        ODD[what](scratch)
+    except OSError as error:
+        pytest.skip(f"not to be had here: {error}")
+    assert not scratch.sweep()
+    scratch.clear()
+    scratch.fill()
+    found = [(path.replace("/b", "/a", 1), mode) for path, mode in listing(scratch.top)]
+    assert [one for one in found if "/layers/" not in one[0]] == fresh
+    if what == "a link for a folder":
+        assert (tmp_path / "other/g").read_text() == "given"
+
+
+@needs_extension
+def test_a_failed_look_removes_nothing(tmp_path: Path) -> None:
+    scratch = laid_out(tmp_path / "b")
+    (scratch.layers / "x").touch()
+    before = listing(scratch.top)
+    assert not scratch.sweep()
+    assert listing(scratch.top) == before
+
+
+def test_without_the_extension_all_is_cleared_the_long_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = listing(Scratch.make(tmp_path / "a", PLACES).top)
+    monkeypatch.setattr(sweep, "_native", None)
+    with Workplace(tmp_path / "b").scratch(PLACES) as scratch:
+        (scratch.pfs / "in/f").write_text("given")
+        scratch.wrote("cwd/pfs/in/f")
+        assert not scratch.sweep()
+    assert [(path.replace("/b", "/a", 1), mode) for path, mode in listing(tmp_path / "b")] == fresh
+
+
+@pytest.mark.parametrize("files", [["new/f"], [f"tmp/{number}" for number in range(100)]], ids=["unknown", "many"])
+def test_files_that_are_too_many_or_lie_elsewhere_go_the_long_way(tmp_path: Path, files: list[str]) -> None:
+    scratch = laid_out(tmp_path / "b")
+    for path in files:
+        (scratch.top / path).parent.mkdir(exist_ok=True)
+        (scratch.top / path).touch()
+        scratch.wrote(path)
+    assert not scratch.sweep()
+    scratch.clear()
+    assert not any(path.is_file() for path in scratch.top.rglob("*"))
+
+
+@pytest.mark.parametrize("native", [True, False], ids=["extension", "python"])
+def test_ears_hear_what_came_last_and_keep_the_status(native: bool) -> None:
+    (out, out_w), (err, err_w), (status, status_w) = (os.pipe() for _ in range(3))
+    ears = Ears(out, err, status, native=native)
+    assert ears.listen(0.0) == 0
+    said = [b'{"number": %d}\n' % number for number in range(1000)]
+    for line in said:
+        os.write(status_w, line)
+    os.close(err_w)
+    while ears.text != b"".join(said):
+        ears.listen(0.0)
+        if (ears.streams[ERR] >= 0) and not native:
+            ears.streams[ERR] = -1  # closed, as who reads it sees
+    os.write(out_w, b"last")
+    os.close(out_w)
+    os.close(status_w)
+    found = ears.listen(None)
+    while not found & ENDED:
+        found = ears.listen(None)
+    assert found & OUT
+    for fd in (out, err, status):
+        os.close(fd)
+
+
+@pytest.mark.parametrize("native", [True, False], ids=["extension", "python"])
+def test_no_pipe_is_left_when_nobody_takes_the_request(native: bool) -> None:
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    before = os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []
+    with ours, pytest.raises(BrokenPipeError):
+        hand_over(ours, b"x" * 100, stdin=0, native=native)
+    assert len(os.listdir("/proc/self/fd") if before else []) == max(0, len(before) - 1)
