@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from cli import stdio
 from cli.limits import spare_memory
 from cli.live import describe
+from pfs.backends.durable import storage_errors
 from pfs.errors import ConflictError, FailedError, PfsError
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Daemon:
     def _begin(self, working: list[threading.Thread]) -> None:
         """Serve once no other does; threads that are started are put into ``working``."""
         waits = self._stop if self._standby else None
-        with _only_one(self._store.path / "run" / "serve.lock", waits=waits) as lock:
+        with _only_one(self._lock_file, waits=waits) as lock:
             if self._stop.is_set():
                 return
             self._lock = lock
@@ -90,12 +91,16 @@ class Daemon:
             else:
                 self._serve(self._front)
 
+    @property
+    def _lock_file(self) -> Path:
+        return self._store.path / "run" / "serve.lock"
+
     def _serve(self, front: Front) -> None:
         from cli.limits import ENOUGH, raise_file_limit
 
         def bound(host: str, port: int) -> None:
             url = front.url(host, port)
-            _remember(self._lock, url)
+            _remember(self._lock, url, path=self._lock_file)
             stdio.announce(f"serving S3 on {url} ; `pfs credentials --env` prints the keys")
 
         files = raise_file_limit()
@@ -187,8 +192,9 @@ def _note(line: str) -> None:
 @contextmanager
 def _only_one(path: Path, *, waits: threading.Event | None = None) -> Iterator[int]:
     """Hold the lock of daemons, which the kernel frees when one dies; ``waits``: once it is free, or that is set."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    with storage_errors(f"write {path}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         while not _locked(fd):
             if waits is None:
@@ -198,7 +204,7 @@ def _only_one(path: Path, *, waits: threading.Event | None = None) -> Iterator[i
             if waits.wait(_LOOK_S):
                 break
         else:
-            _remember(fd, None)
+            _remember(fd, None, path=path)
         yield fd
     finally:
         os.close(fd)
@@ -212,11 +218,12 @@ def _locked(fd: int) -> bool:
     return True
 
 
-def _remember(fd: int, url: str | None) -> None:
+def _remember(fd: int, url: str | None, *, path: Path) -> None:
     """Write who serves, and where, for the one that tries as well."""
     note = json.dumps({"pid": os.getpid(), "url": url}).encode()
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, note, 0)
+    with storage_errors(f"write {path}"):
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, note, 0)
 
 
 def _where(fd: int) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from cli import stdio
 from pfs import errors
 from pfs.shorten import quoted, shorten
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 DONE, FAILED, USAGE, NOT_FOUND, CONFLICT, STORAGE = range(6)
 
 _CODES: tuple[tuple[type[errors.PfsError], int], ...] = (
@@ -87,7 +89,8 @@ def guard(program: str, body: Callable[[], object], *, reads: bool = False) -> i
         return _say(program, "interrupted: nothing half-written was kept", 128 + signal.SIGINT)
     except OSError as error:
         place = quoted(error.filename) if error.filename is not None else "the system"
-        return _say(program, f"cannot use {place}: {(error.strerror or str(error)).lower()}", _os_code(error))
+        advice = "; free space and try again" if error.errno in _FULL else ""
+        return _say(program, f"cannot use {place}: {(error.strerror or str(error)).lower()}{advice}", _os_code(error))
     except Exception as error:  # the last guard: our own bugs must not end in a traceback for the user
         if os.environ.get("PFS_DEBUG"):
             traceback.print_exc()

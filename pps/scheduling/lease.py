@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec.structs import replace
 
+from pfs.backends.durable import storage_errors
 from pfs.errors import BranchMovedError, ConflictError, CorruptionError, StorageError
 from pfs.refs.signed import sign_body, unsign_body
 from pfs.structs import ready
@@ -219,11 +220,9 @@ class HolderLocks:
     def take(self, holder: str) -> None:
         """Make the file of a holder and lock it; raises StorageError."""
         path = self._folder / holder
-        try:
+        with storage_errors(f"open {path}"):
             self._folder.mkdir(parents=True, exist_ok=True)
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise StorageError(f"open {path}", error.strerror or str(error)) from error
         fcntl.flock(fd, fcntl.LOCK_EX)
         self._fds[holder] = fd
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import botocore.exceptions
@@ -11,7 +13,7 @@ import botocore.session
 import pytest
 
 from pfs.store import init
-from tests.cli.processes import run, serving, start
+from tests.cli.processes import BIN, environment, run, serving, start
 
 
 @pytest.fixture
@@ -95,6 +97,33 @@ def test_a_taken_port_is_one_line(store: Path, tmp_path_factory: pytest.TempPath
         _, said = refused.communicate(timeout=60)
         line = f"pfs: cannot listen on 127.0.0.1:{port}: address already in use; choose another host or port\n"
         assert (refused.returncode, said.decode()) == (5, line)
+
+
+def can_mount() -> bool:
+    return (
+        shutil.which("unshare") is not None
+        and subprocess.run(["unshare", "-Urm", "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+    )
+
+
+@pytest.mark.skipif(not can_mount(), reason="needs a mount namespace for a small file system")
+@pytest.mark.parametrize("options", [["--no-pipelines"], ["--no-s3"], []])
+def test_a_full_disk_is_one_line_that_says_where_and_what_to_do(tmp_path: Path, options: list[str]) -> None:
+    script = 'mount -t tmpfs -o size=24m none "$1" && "$2" init "$1" && cd "$1" && { cat /dev/zero >fill; exec "$@"; }'
+    pfs = str(BIN / "pfs")
+    command = ["unshare", "-Urm", "bash", "-c", script.replace('"$@"', '"${@:2}"'), "sh", str(tmp_path), pfs, "serve"]
+    done = subprocess.run(
+        [*command, "--port", "0", *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+        env=environment(tmp_path),
+    )
+    assert done.returncode == 5, done
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith(f"pfs: cannot write {tmp_path}/.pfs/run/serve.lock: no space left on the device"), line
+    assert line.endswith("free space and try again"), line
 
 
 def test_wrong_options(store: Path) -> None:
