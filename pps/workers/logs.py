@@ -7,13 +7,18 @@ what is lost between is told by one S line.
 
 On disk that is ``<name>.log`` (the head) and, once that is full, ``<name>.log.1``, ``.2``, … of which the latest two
 are kept: files that only grow, so that `log_follower.Follower` can read along. `LogWriter.finish` puts them together.
+
+A log that is there already, of a datum that runs again, is the beginning of the new one, with an S line between. It is
+written anew, so that whoever still writes the old one, as its command is just being ended, writes where nobody looks.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -26,6 +31,7 @@ TAIL_BYTES = 4 << 20
 LINE_BYTES = 16 * 1024
 """A longer line is cut into pieces of this size."""
 TAIL_TEXT_BYTES = 4096
+AGAIN = "it was begun again: what follows is of the new run"
 _TAGS: dict[Stream, bytes] = {"out": b"O", "err": b"E"}
 Clock = Callable[[], int]
 
@@ -150,7 +156,7 @@ class LogWriter:
 
     def _fill(self, block: bytes, *, ours: int) -> bytes:
         """Write as many whole lines as the present piece takes, at least one; return the rest."""
-        file = self._file or self._begin()
+        file = self._file or self._begin_anew()
         room = (self._piece if self._number else self._head) - self._size
         stop = len(block) if len(block) <= room else block.rfind(b"\n", 0, max(room, 0)) + 1
         if stop == 0 and self._size == 0:
@@ -164,12 +170,39 @@ class LogWriter:
             self._next_piece(file)
         return block[stop:]
 
-    def _begin(self) -> BinaryIO:
+    def _begin_anew(self) -> BinaryIO:
+        """Make the file, and put what an earlier run left there in front."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return self._begin()
+        except FileExistsError:
+            earlier = self._take_earlier()
+        file = self._begin()
+        if earlier:
+            stamp = b"%s S " % _stamp(self._clock())
+            self._write(earlier + stamp + AGAIN.encode() + b"\n", ours=len(stamp))
+        return self._file or file
+
+    def _begin(self) -> BinaryIO:
         # Unbuffered: who follows sees each line, and a killed worker has lost none.
-        self._file = self._piece_path(self._number).open("wb", buffering=0)
+        self._file = self._piece_path(self._number).open("xb", buffering=0)
         self._size = 0
         return self._file
+
+    def _take_earlier(self) -> bytes:
+        """Remove the pieces of an earlier run, and return its log, whole lines only."""
+        data, numbers = self.path.read_bytes(), list[int]()
+        if len(data) > self._head - 2 * LINE_BYTES:  # else there are no others
+            names = (entry.name.removeprefix(f"{self.path.name}.") for entry in os.scandir(self.path.parent))
+            numbers = sorted(int(name) for name in names if name.isdigit())
+        if numbers and numbers[0] > 1:
+            data += b"%s S output of the earlier run is left out here\n" % _stamp(self._clock())
+        for number in numbers:
+            with suppress(FileNotFoundError):  # its writer may go on
+                data += self._piece_path(number).read_bytes()
+                self._piece_path(number).unlink()
+        self.path.unlink(missing_ok=True)
+        return data[: data.rfind(b"\n") + 1]
 
     def _next_piece(self, file: BinaryIO) -> None:
         file.close()
@@ -178,6 +211,7 @@ class LogWriter:
             old = self._piece_path(self._number - 2)
             self._dropped += self._said.pop(self._number - 2, 0)
             old.unlink()
+        self._piece_path(self._number).unlink(missing_ok=True)
         self._begin()
 
     def _piece_path(self, number: int) -> Path:

@@ -16,6 +16,7 @@ from pps.model import events
 from pps.model.infos import DatumInfo
 from pps.model.state import DatumState, JobState
 from pps.spec.node import Plain
+from pps.workers.logs import AGAIN
 from tests.pps.pipe_world import World, pfs_input, world_in
 
 COPY = 'cp "$images" "$PFS_OUT/"\n'
@@ -55,7 +56,7 @@ class Gate:
         os.mkfifo(begun)
         os.mkfifo(go)
         self._begun, self._go = os.open(begun, os.O_RDWR), os.open(go, os.O_RDWR)
-        world.code("run.sh", f"echo >{begun}; read line <{go}; {COPY}")
+        world.code("run.sh", f"echo try; echo >{begun}; read line <{go}; {COPY}")
 
     def wait_for_command(self) -> None:
         os.read(self._begun, 1)
@@ -185,6 +186,10 @@ def test_a_datum_that_runs_begins_again(world: World, gate: Gate) -> None:
         assert ended.wait(60)
         job = world.jobs.wait("copy", running.id, timeout_s=60)
     assert (job.state, job.data_processed) == (JobState.SUCCESS, 1)
+    texts = [line.message for line in world.jobs.logs("copy", job=running.id)]
+    assert texts.count("try") == 2, "what each run wrote is kept"
+    between = texts[texts.index("try") + 1 : len(texts) - texts[::-1].index("try") - 1]
+    assert AGAIN in between
 
 
 def shown(world: World, job: str) -> list[DatumInfo]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pps.sandbox.running import Stream
 from pps.workers.log_follower import Follower
-from pps.workers.logs import LINE_BYTES, Line, LogWriter, parse
+from pps.workers.logs import AGAIN, LINE_BYTES, Line, LogWriter, parse
 
 
 def writer(path: Path, *, head: int = 1 << 20, tail: int = 4 << 20) -> LogWriter:
@@ -41,6 +41,46 @@ def test_nothing_written_leaves_no_file(tmp_path: Path) -> None:
     log.write("out", b"")
     assert log.finish() is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_log_that_is_there_is_the_beginning_of_the_next_one(tmp_path: Path) -> None:
+    first, second = writer(tmp_path / "d.log"), writer(tmp_path / "d.log")
+    first.write("out", b"one\nha")
+    with Follower(tmp_path / "d.log") as follower:
+        told = follower.read()
+        second.write("err", b"two\n")
+        first.write("out", b"lf\n")  # its command is still being ended
+        follower.pause()
+        told += follower.read()
+    second.finish()
+    first.finish()
+    texts = [(line.tag, line.text) for line in parse((tmp_path / "d.log").read_bytes())]
+    assert texts == [("O", "one"), ("S", AGAIN), ("E", "two")]
+    assert [(line.tag, line.text) for line in parse(told)] == texts, "who follows reads on"
+    assert second.tail == "two\n", "the reason of an end is in its own run"
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 900), min_size=2, max_size=5))
+def test_any_number_of_runs_stays_within_the_bounds(counts: list[int]) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "d.log"
+        for run, count in enumerate(counts):
+            log = writer(path, head=2_000, tail=8_000)
+            log.note(f"run {run}")
+            for number in range(count):
+                log.write("out", b"line %d of %d\n" % (number, run))
+            whole = log.finish()
+        assert whole is not None
+        texts = [line.text for line in parse(whole.read_bytes())]
+        assert texts[0] == "run 0"
+        assert sum(file.stat().st_size for file in Path(folder).iterdir() if file != whole) <= 10_000 + 200
+        assert texts[-1] == (f"line {counts[-1] - 1} of {len(counts) - 1}" if counts[-1] else f"run {len(counts) - 1}")
+        if sum(counts) < 40:
+            assert texts.count(AGAIN) == len(counts) - 1
+            assert [text for text in texts if text.startswith("line")] == [
+                f"line {number} of {run}" for run, count in enumerate(counts) for number in range(count)
+            ]
 
 
 def test_flood_is_bounded_and_keeps_both_ends(tmp_path: Path) -> None:
