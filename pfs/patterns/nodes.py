@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 
@@ -30,10 +30,40 @@ class Star:
 
 
 @dataclass(frozen=True, slots=True)
+class Words:
+    """The alternatives that are plain text, to be looked up together however many there are."""
+
+    place: dict[str, int]
+    """Each text, and the place of the first alternative that is it."""
+    lengths: tuple[int, ...]
+    """How long they are, without repetition."""
+    others: tuple[tuple[int, Sequence], ...]
+    """The alternatives that are no plain text, with their places."""
+
+    @classmethod
+    def of(cls, alternatives: tuple[Sequence, ...]) -> Words:
+        """Sort alternatives by what they are."""
+        place, others = dict[str, int](), []
+        for number, nodes in enumerate(alternatives):
+            match nodes:
+                case ():
+                    place.setdefault("", number)
+                case (Text(text),):
+                    place.setdefault(text, number)
+                case _:
+                    others.append((number, nodes))
+        return cls(place, tuple({len(text) for text in place}), tuple(others))
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One of several, the first that fits; captures nothing."""
 
     alternatives: tuple[Sequence, ...]
+    words: Words = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "words", Words.of(self.alternatives))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +76,10 @@ class Group:
     """``@`` one, ``*`` any number, ``+`` one or more, ``?`` one or none, ``!`` a run within a name that does not
     begin with an alternative (or is not one as a whole: `Segment.refuses_whole`)."""
     alternatives: tuple[Sequence, ...]
+    words: Words = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "words", Words.of(self.alternatives))
 
 
 Node: TypeAlias = "Text | OneOf | Star | Choice | Group"

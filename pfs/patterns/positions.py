@@ -1,12 +1,13 @@
 """Matching by sets of positions: polynomial for every pattern and text, where `re` would try exponentially many ways.
 
 A set of positions of a text of n characters is an integer: bit ``n - p`` stands for position p, from 0 (before the
-first character) to n (behind the last). `Positions.starts` goes from the set of ends to the set of starts of a
-part of the pattern, for all of them at once; a run of stars is one addition, whose carry travels towards the front
+first character) to n (behind the last). `Positions.starts` goes from the set of ends to the set of starts of a part
+of the pattern, for all of them at once; a run of stars is one addition, whose carry travels towards the front
 (MatchStar of Cameron et al., "Bitwise data parallelism in regular expression matching", PACT 2014). A repetition is
-the closure; those within it remember what they closed, so that a pattern of m parts, nested d deep, costs at most
-O(m d n) operations on integers of n bits. Captures are those of a backtracking matcher, the first way that leads to
-a match: a walk that knows at each choice from where the rest matches.
+the closure; those within it remember what they closed, so that a pattern of m parts, nested d deep, costs at most O(m
+d n) operations on integers of n bits. Alternatives that are plain text are one part, however many they are: where
+each of their lengths begins one of them is looked up once a text. Captures are those of a backtracking matcher, the
+first way that leads to a match: a walk that knows at each choice from where the rest matches.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from pfs.patterns.nodes import Choice, Group, Node, OneOf, Sequence, Star, Text
+from pfs.patterns.nodes import Choice, Group, Node, OneOf, Sequence, Star, Text, Words
 
 
 class Positions:
@@ -29,6 +30,7 @@ class Positions:
         self._in_name = self._all >> 1 ^ self._where("/")
         self._refused: dict[int, int] = {}
         self._captured: dict[int, tuple[int, int]] = {}
+        self._begins: dict[int, list[tuple[int, int]]] = {}
 
     def matches(self, nodes: Sequence) -> bool:
         """Say whether the parts match the whole text."""
@@ -59,11 +61,24 @@ class Positions:
             ends = self._starts(node, ends, closed)
         return ends
 
-    def _any_starts(self, alternatives: tuple[Sequence, ...], ends: int, closed: dict[int, int] | None) -> int:
+    def _any_starts(self, words: Words, ends: int, closed: dict[int, int] | None) -> int:
         found = 0
-        for nodes in alternatives:
+        for length, begins in self._word_begins(words):
+            found |= ends << length & begins
+        for _, nodes in words.others:
             found |= self._sequence_starts(nodes, ends, closed)
         return found
+
+    def _word_begins(self, words: Words) -> list[tuple[int, int]]:
+        """Return for each length of words at which positions one begins."""
+        if id(words) not in self._begins:  # the pattern outlives the match
+            begins = []
+            for length in words.lengths:
+                places = range(self._size - length + 1)
+                at = (place for place in places if self._text[place : place + length] in words.place)
+                begins.append((length, sum(map(self._bit, at))))
+            self._begins[id(words)] = begins
+        return self._begins[id(words)]
 
     def _starts(self, node: Node, ends: int, closed: dict[int, int] | None) -> int:
         """Return from where a part reaches one of ``ends``.
@@ -81,7 +96,7 @@ class Positions:
             case Star():
                 return self._star_starts(ends, node.deep)
             case Choice():
-                return self._any_starts(node.alternatives, ends, closed)
+                return self._any_starts(node.words, ends, closed)
             case Group():
                 return self._group_starts(node, ends, closed)
 
@@ -106,13 +121,13 @@ class Positions:
         if group.sign in "*+":
             any_number, one_or_more = self._repeated_starts(group, ends, closed)
             return any_number if group.sign == "*" else one_or_more
-        found = self._any_starts(group.alternatives, ends, closed)
+        found = self._any_starts(group.words, ends, closed)
         return found | ends if group.sign == "?" else found
 
     def _refused_starts(self, group: Group) -> int:
         if group.number not in self._refused:
             ends = self._where("/") << 1 | 1 if group.number in self._refuse_whole else self._all
-            self._refused[group.number] = self._any_starts(group.alternatives, ends, None)
+            self._refused[group.number] = self._any_starts(group.words, ends, None)
         return self._refused[group.number]
 
     def _repeated_starts(self, group: Group, ends: int, closed: dict[int, int] | None) -> tuple[int, int]:
@@ -124,7 +139,7 @@ class Positions:
         while new:
             known |= new
             found |= new
-            before = self._any_starts(group.alternatives, new, closed)
+            before = self._any_starts(group.words, new, closed)
             one_or_more |= before
             new = before & ~known
         closed[group.number] = known
@@ -148,7 +163,7 @@ class Positions:
             case Star():
                 return self._walk_star(start, ends, deep=node.deep)
             case Choice():
-                return self._walk_one(node.alternatives, start, ends)
+                return self._walk_one(node.words, start, ends)
             case Group():
                 stop = self._walk_group(node, start, ends)
                 self._captured[node.number] = start, stop
@@ -165,27 +180,38 @@ class Positions:
             return self._walk_star(start, ends, deep=False)
         if group.sign in "*+":
             return self._walk_repeated(group, start, ends)
-        return self._walk_one(group.alternatives, start, ends)
+        return self._walk_one(group.words, start, ends)
 
-    def _walk_one(self, alternatives: tuple[Sequence, ...], start: int, ends: int) -> int:
+    def _walk_one(self, words: Words, start: int, ends: int) -> int:
         """Walk the first alternative that reaches an end; stay if there is none (or nothing to repeat any more)."""
-        for nodes in alternatives:
+        fitting = [
+            self._text[start : start + length] for length in words.lengths if self._reaches(start + length, ends)
+        ]
+        place, length = min(
+            ((words.place[text], len(text)) for text in fitting if text in words.place), default=(None, 0)
+        )
+        for number, nodes in words.others:
+            if place is not None and number > place:
+                break
             if self._sequence_starts(nodes, ends, None) & self._bit(start):
                 return self._walk_sequence(nodes, start, ends)
-        return start
+        return start + length
+
+    def _reaches(self, position: int, ends: int) -> bool:
+        return position <= self._size and bool(ends & self._bit(position))
 
     def _walk_repeated(self, group: Group, start: int, ends: int) -> int:
         """Repeat as `re` does: as often as leads to an end, at most once in a row without going on."""
         every = self._repeated_starts(group, ends, None)[0]
         at, before = start, -1
         if group.sign == "+":
-            at = self._walk_one(group.alternatives, start, every)
+            at = self._walk_one(group.words, start, every)
             if at == start and ends & self._bit(at):
                 return at  # once more would be the same again
         while at != before:
             bit = self._bit(at)
             goes_on = every & bit - 1
-            before, at = at, self._walk_one(group.alternatives, at, goes_on | ends & bit)
+            before, at = at, self._walk_one(group.words, at, goes_on | ends & bit)
         return at
 
     def _bit(self, position: int) -> int:

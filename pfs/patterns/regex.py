@@ -19,6 +19,8 @@ _MAX_WAYS = 20_000
 """`re` takes some twenty microseconds for so many ways."""
 _MAX_LENGTH = 1 << 16
 _MAX_STARS = 16
+_MAX_BRANCHES = 1024
+"""More take `re` longer to compile, and then one after the other, than to look them up."""
 _SIGNS = {"@": "", "*": "*", "+": "+", "?": "?"}
 
 
@@ -46,7 +48,7 @@ def length_limit(segments: Iterable[Segment]) -> int:
         branches = min(branches * ways.branches, _ENDLESS.branches)
         stars = max(stars, settled + ways.stars)
         settled += ways.stars if segment.deep else max(ways.stars - 1, 0)  # the next slash says where the last ends
-    if stars > _MAX_STARS:
+    if stars > _MAX_STARS or branches > _MAX_BRANCHES:
         return -1
     return bisect_right(range(_MAX_LENGTH), _MAX_WAYS, key=lambda length: branches * comb(length + stars, stars)) - 1
 

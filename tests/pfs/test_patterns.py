@@ -154,6 +154,58 @@ def test_sets_of_positions_match_and_capture_as_regular_expressions_do(pattern: 
     assert matcher.groups(text) == (match.groups("") if match else None)
 
 
+WORDS = st.lists(
+    st.text("ab/", max_size=3) | st.sampled_from(["a*", "?", "b*a", "[ab]", "(a)b"]), min_size=1, max_size=8
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    WORDS,
+    st.sampled_from(["(%s)*", "*(%s)(*)", "(*)(%s)", "?(%s)+(%s)", "(a*)!(%s)", "({%s})(*)"]),
+    st.text("ab", max_size=7),
+)
+@example(["a", "ab"], "(%s)*", "ab")
+@example(["ab", "a*", "a"], "(%s)*", "ab")
+@example(["", "a"], "*(%s)(*)", "aa")
+def test_words_are_taken_in_the_order_in_which_they_stand(words: list[str], shape: str, text: str) -> None:
+    segments = parse(shape.replace("%s", ("," if "{" in shape else "|").join(words)))
+    match = re.compile(regex_of(segments), re.DOTALL).fullmatch(text)
+    matcher = ByPositions(segments)
+    assert matcher.matches(text) == (match is not None)
+    assert matcher.groups(text) == (match.groups("") if match else None)
+
+
+@pytest.mark.parametrize("shape", ["/{%s}", "/d/({%s})*", "/**/!({%s})", "/*({%s})"])
+def test_thousands_of_names_are_looked_up_together(shape: str) -> None:
+    calls = []
+    for count in (50, 5000):
+        glob = Glob(shape % ",".join(f"name{number:05}" for number in range(count)))
+        matcher = ByPositions(glob.segments)
+        assert (length_limit(glob.segments) < 0) == (count == 5000)
+        matcher.matches("warm")
+        with every_call() as made:
+            found = [matcher.groups(f"{prefix}name{number:05}") for prefix in ("", "d/") for number in range(0, 60, 7)]
+        assert any(one is not None for one in found)
+        calls.append(made[0])
+    assert calls[1] <= calls[0] * 1.5, "a match takes no more steps for a hundred times the names"
+
+
+@contextmanager
+def every_call() -> Iterator[list[int]]:
+    """Count the calls of Python and C functions within."""
+    before, made = sys.getprofile(), [0]
+
+    def count(_frame: FrameType, event: str, _: object) -> None:
+        made[0] += event in {"call", "c_call"}
+
+    sys.setprofile(count)
+    try:
+        yield made
+    finally:
+        sys.setprofile(before)
+
+
 @pytest.mark.parametrize(
     ("pattern", "path", "groups"),
     [
