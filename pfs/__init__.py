@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pfs.attach import Connected, connect
     from pfs.backends.s3_place import S3Options
     from pfs.changes.writer import CommitWriter
-    from pfs.connect import Connected, connect
     from pfs.model import BranchInfo, CommitInfo, FileChange, FileInfo, NewCommit, Provenance, RepoInfo
     from pfs.refs.retention import Keep, PathRule, Retention
     from pfs.repo import Repo
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "pfs.connect": ("connect", "Connected"),
+    "pfs.attach": ("connect", "Connected"),
     "pfs.backends.s3_place": ("S3Options",),
     "pfs.store": ("init", "open", "locate", "Store"),
     "pfs.repo": ("Repo",),

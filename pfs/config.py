@@ -32,6 +32,7 @@ FOLDER = ".pfs"
 LOCAL_CONFIG = "config.json"
 OBJECT_CONFIG = "config.json"
 LOCAL_OBJECTS = "objects"
+CACHE_BYTES = 10 << 30
 
 
 class ChunkerConfig(msgspec.Struct, frozen=True):
@@ -65,11 +66,15 @@ class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LocalConfig(msgspec.Struct, frozen=True):
-    """Where the objects of this ``.pfs`` are: a folder name in it, or a URL; ``s3``: how to reach a bucket."""
+    """Where the objects of this ``.pfs`` are: a folder name in it, or a URL; ``s3``: how to reach a bucket.
+
+    ``cache_bytes``: of packs of a bucket that are kept on this machine.
+    """
 
     format: int = FORMAT
     backend: str = LOCAL_OBJECTS
     s3: S3Options | None = None
+    cache_bytes: int = CACHE_BYTES
 
     @property
     def is_remote(self) -> bool:
@@ -82,6 +87,8 @@ def encode_local_config(config: LocalConfig) -> bytes:
     stored: dict[str, object] = {"format": config.format, "backend": config.backend}
     if config.s3 is not None:
         stored["s3"] = {name: value for name, value in msgspec.to_builtins(config.s3).items() if value is not None}
+    if config.is_remote:
+        stored["cache_bytes"] = config.cache_bytes
     return msgspec.json.format(msgspec.json.encode(stored), indent=2) + b"\n"
 
 

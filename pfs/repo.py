@@ -274,7 +274,9 @@ class Repo:
         from pfs.changes.writer import CommitWriter
 
         wish = Wish(branch, parent, message, commit_id, tuple(provenance), collisions)
-        return CommitWriter(self.store, find_target(self.store, self._settled(), wish))
+        with self.store.refs.read_once():
+            target = find_target(self.store, self._settled(), wish)
+        return CommitWriter(self.store, target)
 
     def publish(self, commits: Sequence[NewCommit], session: WriteSession) -> list[CommitInfo]:
         """Publish finished commits whose trees are in ``session``, to several branches of this repo in one swap.
@@ -287,11 +289,12 @@ class Repo:
 
     def view(self, ref: str, *, follow_open: bool = False) -> View:
         """Return the files of a commit; ``follow_open``: of the open commit of that branch, if there is one."""
-        state = self._state()
-        commit = state.body.open_on(ref) if follow_open else None
-        if commit is not None:
-            return View(self.store, open_info(self.name, commit, state.body.open[commit]))
-        return View(self.store, resolve(self.store, state, ref))
+        with self.store.refs.read_once():
+            state = self._state()
+            commit = state.body.open_on(ref) if follow_open else None
+            if commit is not None:
+                return View(self.store, open_info(self.name, commit, state.body.open[commit]))
+            return View(self.store, resolve(self.store, state, ref))
 
     def _settled(self) -> RefsState:
         """Return the refs, with commits opened that a crash kept from being opened."""

@@ -38,7 +38,7 @@ from pfs.errors import (
     PfsError,
     StorageError,
 )
-from pfs.history.records import History
+from pfs.history.reading import history_of
 from pfs.ids import CommitId
 from pfs.model import ChangeToken, CommitInfo, RepoInfo
 from pfs.packs.index import Index
@@ -120,6 +120,7 @@ class Store:
 
     replayed = False
     """Whether what is done is done again later and must come to the same ids, though times and ids of moves differ."""
+    _levelled = False
     spout: Spout | None = None
     """The spout that writes through this store, if it is one's command: it may write to the output of its pipeline."""
 
@@ -140,7 +141,7 @@ class Store:
         self.refs = Refs(self.backend, clock_ns=self.clock_ns)
         self.refs.on_moved = partial(_spread, weakref.ref(self))  # weakly: a store goes as soon as nobody holds it
         self.turns = Turns(path / "run" / "turns")
-        self.history = History(self.backend, self.index, self.refs)
+        self.history = history_of(path, self.backend, self.index, refs=self.refs)
         self.objects = self.history.objects
         try:
             if self.index.stats().packs == 0:
@@ -243,18 +244,28 @@ class Store:
         """Return a fresh write session: for one commit attempt, worker or upload; ``background`` syncs full packs."""
         from pfs.packs.session import WriteSession
 
-        seen_gen = level(self.backend, self.index).gen
         session = WriteSession(
             self.backend,
             self.index,
             self.objects,
             clock=self.clock_ns,
-            seen_gen=seen_gen,
+            seen_gen=self._seen_gen(),
             background=background,
         )
         with self._sessions_lock:
             self._sessions.add(session)
         return session
+
+    def _seen_gen(self) -> int:
+        """Return the generation of collection that the index is level with; read once only where that is a request.
+
+        What came since then is seen before a commit is swapped in (`pfs.changes.recheck`), at the cost of looking again
+        at what was found stored.
+        """
+        if self._levelled:
+            return self.index.generation()
+        self._levelled = self.backend.parallel > 1
+        return level(self.backend, self.index).gen
 
     def keep_leases(self) -> None:
         """Renew the leases of sessions that write nothing for long, where it is time; call it every minute or so."""

@@ -65,8 +65,8 @@ def _init_here(place: str, average: int | None, options: dict[str, str]) -> dict
 def _connect(place: str, url: str, average: int | None, options: dict[str, str]) -> dict[str, Json]:
     import msgspec
 
+    from pfs.attach import connect
     from pfs.backends.s3_place import S3Options
-    from pfs.connect import connect
 
     with Bar("building the index") as bar:
         done = connect(place, url, options=msgspec.convert(options, S3Options), chunk_avg=average, progress=bar)

@@ -63,15 +63,8 @@ class NewObject(Protocol):
         ...
 
 
-class Backend(Protocol):
-    """A flat, durable store of named byte strings.
-
-    Names are ASCII, at most 1,024 bytes, ``/``-separated. Mutable, and only by `swap`: ``refs/``, ``txn/``,
-    ``gc/state.json``, ``pps/*.json``, ``secrets/``, ``idx/manifest.json``, ``leases/``; all else is written once
-    and never changed. Methods may be called from several threads and, where the place is shared, several processes and
-    machines at once. A method that returns has made its effect durable: it survives power loss. Read-after-write and
-    list-after-write hold.
-    """
+class Reads(Protocol):
+    """What reads objects that never change: a `Backend`, or a cache before one (`pfs.backends.cached`)."""
 
     @property
     def location(self) -> str:
@@ -104,6 +97,17 @@ class Backend(Protocol):
         For who reads much and keeps nothing: no new memory is touched. Raises as `get`.
         """
         ...
+
+
+class Backend(Reads, Protocol):
+    """A flat, durable store of named byte strings.
+
+    Names are ASCII, at most 1,024 bytes, ``/``-separated. Mutable, and only by `swap`: ``refs/``, ``txn/``,
+    ``gc/state.json``, ``pps/*.json``, ``secrets/``, ``idx/manifest.json``, ``leases/``; all else is written once
+    and never changed. Methods may be called from several threads and, where the place is shared, several processes and
+    machines at once. A method that returns has made its effect durable: it survives power loss. Read-after-write and
+    list-after-write hold.
+    """
 
     def create(self, name: str) -> NewObject:
         """Begin a new object that is written in pieces, with memory bounded by the pieces (local) or a part (S3)."""

@@ -65,6 +65,8 @@ class S3Backend:
         self._retry = retry or Retry()
         self._pool: ThreadPoolExecutor | None = None
         self._pool_lock = Lock()
+        self.published: Callable[[str, Buffer], None] = lambda *_: None
+        """Told of each new object that was put in pieces, once it is there, with its bytes."""
 
     @property
     def location(self) -> str:
@@ -273,7 +275,10 @@ class S3Object:
     def publish(self) -> bool:
         """PUT it; False when the name was taken first."""
         try:
-            return self._backend.put_new(self._name, self._written)
+            done = self._backend.put_new(self._name, self._written)
+            if done:
+                self._backend.published(self._name, self._written)
+            return done
         finally:
             self.abandon()
 

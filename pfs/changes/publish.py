@@ -96,9 +96,10 @@ class Publication:
     def _swap(self, edit: Callable[[RefsState], RefsBody]) -> RefsState:
         with self._store.turns.turn(self._repo):
             for round_no in range(ROUNDS):
-                state = self._store.refs.read(self._repo)
                 try:
-                    return self._store.refs.swap(state, edit(state), seen_gen=self._session.seen_gen)
+                    with self._store.refs.read_once():
+                        state = self._store.refs.read(self._repo)
+                        return self._store.refs.swap(state, edit(state), seen_gen=self._session.seen_gen)
                 except BranchMovedError as error:
                     if error.name.startswith(self._repo + "@"):  # a head, not the refs object: trying again is no help
                         raise

@@ -9,12 +9,12 @@ listing of all packs.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from types import MappingProxyType
 
-from pfs.backends.base import Backend
+from pfs.backends.base import Backend, Reads
 from pfs.errors import (
     CommitNotFoundError,
     CorruptionError,
@@ -30,14 +30,17 @@ from pfs.ids import CommitId, PackId
 from pfs.packs.commit_record import CommitRecord, RecordLink, decode_record, id_of
 from pfs.packs.index import Index
 from pfs.packs.objects import Objects
-from pfs.packs.pack import SealedPack, pack_name, parse_pack_name, read_footer
+from pfs.packs.pack import PackKind, SealedPack, pack_name, parse_pack_name, read_footer
 from pfs.packs.salvage import salvage
+from pfs.parallel import at_once
 from pfs.refs.body import RefsBody
 from pfs.refs.edges import effective, record_home
 from pfs.refs.level import level
 from pfs.refs.swap import Refs, RefsState
 
 _ROUNDS = 8
+_FAR = 8
+"""Commits that are followed one by one, each a request, before all packs that are not known are read together."""
 BATCH = 64
 """Packs whose footers are in memory at once while catching up (up to 1 MiB of entries each)."""
 
@@ -45,10 +48,22 @@ BATCH = 64
 class History:
     """The commits of a store; thread-safe."""
 
-    def __init__(self, backend: Backend, index: Index, refs: Refs) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        index: Index,
+        refs: Refs,
+        *,
+        reading: Reads | None = None,
+        on_damaged: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """``reading``: what packs are read through, and what to do about damaged ones; else the backend itself."""
         self._backend, self._index, self._refs = backend, index, refs
+        self.reading = reading or backend
         self._lock = threading.RLock()
-        self.objects = Objects(backend, index, on_missing=self.catch_up, on_gone=self.note_gone)
+        self.objects = Objects(
+            self.reading, index, on_missing=self.catch_up, on_gone=self.note_gone, on_damaged=on_damaged
+        )
         """Pages, chunks and records by id; a missing one makes the index catch up once."""
         self._generations = Generations(self.objects, index)
         refs.on_read = self._generations.follow
@@ -226,7 +241,7 @@ class History:
     def _refill(self) -> None:
         """Find the objects of collected packs in packs that are known, and have them too."""
         names = sorted(self._names(), key=lambda name: name.rpartition("/")[2])
-        footers = (pack for pack in map(self._footer, names) if pack is not None)
+        footers = (pack for pack in at_once(self.reading.parallel, self._footer, names) if pack is not None)
         while batch := list(islice(footers, BATCH)):
             self._index.refill(batch)
 
@@ -258,6 +273,7 @@ class History:
         for _ in range(_ROUNDS):
             if self._followed(state):
                 return
+            self._refs.look_again(state.repo)
             again = self._refs.find(state.repo)
             if again is None:
                 return
@@ -281,6 +297,8 @@ class History:
         trail: dict[CommitId, Found] = {}
         todo, linked = [RecordLink(commit, pack) for commit, pack in heads.items()], self.linked(state.repo)
         while todo:
+            if len(trail) == _FAR and self.reading.parallel > 1:
+                self.learn_packs(self._names())  # far behind: all at once, not one record after the other
             link = todo.pop()
             if link.commit in trail or self._index.commit(state.repo, link.commit) is not None:
                 continue
@@ -302,16 +320,21 @@ class History:
         """
         parsed = (parse_pack_name(name) for name in names)
         unknown = sorted(pack for pack in parsed if pack is not None and not self._index.has_pack(pack[0]))
-        return self._learn(map(self._footer, (pack_name(*pack) for pack in unknown)))
+        return self._learn(at_once(self.reading.parallel, self._footer, (pack_name(*pack) for pack in unknown)))
 
     def _footers(self, packs: Iterable[PackId]) -> Iterator[SealedPack | None]:
         """Yield the footers of packs whose kind is not known; None where there is no readable one."""
-        for pack in packs:
-            yield self._footer(pack_name(pack, "m")) or self._footer(pack_name(pack, "d"))
+        kinds: Sequence[PackKind] = ("m", "d")
+
+        def find(pack: PackId) -> SealedPack | None:
+            found = (self._footer(pack_name(pack, kind)) for kind in kinds)
+            return next((footer for footer in found if footer is not None), None)
+
+        return at_once(self.reading.parallel, find, packs)
 
     def _footer(self, name: str) -> SealedPack | None:
         try:
-            return read_footer(self._backend, name)
+            return read_footer(self.reading, name)
         except CorruptionError:
             return salvage(self._backend, name)
         except NotFoundError:

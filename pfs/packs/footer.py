@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from xxhash import xxh3_128_digest
 
-from pfs.backends.base import Backend
+from pfs.backends.base import Reads
 from pfs.errors import CorruptionError
 from pfs.ids import PackId
 from pfs.packs.record import HEADER_SIZE, Codec, RecordType
@@ -93,7 +93,7 @@ def encode_footer(rows: Sequence[bytes], pack_id: PackId, *, footer_off: int) ->
     return footer, trailer
 
 
-def read_footer(backend: Backend, name: str, *, size: int | None = None) -> SealedPack:
+def read_footer(backend: Reads, name: str, *, size: int | None = None) -> SealedPack:
     """Read the footer of the pack and check its header: one suffix read of 64 KiB, a second one when it is longer.
 
     A pack of more than 64 KiB takes one more short read, of the header.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-from pfs.backends.base import Backend
+from pfs.backends.base import Reads
 from pfs.errors import CorruptionError, MissingObjectError, NotFoundError, PfsError, StorageError
 from pfs.ids import EMPTY_CHUNK, ChunkId, CommitId, ManifestId, PackId, PageId, TreeId
 from pfs.lru import Lru
@@ -21,6 +21,7 @@ from pfs.packs.manifest import Manifest
 from pfs.packs.pack import Record, RecordType, pack_name, read_footer, scan_records
 from pfs.packs.raw import is_raw, read_raw
 from pfs.packs.read import PackReader, Wanted
+from pfs.parallel import at_once
 from pfs.trees.page import Page
 
 _PAGE_BYTES: Final = 64 << 20
@@ -62,21 +63,23 @@ class Objects:
 
     def __init__(
         self,
-        backend: Backend,
+        backend: Reads,
         index: Index,
         *,
         on_missing: Callable[[], bool],
         on_gone: Callable[[PackId], bool] = lambda _: False,
+        on_damaged: Callable[[str], bool] = lambda _: False,
         page_bytes: int = _PAGE_BYTES,
     ) -> None:
         """Read from ``backend``; ``on_missing`` catches the index up and says whether it learned something.
 
         ``on_gone`` is told of a pack that is not there, and says whether it was collected: its objects are elsewhere.
+        ``on_damaged`` is told of one whose bytes are wrong, and says whether reading it again may give others.
         Up to ``page_bytes`` of decoded pages are kept, and 28 MiB of chunks, blocks and manifests.
         """
         self._backend = backend
         self._index = index
-        self._on_missing, self._on_gone = on_missing, on_gone
+        self._on_missing, self._on_gone, self._on_damaged = on_missing, on_gone, on_damaged
         self._packs = PackReader(backend, block_bytes=_BLOCK_BYTES)
         self._pages: Lru[PageId, Page] = Lru(page_bytes)
         self._manifests: Lru[ManifestId, bytes] = Lru(_MANIFEST_BYTES)
@@ -230,19 +233,29 @@ class Objects:
         raise error
 
     def _read(self, request: _Request) -> dict[bytes, bytes]:
+        located = sorted(self._locate(request).items())
+        threads = self._backend.parallel if len(located) > 1 else 1
         found: dict[bytes, bytes] = {}
-        for pack_no, wanted in sorted(self._locate(request).items()):
-            pack_id, pack_kind = self._index.pack(pack_no)
-            name = pack_name(pack_id, pack_kind)
-            try:
-                found.update(self._packs.read(name, wanted, kind=request.kind, verify=request.verify))
-            except NotFoundError as error:
-                where = _where(request.kind, wanted[0].id)
-                raise _GoneError(pack_id, MissingObjectError(where, f"its pack {name} is gone")) from error
-            except CorruptionError:
-                self._forget_damaged(name, wanted, request)
-                raise
+        for read in at_once(threads, lambda item: self._read_pack(*item, request=request), located):
+            found.update(read)
         return found
+
+    def _read_pack(self, pack_no: int, wanted: Sequence[Wanted], *, request: _Request) -> dict[bytes, bytes]:
+        pack_id, pack_kind = self._index.pack(pack_no)
+        name = pack_name(pack_id, pack_kind)
+        try:
+            try:
+                return dict(self._packs.read(name, wanted, kind=request.kind, verify=request.verify))
+            except CorruptionError:
+                if not self._on_damaged(name):
+                    raise
+                return dict(self._packs.read(name, wanted, kind=request.kind, verify=request.verify))
+        except NotFoundError as error:
+            where = _where(request.kind, wanted[0].id)
+            raise _GoneError(pack_id, MissingObjectError(where, f"its pack {name} is gone")) from error
+        except CorruptionError:
+            self._forget_damaged(name, wanted, request)
+            raise
 
     def _forget_damaged(self, name: str, wanted: Sequence[Wanted], request: _Request) -> None:
         """Take the rows of objects away that cannot be read, now for the second time: a writer stores them again."""

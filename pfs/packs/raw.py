@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeGuard
 
 from xxhash import xxh3_64_intdigest
 
-from pfs.backends.base import Backend
+from pfs.backends.base import Reads
 from pfs.ids import ChunkId
 from pfs.packs.index import Index
 from pfs.packs.index_rows import Location
@@ -34,7 +34,7 @@ def is_raw(place: Location | None, size: int) -> TypeGuard[Location]:
 
 
 def read_raw(
-    backend: Backend,
+    backend: Reads,
     index: Index,
     wanted: Iterable[tuple[tuple[ChunkId, int], Location | None]],
     buffer: memoryview,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from pfs.backends.base import Backend
+from pfs.backends.base import Reads
 from pfs.errors import CorruptionError
 from pfs.ids import chunk_id
 from pfs.lru import Lru
@@ -41,7 +41,7 @@ _Stored = tuple[Header, bytes | memoryview]
 class PackReader:
     """Reads records of any pack of a backend and keeps the blocks used last; thread-safe."""
 
-    def __init__(self, backend: Backend, *, block_bytes: int) -> None:
+    def __init__(self, backend: Reads, *, block_bytes: int) -> None:
         """Keep up to ``block_bytes`` of decompressed blocks."""
         self._backend = backend
         self._blocks: Lru[tuple[str, int], bytes] = Lru(block_bytes)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from pfs.backends.base import Backend
+from pfs.backends.base import Reads
 from pfs.errors import CorruptionError
 from pfs.ids import chunk_id
 from pfs.packs.footer import ENTRY, ENTRY_ROW, PACK_HEADER, SealedPack, pack_time_ms, parse_pack_name
@@ -15,7 +15,7 @@ from pfs.packs.record import HEADER_SIZE, Codec, RecordType
 from pfs.packs.scan import scan_records
 
 
-def salvage(backend: Backend, name: str, *, known: Iterable[tuple[bytes, Location]] = ()) -> SealedPack:
+def salvage(backend: Reads, name: str, *, known: Iterable[tuple[bytes, Location]] = ()) -> SealedPack:
     """Return the pack as its whole records show it; it reads all of the pack, and compares every full id.
 
     Which chunks a block holds only the footer says, unless it is a single one, and the rows of an older index: those of

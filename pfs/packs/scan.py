@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from pfs.backends.base import Backend
+from pfs.backends.base import Reads
 from pfs.errors import CorruptionError
 from pfs.packs.footer import ENTRY, PACK_HEADER, read_footer
 from pfs.packs.record import HEADER_SIZE, RECORD_MAGIC, Record, decode_header, parse_record
@@ -22,7 +22,7 @@ class ScannedRecord(NamedTuple):
     record: Record
 
 
-def scan_records(backend: Backend, name: str) -> Iterator[ScannedRecord]:
+def scan_records(backend: Reads, name: str) -> Iterator[ScannedRecord]:
     """Yield the whole records of a pack, in the order of writing, each with its full id verified.
 
     After a damaged place the scan goes on at the next record that checks out. A pack that was stored as a file and lies
@@ -39,7 +39,7 @@ def scan_records(backend: Backend, name: str) -> Iterator[ScannedRecord]:
         offset = found.offset + found.record.stored
 
 
-def _records_end(backend: Backend, name: str) -> int | None:
+def _records_end(backend: Reads, name: str) -> int | None:
     try:
         pack = read_footer(backend, name)
     except CorruptionError:
@@ -67,7 +67,7 @@ def _parse_at(window: _Window, offset: int) -> Record:
 class _Window:
     """Reads an object forwards through a window; short at its end, or at ``stop``."""
 
-    def __init__(self, backend: Backend, name: str, *, stop: int | None) -> None:
+    def __init__(self, backend: Reads, name: str, *, stop: int | None) -> None:
         self.name = name
         self._backend = backend
         self._stop = stop

@@ -11,6 +11,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -39,6 +40,7 @@ from pfs.refs.facts import Shelf
 from pfs.refs.prepared import clash, named, touched
 from pfs.refs.snapshot import decide, take
 from pfs.refs.transactions import Transactions
+from pfs.refs.window import Windows
 
 PREFIX = "refs/"
 _KEPT_BYTES = 4 << 20
@@ -74,6 +76,7 @@ class Refs:
         self._backend = backend
         self._shelf = Shelf(backend)
         self._latest: Lru[str, RefsState] = Lru(_KEPT_BYTES)
+        self._windows = Windows()
         self.on_read: Callable[[RefsState], object] = lambda state: None
         """Called with each body that is read of a repo that exists, before anybody gets it."""
         self._closed = False
@@ -88,6 +91,17 @@ class Refs:
     def _check_open(self) -> None:
         if self._closed:
             raise InvalidInputError("the store is closed")
+
+    def read_once(self) -> AbstractContextManager[None]:
+        """Begin a piece of work in which this thread reads the refs of each repo once, where reading is a request.
+
+        Ended by a swap of the repo, lost or not, and by `look_again`. Costs nothing where objects are local.
+        """
+        return self._windows.open() if self._backend.parallel > 1 else nullcontext()
+
+    def look_again(self, repo: str) -> None:
+        """Let the refs of a repo be read anew within `read_once`."""
+        self._windows.drop(repo)
 
     def repos(self) -> Iterator[RefsState]:
         """Yield the refs of every repo that exists, by name in byte order: those of one `snapshot`."""
@@ -290,16 +304,19 @@ class Refs:
         """
         self._check_open()
         name = refs_name(repo)
+        held = self._windows.find(repo) if last is None else None
+        if held is not None:
+            return held
         found = self._backend.read(name)
         if found is None:
             return None
         data, etag = found
         last = last or self._latest.get(repo)
-        if last is not None and last.etag == etag:
-            return last
-        state = RefsState(repo, self.decode(data, where=name), etag)
-        self._latest.put(repo, state, weight=len(data))
-        return state
+        if last is None or last.etag != etag:
+            last = RefsState(repo, self.decode(data, where=name), etag)
+            self._latest.put(repo, last, weight=len(data))
+        self._windows.keep(last)
+        return last
 
     def decode(self, data: bytes, *, where: str) -> RefsBody:
         """Parse a stored body of this store, one in ``log/`` too; raises as `decode_body`."""
@@ -330,6 +347,7 @@ class Refs:
         return state
 
     def _swap(self, repo: str, old: Etag | None, body: RefsBody) -> RefsState:
+        self._windows.drop(repo)
         wid = uuid.uuid4().hex
         recent = (*body.recent, body.wid)[-RECENT:] if body.wid else body.recent
         body = trimmed(replace(body, seq=body.seq + 1, wid=wid, recent=recent), repo, self._shelf)

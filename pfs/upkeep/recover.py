@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from pfs.backends.base import Backend
+from pfs.backends.base import Backend, Entry, Reads
 from pfs.backends.durable import storage_errors
 from pfs.config import open_objects, read_config
 from pfs.errors import (
@@ -28,11 +28,13 @@ from pfs.errors import (
     NotFoundError,
     PfsError,
 )
+from pfs.history.reading import afresh, history_of
 from pfs.history.records import History
 from pfs.ids import PackId
 from pfs.packs.index import Index, Location
-from pfs.packs.pack import parse_pack_name, read_footer
+from pfs.packs.pack import SealedPack, parse_pack_name, read_footer
 from pfs.packs.salvage import salvage
+from pfs.parallel import at_once
 from pfs.refs.collection import GC_STATE
 from pfs.refs.collector_lock import alone
 from pfs.refs.level import level
@@ -119,10 +121,14 @@ def _rebuild(backend: Backend, folder: Path, store_uuid: str, progress: Progress
         try:
             renewed = _renew(backend, folder, store_uuid)
             level(backend, index)
-            broken = _add_packs(backend, index, progress)
+            refs = Refs(backend)
+            history = history_of(folder, backend, index, refs=refs)
+            broken = _add_packs(backend, afresh(history.reading), index, progress=progress)
             salvaged = _add_salvaged(backend, index, broken, old=_old_rows(folder / INDEX, store_uuid, broken))
             lost = [name for name in broken if name not in salvaged]
-            report = _report(backend, index, lost=lost, salvaged=salvaged)
+            found = _learn_commits(refs, history)
+            size = sum(entry.size for entry in backend.entries("packs/") if entry.name not in lost)
+            report = _report(index, found, size=size, lost=lost, salvaged=salvaged)
         finally:
             index.close()
         _put_in_place(fresh, folder / INDEX)
@@ -149,11 +155,17 @@ def _old_generation(place: Path, store_uuid: str) -> int:
     return 0
 
 
-def _report(backend: Backend, index: Index, *, lost: list[str], salvaged: list[str]) -> RecoverReport:
-    """Learn the commits of all repos, and say what there is."""
-    refs, damaged = Refs(backend), list(lost)
-    history = History(backend, index, refs)
-    repos = commits = 0
+class _Found(NamedTuple):
+    """How many repos and commits there are, and the names of what cannot be read."""
+
+    repos: int
+    commits: int
+    damaged: list[str]
+
+
+def _learn_commits(refs: Refs, history: History) -> _Found:
+    """Learn the commits of all repos."""
+    repos, commits, damaged = 0, 0, list[str]()
     for repo in refs.names():
         try:
             state = refs.find(repo)
@@ -165,9 +177,13 @@ def _report(backend: Backend, index: Index, *, lost: list[str], salvaged: list[s
             damaged.append(f"{refs_name(repo)}: {error.where}")
         except (CorruptionError, InvalidInputError):
             damaged.append(refs_name(repo))
+    return _Found(repos, commits, damaged)
+
+
+def _report(index: Index, found: _Found, *, size: int, lost: list[str], salvaged: list[str]) -> RecoverReport:
     rows, packs, _ = index.stats()
-    size = sum(entry.size for entry in backend.entries("packs/") if entry.name not in lost)
-    return RecoverReport(packs, rows, repos, commits, size, tuple(damaged), tuple(salvaged))
+    damaged = (*lost, *found.damaged)
+    return RecoverReport(packs, rows, found.repos, found.commits, size, damaged, tuple(salvaged))
 
 
 def _old_rows(place: Path, store_uuid: str, names: Sequence[str]) -> Mapping[PackId, Sequence[tuple[bytes, Location]]]:
@@ -197,27 +213,33 @@ def _add_salvaged(
     return salvaged
 
 
-def _add_packs(backend: Backend, index: Index, progress: Progress | None) -> list[str]:
+def _add_packs(backend: Backend, reading: Reads, index: Index, *, progress: Progress | None) -> list[str]:
     """Index every whole pack, older ones first; return the names of the others.
 
     What was stored again, since an older record of it was damaged, is then found where it is whole.
     """
-    entries, damaged, batch = sorted(backend.entries("packs/"), key=lambda entry: entry.name[-_ID_NAME:]), [], []
-    if progress is not None:
-        progress.total(len(entries), sum(entry.size for entry in entries))
-    for entry in entries:
+
+    def footer(entry: Entry) -> tuple[Entry, SealedPack | None]:
         try:
-            if parse_pack_name(entry.name) is not None:
-                batch.append(read_footer(backend, entry.name))
+            return entry, None if parse_pack_name(entry.name) is None else read_footer(reading, entry.name)
         except (CorruptionError, NotFoundError):
             damaged.append(entry.name)
+            return entry, None
+
+    damaged, batch = list[str](), list[SealedPack]()
+    entries = sorted(backend.entries("packs/"), key=lambda entry: entry.name[-_ID_NAME:])
+    if progress is not None:
+        progress.total(len(entries), sum(entry.size for entry in entries))
+    for entry, pack in at_once(backend.parallel, footer, entries):
+        if pack is not None:
+            batch.append(pack)
         if len(batch) == BATCH:
             index.add(batch)
             batch = []
         if progress is not None:
             progress.advance(files=1, size=entry.size)
     index.add(batch)
-    return damaged
+    return sorted(damaged)
 
 
 def _put_in_place(fresh: Path, place: Path) -> None:

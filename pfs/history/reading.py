@@ -1,0 +1,35 @@
+"""The commits and objects of a store, with its packs read through a cache where they are not on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from pfs.backends.base import Backend, Reads
+from pfs.config import read_local_config
+from pfs.history.records import History
+from pfs.packs.index import Index
+from pfs.refs.swap import Refs
+
+CACHE: Final = "cache"
+
+
+def history_of(folder: Path, backend: Backend, index: Index, *, refs: Refs) -> History:
+    """Return the history of the store in the ``.pfs`` folder; raises as `read_local_config`."""
+    limit = read_local_config(folder).cache_bytes if backend.parallel > 1 else 0
+    if limit <= 0:
+        return History(backend, index, refs)
+    from pfs.backends.blocks import BlockCache
+    from pfs.backends.cached import CachedReads
+
+    reading = CachedReads(backend, BlockCache(folder / CACHE, limit_bytes=limit))
+    return History(backend, index, refs, reading=reading, on_damaged=reading.forget)
+
+
+def afresh(reading: Reads) -> Reads:
+    """Return what reads the ends of packs from the store itself, and keeps them in the cache, if there is one."""
+    if reading.parallel == 1:
+        return reading
+    from pfs.backends.cached import CachedReads
+
+    return reading.afresh() if isinstance(reading, CachedReads) else reading
