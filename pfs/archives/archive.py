@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Final, Literal, get_args
 
 from pfs.archives.compress import gzipped, zstd
@@ -29,12 +30,16 @@ def archive(
     *,
     jobs: int | None = None,
     progress: Progress | None = None,
+    level: int | None = None,
+    mtime_s: int | None = None,
 ) -> Iterator[bytes | memoryview]:
     """Return the pieces of an archive of what is selected, in key order; most have 256 KiB or more.
 
     Times of files are those of the commits that changed them last, owners are none: the same files of the same commits
     give the same bytes. What `restore_items` would not write to a disk, it does not put into an archive either, so that
-    nobody unpacks what leaves the directory. Memory: as `contents`; 8 MiB more for the list of a zip's files.
+    nobody unpacks what leaves the directory. ``level``: how hard tar.gz (1 to 9) and tar.zst (1 to 19) compress;
+    ``mtime_s``: the time of all files, so that the commits do not count. Memory: as `contents`; 8 MiB more for the list
+    of a zip's files.
 
     Raises:
         InvalidPathError, FileCollisionError: see `check_items`; of zip, also a name that is no UTF-8. At once.
@@ -49,18 +54,22 @@ def archive(
     if progress is not None:
         progress.total(*totals)
     jobs = jobs or os.cpu_count() or 1
-    found = entries(objects, selection, jobs=jobs, progress=progress)
-    return _gathered(_packed(found, format, jobs))
+    found: Iterable[Entry] = entries(objects, selection, jobs=jobs, progress=progress)
+    if mtime_s is not None:
+        found = (replace(entry, mtime_s=mtime_s) for entry in found)
+    return _gathered(_packed(found, format, jobs, level=level))
 
 
-def _packed(found: Iterable[Entry], format: ArchiveFormat, jobs: int) -> Iterator[bytes | memoryview]:
+def _packed(
+    found: Iterable[Entry], format: ArchiveFormat, jobs: int, *, level: int | None
+) -> Iterator[bytes | memoryview]:
     match format:
         case "tar":
             return tar(found)
         case "tar.gz":
-            return gzipped(tar(found))
+            return gzipped(tar(found), level=level)
         case "tar.zst":
-            return zstd(tar(found), jobs=jobs)
+            return zstd(tar(found), jobs=jobs, level=level)
         case "zip":
             return zipped(found)
 

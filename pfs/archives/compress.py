@@ -13,17 +13,18 @@ _GZIP_LEVEL: Final = 6
 _ZSTD_LEVEL: Final = 3
 
 
-def gzipped(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+def gzipped(pieces: Iterable[bytes | memoryview], *, level: int | None = None) -> Iterator[bytes]:
     """Yield ``pieces`` as a gzip file without a name or time."""
-    packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP)
+    packer = zlib.compressobj(level or _GZIP_LEVEL, zlib.DEFLATED, _GZIP)
     for piece in pieces:
         yield packer.compress(piece)
     yield packer.flush()
 
 
-def zstd(pieces: Iterable[bytes | memoryview], *, jobs: int) -> Iterator[bytes]:
+def zstd(pieces: Iterable[bytes | memoryview], *, jobs: int, level: int | None = None) -> Iterator[bytes]:
     """Yield ``pieces`` as one zstd frame, compressed in ``jobs`` threads; their number does not change the bytes."""
-    packer = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, threads=max(jobs, 1), write_checksum=True).compressobj()
+    threads = max(jobs, 1)
+    packer = zstandard.ZstdCompressor(level=level or _ZSTD_LEVEL, threads=threads, write_checksum=True).compressobj()
     for piece in pieces:
         yield packer.compress(piece)
     yield packer.flush()

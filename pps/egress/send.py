@@ -1,27 +1,33 @@
-"""Sending the files of a tree to a target: what changed since the last time, and what is not there any more."""
+"""Sending a part of a tree to a target: what changed since the last time, and what is not there as it was left."""
 
 from __future__ import annotations
 
-import mimetypes
 import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import tee
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pfs.files.reader import FileReader
-from pfs.trees.diff import diff
+from pfs.files.reader import iter_range
+from pfs.paths import from_key
 from pfs.trees.page import Kind
-from pps.egress.target import Sending, Target
+from pps.egress.delivered import Note, Notes, content_id
+from pps.egress.naming import Naming
+from pps.transfers.errors import PlaceRefusedError, check_going
+from pps.transfers.place import Sending, Target, There
 
 if TYPE_CHECKING:
+    from pfs.ids import CommitId
     from pfs.packs.objects import Objects
     from pfs.trees.row import Row
     from pfs.trees.tree import Tree
 
-PARALLEL = 8
-_AHEAD = 4 * PARALLEL
+PARALLEL: Final = 16
+_AHEAD: Final = 4 * PARALLEL
+_FEW: Final = 64
+"""Up to so many files are looked up one by one; more are listed."""
 
 
 class Sent(NamedTuple):
@@ -32,89 +38,155 @@ class Sent(NamedTuple):
     there: int
 
 
-class Stopped(Exception):  # noqa: N818 - no error: somebody wanted it
-    """The sending was stopped half-way."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What of a tree is sent: a file, or all below a directory."""
+
+    objects: Objects
+    tree: Tree
+    key: bytes = b""
+
+    @property
+    def row(self) -> Row | None:
+        """The row of the file or directory, None if it is not there."""
+        return self.tree.stat(self.key)
+
+    def files(self) -> Iterator[tuple[bytes, Row]]:
+        """Yield the files with their paths below the part, in the order of these; of a file, its name."""
+        row = self.row
+        if row is None:
+            return
+        if not row.is_dir:
+            yield row.key.rpartition(b"/")[2], row
+            return
+        skip = len(self.key) + 1 if self.key else 0
+        for one in self.tree.walk(self.key):
+            if one.kind != Kind.REMOVED:
+                yield one.key[skip:], one
 
 
-def send(objects: Objects, tree: Tree, target: Target, *, before: Tree | None, stop: threading.Event) -> Sent:
-    """Send all files of a tree to a target; those that are as in ``before`` and there with their size are left alone.
+class Found(NamedTuple):
+    """One file, and what is known of it: the note of the last time, and what a listing says; None for nothing."""
 
-    ``before``: what was sent there last, None if nothing is known of that. Nothing is deleted there. Several files at a
-    time; memory: some MiB for each, and a row for each of those that wait. May be done again after any failure.
+    path: bytes
+    row: Row
+    note: Note | None
+    listed: There | None
 
-    Raises:
-        Stopped: ``stop`` was set.
-        StorageError, FailedError: of the target; others may have been sent. CorruptionError: a file cannot be read.
-    """
-    files = size = there = 0
-    waiting: deque[Future[int]] = deque()
-    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="egress") as pool:
-        try:
-            for row, wanted in _rows(tree, target, before):
-                check(stop)
-                if not wanted:
+
+class Delivery:
+    """Sends a part to a target, and notes what arrived. One thread calls it."""
+
+    def __init__(self, part: Part, target: Target, naming: Naming, notes: Notes, *, job: CommitId) -> None:
+        self._part, self._target, self._naming, self._notes, self._job = part, target, naming, notes, job
+        self._names: set[int] = set()
+        self._lock = threading.Lock()
+
+    def send(self, stop: threading.Event) -> Sent:
+        """Send all files; those that are noted, and there as they were left, are left alone.
+
+        So are those that are there without a note and turn out to be the same. Nothing is deleted. Several files at a
+        time; memory: that of the target, and a row for each of those that wait. May be done again after any failure:
+        what arrived is noted.
+
+        Raises:
+            Stopped: ``stop`` was set.
+            StorageError, PlaceRefusedError: of the target; others may have been sent. CorruptionError: a file cannot be
+            read.
+        """
+        self._names.clear()
+        row = self._part.row
+        is_listed = self._naming.is_plain and self._target.lists and row is not None and row.count > _FEW
+        files = size = there = 0
+        waiting: deque[Future[tuple[Found, Note | None]]] = deque()
+        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="egress") as pool:
+
+            def land() -> None:
+                nonlocal files, size, there
+                found, note = waiting.popleft().result()
+                if note is None:
                     there += 1
-                    continue
-                waiting.append(pool.submit(_send_one, objects, row, target, stop=stop))
-                if len(waiting) >= _AHEAD:
-                    size += waiting.popleft().result()
-                    files += 1
-            while waiting:
-                size += waiting.popleft().result()
-                files += 1
-        except BaseException:
-            for one in waiting:
-                one.cancel()
-            raise
-    return Sent(files, size, there)
+                    return
+                self._notes.add(found.path, note)
+                files, size = files + 1, size + note.size
 
+            try:
+                for found in self._listed() if is_listed else self._noted():
+                    check_going(stop)
+                    if is_listed and self._is_left(found, found.listed):
+                        there += 1
+                        continue
+                    waiting.append(pool.submit(self._one, found, stop, is_listed=is_listed))
+                    if len(waiting) >= _AHEAD:
+                        land()
+                while waiting:
+                    land()
+            except BaseException:
+                self._keep(waiting)
+                raise
+        return Sent(files, size, there)
 
-def check(stop: threading.Event) -> None:
-    """Raise Stopped if it was set."""
-    if stop.is_set():
-        raise Stopped
+    def _keep(self, waiting: deque[Future[tuple[Found, Note | None]]]) -> None:
+        """Note also what arrives after a failure."""
+        for one in waiting:
+            one.cancel()
+        for one in waiting:
+            if not one.cancelled() and one.exception() is None:
+                found, note = one.result()
+                if note is not None:
+                    self._notes.add(found.path, note)
 
+    def _noted(self) -> Iterator[Found]:
+        """Yield the files with their notes; both are in the order of paths."""
+        notes = self._notes.walk()
+        at = next(notes, None)
+        for path, row in self._part.files():
+            while at is not None and at[0] < path:
+                at = next(notes, None)
+            yield Found(path, row, at[1] if at is not None and at[0] == path else None, None)
 
-def _rows(tree: Tree, target: Target, before: Tree | None) -> Iterator[tuple[Row, bool]]:
-    """Yield each file with whether it has to be sent."""
-    rows = (row for row in tree.walk() if row.kind != Kind.REMOVED)
-    if before is None:
-        yield from ((row, True) for row in rows)
-        return
-    left, right = tee(rows)
-    changes = (one.new.key for one in diff(before.pages, before.root, tree.pages, tree.root) if one.new is not None)
-    changed = next(changes, None)
-    for row, size in zip(left, target.sizes(row.key for row in right), strict=True):
-        while changed is not None and changed < row.key:
-            changed = next(changes, None)
-        yield row, changed == row.key or size != row.size
+    def _listed(self) -> Iterator[Found]:
+        """Go through files and a listing side by side: both are in byte order, and a name is a path."""
+        listed = self._target.listed()
+        at = next(listed, None)
+        for found in self._noted():
+            while at is not None and at[0] < found.path:
+                at = next(listed, None)
+            yield found._replace(listed=at[1] if at is not None and at[0] == found.path else None)
 
+    def _is_left(self, found: Found, there: There | None) -> bool:
+        """Say whether what is there is what was left of this very file."""
+        note = found.note
+        if note is None or there is None or note.content != content_id(found.row):
+            return False
+        return (note.size, note.etag) == there
 
-class _Watched:
-    """A file's bytes, until somebody says stop."""
+    def _one(self, found: Found, stop: threading.Event, *, is_listed: bool) -> tuple[Found, Note | None]:
+        check_going(stop)
+        target, note = self._target, found.note
+        content = content_id(found.row)
+        name = self._naming.name(found.path)
+        self._check_single(found.path, name)
+        if note is not None and note.content == content and self._is_left(found, target.find_url(note.url)):
+            return found, None
+        sending = Sending(
+            name,
+            found.row.size,
+            partial(iter_range, self._part.objects, found.row, jobs=2),
+            self._naming.said(found.path, found.row),
+        )
+        there = found.listed if is_listed else target.find(name)
+        arrived = None if there is None else target.holds(sending, there)
+        arrived = arrived or target.put(sending)
+        return found, Note(arrived.url, arrived.etag, arrived.version, arrived.size, content, self._job)
 
-    def __init__(self, body: FileReader, stop: threading.Event) -> None:
-        self._body, self._stop = body, stop
-
-    def read(self, size: int = -1, /) -> bytes:
-        check(self._stop)
-        pieces: list[bytes] = []
-        while size and (piece := self._body.read(size)):
-            pieces.append(piece)
-            size -= len(piece) if size > 0 else 0
-        return b"".join(pieces)
-
-
-def _send_one(objects: Objects, row: Row, target: Target, *, stop: threading.Event) -> int:
-    check(stop)
-    aux = row.aux or {}
-    mime, metadata = aux.get("m"), aux.get("u")
-    sending = Sending(
-        row.key,
-        row.size,
-        mime if isinstance(mime, str) else mimetypes.guess_type(row.key.decode(errors="replace"))[0],
-        {str(name): str(value) for name, value in metadata.items()} if isinstance(metadata, dict) else None,
-    )
-    with FileReader(objects, row) as body:
-        target.put(sending, cast("BinaryIO", _Watched(body, stop)))  # it is read, and nothing else
-    return row.size
+    def _check_single(self, path: bytes, name: bytes) -> None:
+        if self._naming.is_distinct:
+            return
+        number = hash(name)
+        with self._lock:
+            is_taken = number in self._names
+            self._names.add(number)
+        if is_taken:
+            why = f"another file is called {name.decode()!r} there, too: put {{{{file.path}}}} into the key"
+            raise PlaceRefusedError(f"send {from_key(path)}", why)

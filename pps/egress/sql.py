@@ -12,8 +12,8 @@ from pfs.errors import FailedError, InvalidInputError, StorageError
 from pfs.files.reader import FileReader
 from pfs.paths import from_key
 from pfs.trees.page import Kind
-from pps.egress.send import check
 from pps.egress.tables import as_type, rows
+from pps.transfers.errors import check_going
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -106,7 +106,7 @@ def _fill(connection: sa.Connection, objects: Objects, to: Database, table: _Tab
         try:
             with FileReader(objects, file) as body:
                 for batch in rows(body, to.format, names, header=bool(to.columns)):
-                    check(stop)
+                    check_going(stop)
                     values = [{one: as_type(row[one], kinds[one]) for one in names} for row in batch]
                     connection.execute(found.insert(), values)
                     count += len(values)

@@ -144,7 +144,9 @@ class Gathered:
 
 @dataclass(frozen=True, slots=True)
 class Egressed:
-    """The output was sent elsewhere."""
+    """The output was sent elsewhere; ``error``: or was refused there, for this reason."""
+
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +274,7 @@ def step(job: Job, event: Event) -> tuple[Job, list[Effect]]:
         case Gathered() if job.state == JobState.FINISHING:
             return _gathered(job, event.error)
         case Egressed() if job.state == JobState.EGRESSING:
-            return _finish(job)
+            return _egressed(job, event.error)
         case Published() if job.state == JobState.FINISHING:
             return replace(job, state=job.outcome), []
         case _:
@@ -378,6 +380,13 @@ def _gathered(job: Job, error: str) -> tuple[Job, list[Effect]]:
     if job.egress and job.outcome == JobState.SUCCESS:
         return replace(job, state=JobState.EGRESSING), [SendOut()]
     return _finish(job)
+
+
+def _egressed(job: Job, error: str) -> tuple[Job, list[Effect]]:
+    if not error:
+        return _finish(job)
+    # What was put together is that of a success; a failed job keeps what its datums did, and drops nothing.
+    return replace(job, state=JobState.FINISHING, outcome=JobState.FAILURE, reason=error), [Gather()]
 
 
 def _finish(job: Job) -> tuple[Job, list[Effect]]:

@@ -22,7 +22,6 @@ from pfs.trees.edit import DeleteTree, Edit, Put, edit
 from pfs.trees.page import Changed
 from pfs.trees.row import EMPTY_ROOT, Root
 from pps.datums.datum import transform_digest
-from pps.egress.s3 import SETTINGS
 from pps.model.records import (
     CODE_DIR,
     EFFECTIVE_JSON,
@@ -41,6 +40,7 @@ from pps.secret_store import Secrets
 from pps.spec.input import leaves
 from pps.spec.types import Egress, PfsInput, SecretUse, Spec, SqlEgress
 from pps.spec.write import spec_json
+from pps.transfers.access import SETTINGS
 from pps.workers.secrets import check_secrets
 
 if TYPE_CHECKING:

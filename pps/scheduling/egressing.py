@@ -1,44 +1,53 @@
-"""The egress of one job: a thread that sends, and tries again until it is done or stopped."""
+"""The egress of one job: a thread that sends, and tries again until it is done, refused or stopped."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from contextlib import closing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from pfs.errors import InvalidInputError, NotFoundError, PfsError
-from pfs.trees.tree import Tree
-from pps.egress.send import Stopped, send
-from pps.egress.sql import Database, load
-from pps.egress.target import open_target
+from pfs.errors import InvalidInputError, PfsError
 from pps.model import events
-from pps.model.catalog import Pipeline, read_version
-from pps.model.state import JobState
-from pps.secret_store import Secrets
-from pps.spec.types import Egress, SqlEgress
+from pps.scheduling.deliveries import Deliveries, Run
+from pps.transfers.errors import PlaceRefusedError, Stopped
 
 if TYPE_CHECKING:
-    from pfs.store import Store
+    from collections.abc import Callable
+
+    from pfs.trees.tree import Tree
+    from pps.egress.delivered import Notes
+    from pps.model.catalog import Pipeline
 
 FIRST_S: Final = 1.0
 MOST_S: Final = 300.0
+REFUSED_TRIES: Final = 4
+"""So many tries in a row that are refused fail the job: what was just made or allowed may take a moment to count."""
 _GRACE_S: Final = 5.0
 
 
-class Egressing:
-    """Calls ``send`` until it returns: after an error again, after a second, then twice as long each time up to 5 min.
+class Sender(Protocol):
+    """What is sent, and what has to be cleared away when it never will be."""
 
-    ``wake``: called when it is done, and when ``trouble`` is another.
+    def send(self, stop: threading.Event) -> object:
+        """Send what is not there; may be called again."""
+
+    def abandon(self) -> None:
+        """Take away what is there of files that are not whole."""
+
+
+class Egressing:
+    """Has a sender send until it is done: after trouble again, after 1 s, then twice as long each time up to 5 min.
+
+    What is refused four times in a row is given up. ``wake``: called when it is over, and when ``trouble`` is another.
     """
 
-    def __init__(
-        self, send: Callable[[threading.Event], object], wake: Callable[[], object], *, first_s: float = FIRST_S
-    ) -> None:
-        self._send, self._wake, self._first_s = send, wake, first_s
+    def __init__(self, sender: Sender, wake: Callable[[], object], *, first_s: float = FIRST_S) -> None:
+        self._sender, self._wake, self._first_s = sender, wake, first_s
         self._stop = threading.Event()
+        self._goes_on = False
         self._thread = threading.Thread(target=self._run, name="egress", daemon=True)
         self.is_done = False
+        self.refusal = ""
+        """Why it was given up."""
         self.trouble = ""
         """What went wrong last, and when it is tried again, in one line."""
         self.failure: BaseException | None = None
@@ -48,52 +57,70 @@ class Egressing:
         """Begin."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End it; what is under way is broken off, waited for 5 s at most. Idempotent."""
+    def stop(self, *, goes_on: bool = False) -> bool:
+        """End it; what is under way is broken off, waited for 5 s at most; say whether it has ended. Idempotent.
+
+        ``goes_on``: another controller goes on with it, so that parts of large files stay where they are.
+        """
+        self._goes_on = goes_on
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(_GRACE_S)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
-        pause_s = self._first_s
         try:
-            while not self._stop.is_set():
-                try:
-                    self._send(self._stop)
-                    self.trouble, self.is_done = "", True
-                    return
-                except PfsError as error:
-                    self.trouble = f"egress: {error}; tried again every {pause_s:g} s"
-                    self._wake()
-                self._stop.wait(pause_s)
-                pause_s = min(2 * pause_s, MOST_S)
+            self._until_done()
         except Stopped:
-            pass
+            if not self._goes_on:
+                self._sender.abandon()
         except BaseException as error:
             self.failure = error
         finally:
             self._wake()
 
+    def _until_done(self) -> None:
+        pause_s, refused = self._first_s, 0
+        while True:
+            if self._stop.is_set():
+                raise Stopped
+            try:
+                self._sender.send(self._stop)
+                self.trouble, self.is_done = "", True
+                return
+            except PfsError as error:
+                refused = refused + 1 if isinstance(error, PlaceRefusedError | InvalidInputError) else 0
+                if refused == REFUSED_TRIES:
+                    self._sender.abandon()
+                    self.trouble, self.refusal = "", f"egress: {error}"
+                    return
+                self.trouble = f"egress: {error}; tried again every {pause_s:g} s"
+                self._wake()
+            self._stop.wait(pause_s)
+            pause_s = min(2 * pause_s, MOST_S)
+
 
 class JobEgress:
     """The egress of a job as its thread sees it; of most jobs nothing."""
 
-    def __init__(self, store: Store, pipeline: Pipeline, wake: Callable[[], object]) -> None:
-        self._store, self._pipeline, self._wake = store, pipeline, wake
+    def __init__(self, pipeline: Pipeline, wake: Callable[[], object]) -> None:
+        self._pipeline, self._wake = pipeline, wake
         self._sending: Egressing | None = None
+        self._deliveries: Deliveries | None = None
         self.trouble = ""
         """What went wrong last, as far as it was told."""
 
-    def begin(self, output: Tree) -> bool:
+    def begin(self, run: Run, output: Tree) -> bool:
         """Begin to send an output; False for an empty one, for which nothing has to be done."""
         if not output.root.count:
             return False
-        self._sending = Egressing(sender(self._store, self._pipeline, output), self._wake)
+        self._deliveries = Deliveries(run, self._pipeline, output)
+        self._sending = Egressing(self._deliveries, self._wake)
         self._sending.start()
         return True
 
     def is_done(self, tell: events.OnEvent) -> bool:
-        """Say whether all was sent; new trouble is told. Raises what is a defect."""
+        """Say whether all was sent, or refused; new trouble is told. Raises what is a defect."""
         sending = self._sending
         if sending is None:
             return False
@@ -103,56 +130,23 @@ class JobEgress:
             self.trouble = sending.trouble
             if self.trouble:
                 tell(events.Trouble(self._pipeline.name, self.trouble))
-        return sending.is_done
+        return sending.is_done or bool(sending.refusal)
 
-    def end(self) -> None:
-        """Stop what is sent, if anything is. Idempotent."""
+    @property
+    def refusal(self) -> str:
+        """Why it was given up; empty if it was not."""
+        return "" if self._sending is None else self._sending.refusal
+
+    def notes(self) -> list[Notes]:
+        """Return what was delivered, once: after `is_done`, or after `end`, if that could end it."""
+        if self._deliveries is None or self._sending is None or not self._sending.stop():
+            return []
+        return self._deliveries.take_notes()
+
+    def end(self, *, goes_on: bool = False) -> None:
+        """Stop what is sent, if anything is; ``goes_on``: by the next controller. Idempotent."""
         if self._sending is not None:
-            self._sending.stop()
+            self._sending.stop(goes_on=goes_on)
+        for one in self.notes() if goes_on else []:
+            one.session.abandon()  # what is there is found again
         self.trouble = ""
-
-
-def sender(store: Store, pipeline: Pipeline, output: Tree) -> Callable[[threading.Event], object]:
-    """Return what sends an output, which is not committed yet, to where its pipeline's spec says.
-
-    ``pipeline``: as it was when the job began, so that its head is what was sent last. Secrets are read at each try.
-    """
-
-    def once(stop: threading.Event) -> None:
-        for egress in pipeline.spec.egresses:
-            if isinstance(egress, SqlEgress):
-                load(store.objects, output, _database(store, egress), stop=stop)
-                continue
-            with closing(open_target(egress.url, _settings(store, egress))) as target:
-                send(store.objects, output, target, before=_sent_before(store, pipeline, egress), stop=stop)
-
-    return once
-
-
-def _database(store: Store, egress: SqlEgress) -> Database:
-    password = Secrets(store).values(egress.secret).get(egress.key) if egress.secret else None
-    if egress.secret and password is None:
-        raise NotFoundError(f"secret {egress.secret!r} has no key {egress.key!r}")
-    text = None if password is None else password.decode(errors="replace").strip()
-    return Database(egress.url, egress.format, egress.columns, text)
-
-
-def _settings(store: Store, egress: Egress) -> dict[str, str]:
-    if not egress.secret:
-        return {}
-    values = Secrets(store).values(egress.secret)
-    try:
-        return {name: value.decode().strip() for name, value in values.items()}
-    except UnicodeDecodeError as error:
-        raise InvalidInputError(f"secret {egress.secret!r} has a value that is no text") from error
-
-
-def _sent_before(store: Store, pipeline: Pipeline, egress: Egress) -> Tree | None:
-    """Return what the last job sent to the same place: the head, if a job with the same egress made it."""
-    job = None if pipeline.output is None else pipeline.jobs.find(pipeline.output)
-    job = job if job is not None and job.state == JobState.SUCCESS else None
-    record = None if job is None else store.history.find(pipeline.name, job.id)
-    if job is None or record is None:
-        return None
-    spec, _ = read_version(store, pipeline.name, job.spec_commit)
-    return Tree(store.objects, record.tree_root()) if egress in spec.egresses else None

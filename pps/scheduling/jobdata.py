@@ -6,7 +6,7 @@ one write session, which takes over what the workers wrote; nothing of a unit co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import takewhile
 from pathlib import Path
@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pfs.store import Store
+    from pps.egress.delivered import Notes
     from pps.scheduling.queue import Due
 
 _MOST_SHOWN, _SHOWN_AT_ONCE = 100_000, 16_384
@@ -102,6 +103,7 @@ class JobData:
         self._ended = ResultBuilder()
         self._waiting = Waiting(job)
         self._has_news = False
+        self._notes: list[list[Edit]] = []
         self._table: pa.Table | None = None
         """What `datum_table` returned, until another datum ends."""
 
@@ -269,6 +271,13 @@ class JobData:
             return Outcome(output, kept, with_state(table, DatumState.SUCCESS))
         return Outcome(output, self._meta, self._base)
 
+    def take_notes(self, notes: Sequence[Notes]) -> None:
+        """Take what was delivered; the commit of the job will say so, however the job ends."""
+        for one in notes:
+            edits = one.edits()
+            self.session.adopt(one.session)
+            self._notes.append(edits)
+
     def nothing(self) -> Outcome:
         """Return the outcome of a job that leaves the output as it is; what succeeded stays to be taken over."""
         self._apply()
@@ -341,6 +350,8 @@ class JobData:
             BranchMovedError: somebody moved the output branch; nothing was published.
         """
         meta = self._with_files(outcome.meta, record, outcome.results, self.datum_table())
+        for edits in self._notes:
+            meta = edit(self.session, meta, edits, changed=self._changed)
         assert record.meta_commit is not None, "a job that ends knows the commit that says so"
         head = self._output_head()
         output = NewCommit(

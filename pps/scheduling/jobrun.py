@@ -23,6 +23,7 @@ from pps.model.event_log import EventLog
 from pps.model.infos import NO_WORK
 from pps.model.records import Head, JobRecord
 from pps.model.state import DatumState, JobState
+from pps.scheduling.deliveries import Run
 from pps.scheduling.egressing import JobEgress
 from pps.scheduling.handout import Handout
 from pps.scheduling.jobcause import job_id, why_broken
@@ -62,7 +63,7 @@ class JobRun:
         self.is_noted = False
         """Whether the store has a record of this run of the job, so that the next controller knows when it began."""
         self._outcome: Outcome | None = None
-        self._egress = JobEgress(around.store, due.pipeline, around.wake)
+        self._egress = JobEgress(due.pipeline, around.wake)
 
     @property
     def is_over(self) -> bool:
@@ -133,7 +134,7 @@ class JobRun:
     def look(self, now_ns: int) -> None:
         """Go on if the egress is done; stop the job if it runs longer than its spec allows."""
         if self._job.state == JobState.EGRESSING and self._egress.is_done(self._tell):
-            self._feed(state.Egressed())
+            self._feed(state.Egressed(self._egress.refusal))
         limit = self.pipeline.spec.job_timeout_s
         if limit is not None and now_ns - self._started_ns > limit * 1e9:
             self.stop(f"the job ran longer than its job_timeout of {limit:g} s")
@@ -152,7 +153,7 @@ class JobRun:
     def leave(self) -> None:
         """Save the datums that are done, and what hinders the egress; only `abandon` may follow."""
         record, troubled = self.record(), bool(self._egress.trouble)
-        self._egress.end()
+        self._egress.end(goes_on=True)
         if (self._data.has_news or troubled) and not self.is_over:
             self._save(record)
 
@@ -164,7 +165,7 @@ class JobRun:
     def abandon(self) -> None:
         """Give the job up without a trace of its end, as a crash would: the next controller goes on with it."""
         self._handout.abandon()
-        self._egress.end()
+        self._egress.end(goes_on=True)
         self._data.session.abandon()
 
     def record(self) -> JobRecord:
@@ -224,7 +225,8 @@ class JobRun:
                 return [self._gather()]
             case state.SendOut():
                 assert self._outcome is not None, "it is sent after it was put together"
-                begun = self._egress.begin(Tree(self._data.session, self._outcome.output))
+                run = Run(self._around.store, self.id, self._started_ns, self.due.inputs)
+                begun = self._egress.begin(run, Tree(self._data.session, self._outcome.output))
                 return [] if begun else [state.Egressed()]
             case state.StopSending():
                 self._egress.end()
@@ -302,6 +304,7 @@ class JobRun:
     def _publish(self, outcome: JobState, reason: str) -> None:
         """Commit the job; when the output branch was moved meanwhile, put the outputs together again."""
         self._finished_ns, self._meta_commit = self._around.store.clock_ns(), new_commit_id()
+        self._data.take_notes(self._egress.notes())
         for round_no in range(_PUBLISH_ROUNDS):
             record = replace(self.record(), state=outcome, reason=reason, has_output=True)
             self._around.fence()

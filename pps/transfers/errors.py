@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 from typing import Final
 
 from pfs.errors import FailedError, StorageError
@@ -30,6 +31,12 @@ class PlaceRefusedError(FailedError):
 
 class Stopped(Exception):  # noqa: N818 - no error: somebody wanted it
     """A transfer was stopped half-way."""
+
+
+def check_going(stop: threading.Event) -> None:
+    """Raise Stopped if it was set."""
+    if stop.is_set():
+        raise Stopped
 
 
 def of_system(action: str, error: OSError) -> PlaceRefusedError | StorageError:

@@ -14,9 +14,10 @@ from typing import BinaryIO, Final
 
 import xxhash
 
-from pfs.errors import FailedError, StorageError
+from pfs.errors import StorageError
 from pfs.paths import from_key, is_disk_name
-from pps.transfers.errors import Stopped, of_system
+from pps.spec.places import split
+from pps.transfers.errors import PlaceRefusedError, Stopped, of_system
 from pps.transfers.place import Arrived, Sending, There
 
 _PIECE: Final = 1 << 20
@@ -41,13 +42,11 @@ class Folder:
 
     def find(self, name: bytes) -> There | None:
         """Look at the file; the time of its last change stands for its content."""
-        try:
-            status = os.stat(self._path(name), follow_symlinks=False)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise of_system(f"look at {from_key(name)}", error) from error
-        return There(status.st_size, f"{status.st_mtime_ns:x}-{status.st_size:x}")
+        return _find(self._path(name))
+
+    def find_url(self, url: str) -> There | None:
+        """Look at a file of any folder."""
+        return _find(os.fsencode(split(url)[2]))
 
     def url(self, name: bytes) -> str:
         """Return its path as a URL."""
@@ -118,7 +117,7 @@ class Folder:
 
     def _path(self, name: bytes) -> bytes:
         if not all(map(is_disk_name, name.split(b"/"))):
-            raise FailedError(f"{from_key(name)} cannot be the path of a file")
+            raise PlaceRefusedError(f"write {from_key(name)}", "it cannot be the path of a file")
         return self._top + b"/" + name
 
     def abandon(self) -> None:
@@ -130,6 +129,16 @@ class Folder:
 
     def close(self) -> None:
         """There is nothing to let go of."""
+
+
+def _find(path: bytes) -> There | None:
+    try:
+        status = os.stat(path, follow_symlinks=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise of_system(f"look at {os.fsdecode(path)}", error) from error
+    return There(status.st_size, f"{status.st_mtime_ns:x}-{status.st_size:x}")
 
 
 def _common(found: BinaryIO, pieces: Iterator[bytes | memoryview]) -> tuple[bytes | memoryview | None, xxhash.xxh3_128]:

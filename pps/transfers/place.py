@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 Pieces = Iterable[bytes | memoryview]
@@ -33,6 +33,10 @@ class Said:
     headers: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+
+    def with_type(self, content_type: str) -> Said:
+        """Return the same with another media type."""
+        return replace(self, content_type=content_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,10 @@ class Target(Protocol):
         """Return what is there under a name, None if nothing is."""
         ...
 
+    def find_url(self, url: str) -> There | None:
+        """Return what is at a URL of the same kind of place, which need not be below this one."""
+        ...
+
     def url(self, name: bytes) -> str:
         """Return the URL of a name."""
         ...
@@ -86,7 +94,7 @@ class Target(Protocol):
 
         Raises:
             StorageError: it cannot be written now; what there is of it waits for the next try.
-            PlaceRefusedError: the place refuses. FailedError: it takes no such name. Stopped.
+            PlaceRefusedError: the place refuses, or takes no such name. Stopped.
         """
         ...
 

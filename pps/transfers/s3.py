@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import unquote_plus, urlencode
 
-from pfs.errors import FailedError, NotFoundError, StorageError
+from pfs.errors import NotFoundError, StorageError
 from pfs.paths import from_key
+from pfs.shorten import shorten
+from pps.spec.places import split
 from pps.transfers.access import Access
 from pps.transfers.checksums import check_arrived, composite, crc32c_text, md5_hex
-from pps.transfers.errors import Stopped
+from pps.transfers.errors import PlaceRefusedError, Stopped
 from pps.transfers.listing import entries
 from pps.transfers.multipart import Uploads, part_bytes, parts_of
 from pps.transfers.place import Arrived, Pieces, Said, Sending, There
@@ -33,8 +35,8 @@ _MOST_KEY: Final = 1024
 class S3Target:
     """Objects below ``s3://bucket/prefix``; see `Target`.
 
-    Files over 16 MiB go in parts of 8 MiB, or more for those over 78 GiB, several at a time, two such files at a time. Memory: 64 MiB, and 24 for each
-    of those two.
+    Files over 16 MiB go in parts of 8 MiB, or more for those over 78 GiB, several at a time, two such files at a time.
+    Memory: 64 MiB, and 24 for each of those two.
     """
 
     lists = True
@@ -74,6 +76,14 @@ class S3Target:
         except NotFoundError:
             return None
 
+    def find_url(self, url: str) -> There | None:
+        """Ask for the headers of an object of any bucket."""
+        _, bucket, key = split(url)
+        try:
+            return _there(self._wire.send(Request("HEAD", bucket, key, f"look at {url}", missing=_MISSING)))
+        except NotFoundError:
+            return None
+
     def url(self, name: bytes) -> str:
         """Return ``s3://bucket/key``."""
         return f"s3://{self._bucket}/{self._key(name)}"
@@ -108,7 +118,7 @@ class S3Target:
         """Send one object; see `Target.put`."""
         key = self._key(file.name)
         if len(key.encode()) > _MOST_KEY:
-            raise FailedError(f"{from_key(key.encode())} is longer than a key of S3 may be ({_MOST_KEY} bytes)")
+            raise PlaceRefusedError(f"write {shorten(self.url(file.name))}", f"a key has {_MOST_KEY} bytes at most")
         headers = _headers(file.said)
         if file.size > SINGLE:
             with self._wide:
@@ -146,7 +156,7 @@ class S3Target:
         try:
             return (self._prefix + name).decode()
         except UnicodeDecodeError as error:
-            raise FailedError(f"{from_key(name)} cannot be the key of an object: it is no UTF-8") from error
+            raise PlaceRefusedError(f"write {from_key(name)}", "the key of an object must be UTF-8") from error
 
     def abandon(self) -> None:
         """Abort the uploads that were begun or gone on with."""

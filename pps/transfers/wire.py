@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -115,7 +116,8 @@ class Wire:
                 error: PfsError = _error(request, answer)
                 passing = moved or isinstance(error, StorageError)
             except HTTPError as trouble:
-                error, passing = StorageError(request.shown, _words(trouble)), True
+                error = _trouble(request.shown, trouble)
+                passing = isinstance(error, StorageError)
             if not passing or tried == _TRIES:
                 raise error
             if not moved:
@@ -206,6 +208,15 @@ def _error(request: Request, answer: urllib3.BaseHTTPResponse) -> PfsError:
     if answer.status in _AGAIN or answer.status >= 500 or code in _PASSING:
         return StorageError(request.shown, said)
     return PlaceRefusedError(request.shown, said)
+
+
+def _trouble(shown: str, error: HTTPError) -> StorageError | PlaceRefusedError:
+    """Return what a connection that failed is: a host name that nobody knows is a refusal, all else may pass."""
+    reason = getattr(error, "reason", None) or error
+    cause = reason.__cause__
+    if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
+        return PlaceRefusedError(shown, _words(error))
+    return StorageError(shown, _words(error))
 
 
 def _words(error: Exception) -> str:

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import io
-import json
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
 
-from pfs.errors import FailedError, InvalidInputError, NotFoundError, StorageError
+from pfs.errors import InvalidInputError, NotFoundError, StorageError
 from pfs.store import init
-from pps.egress.files import Folder
-from pps.egress.target import Sending, open_target, split
 from pps.model import events
 from pps.model.catalog import Catalog
 from pps.model.records import encode_json
 from pps.model.state import JobState
 from pps.scheduling.egressing import Egressing
 from pps.secret_store import Secrets
+from pps.spec.places import split
+from pps.transfers.errors import PlaceRefusedError
 from tests.cli.processes import Served, serving
 from tests.pps.pipe_world import UPPER, World, pfs_input, world_in
-from tests.pps.standing_world import ROOT, killed_controller
+from tests.pps.standing_world import killed_controller
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -318,64 +314,6 @@ def client_of(gateway: Served) -> BaseClient:
     )
 
 
-def test_an_upload_in_parts_that_fails_leaves_none(gateway: Served) -> None:
-    class Short:
-        left = 20 << 20
-
-        def read(self, size: int = -1, /) -> bytes:
-            if self.left <= 0:
-                raise StorageError("read", "it broke")
-            self.left -= size
-            return bytes(size)
-
-    with closing(open_target("s3://lake/parts", settings_of(gateway))) as target, closing(client_of(gateway)) as client:
-        with pytest.raises(StorageError, match="it broke"):
-            target.put(Sending(b"large", 200 << 20), cast("BinaryIO", Short()))
-        assert client.list_multipart_uploads(Bucket="lake").get("Uploads", []) == []
-        assert client.list_objects_v2(Bucket="lake", Prefix="parts").get("Contents", []) == []
-
-
-LARGE = """
-import json, resource, sys
-from pps.egress.target import Sending, open_target
-
-class Body:
-    def __init__(self, left):
-        self.left = left
-    def read(self, size=-1):
-        size = self.left if size < 0 else min(size, self.left)
-        self.left -= size
-        return b"x" * size
-
-target = open_target("s3://lake/large", json.loads(sys.argv[1]))
-flying, most = set(), 0
-def begin(**about):
-    global most
-    flying.add(id(about["params"]))
-    most = max(most, len(flying))
-    about["context"]["part"] = id(about["params"])
-events = target._client.meta.events
-events.register("before-call.s3.UploadPart", begin)
-events.register("after-call.s3.UploadPart", lambda **about: flying.discard(about["context"]["part"]))
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-target.put(Sending(b"small", 20 << 20), Body(20 << 20))
-before = peak()
-target.put(Sending(b"big", 200 << 20), Body(200 << 20))
-print(most, peak() - before)
-"""
-
-
-@pytest.mark.long
-def test_a_large_file_goes_in_several_parts_at_a_time_in_little_memory(gateway: Served) -> None:
-    given = [sys.executable, "-c", LARGE, json.dumps(settings_of(gateway))]
-    said = subprocess.run(given, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True).stdout
-    most, more_mib = map(int, said.split())
-    assert 1 < most <= 4
-    assert more_mib < 100
-    with closing(client_of(gateway)) as client:
-        assert client.head_object(Bucket="lake", Key="large/big")["ContentLength"] == 200 << 20
-
-
 @pytest.mark.long
 def test_a_controller_that_is_killed_in_the_middle_of_sending(tmp_path: Path, gateway: Served) -> None:
     """Kill it at the first sign of an object of the new commit, ten times; the destination is whole at the end."""
@@ -421,18 +359,6 @@ def test_a_secret_that_is_missing_or_says_too_much_is_refused(world: World) -> N
         world.create("upper", pfs_input("images"), egress=egress)  # type: ignore[arg-type]
 
 
-def test_an_error_of_s3_is_trouble_of_the_store(gateway: Served) -> None:
-    settings = {"AWS_ENDPOINT_URL": gateway.url, "AWS_ACCESS_KEY_ID": "no", "AWS_SECRET_ACCESS_KEY": "no"}
-    target = open_target("s3://lake/x", {**settings, "AWS_REGION": "us-east-1"})
-    try:
-        with pytest.raises(StorageError, match="cannot write s3://lake/x/a"):
-            target.put(Sending(b"a", 1), io.BytesIO(b"1"))
-        with pytest.raises(StorageError, match="cannot list s3://lake/x/"):
-            list(target.sizes([b"a"]))
-    finally:
-        target.close()
-
-
 @pytest.mark.parametrize(
     "url", ["gs://b", "s3://", "s3:///x", "s3://u@b/x", "s3://b/x?y", "file://host/x", "file:x", "x"]
 )
@@ -441,29 +367,48 @@ def test_what_is_no_place(url: str) -> None:
         split(url)
 
 
-def test_a_folder_takes_whole_files_with_names_of_files(tmp_path: Path) -> None:
-    folder = Folder(str(tmp_path))
-    with pytest.raises(FailedError, match="cannot be the path of a file"):
-        folder.put(Sending(b"a//b", 1), io.BytesIO(b"1"))
+class Scripted:
+    """A sender whose tries end as they are told to."""
 
-    class Broken(io.BytesIO):
-        def read(self, size: int | None = -1, /) -> bytes:
-            raise StorageError("read", "it broke")
+    def __init__(self, *ends: BaseException | None) -> None:
+        self.ends, self.abandoned = list(ends), 0
 
-    with pytest.raises(StorageError):
-        folder.put(Sending(b"a/b", 1), Broken())
-    assert there(tmp_path) == {}
-    folder.put(Sending(b"a/b", 1), io.BytesIO(b"1"))
-    assert list(folder.sizes([b"a", b"a/b", b"a/b/c", b"x"]))[1:] == [1, None, None]
+    def send(self, stop: threading.Event) -> None:
+        end = self.ends.pop(0)
+        if end is not None:
+            raise end
+
+    def abandon(self) -> None:
+        self.abandoned += 1
+
+
+def ended(sender: Scripted) -> Egressing:
+    over = threading.Event()
+    sending = Egressing(sender, lambda: over.set() if not sending.trouble else None, first_s=0.0)
+    sending.start()
+    over.wait()
+    sending.stop()
+    return sending
+
+
+def test_a_refusal_is_given_up_after_four_tries_in_a_row_and_nothing_stays() -> None:
+    no = PlaceRefusedError("write s3://b/k", "S3 answered 403 AccessDenied")
+    sender = Scripted(no, no, no, StorageError("write s3://b/k", "nobody answers"), no, no, no, no)
+    sending = ended(sender)
+    assert sending.refusal == "egress: cannot write s3://b/k: S3 answered 403 AccessDenied"
+    assert (sender.abandoned, sender.ends, sending.is_done) == (1, [], False)
+
+
+def test_trouble_is_no_refusal_however_often() -> None:
+    sender = Scripted(*[StorageError("write s3://b/k", "nobody answers")] * 9, None)
+    sending = ended(sender)
+    assert (sending.is_done, sending.refusal, sender.abandoned) == (True, "", 0)
 
 
 def test_a_defect_is_kept_for_the_caller() -> None:
     woken = threading.Event()
 
-    def broken(_: threading.Event) -> None:
-        raise ZeroDivisionError
-
-    sending = Egressing(broken, woken.set)
+    sending = Egressing(Scripted(ZeroDivisionError()), woken.set)
     sending.start()
     woken.wait()
     assert isinstance(sending.failure, ZeroDivisionError)

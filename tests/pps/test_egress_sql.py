@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from pfs.errors import FailedError, InvalidInputError, NotFoundError, StorageError
-from pps.egress.send import Stopped
 from pps.egress.sql import Database, load
 from pps.egress.tables import as_type
 from pps.model import events
 from pps.secret_store import Secrets
+from pps.transfers.errors import Stopped
 from tests.pps.pipe_world import World, pfs_input, world_in
 
 TABLES = """
