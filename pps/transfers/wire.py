@@ -26,7 +26,7 @@ from pps.transfers.sigv4 import UNSIGNED, escaped, query_text, signature
 
 POOL: Final = 64
 _TRIES: Final = 5
-_FIRST_S: Final = 0.25
+FIRST_S: Final = 0.25
 _MOST_S: Final = 20.0
 _AGAIN: Final = {408, 429, 500, 502, 503, 504}
 _PASSING: Final = frozenset(
@@ -111,7 +111,7 @@ class Wire:
                 answer = self._once(request, preload=preload)
                 if answer.status < 300:
                     return answer
-                answer.read()
+                _ = answer.data  # read, so that the connection is free again
                 moved = self._moved(request.bucket, answer)
                 error: PfsError = _error(request, answer)
                 passing = moved or isinstance(error, StorageError)
@@ -126,7 +126,7 @@ class Wire:
 
     def pause(self, tried: int) -> None:
         """Wait before the next try; by chance, so that those who failed together do not come back together."""
-        most = min(_MOST_S, _FIRST_S * 2**tried)
+        most = min(_MOST_S, FIRST_S * 2**tried)
         self._stop.wait(random.uniform(most / 2, most))
 
     def _once(self, request: Request, *, preload: bool = True) -> urllib3.BaseHTTPResponse:

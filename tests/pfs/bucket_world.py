@@ -31,6 +31,9 @@ class Asked:
     method: str
     key: str
     condition: str = ""
+    query: str = ""
+    size: int = 0
+    """Bytes of the body."""
 
     @property
     def is_write(self) -> bool:
@@ -159,4 +162,5 @@ def _asked(environ: dict[str, Any]) -> Asked:
     condition = environ.get("HTTP_IF_NONE_MATCH") or environ.get("HTTP_IF_MATCH") or ""
     query = environ.get("QUERY_STRING", "")
     key = environ["PATH_INFO"].removeprefix(f"/{BUCKET}").lstrip("/")
-    return Asked(environ["REQUEST_METHOD"], query if "list-type" in query else key, condition)
+    size = int(environ.get("CONTENT_LENGTH") or 0)
+    return Asked(environ["REQUEST_METHOD"], query if "list-type" in query else key, condition, query, size)
