@@ -6,7 +6,7 @@ two jobs are compared by scanning digests, and unchanged stretches of the file k
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -102,17 +102,31 @@ def encode_table(table: pa.Table) -> bytes:
     import io
 
     sink = io.BytesIO()
-    write_table(table, sink)
+    write_tables([table], sink)
     return sink.getvalue()
 
 
-def write_table(table: pa.Table, sink: IO[bytes]) -> None:
-    """Write the stored form; batches are put together one at a time, whatever pieces the table is in."""
+def write_tables(tables: Iterable[pa.Table], sink: IO[bytes]) -> None:
+    """Write the stored form of all rows of ``tables``; the same whatever pieces they come in, one batch in memory."""
     import pyarrow as pa
 
-    with pa.ipc.new_file(sink, table.schema) as writer:
-        for start in range(0, len(table), _BATCH):
-            writer.write_table(table.slice(start, _BATCH).combine_chunks())
+    with pa.ipc.new_file(sink, schema()) as writer:
+        for table in _in_batches(tables):
+            writer.write_table(table.combine_chunks())
+
+
+def _in_batches(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Yield all rows in tables of one size, the last of which may have fewer."""
+    import pyarrow as pa
+
+    held = empty_table()
+    for table in tables:
+        held = pa.concat_tables([held, table])
+        whole = len(held) - len(held) % _BATCH
+        yield from (held.slice(start, _BATCH) for start in range(0, whole, _BATCH))
+        held = held.slice(whole)
+    if len(held):
+        yield held
 
 
 def decode_table(data: bytes, *, where: str) -> pa.Table:

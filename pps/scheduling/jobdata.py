@@ -13,9 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from pfs.backends.durable import storage_errors
 from pfs.errors import BranchMovedError
 from pfs.files.ingest import put_stream
@@ -25,22 +22,8 @@ from pfs.trees.edit import DeleteTree, Edit, Put, edit
 from pfs.trees.page import Changed
 from pfs.trees.row import EMPTY_ROOT, Root
 from pfs.trees.tree import Tree
-from pps.datums.ended import ResultBuilder
-from pps.datums.plan import digest_values
-from pps.datums.table import (
-    Result,
-    by_id,
-    decode_table,
-    empty_table,
-    ids_of,
-    in_state,
-    result_columns,
-    rows_at,
-    with_results,
-    with_state,
-    without,
-    write_table,
-)
+from pps.datums.ended import EndedDatums
+from pps.datums.table import Result, decode_table, empty_table, write_tables
 from pps.executor import DatumDone, DatumTask
 from pps.model.catalog import Catalog
 from pps.model.job_records import read_row
@@ -60,6 +43,7 @@ from pps.model.state import DatumState, JobState
 from pps.scheduling.forget import forgotten
 from pps.scheduling.gather import Before, Collisions, Way, gather
 from pps.scheduling.jobplan import CommitMatches, JobPlan, make_plan, result_of
+from pps.scheduling.jobtable import JobTable
 from pps.scheduling.parts import AT_ONCE, edit_in_parts
 from pps.scheduling.planchange import plan_by_change
 from pps.scheduling.waiting import Waiting
@@ -69,9 +53,8 @@ if TYPE_CHECKING:
 
     from pfs.store import Store
     from pps.egress.delivered import Notes
+    from pps.scheduling.jobtable import Tables
     from pps.scheduling.queue import Due
-
-_MOST_SHOWN, _SHOWN_AT_ONCE = 100_000, 16_384
 
 
 class Outcome(NamedTuple):
@@ -79,7 +62,7 @@ class Outcome(NamedTuple):
 
     output: Root
     meta: Root
-    results: pa.Table
+    results: Tables
 
 
 class JobData:
@@ -96,16 +79,12 @@ class JobData:
         self.session = store.session()
         self._meta_head, self._meta = due.pipeline.meta, due.pipeline.meta_root
         self._saved = self._meta
-        self._base = self._planned_base = self._read_results()
-        self._plan: JobPlan | None = None
+        self._table = JobTable(None, self._read_results(), EndedDatums(0))
         self.pages: tuple[str, ...] = ()
         """The root page of each input, in hex, once the datums were listed."""
-        self._ended = ResultBuilder()
         self._waiting = Waiting(job)
         self._has_news = False
         self._notes: list[list[Edit]] = []
-        self._table: pa.Table | None = None
-        """What `datum_table` returned, until another datum ends."""
 
     @property
     def matches(self) -> CommitMatches:
@@ -114,23 +93,23 @@ class JobData:
 
     @property
     def results(self) -> pa.Table:
-        """The results that can be taken over."""
-        return self._base
+        """The results that could be taken over when the job began."""
+        return self._table.base
 
     def plan(self) -> JobPlan:
         """List the datums and compare them with the results there are; once, first."""
-        self._planned_base = self._base
+        base = self._table.base
         # Noted before it is listed: what is purged in between is then known to be something else.
         self.pages = self._matches.pages(self._pipeline.leaves)
-        plan = plan_by_change(self._store, self._pipeline, self._matches, self._base)
-        self._plan = plan or make_plan(self._pipeline, self._matches, self._base, job=self._job)
-        return self._plan
+        plan = plan_by_change(self._store, self._pipeline, self._matches, base)
+        plan = plan or make_plan(self._pipeline, self._matches, base, job=self._job)
+        self._table = JobTable(plan, base, EndedDatums(plan.total))
+        return plan
 
     def add(self, task: DatumTask, done: DatumDone) -> None:
         """Take the end of a datum; its bytes are in the session already."""
         state, result = DatumState(done.state), result_of(task, done, self._job)
-        self._ended.add(task.index, result)
-        self._table = None
+        self._end(task.index, result)
         is_news = state == DatumState.SUCCESS
         self._waiting.add(done.datum, log=done.log, outputs=done.outputs if is_news else None)
         self._has_news |= is_news
@@ -144,8 +123,11 @@ class JobData:
 
     def fail(self, place: int, reason: str) -> None:
         """Take the end of a datum that no worker could tell of."""
-        self._ended.add(place, Result(DatumState.FAILED, reason=reason, ran_in=self._job))
-        self._table = None
+        self._end(place, Result(DatumState.FAILED, reason=reason, ran_in=self._job))
+
+    def _end(self, place: int, result: Result) -> None:
+        assert self._table.plan is not None, "datums end after they were planned"
+        self._table.ended.add(int(self._table.plan.row_of[place]), result)
 
     def _apply(self) -> None:
         for part in self._waiting.parts(AT_ONCE):
@@ -167,10 +149,9 @@ class JobData:
     def checkpoint(self, record: JobRecord) -> None:
         """Save the datums that are done, so that a controller that takes the job up again need not run them."""
         self._apply()
-        self._base_with_fresh()
-        meta = self._with_files(self._meta, record, self._base, None)
+        meta = self._with_files(self._meta, record, self._table.results, None)
         self._publish_meta(meta, record)
-        self._meta = meta
+        self._meta, self._has_news = meta, False
         # A session remembers all that it wrote; what is published needs no remembering.
         self.session = self._store.session()
 
@@ -198,18 +179,10 @@ class JobData:
         (info,) = self._repo.publish([commit], self.session)
         self._meta_head, self._saved = info.id, root
 
-    def _base_with_fresh(self) -> None:
-        """Add the new successes to the results that can be taken over, and set their plan's rows to them."""
-        if self._plan is None or not self._has_news:
-            return
-        fresh = in_state(self._ended.news(self._plan.table, self._plan.row_of), DatumState.SUCCESS)
-        self._base = by_id(without(self._base, ids_of(fresh)), fresh)
-        self._has_news = False
-
-    def _with_files(self, meta: Root, record: JobRecord, results: pa.Table | None, datums: pa.Table | None) -> Root:
+    def _with_files(self, meta: Root, record: JobRecord, results: Tables | None, datums: Tables | None) -> Root:
         """Return the tree with the job's record, the results and, at its end, its datum table."""
         tables = {RESULTS: results, table_key(record.id): datums}
-        puts = [self._table_file(key, table) for key, table in tables.items() if table is not None]
+        puts = [self._table_file(key, table()) for key, table in tables.items() if table is not None]
         files = {job_key(record.id): encode_json(record)}
         files |= {job_key(old.id): encode_json(old) for old in self._abandoned(record)}
         files |= {order_key(job.number, job.id): b"" for job in self._without_order(record)}
@@ -241,14 +214,14 @@ class JobData:
         ref = put_stream(self.session, self._store.params, io.BytesIO(data), jobs=1)
         return Put(key, ref.kind, ref.size, ref.tid)
 
-    def _table_file(self, key: bytes, table: pa.Table) -> Edit:
+    def _table_file(self, key: bytes, table: Iterator[pa.Table]) -> Edit:
         """Store a table by way of a file: of a million datums, it would take hundreds of megabytes once more."""
         place = self._store.path / "tmp"
         with ExitStack() as stack:
             with storage_errors(f"write a table of datums in {place}"):
                 place.mkdir(exist_ok=True)
                 file = stack.enter_context(TemporaryFile(dir=place))
-                write_table(table, file)
+                write_tables(table, file)
                 file.seek(0)
             ref = put_stream(self.session, self._store.params, file, jobs=1)
         return Put(key, ref.kind, ref.size, ref.tid)
@@ -260,16 +233,13 @@ class JobData:
             FailedError: they do not fit together; see `gather.gather`.
         """
         self._apply()
-        self._base_with_fresh()
-        table = in_state(self.datum_table(), DatumState.SUCCESS, DatumState.SKIPPED)
-        gone = without(self._base, ids_of(table))
-        drops = (DeleteTree(out_key(one.hex())) for one in digest_values(ids_of(gone)))
+        drops = (DeleteTree(out_key(one.hex())) for one in self._table.gone())
         kept = edit_in_parts(self.session, self._meta, drops, changed=self._changed)
         way = Way(self._changed, self._collisions, self._store.path / "tmp")
         output = gather(self.session, self._before(), kept, way)
         if success:
-            return Outcome(output, kept, with_state(table, DatumState.SUCCESS))
-        return Outcome(output, self._meta, self._base)
+            return Outcome(output, kept, self._table.taken_over)
+        return Outcome(output, self._meta, self._table.results)
 
     def take_notes(self, notes: Sequence[Notes]) -> None:
         """Take what was delivered; the commit of the job will say so, however the job ends."""
@@ -281,9 +251,8 @@ class JobData:
     def nothing(self) -> Outcome:
         """Return the outcome of a job that leaves the output as it is; what succeeded stays to be taken over."""
         self._apply()
-        self._base_with_fresh()
         head = self._output_head()
-        return Outcome(self._root_of(head), self._meta, self._base)
+        return Outcome(self._root_of(head), self._meta, self._table.results)
 
     def _before(self) -> Before:
         """Return what the output is made from: the job whose commit is its head, or nothing at all."""
@@ -301,47 +270,9 @@ class JobData:
             return EMPTY_ROOT
         return self._store.history.get(self._pipeline.name, commit).tree_root()
 
-    def datum_table(self) -> pa.Table:
-        """Return the job's datums with their states, sorted by id; those that had no turn are ``starting``."""
-        if self._table is None:
-            self._table = self._make_table()
-        return self._table
-
-    def _make_table(self) -> pa.Table:
-        plan = self._plan
-        if plan is None:
-            return empty_table()
-        taken, done = plan.skipped, plan.done
-        parts = [
-            with_state(self._taken(plan.source[taken]), DatumState.SKIPPED),
-            with_state(self._taken(plan.source[done]), DatumState.SUCCESS),
-        ]
-        ended, rows = self._ended.table(plan.table, plan.row_of)
-        waits = plan.run.copy()
-        waits[rows] = False
-        waiting = np.flatnonzero(waits).astype(np.int64)
-        columns = result_columns([Result(DatumState.STARTING)] * len(waiting))
-        return by_id(*parts, ended, with_results(plan.table, waiting, columns))
-
     def planned(self) -> Iterator[pa.Table]:
-        """Yield the job's datums as they were planned, some at a time, for people to look at; see `livedatums`.
-
-        Those that are taken over are left out where they are more than 100,000.
-        """
-        plan = self._plan
-        if plan is None:
-            return
-        for rows, state in ((plan.skipped, DatumState.SKIPPED), (plan.done, DatumState.SUCCESS)):
-            if 0 < np.count_nonzero(rows) <= _MOST_SHOWN:
-                yield with_state(self._taken(plan.source[rows]), state)
-        waiting = np.flatnonzero(plan.run).astype(np.int64)
-        columns = result_columns([Result(DatumState.STARTING)] * min(_SHOWN_AT_ONCE, len(waiting)))
-        for start in range(0, len(waiting), _SHOWN_AT_ONCE):
-            part = waiting[start : start + _SHOWN_AT_ONCE]
-            yield with_results(plan.table, part, columns.slice(0, len(part)))
-
-    def _taken(self, source: npt.NDArray[np.int64]) -> pa.Table:
-        return rows_at(self._planned_base, source)
+        """Yield the job's datums as they were planned; see `JobTable.planned`."""
+        return self._table.planned()
 
     def finish(self, record: JobRecord, outcome: Outcome) -> CommitInfo:
         """Commit the job: its output commit and the ``.meta`` commit that knows of it appear together.
@@ -349,7 +280,7 @@ class JobData:
         Raises:
             BranchMovedError: somebody moved the output branch; nothing was published.
         """
-        meta = self._with_files(outcome.meta, record, outcome.results, self.datum_table())
+        meta = self._with_files(outcome.meta, record, outcome.results, self._table.datums)
         for edits in self._notes:
             meta = edit(self.session, meta, edits, changed=self._changed)
         assert record.meta_commit is not None, "a job that ends knows the commit that says so"

@@ -15,7 +15,7 @@ from pfs.ids import NO_PAGE, CommitId, TreeId
 from pfs.trees.page import Kind
 from pfs.trees.row import Row
 from pps.datums.datum import Datum, Item
-from pps.datums.ended import ResultBuilder
+from pps.datums.ended import EndedDatums
 from pps.datums.plan import digest_values
 from pps.datums.table import (
     Result,
@@ -173,28 +173,18 @@ def test_a_table_holds_what_was_put_into_it(rows: dict[bytes, Result]) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(_rows.flatmap(lambda rows: st.tuples(st.just(rows), st.permutations(range(len(rows))), st.integers(0, 6))))
-def test_ends_are_kept_in_whatever_order_they_come(case: tuple[dict[bytes, Result], list[int], int]) -> None:
-    rows, ends, told = case
-    builder, collected = TableBuilder([PfsInput("in", "images")]), ResultBuilder()
-    for number, identity in enumerate(rows):
-        builder.add(identity, bytes([number]) * 32, datum(f"key{number}"))
-    planned, order = builder.build()
-    row_of = np.empty_like(order)
-    row_of[order] = np.arange(len(order))
-    identities, seen = list(rows), dict[bytes, Result]()
-    for count, place in enumerate(ends[:-1]):
-        if count == told:
-            seen |= {entry.id: entry.result for entry in entries(collected.news(planned, row_of))}
-        collected.add(place, rows[identities[place]])
-    ended, at = collected.table(planned, row_of)
-    expected = {identities[place]: rows[identities[place]] for place in ends[:-1]}
-    assert {entry.id: entry.result for entry in entries(ended)} == expected
-    assert [identities[order[row]] for row in at] == sorted(expected) == list(digest_values(ids_of(ended)))
-    later = {entry.id: entry.result for entry in entries(collected.news(planned, row_of))}
-    assert later | seen == expected
-    assert not later.keys() & seen.keys()
-    assert len(collected.news(planned, row_of)) == 0
+@given(_rows.flatmap(lambda rows: st.tuples(st.just(rows), st.permutations(range(len(rows))))), st.integers(0, 8))
+def test_ends_are_kept_in_whatever_order_they_come(case: tuple[dict[bytes, Result], list[int]], start: int) -> None:
+    rows, ends = case
+    results, ended = list(rows.values()), EndedDatums(len(rows))
+    for row in ends[:-1]:
+        ended.add(row, results[row])
+    expected = sorted(ends[:-1])
+    assert ended.rows().tolist() == expected
+    assert ended.rows(start=start).tolist() == [row for row in expected if row >= start]
+    wanted = {DatumState.SUCCESS, DatumState.FAILED}
+    assert ended.rows(*wanted).tolist() == [row for row in expected if results[row].state in wanted]
+    assert ended.columns(ended.rows()).equals(result_columns([results[row] for row in expected]))
 
 
 def test_a_table_in_pieces_is_stored_whole() -> None:
@@ -226,6 +216,19 @@ def test_the_event_log_is_bounded_and_keeps_both_ends() -> None:
         log.add(number, state.Submitted(number, (number,)))
     kept = [event.unit for event in decode_events(log.lines()) if isinstance(event, state.Submitted)]
     assert kept == [*range(200), *range(1200, 2000)]
+
+
+def test_the_event_log_is_bounded_in_bytes_too() -> None:
+    log, datums = EventLog(), tuple(range(1_000_000, 1_004_096))
+    for number in range(300):
+        log.add(number, state.Submitted(number, datums))
+        log.add(number, state.UnitLost(number, "gone"))
+    lines = log.lines()
+    assert sum(len(text) for _, text in lines) <= 256 << 10
+    assert next(decode_events(lines)) == state.Submitted(0, datums)
+    assert list(decode_events(lines))[-1] == state.UnitLost(299, "gone")
+    log.add(300, state.Submitted(300, datums * 10))
+    assert list(decode_events(log.lines()))[-1] == state.Submitted(300, datums * 10)
 
 
 def test_all_events_come_back_from_the_log() -> None:
