@@ -21,6 +21,7 @@ _BLANK: Final = frozenset(" \t\n;&|()<>")
 _BRACES: Final = re.compile(r"\$\{(?:[^'\"`\\{}()$\0\n]|\$[A-Za-z0-9_@*#?!])*\}")
 _BACKQUOTES: Final = re.compile(r"`[^`\\\0]*`")
 _HERE: Final = re.compile(r"<<(-?)[ \t]*(?:'([^'\n\0]+)'|\"([^\"\n\0$`\\]+)\"|\\?([A-Za-z0-9_.+-]+))(?=[\s;&|<>()]|$)")
+_COPY: Final = re.compile(r"[<>]&(?:[0-9]+|-)(?=[\s;&|<>()]|$)")
 _CASE: Final = re.compile(r"case(?=\s)")
 _HARMLESS: Final = re.compile(r"[^A-Za-z0-9._/-]")
 _IN_DOUBLE: Final = re.compile(r'([$`"\\])')
@@ -157,6 +158,10 @@ class _Reader:
                 self._paren(char)
             case "<" if self._text.startswith("<", self._at):
                 self._here()
+            case "&" if self._text[self._at - 2 : self._at - 1] in {"<", ">"}:
+                # bash expands the word of one without a number twice.
+                if not _COPY.match(self._text, self._at - 2):
+                    self._doubts("comes after a >& without a number")
             case "\n" if self._pending:
                 self._bodies()
             case "c" if fresh and "$" in self._open and _CASE.match(self._text, self._at - 1):
