@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ PLACES = [
     ("printf '%s|' \"$( (printf '%s.' \"$(printf '%s.' {{v}})\") )\"", "{}..|"),
     ("cat <<EOF\n<{{v}}>\nEOF\n", "<{}>\n"),
     ("cat <<-EOF | cat\n\t{{v}}\n\tEOF\nprintf '%s|' {{v}}", "{}\n{}|"),
+    ("printf '%s|' {{v}} 2>&1; (printf '%s|' {{v}} 2>&-)", "{}|{}|"),
     ("(printf '%s|' {{v}}) # it's {{v}}\nprintf '%s|' {{v}}", "{}|{}|"),
     ("case {{v}} in\n'') printf '|' ;;\n*) printf '%s|' {{v}} ;;\nesac", "{}|"),
     ("a=\"${HOME:-x}\"; printf '%s|' {{v}} # ${", "{}|"),
@@ -55,7 +57,26 @@ def test_a_value_arrives_as_it_is_wherever_it_stands(shell: str, value: str) -> 
 TOKENS = [
     *("'", '"', "\\", "$", "`", "(", ")", "$(", "$((", "))", "${", "}", "${a}", "${a:-b}", "#", "a", "x=", " ", "\n"),
     *("<<EOF", "<<-EOF", "<<'EOF'", "<<\\EOF", "EOF", "\nEOF\n", "<<<", "<", ">", "case a in a) ", "esac", ";", "|"),
-    *("&", "echo ", "{", "[", "]", "=", "!", "*", "\t", "\\\n", "$'", '$"', "((", "; echo ", " && ", "cat <<EOF\n"),
+    *(
+        "&",
+        "echo ",
+        "{",
+        "[",
+        "]",
+        "=",
+        "!",
+        "*",
+        "\t",
+        "\\\n",
+        "$'",
+        '$"',
+        "((",
+        ">&",
+        "<&",
+        "; echo ",
+        " && ",
+        "cat <<EOF\n",
+    ),
 ]
 CANARY = "canary"
 TOUCH = f"printf x >{CANARY}"
@@ -81,8 +102,9 @@ def _attack(folder: Path, parts: list[str | None], value: str) -> None:
     except TemplateError:
         return
     for shell in SHELLS:
-        _sh(shell, rendered, folder)
-        assert not (folder / CANARY).exists(), (shell, text, rendered)
+        with tempfile.TemporaryDirectory(dir=folder) as made:
+            _sh(shell, rendered, Path(made))
+            assert not (Path(made) / CANARY).exists(), (shell, text, rendered)
 
 
 PARTS = st.lists(st.one_of(st.sampled_from(TOKENS), st.none(), st.none()), max_size=12).map(
@@ -111,6 +133,9 @@ def test_no_value_is_run_in_very_many_texts(tmp_path: Path, parts: list[str | No
         ("echo $(({{v}} + 1))", "arithmetic"),
         ("(( x = {{v}} ))", "arithmetic"),
         ("echo \\{{v}}", "a backslash"),
+        ("echo >&{{v}}", "a >& without a number"),
+        ("echo <& {{v}}", "a >& without a number"),
+        ("echo 2>&1{{v}}", "a >& without a number"),
         ('echo "\\{{v}}"', "a backslash"),
         ("echo ${{v}}", "a dollar sign"),
         ('echo "${{v}}"', "a dollar sign"),
