@@ -94,7 +94,8 @@ class PipelineRecord(msgspec.Struct, frozen=True, kw_only=True):
     ``baseline``: the heads of the input branches when the version was made; the version's first job reads them.
     ``code``: digest of each file in ``/code``. ``transform``: digest of the command as it is; ``counts_as``: the digest
     that datum hashes are made with, an older one after an update that was not to run anything again.
-    ``stopped``: it has no jobs until it is started.
+    ``stopped``: it has no jobs until it is started. ``waits``: its first job is that of the next commit, there is none
+    for the baseline.
     """
 
     v: int = FORMAT
@@ -109,6 +110,7 @@ class PipelineRecord(msgspec.Struct, frozen=True, kw_only=True):
     salt: str = ""
     baseline: tuple[Head, ...] = ()
     stopped: bool = False
+    waits: bool = False
 
 
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pfs.changes import branches
@@ -26,8 +25,9 @@ from pps.pipelines.past import at_version, versions
 from pps.pipelines.regenerate import documents, regenerated
 from pps.pipelines.taken import refuse_taken
 from pps.pipelines.versions import (
+    AS_USUAL,
     Draft,
-    Planned,
+    Making,
     first_record,
     fresh_start,
     make_draft,
@@ -58,13 +58,11 @@ class Pipelines:
         self._store = store
         self._run_dir = store.path / "run"
 
-    def create(
-        self, spec: Spec, *, base_dir: Path, dry_run: bool = False, planned: Planned = MappingProxyType({})
-    ) -> PipelineInfo:
+    def create(self, spec: Spec, *, base_dir: Path, dry_run: bool = False, making: Making = AS_USUAL) -> PipelineInfo:
         """Make a pipeline and its output repo; its first job is due at once if every input has a commit.
 
         ``base_dir`` is the folder that files named in the command are relative to. With ``dry_run`` only the checks are
-        made; ``planned``: repos that are taken to be there, as others will have made them (`pps.pipelines.several`).
+        made.
 
         Raises:
             AlreadyExistsError: there is a pipeline or repo of that name.
@@ -73,7 +71,7 @@ class Pipelines:
             ConflictError: the repo of a cron input holds data, or ticks for another pipeline by another schedule.
         """
         exists = refuse_taken(self._store, spec.name)
-        draft = make_draft(self._store, spec, base_dir, planned=planned)
+        draft = make_draft(self._store, spec, base_dir, making=making)
         for clash in other_schedules(self._store, spec):
             raise ConflictError(clash)
         if dry_run:
@@ -106,29 +104,30 @@ class Pipelines:
         base_dir: Path,
         reprocess: bool | None = None,
         dry_run: bool = False,
-        planned: Planned = MappingProxyType({}),
+        making: Making = AS_USUAL,
     ) -> PipelineInfo:
         """Make a new version of a pipeline, or the pipeline if there is none. The same spec and code: nothing happens.
 
         ``reprocess``: True makes every datum run again, False none on account of a changed command; None: if it
-        changed. ``dry_run``, ``planned``: as for `create`.
+        changed. ``dry_run``: as for `create`.
 
         Raises:
             RepoNotFoundError, InvalidInputError: as `create`.
         """
         state = self._store.refs.find(spec.name)
         if state is None or SPEC_BRANCH not in state.body.branches:
-            return self.create(spec, base_dir=base_dir, dry_run=dry_run, planned=planned)
+            return self.create(spec, base_dir=base_dir, dry_run=dry_run, making=making)
         old = Catalog(self._store).get(spec.name)
-        gone = missing_files(spec.transform, base_dir, old.record.code)
+        gone = () if making.code else missing_files(spec.transform, base_dir, old.record.code)
         if gone:
             note = f"code: {', '.join(gone)} gone from {base_dir}: from this version on the command runs without"
             spec = replace(spec, notes=(*spec.notes, note))
         spec = replace(spec, notes=(*spec.notes, *other_schedules(self._store, spec)))
-        draft = make_draft(self._store, spec, base_dir, planned=planned)
+        draft = make_draft(self._store, spec, base_dir, making=making)
         if dry_run:
             return describe(spec, next_record(self._store, draft, old, reprocess=reprocess), None)
-        if old.spec != spec or self._is_other(old, spec) or dict(draft.code) != old.record.code or reprocess:
+        starts = making.wait and old.record.stopped
+        if old.spec != spec or self._is_other(old, spec) or dict(draft.code) != old.record.code or reprocess or starts:
             self._publish(draft, old, reprocess=reprocess)
         return self.inspect(spec.name)
 
@@ -145,7 +144,8 @@ class Pipelines:
     def changed_code(self, name: str) -> tuple[str, ...]:
         """Return the code files of a pipeline that were edited, or are new, since its version was stored.
 
-        Files that are gone from the disk are not among them: they stay as they are in the store.
+        Files that are gone from the disk are not among them: they stay as they are in the store. Those of the task of
+        a workflow are taken over by its runs alone.
 
         Raises:
             NotFoundError: there is no such pipeline.
@@ -162,6 +162,8 @@ class Pipelines:
         """
         record = Catalog(self._store).get(name)
         folder = Path(record.record.base_dir)
+        if record.spec.transform.task is not None:
+            return (), folder
         return missing_files(record.spec.transform, folder, record.record.code), folder
 
     def refresh_code(self, name: str) -> tuple[str, ...]:
@@ -177,6 +179,8 @@ class Pipelines:
         return changed
 
     def _code_on_disk(self, pipeline: Pipeline) -> dict[str, Path]:
+        if pipeline.spec.transform.task is not None:
+            return {}
         try:
             return code_files(pipeline.spec.transform, Path(pipeline.record.base_dir))
         except InvalidInputError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pfs.errors import PfsError
 from pps.model.infos import PipelineInfo
-from pps.pipelines.versions import Planned, will_make
+from pps.pipelines.versions import Making, Planned, will_make
 from pps.spec.types import Spec
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def create_all(
     Raises: as `Pipelines.create`.
     """
     checked = [
-        pipelines.create(spec, base_dir=base_dir, dry_run=True, planned=planned) for spec, planned in _in_order(specs)
+        pipelines.create(spec, base_dir=base_dir, dry_run=True, making=Making(planned))
+        for spec, planned in in_order(specs)
     ]
     if dry_run:
         return checked
@@ -55,15 +56,15 @@ def update_all(
     Raises: as `Pipelines.update`.
     """
     checked = [
-        pipelines.update(spec, base_dir=base_dir, reprocess=reprocess, dry_run=True, planned=planned)
-        for spec, planned in _in_order(specs)
+        pipelines.update(spec, base_dir=base_dir, reprocess=reprocess, dry_run=True, making=Making(planned))
+        for spec, planned in in_order(specs)
     ]
     if dry_run:
         return checked
     return [pipelines.update(spec, base_dir=base_dir, reprocess=reprocess) for spec in specs]
 
 
-def _in_order(specs: Iterable[Spec]) -> Iterable[tuple[Spec, Planned]]:
+def in_order(specs: Iterable[Spec]) -> Iterable[tuple[Spec, Planned]]:
     """Yield each spec with what those before it make."""
     planned: Planned = {}
     for spec in specs:

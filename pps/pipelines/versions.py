@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec.structs
@@ -49,6 +48,32 @@ if TYPE_CHECKING:
     from pps.model.catalog import Pipeline
 
 
+Planned = Mapping[str, Sequence[str]]
+"""Repos that will be there, and the repos that each of them will be computed from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The files of a command: on disk by their path in ``/code``, and their digests by the same."""
+
+    files: Mapping[str, Path]
+    digests: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """How a version is made, where that is not as people make one.
+
+    ``planned``: repos that are taken to be there, as others will have made them (`pps.pipelines.several`). ``code``:
+    the files of the command, if they are known. ``wait``: it has no job for the heads of its inputs, but for the next
+    commit, and is started if it was stopped.
+    """
+
+    planned: Planned = field(default_factory=dict)
+    code: Code | None = None
+    wait: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A version that is checked and not stored yet. ``files``: code files on disk by their path in ``/code``."""
@@ -57,6 +82,7 @@ class Draft:
     base_dir: Path
     files: Mapping[str, Path]
     code: Mapping[str, str]
+    wait: bool = False
 
     @property
     def transform(self) -> str:
@@ -65,20 +91,17 @@ class Draft:
         return transform_digest(self.spec.transform, code).hex()
 
 
-Planned = Mapping[str, Sequence[str]]
-"""Repos that will be there, and the repos that each of them will be computed from."""
-
-
 def will_make(spec: Spec) -> Planned:
     """Return the repos that a pipeline makes."""
     crons = [leaf.repo for leaf in leaves(spec.input) if leaf.cron is not None]
     return {spec.name: [leaf.repo for leaf in leaves(spec.input)], **dict.fromkeys(crons, ())}
 
 
-def make_draft(store: Store, spec: Spec, base_dir: Path, *, planned: Planned = MappingProxyType({})) -> Draft:
-    """Check a spec against the store and the disk; changes nothing.
+AS_USUAL = Making()
 
-    ``planned``: what pipelines will have made that come before it.
+
+def make_draft(store: Store, spec: Spec, base_dir: Path, *, making: Making = AS_USUAL) -> Draft:
+    """Check a spec against the store and the disk; changes nothing.
 
     Raises:
         RepoNotFoundError: an input repo does not exist. NotFoundError: a secret, or a key of one, does not.
@@ -87,16 +110,18 @@ def make_draft(store: Store, spec: Spec, base_dir: Path, *, planned: Planned = M
         StorageError: a code file cannot be read.
     """
     for leaf in leaves(spec.input):
-        if leaf.cron is None and leaf.repo not in planned:
+        if leaf.cron is None and leaf.repo not in making.planned:
             store.repo(leaf.repo)
     refuse_data(store, spec)
     check_secrets(Secrets(store), spec.transform.secrets)
     for egress in spec.egresses:
         _check_egress(store, egress)
-    _refuse_circle(store, spec, planned)
+    _refuse_circle(store, spec, making.planned)
     _refuse_second_branch(store, spec)
+    if making.code is not None:
+        return Draft(spec, base_dir.resolve(), making.code.files, making.code.digests, making.wait)
     files = code_files(spec.transform, base_dir)
-    return Draft(spec, base_dir.resolve(), files, code_digests(files))
+    return Draft(spec, base_dir.resolve(), files, code_digests(files), making.wait)
 
 
 def _check_egress(store: Store, egress: Egress | SqlEgress) -> None:
@@ -117,6 +142,9 @@ def redraft(store: Store, spec: Spec, old: Pipeline) -> Draft:
 
     Raises as `make_draft`.
     """
+    if spec.transform.task is not None:
+        # Its folder is taken over by runs of its workflow alone.
+        return make_draft(store, spec, Path(old.record.base_dir), making=Making(code=Code({}, old.record.code)))
     draft = make_draft(store, spec, Path(old.record.base_dir))
     files = {name: path for name, path in draft.files.items() if name not in old.record.code}
     return replace(draft, files=files, code={**old.record.code, **code_digests(files)})
@@ -184,6 +212,7 @@ def first_record(store: Store, draft: Draft) -> PipelineRecord:
         counts_as=transform,
         salt=draft.spec.salt,
         baseline=_baseline(store, draft.spec),
+        waits=draft.wait,
     )
 
 
@@ -207,7 +236,7 @@ def next_record(store: Store, draft: Draft, old: Pipeline, *, reprocess: bool | 
         created_ns=before.created_ns,
         counts_as=counts_as,
         salt=salt,
-        stopped=before.stopped,
+        stopped=before.stopped and not draft.wait,
     )
 
 
@@ -271,6 +300,7 @@ def fresh_start(store: Store, old: Pipeline, *, reprocess: bool = False, stopped
         baseline=_baseline(store, old.spec),
         salt=uuid.uuid4().hex if reprocess else old.record.salt,
         stopped=stopped,
+        waits=False,
     )
 
 

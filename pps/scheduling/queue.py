@@ -2,7 +2,8 @@
 
 Each commit on an input branch makes one job, in the order in which they were finished; a commit set that reaches a
 pipeline on several inputs makes one job together. A new version of a pipeline makes one job for the heads of that
-moment, which stands for all commits before it. A job whose input failed is due too: it is recorded as unrunnable.
+moment, which stands for all commits before it, or waits for the next commit (`PipelineRecord.waits`). A job whose
+input failed is due too: it is recorded as unrunnable.
 """
 
 from __future__ import annotations
@@ -213,7 +214,7 @@ def is_same(due: Due, job: JobRecord) -> bool:
 
 def _in_order(store: Store, refs: InputRefs, pipeline: Pipeline, *, pipelines: Mapping[str, Pipeline]) -> Iterator[Due]:
     position = standing(pipeline)
-    if _last_job(pipeline) is None and _complete(position):
+    if _last_job(pipeline) is None and _complete(position) and not pipeline.record.waits:
         inputs = {branch: commit for branch, commit in position.items() if commit is not None}
         yield Due(pipeline, _newest(store, inputs), inputs, dict(position), _gone(store, inputs))
     quiet = _quiet(pipeline)

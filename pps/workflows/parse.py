@@ -64,7 +64,7 @@ def _workflow(top: Fields, reading: Reading, *, name: str) -> Workflow:
         top.bad("version", f"the version of a workflow file is 1.0, not {top.text('version')!r}")
     _check_name(top, name)
     params = read_params(top, reading)
-    around = Around(top.variables("env"), top.child("defaults"), name)
+    around = Around(top, top.child("defaults"))
     found = Workflow(
         name=name,
         tasks=tuple(_tasks(top, reading, around)),

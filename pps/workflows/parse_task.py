@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pfs.errors import InvalidInputError
@@ -23,11 +22,10 @@ from pps.workflows.when import Condition, parse_condition
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What a file says for all its tasks. ``workflow``: its name."""
+    """What a file says for all its tasks."""
 
-    env: Mapping[str, str]
+    top: Fields
     defaults: Fields | None
-    workflow: str
 
     def of(self, task: Fields, name: str) -> Fields:
         """Return who says what a field is: the task, the defaults, or the task where neither does."""
@@ -102,13 +100,13 @@ def _env(fields: Fields, reading: Reading, *, around: Around) -> dict[str, str]:
     task = fields.text("name")
     shared = {} if around.defaults is None else around.defaults.variables("env")
     own = fields.variables("env")
-    for owner in (fields, around.defaults):
+    for owner in (fields, around.defaults, around.top):
         node = None if owner is None else owner.get("env")
         values = node.value if node is not None and isinstance(node.value, dict) else {}
         for name, value in values.items():
             if isinstance(value.value, str):
                 reading.template(value, task=task, field=f"env.{name}")
-    return {**around.env, **shared, **own}
+    return {**around.top.variables("env"), **shared, **own}
 
 
 def _working_dir(fields: Fields) -> str:
