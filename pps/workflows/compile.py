@@ -8,6 +8,7 @@ from dataclasses import replace
 from pps.spec.task import RUN_INPUT, ArtifactIn, ArtifactOut, Task
 from pps.spec.template import parse_template
 from pps.spec.types import (
+    DEFAULT_BRANCH,
     CrossInput,
     Egress,
     Input,
@@ -17,7 +18,7 @@ from pps.spec.types import (
     Transform,
 )
 from pps.workflows.settle import Settled
-from pps.workflows.types import FromRepo, FromTask, InputArtifact, OutputArtifact, TaskDef, Workflow
+from pps.workflows.types import FromRepo, FromTask, InputArtifact, OutputArtifact, Source, TaskDef, Workflow
 
 TASKS_DIR = "/tasks"
 """Where a run has the files of its tasks, in the repo that is called like the workflow."""
@@ -170,3 +171,14 @@ def _egress(task: TaskDef, one: OutputArtifact, s3: Egress) -> Egress:
     if not is_one or s3.levers.key or not last or folder.endswith(":/"):
         return s3
     return replace(s3, url=folder + slash, levers=replace(s3.levers, key=last))
+
+
+def source_of(workflow: Workflow, source: Source) -> tuple[str, str]:
+    """Return the repo and branch that an input reads."""
+    match source:
+        case FromTask(maker):
+            return workflow.pipeline(maker), DEFAULT_BRANCH
+        case FromRepo(repo, branch):
+            return repo, branch
+        case _:
+            return imports_repo(workflow.name), DEFAULT_BRANCH

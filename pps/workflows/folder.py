@@ -51,9 +51,9 @@ def read_ignored(folder: Path) -> Ignored:
         if not text or text.startswith("#"):
             continue
         body = text.rstrip("/")
-        pattern = body if "/" in body else f"**/{body}"
+        patterns = [f"/{body.lstrip('/')}"] if "/" in body else [f"/{body}", f"/**/{body}"]
         try:
-            found.append((Glob(f"/{pattern.lstrip('/')}"), text.endswith("/")))
+            found += [(Glob(pattern), text.endswith("/")) for pattern in patterns]
         except InvalidInputError as error:
             raise InvalidInputError(f"{file}:{number}:1: {error}") from error
     return Ignored(tuple(found))

@@ -1,0 +1,172 @@
+"""Runs of workflows: planned, begun, looked at. Delegates; thread-safe as the store is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from pfs.errors import ConflictError, NotFoundError, PfsError
+from pfs.ids import CommitId
+from pps.pipelines.pipelines import Pipelines
+from pps.pipelines.several import in_order
+from pps.pipelines.versions import Making, Planned
+from pps.spec.types import Spec
+from pps.workflows.before import BRANCH, Before, before, runs_description
+from pps.workflows.compile import TASKS_DIR, imports_repo
+from pps.workflows.plan import Asked, RunPlan, plan_run
+from pps.workflows.records import FILES, RUN_JSON, encode_run
+from pps.workflows.types import FromUri, Workflow
+
+if TYPE_CHECKING:
+    from pfs.changes.writer import CommitWriter
+    from pfs.store import Store
+
+
+def start_run(store: Store, workflow: Workflow, asked: Asked) -> tuple[CommitId, RunPlan]:
+    """Begin a run: all pipelines are made or updated, or none, then one commit gives all their jobs its id.
+
+    A version that is new has no job but that of the run. Nothing is run here: a controller does. Tasks that the file
+    has no more are stopped; what they made stays.
+
+    Raises:
+        PfsError: as `plan_run`, `Pipelines.create` and `Pipelines.update`; nothing is to be run then.
+        ConflictError: another run of the workflow began meanwhile.
+    """
+    plan = plan_run(store, workflow, asked, imported=True)
+    fresh = _make_repo(store, workflow.name, description=runs_description(workflow.name))
+    try:
+        _make_pipelines(store, plan)
+    except PfsError:
+        if fresh:
+            with suppress(PfsError):
+                store.delete_repo(workflow.name)
+        raise
+    _stop_removed(store, plan)
+    return _publish(store, plan), plan
+
+
+def check_run(store: Store, workflow: Workflow, asked: Asked) -> RunPlan:
+    """Return what a run would do, checked against the store as far as that changes nothing; raises as `start_run`."""
+    plan = plan_run(store, workflow, asked)
+    _check(store, plan)
+    return plan
+
+
+def _make_repo(store: Store, name: str, *, description: str) -> bool:
+    """Make a repo; say whether it was not there."""
+    if store.refs.find(name) is not None:
+        return False
+    store.create_repo(name, description=description, exist_ok=True)
+    return True
+
+
+def _specs(plan: RunPlan) -> Iterator[tuple[Spec, Making]]:
+    """Yield what is to be made, in order, each with what those before it make."""
+    name = plan.workflow.name
+    there: Planned = {name: (), imports_repo(name): ()}
+    made = {one.spec.name: one for one in plan.tasks if one.spec is not None}
+    for spec, planned in in_order([one.spec for one in made.values() if one.spec is not None]):
+        yield spec, Making({**there, **planned}, made[spec.name].code, wait=True)
+
+
+def _check(store: Store, plan: RunPlan) -> None:
+    pipelines = Pipelines(store)
+    for spec, making in _specs(plan):
+        pipelines.update(spec, base_dir=plan.folder, dry_run=True, making=making)
+
+
+def _make_pipelines(store: Store, plan: RunPlan) -> None:
+    """Make or update all pipelines, or none: one that was updated and has no run yet does nothing by itself."""
+    _check(store, plan)
+    pipelines, made = Pipelines(store), list[str]()
+    try:
+        for spec, making in _specs(plan):
+            is_new = plan.before.pipeline(_task_of(spec)) is None
+            pipelines.update(spec, base_dir=plan.folder, making=making)
+            made += [spec.name] if is_new else []
+    except PfsError:
+        for name in reversed(made):
+            with suppress(PfsError):
+                pipelines.delete(name, force=True)
+        raise
+
+
+def _task_of(spec: Spec) -> str:
+    assert spec.transform.task is not None, "a spec of compile_task"
+    return spec.transform.task.name
+
+
+def _stop_removed(store: Store, plan: RunPlan) -> None:
+    kept = {task.name for task in plan.workflow.tasks}
+    for pipeline in plan.before.tasks():
+        if _task_of(pipeline.spec) not in kept:
+            Pipelines(store).stop(pipeline.name)
+
+
+def _publish(store: Store, plan: RunPlan) -> CommitId:
+    """Commit the run: the point from which its jobs are due."""
+    name, view = plan.workflow.name, plan.before.view
+    message = f"run from {plan.record.from_task}" if plan.record.from_task else "run"
+    parent = None if view is None else view.info.id
+    with store.repo(name).commit(BRANCH, message=message, parent=parent) as commit:
+        _clear(commit, plan)
+        suffix = FILES[1] if plan.workflow.is_json else FILES[0]
+        commit.put_file(suffix, plan.workflow.text.encode())
+        commit.put_file(RUN_JSON, encode_run(plan.record))
+        for one in plan.tasks:
+            for file, data in (one.files or {}).items():
+                commit.put_file(f"{TASKS_DIR}/{one.task.name}/{file}", data)
+        info = commit.finish()
+    return CommitId(info.id)
+
+
+def _clear(commit: CommitWriter, plan: RunPlan) -> None:
+    """Delete what the last run had, but for the files of tasks that are as they were."""
+    view = plan.before.view
+    if view is None:
+        return
+    kept = {one.task.name for one in plan.tasks if one.files is None}
+    had = [] if view.find(TASKS_DIR) is None else [info.path.rstrip("/") for info in view.list(TASKS_DIR)]
+    for path in (*FILES, *(one for one in had if one.rpartition("/")[2] not in kept)):
+        with suppress(NotFoundError):
+            commit.delete_file(path, recursive=True)
+
+
+def delete_workflow(store: Store, name: str, *, keep_repos: bool = False, force: bool = False) -> tuple[str, ...]:
+    """Take a workflow away: its tasks' pipelines with their repos, its runs and imports; return the pipelines.
+
+    ``keep_repos``: what tasks made stays, in plain repos. Data stays in trash for 30 days.
+
+    Raises:
+        NotFoundError: there is no such workflow.
+        ConflictError: other pipelines read what its tasks made, and ``force`` is not set.
+    """
+    found = existing(store, name)
+    names = [pipeline.name for pipeline in reversed(found.tasks())]
+    for one in names:
+        Pipelines(store).delete(one, keep_repo=keep_repos, force=force)
+    for repo in (imports_repo(name), name):
+        with suppress(NotFoundError):
+            store.delete_repo(repo, force=force)
+    return tuple(names)
+
+
+def existing(store: Store, name: str) -> Before:
+    """Return what a workflow has done so far.
+
+    Raises:
+        NotFoundError: there is no such workflow. CorruptionError: its last run is damaged.
+    """
+    try:
+        found = before(store, name) if store.refs.find(name) is not None else None
+    except ConflictError:
+        found = None
+    if found is None:
+        raise NotFoundError(f"workflow {name!r} not found: `pps list-workflow` shows what exists")
+    return found
+
+
+def imports_of(workflow: Workflow) -> bool:
+    """Say whether a workflow imports anything."""
+    return any(isinstance(one.source, FromUri) for task in workflow.tasks for one in task.inputs)

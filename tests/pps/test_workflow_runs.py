@@ -1,0 +1,397 @@
+"""Workflows compiled to pipelines and run, with the real store and executor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from pfs.errors import ConflictError, InvalidInputError, NotFoundError, PfsError, StorageError
+from pfs.ids import CommitId
+from pps.model.infos import JobInfo
+from pps.model.state import JobState
+from pps.spec.types import Reprocess
+from pps.workflows.compile import compile_task, used_params
+from pps.workflows.folder import Folder
+from pps.workflows.parse import parse_workflow
+from pps.workflows.plan import Asked, RunPlan
+from pps.workflows.runs import check_run, delete_workflow, start_run
+from tests.pps.pipe_world import World, world_in
+
+CHAIN = """\
+params: {who: world, more: x, loud: false}
+tasks:
+- name: gen
+  command: sh gen.sh {{params.who}}
+  outputs: [{name: data, path: /tmp/data.txt}]
+- name: use
+  command: cat {{tasks.gen.outputs.data.path}} > out.txt; echo {{params.more}} >> out.txt
+  outputs: [{name: res, path: out.txt}]
+- name: shout
+  command: tr a-z A-Z < out.txt > loud.txt
+  when: params.loud
+  inputs: [{name: res}]
+  outputs: [{name: loud, path: loud.txt}]
+"""
+GEN = 'echo hello "$1" > /tmp/data.txt\n'
+
+
+class Flow:
+    """A workflow file ``flow.yaml`` in a folder of its own, and runs of it."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        self.world, self.folder = world, folder
+        folder.mkdir()
+        self.code("gen.sh", GEN)
+
+    def code(self, name: str, text: str) -> None:
+        file = self.folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def asked(self, **asked: object) -> Asked:
+        return Asked(self.folder, self.folder / "flow.yaml", **asked)  # type: ignore[arg-type]
+
+    def begin(self, text: str, **asked: object) -> tuple[CommitId, RunPlan]:
+        self.code("flow.yaml", text)
+        return start_run(self.world.store, parse_workflow(text, name="flow.yaml"), self.asked(**asked))
+
+    def plan(self, text: str, **asked: object) -> dict[str, tuple[str, str]]:
+        plan = check_run(self.world.store, parse_workflow(text, name="flow.yaml"), self.asked(**asked))
+        return {one.task.name: (one.plan.outlook, one.plan.why) for one in plan.tasks}
+
+    def run(self, text: str, **asked: object) -> dict[str, JobInfo]:
+        """Run to the end; every job must be of the run."""
+        run, plan = self.begin(text, **asked)
+        report = self.world.run(*(one.plan.pipeline for one in plan.tasks))
+        assert {job.id for job in report.jobs} == {run}
+        return {job.pipeline.removeprefix("flow-"): job for job in report.jobs}
+
+    def ran(self, text: str, **asked: object) -> dict[str, int]:
+        """Run to the end, and return how many datums each task worked on; all must succeed."""
+        jobs = self.run(text, **asked)
+        assert all(job.state == JobState.SUCCESS for job in jobs.values()), [job.reason for job in jobs.values()]
+        return {name: job.counters.processed for name, job in jobs.items()}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with world_in(tmp_path / "home") as made:
+        yield made
+
+
+@pytest.fixture
+def flow(world: World, tmp_path: Path) -> Flow:
+    return Flow(world, tmp_path / "flow")
+
+
+def test_only_what_changed_runs(flow: Flow, world: World) -> None:
+    assert flow.plan(CHAIN)["gen"] == ("runs", "it has not run yet")
+    assert flow.ran(CHAIN) == {"gen": 1, "use": 1, "shout": 0}
+    assert world.output("flow-use") == {"/res/out.txt": b"hello world\nx\n"}
+    assert flow.plan(CHAIN)["use"] == ("cached", "nothing changed")
+    assert flow.ran(CHAIN) == {"gen": 0, "use": 0, "shout": 0}
+
+    assert flow.plan(CHAIN, params={"more": "y"}) == {
+        "gen": ("cached", "nothing changed"),
+        "use": ("runs", "param changed: more"),
+        "shout": ("skipped", "its condition does not hold"),
+    }
+    assert flow.ran(CHAIN, params={"more": "y"}) == {"gen": 0, "use": 1, "shout": 0}
+
+    flow.code("gen.sh", GEN.replace("hello", "bye"))
+    assert flow.plan(CHAIN, params={"more": "y"})["use"] == ("runs", "code changed: gen.sh")
+    assert flow.ran(CHAIN, params={"more": "y"}) == {"gen": 1, "use": 1, "shout": 0}
+    assert world.output("flow-use") == {"/res/out.txt": b"bye world\ny\n"}
+
+    assert flow.ran(CHAIN, params={"more": "y", "loud": "true"}) == {"gen": 0, "use": 0, "shout": 1}
+    assert world.output("flow-shout") == {"/loud/loud.txt": b"BYE WORLD\nY\n"}
+    # A condition that does not hold any more leaves nothing behind.
+    assert flow.ran(CHAIN, params={"more": "y"}) == {"gen": 0, "use": 0, "shout": 0}
+    assert world.output("flow-shout") == {}
+
+
+def test_a_change_of_the_file_alone_runs_only_what_it_changes(flow: Flow) -> None:
+    flow.ran(CHAIN)
+    assert flow.ran(f"# other\n{CHAIN}") == {"gen": 0, "use": 0, "shout": 0}
+    assert flow.ran(CHAIN.replace("> out.txt;", ">out.txt;")) == {"gen": 0, "use": 1, "shout": 0}
+    assert flow.plan(CHAIN)["use"] == ("runs", "its command changed")
+    assert flow.ran(CHAIN.replace("name: use\n", "name: use\n  retries: 3\n  timeout: 5m\n"))["gen"] == 0
+
+
+def test_a_dry_run_changes_nothing(flow: Flow, world: World) -> None:
+    flow.plan(CHAIN)
+    assert [info.name for info in world.store.list_repos()] == []
+    flow.ran(CHAIN)
+    heads = {info.name: world.store.repo(info.name).inspect("master").id for info in world.store.list_repos()}
+    flow.code("gen.sh", "other\n")
+    flow.plan(CHAIN, params={"who": "me"})
+    assert heads == {info.name: world.store.repo(info.name).inspect("master").id for info in world.store.list_repos()}
+    assert world.run().jobs == ()
+
+
+def test_a_new_version_makes_no_job_but_that_of_the_run(flow: Flow, world: World) -> None:
+    flow.ran(CHAIN)
+    flow.code("gen.sh", GEN.replace("hello", "bye"))
+    # `pps run` leaves the code of tasks alone, and has nothing to do.
+    assert world.run().jobs == ()
+    run, _ = flow.begin(CHAIN)
+    jobs = world.run().jobs
+    assert [(job.pipeline, job.id) for job in jobs] == [(f"flow-{name}", run) for name in ("gen", "use", "shout")]
+    assert world.run().jobs == ()
+    # What people ask for has its job at once.
+    world.pipelines.rerun("flow-use", reprocess=True)
+    assert [job.counters.processed for job in world.run("flow-use").jobs] == [1]
+
+
+def test_from_a_task_on_all_runs_again_and_what_is_before_is_as_it_was(flow: Flow, world: World) -> None:
+    with pytest.raises(ConflictError, match="task 'gen' comes before 'use' and has not succeeded"):
+        flow.plan(CHAIN, from_task="use")
+    flow.ran(CHAIN)
+    flow.code("gen.sh", "exit 1\n")
+    assert flow.plan(CHAIN, from_task="use", params={"who": "me"})["gen"] == ("kept", "not asked for")
+    assert flow.ran(CHAIN, from_task="use", params={"who": "me"}) == {"gen": 0, "use": 1, "shout": 0}
+    assert flow.ran(CHAIN, from_task="use") == {"gen": 0, "use": 1, "shout": 0}
+    assert world.output("flow-use") == {"/res/out.txt": b"hello world\nx\n"}
+    # The folder is the code of each: that of the first is again what it ran with, that of the second is not.
+    flow.code("gen.sh", GEN)
+    assert flow.ran(CHAIN) == {"gen": 0, "use": 1, "shout": 0}
+    with pytest.raises(InvalidInputError, match=r"has no task 'usee': did you mean 'use'\?"):
+        flow.plan(CHAIN, from_task="usee")
+
+
+FAN = """\
+params: {names: [a, b, "c d/e"]}
+tasks:
+- name: split
+  command: mkdir parts; for i in 1 2 3; do echo $i > parts/$i.txt; done
+  outputs: [{name: parts, path: parts, type: directory}]
+- name: each
+  command: printf %s {{params.names}} | cat - {{tasks.split.outputs.parts.path}}/{{item}} > done
+  for_each: "{{tasks.split.outputs.parts}}"
+  outputs: [{name: done, path: done, as: "{{item}}"}]
+- name: named
+  command: echo {{item}} > named; test -z "$(cat named | grep x)"
+  for_each: "{{params.names}}"
+  outputs: [{name: named, path: named}]
+- name: join
+  command: cat in/* > all; ls named >> all
+  inputs: [{name: done, path: in}, {name: named, path: named}]
+  outputs: [{name: all, path: all}]
+"""
+
+
+def test_fan_out_and_fan_in(flow: Flow, world: World) -> None:
+    assert flow.ran(FAN) == {"split": 1, "each": 3, "named": 3, "join": 1}
+    names = '["a","b","c d/e"]'
+    assert world.output("flow-each")["/done/2.txt"] == f"{names}2\n".encode()
+    assert world.output("flow-named")["/named/c d/e/named"] == b"c d/e\n"
+    assert world.output("flow-join")["/all/all"].decode() == f"{names}1\n{names}2\n{names}3\na\nb\nc d\n"
+    more = '["a", "b", "c d/e", "f"]'
+    assert flow.plan(FAN, params={"names": more})["named"][1].startswith("new item: f")
+    assert flow.ran(FAN, params={"names": more}) == {"split": 0, "each": 3, "named": 1, "join": 1}
+    assert flow.ran(FAN.replace("1 2 3", "1 2 4"), params={"names": more}) == {
+        "split": 1,
+        "each": 1,
+        "named": 0,
+        "join": 1,
+    }
+
+
+def test_items_with_conditions_and_names_of_their_own(flow: Flow, world: World) -> None:
+    text = """\
+tasks:
+- name: t
+  command: [sh, -c, 'echo "$1" > o', sh, "{{item.id}}"]
+  for_each: [{id: one, on: true}, {id: two, on: false}, {id: three, on: true}]
+  when: item.on
+  outputs: [{name: o, path: o, as: "{{item.id}}.txt"}]
+"""
+    assert flow.ran(text) == {"t": 2}
+    assert world.output("flow-t") == {"/o/one.txt": b"one\n", "/o/three.txt": b"three\n"}
+    with pytest.raises(InvalidInputError, match="give its outputs an 'as'"):
+        flow.plan(text.replace(', as: "{{item.id}}.txt"', ""))
+    with pytest.raises(InvalidInputError, match=r"has the item .* twice"):
+        flow.plan(text.replace("[{id: one, on: true}, ", "[{id: two, on: true}, {id: two, on: true}, "))
+
+
+def test_a_failed_task_leaves_those_after_it_unrunnable(flow: Flow, world: World) -> None:
+    flow.code("gen.sh", "echo broken; exit 3\n")
+    jobs = flow.run(CHAIN)
+    assert {name: job.state for name, job in jobs.items()} == {
+        "gen": JobState.FAILURE,
+        "use": JobState.UNRUNNABLE,
+        "shout": JobState.UNRUNNABLE,
+    }
+    flow.code("gen.sh", GEN)
+    assert flow.ran(CHAIN) == {"gen": 1, "use": 1, "shout": 0}
+
+
+def test_repos_are_read_and_make_no_jobs(flow: Flow, world: World) -> None:
+    text = """\
+tasks:
+- name: one
+  command: cp in/a out
+  inputs: [{name: raw, repo: raw, path: in}]
+  outputs: [{name: out, path: out}]
+- name: each
+  command: cp {{inputs.png.path}} out
+  for_each: {input: png, glob: "*"}
+  inputs: [{name: png, repo: raw, path: img}]
+  outputs: [{name: out, path: out, as: "{{item}}"}]
+"""
+    with pytest.raises(NotFoundError, match="input 'raw' of task 'one'"):
+        flow.plan(text)
+    world.put("raw", {"/a": b"1", "/b": b"2"})
+    assert flow.ran(text) == {"one": 1, "each": 2}
+    assert world.output("flow-each") == {"/out/a": b"1", "/out/b": b"2"}
+    world.put("raw", {"/b": b"3"})
+    assert world.run().jobs == ()
+    assert flow.plan(text) == {"one": ("runs", "input changed: raw"), "each": ("runs", "input changed: png")}
+    assert flow.ran(text) == {"one": 1, "each": 1}
+    assert world.output("flow-each") == {"/out/a": b"1", "/out/b": b"3"}
+
+
+def test_after_waits_and_counts_for_nothing(flow: Flow, world: World) -> None:
+    text = """\
+tasks:
+- {name: late, command: "echo late > o", after: [early], outputs: [{name: o, path: o}]}
+- {name: early, command: "echo 1 > o", outputs: [{name: o, path: o}]}
+"""
+    flow.begin(text)
+    jobs = world.run().jobs
+    assert [job.pipeline for job in jobs] == ["flow-early", "flow-late"]
+    assert flow.ran(text.replace("echo 1", "echo 2")) == {"early": 1, "late": 0}
+    assert flow.run(text.replace("echo 1", "exit 1"))["late"].state == JobState.UNRUNNABLE
+
+
+def test_optional_inputs_and_outputs(flow: Flow, world: World) -> None:
+    text = """\
+params: {make: "yes"}
+tasks:
+- name: a
+  command: if [ {{params.make}} = yes ]; then echo 1 > o; fi
+  outputs: [{name: o, path: o, optional: true}]
+- name: b
+  command: cat o > p 2>/dev/null || echo none > p
+  inputs: [{name: o, optional: true}]
+  outputs: [{name: p, path: p}]
+"""
+    assert flow.ran(text) == {"a": 1, "b": 1}
+    assert world.output("flow-b") == {"/p/p": b"1\n"}
+    assert flow.ran(text, params={"make": "no"}) == {"a": 1, "b": 1}
+    assert world.output("flow-b") == {"/p/p": b"none\n"}
+
+
+def test_a_task_that_is_gone_is_stopped_and_what_it_made_stays(flow: Flow, world: World) -> None:
+    flow.ran(CHAIN)
+    less = CHAIN[: CHAIN.index("- name: shout")]
+    assert flow.ran(less) == {"gen": 0, "use": 0}
+    assert world.pipelines.inspect("flow-shout").state == "stopped"
+    assert flow.ran(CHAIN, params={"loud": "true"}) == {"gen": 0, "use": 0, "shout": 1}
+
+
+def test_names_that_are_taken(flow: Flow, world: World) -> None:
+    world.store.create_repo("flow")
+    with pytest.raises(ConflictError, match="a repo 'flow' that has no runs of a workflow"):
+        flow.plan(CHAIN)
+    world.store.delete_repo("flow")
+    world.put("r", {"/a": b""})
+    world.create("flow-use", {"pfs": {"repo": "r", "glob": "/"}}, cmd=["true"])
+    with pytest.raises(ConflictError, match="a pipeline 'flow-use' that is no task"):
+        flow.plan(CHAIN)
+
+
+def test_all_pipelines_are_made_or_none(flow: Flow, world: World) -> None:
+    bad = CHAIN.replace("name: shout\n", "name: shout\n  secrets: [{name: gone, key: k, env_var: V}]\n")
+    with pytest.raises(NotFoundError, match="gone"):
+        flow.begin(bad)
+    assert [info.name for info in world.store.list_repos()] == []
+
+
+def test_a_workflow_is_taken_away_with_all_that_it_made(flow: Flow, world: World) -> None:
+    flow.ran(CHAIN)
+    assert sorted(delete_workflow(world.store, "flow")) == ["flow-gen", "flow-shout", "flow-use"]
+    assert [info.name for info in world.store.list_repos()] == []
+    with pytest.raises(NotFoundError, match="workflow 'flow' not found"):
+        delete_workflow(world.store, "flow")
+    assert flow.ran(CHAIN) == {"gen": 1, "use": 1, "shout": 0}
+
+
+def test_the_record_of_a_run(flow: Flow, world: World) -> None:
+    run, _ = flow.begin(CHAIN, params={"who": "me"})
+    assert world.output("flow", run).keys() == {"/run.json", "/tasks/gen/all", "/tasks/use/all", "/workflow.yaml"}
+    assert world.output("flow", run)["/tasks/gen/all"] == b'{"params":{"who":"me"}}\n'
+    assert world.output("flow", run)["/workflow.yaml"] == CHAIN.encode()
+
+
+def _files(folder: Folder, *listed: str) -> Mapping[str, Path]:
+    return folder.code(listed or None).files
+
+
+def test_the_code_is_the_folder_but_for_what_is_no_code(tmp_path: Path) -> None:
+    for name in (
+        *("flow.yaml", "a.py", "lib/b.py", ".git/x", ".pfs/x", "__pycache__/x", "node_modules/x", ".venv/x", "store/x"),
+        *("env/pyvenv.cfg", "env/x", "data/big", "logs/x.log", "y.log", "lib/data/keep", "sub/logs/x"),
+    ):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(name)
+    (tmp_path / ".pfsignore").write_text("# what is no code\n/data\n\n*.log\nlogs/\n")
+    folder = Folder(tmp_path, [tmp_path / "flow.yaml", tmp_path / "store"])
+    assert list(_files(folder)) == [".pfsignore", "a.py", "lib/b.py", "lib/data/keep"]
+    assert list(_files(folder, "lib", "a.py")) == ["a.py", "lib/b.py", "lib/data/keep"]
+    assert folder.code([]).files == {}
+    with pytest.raises(InvalidInputError, match="no file or folder 'gone'"):
+        folder.code(["gone"])
+    with pytest.raises(InvalidInputError, match="outside the workflow's folder"):
+        folder.code(["../x"])
+    (tmp_path / ".pfsignore").write_text("ok\n[\n")
+    with pytest.raises(InvalidInputError, match=r"\.pfsignore:2:1: "):
+        _files(Folder(tmp_path))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
+def test_code_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("x")
+    (tmp_path / "secret").chmod(0)
+    with pytest.raises(StorageError, match="secret"):
+        _files(Folder(tmp_path))
+
+
+def test_code_that_is_no_file_is_left_out(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "broken").symlink_to("nowhere")
+    (tmp_path / "link").symlink_to("a")
+    (tmp_path / "a").write_text("x")
+    assert list(_files(Folder(tmp_path))) == ["a", "link"]
+
+
+def test_what_a_task_becomes() -> None:
+    found = parse_workflow(
+        "name: w\nparams: {p: 1, q: 2}\ntasks:\n"
+        "- {name: a, command: [x], outputs: [{name: o, path: 'o {{params.q}}', s3: 's3://b/k/x-{{job.id}}.csv'}]}\n"
+        "- name: b\n  command: cat {{tasks.a.outputs.o.path}} '{{params.p}}' \"{{task.name}}\"\n"
+        "  retries: 2\n  cache: false\n  timeout: 3s\n"
+    )
+    spec = compile_task(found, found.task("b"))
+    assert spec.transform.cmd == ("sh", "-c", "cat 'o '{{params.q}} '{{params.p}}' \"b\"")
+    assert (spec.datum_tries, spec.reprocess, spec.datum_timeout_s) == (3, Reprocess.EVERY_JOB, 3.0)
+    assert used_params(spec) == ("p", "q")
+    (egress,) = compile_task(found, found.task("a")).egresses
+    assert (egress.url, egress.path, egress.levers.key) == ("s3://b/k/", "/o", "x-{{job.id}}.csv")  # type: ignore[union-attr]
+
+
+def test_what_is_wrong_in_a_run_is_told_before_anything_changes(flow: Flow, world: World) -> None:
+    wrong: list[tuple[str, dict[str, object]]] = [
+        (CHAIN, {"params": {"nobody": "x"}}),
+        (CHAIN, {"params": {"loud": "maybe"}}),
+        (CHAIN.replace("when: params.loud", "when: params.more < 3"), {}),
+        (CHAIN.replace("- name: use\n", "- name: use\n  code: [gone]\n"), {}),
+    ]
+    for text, asked in wrong:
+        with pytest.raises(PfsError):
+            flow.begin(text, **asked)
+    assert [info.name for info in world.store.list_repos()] == []
