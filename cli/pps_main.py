@@ -8,6 +8,7 @@ from typing import NoReturn
 from cli.app import Entry, program, run
 
 _PIPELINE, _JOB, _SECRET = "Pipelines", "Jobs and datums", "Secrets"
+_WORKFLOW = "Workflows"
 COMMANDS = {
     "create-pipeline": Entry("cli.commands.pipeline", "create_pipeline", "Make pipelines from a spec", _PIPELINE),
     "update-pipeline": Entry("cli.commands.pipeline", "update_pipeline", "Replace the specs of pipelines", _PIPELINE),
@@ -42,6 +43,7 @@ COMMANDS = {
     "lineage": Entry("cli.commands.lineage", "lineage", "Show what made a file, or was made of it", _JOB),
     "logs": Entry("cli.commands.logs", "logs", "Print what user code wrote", _JOB),
     "next-datum": Entry("cli.commands.next_datum", "next_datum", "In a batched command: go to the next datum", _JOB),
+    "list-artifact": Entry("cli.commands.artifact", "list_artifact", "List what tasks of workflows left", _WORKFLOW),
     "create-secret": Entry("cli.commands.secret", "create_secret", "Make a secret for commands", _SECRET),
     "list-secret": Entry("cli.commands.secret", "list_secret", "List secrets, without values", _SECRET),
     "inspect-secret": Entry("cli.commands.secret", "inspect_secret", "Show the keys of a secret", _SECRET),

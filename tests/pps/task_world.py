@@ -36,6 +36,7 @@ class Tasks:
         inputs: Sequence[dict[str, Plain]] = (),
         outputs: Sequence[dict[str, Plain]] = (),
         transform: Mapping[str, Plain] | None = None,
+        egress: Sequence[dict[str, Plain]] = (),
         **fields: Plain,
     ) -> None:
         """Make the pipeline of a task: a text is for the shell; ``given`` are inputs beside that of the run."""
@@ -45,7 +46,9 @@ class Tasks:
         made |= {"inputs": list(inputs), "outputs": list(outputs)}
         run = pfs_input(RUNS, f"/tasks/{task}/*", name="workflow")
         whole: Plain = {"cross": [run, *given]}
-        self.world.create(f"{RUNS}-{task}", whole, cmd, {"task": made, **(transform or {})}, datum_tries=1)
+        self.world.create(
+            f"{RUNS}-{task}", whole, cmd, {"task": made, **(transform or {})}, datum_tries=1, egress=list(egress)
+        )
 
     def told(self, job: JobInfo) -> str:
         """Return why the datums of a job failed and what they wrote."""
