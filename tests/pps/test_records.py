@@ -86,10 +86,17 @@ RECORD = JobRecord(
 
 def test_records_are_those_of_the_golden_files() -> None:
     stopped = replace(PIPELINE, stopped=True)
-    assert encode_json(stopped) == (DATA / "pipeline_record_stopped.json").read_bytes()
+    waiting = replace(PIPELINE, stopped=True, waits=True)
+    assert encode_json(waiting) == (DATA / "pipeline_record_waits.json").read_bytes()
+    assert decode_pipeline(encode_json(waiting), where="here") == waiting
     assert encode_json(RECORD) == (DATA / "job_record_work.json").read_bytes()
     assert decode_pipeline(encode_json(stopped), where="here") == stopped
     assert decode_job(encode_json(RECORD), where="here") == RECORD
+
+
+def test_a_record_from_before_versions_could_wait_is_one_that_does_not() -> None:
+    old = decode_pipeline((DATA / "pipeline_record_stopped.json").read_bytes(), where="here")
+    assert old == replace(PIPELINE, stopped=True)
 
 
 def test_a_record_from_before_pipelines_could_be_stopped_is_one_that_is_not() -> None:
