@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pfs.changes import branches
-from pfs.errors import ConflictError, InvalidInputError, NotFoundError, PfsError
+from pfs.errors import ConflictError, CorruptionError, InvalidInputError, NotFoundError, PfsError
 from pfs.model import BranchRef
 from pfs.provenance.bind import Binding, bind
 from pps.model.catalog import Catalog, Pipeline
@@ -239,11 +239,22 @@ class Pipelines:
     def delete(self, name: str, *, keep_repo: bool = False, force: bool = False) -> None:
         """Take a pipeline away with its output repo; ``keep_repo``: the repo stays, as a plain one.
 
+        Of one that is damaged, which goes with ``force`` only, the repos of cron inputs and the branches for triggers
+        stay: only its spec says which they are.
+
         Raises:
             NotFoundError: there is no such pipeline.
             ConflictError: other pipelines read its output, and ``force`` is not set.
+            CorruptionError: it is damaged, and ``force`` is not set; or its refs are.
         """
-        pipeline = Catalog(self._store).get(name)
+        try:
+            pipeline = Catalog(self._store).get(name)
+        except CorruptionError as error:
+            if not force:
+                error.add_note(f"pipeline {name!r} is not deleted without --force")
+                raise
+            self._delete_damaged(name, keep_repo=keep_repo)
+            return
         if not keep_repo:
             if not force:
                 branches.refuse_dependents(self._store, name)
@@ -251,11 +262,21 @@ class Pipelines:
             self._delete_unread(_cron_repos(pipeline))
             self._delete_trigger_branches(pipeline)
             return
-        bind(self._store, name, {pipeline.spec.output_branch: Binding()})
-        for branch in (SPEC_BRANCH, META_BRANCH):
-            branches.delete(self._store, name, branch, force=True)
+        self._make_plain(name, [pipeline.spec.output_branch])
         self._delete_unread(_cron_repos(pipeline))
         self._delete_trigger_branches(pipeline)
+
+    def _make_plain(self, name: str, outputs: Iterable[str]) -> None:
+        bind(self._store, name, {branch: Binding() for branch in outputs})
+        for branch in (SPEC_BRANCH, META_BRANCH):
+            branches.delete(self._store, name, branch, force=True)
+
+    def _delete_damaged(self, name: str, *, keep_repo: bool) -> None:
+        entries = self._store.refs.read(name).body.branches
+        if keep_repo:
+            self._make_plain(name, [branch for branch, entry in entries.items() if entry.pipeline])
+        else:
+            self._store.delete_repo(name, force=True)
 
     def stop(self, name: str) -> None:
         """Give a pipeline no jobs until it is started; one that runs ends as killed. Idempotent.

@@ -97,7 +97,7 @@ class JobRun:
         """Take an event of a unit that the job awaits.
 
         Raises:
-            StorageFullError: there is no room for what its datums put out; the job cannot go on before there is.
+            StorageFullError: there is no room for what its datums read or put out; it cannot go on before there is.
         """
         number = event.unit.number
         match event:
@@ -110,7 +110,7 @@ class JobRun:
             case UnitDone():
                 self._unit_done(event.unit)
             case Lost(full=True):
-                raise StorageFullError(f"take the output of pipeline {self.pipeline.name}", event.reason)
+                raise StorageFullError(f"run the datums of pipeline {self.pipeline.name}", event.reason)
             case Lost():
                 self._unit_lost(number, event.reason)
 

@@ -31,7 +31,7 @@ from pps.workers.sessions import Sessions
 from pps.workers.setting import Setting
 from pps.workers.stop import CancelledError, Stop
 from pps.workers.surroundings import Surroundings, UnpreparedError, mount_places, surroundings
-from pps.workers.why import is_full, why
+from pps.workers.why import is_full, refuse_full, why
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def attempt(datum: Datum, log: LogWriter) -> Attempt:
 
     Raises:
         CancelledError: the unit was told to stop.
-        StorageFullError: the store has no room for its output.
+        StorageFullError: there is no room for its input, or for its output in the store.
         PfsError: the store or the spawner failed, so that the unit cannot go on.
         OSError: there is no place to work in.
     """
@@ -82,6 +82,7 @@ def attempt(datum: Datum, log: LogWriter) -> Attempt:
         try:
             return _stage_and_run(datum, log, scratch)
         except OSError as error:
+            refuse_full(error, "run a datum")
             return Attempt("failed", error=f"it cannot be run: {why(error)}")
 
 

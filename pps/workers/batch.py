@@ -26,7 +26,7 @@ from pps.workers.feeder import PIPES, Feeder, feeding
 from pps.workers.scratch import Scratch, remove_tree
 from pps.workers.stop import Stop
 from pps.workers.surroundings import Surroundings, UnpreparedError, surroundings
-from pps.workers.why import why
+from pps.workers.why import refuse_full, why
 
 END_GRACE_S: Final = 10.0
 """How long a process that was told that there is no datum any more may take to end."""
@@ -90,6 +90,7 @@ def _run_process(datum: Datum, attempts: Attempts) -> None:
         except OSError as error:
             if attempts.open is None:
                 raise
+            refuse_full(error, "run a datum")
             attempts.end(Attempt("failed", error=f"it cannot be run: {why(error)}"))
 
 
@@ -198,6 +199,7 @@ class _Process:
                 self._of(due).show_variables()
                 feeder = self._feed(due)
             except (PfsError, OSError) as error:
+                refuse_full(error, "stage the input of a datum")
                 reason = why(error) if isinstance(error, OSError) else str(error)
                 self._attempts.end(Attempt("failed", error=f"its input cannot be staged: {reason}"))
                 self._desk.clear()

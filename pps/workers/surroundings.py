@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from pfs.errors import FailedError, PfsError
 from pps.executor import DatumTask, WorkUnit
@@ -21,7 +22,9 @@ from pps.workers.over_s3 import S3Access, s3_access
 from pps.workers.scratch import Scratch
 from pps.workers.secrets import GivenSecrets, given_secrets, with_secrets
 from pps.workers.setting import Setting
-from pps.workers.why import why
+from pps.workers.why import refuse_full, why
+
+_STAGE: Final = "stage the input of a datum"
 
 
 class UnpreparedError(FailedError):
@@ -96,6 +99,7 @@ def surroundings(
 
     Raises:
         UnpreparedError: the spec, the store or the disk do not let it.
+        StorageFullError: there is no room for its inputs.
         OSError: the scratch directory cannot be written.
     """
     with ExitStack() as uses:
@@ -125,8 +129,10 @@ def _world(
         world = make_world(unit, task, scratch, isolation=isolation, staging=staging, uses=uses, path=path)
         return with_secrets(world, secrets, scratch, isolation)
     except PfsError as error:
+        refuse_full(error, _STAGE)
         raise UnpreparedError(f"its input cannot be staged: {error}") from error
     except OSError as error:
+        refuse_full(error, _STAGE)
         raise UnpreparedError(f"its input cannot be staged: {why(error)}") from error
 
 
@@ -134,8 +140,10 @@ def _put(world: World, artifacts: Artifacts, bench: Bench) -> World:
     try:
         return with_artifacts(world, artifacts, bench)
     except PfsError as error:
+        refuse_full(error, _STAGE)
         raise UnpreparedError(f"its artifacts cannot be put in place: {error}") from error
     except OSError as error:
+        refuse_full(error, _STAGE)
         raise UnpreparedError(f"its artifacts cannot be put in place: {why(error)}") from error
 
 

@@ -32,7 +32,7 @@ def run_unit(
 
     Raises:
         CancelledError: ``stop`` was set; the datum that ran has no DatumDone.
-        StorageFullError: there is no room for the output of a datum.
+        StorageFullError: there is no room for the input or the output of a datum.
         PfsError: the store or the spawner failed, so that no datum of the unit can count.
         OSError: there is no place to work in.
     """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 
+from pfs.errors import PfsError, StorageFullError
+
 
 def why(error: OSError) -> str:
     """Return the reason of an error of the system in words, with the file if there is one."""
@@ -11,6 +13,14 @@ def why(error: OSError) -> str:
         return "no space left on the device"
     reason = error.strerror or str(error)
     return f"{reason}: {error.filename}" if error.filename else reason
+
+
+def refuse_full(error: PfsError | OSError, action: str) -> None:
+    """Raise StorageFullError if an error says that there was no space left: that is no fault of a datum."""
+    if isinstance(error, StorageFullError):
+        raise error
+    if isinstance(error, OSError) and is_full(error):
+        raise StorageFullError(action, why(error)) from error
 
 
 def is_full(error: OSError) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -194,6 +195,52 @@ def test_a_full_disk_says_so_and_is_no_fault_of_a_datum(tmp_path: Path) -> None:
                 done = bench.run(unit)[f"datum-{number}"]
                 assert (done.state, done.log is not None) == ("success", True)
         executor.close()
+
+
+_STAGE_ON_A_FULL_DISK = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from pfs.store import init
+from pps.executor import Lost
+from pps.executors.local import LocalExecutor
+from tests.pps.executor_contract import Bench
+
+top, small = Path(sys.argv[1]), Path(sys.argv[1]) / "small"
+with init(top / "store") as store:
+    repo = store.create_repo("in")
+    with repo.commit("master") as commit:
+        commit.put_file("/f0", b"x")
+        commit.put_file("/f1", b"y" * 9_000_000)
+    executor = LocalExecutor(store, slots=1, work_dir=small, log_dir=top / "logs", isolation="none")
+    bench = Bench(store, executor, repo["master"])
+    for batching in False, True:
+        for place, number in enumerate((1,) if batching else (0, 1, 0)):
+            script = 'while next-datum; do cat "$in"; done' if batching else 'cat "$in"'
+            unit = bench.unit(bench.task(number, tries=2), script=(script,), number=place + 10 * batching)
+            unit = replace(unit, transform=replace(unit.transform, datum_batching=batching))
+            executor.submit(unit)
+            end = bench.until_end(unit.id)[unit.id]
+            if isinstance(end, Lost):
+                print(end.full, end.reason)
+            for done in bench.done(unit.id).values() if not isinstance(end, Lost) else ():
+                print(done.state, done.error)
+    executor.close()
+"""
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "-Urm", "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0,
+    reason="needs a mount namespace for a small file system",
+)
+def test_no_room_for_the_inputs_is_no_fault_of_a_datum(tmp_path: Path) -> None:
+    (tmp_path / "small").mkdir()
+    script = 'mount -t tmpfs -o size=4m none "$1/small" && exec "$2" -c "$3" "$1"'
+    argv = ["unshare", "-Urm", "sh", "-c", script, "sh", str(tmp_path), sys.executable, _STAGE_ON_A_FULL_DISK]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr
+    lost = r"True cannot .*no space left on the device.*"
+    assert re.fullmatch(rf"success None\n{lost}\nsuccess None\n{lost}\n", done.stdout), done.stdout
 
 
 def test_a_log_that_cannot_be_written_is_kept_as_far_as_it_goes(tmp_path: Path) -> None:

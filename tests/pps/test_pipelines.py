@@ -256,6 +256,28 @@ def test_a_damaged_record_is_named(world: World) -> None:
     assert "upper@" in info.description
 
 
+@pytest.mark.parametrize("file", ["pipeline.json", "spec.json"])
+@pytest.mark.parametrize("keep_repo", [True, False])
+def test_a_damaged_pipeline_is_deleted_by_force(world: World, file: str, keep_repo: bool) -> None:
+    world.create("upper", pfs_input("images"))
+    world.create("after", pfs_input("upper"))
+    world.run()
+    world.damage("upper", file, b"nonsense")
+    with pytest.raises(CorruptionError, match="upper@") as caught:
+        world.pipelines.delete("upper", keep_repo=keep_repo)
+    assert "--force" in caught.value.__notes__[0]
+    world.pipelines.delete("upper", keep_repo=keep_repo, force=True)
+    assert [(info.name, info.state) for info in world.pipelines.list()] == [("after", "idle")]
+    assert [repo.name for repo in world.store.list_repos()] == ["after", "images", *(["upper"] if keep_repo else [])]
+    if keep_repo:
+        assert world.output("upper") == {"/a": b"A", "/b": b"B"}
+        with world.store.repo("upper").commit("master") as commit:
+            commit.put_file("/mine", b"m")
+        assert world.store.repo("upper").branch("master").provenance == ()
+    world.create("upper2", pfs_input("images"))
+    assert world.run("upper2").jobs[0].state == JobState.SUCCESS
+
+
 def test_code_that_is_gone_is_told_and_its_copy_runs(world: World) -> None:
     world.put("images", {"/a": b"a"})
     world.create("upper", pfs_input("images"))
