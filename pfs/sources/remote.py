@@ -17,12 +17,25 @@ _PIECE: Final = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What tells a version of a file from others, as HTTP has it: its ETag, and when it changed last.
+
+    ``is_same``: it is the version that was asked about, and its bytes do not come.
+    """
+
+    etag: str = ""
+    modified: str = ""
+    is_same: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Fetched:
     """An open transfer: the bytes, and what the other side says of them."""
 
     stream: BinaryIO
     mime: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    known: Known = Known()
 
 
 @dataclass(frozen=True, slots=True)

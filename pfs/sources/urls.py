@@ -28,6 +28,10 @@ class UrlSettings:
     proxy_of: Callable[[str], str | None] = _no_proxy
     backoff_s: float = 0.5
 
+    def pause(self, failures: int) -> None:
+        """Wait after so many failures in a row."""
+        time.sleep(min(20.0, self.backoff_s * 2 ** (failures - 1)))
+
 
 class Origins:
     """The other sides of one put, each made once; thread-safe."""
@@ -59,17 +63,14 @@ class Origins:
                 return Web(
                     user_agent=settings.user_agent,
                     proxy_of=settings.proxy_of,
-                    pause=self._pause,
+                    pause=settings.pause,
                     backoff_s=settings.backoff_s,
                 )
             case "s3":
                 from pfs.sources.s3 import S3
 
-                return S3(endpoint_url=settings.endpoint_url, user_agent=settings.user_agent, pause=self._pause)
+                return S3(endpoint_url=settings.endpoint_url, user_agent=settings.user_agent, pause=settings.pause)
             case _:
                 from pfs.sources.elsewhere import Elsewhere
 
                 return Elsewhere(scheme)
-
-    def _pause(self, failures: int) -> None:
-        time.sleep(min(20.0, self._settings.backoff_s * 2 ** (failures - 1)))

@@ -14,13 +14,14 @@ from urllib3.exceptions import HTTPError, LocationParseError, MaxRetryError, Pro
 
 from pfs.errors import InvalidInputError, NotFoundError, PfsError, StorageError
 from pfs.sources.names import media_type, name_of, shown
-from pfs.sources.remote import Fetched, RemoteFile, Resuming
+from pfs.sources.remote import Fetched, Known, RemoteFile, Resuming
 
 ProxyOf = Callable[[str], str | None]
 _TIMEOUT: Final = urllib3.Timeout(connect=15, read=30)
 _PAUSE_S: Final = 20.0
 _TRY_AGAIN: Final = (429, 500, 502, 503, 504)
 _GONE: Final = {404, 410}
+_NOT_MODIFIED: Final = 304
 _RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
@@ -42,15 +43,19 @@ class Web:
         self._pools: dict[str | None, urllib3.PoolManager] = {}
         self._lock = threading.Lock()
 
-    def file(self, url: str) -> RemoteFile:
-        """Return the file that a URL names, by the last part of its path."""
+    def file(self, url: str, *, known: Known | None = None) -> RemoteFile:
+        """Return the file that a URL names, by the last part of its path.
+
+        ``known``: a version of which the bytes need not come again; what is opened says whether it still is that.
+        """
 
         @contextmanager
         def opened(stop: threading.Event) -> Iterator[Fetched]:
-            transfer = _Transfer(self._get, url)
+            transfer = _Transfer(self._get, url, known or Known())
             with Resuming(transfer, shown(url), broken=(OSError, HTTPError), stop=stop, pause=self._pause) as stream:
                 stream.begin()
-                yield Fetched(cast("BinaryIO", stream), media_type(transfer.mime))  # it reads as one
+                body = cast("BinaryIO", stream)  # it reads as one
+                yield Fetched(body, media_type(transfer.mime), known=transfer.known)
 
         return RemoteFile(name_of(url), shown(url), opened)
 
@@ -99,8 +104,10 @@ class Web:
 class _Transfer:
     """One file: what the first answer said of it, which later ones must agree with."""
 
-    def __init__(self, get: Callable[[str, dict[str, str]], urllib3.BaseHTTPResponse], url: str) -> None:
-        self._get, self._url = get, url
+    def __init__(self, get: Callable[[str, dict[str, str]], urllib3.BaseHTTPResponse], url: str, asked: Known) -> None:
+        self._get, self._url, self._asked = get, url, asked
+        self.known = Known()
+        """Which version it is."""
         self._validator: str | None = None
         self.size: int | None = None
         self.mime: str | None = None
@@ -109,14 +116,15 @@ class _Transfer:
         """Return the answer with the bytes from ``offset`` on."""
         if offset and self._validator is None:
             raise self._broke(offset, "the server sends no ETag or date, by which it could be resumed")
-        headers = {"range": f"bytes={offset}-", "if-range": self._validator or ""} if offset else {}
+        headers = {"range": f"bytes={offset}-", "if-range": self._validator or ""} if offset else self._conditions()
         answer = self._get(self._url, headers)
         try:
             self._check_status(answer)
             if offset:
                 self._check_continues(answer, offset)
             else:
-                self.size = _size(answer)
+                self.known = self._known(answer)
+                self.size = 0 if self.known.is_same else _size(answer)
                 self._validator = _validator(answer)
                 self.mime = answer.headers.get("content-type")
         except (PfsError, ProtocolError):
@@ -124,8 +132,18 @@ class _Transfer:
             raise
         return answer
 
+    def _conditions(self) -> dict[str, str]:
+        asked = self._asked
+        conditions = {"if-none-match": asked.etag, "if-modified-since": "" if asked.etag else asked.modified}
+        return {name: value for name, value in conditions.items() if value}
+
+    def _known(self, answer: urllib3.BaseHTTPResponse) -> Known:
+        if answer.status == _NOT_MODIFIED:
+            return Known(self._asked.etag, self._asked.modified, is_same=True)
+        return Known(answer.headers.get("etag", ""), answer.headers.get("last-modified", ""))
+
     def _check_status(self, answer: urllib3.BaseHTTPResponse) -> None:
-        if answer.status in {200, 206}:
+        if answer.status in {200, 206} or (answer.status == _NOT_MODIFIED and self._conditions()):
             return
         said = f"the server answered {answer.status} {answer.reason or ''}".rstrip()
         if answer.status in _GONE:

@@ -1,0 +1,170 @@
+"""Files from outside into a commit: what changed there is fetched, what vanished is removed, and nothing else moves."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from pfs.changes.writer import CommitWriter, file_key
+from pfs.files.described import is_media_type, kept_metadata
+from pfs.ids import CommitId
+from pfs.paths import clean_path, to_key
+from pfs.sources.names import shown
+from pfs.trees.edit import Delete, Edit, Put
+from pfs.trees.row import Row
+from pfs.trees.tree import Tree
+from pps.transfers.origins import ImportHow, Mark, RemoteFile, origin
+
+if TYPE_CHECKING:
+    from pfs.store import Store
+
+FIELD: Final = "o"
+"""Where the metadata of a file have its `Mark` (docs/format/tree.md)."""
+_BATCH: Final = 1024
+
+
+class Imported(NamedTuple):
+    """What an import did. ``commit``: the new one, None where nothing was to be changed; sizes in bytes."""
+
+    commit: CommitId | None
+    fetched: int
+    size: int
+    unchanged: int
+    removed: int
+
+
+def import_uri(
+    store: Store,
+    repo: str,
+    path: str,
+    uri: str,
+    how: ImportHow | None = None,
+    *,
+    branch: str = "master",
+    stop: threading.Event | None = None,
+) -> Imported:
+    """Make what is below ``path`` of a branch what is at a URI, in one commit, or in none if it is that already.
+
+    ``uri``: ``s3://bucket/key``; ``s3://bucket/prefix/``, all below it; a pattern, ``s3://bucket/logs/*.gz``; the same
+    of ``file:///``; ``https://…`` and ``http://…``, a file each. Each file keeps what tells its version from others
+    (URL, ETag, version, size, time), and is not fetched again while that is the same; files of ``path`` that are not
+    there are deleted. The repo and branch are made if they are not there. Several files at a time, large ones in
+    ranges; memory is bounded by 16 files of 8 MiB, and by 32 MiB for each large one. A transfer that breaks goes on
+    where it was. When it fails nothing was changed; what was stored is found by the next try, as it has the same
+    chunks.
+
+    Raises:
+        InvalidInputError: no such URI, or names that are no paths. NotFoundError: nothing is there.
+        StorageError: it cannot be read now. PlaceRefusedError: it may not be read. Stopped: ``stop`` was set.
+        PathConflictError: somebody else changed the same files meanwhile.
+    """
+    how, stop = how or ImportHow(), stop or threading.Event()
+    store.create_repo(repo, exist_ok=True)
+    with origin(uri, how, stop) as files:
+        writer = store.repo(repo).commit(branch, message=f"import {shown(uri)}")
+        try:
+            done = _Import(writer, path, stop).run(files, jobs=how.jobs)
+            if done.fetched or done.removed:
+                return done._replace(commit=writer.finish().id)
+            writer.drop()
+            return done
+        except BaseException:
+            stop.set()
+            writer.drop()
+            raise
+
+
+class _Import:
+    """One import; one thread calls it."""
+
+    def __init__(self, writer: CommitWriter, path: str, stop: threading.Event) -> None:
+        self._writer, self._stop = writer, stop
+        self._top, self._key = clean_path(path).rstrip("/"), to_key(path)
+        self._edits: list[Edit] = []
+        self._fetched = self._size = self._unchanged = self._removed = 0
+
+    def run(self, files: Iterator[RemoteFile], *, jobs: int) -> Imported:
+        waiting: deque[Future[Put | None]] = deque()
+        with ThreadPoolExecutor(jobs, thread_name_prefix="import") as pool:
+            try:
+                for file, row in self._pairs(files):
+                    if file is None:
+                        assert row is not None, "one of both is there"
+                        self._removed += 1
+                        self._stage(Delete(row.key))
+                        continue
+                    known = None if row is None else _mark(row)
+                    if known is not None and file.mark is not None and file.mark.same(known):
+                        self._unchanged += 1
+                        continue
+                    waiting.append(pool.submit(self._fetch, file, known, alone=jobs == 1))
+                    if len(waiting) > 2 * jobs:
+                        self._land(waiting)
+                while waiting:
+                    self._land(waiting)
+            except BaseException:
+                self._stop.set()
+                for one in waiting:
+                    one.cancel()
+                raise
+        self._writer.edit(self._edits)
+        return Imported(None, self._fetched, self._size, self._unchanged, self._removed)
+
+    def _pairs(self, files: Iterator[RemoteFile]) -> Iterator[tuple[RemoteFile | None, Row | None]]:
+        """Go through files and what there is of them side by side: both are in byte order."""
+        rows = Tree(self._writer.session, self._writer.begun_with).walk(self._key)
+        row = next(rows, None)
+        for file in files:
+            key = file_key(f"{self._top}/{file.name.decode(errors='surrogateescape')}")
+            while row is not None and row.key < key:
+                yield None, row
+                row = next(rows, None)
+            if row is not None and row.key == key:
+                yield file, row
+                row = next(rows, None)
+            else:
+                yield file, None
+        while row is not None:
+            yield None, row
+            row = next(rows, None)
+
+    def _land(self, waiting: deque[Future[Put | None]]) -> None:
+        put = waiting.popleft().result()
+        if put is None:
+            self._unchanged += 1
+            return
+        self._fetched, self._size = self._fetched + 1, self._size + put.size
+        self._stage(put)
+
+    def _stage(self, one: Edit) -> None:
+        self._edits.append(one)
+        if len(self._edits) >= _BATCH:
+            self._writer.edit(self._edits)
+            self._edits = []
+
+    def _fetch(self, file: RemoteFile, known: Mark | None, *, alone: bool) -> Put | None:
+        with file.open(known, self._stop) as opened:
+            if opened.stream is None:
+                return None
+            ref = self._writer.local.stream(opened.stream, jobs=None if alone else 1)
+            mark = opened.mark._replace(size=ref.size)
+        aux: dict[str, object] = {FIELD: list(mark)}
+        if opened.mime is not None and is_media_type(opened.mime):
+            aux["m"] = opened.mime
+        metadata = kept_metadata(opened.metadata)
+        if metadata:
+            aux["u"] = metadata
+        key = file_key(f"{self._top}/{file.name.decode(errors='surrogateescape')}")
+        return Put(key, ref.kind, ref.size, ref.tid, aux)
+
+
+def _mark(row: Row) -> Mark | None:
+    try:
+        return msgspec.convert((row.aux or {}).get(FIELD), Mark)
+    except msgspec.ValidationError:
+        return None
