@@ -87,7 +87,7 @@ def test_a_job_that_meets_a_full_disk_stays_due(tmp_path: Path) -> None:
     with Store(tmp_path / "home/.pfs", backend=backend) as store:
         backend.full = True
         controller = Controller(store, local_executors(store, slots=1), isolation="none")
-        with pytest.raises(StorageFullError, match="output of pipeline large: no space left"):
+        with pytest.raises(StorageFullError, match="datums of pipeline large: no space left"):
             controller.run_pending()
         backend.full = False
         (job,) = controller.run_pending().jobs
