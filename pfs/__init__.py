@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pfs.attach import Connected, connect
+    from pfs.attach import Connected, Settings, connect
     from pfs.backends.s3_place import S3Options
     from pfs.changes.writer import CommitWriter
     from pfs.model import BranchInfo, CommitInfo, FileChange, FileInfo, NewCommit, Provenance, RepoInfo
@@ -27,6 +27,7 @@ __all__ = [
     "locate",
     "Store",
     "Connected",
+    "Settings",
     "S3Options",
     "Repo",
     "View",
@@ -44,7 +45,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "pfs.attach": ("connect", "Connected"),
+    "pfs.attach": ("connect", "Connected", "Settings"),
     "pfs.backends.s3_place": ("S3Options",),
     "pfs.store": ("init", "open", "locate", "Store"),
     "pfs.repo": ("Repo",),

@@ -15,6 +15,7 @@ from pfs.backends.probe import probe
 from pfs.backends.registry import open_backend
 from pfs.backends.s3_place import S3Options, parse_s3_url
 from pfs.config import (
+    CACHE_BYTES,
     FOLDER,
     LOCAL_CONFIG,
     OBJECT_CONFIG,
@@ -36,6 +37,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Settings:
+    """What a machine keeps in its ``.pfs/config.json``: how to reach the bucket, bytes of packs to keep (0: none)."""
+
+    s3: S3Options | None = None
+    cache_bytes: int = CACHE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
 class Connected:
     """An open store; ``made``: there was none at that place before."""
 
@@ -47,7 +56,7 @@ def connect(
     directory: Path | str,
     url: str,
     *,
-    options: S3Options | None = None,
+    settings: Settings | None = None,
     chunk_avg: int | None = None,
     progress: Progress | None = None,
 ) -> Connected:
@@ -62,12 +71,12 @@ def connect(
         ConditionsIgnoredError: several writers would not be safe there; nothing was made.
         StorageError: the bucket or the folder cannot be used.
     """
-    place = parse_s3_url(url)
+    place, settings = parse_s3_url(url), settings or Settings()
     top = Path(directory).absolute()
     folder = top if top.name == FOLDER else top / FOLDER
     if (folder / LOCAL_CONFIG).exists():
         raise AlreadyExistsError("store", str(folder))
-    backend = open_backend(place.url, options)
+    backend = open_backend(place.url, settings.s3)
     try:
         made = _make(backend, chunk_avg)
     finally:
@@ -75,7 +84,8 @@ def connect(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         make_root_key(folder)
-        write_durably(folder / LOCAL_CONFIG, encode_local_config(LocalConfig(backend=place.url, s3=options)))
+        config = LocalConfig(backend=place.url, s3=settings.s3, cache_bytes=settings.cache_bytes)
+        write_durably(folder / LOCAL_CONFIG, encode_local_config(config))
     except OSError as error:
         raise StorageError(f"make a store in {folder}", error.strerror or str(error)) from error
     if not made:

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from pfs.lifecycle.unread import Readers
     from pfs.packs.session import WriteSession
     from pfs.provenance.dag import Dag
+    from pfs.refs.bell import Bell
     from pfs.refs.mirror import Mirror
     from pfs.refs.swap import RefsState
     from pfs.repo import Repo
@@ -140,6 +141,7 @@ class Store:
         self.index = Index.open(path / INDEX, store_uuid=self.config.store_uuid)
         self.refs = Refs(self.backend, clock_ns=self.clock_ns)
         self.refs.on_moved = partial(_spread, weakref.ref(self))  # weakly: a store goes as soon as nobody holds it
+        self._bell = _bell_of(path, self.refs) if self.backend.parallel > 1 else None
         self.turns = Turns(path / "run" / "turns")
         self.history = history_of(path, self.backend, self.index, refs=self.refs)
         self.objects = self.history.objects
@@ -368,11 +370,20 @@ class Store:
 
     def watch(self, folders: Iterable[Path] = ()) -> Watch:
         """Return a place to wait until refs, or files in ``folders``, may have moved; close it."""
-        return Watch(self.backend, self.clock_ns, folders=folders)
+        far = [] if self._bell is None else [self._bell.folder]
+        return Watch(self.backend, self.clock_ns, folders=[*folders, *far])
 
 
 def _unreadable(name: str, error: PfsError) -> RepoInfo:
     return RepoInfo(name, description="", created_ns=0, branches=(), size_bytes=0, file_count=0, error=str(error))
+
+
+def _bell_of(path: Path, refs: Refs) -> Bell:
+    from pfs.refs.bell import Bell
+
+    bell = Bell(path)
+    refs.on_landed = bell.ring
+    return bell
 
 
 def _spread(holder: weakref.ref[Store], old: RefsState, new: RefsState) -> None:

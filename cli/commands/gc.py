@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 @click.command("gc")
 @click.option("--dry-run", is_flag=True, help="Say what would be freed, and change nothing.")
-@click.option("--min-age", default="0", metavar="D", help="Leave younger packs alone: 90s, 30m, 24h, 7d. Default: 0.")
+@click.option(
+    "--min-age", metavar="D", help="Leave younger packs alone: 90s, 30m, 24h, 7d. Default: 0, of stores in buckets 24h."
+)
 @click.option("--grace", default="0", metavar="D", help="Give readers this long before packs go: 90s, 5m. Default: 0.")
 @wiring.json_option
-def gc(dry_run: bool, min_age: str, grace: str, as_json: bool) -> None:
+def gc(dry_run: bool, min_age: str | None, grace: str, as_json: bool) -> None:
     """Free the space of what nothing leads to any more: collect garbage.
 
     Applies the retention rules of repos, lets go of what was deleted more than 30 days ago and of uploads older than
@@ -36,8 +38,9 @@ def gc(dry_run: bool, min_age: str, grace: str, as_json: bool) -> None:
     from pfs.gc.collector import Options
     from pps.scheduling.unread import unread
 
-    options = Options(min_age_ns=seconds(min_age) * 1_000_000_000, grace_ns=seconds(grace) * 1_000_000_000)
     with wiring.open_store() as store, Bar("collecting") as bar:
+        age = min_age or ("0" if store.backend.parallel == 1 else "24h")
+        options = Options(min_age_ns=seconds(age) * 1_000_000_000, grace_ns=seconds(grace) * 1_000_000_000)
         report = (foresee if dry_run else collect)(store, options, progress=bar, readers=lambda: unread(store))
     if as_json:
         print_json(gc_record(report))

@@ -34,8 +34,13 @@ from pfs.shorten import quoted
 @click.option("--storage-class", metavar="CLASS", help="Storage class of data packs, such as STANDARD_IA.")
 @click.option("--sse", metavar="NAME", help="Encryption by the server: AES256, aws:kms, aws:kms:dsse.")
 @click.option("--sse-key", metavar="ID", help="KMS key of --sse aws:kms.")
+@click.option(
+    "--cache-size", metavar="SIZE", help="What is kept of the bucket on this machine. Default: 10GiB; 0: none."
+)
 @wiring.json_option
-def init(directory: str | None, chunk_avg: str | None, backend: str | None, as_json: bool, **options: str) -> None:
+def init(
+    directory: str | None, chunk_avg: str | None, backend: str | None, as_json: bool, **options: str | None
+) -> None:
     """Make a store in DIR/.pfs (default: here, or where --store says)."""
     place = directory or wiring.store_location() or "."
     average = None if chunk_avg is None else _size(chunk_avg)
@@ -51,7 +56,7 @@ def init(directory: str | None, chunk_avg: str | None, backend: str | None, as_j
         )
 
 
-def _init_here(place: str, average: int | None, options: dict[str, str]) -> dict[str, Json]:
+def _init_here(place: str, average: int | None, options: dict[str, str | None]) -> dict[str, Json]:
     from pfs.config import ChunkerConfig
     from pfs.store import init as init_at
 
@@ -62,14 +67,17 @@ def _init_here(place: str, average: int | None, options: dict[str, str]) -> dict
         return {"name": "init", "path": str(store.path), "backend": store.backend.location, "made": True, "repos": 0}
 
 
-def _connect(place: str, url: str, average: int | None, options: dict[str, str]) -> dict[str, Json]:
+def _connect(place: str, url: str, average: int | None, options: dict[str, str | None]) -> dict[str, Json]:
     import msgspec
 
-    from pfs.attach import connect
+    from pfs.attach import Settings, connect
     from pfs.backends.s3_place import S3Options
+    from pfs.config import CACHE_BYTES
 
+    kept = options.pop("cache_size")
+    settings = Settings(msgspec.convert(options, S3Options), CACHE_BYTES if kept is None else _size(kept))
     with Bar("building the index") as bar:
-        done = connect(place, url, options=msgspec.convert(options, S3Options), chunk_avg=average, progress=bar)
+        done = connect(place, url, settings=settings, chunk_avg=average, progress=bar)
     with done.store as store:
         repos = sum(1 for _ in store.refs.names())
         return {
@@ -91,6 +99,9 @@ def _size(text: str) -> int:
         "m": 1 << 20,
         "mb": 1 << 20,
         "mib": 1 << 20,
+        "g": 1 << 30,
+        "gb": 1 << 30,
+        "gib": 1 << 30,
     }
     digits = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
     unit = text[len(digits) :].strip().lower()

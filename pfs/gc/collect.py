@@ -64,7 +64,8 @@ def collect(
         renew(store.backend, store.refs, index_gen=store.index.generation())
         effects = apply_retention(store, readers=readers)
         collector = Collector(store, options, scratch=scratch, progress=progress, pause=pause)
-        report = collector.run(take(store.backend, clock_ns=store.clock_ns, alone_here=True, alive=alive))
+        alone_here = store.backend.parallel == 1  # a bucket may have several folders on one machine
+        report = collector.run(take(store.backend, clock_ns=store.clock_ns, alone_here=alone_here, alive=alive))
         note_run(store)
         return replace(report, retention=tuple(effects))
 

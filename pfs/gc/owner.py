@@ -85,8 +85,9 @@ def take(
 ) -> Ownership:
     """Become the owner; the state is then ``published``, where a generation is to be ended, else ``mark``.
 
-    ``alone_here``: the caller holds what keeps other collectors of this machine away, so that an owner of this
-    machine is dead. ``alive`` is called whenever the ownership is kept up, and may raise to end the collection.
+    ``alone_here``: the caller holds what keeps all other collectors of this machine away, so that an owner of this
+    machine is dead; else its process is asked for. ``alive`` is called whenever the ownership is kept up, and may raise
+    to end the collection.
 
     Raises:
         ConflictError: another collector is at work.
@@ -94,10 +95,26 @@ def take(
     """
     state, etag = collection.read(backend)
     host = os.uname().nodename
-    dead = not state.owner or state.expires_ns <= clock_ns() or (alone_here and state.owner.startswith(f"{host}:"))
+    dead = not state.owner or state.expires_ns <= clock_ns() or _is_dead(state.owner, host, alone_here=alone_here)
     if state.phase != "idle" and not dead:
         raise ConflictError(f"another collection is at work ({state.owner.rpartition(':')[0]}): wait until it is done")
     phase = state.phase if state.phase == "published" else "mark"
     name = f"{host}:{os.getpid()}:{uuid.uuid4().hex}"
     new = replace(state, phase=phase, owner=name, expires_ns=clock_ns() + TTL_NS)
     return Ownership(backend, (new, collection.swap(backend, etag, new)), clock_ns=clock_ns, alive=alive)
+
+
+def _is_dead(owner: str, host: str, *, alone_here: bool) -> bool:
+    name, _, rest = owner.partition(":")
+    process = rest.partition(":")[0]
+    if name != host:
+        return False
+    if alone_here or not process.isdigit():
+        return alone_here
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING
 
 from pfs.errors import ConflictError, CorruptionError, InvalidInputError, PfsError
+from pfs.parallel import at_once
 from pfs.refs.body import RECENT, RefsBody
 from pfs.refs.prepared import folded, without_entry
 from pfs.refs.transactions import Verdict
@@ -64,12 +65,16 @@ def decide(body: RefsBody, verdicts: Mapping[str, Verdict]) -> RefsBody:
 
 def _read(refs: Refs, names: Iterable[str], broken: dict[str, PfsError], *, last: Raw | None = None) -> Raw:
     found: dict[str, RefsState | None] = {}
-    for name in names:
+
+    def read(name: str) -> None:
         try:
             found[name] = refs.raw(name, last=None if last is None else last.get(name))
         except (CorruptionError, InvalidInputError) as error:
             broken.setdefault(name, error)
-    return found
+
+    for _ in at_once(refs.parallel, read, names):
+        pass
+    return {name: found[name] for name in sorted(found)}
 
 
 def _decided(state: RefsState, verdicts: Mapping[str, Verdict]) -> RefsState:

@@ -79,10 +79,17 @@ class Refs:
         self._windows = Windows()
         self.on_read: Callable[[RefsState], object] = lambda state: None
         """Called with each body that is read of a repo that exists, before anybody gets it."""
+        self.on_landed: Callable[[], object] = lambda: None
+        """Called after each swap, in the thread of the writer."""
         self._closed = False
         self.transactions = Transactions(backend, clock_ns=clock_ns, pause=pause)
         self.on_moved: Callable[[RefsState, RefsState], None] | None = None
         """Called with the old state and the new one after each swap that landed, in the thread of the writer."""
+
+    @property
+    def parallel(self) -> int:
+        """How many reads at once pay; 1 where the caller's thread does best."""
+        return self._backend.parallel
 
     def close(self) -> None:
         """Refuse everything from now on with InvalidInputError; idempotent."""
@@ -355,22 +362,20 @@ class Refs:
         attempt = 0
         while True:
             try:
-                return RefsState(repo, body, self._backend.swap(refs_name(repo), old, data))
+                done = RefsState(repo, body, self._backend.swap(refs_name(repo), old, data))
+                self.on_landed()
+                return done
             except (BranchMovedError, StorageError) as error:
-                landed = self._find_landed(repo, wid)
-                if landed is not None:
-                    return landed
+                self._windows.drop(repo)
+                now = self.raw(repo)
+                if now is not None and wid in (now.body.wid, *now.body.recent):
+                    return now
                 attempt += 1
                 if isinstance(error, BranchMovedError | StorageFullError) or attempt == RESENDS:
                     raise
+                if (None if now is None else now.etag) != old:  # the lost reply was that another was first
+                    raise BranchMovedError(refs_name(repo)) from error
                 back_off(attempt)
-
-    def _find_landed(self, repo: str, wid: str) -> RefsState | None:
-        """Return the present state if the write ``wid`` is in it or in its recent past."""
-        state = self.raw(repo)
-        if state is None or (state.body.wid != wid and wid not in state.body.recent):
-            return None
-        return state
 
 
 def _later(stone: RefsBody, now_ns: int) -> int:

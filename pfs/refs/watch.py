@@ -23,8 +23,10 @@ from pfs.refs import transactions
 from pfs.refs.swap import PREFIX
 
 WATCHED: Final = (PREFIX, transactions.PREFIX)
-FIRST_POLL_S: Final = 0.02
-LAST_POLL_S: Final = 1.0
+POLLS_S: Final = (0.02, 1.0)
+"""The shortest and longest time between two looks where the kernel tells nothing."""
+FAR_POLLS_S: Final = (0.25, 5.0)
+"""The same where a look is two requests that cost money."""
 CHECK_S: Final = 5.0
 """How often to look although the kernel told nothing: it does not see what other machines do to a shared disk."""
 SETTLED_NS = 100_000_000
@@ -76,12 +78,13 @@ class Watch:
         os.set_blocking(self._write, False)
         self._notices = _notices(backend, folders)
         self._token: ChangeToken | None = None
-        self._poll_s = FIRST_POLL_S
+        self._polls_s = POLLS_S if backend.parallel == 1 else FAR_POLLS_S
+        self._poll_s = self._polls_s[0]
 
     @property
     def is_told(self) -> bool:
-        """Whether the kernel tells; else waiting means to look again and again."""
-        return self._notices is not None
+        """Whether the kernel tells all there is; else waiting means to look again and again."""
+        return self._notices is not None and isinstance(self._backend, InFolders)
 
     def wake(self) -> None:
         """End the present `wait`, or the next one; does nothing after `close`."""
@@ -91,15 +94,15 @@ class Watch:
     def wait(self, timeout_s: float) -> bool:
         """Return once something may have moved since the last return or somebody called `wake`; False: time is over."""
         end = time.monotonic() + max(timeout_s, 0.0)
-        if self._notices is not None:
+        if self.is_told:
             return self._pause(timeout_s)
         while not self._pause(min(self._poll_s, end - time.monotonic())):
             token = change_token(self._backend, self._clock_ns(), last=self._token)
             before, self._token = self._token, token
             if before is None or moved(before, token):
-                self._poll_s = FIRST_POLL_S
+                self._poll_s = self._polls_s[0]
                 return True
-            self._poll_s = min(2 * self._poll_s, LAST_POLL_S)
+            self._poll_s = min(2 * self._poll_s, self._polls_s[1])
             if time.monotonic() >= end:
                 return False
         return True
@@ -136,6 +139,7 @@ class Watch:
 
 
 def _notices(backend: Backend, folders: Iterable[Path]) -> Notices | None:
-    if not isinstance(backend, InFolders):
-        return None
-    return watch_folders([*(backend.folder(prefix) for prefix in WATCHED), *folders])
+    if isinstance(backend, InFolders):
+        return watch_folders([*(backend.folder(prefix) for prefix in WATCHED), *folders])
+    here = list(folders)
+    return watch_folders(here) if here else None

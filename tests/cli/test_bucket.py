@@ -114,6 +114,17 @@ def test_a_write_that_is_refused_is_one_line_and_the_next_try_goes_on(made: Worl
     pfs("fsck", "--deep")
 
 
+def test_what_is_kept_here_has_a_limit(bucket: World, here: Path, pfs: Run, url: str) -> None:
+    pfs("init", "--backend", url, "--endpoint", bucket.url, "--cache-size", "0")
+    pfs("create-repo", "r")
+    (here / "a").write_text("1")
+    pfs("put-file", "r@master", "-f", "a")
+    assert pfs("get-file", "r@master:/a").out == "1"
+    assert not (here / ".pfs" / "cache").exists()
+    kept = json.loads((here / ".pfs" / "config.json").read_text())
+    assert kept == {"format": 1, "backend": url, "s3": {"endpoint": bucket.url, "addressing": "auto"}, "cache_bytes": 0}
+
+
 def test_a_server_that_went_away(made: World, here: Path, pfs: Run) -> None:
     config = here / ".pfs/config.json"
     config.write_text(config.read_text().replace(made.url, "http://127.0.0.1:9"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import select
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ from uuid import uuid4
 import pytest
 
 import pfs
-from pfs.attach import connect
+from pfs.attach import Settings, connect
+from pfs.backends.inotify import watch_folders
 from pfs.backends.s3_place import S3Options
 from pfs.errors import PathConflictError
 from pfs.gc.collector import Options
@@ -35,7 +37,7 @@ def machine(bucket: World, tmp_path: Path) -> Iterator[Machine]:
         def open_one(name: str) -> Store:
             folder = tmp_path / name
             if not folder.exists():
-                connect(folder, url, options=S3Options(endpoint=bucket.url)).store.close()
+                connect(folder, url, settings=Settings(S3Options(endpoint=bucket.url))).store.close()
             return stack.enter_context(pfs.open(folder))
 
         yield open_one
@@ -264,3 +266,19 @@ def test_options_of_collection_are_those_of_local_stores(machine: Machine) -> No
 
     assert collect(one, Options(min_age_ns=3600 * 10**9, grace_ns=0)).deleted == 0
     assert files(one) == {"/a": b"2"}
+
+
+def test_a_commit_of_this_machine_is_told_by_the_kernel(machine: Machine) -> None:
+    one, other_process = machine("one"), machine("one")
+    repo = one.create_repo("data")
+    assert one._bell is not None
+    notices = watch_folders([one._bell.folder])
+    if notices is None:
+        pytest.skip("the kernel tells nothing here")
+    told = select.poll()
+    told.register(notices, select.POLLIN)
+    with repo.commit("master") as commit:
+        commit.put_file("/a", b"1")
+    assert told.poll(0)
+    notices.close()
+    assert files(other_process) == {"/a": b"1"}
