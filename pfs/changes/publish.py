@@ -103,7 +103,7 @@ class Publication:
                 except BranchMovedError as error:
                     if error.name.startswith(self._repo + "@"):  # a head, not the refs object: trying again is no help
                         raise
-                    back_off(round_no)
+                    back_off(round_no, far=self._store.backend.parallel > 1)
         raise ConflictError(f"repo {self._repo!r} is being changed too often: try again")
 
     def _with_commits(self, state: RefsState, commits: Sequence[NewCommit]) -> RefsBody:

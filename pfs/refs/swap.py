@@ -300,7 +300,7 @@ class Refs:
             try:
                 return self.swap(state, edited, announce=announce).body
             except BranchMovedError:
-                back_off(round_no)
+                back_off(round_no, far=self.parallel > 1)
         raise ConflictError(f"repo {repo!r} is being changed too often: try again")
 
     def raw(self, repo: str, *, last: RefsState | None = None) -> RefsState | None:
@@ -367,15 +367,26 @@ class Refs:
                 return done
             except (BranchMovedError, StorageError) as error:
                 self._windows.drop(repo)
-                now = self.raw(repo)
-                if now is not None and wid in (now.body.wid, *now.body.recent):
-                    return now
+                landed = self._find_landed(repo, wid)
+                if landed is not None:
+                    return landed
                 attempt += 1
-                if isinstance(error, BranchMovedError | StorageFullError) or attempt == RESENDS:
+                if isinstance(error, BranchMovedError | StorageFullError):
                     raise
+                self._windows.drop(repo)
+                now = self.raw(repo)
                 if (None if now is None else now.etag) != old:  # the lost reply was that another was first
                     raise BranchMovedError(refs_name(repo)) from error
-                back_off(attempt)
+                if attempt == RESENDS:
+                    raise
+                back_off(attempt, far=self.parallel > 1)
+
+    def _find_landed(self, repo: str, wid: str) -> RefsState | None:
+        """Return the present state if the write ``wid`` is in it or in its recent past."""
+        state = self.raw(repo)
+        if state is None or (state.body.wid != wid and wid not in state.body.recent):
+            return None
+        return state
 
 
 def _later(stone: RefsBody, now_ns: int) -> int:
@@ -388,7 +399,12 @@ def refs_name(repo: str) -> str:
     return f"{PREFIX}{repo}.json"
 
 
-def back_off(round_no: int) -> None:
-    """Wait a random moment that grows with the rounds lost, at most 0.1 s; the first retry is at once."""
-    if round_no:
+def back_off(round_no: int, *, far: bool = False) -> None:
+    """Wait a random moment that grows with the rounds lost, at most 0.1 s; the first retry is at once.
+
+    ``far``: a round takes some requests, so moments are 25 times as long, and there is one before the first retry too.
+    """
+    if far:
+        time.sleep(random.uniform(0, min(2.0, 0.05 * 2**round_no)))
+    elif round_no:
         time.sleep(random.uniform(0, min(0.1, 0.002 * 2**round_no)))

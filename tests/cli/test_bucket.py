@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from pathlib import Path
 from uuid import uuid4
 
+import boto3
 import pytest
 
 from tests.cli.conftest import Run
+from tests.cli.processes import BIN
 from tests.pfs.bucket_world import BUCKET, Answer, Asked, World
 
 
@@ -129,3 +133,28 @@ def test_a_server_that_went_away(made: World, here: Path, pfs: Run) -> None:
     config = here / ".pfs/config.json"
     config.write_text(config.read_text().replace(made.url, "http://127.0.0.1:9"))
     assert "http://127.0.0.1:9 cannot be reached" in pfs("list-repo", code=5).err
+
+
+def test_serving_s3_on_top(made: World, here: Path, pfs: Run, url: str) -> None:
+    keys = pfs("credentials", "--json").json
+    assert isinstance(keys, dict)
+    command = [str(BIN / "pfs"), "serve", "--port", "0", "--no-pipelines"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=here) as process:
+        try:
+            assert process.stdout is not None
+            front = boto3.client(
+                "s3",
+                endpoint_url=process.stdout.readline().decode().split()[3],
+                aws_access_key_id=keys["access_key"],
+                aws_secret_access_key=keys["secret_key"],
+            )
+            front.create_bucket(Bucket="through")
+            front.put_object(Bucket="through", Key="dir/a", Body=b"over two S3s")
+            assert front.get_object(Bucket="through", Key="dir/a")["Body"].read() == b"over two S3s"
+            front.close()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()
+    pfs("init", "two", "--backend", url, "--endpoint", made.url)
+    assert pfs("--store", "two", "get-file", "through@master:/dir/a").out == "over two S3s"
