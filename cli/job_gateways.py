@@ -15,6 +15,10 @@ def job_gateways(store: Store) -> OpenGateway:
     def open_gateway(buckets: JobBuckets) -> JobGateway:
         if buckets.spout:
             return _of_spout(store, buckets)
+        if buckets.reserved is not None:
+            from s3api.job.lazy import task_gateway
+
+            return task_gateway(store, pipeline=buckets.pipeline, inputs=buckets.inputs, reserved=buckets.reserved)
         from s3api.job.server import JobGateway as Served
 
         return Served(store, pipeline=buckets.pipeline, inputs=buckets.inputs, out=buckets.out)

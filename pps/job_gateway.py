@@ -5,7 +5,7 @@ Protocols only: what serves S3 is handed in from outside (`OpenGateway`), for pi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -26,7 +26,8 @@ class JobBuckets:
     """What a job's gateway serves: ``inputs`` are repo and commit by the name of the input; ``out``: the output too.
 
     ``spout``: the commit of a spout's code. Its gateway serves the whole store to read, and commits what is written to
-    the output of the pipeline.
+    the output of the pipeline. ``reserved``: of a workflow's task, which writes to buckets of any name, the repos that
+    it may not write to; None: it is no task.
     """
 
     pipeline: str
@@ -34,10 +35,11 @@ class JobBuckets:
     out: bool
     spout: str = ""
     output_branch: str = "master"
+    reserved: frozenset[str] | None = None
 
 
 class Written(Protocol):
-    """An object that was written; its key is relative to the bucket."""
+    """An object that was written; its key is relative to the bucket, that of a task's begins with the bucket."""
 
     @property
     def key(self) -> bytes:
@@ -116,6 +118,16 @@ def variables(gateway: JobGateway, admission: Admission, *, folder: str) -> dict
         "AWS_EC2_METADATA_DISABLED": "true",
     }
     return found | {variable: f"{folder}/{name}" for variable, name in _FILES.items()}
+
+
+def own_way(found: Mapping[str, str], given: Collection[str]) -> dict[str, str]:
+    """Return of what `variables` gives what is left for a command that is ``given`` variables of these names itself.
+
+    One that names an endpoint or credentials goes its own way, to S3 elsewhere; ours is in S3_ENDPOINT still.
+    """
+    if not {"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", *_FOREIGN, *_FILES}.isdisjoint(given):
+        found = {"S3_ENDPOINT": found["S3_ENDPOINT"]}
+    return {name: value for name, value in found.items() if name not in given}
 
 
 def without_foreign(env: Mapping[str, str]) -> dict[str, str]:

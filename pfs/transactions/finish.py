@@ -8,7 +8,7 @@ docs/design/transactions.md.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
@@ -53,11 +53,11 @@ def finish(store: Store, draft: Draft, *, message: str = "") -> list[CommitInfo]
     attempt_no = 0
     for round_no in range(ROUNDS):
         state, ops = draft.claim()
-        with _turns(store, ops):
+        with turns(store, {op.repo for op in ops}):
             staged = done(store, ops)
             begun = TransactionBody(id=draft.id, kept=False, message=message) if state is None else state.body
             attempt_no = max(attempt_no, begun.attempt) + 1
-            attempt = _Attempt(store, staged, replace(begun, attempt=attempt_no))
+            attempt = Attempt(store, staged, replace(begun, attempt=attempt_no))
             try:
                 attempt.run(state)
             except BranchMovedError:
@@ -67,8 +67,8 @@ def finish(store: Store, draft: Draft, *, message: str = "") -> list[CommitInfo]
     raise ConflictError(f"the repos of transaction {draft.id} are being changed too often: try again")
 
 
-class _Attempt:
-    """One attempt; ``begun`` is the body of the object, with the attempt's number."""
+class Attempt:
+    """An attempt to publish what a staged store became; ``begun``: the object's body, with the attempt's number."""
 
     def __init__(self, store: Store, staged: StagedStore, begun: TransactionBody) -> None:
         self._store, self._staged = store, staged
@@ -164,10 +164,10 @@ def settle(store: Store, body: TransactionBody) -> None:
     spread_repos(store, body.repos)
 
 
-def _turns(store: Store, ops: Ops) -> ExitStack:
+def turns(store: Store, repos: Iterable[str]) -> ExitStack:
     """Take the turns of all repos named, in the order of names, so that writers beside do not cost attempts."""
     stack = ExitStack()
-    for repo in sorted({op.repo for op in ops}):
+    for repo in sorted(repos):
         stack.enter_context(store.turns.turn(repo))
     return stack
 

@@ -7,6 +7,7 @@ import threading
 from pfs.errors import FailedError
 from pps.executor import WorkUnit
 from pps.job_gateway import JobBuckets, JobGateway, OpenGateway
+from pps.spec.task import imports_repo
 from pps.workers.over_s3 import uses_s3
 
 JobAttempt = tuple[str, str, int]
@@ -32,7 +33,7 @@ class JobGateways:
         """
         if not uses_s3(unit):
             return None
-        if self._open is None and unit.spout:
+        if self._open is None and (unit.spout or unit.transform.task is not None):
             return None  # it has other ways to write
         if self._open is None:
             raise FailedError("there is no S3 gateway for jobs in this program")
@@ -67,4 +68,10 @@ def _buckets(unit: WorkUnit) -> JobBuckets:
     given = unit.datums[0].inputs
     if unit.spout:
         return JobBuckets(unit.pipeline, {}, out=False, spout=unit.job, output_branch=unit.output_branch)
-    return JobBuckets(unit.pipeline, {one.name: (one.repo, one.commit) for one in given if one.s3}, unit.s3_out)
+    task = unit.transform.task
+    reserved = (
+        None if task is None else frozenset({task.workflow, imports_repo(task.workflow)}) | {one.repo for one in given}
+    )
+    return JobBuckets(
+        unit.pipeline, {one.name: (one.repo, one.commit) for one in given if one.s3}, unit.s3_out, reserved=reserved
+    )

@@ -4,7 +4,8 @@
 ``/effective.json`` (that laid over defaults) and ``/code/<path>`` (the files that the command is made of). ``.meta``
 has what jobs leave: ``/jobs/<job>/job.json`` and ``datums.arrow``, ``/order/<number>.<job>``,
 ``/logs/<job>/<datum>``, and the results that can be taken over: ``/datums.arrow`` with one row for each result,
-``/out/<datum>/<path>`` with its files, which share their chunks with the output commits.
+``/out/<datum>/<path>`` with its files, which share their chunks with the output commits; and of a task
+``/buckets/<bucket>``: the head of each bucket that it wrote to at which nothing of it was missing there.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ OUT_DIR = b"out"
 JOBS_DIR = b"jobs"
 LOGS_DIR = b"logs"
 ORDER_DIR = b"order"
+MARKS_DIR = b"buckets"
 FORMAT = 1
 NOT_DUE = "it was interrupted, and is not due any more"
 """The reason of a job that ends as killed without a controller that could end it."""

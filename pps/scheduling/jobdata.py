@@ -6,11 +6,13 @@ one write session, which takes over what the workers wrote; nothing of a unit co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryFile
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from pfs.backends.durable import storage_errors
@@ -18,6 +20,7 @@ from pfs.errors import BranchMovedError
 from pfs.files.ingest import put_stream
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import CommitInfo, NewCommit, Provenance
+from pfs.transactions.together import publish_together
 from pfs.trees.edit import DeleteTree, Edit, Put, edit
 from pfs.trees.page import Changed
 from pfs.trees.row import EMPTY_ROOT, Root
@@ -40,6 +43,7 @@ from pps.model.records import (
     table_key,
 )
 from pps.model.state import DatumState, JobState
+from pps.scheduling.buckets import BucketWrites, Outputs, make_repos
 from pps.scheduling.forget import forgotten
 from pps.scheduling.gather import Before, Collisions, Way, gather
 from pps.scheduling.jobplan import CommitMatches, JobPlan, make_plan, result_of
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
     from pps.egress.delivered import Notes
     from pps.scheduling.jobtable import Tables
     from pps.scheduling.queue import Due
+    from pps.spec import Spec
 
 
 class Outcome(NamedTuple):
@@ -74,7 +79,7 @@ class JobData:
         self._repo = store.repo(due.pipeline.name)
         self._matches = CommitMatches(store, due.inputs)
         self._changed = Changed(bytes.fromhex(job), store.clock_ns())
-        self._collisions: Collisions = "allow" if self._pipeline.spec.s3_out else "refuse"
+        self._collisions: Collisions = "allow" if _over_s3(self._pipeline.spec) else "refuse"
         """Whether a path may be both a file and a directory, as keys of S3 may."""
         self.session = store.session()
         self._meta_head, self._meta = due.pipeline.meta, due.pipeline.meta_root
@@ -179,11 +184,18 @@ class JobData:
         (info,) = self._repo.publish([commit], self.session)
         self._meta_head, self._saved = info.id, root
 
-    def _with_files(self, meta: Root, record: JobRecord, results: Tables | None, datums: Tables | None) -> Root:
-        """Return the tree with the job's record, the results and, at its end, its datum table."""
+    def _with_files(
+        self,
+        meta: Root,
+        record: JobRecord,
+        results: Tables | None,
+        datums: Tables | None,
+        marks: Mapping[bytes, bytes] = MappingProxyType({}),
+    ) -> Root:
+        """Return the tree with the job's record, the results and, at its end, its datum table and what it notes."""
         tables = {RESULTS: results, table_key(record.id): datums}
         puts = [self._table_file(key, table()) for key, table in tables.items() if table is not None]
-        files = {job_key(record.id): encode_json(record)}
+        files = {job_key(record.id): encode_json(record), **marks}
         files |= {job_key(old.id): encode_json(old) for old in self._abandoned(record)}
         files |= {order_key(job.number, job.id): b"" for job in self._without_order(record)}
         puts += [self._file(key, data) for key, data in files.items()]
@@ -230,16 +242,23 @@ class JobData:
         """Put the outputs together.
 
         Raises:
-            FailedError: they do not fit together; see `gather.gather`.
+            FailedError: they do not fit together; see `gather.gather`. Or a bucket is none that a task may write to.
         """
         self._apply()
         drops = (DeleteTree(out_key(one.hex())) for one in self._table.gone())
         kept = edit_in_parts(self.session, self._meta, drops, changed=self._changed)
         way = Way(self._changed, self._collisions, self._store.path / "tmp")
         output = gather(self.session, self._before(), kept, way)
-        if success:
-            return Outcome(output, kept, self._table.taken_over)
-        return Outcome(output, self._meta, self._table.results)
+        if not success:
+            return Outcome(output, self._meta, self._table.results)
+        outcome = Outcome(output, kept, self._table.taken_over)
+        if self._pipeline.spec.transform.task is not None:
+            self._buckets(outcome).refuse(self._store, {leaf.repo for leaf in self._pipeline.leaves})
+        return outcome
+
+    def _buckets(self, outcome: Outcome) -> BucketWrites:
+        outputs = Outputs(self._before().output, outcome.output, self._meta)
+        return BucketWrites(self.session, outputs, self._job, changed=self._changed)
 
     def take_notes(self, notes: Sequence[Notes]) -> None:
         """Take what was delivered; the commit of the job will say so, however the job ends."""
@@ -277,10 +296,35 @@ class JobData:
     def finish(self, record: JobRecord, outcome: Outcome) -> CommitInfo:
         """Commit the job: its output commit and the ``.meta`` commit that knows of it appear together.
 
+        What a task wrote to buckets appears with them.
+
         Raises:
             BranchMovedError: somebody moved the output branch; nothing was published.
+            FailedError: a bucket cannot be written any more; nothing was published.
         """
-        meta = self._with_files(outcome.meta, record, outcome.results, self._table.datums)
+        if record.state != JobState.SUCCESS or self._pipeline.spec.transform.task is None:
+            return self._publish_end(self._store, record, outcome)
+        buckets = self._buckets(outcome)
+        if not buckets.due(self._store):
+            return self._publish_end(self._store, record, outcome, marks=buckets.marks(self._store, ()))
+        assert record.meta_commit is not None, "a job that ends knows the commit that says so"
+        work = partial(self._publish_with_buckets, record, outcome, buckets)
+        return publish_together(self._store, work, repos=(record.pipeline, *buckets.names), id=record.meta_commit)
+
+    def _publish_with_buckets(
+        self, record: JobRecord, outcome: Outcome, buckets: BucketWrites, staged: Store
+    ) -> CommitInfo:
+        make_repos(staged, buckets.names)
+        due = buckets.due(staged)
+        info = self._publish_end(staged, record, outcome, marks=buckets.marks(staged, due))
+        made = Provenance(record.pipeline, record.output_branch, record.id)
+        buckets.publish(staged, due, record, (*self._provenance(record), made))
+        return info
+
+    def _publish_end(
+        self, store: Store, record: JobRecord, outcome: Outcome, *, marks: Mapping[bytes, bytes] = MappingProxyType({})
+    ) -> CommitInfo:
+        meta = self._with_files(outcome.meta, record, outcome.results, self._table.datums, marks)
         for edits in self._notes:
             meta = edit(self.session, meta, edits, changed=self._changed)
         assert record.meta_commit is not None, "a job that ends knows the commit that says so"
@@ -308,7 +352,7 @@ class JobData:
             onto=self._meta_head,
             origin="auto",
         )
-        return self._repo.publish([output, known], self.session)[0]
+        return store.repo(record.pipeline).publish([output, known], self.session)[0]
 
     def _provenance(self, record: JobRecord) -> tuple[Provenance, ...]:
         sources = dict.fromkeys((repo, branch, CommitId(commit)) for _, repo, branch, commit in record.inputs)
@@ -326,3 +370,8 @@ class JobData:
         if present.meta != self._meta_head or present.rewrites != self._pipeline.rewrites:
             raise BranchMovedError(f"{self._pipeline.name}@{META_BRANCH}")
         self._pipeline = present
+
+
+def _over_s3(spec: Spec) -> bool:
+    """Say whether keys of S3 may be in the output."""
+    return spec.s3_out or spec.transform.task is not None

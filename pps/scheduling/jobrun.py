@@ -303,9 +303,10 @@ class JobRun:
 
     def _publish(self, outcome: JobState, reason: str) -> None:
         """Commit the job; when the output branch was moved meanwhile, put the outputs together again."""
-        self._finished_ns, self._meta_commit = self._around.store.clock_ns(), new_commit_id()
+        self._finished_ns = self._around.store.clock_ns()
         self._data.take_notes(self._egress.notes())
         for round_no in range(_PUBLISH_ROUNDS):
+            self._meta_commit = new_commit_id()
             record = replace(self.record(), state=outcome, reason=reason, has_output=True)
             self._around.fence()
             try:
@@ -315,6 +316,9 @@ class JobRun:
                     raise
                 self._data.look_again()
                 self._gather()
+            except FailedError as error:
+                # A bucket became something since that no task may write to.
+                outcome, reason, self._outcome = JobState.FAILURE, str(error), self._data.nothing()
             else:
                 self._tell(events.JobFinished(record.info()))
                 return

@@ -19,6 +19,11 @@ BUCKETS: Final = "_s3"
 """The directory of an output in which what was written to buckets is kept, a directory each."""
 
 
+def imports_repo(workflow: str) -> str:
+    """Return the repo that holds what a workflow imports."""
+    return f"{workflow}_imports"
+
+
 @dataclass(frozen=True, slots=True)
 class ArtifactIn:
     """An artifact to put in place: the files of the datum's input ``name``.

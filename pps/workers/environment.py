@@ -39,7 +39,7 @@ def environment(
     task without an id is no datum in particular; a spout has no job and no datum.
     """
     found = {**base, "HOME": places.home, "TMPDIR": places.tmp, **unit.transform.env, **task.env}
-    found = {**without_foreign(found), **s3} if s3 else found
+    found = {**(without_foreign(found) if "AWS_ENDPOINT_URL" in s3 else found), **s3}
     found |= {"PFS": places.pfs, "PPS_PIPELINE_NAME": unit.pipeline}
     if unit.spout:
         return found

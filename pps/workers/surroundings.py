@@ -108,7 +108,10 @@ def surroundings(
         if artifacts is not None:
             world = _put(world, artifacts, Bench(scratch, setting.isolation, setting.staging, uses))
         gateway = _gateway(setting, unit, task)
-        access = uses.enter_context(s3_access(gateway, task, scratch.home, home_seen=world.places.home))
+        of_task = None if artifacts is None else unit.transform
+        access = uses.enter_context(
+            s3_access(gateway, task, scratch.home, home_seen=world.places.home, of_task=of_task)
+        )
         around = Surroundings(setting, unit, task, scratch, world, access, secrets.mask)
         around.show_variables()
         yield around
@@ -148,7 +151,8 @@ def _put(world: World, artifacts: Artifacts, bench: Bench) -> World:
 
 
 def _gateway(setting: Setting, unit: WorkUnit, task: DatumTask) -> JobGateway | None:
-    if not unit.s3_out and not unit.spout and not any(given.s3 for given in task.inputs):
+    own = unit.s3_out or unit.spout or unit.transform.task is not None
+    if not own and not any(given.s3 for given in task.inputs):
         return None
     try:
         return setting.gateway(unit)

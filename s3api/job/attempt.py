@@ -9,16 +9,17 @@ from dataclasses import dataclass
 
 from pfs.keys import Key
 from pfs.packs.session import WriteSession
-from pfs.rootkey import new_access_key, new_secret_key
 from pfs.trees.observed import Notes, Observed
+from s3api.job.credentials import Credentials, new_credentials
 from s3api.job.output import Output, Written
+from s3api.job.task_output import TaskOutputs
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """What one attempt may do and did. ``notes``: what it asked of each input; ``output`` None: it may write nothing.
 
-    ``branch``: a name of its own, that no branch has.
+    ``branch``: a name of its own, that no branch has. ``buckets``: what a task writes, in place of ``output``.
     """
 
     key: Key
@@ -26,13 +27,15 @@ class Attempt:
     notes: Mapping[str, Notes]
     output: Output | None
     branch: str
+    buckets: TaskOutputs | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
     """What an attempt did in the end: the objects that it wrote, with ``session`` for their bytes, and what it read.
 
-    Of an input that was read in a way that cannot be noted, or too much, ``reads`` has None.
+    The keys of objects that a task wrote begin with the bucket. Of an input that was read in a way that cannot be
+    noted, or too much, ``reads`` has None.
     """
 
     written: Sequence[Written]
@@ -47,11 +50,19 @@ class Attempts:
         self._lock = threading.Lock()
         self._now: dict[str, Attempt] = {}
 
-    def begin(self, inputs: Sequence[str], output: Output | None) -> Attempt:
-        """Make credentials for an attempt."""
-        key = Key("datum", new_access_key(), "writer", ())
+    def begin(
+        self,
+        inputs: Sequence[str],
+        output: Output | None,
+        *,
+        buckets: TaskOutputs | None = None,
+        credentials: Credentials | None = None,
+    ) -> Attempt:
+        """Let an attempt in, with new credentials unless it has some."""
+        access_key, secret = credentials or new_credentials()
+        key = Key("datum", access_key, "writer", ())
         branch = f".s3-{secrets.token_hex(8)}"
-        attempt = Attempt(key, new_secret_key(), {name: Notes() for name in inputs}, output, branch)
+        attempt = Attempt(key, secret, {name: Notes() for name in inputs}, output, branch, buckets)
         with self._lock:
             self._now[key.access_key] = attempt
         return attempt
@@ -70,7 +81,8 @@ class Attempts:
         with self._lock:
             self._now.pop(attempt.key.access_key, None)
         reads = {name: notes.observed() for name, notes in attempt.notes.items()}
-        if attempt.output is None:
+        output = attempt.buckets or attempt.output
+        if output is None:
             return Traffic((), None, reads)
-        written, session = attempt.output.end()
+        written, session = output.end()
         return Traffic(written, session, reads)

@@ -125,6 +125,9 @@ class JobBuckets(BucketSet):
     is another name of ``out``. ``out``: whether there is one. ``pool`` runs writes.
     """
 
+    also: tuple[type[Operation], ...] = ()
+    """Operations that are served beside those of every job."""
+
     def __init__(
         self,
         store: Store,
@@ -144,27 +147,44 @@ class JobBuckets(BucketSet):
     def admit(self, key: Key | None, request: Request, operation: Operation) -> None:
         """Refuse whoever is no attempt, what these buckets cannot do, and reading ``out``; spoil notes if need be."""
         attempt, name = self._attempt(key), type(operation).__name__
-        if not isinstance(operation, _SERVED):
+        if not isinstance(operation, (*_SERVED, *self.also)):
             raise not_implemented(name)
         bucket = request.bucket
         if not bucket:
             return
-        if self._is_out(bucket):
-            if isinstance(operation, GetObject) and not _MAGIC.search(operation.key):
-                raise S3Error("NoSuchKey", f"bucket {bucket} is the job's output: it can be written, not read")
-        elif bucket not in self._inputs:
-            raise S3Error("NoSuchBucket", fields={"BucketName": bucket})
+        if bucket not in self._inputs:
+            self._admit_other(attempt, bucket, operation)
         elif operation.permission is not Permission.READ:
             raise not_implemented(f"{name} in bucket {bucket}, an input of the job,")
-        source = operation.source.bucket if isinstance(operation, (CopyObject, UploadPartCopy)) else bucket
-        if isinstance(operation, (CopyObject, UploadPartCopy, GetObject)) and self._is_out(source):
-            self._make_readable(attempt)
+        copied = operation.source.bucket if isinstance(operation, (CopyObject, UploadPartCopy)) else None
+        if copied is not None or isinstance(operation, GetObject):
+            self._make_readable(attempt, copied or bucket)
         if not isinstance(operation, _NOTED) or _asks_for_times(request):
-            _spoil(attempt, bucket, by_copy=isinstance(operation, (CopyObject, UploadPartCopy)))
+            _spoil(attempt, bucket, by_copy=copied is not None)
 
-    def _make_readable(self, attempt: Attempt) -> None:
-        if attempt.output is not None:
-            attempt.output.make_readable()
+    def _admit_other(self, attempt: Attempt, bucket: str, operation: Operation) -> None:
+        """Refuse what may not be done in a bucket that is no input."""
+        if not self._is_out(bucket):
+            raise S3Error("NoSuchBucket", fields={"BucketName": bucket})
+        if isinstance(operation, GetObject) and not _MAGIC.search(operation.key):
+            raise S3Error("NoSuchKey", f"bucket {bucket} is the job's output: it can be written, not read")
+
+    def _make_readable(self, attempt: Attempt, bucket: str) -> None:
+        output = self._own(attempt, bucket)
+        if output is not None:
+            output.make_readable()
+
+    def _own(self, attempt: Attempt, bucket: str) -> Output | None:
+        """Return what an attempt wrote to a bucket, None for an input, and for what is none of its buckets."""
+        return attempt.output if self._is_out(bucket) else None
+
+    def _branch_of(self, attempt: Attempt, bucket: str) -> str:
+        """Return the name by which uploads in parts to a bucket of an attempt are told from others."""
+        return attempt.branch
+
+    def takes(self, key: Key | None, name: BucketName) -> bool:
+        """The buckets of a job are those that there are."""
+        return False
 
     def _is_out(self, name: str) -> bool:
         return self._out and (name == OUT or (name == self._pipeline.name and name not in self._inputs))
@@ -182,9 +202,10 @@ class JobBuckets(BucketSet):
     def open(self, key: Key | None, name: BucketName) -> Bucket:
         """Return a bucket as the attempt sees it."""
         attempt, plain = self._attempt(key), name.repo if name == BucketName(name.repo) else str(name)
-        if attempt.output is not None and self._is_out(plain):
-            own = BucketName(self._pipeline.name, attempt.branch)
-            return self._bucket(self._pipeline, own, attempt.output.tree, output=attempt.output)
+        output = self._own(attempt, plain)
+        if output is not None:
+            own = BucketName(self._pipeline.name, self._branch_of(attempt, plain))
+            return self._bucket(self._pipeline, own, output.tree, output=output)
         if plain not in self._inputs:
             raise S3Error("NoSuchBucket", fields={"BucketName": str(name)})
         repo, view = self._inputs[plain]

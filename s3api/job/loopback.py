@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from typing import Final
 
@@ -22,19 +23,20 @@ class Loopback:
         FailedError: it does not start.
     """
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, listener: socket.socket | None = None) -> None:
+        """``listener``: a socket that listens already, and is closed in the end; by default one on a free port."""
         self._stop, self._started = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._serve, args=(gateway,), name="s3-loopback")
+        self._thread = threading.Thread(target=self._serve, args=(gateway, listener), name="s3-loopback")
         self._url = ""
         self._thread.start()
         if not self._started.wait(_START_S) or not self._url:
             self.close()
             raise FailedError("the S3 gateway does not start")
 
-    def _serve(self, gateway: Gateway) -> None:
+    def _serve(self, gateway: Gateway, listener: socket.socket | None) -> None:
         listen = Listen(port=0)
         try:
-            with bound(listen) as listener:
+            with bound(listen) if listener is None else listener as listener:
                 self._port = listener.getsockname()[1]
                 serve_on(
                     listener,

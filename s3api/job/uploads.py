@@ -32,9 +32,9 @@ class JobUploads(Uploads):
         self.hide(upload)
 
     def drop_all(self, branch: str) -> None:
-        """Forget the uploads of an attempt that has ended."""
+        """Forget the uploads of an attempt that has ended; a task has ``<branch>.<bucket>`` for each bucket."""
         with self._lock:
-            gone = [one for one in self._made if one.branch == branch]
-            self._made = [one for one in self._made if one.branch != branch]
+            gone = [one for one in self._made if f"{one.branch}.".startswith(f"{branch}.")]
+            self._made = [one for one in self._made if one not in gone]
         for upload in gone:
             self.drop(upload)

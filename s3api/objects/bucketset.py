@@ -44,6 +44,10 @@ class BucketSet(Protocol):
         """
         ...
 
+    def takes(self, key: Key | None, name: BucketName) -> bool:
+        """Say whether a bucket is there as soon as it is named, so that nothing has to be made; raises as `open`."""
+        ...
+
     def names(self, key: Key | None) -> Mapping[str, int]:
         """Return the names of all buckets that the caller may read, and when each was made, in ns since 1970."""
         ...
@@ -81,6 +85,10 @@ class StoreBuckets(BucketSet):
         bucket = self._opened.open(name)
         require_same_repo(key, name.repo, bucket.born_ns)
         return bucket
+
+    def takes(self, key: Key | None, name: BucketName) -> bool:
+        """A bucket of the store is a branch, which has to be made."""
+        return False
 
     def names(self, key: Key | None) -> Mapping[str, int]:
         """Return one bucket a branch; a repo's own name stands for its branch master."""

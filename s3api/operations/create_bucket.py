@@ -64,6 +64,8 @@ def _parse_configuration(body: bytes) -> dict[str, str]:
 
 
 def _create(context: Context, name: BucketName, tags: dict[str, str]) -> None:
+    if context.gateway.buckets.takes(context.caller.key, name):
+        return
     if name.commit is not None:
         raise S3Error("AccessDenied", "a bucket of a commit exists when the commit does; it cannot be created")
     require_same_repo(context.caller.key, name.repo, repo_created_ns(context.store, name.repo))
