@@ -115,7 +115,7 @@ class JobEgress:
         if not output.root.count:
             return False
         self._deliveries = Deliveries(run, self._pipeline, output)
-        self._sending = Egressing(self._deliveries, self._wake)
+        self._sending = Egressing(self._deliveries, self._wake, first_s=FIRST_S)
         self._sending.start()
         return True
 

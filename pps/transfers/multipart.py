@@ -137,12 +137,13 @@ class Uploads:
         return _Part(number, answer.etag, answer.headers.get("x-amz-checksum-crc32c", ""))
 
     def _begin(self, key: str, headers: Mapping[str, str]) -> _Upload:
-        left = self._unfinished().pop(key, None)
+        left = self._open.get(key) or self._unfinished().pop(key, None)
         if left is not None:
             there = self._sent_parts(key, left)
             if there is not None:
                 self._open[key] = left
                 return _Upload(key, left, there, resumed=True)
+            self._open.pop(key, None)
         shown = f"write {self._shown(key)}"
         request = Request("POST", self._bucket, key, shown, {"uploads": ""}, dict(headers))
         _, said = entries(self._wire.send(request).body, "", shown)
