@@ -9,6 +9,7 @@ from cli.app import Entry, program, run
 
 _PIPELINE, _JOB, _SECRET = "Pipelines", "Jobs and datums", "Secrets"
 _WORKFLOW = "Workflows"
+_WORKFLOW = "Workflows"
 COMMANDS = {
     "create-pipeline": Entry("cli.commands.pipeline", "create_pipeline", "Make pipelines from a spec", _PIPELINE),
     "update-pipeline": Entry("cli.commands.pipeline", "update_pipeline", "Replace the specs of pipelines", _PIPELINE),
@@ -26,6 +27,12 @@ COMMANDS = {
     "get-defaults": Entry("cli.commands.defaults", "get_defaults", "Print what specs are laid over", _PIPELINE),
     "validate": Entry("cli.commands.spec", "validate", "Check a spec file", _PIPELINE),
     "schema": Entry("cli.commands.spec", "schema", "Print the JSON Schema of specs, for editors", _PIPELINE),
+    "run-workflow": Entry("cli.commands.run_workflow", "run_workflow", "Run the tasks of a workflow file", _WORKFLOW),
+    "install-workflow": Entry("cli.commands.workflow", "install_workflow", "Let a workflow run by itself", _WORKFLOW),
+    "list-workflow": Entry("cli.commands.workflow", "list_workflow", "List workflows", _WORKFLOW),
+    "inspect-workflow": Entry("cli.commands.workflow", "inspect_workflow", "Show a run of a workflow", _WORKFLOW),
+    "list-run": Entry("cli.commands.workflow", "list_run", "List the runs of a workflow", _WORKFLOW),
+    "delete-workflow": Entry("cli.commands.workflow", "delete_workflow", "Take a workflow away", _WORKFLOW),
     "run": Entry("cli.commands.run", "run_pending", "Do everything that is pending, then end", _JOB),
     "list-job": Entry("cli.commands.job", "list_job", "List jobs, newest first", _JOB),
     "inspect-job": Entry("cli.commands.job", "inspect_job", "Show a job", _JOB),

@@ -227,6 +227,7 @@ class _Planner:
             again=known.again + (self._again is not None and not kept),
             kept=kept,
             why="" if one.plan.outlook in {"cached", "kept", "depends"} else one.plan.why,
+            skipped=one.plan.outlook == "skipped",
         )
 
 

@@ -20,13 +20,14 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One task of a run. ``after``: the tasks that it waits for. ``again``: how often it was told to run again.
 
     ``kept``: the run was asked for other tasks, and this one is as it was. ``why``: what was known beforehand of the
-    reason for which it runs; empty: nothing.
+    reason for which it runs; empty: nothing. ``skipped``: its condition did not hold.
     """
 
     after: tuple[str, ...] = ()
     again: int = 0
     kept: bool = False
     why: str = ""
+    skipped: bool = False
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

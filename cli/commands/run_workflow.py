@@ -1,0 +1,146 @@
+"""`pps run-workflow`: the tasks of a workflow file, those that changed, with a live view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from cli import wiring
+from cli.exits import FAILED, ExitCode
+from cli.output import Record, field, note, print_json, print_json_array, print_table, printable
+from cli.workflow_files import run_options
+from cli.workflow_records import plan_record, run_record
+
+if TYPE_CHECKING:
+    from pfs.store import Store
+    from pps.workflows.infos import RunInfo, TaskInfo
+    from pps.workflows.plan import Asked, RunPlan
+    from pps.workflows.types import Workflow
+
+_TAIL = 20
+"""Lines of the log of a task that failed."""
+
+
+@click.command("run-workflow")
+@run_options
+@click.option(
+    "--from", "from_task", metavar="TASK", default="", help="Run this task and all after it again, others not."
+)
+@click.option("--dry-run", is_flag=True, help="Show the tasks in order, which of them run and why; change nothing.")
+@click.option(
+    "--isolation",
+    type=click.Choice(["auto", "namespace", "container", "none"]),
+    default="auto",
+    show_default=True,
+    help="How commands come to see their files; `pfs doctor` says what this machine offers.",
+)
+@wiring.jobs_option
+@wiring.gpus_option
+@wiring.json_option
+def run_workflow(
+    workflow: Workflow,
+    asked: Asked,
+    from_task: str,
+    dry_run: bool,
+    isolation: str,
+    jobs: int | None,
+    gpus: str,
+    as_json: bool,
+) -> None:
+    """Run the tasks of a workflow file, but those whose command, code, params and inputs are as they were.
+
+    Each task is a pipeline <workflow>-<task> with an output repo of that name; the run is a commit in the repo
+    <workflow>. Beside a running `pfs serve` that one does the work. Exit 1 if a task failed.
+    """
+    from pps.controller import Controller, local_executors
+    from pps.workflows.infos import inspect_run
+
+    asked = replace(asked, from_task=from_task)
+    with wiring.open_store(alone=None if dry_run else "run-workflow") as store:
+        if dry_run:
+            _show_plan(store, workflow, asked, as_json=as_json)
+            return
+        from cli.job_gateways import job_gateways
+        from cli.workflow_view import WorkflowView
+        from pps.workflows.runs import start_run
+
+        run, plan = start_run(store, workflow, asked)
+        _notes(plan)
+        executors = local_executors(store, slots=jobs, gateways=job_gateways(store), gpus=wiring.ids(gpus))
+        controller = Controller(store, executors, isolation=isolation)
+        try:
+            with WorkflowView([one.plan for one in plan.tasks], run) as view:
+                controller.run_pending([one.plan.pipeline for one in plan.tasks], on_event=view)
+        except KeyboardInterrupt:
+            note(f"run {workflow.name}@{run} goes on with the next `pps run`, `pps run-workflow` or `pfs serve`")
+            raise
+        info = inspect_run(store, workflow.name, run)
+        _report(store, info, as_json=as_json)
+    if info.state != "success":
+        raise ExitCode(FAILED)
+
+
+def _show_plan(store: Store, workflow: Workflow, asked: Asked, *, as_json: bool) -> None:
+    from pps.workflows.runs import check_run
+
+    plan = check_run(store, workflow, asked)
+    _notes(plan)
+    records = [plan_record(one.plan) for one in plan.tasks]
+    if as_json:
+        print_json_array(records)
+        return
+    print_table(
+        records,
+        [
+            ("TASK", field("task")),
+            ("AFTER", _after),
+            ("OUTLOOK", _outlook),
+            ("ITEMS", lambda record: "-" if record["outlook"] == "kept" else str(record["items"])),
+            ("WHY", field("why")),
+        ],
+    )
+
+
+def _outlook(record: Record) -> str:
+    words = {"runs": "runs", "cached": "cached", "depends": "may run", "skipped": "skipped", "kept": "as it was"}
+    return words[str(record["outlook"])]
+
+
+def _after(record: Record) -> str:
+    after = record["after"]
+    return ", ".join(map(str, after)) or "-" if isinstance(after, list) else "-"
+
+
+def _notes(plan: RunPlan) -> None:
+    told = dict.fromkeys(text for one in plan.tasks if one.spec is not None for text in one.spec.notes)
+    for text in told:
+        note(text)
+
+
+def _report(store: Store, info: RunInfo, *, as_json: bool) -> None:
+    """Say what failed on stderr, with the end of its log; print the run, or its record."""
+    for one in info.tasks:
+        if one.outcome == "failed" and one.job is not None:
+            click.echo(f"task {one.task} failed: {printable(one.job.reason)}", err=True)
+            for line in _log_tail(store, one):
+                click.echo(f"  {printable(line)}", err=True)
+        elif one.outcome == "unrunnable":
+            click.echo(f"task {one.task} could not run: {printable(one.job.reason if one.job else '')}", err=True)
+    if as_json:
+        print_json(run_record(info))
+    else:
+        click.echo(f"{info.workflow}@{info.id}: {info.state}")
+
+
+def _log_tail(store: Store, one: TaskInfo) -> Sequence[str]:
+    from pfs.errors import PfsError
+    from pps.jobs.jobs import Jobs
+
+    assert one.job is not None
+    try:
+        return [line.message for line in Jobs(store).logs(one.pipeline, job=one.job.id, tail=_TAIL)]
+    except PfsError as error:
+        return [f"(its log cannot be read: {error})"]
