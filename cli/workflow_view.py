@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pps.workflows.why import TaskPlan
 
 _CACHED = "cached"
+_DATUM = re.compile(r"datum ([0-9a-f]{12})[0-9a-f]{52}")
 
 
 @dataclass(slots=True)
@@ -43,6 +45,11 @@ def outcome(job: JobInfo) -> str:
     if not job.counters.total:
         return "skipped"
     return "ran" if job.counters.processed else _CACHED
+
+
+def brief(reason: str) -> str:
+    """Return a reason with ids of datums that are short enough for a line."""
+    return _DATUM.sub(r"datum \1", reason)
 
 
 def datums(counters: Counters | None) -> str:
@@ -100,14 +107,14 @@ class WorkflowView:
         row.state, row.counters = "running", job.counters
         if is_start and not row.began:
             row.began = time.monotonic()
-        if is_start and self._live is None and row.plan.outlook in {"runs", "depends"}:
+        if is_start and self._live is None and row.plan.outlook in {"runs", "depends"} and job.state != "unrunnable":
             self._say(f"{row.plan.task}: started")
 
     def _ended(self, job: JobInfo) -> None:
         row = self._rows[job.pipeline]
         row.state, row.counters = outcome(job), job.counters
         row.took_s = max(0, (job.finished_ns or job.started_ns) - job.started_ns) / 1e9
-        row.reason = job.reason
+        row.reason = brief(job.reason)
         if self._live is None:
             self._say(self._line(row))
 

@@ -55,7 +55,6 @@ def run_workflow(
     Each task is a pipeline <workflow>-<task> with an output repo of that name; the run is a commit in the repo
     <workflow>. Beside a running `pfs serve` that one does the work. Exit 1 if a task failed.
     """
-    from pps.controller import Controller, local_executors
     from pps.workflows.infos import inspect_run
 
     asked = replace(asked, from_task=from_task)
@@ -65,6 +64,7 @@ def run_workflow(
             return
         from cli.job_gateways import job_gateways
         from cli.workflow_view import WorkflowView
+        from pps.controller import Controller, local_executors
         from pps.workflows.runs import start_run
 
         run, plan = start_run(store, workflow, asked)
@@ -122,17 +122,30 @@ def _notes(plan: RunPlan) -> None:
 
 def _report(store: Store, info: RunInfo, *, as_json: bool) -> None:
     """Say what failed on stderr, with the end of its log; print the run, or its record."""
+    from cli.workflow_view import brief
+
     for one in info.tasks:
         if one.outcome == "failed" and one.job is not None:
-            click.echo(f"task {one.task} failed: {printable(one.job.reason)}", err=True)
+            click.echo(f"task {one.task} failed: {printable(brief(one.job.reason))}", err=True)
             for line in _log_tail(store, one):
                 click.echo(f"  {printable(line)}", err=True)
         elif one.outcome == "unrunnable":
-            click.echo(f"task {one.task} could not run: {printable(one.job.reason if one.job else '')}", err=True)
+            click.echo(f"task {one.task} could not run: {_why_not(one, info)}", err=True)
     if as_json:
         print_json(run_record(info))
     else:
         click.echo(f"{info.workflow}@{info.id}: {info.state}")
+
+
+def _why_not(one: TaskInfo, info: RunInfo) -> str:
+    """Return which of the tasks before it kept one from running."""
+    from cli.workflow_view import brief
+
+    bad = {"failed": "failed", "unrunnable": "could not run", "killed": "was killed"}
+    found = [
+        f"{other.task} {bad[other.outcome]}" for other in info.tasks if other.task in one.after and other.outcome in bad
+    ]
+    return ", ".join(found) or printable(brief(one.job.reason if one.job is not None else ""))
 
 
 def _log_tail(store: Store, one: TaskInfo) -> Sequence[str]:
