@@ -27,6 +27,7 @@ from pps.model.state import DatumState
 from pps.model.variables import pipeline_variables
 from pps.scheduling.jobplan import CommitMatches, datum_inputs
 from pps.spec.input import leaves
+from pps.workers.artifacts import artifacts_of
 from pps.workers.command import run_command
 from pps.workers.feeder import feeding
 from pps.workers.scratch import Workplace
@@ -93,7 +94,8 @@ class Repeat:
             PfsError: the store or the spawner failed. OSError: there is no place to work in.
         """
         ended: list[Event] = []
-        if not self.unit.s3_out:
+        # What is written over S3 goes to the store itself, as its gateway does.
+        if not self.unit.s3_out and self.unit.transform.task is None:
             self._own = init(self._work_dir / "written", chunk_avg=self._store.config.chunker.avg)
         into = self._own or self._store
         scratch = self._work_dir / "scratch"
@@ -145,10 +147,13 @@ class Repeat:
         if self.isolation == "container":
             raise FailedError("a shell in a container cannot be had: take --isolation namespace, or none")
         (task,) = self.unit.datums
-        places = mount_places(self._setting, self.unit, task)
+        unit, artifacts = self.unit, None
+        if unit.transform.task is not None:
+            unit, task, artifacts = artifacts_of(self._store, unit, task)
+        places = mount_places(self._setting, unit, task)
         with (
             Workplace(self._work_dir / "scratch").scratch(places) as scratch,
-            surroundings(self._setting, self.unit, task, scratch=scratch) as around,
+            surroundings(self._setting, unit, task, scratch=scratch, artifacts=artifacts) as around,
             feeding(self._store, self._setting.staging, task, scratch, on_error=stop.kill),
         ):
             argv = ("sh", "-c", _SHELL, tty)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -10,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from cli.job_gateways import job_gateways
 from pfs.model import Provenance
 from pfs.store import Store
 from pfs.transactions import together
 from pps.scheduling.buckets import BucketWrites
 from pps.spec.node import Plain
+from pps.workers.stop import Stop
 from tests.pps.pipe_world import pfs_input, world_in
 from tests.pps.task_world import QUICK_S3, Tasks, out
 
@@ -259,3 +262,61 @@ def test_other_writers_of_a_bucket_come_first(tasks: Tasks, monkeypatch: pytest.
     assert tasks.world.output("b") == {"/n0": b"a", "/n1": b"b", "/theirs0": b"1"}
     assert tasks.world.output("c") == {"/n0": b"same", "/n1": b"same"}
     assert len(list(tasks.world.store.repo("w-t").commits("master"))) == 1
+
+
+def test_the_aws_cli_alone(tasks: Tasks) -> None:
+    tasks.start("t", name="processed data.csv")
+    script = """
+printf 'a,b\\n' > in.csv
+aws s3 cp in.csv "s3://my-workflow-bucket/output/{{params.name}}" --content-type text/x-csv --metadata by=me
+mkdir here; aws s3 sync s3://my-workflow-bucket here; cat "here/output/{{params.name}}" > o
+"""
+    tasks.create("t", script, outputs=[out("o", "o")])
+    assert tasks.well("t")["/o/o"] == b"a,b\n"
+    assert tasks.world.output("my-workflow-bucket") == {"/output/processed data.csv": b"a,b\n"}
+    aux = row_aux(tasks, "my-workflow-bucket", b"output/processed data.csv")
+    assert (aux["m"], aux["u"]) == ("text/x-csv", {"by": "me"})
+
+
+def test_a_task_that_never_speaks_s3_starts_no_server(tasks: Tasks) -> None:
+    tasks.start("t")
+    tasks.create("t", 'echo "$AWS_ENDPOINT_URL $S3_ENDPOINT $AWS_REGION" > o', outputs=[out("o", "o")])
+    script = f"""
+import sys
+from pathlib import Path
+from tests.pps.pipe_world import world_in
+with world_in(Path({str(tasks.world.folder)!r})) as world:
+    assert world.run_one("w-t").state == "success"
+assert "s3api.job.lazy" in sys.modules and "s3api.gateway" not in sys.modules and "uvicorn" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2])
+    url, same, region = tasks.world.output("w-t")["/o/o"].decode().split()
+    assert url == same
+    assert url.startswith("http://127.0.0.1:")
+    assert region == "us-east-1"
+
+
+def test_a_task_may_go_its_own_way_to_s3(tasks: Tasks) -> None:
+    tasks.start("t")
+    own: dict[str, Plain] = {"env": {"AWS_ENDPOINT_URL": "https://s3.example.com", "AWS_PROFILE": "mine"}}
+    tasks.create("t", "env | grep -e ^AWS -e ^S3 | sort > o", outputs=[out("o", "o")], transform=own)
+    found = dict(line.split("=", 1) for line in tasks.well("t")["/o/o"].decode().splitlines())
+    assert found.pop("S3_ENDPOINT").startswith("http://127.0.0.1:")
+    assert found == {"AWS_ENDPOINT_URL": "https://s3.example.com", "AWS_PROFILE": "mine"}
+
+
+def test_a_datum_of_a_task_runs_again_by_itself(tasks: Tasks, tmp_path: Path) -> None:
+    fanned(tasks, "a")
+    (job,) = tasks.world.jobs.jobs("w-t")
+    (datum,) = tasks.world.jobs.datums("w-t", job.id)
+    work = tmp_path / "again"
+    work.mkdir()
+    kept = head(tasks, "b")
+    lent = tasks.world.jobs.repeating(
+        "w-t", job.id, datum.id, work_dir=work, isolation="auto", gateways=job_gateways(tasks.world.store)
+    )
+    with lent as (repeat, compare):
+        done = repeat.run(stop=Stop())
+        assert (done.state, [file.key for file in done.outputs]) == ("success", [b"_s3/b/n0", b"_s3/c/n0"]), done
+        assert [(file.path, file.how) for file in compare(done).files] == [("/_s3/b/n0", "same"), ("/_s3/c/n0", "same")]
+    assert head(tasks, "b") == kept
