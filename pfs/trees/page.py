@@ -233,8 +233,11 @@ class Page:
         return np.frombuffer(self.data, "<u8", 4 * self.count, self._tids_at).reshape(-1, 4)
 
     @cached_property
-    def _sparse_rows(self) -> dict[int, int]:
-        return {row: number for number, row in enumerate(self.sparse.tolist())}
+    def _sparse_numbers(self) -> memoryview:
+        """For each row its place among the directory and index rows, -1 for a file; 4 bytes each, as pages are kept."""
+        numbers = np.full(self.count, -1, np.int32)
+        numbers[self.sparse] = np.arange(len(self.sparse), dtype=np.int32)
+        return numbers.data
 
     def tid(self, row: int) -> TreeId:
         """Return the logical id of a row."""
@@ -243,15 +246,15 @@ class Page:
 
     def pid_of(self, row: int) -> PageId:
         """Return the child page of a row; NO_PAGE for files and inlined directories."""
-        number = self._sparse_rows.get(row)
-        if number is None:
+        number = self._sparse_numbers[row] if len(self.sparse) else -1
+        if number < 0:
             return NO_PAGE
         at = self._pids_at + 32 * number
         return PageId(self.data[at : at + 32])
 
     def sparse_number(self, row: int) -> int:
         """Return the place of a directory or index row among those of the page."""
-        return self._sparse_rows[row]
+        return int(self._sparse_numbers[row])
 
     @property
     def pids(self) -> bytes:
@@ -273,8 +276,8 @@ class Page:
 
     def count_of(self, row: int) -> int:
         """Return the recursive file count of a row; 1 for a file."""
-        number = self._sparse_rows.get(row)
-        return 1 if number is None else int(self.counts[number])
+        number = self._sparse_numbers[row] if len(self.sparse) else -1
+        return 1 if number < 0 else int(self.counts[number])
 
     def changed(self, row: int) -> Changed | None:
         """Return the commit in which the row last changed."""
@@ -337,8 +340,8 @@ class Page:
 
     def cell(self, row: int) -> Cell:
         """Return one row."""
-        number = self._sparse_rows.get(row)
-        count, pid = (1, NO_PAGE) if number is None else (int(self.counts[number]), self.pid_of(row))
+        number = self._sparse_numbers[row] if len(self.sparse) else -1
+        count, pid = (1, NO_PAGE) if number < 0 else (int(self.counts[number]), self.pid_of(row))
         kind, depth, size = int(self.kinds[row]), int(self.depths[row]), int(self.sizes[row])
         return Cell(self.name(row), kind, depth, size, self.tid(row), count, pid, self.changed(row), self.aux(row))
 
@@ -350,9 +353,10 @@ class Page:
         columns = (self.kinds, self.depths, self.sizes)
         kinds, depths, sizes = (column[start:stop].tolist() for column in columns)
         counts, pids = [1] * (stop - start), [NO_PAGE] * (stop - start)
-        for row in self._sparse_rows:
-            if start <= row < stop:
-                counts[row - start], pids[row - start] = self.count_of(row), self.pid_of(row)
+        first, end = np.searchsorted(self.sparse, (start, stop)).tolist() if len(self.sparse) else (0, 0)
+        for number, row in enumerate(self.sparse[first:end].tolist(), first):
+            counts[row - start] = int(self.counts[number])
+            pids[row - start] = PageId(self.data[self._pids_at + 32 * number : self._pids_at + 32 * number + 32])
         aux = map(self._aux.get, range(start, stop)) if self._aux else repeat(None)
         changes = self._changes_of(start, stop)
         rows = zip(self._some_names(start, stop), kinds, depths, sizes, tids, counts, pids, changes, aux, strict=False)
