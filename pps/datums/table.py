@@ -23,6 +23,8 @@ from pps.model.state import DatumState
 from pps.spec.types import PfsInput
 
 if TYPE_CHECKING:
+    from mmap import mmap
+
     import pyarrow as pa
 
 _BATCH = 16_384
@@ -129,8 +131,8 @@ def _in_batches(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield held
 
 
-def decode_table(data: bytes, *, where: str) -> pa.Table:
-    """Parse a stored table.
+def decode_table(data: bytes | mmap, *, where: str) -> pa.Table:
+    """Parse a stored table, which shares the memory of ``data``.
 
     Raises:
         CorruptionError: it is none, or has other columns; ``where`` names its place.
@@ -138,7 +140,7 @@ def decode_table(data: bytes, *, where: str) -> pa.Table:
     import pyarrow as pa
 
     try:
-        with pa.ipc.open_file(pa.BufferReader(data)) as reader:
+        with pa.ipc.open_file(pa.BufferReader(pa.py_buffer(data))) as reader:
             table = reader.read_all()
             if "reads" not in table.column_names:  # there was nothing to read over S3 when it was written
                 table = table.append_column("reads", pa.nulls(len(table), pa.binary()))

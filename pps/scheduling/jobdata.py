@@ -26,10 +26,9 @@ from pfs.trees.page import Changed
 from pfs.trees.row import EMPTY_ROOT, Root
 from pfs.trees.tree import Tree
 from pps.datums.ended import EndedDatums
-from pps.datums.table import Result, decode_table, empty_table, write_tables
+from pps.datums.table import Result, empty_table, write_tables
 from pps.executor import DatumDone, DatumTask
 from pps.model.catalog import Catalog
-from pps.model.job_records import read_row
 from pps.model.records import (
     META_BRANCH,
     NOT_DUE,
@@ -45,11 +44,13 @@ from pps.model.records import (
 from pps.model.state import DatumState, JobState
 from pps.scheduling.buckets import BucketWrites, Outputs, make_repos
 from pps.scheduling.forget import forgotten
+from pps.scheduling.freed import give_back, share_arrow_memory
 from pps.scheduling.gather import Before, Collisions, Way, gather
 from pps.scheduling.jobplan import CommitMatches, JobPlan, make_plan, result_of
 from pps.scheduling.jobtable import JobTable
 from pps.scheduling.parts import AT_ONCE, edit_in_parts
 from pps.scheduling.planchange import plan_by_change
+from pps.scheduling.stored_table import read_table
 from pps.scheduling.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class JobData:
     """The store's side of one job. One thread."""
 
     def __init__(self, store: Store, due: Due, job: CommitId) -> None:
+        share_arrow_memory()
         self._store, self._due, self._job = store, due, job
         self._pipeline = due.pipeline
         self._repo = store.repo(due.pipeline.name)
@@ -109,6 +111,7 @@ class JobData:
         plan = plan_by_change(self._store, self._pipeline, self._matches, base)
         plan = plan or make_plan(self._pipeline, self._matches, base, job=self._job)
         self._table = JobTable(plan, base, EndedDatums(plan.total))
+        give_back()
         return plan
 
     def add(self, task: DatumTask, done: DatumDone) -> None:
@@ -138,13 +141,14 @@ class JobData:
         for part in self._waiting.parts(AT_ONCE):
             self._meta = edit(self.session, self._meta, part, changed=self._changed, collisions=self._collisions)
         self._waiting.clear()
+        give_back()
 
     def _read_results(self) -> pa.Table:
         row = Tree(self._store.objects, self._meta).stat(RESULTS, want="file")
         if row is None:
             return empty_table()
         where = f"{self._pipeline.name}@{META_BRANCH}:/{RESULTS.decode()}"
-        return decode_table(read_row(self._store, row), where=where)
+        return read_table(self._store, row, where=where)
 
     @property
     def has_news(self) -> bool:
