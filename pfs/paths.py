@@ -14,6 +14,7 @@ from pfs.errors import InvalidAddressError, InvalidNameError, InvalidPathError
 from pfs.shorten import quoted
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 MAX_KEY_BYTES = 1024
 """S3's limit; the file API takes longer paths, up to MAX_PATH_BYTES."""
 MAX_PATH_BYTES = 4096
@@ -74,9 +75,7 @@ def from_key(key: bytes) -> str:
 
 def is_disk_name(name: bytes) -> bool:
     """Say whether one element may be made on a disk: not empty, ``.``, ``..``, or with control characters."""
-    return (
-        name not in {b"", b".", b".."} and len(name) <= MAX_NAME_BYTES and not any(c < 0x20 or c == 0x7F for c in name)
-    )
+    return name not in {b"", b".", b".."} and len(name) <= MAX_NAME_BYTES and _CONTROL.search(name) is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,48 @@ static PyObject *listen_to(PyObject *module, PyObject *args) {
     return Py_BuildValue("(in)", mask, filled);
 }
 
+static PyObject *close_ends(PyObject *module, PyObject *fds) {
+    int all[FDS], count = 0;
+    (void)module;
+    for (; count < FDS && count < PyTuple_GET_SIZE(fds); count++) {
+        all[count] = (int)PyLong_AsLong(PyTuple_GET_ITEM(fds, count));
+        if (all[count] < 0 && PyErr_Occurred()) return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    close_all(all, count);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+/* Return 1 when it is written, 0 when something stands there, -1 with errno. */
+static int write_file(const char *path, const char *data, size_t length, mode_t mode) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd < 0) return errno == EEXIST ? 0 : -1;
+    for (size_t done = 0; done < length;) {
+        ssize_t size = write(fd, data + done, length - done);
+        if (size < 0 && errno == EINTR) continue;
+        if (size < 0) return close_all(&fd, 1), -1;
+        done += (size_t)size;
+    }
+    return close(fd) ? -1 : 1;
+}
+
+static PyObject *write_new(PyObject *module, PyObject *args) {
+    PyObject *path, *found;
+    Py_buffer data;
+    unsigned mode;
+    int written;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O&y*I", PyUnicode_FSConverter, &path, &data, &mode)) return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    written = write_file(PyBytes_AS_STRING(path), data.buf, (size_t)data.len, (mode_t)mode);
+    Py_END_ALLOW_THREADS
+    found = written < 0 ? PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path) : PyBool_FromLong(written);
+    PyBuffer_Release(&data);
+    Py_DECREF(path);
+    return found;
+}
+
 static PyObject *sweep(PyObject *module, PyObject *args) {
     PyObject *folders, *files;
     places all = {0};
@@ -152,6 +194,8 @@ static PyObject *sweep(PyObject *module, PyObject *args) {
 static PyMethodDef methods[] = {
     {"hand_over", hand_over, METH_VARARGS, "Make the pipes of a command and send its request; return our ends."},
     {"listen", listen_to, METH_VARARGS, "Wait for what a command says or its end; return what is ready."},
+    {"close", close_ends, METH_VARARGS, "Close the descriptors, at most five."},
+    {"write_new", write_new, METH_VARARGS, "Write a file where nothing stands; say whether nothing did."},
     {"sweep", sweep, METH_VARARGS, "Remove known files if there is nothing else in folders that are as made; say whether."},
     {NULL, NULL, 0, NULL},
 };

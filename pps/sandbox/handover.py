@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Sequence
 from typing import NamedTuple
 
 try:
@@ -30,6 +31,15 @@ def hand_over(connection: socket.socket, message: bytes, *, stdin: int, native: 
     if native and _native is not None:
         return Ends(*_native.hand_over(connection.fileno(), message, stdin))
     return _hand_over(connection, message, stdin)
+
+
+def close_ends(fds: Sequence[int], *, native: bool = True) -> None:
+    """Close up to five descriptors."""
+    if native and _native is not None:
+        _native.close(*fds)
+        return
+    for fd in fds:
+        os.close(fd)
 
 
 def _hand_over(connection: socket.socket, message: bytes, stdin: int) -> Ends:

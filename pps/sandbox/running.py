@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
-from pps.sandbox.handover import Ends
+from pps.sandbox.handover import Ends, close_ends
 from pps.sandbox.limits import Exceeded
 from pps.sandbox.listening import ENDED, ERR, OUT, WATCHED, Ears
 from pps.sandbox.spawner_init import Status
@@ -31,6 +31,7 @@ _STREAMS: Final[tuple[tuple[int, Stream], ...]] = ((OUT, "out"), (ERR, "err"))
 _READ_BYTES = 64 * 1024
 _ANSWER_S = 5.0
 """How long an init may take to do as it was told."""
+_USUAL = b'{"code": 0, "left": []}'
 _INIT = re.compile(rb'\{"init": ([0-9]+)\}')
 
 
@@ -61,7 +62,7 @@ class Running:
         self._ends = ends
         self._ears = Ears(ends.out, ends.err, ends.status, native=native)
         self._control: int | None = ends.control
-        self._own_pids = own_pids
+        self._own_pids, self._native = own_pids, native
         self._lock = threading.Lock()
         self._stopped = False
         self._killed: str | None = None
@@ -155,8 +156,11 @@ class Running:
         lines = [line for line in self._ears.text.splitlines() if _INIT.match(line) is None]
         if not lines:
             return None
-        # Names of processes and files may be any bytes.
-        last = cast("Status", json.loads(lines[-1].decode(errors="replace")))
+        if lines[-1] == _USUAL:
+            last: Status = {"code": 0}
+        else:
+            # Names of processes and files may be any bytes.
+            last = cast("Status", json.loads(lines[-1].decode(errors="replace")))
         if "error" in last:
             return Exit(error=last["error"])
         if "pid" in last or "begun" in last:
@@ -207,8 +211,7 @@ class Running:
                 timer.cancel()
             fds = self._ends if self._control is not None else self._ends[:-1]
             self._control = None
-        for fd in fds:
-            os.close(fd)
+        close_ends(fds, native=self._native)
 
 
 def _drain(fd: int, stream: Stream, on_output: OnOutput) -> None:

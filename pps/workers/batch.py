@@ -221,7 +221,7 @@ class _Process:
                 raise _Over
 
     def _of(self, due: Due) -> Surroundings:
-        return replace(self._around, task=due.datum.task)
+        return self._around.of(due.datum.task)
 
     def _feed(self, due: Due) -> Feeder | None:
         """Fill the lazy inputs of a datum until ``_feeding`` is closed."""

@@ -13,7 +13,7 @@ from pps.sandbox.running import Exit, OnOutput, Running, Watched
 from pps.sandbox.spawner import Command, SpawnerLostError
 from pps.spec.resources import size_text
 from pps.spec.types import NOTHING, Resources
-from pps.workers.environment import environment
+from pps.workers.environment import beside_s3
 from pps.workers.scratch import Scratch
 from pps.workers.stop import CancelledError, Stop
 from pps.workers.surroundings import Surroundings
@@ -99,7 +99,7 @@ def _follow(
 def _command(around: Surroundings, argv: Sequence[str]) -> tuple[Command, str | None]:
     """Return what the spawner is to run, and the name of the container if it is one."""
     setting, world = around.setting, around.world
-    env = environment(around.unit, around.task, base=setting.base_env, places=world.places, s3=around.access.env)
+    env = {**beside_s3(setting.base_env, around.access.env), **around.env}
     if setting.isolation.kind != "container":
         variables, limits = {**world.secret_env, **env}, _limits(around)
         shares = world.shares_pids

@@ -39,7 +39,7 @@ def environment(
     task without an id is no datum in particular; a spout has no job and no datum.
     """
     found = {**base, "HOME": places.home, "TMPDIR": places.tmp, **unit.transform.env, **task.env}
-    found = {**(without_foreign(found) if "AWS_ENDPOINT_URL" in s3 else found), **s3}
+    found = {**beside_s3(found, s3), **s3}
     found |= {"PFS": places.pfs, "PPS_PIPELINE_NAME": unit.pipeline}
     if unit.spout:
         return found
@@ -56,3 +56,8 @@ def environment(
             if text:
                 found[f"PACH_DATUM_{given.name}_{what}"] = found[f"PFS_DATUM_{given.name}_{what}"] = text
     return found
+
+
+def beside_s3(env: Mapping[str, str], s3: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what of an environment stays where a command is given these variables of S3."""
+    return without_foreign(env) if "AWS_ENDPOINT_URL" in s3 else env

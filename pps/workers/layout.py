@@ -18,7 +18,7 @@ from pps.sandbox.isolation import Isolation
 from pps.workers.environment import Places
 from pps.workers.scene import Layer, Scene, layer
 from pps.workers.scratch import Scratch
-from pps.workers.staging import Staging, parents
+from pps.workers.staging import Staging
 
 _TMP = "/tmp"
 _CODE = "/code"
@@ -80,9 +80,17 @@ def places(unit: WorkUnit, task: DatumTask, *, isolation: Isolation, path: str) 
 
 def _folders(given: DatumInput) -> list[str]:
     """Return the directories that the files of an input lie in, each after those above it; none if no disk has them."""
-    found = {folder for row in given.rows for folder in parents(row.key) if folder}
-    names = {name for folder in found for name in folder.split(b"/")}
-    return sorted(folder.decode() for folder in found) if all(map(is_disk_name, names)) else []
+    below = {row.key.rpartition(b"/")[0] for row in given.rows}
+    return sorted(set().union(*map(_down_to, below)))
+
+
+@lru_cache(maxsize=1024)
+def _down_to(folder: bytes) -> tuple[str, ...]:
+    """Return a folder and those above it, as paths; none if no disk can hold it."""
+    names = folder.split(b"/")
+    if not folder or not all(map(is_disk_name, names)):
+        return ()
+    return tuple(b"/".join(names[:depth]).decode() for depth in range(1, len(names) + 1))
 
 
 def _is_copied(unit: WorkUnit, given: DatumInput, isolation: Isolation) -> bool:
@@ -115,7 +123,15 @@ def make_world(
     if unit.s3_out or unit.stands:
         scratch.out.rmdir()
     if isolation.kind == "namespace":
-        return _namespace(unit, task, scratch, isolation=isolation, staging=staging, uses=uses, path=path)
+        # Where nothing is mounted that is this datum's own, the next one with the same places has the same world.
+        same = unit.transform.task is None and all(_is_copied(unit, given, isolation) for given in task.inputs)
+        if same and scratch.world is not None:
+            for given in task.inputs:
+                _copy(given, scratch, staging)
+            return scratch.world
+        world = _namespace(unit, task, scratch, isolation=isolation, staging=staging, uses=uses, path=path)
+        scratch.world = world if same and not any(step[0] == "overlay" for step in world.mounts) else None
+        return world
     for given in task.inputs:
         if given.s3:
             (scratch.pfs / given.name).mkdir()
@@ -152,9 +168,7 @@ def _namespace(
             layers.append(layer(f"/pfs/{given.name}", scratch.pfs / given.name))
             continue
         if _is_copied(unit, given, isolation):
-            staging.fill(given, scratch.pfs / given.name)
-            for row in given.rows:
-                scratch.wrote(f"cwd/pfs/{given.name}/{row.key.decode()}")
+            _copy(given, scratch, staging)
             continue
         view = uses.enter_context(staging.view(given))
         steps.append(_show(view, f"/pfs/{given.name}", scratch=scratch, name=str(number), overlay=isolation.overlay))
@@ -188,6 +202,13 @@ def _namespace(
     places = Places("/pfs", f"{_TMP}/home", _TMP)
     # Processes that open one store tell each other by their ids: LMDB's table of readers, leases.
     return World(places, _scene(layers, staging), cwd, tuple(steps), shares_pids=unit.spout)
+
+
+def _copy(given: DatumInput, scratch: Scratch, staging: Staging) -> None:
+    """Write the files of an input into the scratch, and note them there."""
+    staging.fill(given, scratch.pfs / given.name)
+    for row in given.rows:
+        scratch.wrote(f"cwd/pfs/{given.name}/{row.key.decode()}")
 
 
 def _store_steps(store: str, scratch: Scratch) -> list[tuple[str, ...]]:

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -38,7 +39,12 @@ Clock = Callable[[], int]
 
 def log_path(log_dir: Path, pipeline: str, job: str, *, datum: str) -> Path:
     """Return where an executor with ``log_dir`` writes the log of a datum while it runs."""
-    return log_dir / pipeline / job / f"{datum}.log"
+    return _folder(log_dir, pipeline, job) / f"{datum}.log"
+
+
+@lru_cache(maxsize=16)
+def _folder(log_dir: Path, pipeline: str, job: str) -> Path:
+    return log_dir / pipeline / job
 
 
 class Line(NamedTuple):

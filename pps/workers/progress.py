@@ -56,7 +56,9 @@ class Progress:
         if self.log.error is not None and this.error is not None:
             this = replace(this, error=f"{this.error}; its log is cut: {why(self.log.error)}")
         last = self._last
-        self._last = replace(this, seconds=_plus(last.seconds, this.seconds), bytes=_sum(last.bytes, this.bytes))
+        if self._tries > 1:
+            this = replace(this, seconds=_plus(last.seconds, this.seconds), bytes=_sum(last.bytes, this.bytes))
+        self._last = this
 
     def finish(self) -> None:
         """Store the log and say how the datum ended.

@@ -82,7 +82,8 @@ class Scene:
 
     def close(self, folder: str) -> None:
         """Let nothing be found in one more folder."""
-        self._closed.append(folder.rstrip("/"))
+        if folder.rstrip("/") not in self._closed:
+            self._closed.append(folder.rstrip("/"))
 
     @property
     def layers(self) -> Sequence[Layer]:

@@ -12,9 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from pps.workers.sweep import Sweep
+
+if TYPE_CHECKING:
+    from pps.workers.layout import World
 
 _TMP_MODE: Final = 0o1777
 _WORK: Final = "work"
@@ -48,7 +51,10 @@ class Scratch:
         self._made = (*map(str, made), *(f"{top}/{place}" for place in places))
         self._sweep: Sweep | None = None
         # What the last `clear` left standing, for the `fill` after it.
-        self._there: set[str] = set()
+        self._all = frozenset(self._made)
+        self._there: frozenset[str] = frozenset()
+        self.world: World | None = None
+        """What `make_world` keeps for the next datum that wants the same places."""
 
     @classmethod
     def make(cls, top: Path, places: tuple[str, ...] = ()) -> Self:
@@ -77,6 +83,7 @@ class Scratch:
 
     def wrote(self, path: str) -> None:
         """Note a file that was put into it for the command, by its path below `top`."""
+        self._there = frozenset()
         if self._sweep is not None:
             self._sweep.add(path)
 
@@ -90,7 +97,7 @@ class Scratch:
         """Clear it if the command left nothing in it, and say whether that was so: then there is no output."""
         if self._sweep is None or not self._sweep.run():
             return False
-        self._there = set(self._made)
+        self._there = self._all
         return True
 
     def fill(self) -> None:
@@ -99,17 +106,17 @@ class Scratch:
         Raises:
             OSError: there is no room, or no right to make them.
         """
-        for path in self._made:
+        for path in () if self._there is self._all else self._made:
             if path not in self._there:
                 with suppress(FileExistsError):
                     os.mkdir(path)
         if str(self.tmp) not in self._there:
             os.chmod(self.tmp, _TMP_MODE)
-        self._there = set()
+        self._there = frozenset()
 
     def clear(self) -> None:
         """Remove all but the directories of a fresh one; of those, the ones that were changed themselves."""
-        if self.sweep():
+        if self._there is self._all or self.sweep():
             return
         mode = stat.S_IMODE(os.stat(self.top).st_mode)
         keep = dict.fromkeys(self._made, mode)
@@ -119,7 +126,7 @@ class Scratch:
             for name in os.listdir(layers):
                 above = f"{layers}/{name}"
                 keep |= dict.fromkeys((above, f"{above}/upper", f"{above}/{_WORK}"), mode)
-        self._there = set(_clear(str(self.top), keep))
+        self._there = frozenset(_clear(str(self.top), keep))
         if self._sweep is not None:
             self._sweep.forget()
 

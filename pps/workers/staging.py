@@ -10,18 +10,22 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pfs.errors import FileCollisionError, InvalidPathError
+from pfs.backends.durable import storage_errors
+from pfs.errors import FileCollisionError, InvalidPathError, PfsError
 from pfs.files.restore import restore_file, restore_tree
+from pfs.files.restore_file import is_executable
+from pfs.ids import ChunkId
 from pfs.paths import from_key, is_disk_name
 from pfs.store import Store
 from pfs.trees.page import Kind
 from pfs.trees.tree import Row, Tree
-from pps.executor import DatumInput
+from pps.executor import DatumInput, DatumTask
+from pps.workers.new_file import write_new
 from pps.workers.scratch import remove_tree
 
 IDLE_VIEWS = 16
@@ -29,6 +33,8 @@ IDLE_VIEWS = 16
 IDLE_BYTES = 1 << 30
 """Their size together; the latest one is kept whatever its size."""
 _TREES = 64
+_SMALL_BYTES = 16 << 10
+_WARM_BYTES = 512 << 10
 _PIPE_MODE = 0o644
 
 ViewKey = tuple[str, str, bool, tuple[bytes, ...]]
@@ -95,7 +101,8 @@ class Staging:
         """Restore what the datum sees of this input into ``target``, a directory that is made; errors as `view`."""
         rows = _outermost(given.rows)
         _refuse_collisions(rows)
-        if not os.path.isdir(target):
+        only_files = bool(rows) and all(row.kind is Kind.FILE for row in rows)
+        if not only_files and not os.path.isdir(target):
             target.mkdir(parents=True, exist_ok=True)
         for row in rows:
             if given.empty_files or given.lazy:
@@ -104,11 +111,41 @@ class Staging:
                 place = target / row.key.decode() if row.key else target
                 restore_tree(self._store.objects, self.tree(given), row.key, place, jobs=1)
             else:
-                place = _place(target, row.key)
-                if b"/" in row.key and not os.path.isdir(place.parent):
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                # Nothing stands there: no need to look whether it is a link.
-                restore_file(self._store.objects, row, place, jobs=1, through_links=False)
+                self._fill_file(row, target)
+
+    def _fill_file(self, row: Row, target: Path) -> None:
+        _check_names(row.key)
+        place = f"{target}/{row.key.decode()}"
+        for _ in range(2):
+            if row.kind is Kind.FILE and self._write(row, place):
+                return
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+        # Nothing stands there: no need to look whether it is a link.
+        restore_file(self._store.objects, row, Path(place), jobs=1, through_links=False)
+
+    def _write(self, row: Row, place: str) -> bool:
+        """Write a file of one chunk where nothing stands; say whether that could be done."""
+        data = self._store.objects.chunk(ChunkId(row.tid), row.size) if row.size else b""
+        with storage_errors(f"write {place}"):
+            try:
+                return write_new(place, data, mode=0o777 if is_executable(row) else 0o666)
+            except FileNotFoundError:
+                return False  # its folder is missing
+
+    def warm(self, tasks: Sequence[DatumTask]) -> None:
+        """Read what the next datums have of small files at once: to look each up by itself costs more than to read it.
+
+        What cannot be read is met again by its datum.
+        """
+        left, wanted = _WARM_BYTES, []
+        for row in (row for task in tasks for given in task.inputs if given.has_bytes for row in given.rows):
+            left -= row.size
+            if left < 0:
+                break
+            if row.kind is Kind.FILE and row.size <= _SMALL_BYTES:
+                wanted.append((ChunkId(row.tid), row.size))
+        with suppress(PfsError):
+            self._store.objects.chunks(wanted)
 
     def put(self, given: DatumInput, row: Row, place: Path) -> None:
         """Restore one file or directory of an input as ``place``, where nothing is but an empty directory.
@@ -164,10 +201,14 @@ class Staging:
 
 
 def _place(target: Path, key: bytes) -> Path:
+    _check_names(key)
+    return target / key.decode()
+
+
+def _check_names(key: bytes) -> None:
     for name in key.split(b"/"):
         if not is_disk_name(name):
             raise InvalidPathError(from_key(key), "no disk can hold this name, so no command can see it")
-    return target / key.decode()
 
 
 def _outermost(rows: tuple[Row, ...]) -> list[Row]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pfs.errors import FailedError, PfsError
@@ -18,6 +18,7 @@ from pps.workers.artifacts_put import Bench, with_artifacts
 from pps.workers.environment import environment
 from pps.workers.layout import World, make_world, places
 from pps.workers.mask import Mask
+from pps.workers.new_file import write_new
 from pps.workers.over_s3 import S3Access, s3_access
 from pps.workers.scratch import Scratch
 from pps.workers.secrets import GivenSecrets, given_secrets, with_secrets
@@ -44,18 +45,25 @@ class Surroundings:
     world: World
     access: S3Access
     mask: Mask
+    env: Mapping[str, str]
+    """The variables that the command has beside what it inherits."""
+
+    def of(self, task: DatumTask) -> Surroundings:
+        """Return the same for another datum."""
+        env = environment(self.unit, task, base={}, places=self.world.places, s3=self.access.env)
+        return replace(self, task=task, env=env)
 
     def show_variables(self) -> None:
         """Write /pfs/.env, the datum's variables as Pachyderm shows them: a line each, a value as it is."""
-        env = environment(self.unit, self.task, base={}, places=self.world.places, s3=self.access.env)
-        lines = "".join(f"{name}={value}\n" for name, value in env.items())
+        lines = "".join(f"{name}={value}\n" for name, value in self.env.items())
         data, place = os.fsencode(lines), f"{self.scratch.pfs}/.env"
-        if not _write_over(place, data):
+        if write_new(place, data):
+            self.scratch.wrote("cwd/pfs/.env")
+        elif not _write_over(place, data):
             made = f"{self.scratch.top}/env"
             with open(made, "wb", buffering=0) as file:
                 file.write(data)
             os.rename(made, place)
-            self.scratch.wrote("cwd/pfs/.env")
 
 
 def _write_over(place: str, data: bytes) -> bool:
@@ -112,7 +120,8 @@ def surroundings(
         access = uses.enter_context(
             s3_access(gateway, task, scratch.home, home_seen=world.places.home, of_task=of_task)
         )
-        around = Surroundings(setting, unit, task, scratch, world, access, secrets.mask)
+        env = environment(unit, task, base={}, places=world.places, s3=access.env)
+        around = Surroundings(setting, unit, task, scratch, world, access, secrets.mask, env)
         around.show_variables()
         yield around
 

@@ -6,11 +6,13 @@ timeout's, and decides nothing about the job.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from pfs.packs.session import WriteSession
 from pfs.store import Store
-from pps.executor import WorkUnit
+from pps.executor import DatumTask, WorkUnit
 from pps.workers.attempt import Datum
 from pps.workers.attempts import Attempts
 from pps.workers.batch import run_batch
@@ -18,7 +20,11 @@ from pps.workers.progress import Emit, run_datum
 from pps.workers.scratch import Workplace
 from pps.workers.sessions import Sessions
 from pps.workers.setting import Setting
+from pps.workers.staging import Staging
 from pps.workers.stop import Stop
+
+_AHEAD: Final = 32
+"""Datums whose small files are read at once."""
 
 
 def run_unit(
@@ -39,7 +45,8 @@ def run_unit(
     workplace = Workplace(scratch)
     sessions = Sessions(setting.store if into is None else into, alone=len(unit.datums) == 1)
     try:
-        datums = (Datum(setting, unit, task, sessions, workplace, stop) for task in unit.datums)
+        tasks = _warmed(setting.staging, unit.datums)
+        datums = (Datum(setting, unit, task, sessions, workplace, stop) for task in tasks)
         if unit.transform.datum_batching:
             run_batch(Attempts(datums, emit))
         else:
@@ -49,3 +56,10 @@ def run_unit(
         sessions.now.abandon()
         raise
     return sessions.now
+
+
+def _warmed(staging: Staging, tasks: Sequence[DatumTask]) -> Iterator[DatumTask]:
+    for start in range(0, len(tasks), _AHEAD):
+        few = tasks[start : start + _AHEAD]
+        staging.warm(few)
+        yield from few

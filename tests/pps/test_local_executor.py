@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -457,6 +458,25 @@ def test_folders_of_inputs_stay_for_the_datums_that_have_them_and_for_no_other(b
         seen = [line.split() for line in view.read(f"/seen{at}").decode().splitlines()]
         assert [path for path, _ in seen] == wanted
         assert "711" not in {mode for _, mode in seen}
+
+
+@pytest.mark.parametrize("with_code", [False, True])
+def test_copied_and_overlaid_inputs_take_turns_in_a_unit(bench: Bench, tmp_path: Path, with_code: bool) -> None:
+    """What one datum's world has of its own is never that of the next, however much of it is used again."""
+    code = tmp_path / "code"
+    code.mkdir()
+    if with_code:
+        (code / "script").write_text("of the code")
+    keys = ("f1", "dir/a", "f2", "big", "f3", "f3", "dir/sub")
+    script = ('cat "$(find "$PFS/in" -type f)" script 2> /dev/null | cksum > "$PFS_OUT/seen" || true', "touch script x")
+    unit = bench.unit(*(bench.task(at, bench.given(key)) for at, key in enumerate(keys)), script=script, code_dir=code)
+    done = bench.run(unit)
+    assert [one.state for one in done.values()] == ["success"] * len(keys)
+    view = bench.commit(unit.id, tuple(sorted(file for one in done.values() for file in renamed(one))))
+    for at, key in enumerate(keys):
+        content = bench.view.read("/dir/sub/b" if key == "dir/sub" else f"/{key}") + b"of the code" * with_code
+        wanted = subprocess.run(["cksum"], input=content, capture_output=True, check=True).stdout
+        assert view.read(f"/seen{at}") == wanted, key
 
 
 def test_a_link_to_a_copied_input_is_its_content_as_the_command_left_it(bench: Bench) -> None:

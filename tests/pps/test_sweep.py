@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from pps.sandbox.handover import hand_over
 from pps.sandbox.listening import ENDED, ERR, OUT, Ears
-from pps.workers import sweep
+from pps.workers import new_file, sweep
 from pps.workers.scratch import Scratch, Workplace
 
 PLACES = ("cwd/pfs/in", "cwd/pfs/in/d", "cwd/pfs/in/d/e")
@@ -146,3 +148,29 @@ def test_no_pipe_is_left_when_nobody_takes_the_request(native: bool) -> None:
     with ours, pytest.raises(BrokenPipeError):
         hand_over(ours, b"x" * 100, stdin=0, native=native)
     assert len(os.listdir("/proc/self/fd") if before else []) == max(0, len(before) - 1)
+
+
+@pytest.mark.parametrize("native", [True, False], ids=["extension", "python"])
+def test_a_new_file_replaces_nothing_and_follows_no_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
+    if not native:
+        monkeypatch.setattr(new_file, "_native", None)
+    place, data = str(tmp_path / "né"), bytes(range(256)) * 5000
+    assert new_file.write_new(place, data, mode=0o750)
+    assert not new_file.write_new(place, b"other")
+    assert Path(place).read_bytes() == data
+    assert Path(place).stat().st_mode & 0o700 == 0o700
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    assert not new_file.write_new(str(tmp_path / "link"), b"x")
+    with pytest.raises(FileNotFoundError) as raised:
+        new_file.write_new(str(tmp_path / "no/f"), b"x")
+    assert raised.value.filename is not None
+    if sys.platform == "linux":
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limit[1]))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                new_file.write_new(str(tmp_path / "cut"), data)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
