@@ -29,6 +29,7 @@ from pps.scheduling.lease import SILENCE_S, ControllerLease, LeaseLostError
 from pps.scheduling.orders import orders_folder
 from pps.scheduling.scheduler import Scheduler
 from pps.scheduling.services import Services, ServicesFactory
+from pps.workflows.schedule import TickerThread, WorkflowTicker
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -41,6 +42,8 @@ BACKOFF = Backoff()
 _RETRY_S = 10.0
 _PATIENCE_S = 1.0
 """How long `pps run` may take to end before a daemon is refused, or says that it stands by."""
+_SCHEDULES_S = 30.0
+"""How long after it was installed the schedule of a workflow may go unnoticed."""
 _LOOK_S = 0.1
 """How often who waits looks whether the controller is gone."""
 
@@ -152,6 +155,7 @@ class Controller:
 
     def _run_here(self, pipelines: Sequence[str], on_event: OnEvent) -> RunReport:
         tick(self._store)
+        WorkflowTicker(self._store, on_event).run()
         with self._watch() as watch, closing(self._scheduler(on_event, watch, retry_s=None)) as scheduler:
             try:
                 scheduler.begin()
@@ -223,6 +227,7 @@ class Controller:
         try:
             with ExitStack() as uses:
                 watch = uses.enter_context(self._watch())
+                uses.enter_context(TickerThread(self._store, on_event, _SCHEDULES_S))
                 made = self._scheduler(on_event, watch, retry_s=_RETRY_S, services=self._services(on_event))
                 scheduler = uses.enter_context(closing(made))
                 self._lease.on_lost = watch.wake

@@ -67,7 +67,7 @@ def run_workflow(
         from pps.controller import Controller, local_executors
         from pps.workflows.runs import start_run
 
-        run, plan = start_run(store, workflow, asked)
+        run, plan = start_run(store, workflow, asked, say=_say)
         _notes(plan)
         executors = local_executors(store, slots=jobs, gateways=job_gateways(store), gpus=wiring.ids(gpus))
         controller = Controller(store, executors, isolation=isolation)
@@ -112,6 +112,10 @@ def _outlook(record: Record) -> str:
 def _after(record: Record) -> str:
     after = record["after"]
     return ", ".join(map(str, after)) or "-" if isinstance(after, list) else "-"
+
+
+def _say(text: str) -> None:
+    click.echo(printable(text), err=True)
 
 
 def _notes(plan: RunPlan) -> None:

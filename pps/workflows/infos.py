@@ -171,7 +171,8 @@ def _outcome(job: JobInfo) -> Outcome:
 
 def workflow_names(store: Store) -> list[str]:
     """Return the names of the workflows of a store, in order."""
-    return [info.name for info in store.list_repos() if info.description == runs_description(info.name)]
+    states = store.refs.snapshot(damaged={})
+    return sorted(state.repo for state in states if state.body.description == runs_description(state.repo))
 
 
 def file_of_run(store: Store, name: str, ref: str = "") -> str:

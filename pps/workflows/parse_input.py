@@ -39,7 +39,7 @@ def _input(fields: Fields, reading: Reading, *, task: str) -> InputArtifact:
     typed: Literal["", "file", "directory"] = "directory" if kind == "directory" else "file" if kind else ""
     return InputArtifact(
         name=name,
-        source=_source(fields, reading, name=name),
+        source=_source(fields, reading, name=name, task=task),
         path=_path(fields, reading, task=task, kind=typed or "file"),
         type=typed,
         optional=fields.flag("optional"),
@@ -69,7 +69,7 @@ def _path(fields: Fields, reading: Reading, *, task: str, kind: str) -> str:
     return path
 
 
-def _source(fields: Fields, reading: Reading, *, name: str) -> Source:
+def _source(fields: Fields, reading: Reading, *, name: str, task: str) -> Source:
     given = [kind for kind in ("from", "repo", "uri") if fields.has(kind)]
     if len(given) > 1:
         fields.bad(given[1], f"the input {name!r} has several sources, {' and '.join(given)}: use one")
@@ -82,7 +82,7 @@ def _source(fields: Fields, reading: Reading, *, name: str) -> Source:
     if fields.has("repo"):
         return _repo(fields)
     if fields.has("uri"):
-        return _uri(fields)
+        return _uri(fields, reading, task=task)
     node = fields.get("from")
     return FromTask(BY_NAME, name) if node is None else _from(fields, node, reading, name=name)
 
@@ -120,11 +120,14 @@ def _repo(fields: Fields) -> Source:
     return FromRepo(found["repo"], found["branch"], glob if glob.startswith("/") else f"/{glob}")
 
 
-def _uri(fields: Fields) -> Source:
+def _uri(fields: Fields, reading: Reading, *, task: str) -> Source:
     uri = fields.text("uri")
     scheme, colon, rest = uri.partition("://")
     if not colon or scheme.lower() not in URI_SCHEMES or not rest.strip("/"):
         fields.bad("uri", f"{uri!r} is no place to import from: write s3://bucket/key, https://… or file:///path")
+    node = fields.get("uri")
+    if node is not None:
+        reading.template(node, task=task, field="uri", settled=False)
     if "@" in rest.partition("/")[0]:
         fields.bad("uri", "the uri has a user or password, which everybody could read: give them by 'secret'")
     return FromUri(uri, fields.text("secret"), fields.text("endpoint"), fields.text("region"), fields.text("profile"))

@@ -176,7 +176,7 @@ class _Planner:
         waits = [name for name in task.sources if self._outlooks[name].outlook in {"runs", "depends"}]
         read = {one.source.task for one in task.inputs if isinstance(one.source, FromTask)}
         waits = [name for name in waits if name in read]
-        uris = [one.name for one in task.inputs if isinstance(one.source, FromUri)] if not self._imported else []
+        uris = [] if self._imported else [one.name for one in task.inputs if isinstance(one.source, FromUri)]
         if waits or uris:
             return "depends", f"if {' or '.join([*waits, *uris])} is not the same as before"
         return "cached", "nothing changed"

@@ -38,6 +38,8 @@ def _known(use: Use, task: TaskDef, workflow: Workflow) -> Iterator[str]:
     """Yield what may be named at a place."""
     yield from (f"params.{param.name}" for param in workflow.params)
     others = [other for other in workflow.tasks if other.name != task.name]
+    if use.field == "uri":
+        return
     if use.field == "for_each":
         yield from (f"tasks.{other.name}.outputs.{one.name}" for other in others for one in other.outputs)
         return

@@ -118,6 +118,8 @@ class _Resolver:
     def _complete(self, one: InputArtifact, each: ForEach | None) -> InputArtifact:
         """Return an input with its type and path, where the file does not say them."""
         is_each = each is not None and each.is_of_files and each.input == one.name
+        if is_each and one.path.endswith("/"):
+            one = replace(one, path=f"{one.path}{{{{item}}}}")
         if isinstance(one.source, FromTask):
             maker = self._tasks.get(one.source.task)
             output = None if maker is None else maker.output(one.source.output)

@@ -14,26 +14,31 @@ from pps.pipelines.versions import Making, Planned
 from pps.spec.types import Spec
 from pps.workflows.before import BRANCH, Before, before, runs_description
 from pps.workflows.compile import TASKS_DIR, imports_repo
-from pps.workflows.plan import Asked, RunPlan, plan_run
+from pps.workflows.imports import Say, imported_inputs, refresh_imports, say_nothing
+from pps.workflows.plan import Asked, RunPlan, plan_run, values
 from pps.workflows.records import FILES, RUN_JSON, encode_run
-from pps.workflows.types import FromUri, Workflow
+from pps.workflows.types import Workflow
 
 if TYPE_CHECKING:
     from pfs.changes.writer import CommitWriter
     from pfs.store import Store
 
 
-def start_run(store: Store, workflow: Workflow, asked: Asked) -> tuple[CommitId, RunPlan]:
-    """Begin a run: all pipelines are made or updated, or none, then one commit gives all their jobs its id.
+def start_run(store: Store, workflow: Workflow, asked: Asked, *, say: Say = say_nothing) -> tuple[CommitId, RunPlan]:
+    """Begin a run: imports, then all pipelines are made or updated, or none, then one commit gives all jobs its id.
 
     A version that is new has no job but that of the run. Nothing is run here: a controller does. Tasks that the file
-    has no more are stopped; what they made stays.
+    has no more are stopped; what they made stays. ``say`` is told what was imported.
 
     Raises:
         PfsError: as `plan_run`, `Pipelines.create` and `Pipelines.update`; nothing is to be run then.
         ConflictError: another run of the workflow began meanwhile.
     """
-    plan = plan_run(store, workflow, asked, imported=True)
+    plan = plan_run(store, workflow, asked)
+    if any(imported_inputs(workflow)):
+        kept = {one.task.name for one in plan.tasks if one.files is None}
+        refresh_imports(store, workflow, values(plan.record), kept=kept, say=say)
+        plan = plan_run(store, workflow, asked, imported=True)
     fresh = _make_repo(store, workflow.name, description=runs_description(workflow.name))
     try:
         _make_pipelines(store, plan)
@@ -165,8 +170,3 @@ def existing(store: Store, name: str) -> Before:
     if found is None:
         raise NotFoundError(f"workflow {name!r} not found: `pps list-workflow` shows what exists")
     return found
-
-
-def imports_of(workflow: Workflow) -> bool:
-    """Say whether a workflow imports anything."""
-    return any(isinstance(one.source, FromUri) for task in workflow.tasks for one in task.inputs)

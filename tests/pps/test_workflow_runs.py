@@ -10,15 +10,18 @@ import pytest
 
 from pfs.errors import ConflictError, InvalidInputError, NotFoundError, PfsError, StorageError
 from pfs.ids import CommitId
+from pps.model import events
 from pps.model.infos import JobInfo
 from pps.model.state import JobState
 from pps.spec.types import Reprocess
 from pps.workflows.compile import compile_task, used_params
 from pps.workflows.folder import Folder
+from pps.workflows.infos import file_of_run, inspect_run, list_runs, list_workflows
 from pps.workflows.parse import parse_workflow
 from pps.workflows.plan import Asked, RunPlan
 from pps.workflows.runs import check_run, delete_workflow, start_run
 from tests.pps.pipe_world import World, world_in
+from tests.pps.standing_world import serving
 
 CHAIN = """\
 params: {who: world, more: x, loud: false}
@@ -72,7 +75,8 @@ class Flow:
     def ran(self, text: str, **asked: object) -> dict[str, int]:
         """Run to the end, and return how many datums each task worked on; all must succeed."""
         jobs = self.run(text, **asked)
-        assert all(job.state == JobState.SUCCESS for job in jobs.values()), [job.reason for job in jobs.values()]
+        bad = {name: job for name, job in jobs.items() if job.state != JobState.SUCCESS}
+        assert not bad, [line.message for name in bad for line in self.world.jobs.logs(f"flow-{name}")]
         return {name: job.counters.processed for name, job in jobs.items()}
 
 
@@ -395,3 +399,130 @@ def test_what_is_wrong_in_a_run_is_told_before_anything_changes(flow: Flow, worl
         with pytest.raises(PfsError):
             flow.begin(text, **asked)
     assert [info.name for info in world.store.list_repos()] == []
+
+
+IMPORTS = """\
+params: {what: in}
+tasks:
+- name: use
+  command: cat one.txt all/* > out
+  inputs:
+    - {name: one, uri: "file://%s/{{params.what}}/a.txt", path: one.txt}
+    - {name: all, uri: "file://%s/in/", path: all}
+    - {name: maybe, uri: "file://%s/none/", path: maybe, optional: true}
+  outputs: [{name: out, path: out}]
+- name: each
+  command: cat {{inputs.all.path}} > out
+  for_each: {input: all}
+  inputs: [{name: all, uri: "file://%s/in/", path: "x/"}]
+  outputs: [{name: out, path: out, as: "{{item}}"}]
+"""
+
+
+def test_what_is_outside_is_imported_before_a_run(flow: Flow, world: World, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    text = IMPORTS % (outside, outside, outside, outside)
+    with pytest.raises(PfsError, match=r"outside/in/a\.txt"):
+        flow.begin(text)
+    assert world.store.refs.find("flow") is None
+    (outside / "in").mkdir(parents=True)
+    for name in ("a", "b"):
+        (outside / "in" / f"{name}.txt").write_text(f"{name}\n")
+    assert flow.ran(text) == {"use": 1, "each": 2}
+    assert world.output("flow-use") == {"/out/out": b"a\na\nb\n"}
+    assert world.output("flow-each") == {"/out/a.txt": b"a\n", "/out/b.txt": b"b\n"}
+    assert flow.plan(text)["use"] == ("depends", "if one or all or maybe is not the same as before")
+    assert flow.ran(text) == {"use": 0, "each": 0}
+    (outside / "in" / "b.txt").write_text("new\n")
+    assert flow.ran(text) == {"use": 1, "each": 1}
+    assert flow.ran(text, params={"what": "in/../in"}) == {"use": 0, "each": 0}
+    (outside / "none").mkdir()
+    (outside / "none" / "x").write_text("x")
+    assert flow.ran(text) == {"use": 1, "each": 0}
+    # Tasks that are not asked for do not look outside.
+    (outside / "in" / "a.txt").unlink()
+    assert flow.ran(text, from_task="each") == {"use": 0, "each": 1}
+
+
+INSTALLED = """\
+name: flow
+on: {schedule: "@every 1h"}
+tasks:
+- {name: a, command: cat in/a > o, inputs: [{name: raw, repo: raw, path: in}], outputs: [{name: o, path: o}]}
+- {name: b, command: "cp {{tasks.a.outputs.o.path}} p", outputs: [{name: p, path: p}]}
+- name: c
+  command: cp web p
+  inputs: [{name: web, uri: "file://%s/web", path: web}]
+  outputs: [{name: p, path: p}]
+"""
+HOUR_NS = 3600 * 1_000_000_000
+
+
+def test_an_installed_workflow_runs_with_commits_and_by_its_schedule(flow: Flow, world: World, tmp_path: Path) -> None:
+    text = INSTALLED % tmp_path
+    world.put("raw", {"/a": b"1"})
+    (tmp_path / "web").write_text("one")
+    assert flow.ran(text, installed=True) == {"a": 1, "b": 1, "c": 1}
+    cause = world.put("raw", {"/a": b"2"})
+    jobs = world.run().jobs
+    assert [(job.pipeline, job.id, job.counters.processed) for job in jobs] == [
+        ("flow-a", cause.id, 1),
+        ("flow-b", cause.id, 1),
+    ]
+    assert world.output("flow-b") == {"/p/p": b"2"}
+    # It stays installed when it is run by hand.
+    assert flow.ran(text) == {"a": 0, "b": 0, "c": 0}
+    assert world.run().jobs == ()
+    (tmp_path / "web").write_text("two")
+    began = world.store.repo("flow").inspect("master")
+    now_ns = world.store.clock_ns
+    world.store.clock_ns = lambda: now_ns() + 2 * HOUR_NS
+    jobs = world.run().jobs
+    run = inspect_run(world.store, "flow")
+    assert run.of_schedule == began.started_ns + 2 * HOUR_NS
+    assert {job.pipeline: job.counters.processed for job in jobs} == {"flow-a": 0, "flow-b": 0, "flow-c": 1}
+    assert {job.id for job in jobs} == {run.id}
+    assert world.output("flow-c") == {"/p/p": b"two"}
+    assert world.run().jobs == ()
+
+    (tmp_path / "web").unlink()
+    world.store.clock_ns = lambda: now_ns() + 4 * HOUR_NS
+    assert world.run().jobs == ()
+    assert any(isinstance(one, events.Trouble) and "scheduled run cannot begin" in one.message for one in world.events)
+    assert inspect_run(world.store, "flow").id == run.id
+
+
+def test_a_controller_that_serves_takes_runs_up(flow: Flow, world: World) -> None:
+    with serving(world) as told:
+        run, _ = flow.begin(CHAIN)
+        assert told.ended("flow-shout").id == run
+        flow.code("gen.sh", GEN.replace("hello", "bye"))
+        # Updated versions wait for their run, whatever the controller sees first.
+        for text in (CHAIN.replace("echo {{params.more}}", "echo z"), CHAIN):
+            run, _ = flow.begin(text)
+            assert told.ended("flow-shout").id == run
+        report = world.make_controller().run_pending(["flow-shout"])
+        assert report.jobs == ()
+    runs = [info.id for info in list_runs(world.store, "flow")]
+    assert [job.id for job in world.jobs.jobs("flow-use")] == runs
+    assert [info.state for info in list_runs(world.store, "flow")] == ["success"] * 3
+    assert [one.outcome for one in inspect_run(world.store, "flow", runs[0]).tasks] == ["cached", "ran", "skipped"]
+
+
+def test_workflows_and_runs_are_listed(flow: Flow, world: World) -> None:
+    world.store.create_repo("other")
+    assert list(list_workflows(world.store)) == []
+    flow.ran(CHAIN, params={"who": "me"})
+    (info,) = list_workflows(world.store)
+    assert (info.name, info.tasks, info.installed) == ("flow", ("gen", "use", "shout"), False)
+    assert info.last is not None
+    assert (info.last.state, info.last.params) == ("success", {"who": "me", "more": "x", "loud": False})
+    gen, use, shout = info.last.tasks
+    assert [(one.outcome, one.why) for one in (gen, use, shout)] == [
+        ("ran", "it has not run yet"),
+        ("ran", "it has not run yet"),
+        ("skipped", "its condition does not hold"),
+    ]
+    assert file_of_run(world.store, "flow") == CHAIN
+    with pytest.raises(NotFoundError, match="workflow 'other' not found"):
+        inspect_run(world.store, "other")

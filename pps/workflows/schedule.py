@@ -1,0 +1,121 @@
+"""Installed workflows with a schedule: a run at each tick, with what they import as it is then.
+
+Nothing is stored about ticks but the runs: the last run says since when the next tick is due. Ticks that nobody was
+there for are made up for by one run.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import msgspec.structs
+
+from pfs.errors import BranchMovedError, PfsError
+from pfs.ids import CommitId
+from pfs.provenance.cron import parse_schedule
+from pps.model.events import OnEvent, Trouble
+from pps.workflows.before import BRANCH, Before, before
+from pps.workflows.imports import refresh_imports
+from pps.workflows.infos import file_of_run, workflow_names
+from pps.workflows.parse import parse_workflow
+from pps.workflows.plan import values
+from pps.workflows.records import RUN_JSON, encode_run
+
+if TYPE_CHECKING:
+    from pfs.store import Store
+
+_RETRY_NS = 60 * 1_000_000_000
+"""After this a run that could not begin is tried again."""
+
+
+class WorkflowTicker:
+    """Begins the runs of installed workflows as they come due. One thread; `stop` may be set by another."""
+
+    def __init__(self, store: Store, on_event: OnEvent, stop: threading.Event | None = None) -> None:
+        self._store, self._on_event, self._stop = store, on_event, stop or threading.Event()
+        self._tried: dict[str, int] = {}
+
+    def run(self) -> int | None:
+        """Begin what is due; return when the next is due in ns, None: never. What cannot begin is told as trouble."""
+        times: list[int] = []
+        for name in workflow_names(self._store):
+            try:
+                following = self._tick(name)
+            except PfsError as error:
+                following = self._troubled(name, str(error))
+            times += [] if following is None else [following]
+        return min(times, default=None)
+
+    def _troubled(self, name: str, message: str) -> int:
+        self._on_event(Trouble(name, f"its scheduled run cannot begin: {message}"))
+        self._tried[name] = self._store.clock_ns()
+        return self._tried[name] + _RETRY_NS
+
+    def _tick(self, name: str) -> int | None:
+        """Begin a run of one workflow if that is due; return when the next one is."""
+        found = before(self._store, name)
+        if not found.record.schedule or found.view is None:
+            return None
+        now_ns = self._store.clock_ns()
+        again_ns = self._tried.get(name, 0) + _RETRY_NS
+        if name in self._tried and now_ns < again_ns:
+            return again_ns
+        schedule = parse_schedule(found.record.schedule)
+        since_ns = found.record.of_schedule or found.view.info.started_ns
+        at_ns = schedule.last_tick(since_ns, now_ns)
+        if at_ns is not None:
+            begin_tick(self._store, found, at_ns, stop=self._stop)
+        self._tried.pop(name, None)
+        return schedule.next_tick(since_ns if at_ns is None else at_ns)
+
+
+def begin_tick(store: Store, found: Before, at_ns: int, *, stop: threading.Event | None = None) -> CommitId | None:
+    """Begin the run of a tick: imports anew, all else as in the last run. None: another run began meanwhile.
+
+    Raises:
+        PfsError: it cannot begin; nothing is to be run then.
+    """
+    assert found.view is not None, "only workflows that ran are installed"
+    view, name = found.view, found.name
+    workflow = parse_workflow(file_of_run(store, name, view.info.id), name=f"{name}.yaml")
+    refresh_imports(store, workflow, values(found.record), stop=stop)
+    record = msgspec.structs.replace(
+        found.record,
+        of_schedule=at_ns,
+        from_task="",
+        tasks={task: msgspec.structs.replace(one, kept=False, why="") for task, one in found.record.tasks.items()},
+    )
+    try:
+        with store.repo(name).commit(BRANCH, message="scheduled run", parent=view.info.id) as commit:
+            commit.put_file(RUN_JSON, encode_run(record))
+            return CommitId(commit.finish().id)
+    except BranchMovedError:
+        return None
+
+
+class TickerThread:
+    """Runs a `WorkflowTicker` beside a controller that serves, which learns of runs as of all commits.
+
+    ``most_s``: how often it looks for workflows that were installed. A look costs a listing of the repos.
+    """
+
+    def __init__(self, store: Store, on_event: OnEvent, most_s: float) -> None:
+        self._stop = threading.Event()
+        self._ticker = WorkflowTicker(store, on_event, self._stop)
+        self._store, self._most_s = store, most_s
+        self._thread = threading.Thread(target=self._work, name="workflow-schedule", daemon=True)
+
+    def __enter__(self) -> TickerThread:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            following = self._ticker.run()
+            left_s = self._most_s if following is None else (following - self._store.clock_ns()) / 1e9
+            self._stop.wait(min(self._most_s, max(0.0, left_s)))
