@@ -7,7 +7,7 @@ in which the job's inputs yield them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
@@ -308,25 +308,28 @@ def _without_unit(job: Job, unit: int) -> Job:
 
 def _unit_ended(job: Job, event: UnitEnded) -> tuple[Job, list[Effect]]:
     given = set(job.in_flight[event.unit])
-    job = _without_unit(job, event.unit)
+    known = []
     for ended in event.ended:
         if ended.datum in given:
             given.discard(ended.datum)
-            job = _count(job, ended)
-    return _lose(job, tuple(sorted(given)), "its worker did not report it")
+            known.append(ended)
+    return _lose(_count(_without_unit(job, event.unit), known), tuple(sorted(given)), "its worker did not report it")
 
 
-def _count(job: Job, ended: Ended) -> Job:
-    counters = job.counters
-    match ended.state:
-        case DatumState.FAILED:
-            reason = job.reason or ended.error
-            failed = counters._replace(failed=counters.failed + 1)
-            return replace(job, counters=failed, outcome=JobState.FAILURE, reason=reason)
-        case DatumState.RECOVERED:
-            return replace(job, counters=counters._replace(recovered=counters.recovered + 1))
-        case _:
-            return replace(job, counters=counters._replace(processed=counters.processed + 1))
+def _count(job: Job, ended: Sequence[Ended]) -> Job:
+    """Count the ends of datums, of which a unit may have thousands; the first error is the job's reason."""
+    failed = [one for one in ended if one.state == DatumState.FAILED]
+    recovered = sum(one.state == DatumState.RECOVERED for one in ended)
+    old = job.counters
+    counters = old._replace(
+        processed=old.processed + len(ended) - len(failed) - recovered,
+        failed=old.failed + len(failed),
+        recovered=old.recovered + recovered,
+    )
+    if not failed:
+        return replace(job, counters=counters)
+    reason = next((one.error for one in failed if one.error), "")
+    return replace(job, counters=counters, outcome=JobState.FAILURE, reason=job.reason or reason)
 
 
 def _lose(job: Job, datums: tuple[int, ...], reason: str) -> tuple[Job, list[Effect]]:
@@ -339,7 +342,7 @@ def _lose(job: Job, datums: tuple[int, ...], reason: str) -> tuple[Job, list[Eff
             again.append(datum)
         else:
             why = f"worker lost {losses[datum]} times: {reason}"
-            job = _count(job, Ended(datum, DatumState.FAILED, why))
+            job = _count(job, [Ended(datum, DatumState.FAILED, why)])
             given_up.append(GiveUp(datum, why))
     job, effects = _go_on(replace(job, losses=losses, again=tuple(again)))
     return job, given_up + effects
