@@ -130,9 +130,13 @@ def _key(one: ArtifactOut, rest: str) -> bytes:
 
 def _mode(scene: Scene, path: str) -> int | None:
     """Return what a path is, links followed; a link that leads nowhere is one."""
+    at = scene.layer(path)
     try:
-        folder = scene.resolve(posixpath.dirname(path))
-        place = None if folder is None else scene.find(f"{folder.rstrip('/')}/{posixpath.basename(path)}")
+        if at is not None and not at[1]:
+            place = scene.find(path)  # what is around it may be nobody's business
+        else:
+            folder = scene.resolve(posixpath.dirname(path))
+            place = None if folder is None else scene.find(f"{folder.rstrip('/')}/{posixpath.basename(path)}")
         if place is None:
             return None
         mode = os.lstat(place).st_mode

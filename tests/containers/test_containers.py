@@ -6,6 +6,7 @@ The image is made here, of a static busybox (Debian's busybox-static), so that n
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import signal
@@ -23,6 +24,7 @@ from pps.executor import DatumDone, Executor
 from pps.executors.local import LocalExecutor
 from pps.sandbox import container
 from pps.spec import Transform
+from pps.spec.task import ArtifactIn, ArtifactOut, Task
 from tests.pps.executor_contract import Bench, ExecutorContract, Make
 
 IMAGE = "localhost/pps-test:1"
@@ -177,3 +179,37 @@ def test_lazy_inputs_are_filled_when_they_are_opened(bench: Bench) -> None:
     assert (done.error, done.bytes.download) == (None, len(b"deep\n"))
     view = bench.commit(done.unit, done.outputs)
     assert (view.read("/x"), view.read("/link")) == (b"deep\n", b"file 0\n")
+
+
+@pytest.mark.parametrize("user", [None, "app"])
+def test_artifacts_of_a_task(bench: Bench, tmp_path: Path, user: str | None) -> None:
+    """Relative ones, below /tmp and elsewhere, in and out; of the image's folder only what is an artifact is there."""
+    with bench.store.repo("in").commit("master") as commit:
+        commit.put_file("/run", json.dumps({"params": {"p": "q"}, "item": None}).encode())
+    bench.view = bench.store.repo("in")["master"]
+    code = tmp_path / "code"
+    (code / "d").mkdir(parents=True)
+    (code / "d/old").write_text("old")
+    paths = {"r": "in.txt", "t": "/tmp/deep/in.txt", "e": "/elsewhere/in.txt", "b": "/bin2/x/"}
+    inputs = [ArtifactIn(name, path) for name, path in paths.items()]
+    inputs += [ArtifactIn("d", "d", "directory"), ArtifactIn("f", "/folder/{{params.p}}", "directory")]
+    outputs = [ArtifactOut(name, path.rstrip("/") if name != "b" else "/bin2/x/f0") for name, path in paths.items()]
+    outputs += [ArtifactOut("d", "d", "directory"), ArtifactOut("f", "/folder/{{params.p}}", "directory")]
+    outputs += [ArtifactOut("g", "/made/*.{a,b}", "glob"), ArtifactOut("n", "/made/deep/n")]
+    script = """
+for f in in.txt /tmp/deep/in.txt /elsewhere/in.txt /bin2/x/f0 d/a /folder/q/a; do cat $f; echo more >> $f; done
+test ! -e d/old; mkdir /made/deep; echo n > /made/deep/n; touch /made/x.a /made/y.b /made/z.c; env | grep ^AWS || true
+"""
+    task = Task("w", "t", shell=True, inputs=tuple(inputs), outputs=tuple(outputs))
+    transform = Transform(cmd=("sh", "-exc", script), image=IMAGE, user=user, task=task)
+    given = [bench.given("f0", name=name) for name in paths]
+    given += [bench.given("dir", name="d"), bench.given("dir", name="f"), bench.given("run", name="workflow")]
+    datum = bench.task(0, *given)
+    done = bench.run(bench.unit(datum, transform=transform, code_dir=code))[datum.id]
+    assert (done.state, done.error) == ("success", None), done.log_tail
+    assert [output.key.decode() for output in done.outputs] == [
+        *("b/f0", "d/a", "e/in.txt", "f/a", "g/x.a", "g/y.b", "n/n", "r/in.txt", "t/in.txt")
+    ]
+    view = bench.commit(done.unit, done.outputs)
+    assert {view.read(path) for path in ("/b/f0", "/e/in.txt", "/r/in.txt", "/t/in.txt")} == {b"file 0\nmore\n"}
+    assert view.read("/f/a") == view.read("/d/a") == b"deep\nmore\n"
