@@ -182,13 +182,25 @@ def _clear(directory: str, keep: Mapping[str, int]) -> list[str]:
     for entry in found:
         path = entry.path
         if path not in keep or not _as_made(path, keep[path]):
-            _remove(Path(path))
+            if not _was_empty(entry):
+                _remove(Path(path))
             continue
         kept.append(path)
         if entry.name != _WORK:
             # What overlayfs leaves in its work directory is cleared by it with the next mount.
             kept += _clear(path, keep)
     return kept
+
+
+def _was_empty(entry: os.DirEntry[str]) -> bool:
+    """Say whether this was an empty directory; it is gone then, in one call, as there may be very many."""
+    if not entry.is_dir(follow_symlinks=False):
+        return False
+    try:
+        os.rmdir(entry.path)
+    except OSError:
+        return False
+    return True
 
 
 def _remove(path: Path) -> None:
@@ -220,6 +232,9 @@ def _drop_attribute(path: str, name: str) -> bool:
 def remove_tree(top: Path) -> None:
     """Remove a directory with all it holds, also what user code made unreadable or deep; nothing if there is none."""
     try:
+        with os.scandir(top) as listed:
+            for entry in listed:
+                _was_empty(entry)
         shutil.rmtree(top)
     except FileNotFoundError:
         return

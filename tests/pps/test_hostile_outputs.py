@@ -141,6 +141,24 @@ def test_scratch_that_cannot_be_cleared_is_left_behind(tmp_path: Path) -> None:
         subprocess.run(["chattr", "-i", str(scratch.out / "kept")], check=True)
 
 
+def test_very_many_empty_folders_beside_others_are_cleared(tmp_path: Path) -> None:
+    scratch = Scratch.make(tmp_path / "slot")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for number in range(3000):
+        os.mkdir(scratch.out / f"d{number}")
+    (scratch.out / "link").symlink_to(elsewhere)
+    (scratch.out / "closed").mkdir(mode=0)
+    (scratch.out / "full" / "below").mkdir(parents=True)
+    (scratch.out / "full" / "file").write_text("x")
+    made = sorted(scratch.top.rglob("*/"))
+    scratch.clear()
+    scratch.fill()
+    assert list(scratch.out.iterdir()) == []
+    assert len(made) > 3000
+    assert elsewhere.is_dir()
+
+
 def test_remove_tree_however_deep(tmp_path: Path) -> None:
     top = tmp_path / "top"
     top.mkdir()
