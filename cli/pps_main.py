@@ -38,6 +38,7 @@ COMMANDS = {
     "inspect-job": Entry("cli.commands.job", "inspect_job", "Show a job", _JOB),
     "wait-job": Entry("cli.commands.job", "wait_job", "Wait until a job has ended", _JOB),
     "stop-job": Entry("cli.commands.job", "stop_job", "End a job that runs", _JOB),
+    "delete-job": Entry("cli.commands.job", "delete_job", "Delete a job that has ended, with its logs", _JOB),
     "list-job-set": Entry("cli.commands.job_set", "list_job_set", "List jobs by id, over all pipelines", _JOB),
     "inspect-job-set": Entry("cli.commands.job_set", "inspect_job_set", "Show the jobs of an id", _JOB),
     "wait-job-set": Entry("cli.commands.job_set", "wait_job_set", "Wait until the jobs of an id have ended", _JOB),

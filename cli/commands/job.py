@@ -223,6 +223,19 @@ def stop_job(job: str) -> None:
             jobs.stop_job(pipeline, ref)
 
 
+@click.command("delete-job")
+@_job
+@wiring.json_option
+def delete_job(job: str, as_json: bool) -> None:
+    """Delete a job that has ended: it is listed no more, its logs go. Its output commit stays, nothing runs again."""
+    from pps.jobs.jobs import Jobs
+
+    with wiring.open_store() as store:
+        info = Jobs(store).delete(*job_address(job))
+    if as_json:
+        emit_one(job_record(info), as_json=True)
+
+
 @click.command("restart-datum")
 @_job
 @click.argument("datum", metavar="[DATUM]", required=False)

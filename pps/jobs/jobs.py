@@ -236,6 +236,25 @@ class Jobs:
                 f"datum {datum!r} of job {place} has ended ({meant[0]}): there is nothing to begin again"
             )
 
+    def delete(self, pipeline: str, job: str) -> JobInfo:
+        """Delete a job that has ended, with the logs of its datums; its output commit stays. Return what it was.
+
+        Raises:
+            NotFoundError: there is no such pipeline, or no such job.
+            ConflictError: it has not ended, or another of the pipeline runs, whose end would meet this.
+        """
+        from pps.jobs.delete import delete_job
+
+        record = self._look(pipeline).job(job)
+        others = [one.id for one in of(record.pipeline, running_jobs(self._run_dir)) if one.id != record.id]
+        if others and record.state.is_final:
+            raise ConflictError(
+                f"job {record.pipeline}@{record.id} cannot be deleted while {record.pipeline}@{others[0]} runs:"
+                f" `pps wait-job {record.pipeline}@{others[0]}` waits for its end"
+            )
+        delete_job(self._store, record)
+        return record.info()
+
     def _running_record(self, pipeline: str, job: str) -> JobRecord:
         record = self._look(pipeline).job(job)
         if record.state.is_final:
@@ -316,7 +335,8 @@ class _Look:
 
     def job(self, ref: str) -> JobRecord:
         name = self.pipeline.name
-        jobs = {job.id: as_left(job, self.pipeline) for job in self.pipeline.jobs.beginning(ref)} if ref else {}
+        stored = self.pipeline.jobs.beginning(ref) if ref else ()
+        jobs = {job.id: as_left(job, self.pipeline) for job in stored if job.id not in self.pipeline.jobs.deleted}
         jobs |= {job.id: job for job in _running(self.pipeline, self.live) if ref and job.id.startswith(ref)}
         found = list(jobs.values())
         if not found:
@@ -339,7 +359,7 @@ def _records(pipeline: Pipeline, live: Sequence[JobRecord]) -> Iterator[JobRecor
     """
     running = _running(pipeline, live)
     yield from running
-    ids = {job.id for job in running}
+    ids = {job.id for job in running} | pipeline.jobs.deleted
     yield from (as_left(job, pipeline) for job in reversed(pipeline.jobs) if job.id not in ids)
 
 

@@ -7,12 +7,13 @@ A tree that an older release wrote has none: its records are all read once, and 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, overload
 
 from pfs.ids import CommitId, TreeId
 from pfs.lru import Lru
 from pfs.trees.tree import Tree
-from pps.model.records import JOBS_DIR, META_BRANCH, ORDER_DIR, JobRecord, decode_job, id_of, job_key
+from pps.model.records import DELETED_DIR, JOBS_DIR, META_BRANCH, ORDER_DIR, JobRecord, decode_job, id_of, job_key
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -91,6 +92,17 @@ class JobRecords(Sequence[JobRecord]):
         """Return one by its id."""
         found = self._read(job)
         return None if found is None or not self._counts(found) else found
+
+    @cached_property
+    def deleted(self) -> frozenset[str]:
+        """The jobs that were deleted, and whose records later ones go on from; nobody is shown them."""
+        names = (row.key.rpartition(b"/")[2] for row in self._tree.list(DELETED_DIR))
+        return frozenset(name.decode() for name in names)
+
+    @property
+    def newest_shown(self) -> JobRecord | None:
+        """The job of the highest number that was not deleted."""
+        return next((job for job in reversed(self) if job.id not in self.deleted), None)
 
     def beginning(self, ref: str) -> Iterator[JobRecord]:
         """Yield jobs whose id begins like that, in the order of ids."""

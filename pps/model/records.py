@@ -37,6 +37,7 @@ JOBS_DIR = b"jobs"
 LOGS_DIR = b"logs"
 ORDER_DIR = b"order"
 MARKS_DIR = b"buckets"
+DELETED_DIR = b"deleted"
 FORMAT = 1
 NOT_DUE = "it was interrupted, and is not due any more"
 """The reason of a job that ends as killed without a controller that could end it."""
@@ -60,6 +61,11 @@ def log_key(job: CommitId, datum: str) -> bytes:
 def order_key(number: int, job: CommitId) -> bytes:
     """Return the key of the empty file that says which job has a number."""
     return b"%s/%010d.%s" % (ORDER_DIR, number, job.encode())
+
+
+def deleted_key(job: CommitId) -> bytes:
+    """Return where it stands that a job was deleted whose record is still needed."""
+    return b"%s/%s" % (DELETED_DIR, job.encode())
 
 
 def folder_of(job: CommitId) -> bytes:

@@ -65,7 +65,7 @@ def _process(standing: StandingRecord | None) -> ProcessInfo | None:
 
 def past_info(pipeline: Pipeline) -> PipelineInfo:
     """Return the public value of a version that another one has replaced."""
-    info = describe(pipeline.spec, pipeline.record, pipeline.jobs.newest)
+    info = describe(pipeline.spec, pipeline.record, pipeline.jobs.newest_shown)
     return replace(info, spec_commit=pipeline.spec_commit, state="replaced")
 
 
@@ -110,7 +110,7 @@ def describe(spec: Spec, record: PipelineRecord, last: JobRecord | None) -> Pipe
 
 
 def _last(pipeline: Pipeline, running: Sequence[JobRecord]) -> JobRecord | None:
-    newest = pipeline.jobs.newest
+    newest = pipeline.jobs.newest_shown
     # What runs comes first: of the same job it knows more.
     return max((*running, *([] if newest is None else [newest])), key=lambda job: job.number, default=None)
 

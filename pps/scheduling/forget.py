@@ -5,7 +5,7 @@ from __future__ import annotations
 from pfs.ids import CommitId
 from pfs.trees.edit import Delete, DeleteTree, Edit
 from pfs.trees.tree import Tree
-from pps.model.records import ORDER_DIR, folder_of, id_of, logs_of
+from pps.model.records import ORDER_DIR, deleted_key, folder_of, id_of, logs_of
 
 KEPT_JOBS = 1000
 """Jobs of a pipeline that are kept: the newest, and that of the output's head."""
@@ -25,5 +25,5 @@ def forgotten(meta: Tree, *, head: CommitId | None) -> list[Edit]:
     for row in meta.list(ORDER_DIR, limit=min(excess, _AT_ONCE)):
         job = id_of(row)
         if job != head:
-            edits += [Delete(row.key), DeleteTree(folder_of(job)), DeleteTree(logs_of(job))]
+            edits += [Delete(row.key), DeleteTree(folder_of(job)), DeleteTree(logs_of(job)), Delete(deleted_key(job))]
     return edits

@@ -214,6 +214,25 @@ def test_logs(make: Make, put: Callable[..., str], pps: Run, monkeypatch: pytest
     pps("logs", "-p", "p", "--inputs", "/a", "-f", code=2)
 
 
+@pytest.mark.row("4 delete job")
+def test_a_job_is_deleted(store: Path, pps: Run) -> None:
+    with world_in(store) as world:
+        world.code("run.sh", "true")
+        world.put("images", {"/a": b"1"})
+        world.create("one", {"pfs": {"repo": "images", "glob": "/*"}})
+        first = world.run_one().id
+        world.put("images", {"/b": b"1"})
+        second = world.run_one().id
+    assert pps("delete-job", f"one@{first}").out == ""
+    assert [job["id"] for job in pps("list-job", "-p", "one", "--json").json] == [second]
+    assert pps("delete-job", f"one@{second[:10]}", "--json").json["id"] == second
+    assert pps("list-job", "--json").json == []
+    assert first in pps("delete-job", f"one@{first}", code=3).err
+    pps("delete-job", first, code=2)
+    assert pps("run").code == 0
+    assert pps("list-job", "--json").json == []
+
+
 @pytest.mark.row("2.5 killed by stop-pipeline", "2.6 state STARTING", "2.8 stop", "4 stop job", "4 restart datum")
 def test_what_runs_is_begun_again_and_stopped(store: Path, pps: Run) -> None:
     with (

@@ -175,6 +175,21 @@ while True:
     assert text_of(bench, done["datum-1"]) == "done"
 
 
+def test_an_error_is_reported_with_the_call_of_the_loop_and_not_within(bench: Bench) -> None:
+    """As documented: a second call for one datum ends the next one, on which nobody has worked."""
+    work = 'work() { . "$PFS/.env"; [ "$PACH_DATUM_ID" != datum-1 ] && echo x > "$PFS_OUT/x"; }'
+    right = 'set --; while next-datum "$@"; do set --; work || set -- --error "work ended with $?"; done'
+    done = run(bench, shell(work, right), *map(bench.task, range(4)))
+    assert [(one.state, len(one.outputs)) for one in done.values()] == [("success", 1), ("failed", 0)] + [
+        ("success", 1)
+    ] * 2
+    assert done["datum-1"].error == "the command reported: work ended with 1"
+    assert right in (Path(ROOT) / "docs/pipeline-spec.md").read_text()
+    wrong = "while next-datum; do work || next-datum --error bad; done"
+    done = run(bench, shell(work, wrong), *map(bench.task, range(4)), number=1)
+    assert [(one.state, len(one.outputs)) for one in done.values()][1:3] == [("failed", 0), ("success", 0)]
+
+
 @pytest.mark.row("2.6 batched errors", "4 next datum")
 def test_a_reported_error_is_tried_again_in_the_same_process(bench: Bench) -> None:
     script = (

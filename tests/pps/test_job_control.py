@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from pfs.errors import ConflictError, NotFoundError
+from pfs.upkeep.check import fsck
 from pps.model import events
 from pps.model.infos import DatumInfo
 from pps.model.state import DatumState, JobState
@@ -190,6 +191,59 @@ def test_a_datum_that_runs_begins_again(world: World, gate: Gate) -> None:
     assert texts.count("try") == 2, "what each run wrote is kept"
     between = texts[texts.index("try") + 1 : len(texts) - texts[::-1].index("try") - 1]
     assert AGAIN in between
+
+
+@pytest.mark.row("2.8 delete-job")
+def test_a_job_is_deleted_with_its_logs_and_nothing_runs_again(world: World) -> None:
+    world.code("run.sh", f"echo said; {COPY}")
+    create(world)
+    first = world.run_one()
+    for number in range(3):
+        world.put("images", {f"/n{number}": b"x"})
+        world.run_one()
+    *_, second, _ = jobs = [job.id for job in reversed(list(world.jobs.jobs("copy")))]
+    assert world.jobs.delete("copy", first.id[:12]) == first
+    assert [job.id for job in world.jobs.jobs("copy")] == jobs[:0:-1]
+    for gone in (lambda: world.jobs.job("copy", first.id), lambda: world.jobs.delete("copy", first.id)):
+        with pytest.raises(NotFoundError, match="list-job"):
+            gone()
+    kept = [info.path for info in world.store.repo("copy").view(".meta").list("/", recursive=True)]
+    assert not [path for path in kept if first.id in path]
+    assert world.store.repo("copy")[first.id].read("/a") == b"1", "its output commit stays"
+    assert list(fsck(world.store)) == []
+
+    newest = world.jobs.delete("copy", jobs[-1])
+    assert world.pipelines.inspect("copy").last_job == second
+    with pytest.raises(NotFoundError, match="list-job"):
+        list(world.jobs.logs("copy", job=newest.id))
+    assert not [one for one in world.store.repo("copy").view(".meta").list("/logs") if newest.id in one.path]
+    assert world.run().jobs == ()
+    world.put("images", {"/late": b"y"})
+    last = world.run_one()
+    assert (last.state, last.counters.processed, last.counters.skipped) == (JobState.SUCCESS, 1, 5)
+    assert [job.id for job in world.jobs.jobs("copy")] == [last.id, *jobs[-2:0:-1]]
+    assert set(world.output("copy")) == {"/a", "/b", "/n0", "/n1", "/n2", "/late"}
+
+
+@pytest.mark.row("2.8 delete-job")
+def test_a_job_that_runs_is_not_deleted_nor_others_beside_it(world: World, gate: Gate) -> None:
+    create(world)
+    with serving(world) as ended:
+        gate.open(times=2)
+        assert ended.wait(60)
+        (over,) = world.jobs.jobs("copy")
+        world.put("images", {"/c": b"3"})
+        for _ in range(3):
+            gate.wait_for_command()
+        running = next(world.jobs.jobs("copy"))
+        with pytest.raises(ConflictError, match=f"{running.id} has not ended: `pps stop-job"):
+            world.jobs.delete("copy", running.id)
+        with pytest.raises(ConflictError, match="cannot be deleted while"):
+            world.jobs.delete("copy", over.id)
+        gate.open(times=1)
+        world.jobs.wait("copy", running.id, timeout_s=60)
+    world.jobs.delete("copy", over.id)
+    assert [job.id for job in world.jobs.jobs("copy")] == [running.id]
 
 
 def shown(world: World, job: str) -> list[DatumInfo]:
