@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -125,3 +126,34 @@ def test_a_job_that_is_killed_before_anything_is_done_keeps_its_start(tmp_path: 
         job = world.run_one()
         assert (job.id, job.state, job.restart) == (commit, JobState.SUCCESS, 2)
         assert job.started_ns == records[0].started_ns
+
+
+def test_a_job_that_is_killed_before_it_is_recorded_is_due_as_if_it_had_not_begun(tmp_path: Path) -> None:
+    """The record comes after a second: until then nothing is known of a job, and nothing is lost with it."""
+    with TemporaryDirectory(dir="/var/tmp") as place, world_in(tmp_path / "home") as world:
+        begun, go = Path(place) / "begun", Path(place) / "go"
+        os.mkfifo(begun)
+        world.code("run.sh", f'[ -e {go} ] || {{ echo >{begun}; sleep 1000; }}; echo said; cp "${{images:-$upper}}" "$PFS_OUT/"\n')
+        commit = world.put("images", {"/a": b"x", "/b": b"y"}).id
+        world.create("upper", pfs_input("images"), datum_set_spec={"number": 2})
+        world.create("after", pfs_input("upper"))
+        with subprocess.Popen([sys.executable, "-c", PLAIN, str(tmp_path / "home")], cwd=Path.cwd()) as child:
+            with begun.open() as pipe:
+                pipe.read()
+            child.send_signal(signal.SIGKILL)
+        # On a slow machine it was recorded by then: it is interrupted, and counts the start.
+        left = list(world.jobs.jobs("upper"))
+        assert [(job.id, job.state.is_final, job.data_processed) for job in left] in ([], [(commit, False, 0)])
+        assert world.pipelines.inspect("upper").state in {"pending", "running"}
+        go.touch()
+        jobs = world.run().jobs
+        assert [(job.pipeline, job.id, job.state) for job in jobs] == [
+            ("upper", commit, JobState.SUCCESS),
+            ("after", commit, JobState.SUCCESS),
+        ]
+        assert (jobs[0].restart, jobs[0].data_processed) == (len(left), 2)
+        assert [job.id for job in world.jobs.jobs("upper")] == [commit]
+        assert world.output("after") == {"/a": b"x", "/b": b"y"}
+        assert [line.message for line in world.jobs.logs("upper", job=commit)].count("said") == 2
+        assert not any((world.store.path / "run" / "jobs" / "upper").iterdir())
+        assert world.run().jobs == ()
