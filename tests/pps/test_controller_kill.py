@@ -133,7 +133,10 @@ def test_a_job_that_is_killed_before_it_is_recorded_is_due_as_if_it_had_not_begu
     with TemporaryDirectory(dir="/var/tmp") as place, world_in(tmp_path / "home") as world:
         begun, go = Path(place) / "begun", Path(place) / "go"
         os.mkfifo(begun)
-        world.code("run.sh", f'[ -e {go} ] || {{ echo >{begun}; sleep 1000; }}; echo said; cp "${{images:-$upper}}" "$PFS_OUT/"\n')
+        world.code(
+            "run.sh",
+            f'[ -e {go} ] || {{ echo >{begun}; sleep 1000; }}; echo said; cp "${{images:-$upper}}" "$PFS_OUT/"\n',
+        )
         commit = world.put("images", {"/a": b"x", "/b": b"y"}).id
         world.create("upper", pfs_input("images"), datum_set_spec={"number": 2})
         world.create("after", pfs_input("upper"))
