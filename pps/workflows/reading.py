@@ -104,4 +104,4 @@ def nearest(name: str, known: Collection[str], *, otherwise: str) -> str:
 
 def listed(names: Sequence[str], *, none: str) -> str:
     """Return names as a list for messages."""
-    return f"there are {', '.join(names)}" if names else none
+    return f"there {'is' if len(names) == 1 else 'are'} {', '.join(names)}" if names else none

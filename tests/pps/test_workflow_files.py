@@ -189,7 +189,7 @@ WRONG: list[tuple[str, str]] = [
     (_file(A, "{name: b, command: 'x {{tasks.a.outputs.q.path}}'}"), "did you mean 'tasks.a.outputs.o.path'?"),
     (_file(A, "{name: b, command: 'x {{tasks.c.outputs.o.path}}'}"), "3:25: {{tasks.c.outputs.o.path}}"),
     (_file(A, "{name: b, command: 'x {{tasks.a.outputs.o}}'}"), "did you mean 'tasks.a.outputs.o.path'?"),
-    (_file(A, "{name: b, command: x, inputs: [{name: o, from: {task: c}}]}"), "there is no task 'c': there are a"),
+    (_file(A, "{name: b, command: x, inputs: [{name: o, from: {task: c}}]}"), "there is no task 'c': there is a"),
     (_file(A, "{name: b, command: x, inputs: [{name: o, from: {task: a, output: oo}}]}"), "did you mean 'o'?"),
     (_file(A, "{name: b, command: x, inputs: [{name: q}]}"), "3:35: the input 'q' of task 'b' has no source"),
     (
