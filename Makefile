@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo check test test-long test-clients test-containers bench clean
+.PHONY: setup demo check test test-long test-s3 test-clients test-containers bench clean
 setup: $(STAMP)-dev
 
 $(BIN)/python:
@@ -33,6 +33,10 @@ test: check
 
 test-long: $(STAMP)-dev
 	$(BIN)/pytest -m long
+
+# Against a real S3 server: Debian's radosgw, which is installed first where that can be done.
+test-s3: $(STAMP)-dev
+	$(BIN)/python -m benchmarks.radosgw $(BIN)/pytest -m 's3 and not long'
 
 # With docker or podman, and Debian's busybox-static, of which the image is made.
 test-containers: $(STAMP)-dev

@@ -1,6 +1,7 @@
 """A real S3 server to compare with: Debian's radosgw on one monitor and one OSD in memory, all on the loopback address.
 
-`python -m benchmarks.radosgw` installs it (as root, with apt-get), starts it and says where it listens until Ctrl-C.
+`python -m benchmarks.radosgw` installs it (as root, with apt-get), starts it and says where it listens until Ctrl-C;
+with a command behind it, it runs that, and tells it by PFS_TEST_S3 and the AWS variables where the server is.
 Nothing is left behind but the packages: all files are in a temporary folder. It is up some ten seconds after the start.
 """
 
@@ -138,13 +139,18 @@ def _do(config: Path, *command: str) -> None:
 
 
 def main() -> None:
-    """Start it for use by hand; an interrupt or SIGTERM ends it."""
+    """Start it for use by hand, until an interrupt or SIGTERM; or for the command that is given, and its exit code."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit())
     with radosgw() as server:
         if server is None:
             raise SystemExit(1)
-        print(f"{server.url}  AWS_ACCESS_KEY_ID={server.key} AWS_SECRET_ACCESS_KEY={server.secret}", flush=True)
+        keys = {"AWS_ACCESS_KEY_ID": server.key, "AWS_SECRET_ACCESS_KEY": server.secret}
+        if sys.argv[1:]:
+            raise SystemExit(
+                subprocess.run(sys.argv[1:], env={**os.environ, **keys, "PFS_TEST_S3": server.url}).returncode
+            )
+        print(server.url, *(f"{name}={value}" for name, value in keys.items()), flush=True)
         signal.pause()
 
 

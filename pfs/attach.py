@@ -6,7 +6,8 @@ Index, caches, root key and where the bucket is are in a ``.pfs`` folder of this
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ from pfs.config import (
     read_config,
     write_durably,
 )
-from pfs.errors import AlreadyExistsError, InvalidParamsError, StorageError
+from pfs.errors import AlreadyExistsError, ConditionsIgnoredError, InvalidParamsError, StorageError
 from pfs.rootkey import make_root_key
 from pfs.store import Store, open
 from pfs.upkeep.recover import recover
@@ -76,15 +77,13 @@ def connect(
     folder = top if top.name == FOLDER else top / FOLDER
     if (folder / LOCAL_CONFIG).exists():
         raise AlreadyExistsError("store", str(folder))
-    backend = open_backend(place.url, settings.s3)
-    try:
+    options = fitting(place.url, settings.s3 or S3Options())
+    with closing(open_backend(place.url, options)) as backend:
         made = _make(backend, chunk_avg)
-    finally:
-        backend.close()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         make_root_key(folder)
-        config = LocalConfig(backend=place.url, s3=settings.s3, cache_bytes=settings.cache_bytes)
+        config = LocalConfig(backend=place.url, s3=options, cache_bytes=settings.cache_bytes)
         write_durably(folder / LOCAL_CONFIG, encode_local_config(config))
     except OSError as error:
         raise StorageError(f"make a store in {folder}", error.strerror or str(error)) from error
@@ -93,12 +92,26 @@ def connect(
     return Connected(open(folder), made)
 
 
+def fitting(url: str, options: S3Options) -> S3Options:
+    """Return the options by which the bucket keeps the conditions of writes, as trying shows; raises as `probe`."""
+    for bare in (options.bare_etags, True):
+        tried = replace(options, bare_etags=bare)
+        with closing(open_backend(url, tried)) as backend:
+            try:
+                probe(backend)
+            except ConditionsIgnoredError:
+                if bare:
+                    raise
+            else:
+                return tried
+    raise AssertionError("the second round returns or raises")
+
+
 def _make(backend: Backend, chunk_avg: int | None) -> bool:
     """Make the store's config unless there is one; what is there counts, also if somebody else makes it just now."""
     if backend.read(OBJECT_CONFIG) is None:
         fresh = StoreConfig(store_uuid=str(uuid.uuid4()), chunker=ChunkerConfig(avg=chunk_avg or ChunkerConfig().avg))
         fresh.params()
-        probe(backend)
         if backend.put_new(OBJECT_CONFIG, encode_store_config(fresh)):
             return True
     there = read_config(backend).chunker.avg

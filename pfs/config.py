@@ -86,7 +86,7 @@ def encode_local_config(config: LocalConfig) -> bytes:
     """Return a local config as it is stored: JSON, for people to read and change."""
     stored: dict[str, object] = {"format": config.format, "backend": config.backend}
     if config.s3 is not None:
-        stored["s3"] = {name: value for name, value in msgspec.to_builtins(config.s3).items() if value is not None}
+        stored["s3"] = {name: value for name, value in msgspec.to_builtins(config.s3).items() if value}
     if config.is_remote:
         stored["cache_bytes"] = config.cache_bytes
     return msgspec.json.format(msgspec.json.encode(stored), indent=2) + b"\n"

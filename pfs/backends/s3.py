@@ -128,7 +128,8 @@ class S3Backend:
 
     def swap(self, name: str, old: Etag | None, new: bytes) -> Etag:
         """Replace a mutable object if its etag is still ``old``; see base.Backend."""
-        condition = {"IfNoneMatch": "*"} if old is None else {"IfMatch": old}
+        etag = old.strip('"') if old is not None and self._options.bare_etags else old
+        condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
         action = f"write {self._url(name)}"
         try:
             answer = self._retry.call(lambda: self._put(name, bytes(new), **condition), again=is_undone)

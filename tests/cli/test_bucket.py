@@ -27,6 +27,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.s3
 def test_a_store_in_a_bucket_from_two_machines(bucket: World, here: Path, pfs: Run, pps: Run, url: str) -> None:
     done = pfs("init", "one", "--backend", url, "--endpoint", bucket.url, "--json").json
     assert isinstance(done, dict)
@@ -96,6 +97,15 @@ def test_making_a_store_where_none_can_be(bucket: World, here: Path, pfs: Run, u
     assert listed["KeyCount"] == 0
 
 
+def test_a_server_that_compares_etags_without_quotes(bucket: World, here: Path, pfs: Run, url: str) -> None:
+    bucket.bare_etags = True
+    pfs("init", "--backend", url, "--endpoint", bucket.url)
+    assert json.loads((here / ".pfs" / "config.json").read_text())["s3"]["bare_etags"] is True
+    pfs("create-repo", "r")
+    pfs("create-branch", "r@b")
+    assert pfs("list-branch", "r").out.count("b") > 0
+
+
 def test_connecting_with_another_chunk_size(made: World, pfs: Run, url: str) -> None:
     again = ("init", "other", "--backend", url, "--endpoint", made.url)
     assert "chunks of 262144 bytes" in pfs(*again, "--chunk-avg", "1MiB", code=2).err
@@ -135,6 +145,7 @@ def test_a_server_that_went_away(made: World, here: Path, pfs: Run) -> None:
     assert "http://127.0.0.1:9 cannot be reached" in pfs("list-repo", code=5).err
 
 
+@pytest.mark.s3
 def test_serving_s3_on_top(made: World, here: Path, pfs: Run, url: str) -> None:
     keys = pfs("credentials", "--json").json
     assert isinstance(keys, dict)

@@ -1,6 +1,7 @@
 """An S3 server over real HTTP, moto's, in this process: one writer at a time, what was asked is told, faults on demand.
 
-moto looks and then writes: that two writers may not come in between, as in S3, is seen to here.
+moto looks and then writes: that two writers may not come in between, as in S3, is seen to here. Tests that are marked
+`s3` also run against another server, where PFS_TEST_S3 has its URL (`make test-s3`): nothing is told or broken then.
 """
 
 from __future__ import annotations
@@ -53,6 +54,14 @@ class World:
     ignores_conditions: bool = False
     page: int | None = None
     """Names in a page of a listing, fewer than S3's thousand."""
+    bare_etags: bool = False
+    """Compares etags without quotes, as Ceph 16 does."""
+    keys: dict[str, str] = field(default_factory=lambda: dict(KEYS))
+
+    @property
+    def is_other(self) -> bool:
+        """Whether it is not moto's."""
+        return "PFS_TEST_S3" in os.environ
 
     @cached_property
     def client(self) -> Any:
@@ -60,8 +69,9 @@ class World:
         import boto3
         from botocore.config import Config
 
-        session = boto3.session.Session("tester", "tester-secret", region_name="us-east-1")
-        return session.client("s3", endpoint_url=self.url, config=Config(user_agent_extra="uncounted"))
+        session = boto3.session.Session(self.keys["AWS_ACCESS_KEY_ID"], self.keys["AWS_SECRET_ACCESS_KEY"])
+        config = Config(user_agent_extra="uncounted", region_name="us-east-1")
+        return session.client("s3", endpoint_url=self.url, config=config)
 
     def counted(self) -> tuple[int, int]:
         """Return how many writes and how many reads were asked for since the last call."""
@@ -77,17 +87,22 @@ def use_bucket(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     settings = {"AWS_CONFIG_FILE": "/nonexistent", "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent"}
-    for name, value in {**KEYS, **settings, "AWS_EC2_METADATA_DISABLED": "true"}.items():
+    for name, value in {**world.keys, **settings, "AWS_EC2_METADATA_DISABLED": "true"}.items():
         monkeypatch.setenv(name, value)
     world.asked.clear()
     yield
     world.refuse, world.lose = lambda _: None, lambda _: False
-    world.ignores_conditions, world.page = False, None
+    world.ignores_conditions, world.page, world.bare_etags = False, None, False
 
 
 @contextmanager
 def bucket_server() -> Iterator[World]:
     """Serve an empty `BUCKET`."""
+    url = os.environ.get("PFS_TEST_S3")
+    if url:
+        keys = {name: os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+        yield from _ready(World(url, keys={**KEYS, **keys}))
+        return
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -104,15 +119,21 @@ def bucket_server() -> Iterator[World]:
     world.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
+    try:
+        yield from _ready(world)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _ready(world: World) -> Iterator[World]:
     world.client.create_bucket(Bucket=BUCKET)
     try:
         yield world
     finally:
         _empty(world.client)
         world.client.close()
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def _empty(client: Any) -> None:
@@ -147,6 +168,8 @@ class _Front:
                 environ.pop(name, None)
         if self._world.page is not None and "list-type" in environ.get("QUERY_STRING", ""):
             environ["QUERY_STRING"] += f"&max-keys={self._world.page}"
+        if self._world.bare_etags and environ.get("HTTP_IF_MATCH", "").startswith('"'):
+            environ["HTTP_IF_MATCH"] = '"another"'
         answered = self._locked(environ, start)
         if self._world.lose(asked):
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)

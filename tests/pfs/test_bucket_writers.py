@@ -48,6 +48,7 @@ def acknowledged(process: subprocess.Popen[str], lines: int) -> list[list[str]]:
     return [ack for ack in found if len(ack) == 2]
 
 
+@pytest.mark.s3
 @pytest.mark.parametrize(("rounds", "count"), ROUNDS)
 def test_writers_on_four_machines(bucket: World, tmp_path: Path, rounds: int, count: int) -> None:
     """Every fifth reply to a write is lost, one of the four is killed: what was acknowledged is there, once."""
