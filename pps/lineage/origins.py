@@ -18,6 +18,7 @@ from pps.lineage.model import CommitRef, DatumNode, FileRef, How, Made
 from pps.lineage.nodes import datum_node, sources_of, spec_of
 from pps.lineage.owners import owners
 from pps.model.state import DatumState, JobState
+from pps.spec.task import BUCKETS
 
 if TYPE_CHECKING:
     from pfs.trees.row import Row
@@ -58,8 +59,8 @@ def origins(records: Records, repo: str, commit: CommitId, rows: Rows) -> dict[b
             left.setdefault(None if row.changed is None else CommitId(row.changed.commit.hex()), {})[key] = row
     for put_in, part in left.items():
         if put_in is None or put_in == commit:
-            merged = {} if job is not None else _by_merge(records, found, part)
-            made |= dict.fromkeys(part, _as_a_whole(records, found, job)) | merged
+            known = {} if job is not None else _by_merge(records, found, part) | _by_task(records, found, part)
+            made |= dict.fromkeys(part, _as_a_whole(records, found, job)) | known
         else:
             made |= _older(records, repo, put_in, part)
     return made
@@ -112,6 +113,21 @@ def _by_merge(records: Records, found: Found | None, rows: Rows) -> dict[bytes, 
             same = {key: row for key, row in there.items() if row is not None and _content(row) == _content(rows[key])}
             made |= _older(records, repo, parent, same)
     return made
+
+
+def _by_task(records: Records, found: Found | None, rows: Rows) -> dict[bytes, Origin]:
+    """Return what those objects of a bucket come from that a task wrote: the output of its job has them too."""
+    sources = [] if found is None else sources_of(found)
+    for source in sources:
+        tree = None if records.job(source.repo, source.commit) is None else records.tree(source.repo, source.commit)
+        if tree is not None and found is not None:
+            top = f"{BUCKETS}/{found.record.repo}/".encode()
+            there = {key: tree.stat(top + key, want="file") for key in rows}
+            same = {top + key: row for key, row in there.items() if row and _content(row) == _content(rows[key])}
+            if same:
+                made = origins(records, source.repo, source.commit, same)
+                return {key[len(top) :]: origin for key, origin in made.items()}
+    return {}
 
 
 def _content(row: Row) -> tuple[int, bytes]:

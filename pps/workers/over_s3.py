@@ -32,8 +32,9 @@ class S3Access:
         self._traffic: Traffic | None = None
 
     def _end(self) -> Traffic | None:
-        if self._admission is not None:
-            self._traffic, self._admission = self._admission.end(), None
+        admission, self._admission = self._admission, None
+        if admission is not None:
+            self._traffic = admission.end()
         return self._traffic
 
     def take(self, session: WriteSession) -> tuple[OutputFile, ...]:

@@ -20,6 +20,7 @@ from pps.spec.node import Plain
 from pps.workers.stop import Stop
 from tests.pps.pipe_world import pfs_input, world_in
 from tests.pps.task_world import QUICK_S3, Tasks, out
+from tests.pps.test_lineage import ask, datums
 
 HEAD = """import boto3, os, sys
 from botocore.exceptions import ClientError
@@ -209,6 +210,19 @@ def test_deleted_objects_come_again_though_nothing_runs(tasks: Tasks) -> None:
     fan(tasks, "a", "b")
     tasks.well("t")
     assert (head(tasks, "b"), head(tasks, "c")) == heads
+
+
+def test_an_object_is_traced_to_the_datum_that_wrote_it(tasks: Tasks) -> None:
+    fanned(tasks, "a", "b")
+    (job,) = tasks.world.jobs.jobs("w-t")
+    wrote = {one.inputs[0].path: one.id for one in tasks.world.jobs.datums("w-t", job.id)}
+    tasks.world.put("b", {"/n0": None, "/hand": b"made"})
+    fan(tasks, "a", "b")
+    tasks.well("t")
+    for path, given in (("/n0", "/tasks/t/0"), ("/n1", "/tasks/t/1")):
+        (datum,) = datums(ask(tasks.world, "b", path))
+        assert datum.ref.datum == wrote[given]
+    assert datums(ask(tasks.world, "b", "/hand")) == []
 
 
 def test_an_open_commit_of_the_bucket_takes_it(tasks: Tasks) -> None:
