@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 FIELD: Final = "o"
 """Where the metadata of a file have its `Mark` (docs/format/tree.md)."""
 _BATCH: Final = 1024
+_LARGE: Final = 32 << 20
+"""From here on one file is cut, hashed and packed by several threads."""
 
 
 class Imported(NamedTuple):
@@ -102,7 +104,7 @@ class _Import:
                     if known is not None and file.mark is not None and file.mark.same(known):
                         self._unchanged += 1
                         continue
-                    waiting.append(pool.submit(self._fetch, file, known, alone=jobs == 1))
+                    waiting.append(pool.submit(self._fetch, file, known))
                     if len(waiting) > 2 * jobs:
                         self._land(waiting)
                 while waiting:
@@ -147,11 +149,12 @@ class _Import:
             self._writer.edit(self._edits)
             self._edits = []
 
-    def _fetch(self, file: RemoteFile, known: Mark | None, *, alone: bool) -> Put | None:
+    def _fetch(self, file: RemoteFile, known: Mark | None) -> Put | None:
         with file.open(known, self._stop) as opened:
             if opened.stream is None:
                 return None
-            ref = self._writer.local.stream(opened.stream, jobs=None if alone else 1)
+            jobs = None if opened.mark.size > _LARGE else 1
+            ref = self._writer.local.stream(opened.stream, jobs=jobs)
             mark = opened.mark._replace(size=ref.size)
         aux: dict[str, object] = {FIELD: list(mark)}
         if opened.mime is not None and is_media_type(opened.mime):

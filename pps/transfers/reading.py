@@ -68,15 +68,17 @@ class ObjectReader:
             meanwhile, or may not be read. Stopped.
         """
         digest, size = hashlib.md5(usedforsecurity=False), 0
+        encrypted = self.headers.get("x-amz-server-side-encryption", "").startswith("aws:")
+        is_md5 = len(self._etag) == 32 and not encrypted
         for body in self._bodies():
             check_going(self._stop)
-            digest.update(body)
+            if is_md5:
+                digest.update(body)
             size += len(body)
             yield body
         if size != self._size:
             raise StorageError(self._shown, f"{size} bytes came instead of {self._size}")
-        encrypted = self.headers.get("x-amz-server-side-encryption", "").startswith("aws:")
-        if len(self._etag) == 32 and not encrypted and digest.hexdigest() != self._etag:
+        if is_md5 and digest.hexdigest() != self._etag:
             raise StorageError(self._shown, "what came has another MD5 than its ETag says")
 
     def _bodies(self) -> Iterator[bytes]:

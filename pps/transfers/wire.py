@@ -62,6 +62,8 @@ class Answer:
 
     headers: Mapping[str, str]
     body: bytes
+    signed_body: bool = False
+    """Whether the server was told the SHA-256 of what it was sent, which it has to compare."""
 
     @property
     def etag(self) -> str:
@@ -81,6 +83,7 @@ class Wire:
             else urllib3.ProxyManager(access.proxy, maxsize=POOL, **more)  # type: ignore[arg-type]
         )
         self._regions: dict[str, str] = {}
+        self._signs_bodies = access.endpoint.startswith("http:") and access.keys() is not None
 
     def close(self) -> None:
         """Close the connections."""
@@ -96,7 +99,7 @@ class Wire:
             StorageError: nobody answers, or not as it should be. Stopped.
         """
         answer = self._tried(request, always=always)
-        return Answer(_lower(answer.headers), answer.data)
+        return Answer(_lower(answer.headers), answer.data, self._signs_bodies)
 
     def stream(self, request: Request) -> urllib3.BaseHTTPResponse:
         """Send a GetObject and return the answer unread, which the caller closes; tried again as in `send`."""
@@ -156,7 +159,7 @@ class Wire:
         keys = self._access.keys()
         if keys is not None:
             payload = _EMPTY if not request.body else UNSIGNED
-            if request.body and scheme == "http":
+            if request.body and self._signs_bodies:
                 payload = hashlib.sha256(request.body).hexdigest()
             headers["x-amz-content-sha256"] = payload
             headers["x-amz-date"] = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
