@@ -99,6 +99,12 @@ class WorkflowView:
             case _:
                 self._say(describe(event))
 
+    def settle(self, jobs: Sequence[JobInfo]) -> None:
+        """Show the end of jobs of which no event told."""
+        for job in jobs:
+            if self._is_ours(job) and job.state.is_final and self._rows[job.pipeline].took_s is None:
+                self._ended(job)
+
     def _is_ours(self, job: JobInfo) -> bool:
         return job.id == self._run and job.pipeline in self._rows
 

@@ -73,11 +73,13 @@ def run_workflow(
         controller = Controller(store, executors, isolation=isolation)
         try:
             with WorkflowView([one.plan for one in plan.tasks], run) as view:
-                controller.run_pending([one.plan.pipeline for one in plan.tasks], on_event=view)
+                controller.run_pending(plan.pipelines, on_event=view)
+                info = inspect_run(store, workflow.name, run)
+                # A controller that serves may have ended a job before it was watched.
+                view.settle([one.job for one in info.tasks if one.job is not None])
         except KeyboardInterrupt:
             note(f"run {workflow.name}@{run} goes on with the next `pps run`, `pps run-workflow` or `pfs serve`")
             raise
-        info = inspect_run(store, workflow.name, run)
         _report(store, info, as_json=as_json)
     if info.state != "success":
         raise ExitCode(FAILED)
@@ -98,7 +100,7 @@ def _show_plan(store: Store, workflow: Workflow, asked: Asked, *, as_json: bool)
             ("TASK", field("task")),
             ("AFTER", _after),
             ("OUTLOOK", _outlook),
-            ("ITEMS", lambda record: "-" if record["outlook"] == "kept" else str(record["items"])),
+            ("ITEMS", _items),
             ("WHY", field("why")),
         ],
     )
@@ -107,6 +109,10 @@ def _show_plan(store: Store, workflow: Workflow, asked: Asked, *, as_json: bool)
 def _outlook(record: Record) -> str:
     words = {"runs": "runs", "cached": "cached", "depends": "may run", "skipped": "skipped", "kept": "as it was"}
     return words[str(record["outlook"])]
+
+
+def _items(record: Record) -> str:
+    return "-" if record["outlook"] == "kept" else "?" if record["items"] is None else str(record["items"])
 
 
 def _after(record: Record) -> str:
@@ -153,11 +159,16 @@ def _why_not(one: TaskInfo, info: RunInfo) -> str:
 
 
 def _log_tail(store: Store, one: TaskInfo) -> Sequence[str]:
+    """Return the end of the log of the first datum that failed; of the job, where it was not a datum."""
     from pfs.errors import PfsError
     from pps.jobs.jobs import Jobs
+    from pps.model.state import DatumState
 
     assert one.job is not None
+    jobs, job = Jobs(store), one.job.id
     try:
-        return [line.message for line in Jobs(store).logs(one.pipeline, job=one.job.id, tail=_TAIL)]
+        bad = next(jobs.datums(one.pipeline, job, states=[DatumState.FAILED]), None)
+        lines = jobs.logs(one.pipeline, job=job, datum=None if bad is None else bad.id, tail=_TAIL)
+        return [line.message for line in lines]
     except PfsError as error:
         return [f"(its log cannot be read: {error})"]

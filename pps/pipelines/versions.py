@@ -66,12 +66,14 @@ class Making:
 
     ``planned``: repos that are taken to be there, as others will have made them (`pps.pipelines.several`). ``code``:
     the files of the command, if they are known. ``wait``: it has no job for the heads of its inputs, but for the next
-    commit, and is started if it was stopped.
+    commit, and is started if it was stopped. ``rebinding``: what it reads will have been bound otherwise by then, so
+    that the graph as it is says nothing of circles.
     """
 
     planned: Planned = field(default_factory=dict)
     code: Code | None = None
     wait: bool = False
+    rebinding: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,8 @@ def make_draft(store: Store, spec: Spec, base_dir: Path, *, making: Making = AS_
     for egress in spec.egresses:
         _check_egress(store, egress)
     _refuse_circle(store, spec, making.planned)
-    _refuse_second_branch(store, spec)
+    if not making.rebinding:
+        _refuse_second_branch(store, spec)
     if making.code is not None:
         return Draft(spec, base_dir.resolve(), making.code.files, making.code.digests, making.wait)
     files = code_files(spec.transform, base_dir)

@@ -115,7 +115,7 @@ def list_runs(store: Store, name: str) -> Iterator[RunInfo]:
 def _run(store: Store, name: str, info: CommitInfo, record: RunRecord) -> RunInfo:
     jobs = Jobs(store)
     tasks = tuple(_task(jobs, record, task, run=info.id) for task in record.tasks)
-    ends = [None if one.job is None else one.job.finished_ns for one in tasks]
+    ends = [None if one.job is None else one.job.finished_ns for one in tasks if one.outcome != "skipped" or one.job]
     ended = [end for end in ends if end is not None]
     return RunInfo(
         workflow=name,
@@ -142,6 +142,8 @@ def _task(jobs: Jobs, record: RunRecord, task: str, *, run: str) -> TaskInfo:
     try:
         job = jobs.job(pipeline, run)
     except NotFoundError:
+        if known.kept:
+            return TaskInfo(task, pipeline, "skipped", "not asked for", known.after)
         return TaskInfo(task, pipeline, "waiting", known.why, known.after)
     outcome = _outcome(job)
     return TaskInfo(task, pipeline, outcome, _why(known, outcome), known.after, job)

@@ -65,6 +65,12 @@ class RunPlan:
     before: Before
     folder: Path
 
+    @property
+    def pipelines(self) -> tuple[str, ...]:
+        """The pipelines that have a job of the run: of all tasks, but those that are left alone and never ran."""
+        left = (one for one in self.tasks if one.spec is not None or self.before.pipeline(one.task.name) is not None)
+        return tuple(one.plan.pipeline for one in left)
+
 
 def plan_run(store: Store, workflow: Workflow, asked: Asked, *, imported: bool = False) -> RunPlan:
     """Return what a run would do. ``imported``: what tasks import is there as it is now.
@@ -125,7 +131,8 @@ class _Planner:
         code = self._folder.code(task.code)
         files = task_files(self._workflow, task, self._told(task, spec))
         outlook, why = self._outlook(task, Version(spec, code.digests), files)
-        plan = TaskPlan(task.name, pipeline, outlook, why, len(files), task.sources)
+        of_files = task.for_each is not None and task.for_each.is_of_files
+        plan = TaskPlan(task.name, pipeline, outlook, why, None if of_files else len(files), task.sources)
         self._outlooks[task.name] = plan
         assert old is None or old.name == spec.name
         return TaskRun(task, plan, spec, code, files)
@@ -155,7 +162,7 @@ class _Planner:
 
     def _outlook(self, task: TaskDef, now: Version, files: Mapping[str, bytes]) -> tuple[Outlook, str]:
         if not files:
-            return "skipped", "its condition does not hold"
+            return "skipped", "there is nothing to run for" if task.when is None else "its condition does not hold"
         old = self.before.pipeline(task.name)
         if old is None or self.before.last_job(task.name) is None:
             return "runs", "it has not run yet"

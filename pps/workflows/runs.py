@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pfs.errors import ConflictError, NotFoundError, PfsError
@@ -11,6 +12,7 @@ from pfs.ids import CommitId
 from pps.pipelines.pipelines import Pipelines
 from pps.pipelines.several import in_order
 from pps.pipelines.versions import Making, Planned
+from pps.spec.input import leaves
 from pps.spec.types import Spec
 from pps.workflows.before import BRANCH, Before, before, runs_description
 from pps.workflows.compile import TASKS_DIR, imports_repo
@@ -77,8 +79,15 @@ def _specs(plan: RunPlan) -> Iterator[tuple[Spec, Making]]:
 
 def _check(store: Store, plan: RunPlan) -> None:
     pipelines = Pipelines(store)
+    rebinding = any(_reads_otherwise(plan, spec) for spec, _ in _specs(plan))
     for spec, making in _specs(plan):
-        pipelines.update(spec, base_dir=plan.folder, dry_run=True, making=making)
+        pipelines.update(spec, base_dir=plan.folder, dry_run=True, making=replace(making, rebinding=rebinding))
+
+
+def _reads_otherwise(plan: RunPlan, spec: Spec) -> bool:
+    """Say whether a task that there is reads other repos than it did: two may change places."""
+    old = plan.before.pipeline(_task_of(spec))
+    return old is not None and {leaf.repo for leaf in old.leaves} != {leaf.repo for leaf in leaves(spec.input)}
 
 
 def _make_pipelines(store: Store, plan: RunPlan) -> None:

@@ -14,13 +14,16 @@ Outlook = Literal["runs", "cached", "depends", "skipped", "kept"]
 
 @dataclass(frozen=True, slots=True)
 class TaskPlan:
-    """What a run will do with a task. ``depends``: on whether what it reads will have changed."""
+    """What a run will do with a task. ``depends``: on whether what it reads will have changed.
+
+    ``items``: how many there are, None where that is known only when it runs.
+    """
 
     task: str
     pipeline: str
     outlook: Outlook
     why: str
-    items: int = 1
+    items: int | None = 1
     after: tuple[str, ...] = ()
 
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pfs.errors import ConflictError, InvalidInputError, NotFoundError, PfsError, StorageError
 from pfs.ids import CommitId
 from pps.model import events
 from pps.model.infos import JobInfo
 from pps.model.state import JobState
+from pps.spec.parse import parse_specs
+from pps.spec.shellquote import render_shell, settle_shell
+from pps.spec.template import parse_template
 from pps.spec.types import Reprocess
+from pps.spec.write import spec_json
 from pps.workflows.compile import compile_task, used_params
 from pps.workflows.folder import Folder
 from pps.workflows.infos import file_of_run, inspect_run, list_runs, list_workflows
@@ -527,3 +535,80 @@ def test_workflows_and_runs_are_listed(flow: Flow, world: World) -> None:
     assert file_of_run(world.store, "flow") == CHAIN
     with pytest.raises(NotFoundError, match="workflow 'other' not found"):
         inspect_run(world.store, "other")
+
+
+def test_a_task_that_never_ran_and_is_not_asked_for_is_no_hindrance(flow: Flow, world: World) -> None:
+    text = """\
+tasks:
+- {name: a, command: echo 1 > o, outputs: [{name: o, path: o}]}
+- {name: b, command: exit 3}
+"""
+    run, plan = flow.begin(text, from_task="a")
+    assert plan.pipelines == ("flow-a",)
+    world.run(*plan.pipelines)
+    info = inspect_run(world.store, "flow", run)
+    assert [(one.outcome, one.why) for one in info.tasks] == [
+        ("ran", "it has not run yet"),
+        ("skipped", "not asked for"),
+    ]
+    assert (info.state, info.finished_ns is not None) == ("success", True)
+
+
+def test_what_was_made_may_be_kept(flow: Flow, world: World) -> None:
+    flow.ran(CHAIN)
+    delete_workflow(world.store, "flow", keep_repos=True)
+    assert world.output("flow-use") == {"/res/out.txt": b"hello world\nx\n"}
+    assert {info.name for info in world.store.list_repos()} == {"flow-gen", "flow-use", "flow-shout"}
+
+
+def test_tasks_may_change_places(flow: Flow) -> None:
+    one = "tasks:\n- {name: a, command: echo a > o, outputs: [{name: o, path: o}]}\n"
+    one += '- {name: b, command: "cat {{tasks.a.outputs.o.path}} > o2", outputs: [{name: o2, path: o2}]}\n'
+    other = "tasks:\n- {name: b, command: echo b > o2, outputs: [{name: o2, path: o2}]}\n"
+    other += '- {name: a, command: "cat {{tasks.b.outputs.o2.path}} > o", outputs: [{name: o, path: o}]}\n'
+    assert flow.ran(one) == {"a": 1, "b": 1}
+    assert flow.ran(other) == {"a": 1, "b": 1}
+    assert flow.ran(one) == {"a": 1, "b": 1}
+
+
+PATHS = ["x.csv", "/tmp/my data/it's.csv", 'a "b"/$c`d`', "sub/{{params.p}} x/y", "-dash", "/data/in {{{{x}}"]
+COMMANDS = ["cat {{r}}", 'cat "{{r}}"', "cat '{{r}}' # {{r}}", 'echo "$(cat {{r}}; echo "{{r}}")" && x {{r}}{{r}}']
+
+
+@given(
+    path=st.sampled_from(PATHS),
+    command=st.one_of(st.sampled_from(COMMANDS), st.lists(st.sampled_from(["x", "{{r}}", "a{{r}}b"]), min_size=1)),
+    kind=st.sampled_from(["file", "directory"]),
+    optional=st.booleans(),
+    each=st.sampled_from([None, ["a", 1], "{{params.l}}"]),
+    after=st.booleans(),
+)
+@settings(deadline=None)
+def test_a_spec_is_read_back_as_it_was_compiled(
+    path: str, command: str | list[str], kind: str, optional: bool, each: object, after: bool
+) -> None:
+    named = "{{tasks.a.outputs.o.path}}"
+    given_command = [word.replace("{{r}}", named) for word in command] if isinstance(command, list) else command
+    if isinstance(given_command, str):
+        given_command = given_command.replace("{{r}}", named)
+    first = {"name": "a", "command": ["x"], "outputs": [{"name": "o", "path": path, "type": kind}]}
+    second = {"name": "b", "command": given_command, "for_each": each, "after": ["z"] if after else []}
+    second |= {"inputs": [{"name": "o", "optional": True}]} if optional else {}
+    document = {"params": {"p": "v w", "l": [1]}, "tasks": [second, first, {"name": "z", "command": "true"}]}
+    found = parse_workflow(json.dumps(document))
+    for task in found.tasks:
+        for installed in (False, True):
+            spec = compile_task(found, task, installed=installed)
+            (read,) = parse_specs(spec_json(spec))
+            assert read == spec
+    assert set(used_params(compile_task(found, found.task("b")))) <= {"p"}
+
+
+@pytest.mark.parametrize("path", [path.replace("{{params.p}}", "v w").replace("{{{{", "{{") for path in PATHS])
+def test_a_path_of_another_task_is_quoted_in_a_command(path: str) -> None:
+    quoted = path.replace("{{", "{{{{")
+    for command in ("printf %s {{t}}", 'printf %s "{{t}}"', "printf %s '{{t}}'", 'printf %s "$(printf %s {{t}})"'):
+        template = parse_template(command)
+        settled = settle_shell(template, lambda _: parse_template(quoted))
+        done = subprocess.run(["sh", "-c", render_shell(parse_template(settled), str)], capture_output=True, timeout=60)
+        assert done.stdout.decode() == path
