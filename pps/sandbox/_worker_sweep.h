@@ -11,8 +11,10 @@
 #include <sys/xattr.h>
 
 enum { PLACES = 64 };
+static const unsigned ANYTHING = 1u << 31;
 
-/* A folder inside another one that is named before it, the first (-1) by its path; or a file inside a folder. */
+/* A folder inside another one that is named before it, the first (-1) by its path; or a file inside a folder.
+ * With ANYTHING in its mode a folder may hold what it wants. */
 typedef struct {
     int parent;
     unsigned mode;
@@ -59,15 +61,30 @@ static place *named(place *all, int count, int parent, const char *name) {
     return NULL;
 }
 
-/* Say whether a directory has its mode, and no attributes but those that the system gives. */
-static int is_as_made(int fd, unsigned mode) {
+static int is_of_overlay(const char *name) {
+    return !strncmp(name, "user.overlay.", 13) || !strncmp(name, "trusted.overlay.", 16);
+}
+
+/* Say whether a directory has its mode, and no attributes but those that the system gives; count those of overlayfs. */
+static int is_as_made(int fd, unsigned mode, int *layered) {
     struct stat found;
     char names[1024];
-    if (fstat(fd, &found) || (found.st_mode & 07777) != mode) return 0;
+    if (fstat(fd, &found) || (found.st_mode & 07777) != (mode & ~ANYTHING)) return 0;
     ssize_t size = flistxattr(fd, names, sizeof names);
     if (size < 0) return errno == ENOTSUP;
     for (char *name = names; name < names + size; name += strlen(name) + 1) {
-        if (strncmp(name, "security.", 9)) return 0;
+        if (is_of_overlay(name)) *layered += 1;
+        else if (strncmp(name, "security.", 9)) return 0;
+    }
+    return 1;
+}
+
+/* Remove what overlayfs leaves on the upper folder of each mount. */
+static int drop_layered(int fd) {
+    char names[1024];
+    ssize_t size = flistxattr(fd, names, sizeof names);
+    for (char *name = names; name < names + size; name += strlen(name) + 1) {
+        if (is_of_overlay(name) && fremovexattr(fd, name)) return 0;
     }
     return 1;
 }
@@ -100,7 +117,7 @@ static int remove_files(const places *all) {
 
 /* Whatever stands where a folder should, it is opened without following links, step by step from the first. */
 static int sweep_all(places *all) {
-    int clean = 1, opened = 0;
+    int clean = 1, opened = 0, layered[PLACES] = {0};
     while (clean && opened < all->folder_count) {
         const place *one = &all->folders[opened];
         int above = opened ? all->fds[one->parent] : AT_FDCWD;
@@ -108,10 +125,12 @@ static int sweep_all(places *all) {
         clean = fd >= 0;
         if (!clean) break;
         all->fds[opened] = fd;
-        clean = is_as_made(fd, one->mode) && has_known_only(all, opened);
+        clean = is_as_made(fd, one->mode, &layered[opened]);
+        if (clean && !(one->mode & ANYTHING)) clean = has_known_only(all, opened);
         opened++;
     }
     clean = clean && remove_files(all);
+    for (int i = 0; clean && i < opened; i++) clean = !layered[i] || drop_layered(all->fds[i]);
     for (int i = 0; i < opened; i++) close(all->fds[i]);
     return clean;
 }

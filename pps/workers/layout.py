@@ -130,7 +130,7 @@ def make_world(
                 _copy(given, scratch, staging)
             return scratch.world
         world = _namespace(unit, task, scratch, isolation=isolation, staging=staging, uses=uses, path=path)
-        scratch.world = world if same and not any(step[0] == "overlay" for step in world.mounts) else None
+        scratch.world = world if same else None
         return world
     for given in task.inputs:
         if given.s3:

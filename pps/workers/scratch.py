@@ -54,7 +54,7 @@ class Scratch:
         self._all = frozenset(self._made)
         self._there: frozenset[str] = frozenset()
         self.world: World | None = None
-        """What `make_world` keeps for the next datum that wants the same places."""
+        """What `make_world` keeps for the next datum with the same places, while what it mounts is there."""
 
     @classmethod
     def make(cls, top: Path, places: tuple[str, ...] = ()) -> Self:
@@ -127,6 +127,7 @@ class Scratch:
                 above = f"{layers}/{name}"
                 keep |= dict.fromkeys((above, f"{above}/upper", f"{above}/{_WORK}"), mode)
         self._there = frozenset(_clear(str(self.top), keep))
+        self.world = None
         if self._sweep is not None:
             self._sweep.forget()
 
@@ -145,6 +146,9 @@ class Scratch:
         upper, work = self.layers / name / "upper", self.layers / name / _WORK
         upper.mkdir(parents=True, exist_ok=True)
         work.mkdir(exist_ok=True)
+        self._there = frozenset()
+        if self._sweep is not None:
+            self._sweep.add_layer(f"layers/{name}", f"layers/{name}/upper", f"layers/{name}/{_WORK}")
         return upper, work
 
 

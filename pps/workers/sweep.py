@@ -17,6 +17,7 @@ except ImportError:
     _native = None  # type: ignore[assignment]  # optional
 
 _MOST: Final = 64
+_ANYTHING: Final = 1 << 31
 
 Folder = tuple[int, bytes, int]
 """The number of the folder that it lies in (-1 for the first, which has its path), name, mode."""
@@ -27,6 +28,8 @@ class Sweep:
 
     def __init__(self, numbers: Mapping[str, int], folders: tuple[Folder, ...]) -> None:
         self._numbers, self._folders = numbers, folders
+        self._layers: dict[str, int] = {}
+        self._all = folders
         self._files: list[tuple[int, bytes]] | None = []
 
     @classmethod
@@ -55,14 +58,27 @@ class Sweep:
         else:
             self._files = None
 
+    def add_layer(self, above: str, upper: str, work: str) -> None:
+        """Note the folders of an overlay, by their paths below the top; what is in ``work`` is the overlay's affair."""
+        if above in self._layers:
+            return
+        at, mode = len(self._all), self._all[0][2]
+        names = [os.fsencode(path.rpartition("/")[2]) for path in (above, upper, work)]
+        if at + len(names) > _MOST:
+            self._files = None
+            return
+        self._layers[above] = at
+        holder = self._numbers[above.rpartition("/")[0]]
+        self._all += ((holder, names[0], mode), (at, names[1], mode), (at, names[2], mode | _ANYTHING))
+
     def forget(self) -> None:
-        """Note that no file is left."""
-        self._files = []
+        """Note that no file is left, and perhaps no overlay's folder."""
+        self._files, self._layers, self._all = [], {}, self._folders
 
     def run(self) -> bool:
         """Remove the files that were noted if nothing else is there, and say whether that was so."""
         files = self._files
-        if _native is None or files is None or not _native.sweep(self._folders, tuple(files)):
+        if _native is None or files is None or not _native.sweep(self._all, tuple(files)):
             return False
         self._files = []
         return True

@@ -63,7 +63,9 @@ ODD: dict[str, Callable[[Scratch], object]] = {
     "a folder for a file": lambda scratch: ((scratch.pfs / "in/f").unlink(), (scratch.pfs / "in/f").mkdir()),
     "a link for a folder": link_away,
     "many files": lambda scratch: [(scratch.code / str(number)).touch() for number in range(500)],
-    "a layer": lambda scratch: scratch.layer("0"),
+    "what a layer holds": lambda scratch: (scratch.layer("0")[0] / "f").touch(),
+    "the mode of a layer": lambda scratch: scratch.layer("0")[0].chmod(0o700),
+    "a layer of others": lambda scratch: (scratch.layers / "1").mkdir(),
 }
 
 
@@ -83,6 +85,24 @@ def test_whatever_is_odd_is_seen_and_then_cleared(tmp_path: Path, what: str) -> 
     assert [one for one in found if "/layers/" not in one[0]] == fresh
     if what == "a link for a folder":
         assert (tmp_path / "other/g").read_text() == "given"
+
+
+@needs_extension
+def test_what_an_overlay_leaves_behind_is_nothing(tmp_path: Path) -> None:
+    scratch = laid_out(tmp_path / "b")
+    upper, work = scratch.layer("code")
+    (work / "work").mkdir(mode=0)
+    try:
+        os.setxattr(upper, "user.overlay.origin", b"of a mount before")
+    except OSError as error:
+        pytest.skip(f"no attributes here: {error}")
+    assert scratch.sweep()
+    assert os.listxattr(upper) == []
+    assert (upper, work) == scratch.layer("code")
+    (upper / "f").touch()
+    os.setxattr(upper, "user.overlay.origin", b"of a mount before")
+    assert not scratch.sweep()
+    assert os.listxattr(upper) == ["user.overlay.origin"], "the output may depend on it"
 
 
 @needs_extension
