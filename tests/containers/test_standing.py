@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import os
+import subprocess
+import sys
+import sysconfig
+import tarfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -9,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.containers.test_containers import IMAGE, image, left
+from tests.containers.test_containers import ENGINE, IMAGE, image, left, rootfs
 from tests.pps.pipe_world import World, pfs_input, world_in
 from tests.pps.standing_world import create, free_port, serving
 
@@ -64,3 +70,54 @@ def test_a_spout_runs_in_a_container_and_again_when_it_ends(world: World) -> Non
             assert told.state("events", "crashing").reason == "the command ended with exit code 3"
         said = [line.message for line in world.jobs.logs("events") if line.stream == "stdout"]
         assert said[:2] == ["of events in 2 lines"] * 2
+
+
+PUT = """
+import datetime, hashlib, hmac, os, socket, time
+host = os.environ["AWS_ENDPOINT_URL"].partition("://")[2].rstrip("/")
+stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+scope = f"{stamp[:8]}/us-east-1/s3/aws4_request"
+signed = {"host": host, "x-amz-content-sha256": "UNSIGNED-PAYLOAD", "x-amz-date": stamp}
+names = ";".join(signed)
+lines = ["PUT", "/out/x", "", *(f"{name}:{value}" for name, value in signed.items()), "", names, "UNSIGNED-PAYLOAD"]
+text = "\\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256("\\n".join(lines).encode()).hexdigest()])
+key = ("AWS4" + os.environ["AWS_SECRET_ACCESS_KEY"]).encode()
+for part in (*scope.split("/"), text):
+    key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+credential = f"Credential={os.environ['AWS_ACCESS_KEY_ID']}/{scope}"
+signed["authorization"] = f"AWS4-HMAC-SHA256 {credential},SignedHeaders={names},Signature={key.hex()}"
+body = b"from a container"
+lines = ["PUT /out/x HTTP/1.1", *(f"{name}: {value}" for name, value in signed.items()), f"content-length: {len(body)}"]
+with socket.create_connection(host.split(":")) as connection:
+    connection.sendall("\\r\\n".join([*lines, "", ""]).encode() + body)
+    print(connection.recv(4096).split()[1].decode(), flush=True)
+time.sleep(100000)
+"""
+
+
+@pytest.fixture(scope="module")
+def python() -> Iterator[str]:
+    """Make an image with this Python, without its packages; return the path of the program in it."""
+    program, library = os.path.realpath(sys.executable), sysconfig.get_path("stdlib")
+    linked = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout.split()
+    name, buffer = "localhost/pps-test-python:1", io.BytesIO(rootfs())
+    with tarfile.open(fileobj=buffer, mode="a") as tar:
+        for file in {program, *(word for word in linked if word.startswith("/"))}:
+            tar.add(os.path.realpath(file), file.lstrip("/"))
+        skipped = {"site-packages", "test", "tests", "idlelib", "__pycache__"}
+        tar.add(library, library.lstrip("/"), filter=lambda one: None if Path(one.name).name in skipped else one)
+    assert ENGINE is not None
+    subprocess.run([ENGINE, "import", "-", name], input=buffer.getvalue(), capture_output=True, check=True)
+    yield program
+    subprocess.run([ENGINE, "rmi", "--force", name], capture_output=True, check=False)
+
+
+def test_a_spout_in_a_container_commits_over_s3(world: World, python: str) -> None:
+    world.code("run.sh", 'cat "$PFS"/events/* >"$PFS_OUT/all"\n')
+    command = {"cmd": [python, "-c", PUT], "image": "localhost/pps-test-python:1"}
+    create(world, "events", [], transform=command, spout={})
+    world.create("all", pfs_input("events", "/"))
+    with serving(world) as told:
+        assert told.ended("all").state == "success"
+        assert world.output("all") == {"/all": b"from a container"}
+        assert next(world.jobs.logs("events", follow=True)).message == "200"
