@@ -191,18 +191,26 @@ class TableBuilder:
         self._inputs = []
 
     def build(self) -> tuple[pa.Table, npt.NDArray[np.int64]]:
-        """Return columns id, hash and inputs, sorted by id, and each row's place in the order of the input."""
+        """Return columns id, hash and inputs, sorted by id, and each row's place in the order of the input; once, last.
+
+        A column at a time, so that the most memory is that of all and of one of them again.
+        """
         import pyarrow as pa
 
         self._flush()
-        order = order_of(digests(self._ids))
-        size = pa.binary(32)
-        columns = [
-            pa.FixedSizeBinaryArray.from_buffers(size, self._count, [None, pa.py_buffer(bytes(raw))])
-            for raw in (self._ids, self._hashes)
-        ]
-        table = pa.table([*columns, pa.chunked_array(self._arrays)], names=["id", "hash", "inputs"])
-        return table.take(pa.array(order)).combine_chunks(), order
+        order = order_of(np.frombuffer(self._ids, dtype="S32"))
+        ids, self._ids = _digest_column(self._ids, order), bytearray()
+        hashes, self._hashes = _digest_column(self._hashes, order), bytearray()
+        inputs, self._arrays = pa.chunked_array(self._arrays), []
+        inputs = inputs.combine_chunks().take(pa.array(order))
+        return pa.table([ids, hashes, inputs], names=["id", "hash", "inputs"]), order
+
+
+def _digest_column(raw: bytearray, order: npt.NDArray[np.int64]) -> pa.Array:
+    import pyarrow as pa
+
+    column = np.frombuffer(raw, dtype="V32")[order]
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), len(column), [None, pa.py_buffer(column)])
 
 
 def result_columns(results: Sequence[Result]) -> pa.Table:
