@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -50,7 +51,7 @@ from pps.scheduling.jobplan import CommitMatches, JobPlan, make_plan, result_of
 from pps.scheduling.jobtable import JobTable
 from pps.scheduling.parts import AT_ONCE, edit_in_parts
 from pps.scheduling.planchange import plan_by_change
-from pps.scheduling.stored_table import read_table
+from pps.scheduling.stored_table import laid_out, read_table
 from pps.scheduling.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -109,7 +110,9 @@ class JobData:
         # Noted before it is listed: what is purged in between is then known to be something else.
         self.pages = self._matches.pages(self._pipeline.leaves)
         plan = plan_by_change(self._store, self._pipeline, self._matches, base)
-        plan = plan or make_plan(self._pipeline, self._matches, base, job=self._job)
+        if plan is None:
+            plan = make_plan(self._pipeline, self._matches, base, job=self._job)
+            plan = replace(plan, table=laid_out(plan.table, self._store.path / "tmp"))
         self._table = JobTable(plan, base, EndedDatums(plan.total))
         give_back()
         return plan
@@ -213,7 +216,7 @@ class JobData:
 
     def _abandoned(self, record: JobRecord) -> list[JobRecord]:
         """Return the records of interrupted jobs that are not taken up again, as killed."""
-        from msgspec.structs import replace
+        from msgspec import structs
 
         service = self._pipeline.spec.service is not None
         if service and record.state == JobState.UNRUNNABLE:
@@ -222,7 +225,7 @@ class JobData:
         recent = takewhile(lambda job: not job.state.is_final or job.state in passed, reversed(self._pipeline.jobs))
         old = [job for job in recent if not job.state.is_final and job.id != record.id]
         now_ns = self._store.clock_ns()
-        return [replace(job, state=JobState.KILLED, reason=NOT_DUE, finished_ns=now_ns) for job in old]
+        return [structs.replace(job, state=JobState.KILLED, reason=NOT_DUE, finished_ns=now_ns) for job in old]
 
     def _file(self, key: bytes, data: bytes) -> Edit:
         import io
