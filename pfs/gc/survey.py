@@ -18,6 +18,7 @@ from pfs.errors import CorruptionError, NotFoundError
 from pfs.gc.idset import IdSet, Scratch, prefixes
 from pfs.ids import PackId
 from pfs.packs.pack import ENTRY, PackKind, SealedPack, parse_pack_name, read_footer
+from pfs.parallel import at_once
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -118,15 +119,19 @@ def survey(
 
 def footers(store: Store, listed: Sequence[Entry], damaged: list[str]) -> Iterator[tuple[Entry, SealedPack]]:
     """Yield the footer of each pack of a listing that is still there; note the names of the damaged ones."""
-    for entry in listed:
-        if parse_pack_name(entry.name) is not None:
-            try:
-                pack = read_footer(store.backend, entry.name, size=entry.size)
-            except NotFoundError:
-                continue
-            except CorruptionError:
-                damaged.append(entry.name)
-                continue
+
+    def read(entry: Entry) -> SealedPack | None:
+        try:
+            return read_footer(store.backend, entry.name, size=entry.size)
+        except NotFoundError:
+            return None
+        except CorruptionError:
+            damaged.append(entry.name)
+            return None
+
+    packs = [entry for entry in listed if parse_pack_name(entry.name) is not None]
+    for entry, pack in zip(packs, at_once(store.backend.parallel, read, packs), strict=True):
+        if pack is not None:
             yield entry, pack
 
 

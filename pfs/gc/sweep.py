@@ -21,6 +21,7 @@ from pfs.ids import CommitId, PackId
 from pfs.packs.commit_record import decode_record
 from pfs.packs.condemned import Condemned
 from pfs.packs.pack import RecordType, SealedPack, pack_name, parse_pack_name, read_footer
+from pfs.parallel import at_once
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -91,11 +92,15 @@ def _forget(store: Store, gone: AbstractSet[PackId], columns: Sequence[npt.NDArr
 
 def _footers(store: Store, condemned: Mapping[PackId, str]) -> Iterator[SealedPack]:
     """Yield the footers of the condemned packs that are still there, and whole."""
-    for pack, kind in sorted(condemned.items()):
+
+    def read(name: str) -> SealedPack | None:
         try:
-            yield read_footer(store.backend, pack_name(pack, "d" if kind == "d" else "m"))
+            return read_footer(store.backend, name)
         except (NotFoundError, CorruptionError):
-            continue
+            return None
+
+    names = [pack_name(pack, "d" if kind == "d" else "m") for pack, kind in sorted(condemned.items())]
+    yield from (pack for pack in at_once(store.backend.parallel, read, names) if pack is not None)
 
 
 def _live_in(store: Store, condemned: Condemned, live: IdSet) -> Iterator[tuple[PackId, npt.NDArray[np.void]]]:

@@ -14,6 +14,7 @@ from pfs.backends.base import Backend
 from pfs.errors import CorruptionError, NotFoundError, StorageError
 from pfs.packs.index import Index, Location
 from pfs.packs.pack import HEADER_BYTES, check_pack_header, pack_name
+from pfs.parallel import at_once
 
 
 class TrustedIndex:
@@ -26,7 +27,14 @@ class TrustedIndex:
     def find(self, ids: Sequence[bytes]) -> list[Location | None]:
         """Return where each id lies, in the order given; None also where the pack does not begin as it should."""
         found = self._index.find(ids, to_keep=True) if ids else []
+        if self._backend.parallel > 1:
+            self._look_at({place.pack_no for place in found if place is not None})
         return [place if place is not None and self._is_good(place.pack_no) else None for place in found]
+
+    def _look_at(self, packs: set[int]) -> None:
+        """Look at packs that were not met yet, several at once."""
+        unknown = sorted(packs - self._good.keys())
+        self._good.update(zip(unknown, at_once(self._backend.parallel, self._look, unknown), strict=True))
 
     def _is_good(self, pack_no: int) -> bool:
         known = self._good.get(pack_no)

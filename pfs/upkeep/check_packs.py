@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from pfs.backends.base import Entry
 from pfs.errors import CorruptionError, IndexDamagedError, NotFoundError, StorageError
 from pfs.ids import PackId, chunk_id
 from pfs.packs.index_rows import IN_BLOCK, Location
 from pfs.packs.pack import Codec, Record, RecordType, SealedPack, pack_name, parse_pack_name, read_footer, scan_records
+from pfs.parallel import at_once
 from pfs.upkeep.damage import Damages, reason
 
 if TYPE_CHECKING:
@@ -79,9 +82,11 @@ def check_packs(store: Store, damages: Damages, *, deep: bool, progress: Progres
     packs, entries = Packs(), list(store.backend.entries("packs/"))
     if progress is not None:
         progress.total(len(entries), sum(entry.size for entry in entries))
-    for entry in entries:
-        footer = _read_footer(store, damages, entry.name, entry.size)
-        if footer is not None:
+    read = partial(_read_footer, store)
+    for entry, footer in zip(entries, at_once(store.backend.parallel, read, entries), strict=True):
+        if isinstance(footer, str):
+            damages.add("pack", entry.name, footer)
+        if isinstance(footer, SealedPack):
             packs.whole.add(footer.pack_id)
             packs.meta |= {footer.pack_id} if footer.kind == "m" else set()
             commits = footer.entries["off"][footer.entries["type"] == RecordType.COMMIT].tolist()
@@ -124,17 +129,16 @@ def _pack_id(name: str) -> PackId:
     return parsed[0]
 
 
-def _read_footer(store: Store, damages: Damages, name: str, size: int) -> SealedPack | None:
-    if parse_pack_name(name) is None:
+def _read_footer(store: Store, entry: Entry) -> SealedPack | str | None:
+    """Return the footer of a pack, or what is wrong with it; None for what has no pack's name."""
+    if parse_pack_name(entry.name) is None:
         return None
     try:
-        footer = read_footer(store.backend, name)
+        footer = read_footer(store.backend, entry.name)
     except (CorruptionError, StorageError) as error:
-        damages.add("pack", name, reason(error, where=False))
-        return None
-    if footer.size != size:
-        damages.add("pack", name, f"it has {size} bytes, its trailer says {footer.size}")
-        return None
+        return reason(error, where=False)
+    if footer.size != entry.size:
+        return f"it has {entry.size} bytes, its trailer says {footer.size}"
     return footer
 
 

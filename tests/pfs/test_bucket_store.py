@@ -18,7 +18,7 @@ import pfs
 from pfs.attach import Settings, connect
 from pfs.backends.inotify import watch_folders
 from pfs.backends.s3_place import S3Options
-from pfs.errors import PathConflictError
+from pfs.errors import CommitNotFoundError, PathConflictError, PurgedError
 from pfs.gc.collector import Options
 from pfs.store import Store
 from pfs.upkeep.check import fsck
@@ -289,3 +289,49 @@ def test_a_commit_of_this_machine_is_told_by_the_kernel(machine: Machine) -> Non
     assert told.poll(0)
     notices.close()
     assert files(other_process) == {"/a": b"1"}
+
+
+@pytest.mark.s3
+def test_a_repo_that_another_machine_made_anew(machine: Machine) -> None:
+    one, two = machine("one"), machine("two")
+    one.create_repo("data")
+    old = put(one, "/old", b"old")
+    assert files(two) == {"/old": b"old"}
+    one.delete_repo("data")
+    one.create_repo("data")
+    assert list(two.repo("data").commits()) == []
+    with pytest.raises(CommitNotFoundError):
+        two.repo("data").inspect(old)
+    new = put(two, "/new", b"new")
+    assert commits(one) == [new]
+
+
+@pytest.mark.s3
+def test_what_another_machine_purged_is_gone_here(machine: Machine) -> None:
+    one, two = machine("one"), machine("two")
+    one.create_repo("data")
+    first = put(one, "/secret", b"secret" * 100)
+    put(one, "/other", b"other")
+    assert files(two)["/secret"] == b"secret" * 100
+    one.repo("data").purge("/secret")
+    for ref in ("master", first):
+        with pytest.raises(PurgedError):
+            two.repo("data")[ref].read("/secret")
+    put(two, "/more", b"more")
+    assert sorted(files_of(one)) == ["/more", "/other", "/secret"]
+
+
+def files_of(store: Store) -> list[str]:
+    return [info.path for info in store.repo("data")["master"].list("/", recursive=True)]
+
+
+@pytest.mark.s3
+def test_a_transaction_over_repos_is_seen_by_another_machine(machine: Machine) -> None:
+    one, two = machine("one"), machine("two")
+    for name in ("a", "b"):
+        one.create_repo(name)
+    with one.transaction() as transaction:
+        for name in ("a", "b"):
+            with transaction.repo(name).commit("master") as commit:
+                commit.put_file("/f", name.encode())
+    assert [two.repo(name)["master"].read("/f") for name in ("a", "b")] == [b"a", b"b"]
