@@ -6,6 +6,7 @@ import hashlib
 import threading
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Final
 from urllib.parse import unquote_plus, urlencode
 
@@ -28,7 +29,9 @@ ROOM: Final = 64 << 20
 """Bytes of bodies in memory, of all that is sent at a time."""
 _WIDE: Final = 2
 """So many large files at a time: each has parts being read, beside those that are sent."""
-_MISSING: Final = ("NoSuchKey", "404", "NotFound")
+_DENIED: Final = ("AccessDenied", "403", "Forbidden")
+_UNKNOWN: Final = ("NoSuchKey", "404", "NotFound", *_DENIED)
+"""Nothing is there, or who may write may not look: of a key that is not there AWS says so to those who may not list."""
 _MOST_KEY: Final = 1024
 
 
@@ -39,14 +42,23 @@ class S3Target:
     Memory: 64 MiB, and 24 for each of those two.
     """
 
-    lists = True
-
     def __init__(self, bucket: str, prefix: str, access: Access, *, stop: threading.Event | None = None) -> None:
         self._bucket, self._prefix = bucket, f"{prefix}/".encode() if prefix else b""
         self._stop = stop or threading.Event()
         self._wire = Wire(access, stop=stop)
         self._room, self._wide = Room(ROOM), threading.BoundedSemaphore(_WIDE)
         self._uploads = Uploads(self._wire, bucket, self._prefix.decode(), room=self._room)
+
+    @cached_property
+    def lists(self) -> bool:
+        """Whether it may be listed; one request."""
+        query = {"list-type": "2", "max-keys": "1", "prefix": self._prefix.decode()}
+        shown = f"list s3://{self._bucket}/{self._prefix.decode()}"
+        try:
+            self._wire.send(Request("GET", self._bucket, "", shown, query, missing=_DENIED))
+        except NotFoundError:
+            return False
+        return True
 
     def listed(self) -> Iterator[tuple[bytes, There]]:
         """List the prefix, a page of 1,000 at a time."""
@@ -63,7 +75,7 @@ class S3Target:
             token = more.get("NextContinuationToken") if more.get("IsTruncated") == "true" else None
 
     def find(self, name: bytes) -> There | None:
-        """Ask for its headers."""
+        """Ask for its headers; None also where that is not allowed."""
         answer = self._head(name)
         return None if answer is None else _there(answer)
 
@@ -71,7 +83,7 @@ class S3Target:
         key = self._key(name)
         try:
             return self._wire.send(
-                Request("HEAD", self._bucket, key, f"look at s3://{self._bucket}/{key}", missing=_MISSING)
+                Request("HEAD", self._bucket, key, f"look at s3://{self._bucket}/{key}", missing=_UNKNOWN)
             )
         except NotFoundError:
             return None
@@ -80,7 +92,7 @@ class S3Target:
         """Ask for the headers of an object of any bucket."""
         _, bucket, key = split(url)
         try:
-            return _there(self._wire.send(Request("HEAD", bucket, key, f"look at {url}", missing=_MISSING)))
+            return _there(self._wire.send(Request("HEAD", bucket, key, f"look at {url}", missing=_UNKNOWN)))
         except NotFoundError:
             return None
 

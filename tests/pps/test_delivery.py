@@ -170,6 +170,16 @@ def test_many_files_are_listed_and_an_object_that_is_the_same_is_not_sent(world:
     assert reads < 5
 
 
+def test_who_may_only_write_delivers(world: World, bucket: Bucket) -> None:
+    script = 'for n in $(seq 70); do echo $n > "$PFS_OUT/$n"; done; head -c 20000000 /dev/zero > "$PFS_OUT/big"\n'
+    world.code("run.sh", script)
+    world.put("images", {"/a": b"1"})
+    bucket.refuse = lambda asked: None if asked.is_write else ("403 Forbidden", {}, b"")
+    create(world, to(bucket, "write only"))
+    assert world.run_one().state == "success"
+    assert len(there(bucket, "write only")) == 71
+
+
 def unpacked(kind: str, data: bytes) -> dict[str, bytes]:
     if kind == "zip":
         with zipfile.ZipFile(io.BytesIO(data)) as opened:
