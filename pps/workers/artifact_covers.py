@@ -1,8 +1,8 @@
 """Folders of the host, or of an image, that are covered for one command, so that artifacts in them are its own.
 
 The nearest folder that exists is covered. Around a file it shows what it held, but for what the artifact is called; a
-directory that is an artifact itself begins empty. In a container every folder begins empty: what the image has there
-is not known here.
+directory that is an artifact itself, or is named for a file, begins empty. In a container every folder begins empty:
+what the image has there is not known here.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _cover(site: Site) -> Cover:
     first = rest.split("/")[0]
     if base == "/":
         return Cover(f"/{first}", shows=False)
-    if base == site.folder and site.kind == "directory":
+    if base == site.folder and (site.kind == "directory" or site.path.endswith("/")):
         return Cover(base, shows=False)
     if base == site.folder and site.kind == "glob":
         return Cover(base, True, _matching(base, rest))

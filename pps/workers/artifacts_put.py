@@ -117,20 +117,22 @@ class _Putting:
             raise FailedError(f"the path {open_sites[0].path} cannot be had: {_NO_PRIVATE}")
         covers = covers_in_image(open_sites) if kind == "container" else covers_on_host(open_sites)
         for number, cover in enumerate(covers):
-            self._cover_one(cover, self._bench.scratch.top / "private" / str(number))
+            self._cover_one(cover, self._bench.scratch.private / str(number))
 
     def _cover_one(self, cover: Cover, source: Path) -> None:
         source.mkdir(parents=True)
+        mirrors = cover.shows and self._bench.isolation.kind == "namespace"
         if not cover.shows and any(one.seen.startswith(f"{cover.folder}/") for one in self._scene.layers):
             raise FailedError(f"the directory {cover.folder} cannot be an artifact: the command's own files are in it")
         if self._bench.isolation.kind == "container":
             self._volumes.append((source, cover.folder, True))
             let_all_write(source)
-        elif cover.shows:
+        elif mirrors:
             self._steps.append(("mirror", str(source), cover.folder, *sorted(cover.hidden)))
         else:
             self._steps.append(("private", str(source), cover.folder))
-        self._scene.add(layer(cover.folder, source))
+        made = layer(cover.folder, source)
+        self._scene.add(replace(made, shows=frozenset(os.listdir(cover.folder)) - cover.hidden) if mirrors else made)
 
     def _make_folder(self, folder: str) -> str:
         """Make a folder that the command sees, and return where it is on disk.

@@ -142,7 +142,9 @@ def _limits(around: Surroundings) -> Limits | None:
     if not (wanted.memory or wanted.disk or cpus):
         return None
     # Not the one that holds them: from there one comes into what is mounted below /tmp.
-    folders = [str(folder) for folder in (around.scratch.cwd, around.scratch.tmp, around.scratch.layers)]
+    scratch = around.scratch
+    folders = [str(folder) for folder in (scratch.cwd, scratch.tmp, scratch.layers)]
+    folders += [str(scratch.private)] if scratch.private.exists() else []
     return Limits(memory=wanted.memory, disk=wanted.disk, folders=folders, cpus=list(cpus))
 
 

@@ -25,13 +25,15 @@ _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 class Layer:
     """What is seen at the path ``seen``: ``lower``, with ``upper`` over it where the command could write.
 
-    ``of_host``: it is the host's own, shown below /tmp for the sake of programs.
+    ``of_host``: it is the host's own, shown below /tmp for the sake of programs. ``shows``: of these names the host's
+    are seen, which no layer shows.
     """
 
     seen: str
     lower: str
     upper: str | None = None
     of_host: bool = False
+    shows: frozenset[str] = frozenset()
 
     @property
     def is_changed(self) -> bool:
@@ -98,7 +100,9 @@ class Scene:
         """Return the layer that shows a path, and the rest of the path in it."""
         for layer in self._layers:
             if _covers(layer.seen, path):
-                return layer, [part for part in path[len(layer.seen) :].split("/") if part]
+                parts = [part for part in path[len(layer.seen) :].split("/") if part]
+                if not parts or parts[0] not in layer.shows:
+                    return layer, parts
         return None
 
     def is_of_host(self, path: str) -> bool:

@@ -47,6 +47,8 @@ class Scratch:
         """Where the command starts if it is made of no files."""
         self.layers = top / "layers"
         """Upper and work directories of overlays."""
+        self.private = top / "private"
+        """Folders that cover others for a task, if it has any."""
         made = (self.cwd, self.pfs, self.out, self.tmp, self.home, self.code, self.layers)
         self._made = (*map(str, made), *(f"{top}/{place}" for place in places))
         self._sweep: Sweep | None = None

@@ -61,6 +61,7 @@ class Tasks:
         outputs: Sequence[dict[str, Plain]] = (),
         transform: Mapping[str, Plain] | None = None,
         egress: Sequence[dict[str, Plain]] = (),
+        limits: Mapping[str, Plain] | None = None,
         **fields: Plain,
     ) -> None:
         """Make the pipeline of a task: a text is for the shell; ``given`` are inputs beside that of the run."""
@@ -70,9 +71,8 @@ class Tasks:
         made |= {"inputs": list(inputs), "outputs": list(outputs)}
         run = pfs_input(RUNS, f"/tasks/{task}/*", name="workflow")
         whole: Plain = {"cross": [run, *given]}
-        self.world.create(
-            f"{RUNS}-{task}", whole, cmd, {"task": made, **(transform or {})}, datum_tries=1, egress=list(egress)
-        )
+        more: dict[str, Plain] = {"datum_tries": 1, "egress": list(egress), "resource_limits": dict(limits or {})}
+        self.world.create(f"{RUNS}-{task}", whole, cmd, {"task": made, **(transform or {})}, **more)
 
     def told(self, job: JobInfo) -> str:
         """Return why the datums of a job failed and what they wrote."""

@@ -150,9 +150,15 @@ def test_artifacts_are_put_where_they_belong(tasks: Tasks, tmp_path: Path) -> No
             "test ! -e /pfs/workflow",
             'test "$f2" = /tmp/in.csv',
             "echo new > $HOST/new",
+            "ln -s $HOST/there link",
         ]
     )
-    outputs = [out("o", "list"), out("new", f"{host}/new"), out("same", f"{host}/tree", type="directory")]
+    outputs = [
+        out("o", "list"),
+        out("new", f"{host}/new"),
+        out("same", f"{host}/tree", type="directory"),
+        out("link", "link"),
+    ]
     tasks.create("t", script, *given, inputs=inputs, outputs=outputs, transform={"env": {"HOST": str(host)}})
     host.mkdir()
     try:
@@ -176,7 +182,7 @@ def test_artifacts_are_put_where_they_belong(tasks: Tasks, tmp_path: Path) -> No
         *("/a", "/b/c", f"{host}/tree/b/c"),
         *("in.csv", "there", "tree"),
     ]
-    assert found == {"/new/new": b"new\n", "/same/b/c": b"x\n"}
+    assert found == {"/new/new": b"new\n", "/same/b/c": b"x\n", "/link/link": b"host"}
     assert tasks.world.output("made")["/one/data.csv"] == b"1\n"
 
 
@@ -323,3 +329,19 @@ def test_every_isolation(tasks: Tasks, kind: str, monkeypatch: pytest.MonkeyPatc
             assert f"the path {path} cannot be had: without namespaces or a container" in tasks.badly(name)
         else:
             assert tasks.well(name) == {"/f/data.csv": b"1\n2\n"}
+
+
+@needs_namespaces
+def test_a_private_folder_counts_for_the_limit_of_the_disk(tasks: Tasks) -> None:
+    tasks.world.put("made", {"/f": bytes(4 << 20)})
+    tasks.start("t")
+    given, inputs = pfs_input("made", "/f", name="f"), [{"name": "f", "path": "/pfs-no-such-folder/f"}]
+    tasks.create(
+        "t",
+        "head -c 3000000 /dev/zero > /pfs-no-such-folder/o",
+        given,
+        inputs=inputs,
+        outputs=[out("o", "/pfs-no-such-folder/o")],
+        limits={"disk": "2M"},
+    )
+    assert "the command used more than resource_limits.disk" in tasks.badly("t")
