@@ -13,6 +13,7 @@ from pps.spec.delivery import Levers
 from pps.spec.node import Plain
 from pps.spec.template import parse_template
 from pps.workflows.compile import imports_dir, imports_repo
+from pps.workflows.reading import told_at
 from pps.workflows.types import FromUri, InputArtifact, TaskDef, Workflow
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def refresh_imports(
         return
     repo = _repo(store, workflow.name)
     for task, one, source in found:
-        _refresh(store, repo, imports_dir(task.name, one.name), _Import(one, source, params), say=say, stop=stop)
+        with told_at(one.place):
+            _refresh(store, repo, imports_dir(task.name, one.name), _Import(one, source, params), say=say, stop=stop)
     if repo.branch(BRANCH).head is None:
         with repo.commit(BRANCH, message="nothing to import") as commit:
             commit.finish()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from pps.workflows.before import Before, before, read_commit
 from pps.workflows.compile import compile_task, source_of, used_params
 from pps.workflows.folder import Folder
 from pps.workflows.params import param_values
-from pps.workflows.reading import listed, nearest
+from pps.workflows.reading import listed, nearest, told_at
 from pps.workflows.records import RunRecord, TaskRecord
 from pps.workflows.task_files import Told, task_files
 from pps.workflows.types import FromTask, FromUri, TaskDef, Workflow
@@ -82,8 +82,11 @@ def plan_run(store: Store, workflow: Workflow, asked: Asked, *, imported: bool =
         StorageError: the code cannot be read.
     """
     made = _Planner(store, workflow, asked, imported=imported)
-    tasks = tuple(made.task(task) for task in workflow.tasks)
-    return RunPlan(workflow, made.record(tasks), tasks, made.before, asked.folder)
+    tasks = []
+    for task in workflow.tasks:
+        with told_at(task.place):
+            tasks.append(made.task(task))
+    return RunPlan(workflow, made.record(tasks), tuple(tasks), made.before, asked.folder)
 
 
 class _Planner:
@@ -153,12 +156,16 @@ class _Planner:
             repo, branch = source_of(self._workflow, one.source)
             if isinstance(one.source, FromTask | FromUri):
                 continue
-            try:
-                head = self._store.repo(repo).branch(branch).head
-            except NotFoundError as error:
-                raise NotFoundError(f"input {one.name!r} of task {task.name!r}: {error}") from error
-            if head is None:
-                raise NotFoundError(f"input {one.name!r} of task {task.name!r}: {repo}@{branch} has no commit yet")
+            with told_at(one.place):
+                self._check_branch(f"input {one.name!r} of task {task.name!r}", repo, branch)
+
+    def _check_branch(self, what: str, repo: str, branch: str) -> None:
+        try:
+            head = self._store.repo(repo).branch(branch).head
+        except NotFoundError as error:
+            raise NotFoundError(f"{what}: {error}") from error
+        if head is None:
+            raise NotFoundError(f"{what}: {repo}@{branch} has no commit yet")
 
     def _outlook(self, task: TaskDef, now: Version, files: Mapping[str, bytes]) -> tuple[Outlook, str]:
         if not files:
@@ -211,7 +218,7 @@ class _Planner:
         except NotFoundError:
             return None
 
-    def record(self, tasks: tuple[TaskRun, ...]) -> RunRecord:
+    def record(self, tasks: Sequence[TaskRun]) -> RunRecord:
         """Return the record of the run."""
         schedule = self._workflow.on.schedule if self._installed else ""
         return RunRecord(

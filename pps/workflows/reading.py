@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from pfs.errors import InvalidInputError
+from pfs.errors import InvalidInputError, PfsError
 from pps.spec.fields import Fields
 from pps.spec.findings import Findings
 from pps.spec.known import Known
@@ -94,6 +95,17 @@ class Reading:
                 self._starts.append(at)
                 at += len(line) + 1
         return self._starts[min(place.line, len(self._starts)) - 1] + place.column - 1
+
+
+@contextmanager
+def told_at(place: Place) -> Iterator[None]:
+    """Let the line of an error from the body begin with a place of the file; it stays the error that it is."""
+    try:
+        yield
+    except PfsError as error:
+        if not getattr(error, "__notes__", ()):
+            error.add_note(f"{place.source}:{place.line}:{place.column}")
+        raise
 
 
 def nearest(name: str, known: Collection[str], *, otherwise: str) -> str:

@@ -18,6 +18,7 @@ from pps.workflows.before import BRANCH, Before, before, runs_description
 from pps.workflows.compile import TASKS_DIR, imports_repo
 from pps.workflows.imports import Say, imported_inputs, refresh_imports, say_nothing
 from pps.workflows.plan import Asked, RunPlan, plan_run, values
+from pps.workflows.reading import told_at
 from pps.workflows.records import FILES, RUN_JSON, encode_run
 from pps.workflows.types import Workflow
 
@@ -81,7 +82,8 @@ def _check(store: Store, plan: RunPlan) -> None:
     pipelines = Pipelines(store)
     rebinding = any(_reads_otherwise(plan, spec) for spec, _ in _specs(plan))
     for spec, making in _specs(plan):
-        pipelines.update(spec, base_dir=plan.folder, dry_run=True, making=replace(making, rebinding=rebinding))
+        with told_at(plan.workflow.task(_task_of(spec)).place):
+            pipelines.update(spec, base_dir=plan.folder, dry_run=True, making=replace(making, rebinding=rebinding))
 
 
 def _reads_otherwise(plan: RunPlan, spec: Spec) -> bool:

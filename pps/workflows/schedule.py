@@ -14,6 +14,7 @@ import msgspec.structs
 from pfs.errors import BranchMovedError, PfsError
 from pfs.ids import CommitId
 from pfs.provenance.cron import parse_schedule
+from pfs.refs.watch import moved
 from pps.model.events import OnEvent, Trouble
 from pps.workflows.before import BRANCH, Before, before
 from pps.workflows.imports import refresh_imports
@@ -23,8 +24,10 @@ from pps.workflows.plan import values
 from pps.workflows.records import RUN_JSON, encode_run
 
 if TYPE_CHECKING:
+    from pfs.model import ChangeToken
     from pfs.store import Store
 
+_TURN_S = 0.05
 _RETRY_NS = 60 * 1_000_000_000
 """After this a run that could not begin is tried again."""
 
@@ -97,13 +100,14 @@ def begin_tick(store: Store, found: Before, at_ns: int, *, stop: threading.Event
 class TickerThread:
     """Runs a `WorkflowTicker` beside a controller that serves, which learns of runs as of all commits.
 
-    ``most_s``: how often it looks for workflows that were installed. A look costs a listing of the repos.
+    ``most_s``: how often it looks for workflows that were installed. A look costs what it does to see whether any
+    refs moved, and a listing of the repos where they did.
     """
 
     def __init__(self, store: Store, on_event: OnEvent, most_s: float) -> None:
         self._stop = threading.Event()
         self._ticker = WorkflowTicker(store, on_event, self._stop)
-        self._store, self._most_s = store, most_s
+        self._store, self._on_event, self._most_s = store, on_event, most_s
         self._thread = threading.Thread(target=self._work, name="workflow-schedule", daemon=True)
 
     def __enter__(self) -> TickerThread:
@@ -115,7 +119,17 @@ class TickerThread:
         self._thread.join()
 
     def _work(self) -> None:
+        token: ChangeToken | None = None
+        following: int | None = None
         while not self._stop.is_set():
-            following = self._ticker.run()
-            left_s = self._most_s if following is None else (following - self._store.clock_ns()) / 1e9
-            self._stop.wait(min(self._most_s, max(0.0, left_s)))
+            try:
+                seen, token = token, self._store.changes(token)
+                if seen is None or moved(seen, token) or (following is not None and self._left_s(following) <= 0):
+                    following = self._ticker.run()
+            except PfsError as error:
+                self._on_event(Trouble("", f"schedules of workflows cannot be read: {error}"))
+            self._stop.wait(max(_TURN_S, self._left_s(following)))
+
+    def _left_s(self, following: int | None) -> float:
+        left_s = self._most_s if following is None else (following - self._store.clock_ns()) / 1e9
+        return min(self._most_s, max(0.0, left_s))

@@ -178,6 +178,17 @@ def test_what_is_refused(store: Path, pps: Run) -> None:
         (("delete-workflow", "flow"), 3, "workflow 'flow' not found"),
     ):
         assert what in pps(*words, code=code).err
+    gone = "- name: a\n  command: 'true'\n  inputs:\n    - {name: x, %s, path: x}\n"
+    for source, code, where in (
+        ("repo: gone", 3, "gone.yaml:5:8: input 'x' of task 'a': "),
+        (f"uri: 'file://{store}/nothing'", 3, "gone.yaml:5:8: "),
+    ):
+        (store / "gone.yaml").write_text("tasks:\n" + gone % source)
+        assert pps("run-workflow", "-f", "gone.yaml", code=code).err.startswith(f"pps: {where}")
+    (store / "gone.yaml").write_text("tasks:\n- {name: a, command: x, secrets: [{name: s, key: k, env_var: V}]}\n")
+    assert pps("run-workflow", "-f", "gone.yaml", code=3).err.startswith("pps: gone.yaml:2:4: ")
+    (store / "gone.yaml").write_text("tasks:\n- {name: a, command: x, when: '1 < \"a\"'}\n")
+    assert pps("run-workflow", "-f", "gone.yaml", code=2).err.startswith("pps: gone.yaml:2:4: the condition of task")
     (store / "r.yaml").write_text(FLOW)
     assert "a repo 'r' that has no runs of a workflow" in pps("run-workflow", "-f", "r.yaml", code=4).err
 

@@ -28,6 +28,7 @@ from pps.workflows.infos import file_of_run, inspect_run, list_runs, list_workfl
 from pps.workflows.parse import parse_workflow
 from pps.workflows.plan import Asked, RunPlan
 from pps.workflows.runs import check_run, delete_workflow, start_run
+from pps.workflows.schedule import TickerThread
 from tests.pps.pipe_world import World, world_in
 from tests.pps.standing_world import serving
 
@@ -612,3 +613,14 @@ def test_a_path_of_another_task_is_quoted_in_a_command(path: str) -> None:
         settled = settle_shell(template, lambda _: parse_template(quoted))
         done = subprocess.run(["sh", "-c", render_shell(parse_template(settled), str)], capture_output=True, timeout=60)
         assert done.stdout.decode() == path
+
+
+def test_a_controller_that_serves_begins_runs_at_ticks(flow: Flow, world: World) -> None:
+    text = "on: {schedule: '@every 1h'}\ntasks: [{name: a, command: 'true'}]\n"
+    first, _ = flow.begin(text, installed=True)
+    now_ns, token = world.store.clock_ns, world.store.changes()
+    world.store.clock_ns = lambda: now_ns() + HOUR_NS
+    with TickerThread(world.store, world.events.append, 0.1):
+        assert world.store.wait(token, 120.0)
+    run = inspect_run(world.store, "flow")
+    assert (run.of_schedule, world.events) == (inspect_run(world.store, "flow", first).started_ns + HOUR_NS, [])
