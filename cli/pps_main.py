@@ -9,7 +9,6 @@ from cli.app import Entry, program, run
 
 _PIPELINE, _JOB, _SECRET = "Pipelines", "Jobs and datums", "Secrets"
 _WORKFLOW = "Workflows"
-_WORKFLOW = "Workflows"
 COMMANDS = {
     "create-pipeline": Entry("cli.commands.pipeline", "create_pipeline", "Make pipelines from a spec", _PIPELINE),
     "update-pipeline": Entry("cli.commands.pipeline", "update_pipeline", "Replace the specs of pipelines", _PIPELINE),
@@ -32,6 +31,8 @@ COMMANDS = {
     "list-workflow": Entry("cli.commands.workflow", "list_workflow", "List workflows", _WORKFLOW),
     "inspect-workflow": Entry("cli.commands.workflow", "inspect_workflow", "Show a run of a workflow", _WORKFLOW),
     "list-run": Entry("cli.commands.workflow", "list_run", "List the runs of a workflow", _WORKFLOW),
+    "list-artifact": Entry("cli.commands.artifact", "list_artifact", "List what tasks of workflows left", _WORKFLOW),
+    "expire-artifact": Entry("cli.commands.artifact", "expire_artifact", "Let go of what had its time", _WORKFLOW),
     "delete-workflow": Entry("cli.commands.workflow", "delete_workflow", "Take a workflow away", _WORKFLOW),
     "run": Entry("cli.commands.run", "run_pending", "Do everything that is pending, then end", _JOB),
     "list-job": Entry("cli.commands.job", "list_job", "List jobs, newest first", _JOB),
@@ -51,7 +52,6 @@ COMMANDS = {
     "lineage": Entry("cli.commands.lineage", "lineage", "Show what made a file, or was made of it", _JOB),
     "logs": Entry("cli.commands.logs", "logs", "Print what user code wrote", _JOB),
     "next-datum": Entry("cli.commands.next_datum", "next_datum", "In a batched command: go to the next datum", _JOB),
-    "list-artifact": Entry("cli.commands.artifact", "list_artifact", "List what tasks of workflows left", _WORKFLOW),
     "create-secret": Entry("cli.commands.secret", "create_secret", "Make a secret for commands", _SECRET),
     "list-secret": Entry("cli.commands.secret", "list_secret", "List secrets, without values", _SECRET),
     "inspect-secret": Entry("cli.commands.secret", "inspect_secret", "Show the keys of a secret", _SECRET),

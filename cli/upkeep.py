@@ -1,10 +1,10 @@
-"""What `pfs serve` does by itself once an hour: retention, letting go of what has had its time, collection."""
+"""What `pfs serve` does by itself once an hour: artifacts, retention, what else has had its time, collection."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from pfs.errors import PfsError
@@ -12,6 +12,7 @@ from pfs.errors import PfsError
 if TYPE_CHECKING:
     from pfs.model import ChangeToken
     from pfs.store import Store
+    from pps.workflows.expire import Effect
 
 EVERY_S = 3600.0
 AT_LEAST_EVERY_S = 24 * 3600.0
@@ -46,6 +47,7 @@ class Upkeep:
         """Do it now if anything changed since it was done, or that was a day ago. A failure ends no daemon."""
         try:
             if self._is_due():
+                self._expire()
                 self._collect()
                 self._seen, self._done_s = self._store.changes(), time.monotonic()
         except _StoppedError:
@@ -60,6 +62,23 @@ class Upkeep:
 
         late = time.monotonic() - self._done_s >= AT_LEAST_EVERY_S
         return self._seen is None or late or moved(self._seen, self._store.changes())
+
+    def _expire(self) -> None:
+        """Let go of artifacts; trouble with it is told, and what a collection frees is freed all the same."""
+        from cli.commands.artifact import expiry_line
+        from pps.workflows.expire import expire
+
+        try:
+            line = expiry_line(self._going(expire(self._store)))
+        except PfsError as error:
+            line = f"artifacts: {error}"
+        if line:
+            self._tell(f"upkeep: {line}")
+
+    def _going(self, effects: Iterator[Effect]) -> Iterator[Effect]:
+        for effect in effects:
+            yield effect
+            self._end_when_told()
 
     def _collect(self) -> None:
         from cli.commands.gc import gc_lines

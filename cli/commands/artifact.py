@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import click
 
 from cli import wiring
-from cli.output import Column, Record, emit, field, size_of
+from cli.exits import FAILED, ExitCode
+from cli.output import Column, Record, counted, emit, field, human_size, printable, size_of
 
 if TYPE_CHECKING:
     from pps.workflows.artifacts import Artifact
+    from pps.workflows.expire import Effect
 
 
 def _complete_workflow(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -85,3 +89,82 @@ def _places(record: Record) -> str:
     if not urls:
         return "-"
     return str(urls[0]) if files == 1 else f"{urls[0]} and {files - 1} more"
+
+
+@click.command("expire-artifact")
+@_workflow
+@click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
+@wiring.json_option
+@wiring.raw_option
+def expire_artifact(workflow: str | None, dry_run: bool, as_json: bool, raw: bool) -> None:
+    """Do what the files of workflows say under `keep`: what has had its time goes, and what was delivered of it.
+
+    Old versions of artifacts lose their bytes, whole runs go, objects that were delivered are deleted or moved to
+    another storage class, if nobody else wrote them since. The newest version of each artifact stays, so does what is
+    tagged and what pipelines have yet to read. A run of a workflow does this at its end, and `pfs serve` by itself;
+    `pfs gc` frees the bytes.
+    """
+    from pps.workflows.expire import expire
+
+    columns: list[Column] = [
+        ("WHAT", field("what")),
+        ("REPO", field("repo")),
+        ("OUTPUT", field("output")),
+        ("RUN", field("run")),
+        ("FILES", field("files")),
+        ("SIZE", size_of(raw=raw)),
+        ("CLASS", field("storage_class")),
+        ("URL", field("url")),
+    ]
+    troubles: list[str] = []
+    with wiring.open_store(alone=None if dry_run else "expire-artifact") as store:
+        effects = _without_trouble(expire(store, workflow, dry_run=dry_run), troubles)
+        emit(map(effect_record, effects), columns, as_json=as_json)
+    for trouble in troubles:
+        print(printable(trouble), file=sys.stderr)
+    if troubles:
+        raise ExitCode(FAILED)
+
+
+_SHOWN = 10
+
+
+def _without_trouble(effects: Iterable[Effect], troubles: list[str]) -> Iterator[Effect]:
+    """Yield what was done; the first troubles go to a list of lines, the others are left out."""
+    for effect in effects:
+        if effect.what != "trouble":
+            yield effect
+        elif len(troubles) < _SHOWN:
+            troubles.append(f"not done, and tried again the next time: {effect.url}: {effect.reason}")
+
+
+def effect_record(effect: Effect) -> Record:
+    """Return the record of one thing that was done, or would be."""
+    return {
+        "what": effect.what,
+        "workflow": effect.workflow,
+        "repo": effect.repo,
+        "output": effect.output or None,
+        "run": effect.run,
+        "files": effect.files or None,
+        "size_bytes": effect.size_bytes if effect.files else None,
+        "url": effect.url or None,
+        "storage_class": effect.storage_class or None,
+    }
+
+
+def expiry_line(effects: Iterable[Effect]) -> str:
+    """Return what was done in one line for people; empty for nothing. Streams."""
+    numbers = {"artifact": 0, "run": 0, "object": 0, "class": 0, "trouble": 0}
+    size, reason = 0, ""
+    for effect in effects:
+        numbers[effect.what] += 1
+        size += effect.size_bytes if effect.what == "artifact" else 0
+        reason = reason or effect.reason
+    parts = [f"{counted(numbers['artifact'], 'artifact')} of {human_size(size)}"] if numbers["artifact"] else []
+    parts += [counted(numbers["run"], "commit")] if numbers["run"] else []
+    parts += [counted(numbers["object"], "delivered object")] if numbers["object"] else []
+    lines = [f"expired {', '.join(parts)}"] if parts else []
+    lines += [f"moved {counted(numbers['class'], 'object')} to another storage class"] if numbers["class"] else []
+    lines += [f"{counted(numbers['trouble'], 'object')} left for the next time: {reason}"] if reason else []
+    return "; ".join(lines)

@@ -53,7 +53,8 @@ def run_workflow(
     """Run the tasks of a workflow file, but those whose command, code, params and inputs are as they were.
 
     Each task is a pipeline <workflow>-<task> with an output repo of that name; the run is a commit in the repo
-    <workflow>. Beside a running `pfs serve` that one does the work. Exit 1 if a task failed.
+    <workflow>. Beside a running `pfs serve` that one does the work. Exit 1 if a task failed. At its end artifacts go
+    that had their time by the `keep` of the file, as by `pps expire-artifact`.
     """
     from pps.workflows.infos import inspect_run
 
@@ -80,9 +81,25 @@ def run_workflow(
         except KeyboardInterrupt:
             note(f"run {workflow.name}@{run} goes on with the next `pps run`, `pps run-workflow` or `pfs serve`")
             raise
+        if info.state == "success":
+            _expire(store, workflow.name)
         _report(store, info, as_json=as_json)
     if info.state != "success":
         raise ExitCode(FAILED)
+
+
+def _expire(store: Store, name: str) -> None:
+    """Let go of what has had its time; that this fails is no failure of the run, and is tried by the next."""
+    from cli.commands.artifact import expiry_line
+    from pfs.errors import PfsError
+    from pps.workflows.expire import expire
+
+    try:
+        line = expiry_line(expire(store, name))
+    except PfsError as error:
+        line = f"old artifacts are left for the next time: {error}"
+    if line:
+        note(line)
 
 
 def _show_plan(store: Store, workflow: Workflow, asked: Asked, *, as_json: bool) -> None:

@@ -7,9 +7,9 @@ is missing (docs/design/retention.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec.structs import replace
 
@@ -56,8 +56,16 @@ class RepoPlan:
         return self.body is not self.state.body
 
 
-def plan_retention(store: Store, *, now_ns: int, readers: Readers = nobody) -> list[RepoPlan]:
+Chosen: TypeAlias = Mapping[str, Set[CommitId]]
+"""Commits by repo that may go, in the place of what rules let go."""
+
+
+def plan_retention(
+    store: Store, *, now_ns: int, readers: Readers = nobody, chosen: Chosen | None = None
+) -> list[RepoPlan]:
     """Return what the rules of all repos come to at ``now_ns``; changes nothing. What is unread stays (`Unread`).
+
+    ``chosen``: these commits are let go, and rules are not asked; what needs one of them keeps it all the same.
 
     Repos come before those that they were made from; those without rules have no plan. Costs a look-up a commit, and
     memory for all of them; without any rules in the store, one read of refs a repo.
@@ -65,12 +73,12 @@ def plan_retention(store: Store, *, now_ns: int, readers: Readers = nobody) -> l
     Raises:
         CorruptionError, MissingObjectError: a commit of some repo cannot be read: what it needs is not known.
     """
-    if not any(state.body.retention for state in store.refs.repos()):
+    if not (any(state.body.retention for state in store.refs.repos()) if chosen is None else any(chosen.values())):
         return []
     told = list(readers())
     states = list(store.refs.repos())
     unread = unread_in(states, told)
-    works = {state.repo: _Work(store, state, states, now_ns=now_ns) for state in states}
+    works = {state.repo: _Work(store, state, states, now_ns=now_ns, chosen=chosen) for state in states}
     for repo, branches in unread.items():
         if repo in works:
             works[repo].keep_unread(branches)
@@ -81,9 +89,20 @@ def plan_retention(store: Store, *, now_ns: int, readers: Readers = nobody) -> l
 class _Work:
     """One repo while it is decided on. ``gone``: what its rules let go and nothing needs; ``live``: what stays so."""
 
-    def __init__(self, store: Store, state: RefsState, states: Sequence[RefsState], *, now_ns: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        state: RefsState,
+        states: Sequence[RefsState],
+        *,
+        now_ns: int,
+        chosen: Chosen | None = None,
+    ) -> None:
         self._store, self._now_ns = store, now_ns
+        self._chosen: Set[CommitId] = (chosen or {}).get(state.repo, frozenset())
         self.state, self.rules = state, state.body.retention
+        if chosen is not None:
+            self.rules = Retention() if self._chosen else None
         self.commits = Commits.read(store, state)
         self.gone, self.live = set[CommitId](), set[CommitId]()
         self._failed: dict[CommitId, str] = {}
@@ -98,11 +117,10 @@ class _Work:
         body, chains, stay = self.state.body, dict[CommitId, None](), set[CommitId]()
         oldest_ns: dict[str, int] = {}
         for name, entry in body.branches.items():
-            keep = None if is_hidden(name) else rules.of(name)
             chain = [Dated(node.id, node.finished_ns) for node in self.commits.chain(entry.head)]
-            if keep is not None and chain:
+            own = None if is_hidden(name) else self._kept(rules, name, chain)
+            if own is not None and chain:
                 chains |= dict.fromkeys(commit.id for commit in chain)
-                own = kept(chain, keep, now_ns=self._now_ns)
                 oldest_ns[name] = min(commit.finished_ns for commit in chain if commit.id in own)
                 stay |= own
             elif name != META and not name.startswith(FAILED):
@@ -121,6 +139,14 @@ class _Work:
         self.gone = set(chains) - stay
         self._tags = [] if rules.tags else [name for name, head in tagged.items() if head in self.gone]
         self.gone -= set(self._starts())
+
+    def _kept(self, rules: Retention, branch: str, chain: Sequence[Dated]) -> set[CommitId] | None:
+        """Return what stays of a branch; None: all that it leads to."""
+        if self._chosen:
+            stay = {commit.id for commit in chain if commit.id not in self._chosen}
+            return None if len(stay) == len(chain) else {*stay, chain[0].id}
+        keep = rules.of(branch)
+        return None if keep is None else kept(chain, keep, now_ns=self._now_ns)
 
     def _starts(self) -> list[CommitId]:
         """Return what is live whatever rules say; what goes to the trash is live there."""

@@ -13,7 +13,7 @@ from pfs.errors import BranchMovedError, BranchNotFoundError, ConflictError, Inv
 from pfs.glob import Glob
 from pfs.ids import CommitId
 from pfs.lifecycle.aging import age
-from pfs.lifecycle.plan import RepoPlan, plan_retention
+from pfs.lifecycle.plan import Chosen, RepoPlan, plan_retention
 from pfs.lifecycle.unread import Readers, nobody
 from pfs.refs.body import RefsBody, is_hidden
 from pfs.refs.retention import Keep, Retention
@@ -47,14 +47,20 @@ class RepoEffect:
 
 
 def apply_retention(
-    store: Store, *, now_ns: int | None = None, dry_run: bool = False, readers: Readers = nobody
+    store: Store,
+    *,
+    now_ns: int | None = None,
+    dry_run: bool = False,
+    readers: Readers = nobody,
+    chosen: Chosen | None = None,
 ) -> list[RepoEffect]:
     """Do what the rules of all repos say at ``now_ns`` (default: now); return the effect on each repo with rules.
 
     One swap for each repo that changes, downstream first, and one more where files lose their bytes by age. Commits
     that are removed are not found any more; their bytes are freed by collection. Beside writers: who moved a repo
     meanwhile makes all be worked out anew. ``readers`` says what pipelines have yet to read, which stays; without it
-    all that they are made from stays.
+    all that they are made from stays. ``chosen``: these commits go in the place of what rules let go, which are not
+    asked; what rules protect stays as well.
 
     Raises:
         CorruptionError, MissingObjectError: a commit cannot be read; nothing was changed.
@@ -62,7 +68,9 @@ def apply_retention(
         StorageError: as `ConflictError`.
     """
     at_ns = store.clock_ns() if now_ns is None else now_ns
-    effects = _let_go(store, at_ns, dry_run=dry_run, readers=readers)
+    effects = _let_go(store, at_ns, dry_run=dry_run, readers=readers, chosen=chosen)
+    if chosen is not None:
+        return effects
     return [_aged(store, effect, at_ns, dry_run=dry_run) for effect in effects]
 
 
@@ -76,11 +84,11 @@ def _aged(store: Store, effect: RepoEffect, now_ns: int, *, dry_run: bool) -> Re
     return dataclasses.replace(effect, aged=aged.commits, aged_bytes=aged.size_bytes)
 
 
-def _let_go(store: Store, at_ns: int, *, dry_run: bool, readers: Readers) -> list[RepoEffect]:
+def _let_go(store: Store, at_ns: int, *, dry_run: bool, readers: Readers, chosen: Chosen | None) -> list[RepoEffect]:
     """Remove commits, branches and tags as the rules say."""
     done: dict[str, RepoEffect] = {}
     for round_no in range(ROUNDS):
-        plans = plan_retention(store, now_ns=at_ns, readers=readers)
+        plans = plan_retention(store, now_ns=at_ns, readers=readers, chosen=chosen)
         effects = {plan.repo: _effect_of(plan) for plan in plans}
         if dry_run:
             return list(effects.values())

@@ -70,6 +70,11 @@ def note_of(row: Row) -> Note | None:
     return Note(url, etag, version, size, content, CommitId(job))
 
 
+def noted(note: Note) -> dict[str, object]:
+    """Return the metadata of a row that hold a note."""
+    return {_FIELD: [note.url, note.etag, note.version, note.size, note.content, note.job]}
+
+
 def find_delivered(meta: Tree) -> Iterator[tuple[str, str, Note]]:
     """Yield target, path below the part that was sent, and note, of all that a pipeline's ``.meta`` tree knows."""
     for row in meta.walk(DELIVERED):
@@ -112,9 +117,8 @@ class Notes:
 
     def add(self, path: bytes, note: Note) -> None:
         """Note a file."""
-        value = [note.url, note.etag, note.version, note.size, note.content, note.job]
         ref = self._empty
-        self._waiting[path] = Put(path, ref.kind, ref.size, ref.tid, {_FIELD: value})
+        self._waiting[path] = Put(path, ref.kind, ref.size, ref.tid, noted(note))
         self.has_news = True
         if len(self._waiting) >= _BATCH:
             self._flush()

@@ -90,7 +90,7 @@ class Deliveries:
         if name not in self._places:
             meta = Tree(run.store.objects, self._pipeline.meta_root)
             self._places[name] = _Place(Notes(run.store, meta, name))
-        place, secret = self._places[name], _settings(run.store, egress)
+        place, secret = self._places[name], settings_of(run.store, egress)
         if place.target is None or place.known_as != (url, secret):
             if place.target is not None:
                 place.old.append(place.target)
@@ -163,7 +163,12 @@ def _database(store: Store, egress: SqlEgress) -> Database:
     return Database(egress.url, egress.format, egress.columns, text)
 
 
-def _settings(store: Store, egress: Egress) -> dict[str, str]:
+def settings_of(store: Store, egress: Egress) -> dict[str, str]:
+    """Return what the secret of an egress says of where and as whom; nothing without one.
+
+    Raises:
+        NotFoundError: there is no such secret. InvalidInputError: it has a value that is no text.
+    """
     if not egress.secret:
         return {}
     values = Secrets(store).values(egress.secret)

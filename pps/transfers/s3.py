@@ -13,7 +13,6 @@ from urllib.parse import unquote_plus, urlencode
 from pfs.errors import NotFoundError, StorageError
 from pfs.paths import from_key
 from pfs.shorten import shorten
-from pps.spec.places import split
 from pps.transfers.access import Access
 from pps.transfers.checksums import check_arrived, composite, crc32c_text, md5_hex
 from pps.transfers.errors import PlaceRefusedError, Stopped
@@ -90,7 +89,7 @@ class S3Target:
 
     def find_url(self, url: str) -> There | None:
         """Ask for the headers of an object of any bucket."""
-        _, bucket, key = split(url)
+        bucket, key = bucket_and_key(url)
         try:
             return _there(self._wire.send(Request("HEAD", bucket, key, f"look at {url}", missing=_UNKNOWN)))
         except NotFoundError:
@@ -178,6 +177,12 @@ class S3Target:
         """Close the connections."""
         self._uploads.close()
         self._wire.close()
+
+
+def bucket_and_key(url: str) -> tuple[str, str]:
+    """Return the parts of what `S3Target.url` says, whose key stands as it is, with ``?``, ``#`` and slashes."""
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    return bucket, key
 
 
 def _there(answer: Answer) -> There:

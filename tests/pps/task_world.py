@@ -40,6 +40,8 @@ class Tasks:
 
     world: World
     again: int = field(default=0)
+    files: dict[str, bytes] = field(default_factory=dict)
+    """Other files of each run."""
 
     def start(self, task: str, items: Mapping[str, Plain] | None = None, **params: Plain) -> None:
         """Commit a run in which ``task`` has a file for each item."""
@@ -47,10 +49,10 @@ class Tasks:
             f"/tasks/{task}/{name}": json.dumps({"params": params, "item": item, "again": self.again}).encode()
             for name, item in (items or {"all": None}).items()
         }
-        known = {info.name for info in self.world.store.list_repos()}
-        old = self.world.output(RUNS) if RUNS in known else {}
+        runs = self.world.store.create_repo(RUNS, exist_ok=True)
+        old = self.world.output(RUNS) if next(runs.commits(), None) is not None else {}
         gone = {path: None for path in old if path.startswith(f"/tasks/{task}/") and path not in files}
-        self.world.put(RUNS, {**gone, **files})
+        self.world.put(RUNS, {**gone, **self.files, **files})
 
     def create(
         self,
