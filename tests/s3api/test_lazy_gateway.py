@@ -38,7 +38,6 @@ def test_a_gateway_that_does_not_start_fails_the_attempt_and_keeps_nobody_waitin
     gateway = LazyGateway(refuses_to_start, [])
     admission = gateway.admit()
     connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=60)
-    connection.connect()
     with pytest.raises((http.client.HTTPException, OSError)):
         ask(connection)
     with pytest.raises(FailedError, match="the S3 gateway of the job did not start: no such thing"):
