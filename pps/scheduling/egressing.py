@@ -62,7 +62,7 @@ class Egressing:
 
         ``goes_on``: another controller goes on with it, so that parts of large files stay where they are.
         """
-        self._goes_on = goes_on
+        self._goes_on = self._goes_on or goes_on
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(_GRACE_S)

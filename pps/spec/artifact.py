@@ -78,7 +78,10 @@ def _check_given(fields: Fields, name: str, staged: Collection[str], *, what: st
 
 
 def _input(fields: Fields) -> ArtifactIn:
-    kind: Literal["file", "directory"] = "directory" if fields.text("type") == "directory" else "file"
+    chosen = _chosen_type(fields)
+    if chosen == "glob":
+        fields.bad("type", "an artifact that is put in place is a file or a directory: globs are for outputs")
+    kind: Literal["file", "directory"] = "directory" if chosen == "directory" else "file"
     path = _path(fields, kind)
     return ArtifactIn(fields.text("name"), path, kind, fields.flag("optional"), _folder(fields, "part"))
 

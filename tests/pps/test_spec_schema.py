@@ -99,6 +99,15 @@ def documents(known: Known, name: str, value: Plain) -> Plain:
             leaf["propagation_spec"] = {name: value}
         case "transform":
             transform[name] = value
+        case "task" | "artifact input" | "artifact output":
+            made["input"] = {"pfs": {**leaf, "name": "workflow"}}
+            task: dict[str, Plain] = {"workflow": "w", "name": "t"}
+            transform["task"] = task
+            if known.where == "task":
+                task[name] = value
+            else:
+                one: dict[str, Plain] = {"name": "workflow", "path": "x", name: value}
+                task["inputs" if known.where == "artifact input" else "outputs"] = [one]
         case "egress":
             made["egress"] = {"url": "s3://x", name: value} if name == "url" else {name: value, "URL": "s3://x"}
         case "object_storage":
