@@ -91,7 +91,8 @@ class _Putting:
         inputs = [self._site(one.path, one.type) for one in task.inputs]
         outputs = [self._site(one.path, one.type) for one in task.outputs]
         self._cover([*inputs, *outputs])
-        for one, place in zip(task.inputs, inputs, strict=True):
+        # A directory comes before what is put into it.
+        for one, place in sorted(zip(task.inputs, inputs, strict=True), key=lambda pair: pair[1].path):
             self._put(one, place)
         return replace(
             self._world,

@@ -205,6 +205,15 @@ def test_an_optional_input_may_have_nothing(tasks: Tasks) -> None:
     assert tasks.well("t") == {"/o/o": b"b"}
 
 
+def test_a_file_may_be_put_into_a_directory_that_is_put_too(tasks: Tasks) -> None:
+    tasks.world.put("made", {"/one/data.csv": b"1", "/tree/a": b"a"})
+    tasks.start("t")
+    given = [pfs_input("made", "/one", name="f"), pfs_input("made", "/tree", name="d")]
+    inputs = [{"name": "f", "path": "tree/"}, {"name": "d", "path": "tree", "type": "directory"}]
+    tasks.create("t", "true", *given, inputs=inputs, outputs=[out("o", "tree", type="directory")])
+    assert tasks.well("t") == {"/o/a": b"a", "/o/data.csv": b"1"}
+
+
 def test_a_file_of_the_code_is_covered_by_an_artifact(tasks: Tasks) -> None:
     tasks.world.put("made", {"/one/data.csv": b"new", "/tree/new": b"new"})
     (tasks.world.folder / "tree").mkdir()
