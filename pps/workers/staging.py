@@ -108,7 +108,7 @@ class Staging:
             if given.empty_files or given.lazy:
                 self._fill_names(given, row, target)
             elif row.is_dir:
-                place = target / row.key.decode() if row.key else target
+                place = _place(target, row.key) if row.key else target
                 restore_tree(self._store.objects, self.tree(given), row.key, place, jobs=1)
             else:
                 self._fill_file(row, target)

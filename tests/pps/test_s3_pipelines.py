@@ -329,6 +329,33 @@ for key in ("a", "a/b", "marker/", "x//y"):
     assert world.output("next") == {"/n": b"a a/b marker/ x//y"}
 
 
+ODD = ("../x", "a//b", "e/.", "c/\x01")
+
+
+def test_keys_that_no_disk_holds_are_read_over_s3_and_named_to_others(world: World) -> None:
+    world.put("images", {"/a": b"1"})
+    code = f"for key in (*{ODD!r}, 'fine'): write(key, key.encode())"
+    world.create("odd", s3_input("images"), python(world, "odd", code), s3_out=True)
+    code = """write("n", b" ".join(read("odd", key) for key in names("odd")))"""
+    world.create("over-s3", s3_input("odd"), python(world, "over", code), s3_out=True)
+    kinds: dict[str, dict[str, Plain]] = {"plain": {}, "lazy": {"lazy": True}, "empty": {"empty_files": True}}
+    for kind, more in kinds.items():
+        world.create(kind, pfs_input("odd", "/*" if more else "/**", **more), ["true"], datum_tries=1)
+    states = {job.pipeline: job.state for job in world.run().jobs}
+    assert world.output("over-s3") == {"/n": b"../x a//b c/\x01 e/. fine"}
+    for name in kinds:
+        assert states[name] == "failure", name
+        job = next(world.jobs.jobs(name))
+        for datum in world.jobs.datums(name, job.id):
+            path = datum.inputs[0].path
+            if path == "/fine":
+                assert datum.state == "success"
+            else:  # also what stands for a directory that is named so: "/.." is no way out
+                assert datum.state == "failed", (name, path, told(world, job))
+                assert "its input cannot be staged: invalid path '/" in datum.reason
+                assert "no disk can hold" in datum.reason
+
+
 def test_a_reference_input_over_s3_runs_nothing(world: World) -> None:
     world.put("images", {"/model": b"m"})
     world.put("rows", {"/a": b"1"})
