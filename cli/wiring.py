@@ -35,7 +35,7 @@ def open_store(*, alone: str | None = None) -> Iterator[Store]:
 
     ``alone``: the name of a command that changes repos and cannot be part of a transaction.
     """
-    from pfs.store import open as open_at
+    from pfs.opening import open as open_at
 
     with open_at(store_location()) as store:
         if alone is not None:
@@ -101,7 +101,7 @@ def commit_of(store: Store, repo: str, ref: str) -> CommitInfo:
 def _complete_address(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Complete ``repo`` and ``repo@branch`` from the store; silent where there is none."""
     from pfs.errors import PfsError
-    from pfs.store import open as open_at
+    from pfs.opening import open as open_at
 
     try:
         with open_at(ctx.find_root().params.get("store")) as store:

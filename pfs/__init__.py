@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from pfs.backends.s3_place import S3Options
     from pfs.changes.writer import CommitWriter
     from pfs.model import BranchInfo, CommitInfo, FileChange, FileInfo, NewCommit, Provenance, RepoInfo
+    from pfs.opening import open
     from pfs.refs.retention import Keep, PathRule, Retention
     from pfs.repo import Repo
-    from pfs.store import Store, init, locate, open
+    from pfs.store import Store, init, locate
     from pfs.view import View
 
 __version__ = "0.1.0"
@@ -47,7 +48,8 @@ __all__ = [
 _HOMES = {
     "pfs.attach": ("connect", "Connected", "Settings"),
     "pfs.backends.s3_place": ("S3Options",),
-    "pfs.store": ("init", "open", "locate", "Store"),
+    "pfs.opening": ("open",),
+    "pfs.store": ("init", "locate", "Store"),
     "pfs.repo": ("Repo",),
     "pfs.view": ("View",),
     "pfs.changes.writer": ("CommitWriter",),

@@ -28,7 +28,7 @@ from pfs.config import (
     read_config,
     write_durably,
 )
-from pfs.errors import AlreadyExistsError, ConditionsIgnoredError, InvalidParamsError, StorageError
+from pfs.errors import AlreadyExistsError, ConditionsIgnoredError, InvalidParamsError, StorageError, StoreNotFoundError
 from pfs.rootkey import make_root_key
 from pfs.store import Store, open
 from pfs.upkeep.recover import recover
@@ -59,15 +59,16 @@ def connect(
     *,
     settings: Settings | None = None,
     chunk_avg: int | None = None,
+    make: bool = True,
     progress: Progress | None = None,
 ) -> Connected:
     """Make ``directory/.pfs`` for the store at ``s3://bucket/prefix``, making that too if there is none.
 
-    ``chunk_avg``: of a new store, 256 KiB by default. Of one that is there the index is built: a short read for each
-    pack, 16 at once. What was interrupted is completed by the next call.
+    ``make``: else the store must be there. ``chunk_avg``: of a new store, 256 KiB by default. Of one that is there the
+    index is built: a short read for each pack, 16 at once. What was interrupted is completed by the next call.
 
     Raises:
-        AlreadyExistsError: there is a store in the folder.
+        AlreadyExistsError: there is a store in the folder. StoreNotFoundError: none in the bucket, without ``make``.
         InvalidParamsError: ``chunk_avg`` is out of range, or not that of the store that is there.
         ConditionsIgnoredError: several writers would not be safe there; nothing was made.
         StorageError: the bucket or the folder cannot be used.
@@ -79,6 +80,8 @@ def connect(
         raise AlreadyExistsError("store", str(folder))
     options = fitting(place.url, settings.s3 or S3Options())
     with closing(open_backend(place.url, options)) as backend:
+        if not make and backend.read(OBJECT_CONFIG) is None:
+            raise StoreNotFoundError(place.url)
         made = _make(backend, chunk_avg)
     try:
         folder.mkdir(parents=True, exist_ok=True)

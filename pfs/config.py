@@ -11,10 +11,11 @@ import uuid
 from pathlib import Path
 
 import msgspec
+from xxhash import xxh3_128_hexdigest
 
 from pfs.backends.base import Backend
 from pfs.backends.registry import open_backend
-from pfs.backends.s3_place import SCHEME, S3Options
+from pfs.backends.s3_place import SCHEME, S3Options, parse_s3_url
 from pfs.chunker import ChunkerParams
 from pfs.errors import (
     ConfigDamagedError,
@@ -156,7 +157,8 @@ def locate(location: str | Path | None = None) -> Path:
     """Return the ``.pfs`` folder of a store.
 
     It is the one meant by ``location``, else by ``PFS_STORE``, else the nearest at or above the working folder.
-    A path may name the ``.pfs`` folder or the one that holds it.
+    A path may name the ``.pfs`` folder or the one that holds it. Of ``s3://bucket/prefix`` it is the folder that
+    `pfs.open` made for it.
 
     Raises:
         StoreNotFoundError: there is none; the message says how to make one.
@@ -164,11 +166,17 @@ def locate(location: str | Path | None = None) -> Path:
     named = location if location is not None else os.environ.get("PFS_STORE") or None
     if named is None:
         return _nearest(Path.cwd())
-    place = Path(named).absolute()
+    place = folder_of_bucket(str(named)) if str(named).startswith(SCHEME) else Path(named).absolute()
     for folder in (place / FOLDER, place):
         if (folder / LOCAL_CONFIG).is_file():
             return folder
     raise StoreNotFoundError(str(named))
+
+
+def folder_of_bucket(url: str) -> Path:
+    """Return the folder of this user that holds the ``.pfs`` of a bucket that was opened by its URL."""
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(caches) / "pfs" / xxh3_128_hexdigest(parse_s3_url(url).url.encode())
 
 
 def _nearest(start: Path) -> Path:

@@ -11,6 +11,7 @@ from uuid import uuid4
 import boto3
 import pytest
 
+from pfs import open as pfs_open
 from tests.cli.conftest import Run
 from tests.cli.processes import BIN
 from tests.pfs.bucket_world import BUCKET, Answer, Asked, World
@@ -169,3 +170,17 @@ def test_serving_s3_on_top(made: World, here: Path, pfs: Run, url: str) -> None:
             process.kill()
     pfs("init", "two", "--backend", url, "--endpoint", made.url)
     assert pfs("--store", "two", "get-file", "through@master:/dir/a").out == "over two S3s"
+
+
+def test_a_store_named_by_its_url(
+    made: World, here: Path, pfs: Run, url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", made.url)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    (here / "a").write_text("1")
+    pfs("put-file", "r@master", "-f", "a")
+    for _ in range(2):
+        assert pfs("--store", url, "get-file", "r@master:/a").out == "1"
+    assert "no store found" in pfs("--store", f"{url}/none", "list-repo", code=3).err
+    with pfs_open(f"{url}/") as store:
+        assert store.repo("r")["master"].read("/a") == b"1"
