@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 def open(location: str | Path | None = None) -> Store:
     """Open the store at a path (the ``.pfs`` folder or the one that holds it) or in a bucket; None: see `locate`.
 
-    For ``s3://bucket/prefix`` that was not opened on this machine before, the index is built first, in a folder of the user's caches;
-    how to reach it boto3 finds in its own settings. Other settings: `connect`. Raises as `pfs.store.open`, and as
-    `connect` for a bucket.
+    For ``s3://bucket/prefix`` that was not opened on this machine before, the index is built first, in a folder of the
+    user's caches; how to reach it boto3 finds in its own settings. Other settings: `connect`. Raises as
+    `pfs.store.open`, and as `connect` for a bucket.
     """
     from pfs.store import open as open_at
 
