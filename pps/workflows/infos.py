@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from pfs.errors import NotFoundError, PfsError
 from pfs.ids import CommitId
 from pps.jobs.jobs import Jobs
+from pps.model.catalog import Catalog
 from pps.model.infos import JobInfo
 from pps.model.state import JobState
 from pps.spec.node import Plain
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from pfs.model import CommitInfo
     from pfs.store import Store
 
-Outcome = Literal["waiting", "running", "ran", "cached", "skipped", "failed", "unrunnable", "killed"]
-RunState = Literal["waiting", "running", "success", "failure"]
+Outcome = Literal["waiting", "running", "ran", "cached", "skipped", "failed", "unrunnable", "killed", "gone"]
+RunState = Literal["waiting", "running", "success", "failure", "gone"]
+_GONE = "it was changed before it ran, or the record of its job is not kept any more"
 _ENDS: Mapping[JobState, Outcome] = {
     JobState.FAILURE: "failed",
     JobState.UNRUNNABLE: "unrunnable",
@@ -114,7 +116,11 @@ def list_runs(store: Store, name: str) -> Iterator[RunInfo]:
 
 def _run(store: Store, name: str, info: CommitInfo, record: RunRecord) -> RunInfo:
     jobs = Jobs(store)
-    tasks = tuple(_task(jobs, record, task, run=info.id) for task in record.tasks)
+    found: dict[str, TaskInfo] = {}
+    for name_of_task, known in record.tasks.items():
+        comes = any(found[one].outcome in {"waiting", "running"} for one in known.after if one in found)
+        found[name_of_task] = _task(store, jobs, _Of(record, name_of_task, info, comes))
+    tasks = tuple(found.values())
     ends = [None if one.job is None else one.job.finished_ns for one in tasks if one.outcome != "skipped" or one.job]
     ended = [end for end in ends if end is not None]
     return RunInfo(
@@ -133,20 +139,49 @@ def _run(store: Store, name: str, info: CommitInfo, record: RunRecord) -> RunInf
 def _state(tasks: tuple[TaskInfo, ...]) -> RunState:
     outcomes = {one.outcome for one in tasks}
     if outcomes & {"waiting", "running"}:
-        return "running" if outcomes - {"waiting"} else "waiting"
+        return "running" if outcomes - {"waiting", "gone"} else "waiting"
+    if "gone" in outcomes:
+        return "gone"
     return "failure" if outcomes & {"failed", "unrunnable", "killed"} else "success"
 
 
-def _task(jobs: Jobs, record: RunRecord, task: str, *, run: str) -> TaskInfo:
-    pipeline, known = f"{record.workflow}-{task}", record.tasks[task]
+@dataclass(frozen=True, slots=True)
+class _Of:
+    """A task of a run; ``comes``: one that it waits for has not ended."""
+
+    record: RunRecord
+    task: str
+    run: CommitInfo
+    comes: bool
+
+
+def _task(store: Store, jobs: Jobs, of: _Of) -> TaskInfo:
+    task = of.task
+    pipeline, known = f"{of.record.workflow}-{task}", of.record.tasks[task]
     try:
-        job = jobs.job(pipeline, run)
+        job = jobs.job(pipeline, of.run.id)
     except NotFoundError:
         if known.kept:
             return TaskInfo(task, pipeline, "skipped", "not asked for", known.after)
+        if not of.comes and _is_gone(store, pipeline, of.run):
+            return TaskInfo(task, pipeline, "gone", _GONE, known.after)
         return TaskInfo(task, pipeline, "waiting", known.why, known.after)
     outcome = _outcome(job)
     return TaskInfo(task, pipeline, outcome, _why(known, outcome), known.after, job)
+
+
+def _is_gone(store: Store, pipeline: str, run: CommitInfo) -> bool:
+    """Say whether a task that has no job of a run will have none: jobs come in the order of what they are for."""
+    try:
+        found = Catalog(store).get(pipeline)
+    except NotFoundError:
+        return True
+    newest = found.jobs.newest
+    began_ns = run.finished_ns or run.started_ns
+    # A version that was made later waits for a later run.
+    return found.record.updated_ns > began_ns or (
+        newest is not None and newest.state.is_final and newest.started_ns > began_ns
+    )
 
 
 def _why(known: TaskRecord, outcome: Outcome) -> str:

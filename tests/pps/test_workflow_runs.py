@@ -624,3 +624,14 @@ def test_a_controller_that_serves_begins_runs_at_ticks(flow: Flow, world: World)
         assert world.store.wait(token, 120.0)
     run = inspect_run(world.store, "flow")
     assert (run.of_schedule, world.events) == (inspect_run(world.store, "flow", first).started_ns + HOUR_NS, [])
+
+
+def test_a_run_whose_tasks_were_changed_before_they_ran_is_gone(flow: Flow, world: World) -> None:
+    first, _ = flow.begin(CHAIN)
+    assert [one.outcome for one in inspect_run(world.store, "flow", first).tasks] == ["waiting"] * 3
+    second, _ = flow.begin(CHAIN.replace("sh gen.sh", "sh ./gen.sh"))
+    assert inspect_run(world.store, "flow", first).tasks[0].outcome == "gone"
+    assert {job.id for job in world.run().jobs} == {second}
+    found = inspect_run(world.store, "flow", first)
+    assert ([one.outcome for one in found.tasks], found.state) == (["gone"] * 3, "gone")
+    assert inspect_run(world.store, "flow", second).state == "success"
