@@ -65,7 +65,8 @@ def connect(
     """Make ``directory/.pfs`` for the store at ``s3://bucket/prefix``, making that too if there is none.
 
     ``make``: else the store must be there. ``chunk_avg``: of a new store, 256 KiB by default. Of one that is there the
-    index is built: a short read for each pack, 16 at once. What was interrupted is completed by the next call.
+    index is built: a short read for each pack, 16 at once. What was interrupted is completed by the next call, or
+    by opening the folder once it has its config.
 
     Raises:
         AlreadyExistsError: there is a store in the folder. StoreNotFoundError: none in the bucket, without ``make``.

@@ -99,14 +99,14 @@ def test_requests_of_recovery(bucket: World, machine: Machine, tmp_path: Path) -
     """One a pack, and few others; the records of commits come with the packs."""
     one = machine("one")
     one.create_repo("data")
-    for number in range(20):
+    for number in range(10):
         put(one, f"/{number}", b"x")
     machine("two").close()
     bucket.counted()
     recover(tmp_path / "two" / ".pfs")
     writes, reads = bucket.counted()
     assert writes == 0
-    assert reads <= 20 + 12
+    assert reads <= 10 + 12
 
 
 @pytest.mark.s3
@@ -154,11 +154,11 @@ def test_a_machine_that_was_away_for_long_catches_up(bucket: World, machine: Mac
     one.create_repo("data")
     put(one, "/0", b"0")
     assert len(commits(two)) == 1
-    for number in range(1, 30):
+    for number in range(1, 15):
         put(one, f"/{number}", b"%d" % number)
     bucket.counted()
-    assert len(commits(two)) == 30
-    assert bucket.counted()[1] <= 29 + 16
+    assert len(commits(two)) == 15
+    assert bucket.counted()[1] <= 14 + 20
     assert files(two) == files(one)
 
 
