@@ -21,6 +21,7 @@ from pps.transfers.sigv4 import signature
 from tests.pfs.bucket_world import BUCKET, bucket_server, use_bucket
 from tests.pfs.bucket_world import World as Bucket
 from tests.pps.pipe_world import UPPER, World, pfs_input, world_in
+from tests.pps.test_workflow_runs import Flow
 
 
 @pytest.fixture(scope="module")
@@ -256,3 +257,41 @@ def test_rights_that_are_missing_leave_nothing_half_delivered(
     assert "write part 3 of s3://bucket/half/big: S3 answered 403 AccessDenied (no)" in failed(world).reason
     assert bucket.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
     assert there(bucket, "half") == {}
+
+
+FLOW = """\
+params: {day: monday}
+tasks:
+- name: report
+  command: printf '1,2\\n' > out.csv
+  outputs:
+  - name: table
+    path: out.csv
+    content_type: text/csv
+    metadata: {by: "{{workflow.name}}"}
+    s3: s3://BUCKET/flow/{{params.day}}
+    key: "{{file.stem}}-{{job.id}}{{file.suffix}}"
+    endpoint: URL
+    region: eu-west-1
+    storage_class: STANDARD_IA
+    tags: {day: "{{params.day}}"}
+"""
+
+
+def test_a_workflow_delivers_with_the_params_of_its_run(world: World, bucket: Bucket, tmp_path: Path) -> None:
+    """A run again sends nothing, unless the object is gone: then it comes without the task being run."""
+    flow, text = Flow(world, tmp_path / "flow"), FLOW.replace("BUCKET", BUCKET).replace("URL", bucket.url)
+    job = flow.run(text)["report"]
+    assert (job.state, job.reason) == ("success", "")
+    key = f"flow/monday/out-{job.id}.csv"
+    head = bucket.client.head_object(Bucket=BUCKET, Key=key)
+    assert (head["ContentType"], head["StorageClass"]) == ("text/csv", "STANDARD_IA")
+    assert head["Metadata"] == {"by": "flow"}
+    tags = bucket.client.get_object_tagging(Bucket=BUCKET, Key=key)["TagSet"]
+    assert tags == [{"Key": "day", "Value": "monday"}]
+    assert writes(bucket) == [key]
+    again = flow.run(text)["report"]
+    assert (again.data_processed, writes(bucket)) == (0, [])
+    bucket.client.delete_object(Bucket=BUCKET, Key=key)
+    restored = flow.run(text)["report"]
+    assert (restored.data_processed, writes(bucket)) == (0, [f"flow/monday/out-{restored.id}.csv"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
@@ -319,8 +320,49 @@ def test_a_draft_that_was_left_is_gone_on_with_where_it_differs(tmp_path: Path) 
     assert {path.name: path.read_bytes() == data for path in tmp_path.iterdir()} == {"b": True}
 
 
-def test_a_folder_that_is_full_refuses(tmp_path: Path) -> None:
-    folder = Folder("/dev/full") if Path("/dev/full").exists() else Folder(str(tmp_path / "none"))
-    with pytest.raises((PlaceRefusedError, StorageError)) as caught:
-        folder.put(sending(b"b", b"1"))
-    assert "cannot write /dev/full/b: " in str(caught.value)
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize("call", ["open", "fsync", "replace"])
+def test_a_folder_that_is_full_or_read_only_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    folder = Folder(str(tmp_path))
+    with monkeypatch.context() as patch:
+        if call == "replace":
+            patch.setattr(Path, "replace", fail)
+        else:
+            patch.setattr(os, call, fail)
+        with pytest.raises(PlaceRefusedError) as caught:
+            folder.put(sending(b"b", b"1"))
+    assert str(caught.value) == f"cannot write {tmp_path}/b: {os.strerror(number)}"
+    folder.abandon()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_way_of_a_folder_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"in the way")
+    with pytest.raises(StorageError):
+        Folder(str(tmp_path)).put(sending(b"a/b", b"1"))
+
+
+def test_every_request_may_fail_once(world: World) -> None:
+    failed: set[tuple[str, str, str]] = set()
+
+    def refuse(asked: Asked) -> tuple[str, dict[str, str], bytes] | None:
+        known = (asked.method, asked.key, asked.query.partition("uploadId")[0])
+        if known in failed:
+            return None
+        failed.add(known)
+        return "500 Internal Server Error", {}, b"<Error><Code>InternalError</Code></Error>"
+
+    world.refuse = refuse
+    data = os.urandom(2 * PART + 1)
+    with closing(to(world, "each fails")) as target:
+        target.put(sending(b"large", data))
+        target.put(sending(b"small", b"1"))
+        assert [name for name, _ in target.listed()] == [b"large", b"small"]
+    assert len(failed) >= 8
+    assert world.client.get_object(Bucket=BUCKET, Key="each fails/large")["Body"].read() == data
+    assert uploads(world) == []
