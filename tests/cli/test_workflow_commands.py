@@ -67,6 +67,16 @@ def test_the_file_of_the_design_as_it_stands(store: Path) -> None:
     assert processes.run(store, "pfs", "get-file", "my-workflow-bucket@master:/output/processed_data.csv") == "a\n3\n"
 
 
+def test_a_param_of_the_second_task_runs_the_second_alone(store: Path) -> None:
+    text = DESIGN.replace("tasks:", "params: {name: processed_data.csv}\ntasks:", 1)
+    (store / "params.yaml").write_text(text.replace("output/processed_data.csv", "output/{{params.name}}"))
+    (store / "generate_data.py").write_text("open('/tmp/processed_data.csv', 'w').write('a\\n1\\n2\\n')\n")
+    assert run_workflow(store, "params.yaml") == {"generate_data": "ran", "upload_to_s3": "ran"}
+    other = ("--param", "name=other.csv")
+    assert run_workflow(store, "params.yaml", *other) == {"generate_data": "cached", "upload_to_s3": "ran"}
+    assert processes.run(store, "pfs", "get-file", "my-workflow-bucket@master:/output/other.csv") == "a\n1\n2\n"
+
+
 @pytest.fixture
 def meeting() -> Iterator[Path]:
     """A folder that commands see too; /tmp is their own."""
