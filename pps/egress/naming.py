@@ -6,7 +6,9 @@ import mimetypes
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from pfs.files.described import is_media_type
 from pfs.paths import from_key
+from pfs.shorten import quoted
 from pfs.trees.row import Row
 from pps.spec.delivery import Levers
 from pps.spec.template import Reference, Template, parse_template
@@ -85,11 +87,11 @@ class Naming:
         aux = (row.aux if row is not None else None) or {}
         file = self._file(path) if any(self._templates()) else None
         known = aux.get("m")
-        mime = self._render(self._type, file) or (known if isinstance(known, str) else "")
+        mime = _type(self._render(self._type, file)) or (known if isinstance(known, str) else "")
         users = aux.get("u")
         metadata = {str(name): str(value) for name, value in users.items()} if isinstance(users, dict) else {}
-        metadata |= {name: self._render(value, file) for name, value in self._metadata.items()}
-        cache = self._render(self._cache, file)
+        metadata |= {name: _header(name, self._render(value, file)) for name, value in self._metadata.items()}
+        cache = _header("cache_control", self._render(self._cache, file), ascii_only=True)
         return Said(
             mime or mimetypes.guess_type(path.decode(errors="replace"))[0] or "application/octet-stream",
             self._headers | ({"cache-control": cache} if cache else {}),
@@ -117,3 +119,16 @@ class Naming:
             return known
 
         return template.render(value)
+
+
+def _type(text: str) -> str:
+    if text and not is_media_type(text):
+        raise PlaceRefusedError("say what is sent", f"content_type comes to {quoted(text)}, which is no media type")
+    return text
+
+
+def _header(name: str, text: str, *, ascii_only: bool = False) -> str:
+    """Return a text that goes into a header; values of params and names of files may be any."""
+    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in text) or (ascii_only and not text.isascii()):
+        raise PlaceRefusedError("say what is sent", f"{name} comes to {quoted(text)}, which no header can hold")
+    return text

@@ -13,10 +13,14 @@ import zstandard
 
 from pfs.trees.tree import Tree
 from pps.egress.delivered import find_delivered
+from pps.egress.naming import Naming
 from pps.model.catalog import Catalog
 from pps.model.infos import JobInfo
 from pps.scheduling import egressing
+from pps.spec.delivery import Levers
 from pps.transfers import wire
+from pps.transfers.errors import PlaceRefusedError
+from pps.transfers.place import Said
 from pps.transfers.sigv4 import signature
 from tests.pfs.bucket_world import BUCKET, bucket_server, use_bucket
 from tests.pfs.bucket_world import World as Bucket
@@ -257,6 +261,42 @@ def test_rights_that_are_missing_leave_nothing_half_delivered(
     assert "write part 3 of s3://bucket/half/big: S3 answered 403 AccessDenied (no)" in failed(world).reason
     assert bucket.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
     assert there(bucket, "half") == {}
+
+
+def named(path: bytes, values: dict[str, str] | None = None, **levers: object) -> tuple[bytes, Said]:
+    naming = Naming(Levers(**levers), values or {})  # type: ignore[arg-type]
+    return naming.name(path), naming.said(path, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "name"),
+    [
+        (b"a/b.tar.gz", "{{file.stem}}|{{file.suffix}}|{{file.name}}|{{file.path}}", b"b.tar|.gz|b.tar.gz|a/b.tar.gz"),
+        (b"a/.hidden", "{{file.stem}}|{{file.suffix}}", b".hidden|"),
+        (b"a/plain", "/{{file.stem}}{{file.suffix}}", b"plain"),
+        (b"not \xff utf-8", "", b"not \xff utf-8"),
+    ],
+)
+def test_names_are_made_of_paths(path: bytes, key: str, name: bytes) -> None:
+    assert named(path, key=key)[0] == name
+
+
+def test_what_no_header_holds_is_refused() -> None:
+    said = named(b"a.csv", {"params.x": "ü"}, metadata={"x": "{{params.x}}"}, cache_control="max-age=1")[1]
+    assert (said.content_type, said.metadata, said.headers) == ("text/csv", {"x": "ü"}, {"cache-control": "max-age=1"})
+    for levers in ({"metadata": {"x": "{{params.x}}"}}, {"cache_control": "{{params.x}}"}):
+        with pytest.raises(PlaceRefusedError, match="which no header can hold"):
+            named(b"a", {"params.x": "two\r\nlines: x"}, **levers)
+    with pytest.raises(PlaceRefusedError, match="which no header can hold"):
+        named(b"a", {"params.x": "ü"}, cache_control="{{params.x}}")
+    with pytest.raises(PlaceRefusedError, match="which is no media type"):
+        named(b"a", {"params.x": "csv"}, content_type="{{params.x}}")
+    with pytest.raises(PlaceRefusedError, match="has no value in this run"):
+        named(b"a", key="{{params.x}}")
+    with pytest.raises(PlaceRefusedError, match="gives it no name"):
+        named(b"a", {"params.x": ""}, key="{{params.x}}")
+    with pytest.raises(PlaceRefusedError, match="no UTF-8"):
+        named(b"\xff", key="{{file.name}}")
 
 
 FLOW = """\

@@ -20,7 +20,7 @@ from pps.model.state import JobState
 from pps.scheduling.egressing import Egressing
 from pps.secret_store import Secrets
 from pps.spec.places import split
-from pps.transfers.errors import PlaceRefusedError
+from pps.transfers.errors import PlaceRefusedError, Stopped
 from tests.cli.processes import Served, serving
 from tests.pps.pipe_world import UPPER, World, pfs_input, world_in
 from tests.pps.standing_world import killed_controller
@@ -397,6 +397,23 @@ def test_a_refusal_is_given_up_after_four_tries_in_a_row_and_nothing_stays() -> 
     sending = ended(sender)
     assert sending.refusal == "egress: cannot write s3://b/k: S3 answered 403 AccessDenied"
     assert (sender.abandoned, sender.ends, sending.is_done) == (1, [], False)
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_parts_stay_for_the_next_controller_and_for_nobody_else(goes_on: bool) -> None:
+    class Waiting(Scripted):
+        def send(self, stop: threading.Event) -> None:
+            begun.set()
+            stop.wait()
+            raise Stopped
+
+    begun, sender = threading.Event(), Waiting()
+    sending = Egressing(sender, lambda: None)
+    sending.start()
+    begun.wait()
+    assert sending.stop(goes_on=goes_on)
+    assert sending.stop()
+    assert (sender.abandoned, sending.is_done, sending.failure) == (0 if goes_on else 1, False, None)
 
 
 def test_trouble_is_no_refusal_however_often() -> None:
