@@ -20,6 +20,7 @@ from uuid import uuid4
 from xxhash import xxh3_128
 
 from pfs.backends.durable import write_all
+from pfs.backends.forks import forget_in_children
 
 _HEADER: Final = struct.Struct("<4sI16s")
 _MAGIC: Final = b"PFB1"
@@ -46,6 +47,11 @@ class BlockCache:
         self._share = limit_bytes // SHARDS
         self._lock = threading.Lock()
         self._sizes: dict[str, tuple[int, int]] = {}
+        forget_in_children(self)
+
+    def forget_parent(self) -> None:
+        """Look again how much there is; see `Forgetful`."""
+        self._lock, self._sizes = threading.Lock(), {}
 
     def get(self, name: str, number: int) -> bytes | None:
         """Return a block, or None; one that is damaged is removed."""

@@ -13,6 +13,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from pfs.backends.base import Backend, Buffer
 from pfs.backends.blocks import BlockCache
+from pfs.backends.forks import forget_in_children
 
 BLOCK: Final = 512 << 10
 """Bytes of a block: most meta packs are one, and so come with one request; more would read too much for small files."""
@@ -39,6 +40,11 @@ class CachedReads:
         self._coming: dict[tuple[str, int], threading.Event] = {}
         if isinstance(backend, Announcing):
             backend.published = self._keep_meta
+        forget_in_children(self)
+
+    def forget_parent(self) -> None:
+        """Wait for no block that a thread of the parent is reading; see `Forgetful`."""
+        self._lock, self._coming = threading.Lock(), {}
 
     @property
     def location(self) -> str:

@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 from botocore.exceptions import ClientError
 
 from pfs.backends.base import Buffer, Entry, check_object_name
+from pfs.backends.forks import forget_in_children
 from pfs.backends.s3_client import S3Clients
 from pfs.backends.s3_errors import (
     FAILURES,
@@ -67,6 +68,11 @@ class S3Backend:
         self._pool_lock = Lock()
         self.published: Callable[[str, Buffer], None] = lambda *_: None
         """Told of each new object that was put in pieces, once it is there, with its bytes."""
+        forget_in_children(self)
+
+    def forget_parent(self) -> None:
+        """Begin other threads when they are needed; see `Forgetful`."""
+        self._pool, self._pool_lock = None, Lock()
 
     @property
     def location(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from functools import cache
 from typing import Any, Final
@@ -12,6 +11,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.loaders import Loader
 
+from pfs.backends.forks import forget_in_children
 from pfs.backends.s3_errors import FAILURES, as_setup_error
 from pfs.backends.s3_place import S3Options
 
@@ -31,23 +31,28 @@ class S3Clients:
         """
         self._options = options
         self._lock = threading.Lock()
-        self._pid = -1
         self._client: Any = None
         self.get()
+        forget_in_children(self)
 
     def get(self) -> Any:
         """Return the client."""
-        if self._pid != os.getpid():
+        if self._client is None:
             with self._lock:
-                if self._pid != os.getpid():
-                    self._client, self._pid = _make(self._options), os.getpid()
+                if self._client is None:
+                    self._client = _make(self._options)
         return self._client
+
+    def forget_parent(self) -> None:
+        """Make another client when it is needed; see `Forgetful`."""
+        self._lock, self._client = threading.Lock(), None
 
     def close(self) -> None:
         """Close the connections; idempotent."""
         with self._lock:
-            if self._client is not None:
-                self._client.close()
+            client = self._client
+        if client is not None:
+            client.close()
 
 
 def _make(options: S3Options) -> Any:

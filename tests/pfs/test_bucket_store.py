@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import select
 import shutil
@@ -335,3 +336,24 @@ def test_a_transaction_over_repos_is_seen_by_another_machine(machine: Machine) -
             with transaction.repo(name).commit("master") as commit:
                 commit.put_file("/f", name.encode())
     assert [two.repo(name)["master"].read("/f") for name in ("a", "b")] == [b"a", b"b"]
+
+
+def read_in_child(store: Store) -> None:
+    assert store.backend.get_ranges("config.json", [(0, 1), (1 << 22, 1), (1 << 23, 1)])[0] == b"{"
+    assert files(store) == {"/a": b"1", "/b": b"2"}
+    put(store, "/c", b"3")
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_after_a_fork_has_connections_and_threads_of_its_own(machine: Machine, tmp_path: Path) -> None:
+    one = machine("one")
+    one.create_repo("data")
+    put(one, "/a", b"1")
+    put(one, "/b", b"2")
+    shutil.rmtree(tmp_path / "one" / ".pfs" / "cache")
+    one.backend.get_ranges("config.json", [(0, 1), (1 << 22, 1), (1 << 23, 1)])  # several at once: threads
+    child = multiprocessing.get_context("fork").Process(target=read_in_child, args=(one,))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    assert files(one) == {"/a": b"1", "/b": b"2", "/c": b"3"}
