@@ -635,3 +635,11 @@ def test_a_run_whose_tasks_were_changed_before_they_ran_is_gone(flow: Flow, worl
     found = inspect_run(world.store, "flow", first)
     assert ([one.outcome for one in found.tasks], found.state) == (["gone"] * 3, "gone")
     assert inspect_run(world.store, "flow", second).state == "success"
+
+
+def test_an_interrupted_task_is_given_up_by_stopping_it(flow: Flow, world: World) -> None:
+    flow.begin(CHAIN, params={"who": "nobody"})
+    for name in ("gen", "use", "shout"):
+        world.pipelines.stop(f"flow-{name}")
+    assert flow.ran(CHAIN) == {"gen": 1, "use": 1, "shout": 0}
+    assert world.output("flow-use") == {"/res/out.txt": b"hello world\nx\n"}
