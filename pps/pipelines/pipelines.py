@@ -70,7 +70,7 @@ class Pipelines:
             InvalidInputError: it would read its own output; ``transform.code`` names what does not exist.
             ConflictError: the repo of a cron input holds data, or ticks for another pipeline by another schedule.
         """
-        exists = refuse_taken(self._store, spec.name)
+        exists = refuse_taken(self._store, spec.name, description=spec.description)
         draft = make_draft(self._store, spec, base_dir, making=making)
         for clash in other_schedules(self._store, spec):
             raise ConflictError(clash)

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from pfs.store import Store
 
 
-def refuse_taken(store: Store, name: str) -> bool:
+def refuse_taken(store: Store, name: str, *, description: str = "") -> bool:
     """Say whether the repo of a new pipeline is there, because an earlier create was interrupted.
+
+    ``description``: of the pipeline, by which a repo is known that was made for it and not bound yet.
 
     Raises:
         AlreadyExistsError: a pipeline or another repo has the name.
@@ -23,9 +25,14 @@ def refuse_taken(store: Store, name: str) -> bool:
         return False
     if SPEC_BRANCH in state.body.branches:
         raise AlreadyExistsError("pipeline", name)
-    if not _is_interrupted(state.body):
+    if not (_is_interrupted(state.body) or _is_unbound(state.body, description)):
         raise AlreadyExistsError("repo", name)
     return True
+
+
+def _is_unbound(body: RefsBody, description: str) -> bool:
+    """Say whether a repo is what `create` makes first: nothing but a description, which is that of the pipeline."""
+    return bool(description) and body.description == description and not (body.branches or body.open or body.tags)
 
 
 def _is_interrupted(body: RefsBody) -> bool:
