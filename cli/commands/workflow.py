@@ -112,8 +112,9 @@ def _outcomes(record: Record) -> str:
 
 @click.command("install-workflow")
 @run_options
+@click.option("--undo", is_flag=True, help="Let it run by hand alone again; it stays, and has a run now.")
 @wiring.json_option
-def install_workflow(workflow: Workflow, asked: Asked, as_json: bool) -> None:
+def install_workflow(workflow: Workflow, asked: Asked, undo: bool, as_json: bool) -> None:
     """Let a workflow run by itself: now, with each commit of the repos that it reads, and by its schedule.
 
     `pfs serve` or `pps run` does the work. Installing it again takes over what was changed; the params are those given
@@ -123,7 +124,7 @@ def install_workflow(workflow: Workflow, asked: Asked, as_json: bool) -> None:
     from pps.workflows.runs import start_run
 
     with wiring.open_store(alone="install-workflow") as store:
-        run, plan = start_run(store, workflow, replace(asked, installed=True))
+        run, plan = start_run(store, workflow, replace(asked, installed=not undo))
         for one in plan.tasks:
             for text in one.spec.notes if one.spec is not None else ():
                 note(text)

@@ -219,6 +219,12 @@ def test_an_installed_workflow_waits_for_a_controller(store: Path, pps: Run, pfs
     pfs("put-file", "r@master:/x", "-f", "x")
     assert len(pps("run", "--json").json) == 1  # type: ignore[arg-type]
     assert pfs("get-file", "flow-a@master:/o/o").out == "2"
+    pps("install-workflow", "-f", "flow.yaml", "--undo")
+    listed = pps("list-workflow", "--json").json
+    assert (listed[0]["installed"], listed[0]["schedule"]) == (False, "")
+    assert len(pps("run", "--json").json) == 1  # type: ignore[arg-type]
+    pfs("put-file", "r@master:/y", "-f", "x")
+    assert pps("run", "--json").json == []
 
 
 def test_the_schema_of_workflow_files(pps: Run) -> None:
