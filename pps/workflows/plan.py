@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -223,7 +224,10 @@ class _Planner:
         schedule = self._workflow.on.schedule if self._installed else ""
         return RunRecord(
             workflow=self._workflow.name,
-            params={name: msgspec.Raw(msgspec.json.encode(value)) for name, value in self._params.items()},
+            params={
+                name: msgspec.Raw(json.dumps(value, ensure_ascii=False, allow_nan=False).encode())
+                for name, value in self._params.items()
+            },
             folder=str(self._asked.folder),
             file="" if self._asked.file is None else str(self._asked.file),
             from_task=self._asked.from_task,
@@ -247,4 +251,4 @@ class _Planner:
 
 def values(record: RunRecord) -> dict[str, Plain]:
     """Return the params of a run."""
-    return {name: msgspec.json.decode(raw) for name, raw in record.params.items()}
+    return {name: json.loads(bytes(raw)) for name, raw in record.params.items()}

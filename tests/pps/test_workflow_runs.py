@@ -334,6 +334,10 @@ def test_a_workflow_is_taken_away_with_all_that_it_made(flow: Flow, world: World
 
 
 def test_the_record_of_a_run(flow: Flow, world: World) -> None:
+    big = CHAIN.replace("params: {", f"params: {{big: {10**30}, rate: 0.1, text: 'ü😀', l: [1, {{a: [true]}}], ")
+    odd, _ = flow.begin(big)
+    told = inspect_run(world.store, "flow", odd).params
+    assert [told[name] for name in ("big", "rate", "text", "l")] == [10**30, 0.1, "ü😀", [1, {"a": [True]}]]
     run, _ = flow.begin(CHAIN, params={"who": "me"})
     assert world.output("flow", run).keys() == {"/run.json", "/tasks/gen/all", "/tasks/use/all", "/workflow.yaml"}
     assert world.output("flow", run)["/tasks/gen/all"] == b'{"params":{"who":"me"}}\n'
@@ -584,7 +588,7 @@ COMMANDS = ["cat {{r}}", 'cat "{{r}}"', "cat '{{r}}' # {{r}}", 'echo "$(cat {{r}
     each=st.sampled_from([None, ["a", 1], "{{params.l}}"]),
     after=st.booleans(),
 )
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_a_spec_is_read_back_as_it_was_compiled(
     path: str, command: str | list[str], kind: str, optional: bool, each: object, after: bool
 ) -> None:
