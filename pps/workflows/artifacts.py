@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from pfs.errors import CommitNotFoundError, NotFoundError
 from pfs.ids import CommitId
 from pfs.paths import from_key
+from pfs.trees.page import Kind
 from pfs.trees.tree import Tree
 from pps.egress.delivered import DELIVERED, Note, note_of, target_id
 from pps.egress.send import Part
@@ -42,7 +43,7 @@ class Artifact:
 
     ``path``: where it is in the output repo ``repo`` at ``commit``; of a single file, the file. ``content_type``: that
     of the file, or what is said of all of them; empty: nothing. ``made_by``: the job, with the id of its run, that
-    brought the newest of its files.
+    brought the newest of its files. ``is_expired``: names and sizes are all that is left of it.
     """
 
     workflow: str
@@ -56,6 +57,7 @@ class Artifact:
     size_bytes: int
     content_type: str
     made_by: CommitId
+    is_expired: bool = False
     delivered: Delivered = Delivered()
 
 
@@ -147,7 +149,8 @@ def _artifact(
     pipeline: Pipeline, tree: Tree, at: tuple[Row, CommitId], *, output: ArtifactOut | None = None
 ) -> Artifact:
     row, commit = at
-    only = next(tree.walk(row.key), None) if row.count == 1 else None
+    first = next(tree.walk(row.key), None)
+    only = first if row.count == 1 else None
     workflow, task = names_of(pipeline)
     where = only if only is not None and output is not None and output.type == "file" else row
     return Artifact(
@@ -162,6 +165,7 @@ def _artifact(
         size_bytes=row.size,
         content_type=_content_type(only, output),
         made_by=commit if row.changed is None else CommitId(row.changed.commit.hex()),
+        is_expired=first is not None and first.kind == Kind.REMOVED,
     )
 
 

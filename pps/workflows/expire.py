@@ -76,18 +76,22 @@ def expire(
         often. StorageError: it is not done to its end; what was done holds.
     """
     at_ns = time.time_ns() if now_ns is None else now_ns
+    stored = None if workflow is None else find_stored(store, workflow)
+    if stored is not None and not _may_expire(stored):
+        return  # as of most, and each run asks at its end
     by_workflow: dict[str, list[Pipeline]] = {}
     for one in task_pipelines(store):
         by_workflow.setdefault(names_of(one)[0], []).append(one)
     if workflow is not None and workflow not in by_workflow:
-        raise NotFoundError(f"workflow {workflow!r} not found: `pps list-artifact` shows what exists")
+        raise NotFoundError(f"workflow {workflow!r} not found: `pps list-workflow` shows what exists")
     for name in by_workflow if workflow is None else [workflow]:
         found = find_stored(store, name)
-        if found is not None and _says_anything(found):
+        if found is not None and _may_expire(found):
             yield from _Expiring(store, found, by_workflow[name], now_ns=at_ns, dry_run=dry_run).run()
 
 
-def _says_anything(workflow: Workflow) -> bool:
+def _may_expire(workflow: Workflow) -> bool:
+    """Say whether anything is said of how long artifacts stay."""
     outputs = [one.keep for task in workflow.tasks for one in task.outputs]
     return any(keep.runs or keep.days or keep.class_days for keep in (workflow.keep, *outputs))
 

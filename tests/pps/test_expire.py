@@ -19,13 +19,13 @@ from pps.scheduling.unread import unread
 from pps.spec.node import Plain
 from pps.workflows.artifacts import list_artifacts
 from pps.workflows.expire import Effect, expire
-from tests.cli.conftest import Run, pps
+from tests.cli.conftest import Run, pfs, pps, store
 from tests.pfs.bucket_world import BUCKET, bucket_server, use_bucket
 from tests.pfs.bucket_world import World as Bucket
 from tests.pps.pipe_world import pfs_input, world_in
 from tests.pps.task_world import Tasks, out
 
-__all__ = ["pps"]
+__all__ = ["pfs", "pps", "store"]
 DAY_NS = 86_400 * 10**9
 
 
@@ -135,7 +135,8 @@ def test_one_artifact_loses_its_bytes_and_the_other_stays(tasks: Tasks) -> None:
     assert commits(tasks, "w-t") == made[::-1]
     assert tasks.world.output("w-t", made[0]) == {"/s/s": b"0\n"}
     assert len(tasks.world.output("w-t")["/o/o"]) == 300_000
-    assert [one.output for one in list_artifacts(store, run=made[0])] == ["o", "s"]
+    assert [(one.output, one.is_expired) for one in list_artifacts(store, run=made[0])] == [("o", True), ("s", False)]
+    assert not any(one.is_expired for one in list_artifacts(store))
     assert run(tasks, 7)
 
 
@@ -166,15 +167,15 @@ def test_what_nobody_has_read_yet_stays(tasks: Tasks) -> None:
 
 def test_delivered_objects_go_with_their_version(tasks: Tasks, bucket: Bucket) -> None:
     told(tasks, "{runs: 2, delivered: delete}")
-    create(tasks, to(bucket, "gone", key="{{job.id}}.txt"), to(bucket, "fixed"))
+    create(tasks, to(bucket, "gone", key="{{job.id}} #1?.txt"), to(bucket, "fixed"))
     made = [run(tasks, number) for number in range(4)]
-    bucket.client.put_object(Bucket=BUCKET, Key=f"gone/{made[1]}.txt", Body=b"of somebody else")
+    bucket.client.put_object(Bucket=BUCKET, Key=f"gone/{made[1]} #1?.txt", Body=b"of somebody else")
     bucket.client.put_object(Bucket=BUCKET, Key="gone/mine", Body=b"x")
     planned = effects(tasks, dry_run=True)
-    assert [one.url for one in of("object", planned)] == [f"s3://{BUCKET}/gone/{made[0]}.txt"]
+    assert [one.url for one in of("object", planned)] == [f"s3://{BUCKET}/gone/{made[0]} #1?.txt"]
     assert len(objects(bucket, "gone")) == 5
     assert effects(tasks) == planned
-    assert sorted(objects(bucket, "gone")) == sorted([*(f"{id}.txt" for id in made[1:]), "mine"])
+    assert sorted(objects(bucket, "gone")) == sorted([*(f"{id} #1?.txt" for id in made[1:]), "mine"])
     assert objects(bucket, "fixed") == ["o"], "what newer versions put in the same place stays"
 
 
@@ -369,3 +370,36 @@ def test_the_command_tells_what_was_refused(
     monkeypatch.setenv("PFS_STORE", str(tasks.world.folder))
     assert "AccessDenied" in pps("expire-artifact", code=1).err
     assert expiry_line(expire(tasks.world.store)).startswith("1 object left for the next time: cannot delete s3://")
+
+
+def test_runs_of_a_whole_workflow_go_with_what_they_imported(store: Path, pfs: Run, pps: Run) -> None:
+    Path("w.yaml").write_text(
+        f"""
+version: 1.0
+params: {{n: 0}}
+keep: {{runs: 2}}
+tasks:
+  - name: a
+    command: cat in.txt > a.txt; echo {{{{params.n}}}} >> a.txt
+    code: []
+    inputs: [{{name: given, uri: "{(store / "given.txt").as_uri()}", path: in.txt}}]
+    outputs: [{{name: a, path: a.txt}}]
+  - name: b
+    command: wc -l < {{{{tasks.a.outputs.a.path}}}} > b.txt
+    code: []
+    outputs: [{{name: b, path: b.txt}}]
+"""
+    )
+    notes = []
+    for number in range(4):
+        Path("given.txt").write_text(f"line {number}\n" * number)
+        notes.append(pps("run-workflow", "-f", "w.yaml", "--param", f"n={number}").err)
+    assert "expired" not in notes[1]
+    assert "note: expired 2 artifacts of 11 B, 4 commits\n" in notes[-1]
+    assert "note: expired 2 artifacts of" in notes[-2]
+    for repo in ("w", "w-a", "w-b", "w_imports"):
+        assert len(pfs("list-commit", f"{repo}@master", "--json").json) == 2, repo  # type: ignore[arg-type]
+    assert len(pps("list-run", "w", "--json").json) == 2  # type: ignore[arg-type]
+    assert pfs("get-file", "w-b@master:/b/b.txt").out.strip() == "4"
+    assert pps("expire-artifact", "--json").json == []
+    assert pfs("fsck", "--deep").code == 0
