@@ -15,11 +15,12 @@ from pfs.ids import CommitId
 from pfs.paths import from_key
 from pfs.trees.page import Kind
 from pfs.trees.tree import Tree
-from pps.egress.delivered import DELIVERED, Note, note_of, target_id
+from pps.egress.delivered import target_id
 from pps.egress.send import Part
 from pps.model.catalog import Catalog, Pipeline, read_version
 from pps.spec.task import BUCKETS, ArtifactOut
 from pps.spec.types import Egress, Spec
+from pps.workflows.noted import noted_files
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -186,19 +187,10 @@ def _delivered(spec: Spec, part: Part, meta: Tree) -> Delivered:
     urls: list[str] = []
     files = 0
     for egress in deliveries_of(spec, part.key.decode()):
-        for note in _notes_of(part, egress, meta):
+        for _, note in noted_files(meta, target_id(egress), part, egress):
             urls += [note.url] if files < SHOWN else []
             files += 1
     return Delivered(tuple(urls), files)
-
-
-def _notes_of(part: Part, egress: Egress, meta: Tree) -> Iterator[Note]:
-    folder = DELIVERED + b"/" + target_id(egress).encode()
-    for row in meta.walk(folder):
-        note = note_of(row)
-        is_there = egress.levers.archive != "none" or part.tree.stat(part.key + row.key[len(folder) :]) is not None
-        if note is not None and is_there:
-            yield note
 
 
 def deliveries_of(spec: Spec, output: str) -> Iterator[Egress]:

@@ -19,7 +19,8 @@ from pfs.trees.diff import diff
 from pfs.trees.row import EMPTY_ROOT
 from pps.egress.delivered import DELIVERED, Note, note_of
 from pps.egress.send import Part
-from pps.workflows.output_history import Left, OutputHistory, output_of
+from pps.workflows.noted import folder_of, noted_files
+from pps.workflows.output_history import OutputHistory, output_of
 
 if TYPE_CHECKING:
     from pfs.trees.row import Row
@@ -51,7 +52,7 @@ def living(history: OutputHistory, expiry: Expiry) -> Iterator[Found]:
         output = history.output(left.of)
         for target in sorted(history.targets_at(left.of) & history.deliveries.keys()):
             egress = history.deliveries[target]
-            noted = history.tree(left.root).stat(_folder(target), want="dir")
+            noted = history.tree(left.root).stat(folder_of(target), want="dir")
             part = output.stat(egress.path.strip("/").encode())
             if noted is None or part is None or left.of in expiry.of(output_of(egress)):
                 continue
@@ -59,21 +60,9 @@ def living(history: OutputHistory, expiry: Expiry) -> Iterator[Found]:
             if noted.pid != NO_PAGE and shared in seen:
                 continue
             seen.add(shared)
-            yield from _of_part(history, left, Part(history.store.objects, output, part.key), target)
-
-
-def _of_part(history: OutputHistory, left: Left, part: Part, target: str) -> Iterator[Found]:
-    """Yield the notes of the files that a version has; both are in the order of paths."""
-    egress, folder = history.deliveries[target], _folder(target)
-    files = part.files() if egress.levers.archive == "none" else None
-    at = next(files, None) if files is not None else None
-    for row in history.tree(left.root).walk(folder):
-        path = row.key[len(folder) + 1 :]
-        while files is not None and at is not None and at[0] < path:
-            at = next(files, None)
-        note = note_of(row)
-        if note is not None and (files is None or (at is not None and at[0] == path)):
-            yield Found(row.key, row, note, egress)
+            whole = Part(history.store.objects, output, part.key)
+            for row, note in noted_files(history.tree(left.root), target, whole, egress):
+                yield Found(row.key, row, note, egress)
 
 
 def all_left(history: OutputHistory) -> Iterator[Found]:
@@ -121,7 +110,3 @@ def _sorted(words: array[int]) -> npt.NDArray[np.uint64]:
 def _is_in(words: npt.NDArray[np.uint64], word: int) -> bool:
     at = int(np.searchsorted(words, np.uint64(word)))
     return at < len(words) and int(words[at]) == word
-
-
-def _folder(target: str) -> bytes:
-    return DELIVERED + b"/" + target.encode()

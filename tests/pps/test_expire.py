@@ -267,6 +267,16 @@ def test_of_versions_only_ours_go(tasks: Tasks, bucket: Bucket) -> None:
         for one in versions["Versions"]
     ]
     assert bodies == [b"2\n", b"before"]
+    told(tasks, "{storage_class_after: {days: 1, class: GLACIER_IR}}")
+    tasks.world.put("w", tasks.files)
+    tasks.well("t")
+    assert [one.what for one in effects(tasks, days=2)] == ["class"]
+    versions = bucket.client.list_object_versions(Bucket="versions")
+    assert [one["StorageClass"] for one in versions["Versions"]] == ["GLACIER_IR", "STANDARD"], "the copied one is gone"
+    bucket.asked.clear()
+    tasks.world.put("w", {"/else": b""})
+    tasks.well("t")
+    assert not any(asked.is_write for asked in bucket.asked)
     for one in versions["Versions"]:
         bucket.client.delete_object(Bucket="versions", Key="o", VersionId=one["VersionId"])
     bucket.client.delete_bucket(Bucket="versions")
