@@ -17,7 +17,18 @@ from pathlib import Path
 
 from pfs import __version__
 
-SUITES = ("chunker", "transfer", "delivery", "s3_read", "s3_write", "history", "gc", "pipelines", "controller")
+SUITES = (
+    "chunker",
+    "transfer",
+    "delivery",
+    "s3_read",
+    "s3_write",
+    "history",
+    "gc",
+    "bucket",
+    "pipelines",
+    "controller",
+)
 COLUMNS = ("suite", "case", "variant", "mb_s", "seconds", "ratio", "baseline")
 
 
