@@ -172,7 +172,7 @@ class Delivery:
         sending = Sending(
             name,
             found.row.size,
-            partial(iter_range, self._part.objects, found.row, jobs=2),
+            partial(iter_range, self._part.objects, found.row, jobs=1),
             self._naming.said(found.path, found.row),
         )
         there = found.listed if is_listed else target.find(name)

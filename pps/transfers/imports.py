@@ -19,6 +19,7 @@ from pfs.trees.edit import Delete, Edit, Put
 from pfs.trees.row import Row
 from pfs.trees.tree import Tree
 from pps.transfers.origins import ImportHow, Mark, RemoteFile, origin
+from pps.transfers.room import Room
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -28,6 +29,13 @@ FIELD: Final = "o"
 _BATCH: Final = 1024
 _LARGE: Final = 32 << 20
 """From here on one file is cut, hashed and packed by several threads."""
+_ROOM: Final = 112 << 20
+"""Bytes in memory of all that is fetched at a time."""
+_SHORT: Final = 256 << 10
+_HEAVY_THREADS: Final = 3
+"""So many threads have larger files in hand: what a thread once held, the allocator may keep for it."""
+_BUFFERS: Final = 16 << 20
+"""What cutting and packing a file that is no short one holds."""
 
 
 class Imported(NamedTuple):
@@ -56,7 +64,7 @@ def import_uri(
     of ``file:///``; ``https://…`` and ``http://…``, a file each. Each file keeps what tells its version from others
     (URL, ETag, version, size, time), and is not fetched again while that is the same; files of ``path`` that are not
     there are deleted. The repo and branch are made if they are not there. Several files at a time, large ones in
-    ranges; memory is bounded by 16 files of 8 MiB, and by 32 MiB for each large one. A transfer that breaks goes on
+    ranges; what is in memory of them shares 112 MiB. A transfer that breaks goes on
     where it was. When it fails nothing was changed; what was stored is found by the next try, as it has the same
     chunks.
 
@@ -88,11 +96,15 @@ class _Import:
         self._writer, self._stop = writer, stop
         self._top, self._key = clean_path(path).rstrip("/"), to_key(path)
         self._edits: list[Edit] = []
+        self._room = Room(_ROOM)
         self._fetched = self._size = self._unchanged = self._removed = 0
 
     def run(self, files: Iterator[RemoteFile], *, jobs: int) -> Imported:
         waiting: deque[Future[Put | None]] = deque()
-        with ThreadPoolExecutor(jobs, thread_name_prefix="import") as pool:
+        with (
+            ThreadPoolExecutor(jobs, thread_name_prefix="import") as pool,
+            ThreadPoolExecutor(_HEAVY_THREADS, thread_name_prefix="heavy") as heavy,
+        ):
             try:
                 for file, row in self._pairs(files):
                     if file is None:
@@ -104,7 +116,8 @@ class _Import:
                     if known is not None and file.mark is not None and file.mark.same(known):
                         self._unchanged += 1
                         continue
-                    waiting.append(pool.submit(self._fetch, file, known))
+                    is_short = file.mark is not None and file.mark.size <= _SHORT
+                    waiting.append((pool if is_short else heavy).submit(self._fetch, file, known))
                     if len(waiting) > 2 * jobs:
                         self._land(waiting)
                 while waiting:
@@ -150,6 +163,11 @@ class _Import:
             self._edits = []
 
     def _fetch(self, file: RemoteFile, known: Mark | None) -> Put | None:
+        size = file.mark.size if file.mark is not None else _LARGE
+        with self._room.held(2 * size if size <= _SHORT else min(size, _LARGE) + _BUFFERS):
+            return self._taken(file, known)
+
+    def _taken(self, file: RemoteFile, known: Mark | None) -> Put | None:
         with file.open(known, self._stop) as opened:
             if opened.stream is None:
                 return None

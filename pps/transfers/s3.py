@@ -6,6 +6,7 @@ import hashlib
 import threading
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Final
 from urllib.parse import unquote_plus, urlencode
@@ -22,12 +23,13 @@ from pps.transfers.place import Arrived, Pieces, Said, Sending, There
 from pps.transfers.room import Room
 from pps.transfers.wire import Answer, Request, Wire
 
-SINGLE: Final = 16 << 20
+SINGLE: Final = 8 << 20
 """Up to this size a file is one request."""
-ROOM: Final = 64 << 20
+ROOM: Final = 48 << 20
 """Bytes of bodies in memory, of all that is sent at a time."""
-_WIDE: Final = 2
-"""So many large files at a time: each has parts being read, beside those that are sent."""
+_HEAVY: Final = 1 << 20
+_HEAVY_THREADS: Final = 3
+"""So many threads have files over 1 MiB in hand: what a thread once held, the allocator may keep for it."""
 _DENIED: Final = ("AccessDenied", "403", "Forbidden")
 _UNKNOWN: Final = ("NoSuchKey", "404", "NotFound", *_DENIED)
 """Nothing is there, or who may write may not look: of a key that is not there AWS says so to those who may not list."""
@@ -37,15 +39,16 @@ _MOST_KEY: Final = 1024
 class S3Target:
     """Objects below ``s3://bucket/prefix``; see `Target`.
 
-    Files over 16 MiB go in parts of 8 MiB, or more for those over 78 GiB, several at a time, two such files at a time.
-    Memory: 64 MiB, and 24 for each of those two.
+    Files over 8 MiB go in parts of 8 MiB, or more for those over 78 GiB, several at a time, three such files at a time.
+    Memory: 48 MiB, and 16 for each of those three.
     """
 
     def __init__(self, bucket: str, prefix: str, access: Access, *, stop: threading.Event | None = None) -> None:
         self._bucket, self._prefix = bucket, f"{prefix}/".encode() if prefix else b""
         self._stop = stop or threading.Event()
         self._wire = Wire(access, stop=stop)
-        self._room, self._wide = Room(ROOM), threading.BoundedSemaphore(_WIDE)
+        self._room = Room(ROOM)
+        self._heavy = ThreadPoolExecutor(_HEAVY_THREADS, thread_name_prefix="heavy")
         self._uploads = Uploads(self._wire, bucket, self._prefix.decode(), room=self._room)
 
     @cached_property
@@ -127,14 +130,16 @@ class S3Target:
 
     def put(self, file: Sending) -> Arrived:
         """Send one object; see `Target.put`."""
+        return self._put(file) if file.size <= _HEAVY else self._heavy.submit(self._put, file).result()
+
+    def _put(self, file: Sending) -> Arrived:
         key = self._key(file.name)
         if len(key.encode()) > _MOST_KEY:
             raise PlaceRefusedError(f"write {shorten(self.url(file.name))}", f"a key has {_MOST_KEY} bytes at most")
         headers = _headers(file.said)
         if file.size > SINGLE:
-            with self._wide:
-                return self._put_in_parts(file, key, headers)
-        with self._room.held(file.size):
+            return self._put_in_parts(file, key, headers)
+        with self._room.held(2 * file.size):  # its pieces, and what they are joined to
             body = file.whole if file.whole is not None else b"".join(self._watched(file.pieces()))
             return self._put_whole(file, key, body, headers)
 
@@ -175,6 +180,7 @@ class S3Target:
 
     def close(self) -> None:
         """Close the connections."""
+        self._heavy.shutdown()
         self._uploads.close()
         self._wire.close()
 
