@@ -365,4 +365,4 @@ def test_every_request_may_fail_once(world: World) -> None:
         assert [name for name, _ in target.listed()] == [b"large", b"small"]
     assert len(failed) >= 8
     assert world.client.get_object(Bucket=BUCKET, Key="each fails/large")["Body"].read() == data
-    assert uploads(world) == []
+    assert "each fails/large" not in uploads(world), "of those whose begin was not answered nobody knows"
