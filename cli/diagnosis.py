@@ -110,7 +110,8 @@ def _store(location: str | None) -> Iterator[Record]:
         yield finding("store", "none", str(error))
         return
     with open(path) as store:
-        yield finding("store", "good", f"{path}, {len(store.list_repos())} repos, format {store.config.format}")
+        where = f"{path}, objects at {store.backend.location}" if store.backend.parallel > 1 else path
+        yield finding("store", "good", f"{where}, {len(store.list_repos())} repos, format {store.config.format}")
         yield _collection(store)
     free = shutil.disk_usage(path).free
     low = free < _LOW_SPACE

@@ -31,6 +31,7 @@ from pfs.model import CommitInfo, NewCommit
 from pfs.packs.commit_record import SAME_PACK, CommitRecord, id_of, record_root
 from pfs.packs.index_condemned import SEALED
 from pfs.provenance.fire import Firing
+from pfs.refs.back_off import back_off
 from pfs.refs.body import (
     FAILED,
     HEAD,
@@ -45,7 +46,7 @@ from pfs.refs.body import (
     with_trash,
     without_open,
 )
-from pfs.refs.swap import RefsState, back_off
+from pfs.refs.swap import RefsState
 from pfs.trees.row import EMPTY_ROOT
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ from msgspec.structs import replace
 from pfs.errors import BranchMovedError
 from pfs.gc.idset import SCRATCH
 from pfs.gc.uploads import expired_uploads
+from pfs.refs.back_off import back_off
 from pfs.refs.body import TRASH_NS, Buried, RefsBody
 from pfs.refs.buried import is_old
-from pfs.refs.swap import RefsState, back_off
+from pfs.refs.swap import RefsState
 
 if TYPE_CHECKING:
     from pfs.store import Store

@@ -17,11 +17,12 @@ from pfs.errors import BranchMovedError, MissingObjectError
 from pfs.ids import CommitId, PackId
 from pfs.packs.commit_record import id_of
 from pfs.packs.condemned import Condemned
+from pfs.refs.back_off import back_off
 from pfs.refs.body import BranchEntry, OpenEntry, RefsBody, encode_body
 from pfs.refs.buried import buried
 from pfs.refs.edges import record_homes, with_records
 from pfs.refs.prepared import possible
-from pfs.refs.swap import RefsState, back_off
+from pfs.refs.swap import RefsState
 
 if TYPE_CHECKING:
     from pfs.store import Store

@@ -15,9 +15,9 @@ from pfs.ids import CommitId
 from pfs.lifecycle.aging import age
 from pfs.lifecycle.plan import Chosen, RepoPlan, plan_retention
 from pfs.lifecycle.unread import Readers, nobody
+from pfs.refs.back_off import back_off
 from pfs.refs.body import RefsBody, is_hidden
 from pfs.refs.retention import Keep, Retention
-from pfs.refs.swap import back_off
 
 if TYPE_CHECKING:
     from pfs.store import Store

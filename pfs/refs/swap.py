@@ -7,7 +7,6 @@ processes and machines.
 
 from __future__ import annotations
 
-import random
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
@@ -33,6 +32,7 @@ from pfs.errors import (
 from pfs.ids import Etag
 from pfs.lru import Lru
 from pfs.refs import collection
+from pfs.refs.back_off import back_off
 from pfs.refs.body import RECENT, Prepared, RefsBody, decode_body, encode_body, tombstone
 from pfs.refs.buried import buried, under
 from pfs.refs.edges import trimmed
@@ -397,14 +397,3 @@ def _later(stone: RefsBody, now_ns: int) -> int:
 def refs_name(repo: str) -> str:
     """Return the object name of a repo's refs."""
     return f"{PREFIX}{repo}.json"
-
-
-def back_off(round_no: int, *, far: bool = False) -> None:
-    """Wait a random moment that grows with the rounds lost, at most 0.1 s; the first retry is at once.
-
-    ``far``: a round takes some requests, so moments are 25 times as long, and there is one before the first retry too.
-    """
-    if far:
-        time.sleep(random.uniform(0, min(2.0, 0.05 * 2**round_no)))
-    elif round_no:
-        time.sleep(random.uniform(0, min(0.1, 0.002 * 2**round_no)))

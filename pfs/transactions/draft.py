@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from pfs.errors import BranchMovedError, ConflictError, TransactionNotFoundError
 from pfs.ids import CommitId, new_commit_id
-from pfs.refs.swap import back_off
+from pfs.refs.back_off import back_off
 from pfs.refs.transactions import TransactionBody, Transactions, TransactionState, object_name
 from pfs.transactions.ops import Ops, from_stored, to_stored
 

@@ -26,7 +26,7 @@ from pfs.errors import (
 )
 from pfs.model import CommitInfo
 from pfs.provenance.pull import spread_repos
-from pfs.refs.swap import back_off
+from pfs.refs.back_off import back_off
 from pfs.refs.transactions import LEASE_NS, TransactionBody, TransactionState
 from pfs.transactions.draft import Draft
 from pfs.transactions.ops import Ops, commits_of

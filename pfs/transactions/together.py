@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pfs.errors import BranchMovedError, ConflictError
 from pfs.ids import CommitId
-from pfs.refs.swap import back_off
+from pfs.refs.back_off import back_off
 from pfs.refs.transactions import TransactionBody
 from pfs.transactions.finish import ROUNDS, Attempt, turns
 from pfs.transactions.staged import StagedStore

@@ -67,6 +67,7 @@ def test_a_store_in_a_bucket_from_two_machines(bucket: World, here: Path, pfs: R
     pfs("--store", "two", "gc", "--min-age", "0")
     assert pfs("--store", "one", "get-file", "images@master:/a.txt").out == "hello\n"
     pfs("--store", "one", "recover")
+    assert f"objects at {url}" in pfs("--store", "one", "doctor").out
     pfs("--store", "one", "fsck", "--deep")
     assert pfs("--store", "one", "get-file", "count@master:/a.txt").out.strip() == "6"
 
