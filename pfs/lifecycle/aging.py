@@ -17,6 +17,7 @@ from pfs.glob import Glob, expand
 from pfs.history.reachable import live_commits
 from pfs.ids import CommitId
 from pfs.lifecycle.commits import anchored_by_open
+from pfs.lifecycle.plan import META
 from pfs.lifecycle.rewrite import Contents
 from pfs.lifecycle.rewriting import Pages, Rewriting
 from pfs.lifecycle.traces import Traces
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 MARGIN_NS = 3_600 * 10**9
 """Commits finished this long before the newest that is old enough are looked at again: clocks of writers differ."""
 _BATCH = 8_192
+_RESULTS = "/out/*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,11 @@ def age(store: Store, repo: str, *, now_ns: int, dry_run: bool = False) -> Aged:
     return Aged(len(work.changed), change.contents.size_bytes)
 
 
+def _in_results(glob: str) -> str:
+    """Return the glob for what jobs keep of outputs: a directory for each datum, laid out like the output."""
+    return f"{_RESULTS}/{glob.lstrip('/')}"
+
+
 class _Aging:
     """Says what commits become by the path rules of their repo."""
 
@@ -91,7 +98,7 @@ class _Aging:
         finished = {
             found.record.id: found.record.finished_ns
             for found in live_commits(self._store.history, state)
-            if not is_hidden(found.record.branch)
+            if not is_hidden(found.record.branch) or found.record.branch == META
         }
         self._noted = tuple(self._next(rule, finished) for rule in self._rules)
 
@@ -109,11 +116,11 @@ class _Aging:
     def committed(self, record: CommitRecord) -> Root:
         """Return the tree of a commit without what has become too old in it."""
         root = record.tree_root()
-        if record.id in self._held or is_hidden(record.branch):
+        if record.id in self._held or (is_hidden(record.branch) and record.branch != META):
             return root
         for rule in self._rules:
             if self._is_due(rule, record.id, record.finished_ns):
-                root = self._aged(root, rule.glob)
+                root = self._aged(root, _in_results(rule.glob) if record.branch == META else rule.glob)
         return root
 
     def restart(self) -> None:

@@ -11,7 +11,7 @@ from pfs.lifecycle.purge import purge
 from pfs.lifecycle.retention import apply_retention, set_retention
 from pfs.lifecycle.rewrite import Mirror
 from pfs.lifecycle.unread import Unread
-from pfs.refs.retention import Keep, Retention
+from pfs.refs.retention import Keep, PathRule, Retention
 from pfs.upkeep.check import fsck
 from pps.model.catalog import Catalog
 from pps.model.records import META_BRANCH, OUT_DIR
@@ -223,3 +223,25 @@ def test_retention_keeps_what_outputs_were_made_of(world: World) -> None:
     assert [info.id for info in world.store.repo("images").commits("master")] == made[::-1]
     with pytest.raises(PathNotFoundError):
         purge(world.store, "images", "/nothing")
+
+
+def test_what_jobs_kept_of_an_output_loses_its_bytes_with_it(world: World) -> None:
+    world.code("run.sh", 'head -c 300000 /dev/urandom > "$PFS_OUT/x"; cp "$PFS"/images/* "$PFS_OUT"\n')
+    world.create("upper", pfs_input("images", "/"))
+    for number in range(2):
+        world.put("images", {"/a": b"%d" % number})
+        world.run()
+    store = world.store
+
+    def stored() -> int:
+        collect(store, readers=lambda: unread(store))
+        return collect(store, readers=lambda: unread(store)).bytes_after
+
+    before = stored()
+    set_retention(store, "upper", Retention(paths=(PathRule(glob="/x", seconds=0),)))
+    assert 250_000 < before - stored() < 350_000
+    assert world.output("upper").keys() == {"/a", "/x"}
+    world.put("images", {"/a": b"2"})
+    world.run()
+    assert before - stored() > 250_000, "nor does what was the head"
+    assert list(fsck(store)) == []
