@@ -35,7 +35,7 @@ _CLASS: Final = "s"
 
 
 class Done(NamedTuple):
-    """What became of one file; ``reason``: why it is trouble."""
+    """What became of one file; ``reason``: why it is trouble, with a ``storage_class`` that of moving it there."""
 
     what: Literal["object", "class", "trouble"]
     found: Found
@@ -168,7 +168,7 @@ class DeliveredLife:
                 return _Change(found, done, is_settled=False)
             moved = care.move(_left(found), wanted)
         except PfsError as error:
-            return _Change(found, Done("trouble", found, reason=str(error)), is_settled=False)
+            return _Change(found, Done("trouble", found, wanted, str(error)), is_settled=False)
         if moved is None:
             return _Change(found, None, found.note)
         note = found.note

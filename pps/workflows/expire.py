@@ -122,8 +122,8 @@ class _Expiring:
         troubled = set[str]()
         for task in self._tasks:
             for effect in self._deliveries(task):
-                if effect.what == "trouble":
-                    troubled.add(task.repo)
+                if effect.what == "trouble" and not effect.storage_class:
+                    troubled.add(task.repo)  # its history has the notes of what is still to be deleted
                 yield effect
         sound = [task for task in self._tasks if task.repo not in troubled]
         told = [effect for task in sound for effect in self._artifacts(task)]

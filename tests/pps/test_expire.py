@@ -327,6 +327,18 @@ def test_a_place_that_refuses_is_told_and_nothing_is_forgotten(tasks: Tasks, buc
     assert objects(bucket, "refused") == [made[1]]
 
 
+def test_a_class_that_is_refused_holds_nothing_up(tasks: Tasks, bucket: Bucket) -> None:
+    told(tasks, "{runs: 1, storage_class_after: {days: 1, class: NO_SUCH}}")
+    create(tasks, to(bucket, "class refused"))
+    made = [run(tasks, number) for number in range(2)]
+    body = b"<Error><Code>InvalidStorageClass</Code><Message>no.</Message></Error>"
+    bucket.refuse = lambda asked: ("400 Bad Request", {}, body) if asked.is_write else None
+    found = list(expire(tasks.world.store, now_ns=time.time_ns() + 2 * DAY_NS))
+    assert (found[0].what, found[0].storage_class) == ("trouble", "NO_SUCH")
+    assert "InvalidStorageClass" in found[0].reason
+    assert commits(tasks, "w-t") == made[1:]
+
+
 def test_files_of_a_folder_go_unless_somebody_changed_them(tasks: Tasks, tmp_path: Path) -> None:
     told(tasks, "{runs: 1, delivered: delete, storage_class_after: {days: 1, class: GLACIER}}")
     place = tmp_path / "there"
