@@ -33,7 +33,7 @@ with pfs.open(folder) as store:
             continue
         print(commit.id, path, flush=True)
 """
-ROUNDS = [pytest.param(1, 5), pytest.param(12, 25, marks=[pytest.mark.long, pytest.mark.timeout(1800)])]
+ROUNDS = [pytest.param(1, 5), pytest.param(5, 15, marks=[pytest.mark.long, pytest.mark.timeout(1800)])]
 
 
 def acknowledged(process: subprocess.Popen[str], lines: int) -> list[list[str]]:
