@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from pfs.backends.base import Entry
+from pfs.backends.base import Entry, Reads
 from pfs.errors import CorruptionError, IndexDamagedError, NotFoundError, StorageError
 from pfs.ids import PackId, chunk_id
 from pfs.packs.index_rows import IN_BLOCK, Location
@@ -145,7 +145,7 @@ def _read_footer(store: Store, entry: Entry) -> SealedPack | str | None:
 def _check_pack(store: Store, damages: Damages, packs: Packs, pack: SealedPack, *, deep: bool) -> None:
     name, unindexed = pack_name(pack.pack_id, pack.kind), _check_rows(store, damages, packs, pack)
     if deep:
-        bad = _damaged_records(store, name, _entries(pack, 0, len(pack.entries)))
+        bad = _damaged_records(store.backend, name, _entries(pack, 0, len(pack.entries)))
     else:
         bad = _damaged_places(store, name, unindexed)
     for offset, entries in bad.items():
@@ -207,10 +207,19 @@ def _add_index_damage(damages: Damages, packs: Packs, ids: Iterable[bytes], name
         packs.wrong_rows[id] = damages.add("index", f"index row {id.hex()[:12]}", detail)
 
 
-def _damaged_records(store: Store, name: str, entries: Sequence[_Entry]) -> dict[int, list[_Entry]]:
+def is_whole(backend: Reads, name: str, *, size: int) -> bool:
+    """Say whether a pack of so many bytes is whole: its frame, and each record by its full id; reads it once."""
+    try:
+        pack = read_footer(backend, name, size=size)
+    except CorruptionError:
+        return False
+    return not _damaged_records(backend, name, _entries(pack, 0, len(pack.entries)))
+
+
+def _damaged_records(backend: Reads, name: str, entries: Sequence[_Entry]) -> dict[int, list[_Entry]]:
     """Read every record of the pack; return by offset those that do not hold what the footer says."""
     wanted = _by_offset(entries)
-    for found in scan_records(store.backend, name):
+    for found in scan_records(backend, name):
         if all(entry.is_in(found.record) for entry in wanted.get(found.offset, [])):
             wanted.pop(found.offset, None)
     return wanted

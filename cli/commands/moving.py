@@ -1,0 +1,65 @@
+"""Commands that move stores: clone."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from cli import wiring
+from cli.exits import STORAGE, ExitCode, usage_error
+from cli.output import counted, human_size, print_json
+from cli.progress import Bar
+
+
+@click.command("clone")
+@click.argument("source", metavar="SRC")
+@click.argument("target", metavar="DST")
+@click.option(
+    "--endpoint", "--endpoint-url", "endpoint", metavar="URL", help="S3 server of DST. Default: boto3's, AWS."
+)
+@click.option("--region", metavar="NAME", help="Region of DST's bucket. Default: boto3's.")
+@click.option("--profile", metavar="NAME", help="Credentials for DST, of that name in ~/.aws. Default: boto3's.")
+@click.option(
+    "--addressing",
+    type=click.Choice(["auto", "path", "virtual"]),
+    default="auto",
+    show_default=True,
+    help="Where requests name DST's bucket: in the path or in the host.",
+)
+@click.option("--storage-class", metavar="CLASS", help="Storage class of data packs in DST, such as STANDARD_IA.")
+@click.option("--sse", metavar="NAME", help="Encryption by DST's server: AES256, aws:kms, aws:kms:dsse.")
+@click.option("--sse-key", metavar="ID", help="KMS key of --sse aws:kms.")
+@wiring.json_option
+def clone(source: str, target: str, as_json: bool, **options: str | None) -> None:
+    """Copy a whole store from SRC to DST, where there is none: folders, or s3://bucket/prefix.
+
+    Repos, branches, tags, commits, pipelines and rules, by the same ids. SRC may be in use. What was cut off goes on
+    when it is run again. S3 keys and secrets stay behind.
+    """
+    import msgspec
+
+    from pfs.backends.s3_place import SCHEME, S3Options
+    from pfs.moving.clone import clone as copy
+
+    given = [name for name, value in options.items() if value and value != "auto"]
+    if given and not target.startswith(SCHEME):
+        raise usage_error(f"--{given[0].replace('_', '-')} is for a DST in a bucket: s3://bucket/prefix")
+    with Bar("copying") as bar:
+        report = copy(source, target, options=msgspec.convert(options, S3Options), progress=bar)
+    if as_json:
+        print_json({"name": "clone", **msgspec.to_builtins(report)})
+    else:
+        click.echo(
+            f"copied {counted(report.repos, 'repo')} to {report.location}: "
+            f"{counted(report.packs, 'pack')}, {report.sent_packs} of them sent now ({human_size(report.sent_bytes)})"
+        )
+        if report.secrets or report.keys:
+            left = f"{counted(report.keys, 'S3 key')} and {counted(len(report.secrets), 'secret')}"
+            names = f" ({', '.join(report.secrets)})" if report.secrets else ""
+            print(f"note: not copied: {left}{names}: make them again there", file=sys.stderr)
+    if report.damaged:
+        more = f" and {len(report.damaged) - 1} more" if len(report.damaged) > 1 else ""
+        what = f"damaged in {source}, copied as it is: {report.damaged[0]}{more}"
+        print(f"{what}; `pfs --store {target} fsck --deep` says what is affected", file=sys.stderr)
+        raise ExitCode(STORAGE)
