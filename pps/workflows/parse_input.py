@@ -8,7 +8,7 @@ from pfs.errors import InvalidInputError
 from pfs.paths import check_name
 from pps.spec.artifact_path import check_artifact_path
 from pps.spec.fields import Fields
-from pps.spec.node import Node
+from pps.spec.node import Node, kind_of
 from pps.spec.template import parse_template
 from pps.spec.types import DEFAULT_BRANCH
 from pps.workflows.known import CREDENTIALS, INPUT, SOURCE
@@ -19,6 +19,8 @@ from pps.workflows.types import FromRepo, FromTask, FromUri, InputArtifact, Sour
 URI_SCHEMES = ("s3", "https", "http", "file")
 BY_NAME = ""
 """The task of a `FromTask` that is found by the name of its output."""
+NONE = FromTask(BY_NAME, "")
+"""The source of an input of which it is told that it has none."""
 
 
 def read_inputs(parent: Fields, reading: Reading, *, task: str) -> tuple[InputArtifact, ...]:
@@ -91,22 +93,27 @@ def _from(fields: Fields, node: Node, reading: Reading, *, name: str) -> Source:
     if isinstance(node.value, dict):
         source = reading.fields(node, SOURCE)
         if source is None:
-            return FromTask(BY_NAME, name)
+            return NONE
         if not source.text("task"):
             source.bad("task", "the field 'task' of from is missing: the task that makes it")
+            return NONE
         return FromTask(source.text("task"), source.text("output") or name)
+    written = "a source is written as {task: T, output: O}, or as {{tasks.T.outputs.O}}"
+    if not isinstance(node.value, str):
+        fields.bad("from", f"{written}, not as {kind_of(node)}")
+        return NONE
     try:
-        template = parse_template(fields.text("from"))
+        template = parse_template(node.value.strip())
     except InvalidInputError as error:
         fields.bad("from", str(error))
-        return FromTask(BY_NAME, name)
+        return NONE
     names = template.references[0].names if len(template.parts) == 1 and template.references else ()
     match names:
         case ("tasks", task, "outputs", output) | ("tasks", task, "outputs", output, "path"):
             return FromTask(task, output)
         case _:
-            fields.bad("from", "a source is written as {task: T, output: O}, or as {{tasks.T.outputs.O}}")
-            return FromTask(BY_NAME, name)
+            fields.bad("from", written)
+            return NONE
 
 
 def _repo(fields: Fields) -> Source:

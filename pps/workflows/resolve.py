@@ -11,7 +11,7 @@ from pfs.glob import Glob
 from pps.spec.artifact_path import fixed_folder
 from pps.spec.template import parse_template
 from pps.workflows.order import ordered
-from pps.workflows.parse_input import BY_NAME
+from pps.workflows.parse_input import BY_NAME, NONE
 from pps.workflows.reading import Reading, listed, nearest
 from pps.workflows.references import check_references
 from pps.workflows.types import ForEach, FromRepo, FromTask, FromUri, InputArtifact, OutputArtifact, TaskDef, Workflow
@@ -63,7 +63,7 @@ class _Resolver:
                 )
 
     def _source(self, one: InputArtifact) -> FromTask | FromRepo | FromUri:
-        if not isinstance(one.source, FromTask):
+        if not isinstance(one.source, FromTask) or one.source == NONE:
             return one.source
         if one.source.task == BY_NAME:
             return self._by_name(one, one.source.output)

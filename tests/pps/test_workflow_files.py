@@ -16,6 +16,8 @@ from pfs.errors import InvalidInputError
 from pps.spec.delivery import Levers
 from pps.spec.template import Reference, TemplateError
 from pps.spec.types import Egress, Resources
+from pps.workflows.compile import compile_task
+from pps.workflows.known import TABLES
 from pps.workflows.names import item_name, name_of_file
 from pps.workflows.params import param_values
 from pps.workflows.parse import check_workflow, parse_workflow
@@ -454,3 +456,115 @@ def test_every_example_is_valid() -> None:
     for file in (Path(__file__).parents[2] / "examples").glob("**/workflow*.y*ml"):
         validator.validate(yaml.load(file.read_text().replace("\non:", '\n"on":'), Loader=yaml.SafeLoader))
         assert check_workflow(file.read_text(), name=str(file))[1] == []
+
+
+@pytest.mark.parametrize("source", ["{{tasks.a.outputs.o}}", " {{ tasks.a.outputs.o.path }} "])
+def test_the_source_of_an_input_may_be_a_reference(source: str) -> None:
+    text = _file(
+        "{name: a, command: x, outputs: [{name: o, path: x}]}",
+        f'{{name: b, command: x, inputs: [{{name: i, from: "{source}"}}]}}',
+    )
+    (one,) = parse_workflow(text).task("b").inputs
+    assert (one.source, one.path) == (FromTask("a", "o"), "x")
+
+
+@pytest.mark.parametrize("source", ["[o]", "3", "o", "{{tasks.a.outputs}}", "{task: [a]}", "{{x"])
+def test_a_source_that_is_none_is_one_error(source: str) -> None:
+    quoted = f'"{source}"' if "{{" in source else source
+    text = _file(A, f"{{name: b, command: x, inputs: [{{name: i, from: {quoted}}}]}}")
+    (error,) = check_workflow(text)[1]
+    assert str(error).startswith("workflow:3:")
+
+
+_EVERYWHERE: dict[str, Any] = {
+    "params": {"n": 3, "p": {"type": "integer"}},
+    "defaults": {"outputs": {}, "resources": {}, "secrets": [{"name": "s"}]},
+    "keep": {"storage_class_after": {}},
+    "on": {},
+    "tasks": [
+        {"name": "a", "command": "x", "outputs": [{"name": "d", "path": "d", "type": "directory", "keep": {}}]},
+        {
+            "name": "b",
+            "command": "cat {{tasks.a.outputs.d.path}}",
+            "inputs": [{"name": "i", "from": {"task": "a", "output": "d"}}, {"name": "u", "uri": "file:///x"}],
+            "for_each": {"input": "i"},
+            "resource_limits": {"gpu": {}},
+            "outputs": [{"name": "o", "path": "x", "s3": "s3://bucket/"}],
+        },
+    ],
+}
+_OF_EVERY_KIND: list[Any] = [
+    *(
+        None,
+        True,
+        0,
+        -1,
+        2.5,
+        10**400,
+        "",
+        "x",
+        "\0",
+        "a/../b",
+        "..",
+        "/",
+        "{{",
+        "{{params.n}}",
+        "{{tasks.a.outputs.d}}",
+    ),
+    *([], [None], ["x"], [["x"]], [{"name": "x"}], [3], {}, {"x": 1}, {"name": ["x"]}, {"": {}}),
+]
+
+
+def _slots(value: Any, kind: str) -> list[tuple[dict[str, Any], str]]:
+    """Return each mapping of a document with each field that it may have, by the table."""
+    known = TABLES[kind]
+    found = [(value, name) for name in known.read]
+    for name, field in known.read.items():
+        of = field.of or {"from": "from", "for_each": "for_each"}.get(name, "")
+        below = value.get(name)
+        for one in below if isinstance(below, list) else [below]:
+            found += _slots(one, of) if of and isinstance(one, dict) else []
+    for param in value["params"].values() if kind == "workflow" else ():
+        found += _slots(param, "param") if isinstance(param, dict) else []
+    return found
+
+
+def test_no_value_of_any_field_is_an_internal_error() -> None:
+    document = json.loads(json.dumps(_EVERYWHERE))
+    slots = _slots(document, "workflow")
+    assert len(slots) > 150
+    for value, name in slots:
+        had = dict(value)
+        for other in _OF_EVERY_KIND:
+            value[name] = other
+            text = json.dumps(document)
+            try:
+                found, errors = check_workflow(text)
+                assert (found is None) == bool(errors)
+                assert found is None or [compile_task(found, task) for task in found.tasks]
+            except InvalidInputError:
+                pass
+            except Exception as error:
+                raise AssertionError(f"{name}: {other!r}") from error
+        value.clear()
+        value.update(had)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.integers(min_value=0), _JSON)
+def test_any_json_in_any_field_is_a_workflow_or_told(which: int, value: Any) -> None:
+    document = json.loads(json.dumps(_EVERYWHERE))
+    slots = _slots(document, "workflow")
+    mapping, name = slots[which % len(slots)]
+    mapping[name] = value
+    try:
+        found, errors = check_workflow(json.dumps(document))
+    except InvalidInputError:
+        return  # no document at all
+    assert (found is None) == bool(errors)
