@@ -8,7 +8,7 @@ seen as a change of the pipeline by the next `pps run`.
 from __future__ import annotations
 
 import os
-import shlex
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -19,6 +19,13 @@ from pps.spec.types import Transform
 
 _PIECE = 1 << 20
 _LEFT_OUT = frozenset({".pfs", ".git", "__pycache__"})
+_LONGEST = 4096
+_PARTS = re.compile(
+    r"""(?P<end>[ \t\r\n]+|\#[^\n]*+)|'(?P<single>[^']*+)'|"(?P<double>(?:[^"\\]++|\\.)*+)"|\\(?P<escaped>.)"""
+    r"""|(?P<plain>[^ \t\r\n\#'"\\]++)""",
+    re.DOTALL,
+)
+"""A piece of a line of shell: what ends a word (white space, a comment), quoted text, or plain text."""
 
 
 def code_files(transform: Transform, base_dir: Path) -> dict[str, Path]:
@@ -31,7 +38,7 @@ def code_files(transform: Transform, base_dir: Path) -> dict[str, Path]:
     found = {}
     for word in _words(transform):
         relative = _inside(top, word)
-        if relative is not None and _is_file(top / relative):
+        if relative is not None and _is_file(f"{top}/{relative}"):
             found[relative] = top / relative
     for listed in transform.code:
         found.update(_listed(top, listed))
@@ -42,10 +49,10 @@ def missing_files(transform: Transform, base_dir: Path, stored: Iterable[str]) -
     """Return which of the ``stored`` code files the command still names, though they are not in the spec's folder."""
     top = base_dir.resolve()
     named = {_inside(top, word) for word in (*_words(transform), *transform.code)}
-    return tuple(path for path in stored if _is_named(path, named) and not _is_file(top / path))
+    return tuple(path for path in stored if _is_named(path, named) and not _is_file(f"{top}/{path}"))
 
 
-def _is_file(path: Path) -> bool:
+def _is_file(path: str) -> bool:
     """Say whether there is a file; what no system takes for a path, such as a name of 256 bytes, is none."""
     return os.path.isfile(path)
 
@@ -63,30 +70,51 @@ def code_digests(files: Mapping[str, Path]) -> dict[str, str]:
     return {name: _digest(path) for name, path in files.items()}
 
 
-def _words(transform: Transform) -> Iterator[str]:
+def _words(transform: Transform) -> Iterable[str]:
+    """Return each word once: a text of megabytes mostly says the same again and again."""
+    found: dict[str, None] = {}
     for text in (*transform.cmd, *transform.err_cmd):
-        yield text
-        yield from _split(text)
+        found[text] = None
+        found.update(dict.fromkeys(words_of(text)))
     for line in (*transform.stdin, *transform.err_stdin):
-        yield from _split(line)
+        found.update(dict.fromkeys(words_of(line)))
+    return found
 
 
-def _split(line: str) -> Iterable[str]:
-    """Return the words of a line of shell, as far as they can be told apart."""
-    try:
-        return shlex.split(line, comments=True)
-    except ValueError:
-        return line.split()
+def words_of(line: str) -> list[str]:
+    """Return the words of a line of shell, as far as they can be told apart: as `shlex.split` does, with comments.
+
+    Linear in the length, which `shlex` is not: it is quadratic in the length of a word, and specs of megabytes exist.
+    """
+    words, pieces, at = [], [], 0
+    while at < len(line):
+        piece = _PARTS.match(line, at)
+        if piece is None:  # a quote without its end, or a backslash with nothing after it
+            return line.split()
+        at = piece.end()
+        if piece["end"] is None:
+            pieces.append(_meant(piece))
+        elif pieces:
+            words.append("".join(pieces))
+            pieces = []
+    return [*words, "".join(pieces)] if pieces else words
+
+
+def _meant(piece: re.Match[str]) -> str:
+    """Return a piece without its quotes."""
+    if piece.lastgroup == "double":
+        return re.sub(r'\\(["\\])', r"\1", piece["double"])
+    return piece[piece.lastgroup or 0]
 
 
 def _inside(top: Path, word: str) -> str | None:
     """Return a word as a path relative to ``top``, or None when it cannot be one."""
-    if not word or "\0" in word or len(word) > 4096:
+    if not word or "\0" in word or len(word) > _LONGEST:
         return None
-    path = Path(os.path.normpath(top / word))
-    if not path.is_relative_to(top) or path == top:
-        return None
-    return path.relative_to(top).as_posix()
+    # Text, not paths: there may be as many words as fit into a spec.
+    above = os.path.join(top, "")
+    path = os.path.normpath(above + word if word[0] != "/" else word)
+    return path[len(above) :] if path.startswith(above) and path != above else None
 
 
 def _listed(top: Path, listed: str) -> dict[str, Path]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pfs.errors import InvalidInputError
-from pps.pipelines.code import code_digests, code_files
+from pps.pipelines.code import code_digests, code_files, words_of
 from pps.spec import Transform
 
 
@@ -69,3 +72,19 @@ def test_content_and_mode_are_seen(folder: Path) -> None:
     third = code_digests(files)
     assert first["run.sh"] != second["run.sh"] == third["run.sh"]
     assert first["edges.py"] == second["edges.py"] != third["edges.py"]
+
+
+@given(st.text(alphabet="ab \t\r\n#'\"\\é", max_size=20))
+def test_words_are_those_of_a_shell(line: str) -> None:
+    try:
+        expected = shlex.split(line, comments=True)
+    except ValueError:
+        expected = line.split()
+    assert words_of(line) == expected
+
+
+@pytest.mark.parametrize("text", ["q" * 40_000_000, "'q'" * 100_000, '"' * 300_001, "q " * 300_000], ids=len)
+def test_a_very_long_text_costs_no_more_than_its_length(folder: Path, text: str) -> None:
+    """With what is quadratic in it, the longest does not come to an end in hours."""
+    transform = Transform(("md5sum",), stdin=(f"sh run.sh {text}",))
+    assert set(code_files(transform, folder)) == {"run.sh"}
