@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from typing import Final, Literal
+from typing import Final
 
 from pfs.errors import InvalidInputError
 from pfs.paths import clean_path
 from pps.spec.artifact_path import check_artifact_path
 from pps.spec.fields import Fields
 from pps.spec.input import leaves
-from pps.spec.task import RUN_INPUT, ArtifactIn, ArtifactOut, ArtifactType, Missing, Task
+from pps.spec.task import RUN_INPUT, ArtifactIn, ArtifactOut, ArtifactType, InputType, Missing, Task
 from pps.spec.template import TemplateError, parse_template
 from pps.spec.types import Spec
 
@@ -78,12 +78,20 @@ def _check_given(fields: Fields, name: str, staged: Collection[str], *, what: st
 
 
 def _input(fields: Fields) -> ArtifactIn:
-    chosen = _chosen_type(fields)
-    if chosen == "glob":
-        fields.bad("type", "an artifact that is put in place is a file or a directory: globs are for outputs")
-    kind: Literal["file", "directory"] = "directory" if chosen == "directory" else "file"
-    path = _path(fields, kind)
+    kind = _input_type(fields)
+    path = _path(fields, "directory" if kind == "directory" else "file")
     return ArtifactIn(fields.text("name"), path, kind, fields.flag("optional"), _folder(fields, "part"))
+
+
+def _input_type(fields: Fields) -> InputType:
+    match fields.text("type") or "file":
+        case "file" | "directory" | "any" as kind:
+            return kind
+        case "glob":
+            fields.bad("type", "an artifact that is put in place is a file or a directory: globs are for outputs")
+        case other:
+            fields.bad("type", f"the type {other!r} of an artifact is none: use file, directory or any")
+    return "file"
 
 
 def _output(fields: Fields) -> ArtifactOut:

@@ -203,6 +203,7 @@ SECRET = Known(
     },
 )
 ARTIFACT_TYPES = ("file", "directory", "glob")
+INPUT_TYPES = ("file", "directory", "any")
 MISSING = ("fail", "warn", "ignore")
 TASK = Known(
     "task",
@@ -221,7 +222,7 @@ ARTIFACT_IN = Known(
     {
         "name": Field(Kind.TEXT, "the input of the pipeline that has the files", required=True),
         "path": Field(Kind.TEXT, "where they are put", required=True),
-        "type": Field(Kind.TEXT, "default: file", choices=ARTIFACT_TYPES[:2]),
+        "type": Field(Kind.TEXT, "default: file; any: what the match is", choices=INPUT_TYPES),
         "optional": Field(Kind.FLAG, "nothing is put there where the input has no files"),
         "part": Field(Kind.TEXT, "the directory of the input that is meant"),
     },

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 ArtifactType = Literal["file", "directory", "glob"]
+InputType = Literal["file", "directory", "any"]
 Missing = Literal["fail", "warn", "ignore"]
 
 RUN_INPUT: Final = "workflow"
@@ -29,13 +30,14 @@ class ArtifactIn:
     """An artifact to put in place: the files of the datum's input ``name``.
 
     ``path``: a template; relative to the working directory, or absolute. A ``file`` is the only file of the input; a
-    path that ends in ``/`` is the directory for it. ``optional``: an input without files puts nothing there. ``part``:
-    what of the input it is (``/<output>``), where the input is the whole repo.
+    path that ends in ``/`` is the directory for it. ``any`` is what the datum's match of the input is. ``optional``: an
+    input without files puts nothing there. ``part``: what of the input it is (``/<output>``), where the input is the
+    whole repo.
     """
 
     name: str
     path: str
-    type: Literal["file", "directory"] = "file"
+    type: InputType = "file"
     optional: bool = False
     part: str = ""
 

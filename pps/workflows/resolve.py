@@ -128,8 +128,8 @@ class _Resolver:
             self._check_glob(one, one.source.glob)
         if isinstance(one.source, FromRepo) and is_each and one.source.glob != "/":
             self._wrong(one, "has a 'glob', and for_each has one too: give that of for_each alone")
-        kind: Literal["file", "directory"] = "file" if is_each or _is_file(one.source) else "directory"
-        return replace(one, type=one.type or kind)
+        kind: Literal["file", "directory", "any"] = "file" if _is_file(one.source) else "directory"
+        return replace(one, type=one.type or ("any" if is_each else kind))
 
     def _check_glob(self, one: InputArtifact, glob: str) -> None:
         try:
@@ -140,12 +140,11 @@ class _Resolver:
 
     def _from_task(self, one: InputArtifact, maker: TaskDef, output: OutputArtifact, *, is_each: bool) -> InputArtifact:
         several = maker.for_each is not None
-        natural: Literal["file", "directory"] = "file"
-        if several or (output.type != "file" and not is_each):
+        # Only the match says what an item is: a directory may have files and directories.
+        natural: Literal["file", "directory", "any"] = "any" if is_each else "file"
+        if not is_each and (several or output.type != "file"):
             natural = "directory"
-        if is_each and several and maker.for_each is not None and output.type == "file" and output.as_:
-            natural = "file"
-        if one.type == "file" and natural == "directory" and not is_each:
+        if one.type == "file" and natural == "directory":
             why = "is made for each item" if several else f"is a {output.type}"
             self._wrong(one, f"is a file, but output {output.name!r} of task {maker.name!r} {why}: it is a directory")
         if is_each and output.type == "file" and not several:

@@ -75,13 +75,13 @@ Source = FromTask | FromRepo | FromUri
 class InputArtifact:
     """What a task is given. ``path``: a template, where it is put; empty: only below ``/pfs/<name>`` and over S3.
 
-    ``type`` is empty while a file is read that does not say it.
+    ``type`` is empty while a file is read that does not say it, and ``any`` where each item is what it is.
     """
 
     name: str
     source: Source
     path: str = ""
-    type: Literal["", "file", "directory"] = ""
+    type: Literal["", "file", "directory", "any"] = ""
     optional: bool = False
     place: Place = field(default=Place("", 1, 1), compare=False)
 

@@ -597,7 +597,7 @@ _artifacts_in = st.builds(
     ArtifactIn,
     st.sampled_from(["a", "workflow"]),
     st.sampled_from(["x", "x/y/", "/tmp/{{params.p}}", "/data/x.csv"]),
-    st.sampled_from(["file", "directory"]),
+    st.sampled_from(["file", "directory", "any"]),
     st.booleans(),
     st.sampled_from(["", "/out"]),
 )

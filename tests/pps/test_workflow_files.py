@@ -152,7 +152,7 @@ def test_an_artifact_that_is_named_alone_is_put_where_it_was() -> None:
         ("d", FromTask("a", "d"), "dir", "directory"),
     ]
     (one,) = found.task("c").inputs
-    assert (one.name, one.path, one.type) == ("d", "dir/{{item}}", "file")
+    assert (one.name, one.path, one.type) == ("d", "dir/{{item}}", "any")
     assert found.task("c").for_each == ForEach(source=FromTask("a", "d"), input="d")
 
 

@@ -213,6 +213,36 @@ def test_fan_out_and_fan_in(flow: Flow, world: World) -> None:
     }
 
 
+MIXED = """\
+tasks:
+- name: gen
+  command: mkdir -p d/one d/two; echo z > d/one/z.txt; echo 1 > d/two/1; echo 2 > d/two/2; echo f > d/file
+  outputs: [{name: all, path: d, type: directory}]
+- name: auto
+  command: cd d && find . -mindepth 1 -printf '%P %y\\n' | sort > ../o
+  for_each: "{{tasks.gen.outputs.all}}"
+  outputs: [{name: o, path: o, as: "{{item}}"}]
+- name: below
+  command: cd work && find . -mindepth 1 -printf '%P %y\\n' | sort > ../o
+  inputs: [{name: all, path: work/}]
+  for_each: {input: all, glob: "{one,file}"}
+  outputs: [{name: o, path: o, as: "{{item}}"}]
+- name: said
+  command: cat z.txt > o
+  inputs: [{name: all, path: z.txt, type: file, optional: true}]
+  for_each: {input: all, glob: one}
+  outputs: [{name: o, path: o}]
+"""
+
+
+def test_each_item_is_put_as_what_it_is(flow: Flow, world: World) -> None:
+    assert flow.ran(MIXED) == {"gen": 1, "auto": 3, "below": 2, "said": 1}
+    one, two = b"one d\none/z.txt f\n", b"two d\ntwo/1 f\ntwo/2 f\n"
+    assert world.output("flow-auto") == {"/o/one": one, "/o/two": two, "/o/file": b"file f\n"}
+    assert world.output("flow-below") == {"/o/one": one, "/o/file": b"file f\n"}
+    assert world.output("flow-said") == {"/o/one/o": b"z\n"}
+
+
 def test_items_with_conditions_and_names_of_their_own(flow: Flow, world: World) -> None:
     text = """\
 tasks:
