@@ -4,17 +4,22 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <linux/fs.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 enum { PLACES = 64 };
-static const unsigned ANYTHING = 1u << 31;
+static const unsigned ANYTHING = 1u << 31, UNTIMED = 1u << 30;
+/* The flags of chattr(1) that a command can set; workers/inode_flags.py has the same. */
+static const unsigned FLAGS = 0xff | 0x400 | 0x4000 | 0x10000 | 0x800000 | 0x60000000;
 
 /* A folder inside another one that is named before it, the first (-1) by its path; or a file inside a folder.
- * With ANYTHING in its mode a folder may hold what it wants. */
+ * With ANYTHING in its mode a folder may hold what it wants, with UNTIMED it may have been changed itself. */
 typedef struct {
     int parent;
     unsigned mode;
@@ -65,11 +70,38 @@ static int is_of_overlay(const char *name) {
     return !strncmp(name, "user.overlay.", 13) || !strncmp(name, "trusted.overlay.", 16);
 }
 
-/* Say whether a directory has its mode, and no attributes but those that the system gives; count those of overlayfs. */
-static int is_as_made(int fd, unsigned mode, int *layered) {
+/* Whose the folders are, and their flags: of the first, from which the others have theirs. */
+typedef struct {
+    uid_t user;
+    gid_t group;
+    unsigned flags;
+} owner;
+
+static unsigned flags_of(int fd) {
+    union { long room; unsigned flags; } found = {0}; /* the request says a long, the kernel writes an int */
+    return ioctl(fd, FS_IOC_GETFLAGS, &found) ? 0 : found.flags & FLAGS;
+}
+
+static int owner_of(int fd, owner *whose) {
+    struct stat found;
+    if (fstat(fd, &found)) return 0;
+    *whose = (owner){geteuid(), found.st_gid, flags_of(fd)};
+    return 1;
+}
+
+/* What is made or removed in a directory gives it one time for both; what changes itself (owner, times) does not. */
+static int is_timed(const struct stat *found) {
+    return found->st_mtim.tv_sec == found->st_ctim.tv_sec && found->st_mtim.tv_nsec == found->st_ctim.tv_nsec;
+}
+
+/* Say whether a directory has its mode, owner, flags and times, and no attributes but those that the system gives;
+ * count those of overlayfs. */
+static int is_as_made(int fd, unsigned mode, const owner *whose, int *layered) {
     struct stat found;
     char names[1024];
-    if (fstat(fd, &found) || (found.st_mode & 07777) != (mode & ~ANYTHING)) return 0;
+    if (fstat(fd, &found) || (found.st_mode & 07777) != (mode & 07777)) return 0;
+    if (found.st_uid != whose->user || found.st_gid != whose->group || flags_of(fd) != whose->flags) return 0;
+    if (!(mode & UNTIMED) && !is_timed(&found)) return 0;
     ssize_t size = flistxattr(fd, names, sizeof names);
     if (size < 0) return errno == ENOTSUP;
     for (char *name = names; name < names + size; name += strlen(name) + 1) {
@@ -118,6 +150,7 @@ static int remove_files(const places *all) {
 /* Whatever stands where a folder should, it is opened without following links, step by step from the first. */
 static int sweep_all(places *all) {
     int clean = 1, opened = 0, layered[PLACES] = {0};
+    owner whose;
     while (clean && opened < all->folder_count) {
         const place *one = &all->folders[opened];
         int above = opened ? all->fds[one->parent] : AT_FDCWD;
@@ -125,7 +158,7 @@ static int sweep_all(places *all) {
         clean = fd >= 0;
         if (!clean) break;
         all->fds[opened] = fd;
-        clean = is_as_made(fd, one->mode, &layered[opened]);
+        clean = (opened || owner_of(fd, &whose)) && is_as_made(fd, one->mode, &whose, &layered[opened]);
         if (clean && !(one->mode & ANYTHING)) clean = has_known_only(all, opened);
         opened++;
     }

@@ -10,11 +10,13 @@ import sys
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from pps.workers.sweep import Sweep
+from pps.workers.inode_flags import flags, unlock
+from pps.workers.sweep import UNTIMED, Sweep
 
 if TYPE_CHECKING:
     from pps.workers.layout import World
@@ -52,6 +54,7 @@ class Scratch:
         made = (self.cwd, self.pfs, self.out, self.tmp, self.home, self.code, self.layers)
         self._made = (*map(str, made), *(f"{top}/{place}" for place in places))
         self._sweep: Sweep | None = None
+        self._untimed = 0
         # What the last `clear` left standing, for the `fill` after it.
         self._all = frozenset(self._made)
         self._there: frozenset[str] = frozenset()
@@ -78,9 +81,11 @@ class Scratch:
         top.mkdir(parents=True, exist_ok=True)
         scratch.clear()
         scratch.fill()
-        mode = stat.S_IMODE(os.stat(top).st_mode)
+        # Some file systems write to a folder that they have just made.
+        scratch._untimed = 0 if all(map(_is_timed, scratch._made)) else UNTIMED
+        mode = stat.S_IMODE(os.stat(top).st_mode) | scratch._untimed
         made = [path.removeprefix(f"{top}/") for path in scratch._made]
-        scratch._sweep = Sweep.over(str(top), made, mode, odd={"tmp": _TMP_MODE})
+        scratch._sweep = Sweep.over(str(top), made, mode, odd={"tmp": _TMP_MODE | scratch._untimed})
         return scratch
 
     def wrote(self, path: str) -> None:
@@ -108,27 +113,32 @@ class Scratch:
         Raises:
             OSError: there is no room, or no right to make them.
         """
+        tmp = str(self.tmp)
         for path in () if self._there is self._all else self._made:
             if path not in self._there:
                 with suppress(FileExistsError):
                     os.mkdir(path)
-        if str(self.tmp) not in self._there:
-            os.chmod(self.tmp, _TMP_MODE)
+                if path == tmp:  # before its HOME is made in it: that puts both its times right
+                    os.chmod(tmp, _TMP_MODE)
         self._there = frozenset()
 
     def clear(self) -> None:
         """Remove all but the directories of a fresh one; of those, the ones that were changed themselves."""
         if self._there is self._all or self.sweep():
             return
-        mode = stat.S_IMODE(os.stat(self.top).st_mode)
-        keep = dict.fromkeys(self._made, mode)
-        keep[str(self.tmp)] = _TMP_MODE
+        top = str(self.top)
+        unlock(top)
+        status = os.stat(top)
+        mode, group, flagged = stat.S_IMODE(status.st_mode) | self._untimed, status.st_gid, flags(top)
+        keep = {path: _Made(mode, group, flagged) for path in self._made}
+        keep[str(self.tmp)] = _Made(_TMP_MODE | self._untimed, group, flagged)
         layers = str(self.layers)
-        if _as_made(layers, mode):
+        if _as_made(layers, keep[layers]):
             for name in os.listdir(layers):
                 above = f"{layers}/{name}"
-                keep |= dict.fromkeys((above, f"{above}/upper", f"{above}/{_WORK}"), mode)
-        self._there = frozenset(_clear(str(self.top), keep))
+                of_layer = _Made(mode | UNTIMED, group, flagged)
+                keep |= dict.fromkeys((above, f"{above}/upper", f"{above}/{_WORK}"), of_layer)
+        self._there = frozenset(_clear(top, keep))
         self.world = None
         if self._sweep is not None:
             self._sweep.forget()
@@ -180,7 +190,16 @@ class Workplace:
                 self._clean = scratch
 
 
-def _clear(directory: str, keep: Mapping[str, int]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """How a directory was made: its mode (with `UNTIMED`), group and flags."""
+
+    mode: int
+    group: int
+    flags: int
+
+
+def _clear(directory: str, keep: Mapping[str, _Made]) -> list[str]:
     """Remove what is not to be kept, and return the directories that were."""
     with os.scandir(directory) as listed:
         found = list(listed)
@@ -213,16 +232,37 @@ def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         remove_tree(path)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            _unlink(str(path))
 
 
-def _as_made(path: str, mode: int) -> bool:
-    """Say whether this is a directory with its mode and no attributes, once those of overlayfs are gone."""
+def _unlink(path: str) -> None:
+    """Remove a file, also one that root's own command locked."""
+    try:
+        os.unlink(path)
+    except PermissionError:
+        if not unlock(path):
+            raise
+        os.unlink(path)
+
+
+def _is_timed(path: str) -> bool:
+    """Say whether a directory was last changed by what was made or removed in it, not by its owner, mode or times."""
+    status = os.lstat(path)
+    return status.st_mtime_ns == status.st_ctime_ns
+
+
+def _as_made(path: str, made: _Made) -> bool:
+    """Say whether this is a directory as it was made, with no attributes once those of overlayfs are gone."""
     try:
         status = os.lstat(path)
     except FileNotFoundError:
         return False
-    if not stat.S_ISDIR(status.st_mode) or stat.S_IMODE(status.st_mode) != mode:
+    if not stat.S_ISDIR(status.st_mode) or stat.S_IMODE(status.st_mode) != made.mode & 0o7777:
+        return False
+    if (status.st_uid, status.st_gid) != (os.geteuid(), made.group) or flags(path) != made.flags:
+        return False
+    if not made.mode & UNTIMED and not _is_timed(path):
         return False
     return sys.platform != "linux" or all(_drop_attribute(path, name) for name in os.listxattr(path))
 
@@ -251,32 +291,37 @@ def remove_tree(top: Path) -> None:
 def _flatten(top: str) -> None:
     """Remove a directory by moving the ones below up to it, so that no path is long and no depth too much.
 
-    Every directory gets all rights before it is listed or moved.
+    Every directory gets all rights, and loses the flags against changes, before it is listed or moved.
     """
     if not stat.S_ISDIR(os.lstat(top).st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), top)
-    os.chmod(top, 0o700)
+    _open(top)
     token, number = uuid.uuid4().hex, count()
     while names := os.listdir(top):
         for name in names:
             here = os.path.join(top, name)
             if not _is_folder(here):
-                os.unlink(here)
+                _unlink(here)
                 continue
             for below in _names(here):
                 place = os.path.join(here, below)
                 if _is_folder(place):
-                    os.chmod(place, 0o700)
+                    _open(place)
                     os.rename(place, os.path.join(top, f"{token}-{next(number)}"))
                 else:
-                    os.unlink(place)
+                    _unlink(place)
             os.rmdir(here)
     os.rmdir(top)
 
 
 def _names(folder: str) -> list[str]:
-    os.chmod(folder, 0o700)
+    _open(folder)
     return os.listdir(folder)
+
+
+def _open(folder: str) -> None:
+    unlock(folder)
+    os.chmod(folder, 0o700)
 
 
 def _is_folder(path: str) -> bool:

@@ -18,6 +18,8 @@ except ImportError:
 
 _MOST: Final = 64
 _ANYTHING: Final = 1 << 31
+UNTIMED: Final = 1 << 30
+"""Set in a mode where the times of a folder say nothing; an overlay changes its upper folder itself."""
 
 Folder = tuple[int, bytes, int]
 """The number of the folder that it lies in (-1 for the first, which has its path), name, mode."""
@@ -62,7 +64,7 @@ class Sweep:
         """Note the folders of an overlay, by their paths below the top; what is in ``work`` is the overlay's affair."""
         if above in self._layers:
             return
-        at, mode = len(self._all), self._all[0][2]
+        at, mode = len(self._all), self._all[0][2] | UNTIMED
         names = [os.fsencode(path.rpartition("/")[2]) for path in (above, upper, work)]
         if at + len(names) > _MOST:
             self._files = None

@@ -114,6 +114,34 @@ def test_inputs_that_are_removed_and_replaced(world: World) -> None:
 ODD = ["back\\slash", "sp ace", "-rf", "ünïcode", "star*[a]", "q?", "#hash", "'quote\"", "..."]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can lock itself out")
+@pytest.mark.parametrize(
+    "script",
+    [
+        "chattr +i /pfs/out",
+        'chattr +i "$HOME"',
+        "chattr +a /tmp",
+        "mkdir -p /tmp/x/y; echo > /tmp/x/y/f; chattr +i /tmp/x/y/f /tmp/x/y",
+        'chown 1234:1234 /tmp /pfs/out; touch -d 1999-01-01 "$HOME"',
+    ],
+)
+def test_what_a_command_does_to_its_folders_is_gone_for_the_next_datum(world: World, script: str) -> None:
+    seen = "for folder in /tmp /pfs/out $HOME; do echo $(stat -c %u:%g $folder) $(date -r $folder +%C); done"
+    world.code(
+        "run.sh",
+        f'case "$in" in */b) {script}; exit;; esac\n echo > "$HOME/f"; echo > /tmp/f; rm /tmp/f "$HOME/f"\n'
+        f'({seen}) > "$PFS_OUT/$(basename "$in")"\n',
+    )
+    one_worker = {"parallelism_spec": {"constant": 1}, "datum_set_spec": {"number": 100}}
+    world.create("p", pfs_input("in"), datum_tries=1, **one_worker)  # type: ignore[arg-type]  # fields of a spec
+    job = world.run_one()
+    if job.data_failed == 1 and "chattr" in "".join(log(world)):
+        pytest.skip("this file system has no flags")
+    assert (job.state, job.data_processed) == (JobState.SUCCESS, 3)
+    output = world.output("p")
+    assert output["/c"] == output["/a"]
+
+
 def named(world: World, name: bytes) -> JobInfo:
     """Run a job that writes a file of this name."""
     (world.folder / "name").write_bytes(name)

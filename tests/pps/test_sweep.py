@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import resource
 import socket
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from pps.sandbox.handover import hand_over
 from pps.sandbox.listening import ENDED, ERR, OUT, Ears
 from pps.workers import new_file, sweep
+from pps.workers.inode_flags import flags, unlock
 from pps.workers.scratch import Scratch, Workplace
 
 PLACES = ("cwd/pfs/in", "cwd/pfs/in/d", "cwd/pfs/in/d/e")
@@ -31,6 +33,13 @@ def laid_out(top: Path) -> Scratch:
 
 def listing(top: Path) -> list[tuple[str, int]]:
     return sorted((str(path), path.lstat().st_mode) for path in top.rglob("*"))
+
+
+def is_odd(path: Path) -> bool:
+    """Say whether another than this user, other times or a flag are to be seen on a folder."""
+    status = path.lstat()
+    ours = (status.st_uid, status.st_gid) == (os.geteuid(), path.parent.stat().st_gid)
+    return not ours or status.st_mtime < 1e9 or flags(str(path)) != flags(str(path.parent))
 
 
 @needs_extension
@@ -51,6 +60,22 @@ def link_away(scratch: Scratch) -> None:
     (scratch.pfs / "in/d/e").symlink_to(other)
 
 
+def chattr(*args: str | Path) -> None:
+    """Set flags, or skip: it takes root, and a file system that has them."""
+    try:
+        subprocess.run(["chattr", *args], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no flags here: {error}")
+
+
+@pytest.fixture(autouse=True)
+def unlocked(tmp_path: Path) -> Iterator[None]:
+    """Leave nothing behind that cannot be removed."""
+    yield
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        unlock(str(path))
+
+
 ODD: dict[str, Callable[[Scratch], object]] = {
     "an output": lambda scratch: (scratch.out / "f").touch(),
     "a hidden file": lambda scratch: (scratch.home / ".x").touch(),
@@ -63,15 +88,40 @@ ODD: dict[str, Callable[[Scratch], object]] = {
     "a folder for a file": lambda scratch: ((scratch.pfs / "in/f").unlink(), (scratch.pfs / "in/f").mkdir()),
     "a link for a folder": link_away,
     "many files": lambda scratch: [(scratch.code / str(number)).touch() for number in range(500)],
+    "another owner": lambda scratch: os.chown(scratch.out, 1234, 1234),
+    "another group, and something made after": lambda scratch: (
+        os.chown(scratch.tmp, -1, 1234),
+        (scratch.tmp / "f").touch(),
+        (scratch.tmp / "f").unlink(),
+    ),
+    "other times": lambda scratch: os.utime(scratch.home, (0, 0)),
+    "a flag": lambda scratch: chattr("+i", scratch.out),
+    "a flag that only says something": lambda scratch: (
+        chattr("+d", scratch.home),
+        (scratch.home / "f").touch(),
+        (scratch.home / "f").unlink(),
+    ),
+    "a flag on the folder of a folder": lambda scratch: chattr("+a", scratch.tmp),
+    "a flag on a file": lambda scratch: ((scratch.out / "f").touch(), chattr("+i", scratch.out / "f")),
+    "flags below": lambda scratch: (
+        (scratch.tmp / "x/y").mkdir(parents=True),
+        (scratch.tmp / "x/y/f").touch(),
+        chattr("+i", scratch.tmp / "x/y/f", scratch.tmp / "x/y"),
+        chattr("+a", scratch.tmp / "x"),
+    ),
     "what a layer holds": lambda scratch: (scratch.layer("0")[0] / "f").touch(),
     "the mode of a layer": lambda scratch: scratch.layer("0")[0].chmod(0o700),
     "a layer of others": lambda scratch: (scratch.layers / "1").mkdir(),
 }
 
 
-@needs_extension
 @pytest.mark.parametrize("what", ODD)
-def test_whatever_is_odd_is_seen_and_then_cleared(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("native", [pytest.param(True, marks=needs_extension), False], ids=["extension", "python"])
+def test_whatever_is_odd_is_seen_and_then_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, native: bool, what: str
+) -> None:
+    if not native:
+        monkeypatch.setattr(sweep, "_native", None)
     fresh = listing(Scratch.make(tmp_path / "a", PLACES).top)
     scratch = laid_out(tmp_path / "b")
     try:
@@ -83,6 +133,7 @@ def test_whatever_is_odd_is_seen_and_then_cleared(tmp_path: Path, what: str) -> 
     scratch.fill()
     found = [(path.replace("/b", "/a", 1), mode) for path, mode in listing(scratch.top)]
     assert [one for one in found if "/layers/" not in one[0]] == fresh
+    assert not [path for path in scratch.top.rglob("*") if is_odd(path)]
     if what == "a link for a folder":
         assert (tmp_path / "other/g").read_text() == "given"
 
