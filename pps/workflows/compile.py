@@ -87,7 +87,7 @@ def _transform(workflow: Workflow, task: TaskDef, settled: Settled) -> Transform
 
 def _artifact_in(one: InputArtifact, task: TaskDef, settled: Settled) -> ArtifactIn:
     part = _part(one, task) if one.optional and not _is_each(task, one) else ""
-    return ArtifactIn(one.name, settled.text(one.path), one.type or "file", one.optional, part)
+    return ArtifactIn(one.name, settled.path(one.path), one.type or "file", one.optional, part)
 
 
 def _artifact_out(one: OutputArtifact, task: TaskDef, settled: Settled) -> ArtifactOut:

@@ -13,7 +13,7 @@ from pps.spec.template import parse_template
 from pps.spec.types import DEFAULT_BRANCH
 from pps.workflows.known import CREDENTIALS, INPUT, SOURCE
 from pps.workflows.names import check_input_name
-from pps.workflows.reading import Reading
+from pps.workflows.reading import Reading, is_template
 from pps.workflows.types import FromRepo, FromTask, FromUri, InputArtifact, Source
 
 URI_SCHEMES = ("s3", "https", "http", "file")
@@ -68,7 +68,7 @@ def _path(fields: Fields, reading: Reading, *, task: str, kind: str) -> str:
             check_artifact_path(parse_template(path).render(str), kind)
         except InvalidInputError as error:
             fields.bad("path", str(error))
-    return path
+    return path if is_template(path) else ""
 
 
 def _source(fields: Fields, reading: Reading, *, name: str, task: str) -> Source:

@@ -20,7 +20,7 @@ from pps.spec.types import Egress
 from pps.workflows.keep import read_keep
 from pps.workflows.known import DELIVERY, LEVER, OUTPUT
 from pps.workflows.names import check_identifier
-from pps.workflows.reading import Reading
+from pps.workflows.reading import Reading, is_template
 from pps.workflows.types import Keep, OutputArtifact
 
 
@@ -113,12 +113,13 @@ def _path(one: _Output, kind: ArtifactType) -> str:
         return ""
     if kind == "file" and path.endswith("/"):
         one.fields.bad("path", f"the path {path!r} of a file ends in '/': write 'type: directory'")
-    elif not one.template("path"):
+    elif not one.template("path") or (kind == "glob" and is_template(path)):
         try:
-            check_artifact_path(parse_template(path).render(str), kind)
+            check_artifact_path(parse_template(path).render(lambda _: "x"), kind)
         except InvalidInputError as error:
             one.fields.bad("path", str(error))
-    return path
+            return ""
+    return path if is_template(path) else ""
 
 
 def _missing(one: _Output) -> Missing:

@@ -97,6 +97,15 @@ class Reading:
         return self._starts[min(place.line, len(self._starts)) - 1] + place.column - 1
 
 
+def is_template(text: str) -> bool:
+    """Say whether a text is a template: what is none was told where it was read."""
+    try:
+        parse_template(text)
+    except TemplateError:
+        return False
+    return True
+
+
 @contextmanager
 def told_at(place: Place) -> Iterator[None]:
     """Let the line of an error from the body begin with a place of the file; it stays the error that it is."""

@@ -154,6 +154,7 @@ class _Resolver:
     def _path(self, one: InputArtifact, maker: TaskDef, output: OutputArtifact, *, is_each: bool) -> str:
         """Return where an artifact is put if nothing is said of it: where it was made."""
         path = fixed_folder(output.path) if output.type == "glob" else output.path
+        path = parse_template(path).settle(lambda one: maker.name if one.names == ("task", "name") else None)
         if any(reference.names[0] == "item" for reference in parse_template(path).references):
             self._wrong(one, f"needs a 'path': that of output {output.name!r} of task {maker.name!r} {_ITEMS}")
         if maker.for_each is not None and output.type == "file":

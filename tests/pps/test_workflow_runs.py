@@ -213,6 +213,36 @@ def test_fan_out_and_fan_in(flow: Flow, world: World) -> None:
     }
 
 
+ITEMS = """\
+tasks:
+- name: gen
+  command: mkdir -p d e/x; echo a > d/a.txt; echo b > d/b.txt; echo c > e/c; echo d > e/x/d
+  outputs: [{name: g, path: "d/*.txt", type: glob}, {name: e, path: e, type: directory}]
+- name: glob
+  command: P={{tasks.gen.outputs.g.path}}; cat $P > o; echo "$P" "{{tasks.gen.outputs.g.path}}"/{{item}} >> o
+  for_each: "{{tasks.gen.outputs.g}}"
+  outputs: [{name: o, path: o, as: "{{item}}"}]
+- name: folder
+  command: [sh, -c, 'find "$1" -type f | sort > o; echo "$WHERE" "$2" >> o', sh, "{{tasks.gen.outputs.e.path}}",
+            "{{tasks.gen.outputs.e.path}}/{{item}}"]
+  env: {WHERE: "{{tasks.gen.outputs.e.path}}"}
+  for_each: "{{tasks.gen.outputs.e}}"
+  outputs: [{name: o, path: o, as: "{{item}}"}]
+- name: put
+  command: P={{tasks.gen.outputs.g.path}}; cat "$P" > o; echo "$P {{tasks.gen.outputs.g.path}}/{{item}}" >> o
+  inputs: [{name: one, from: "{{tasks.gen.outputs.g}}", path: "{{tasks.gen.outputs.g.path}}/in {{task.name}}/"}]
+  for_each: {input: one}
+  outputs: [{name: o, path: o, as: "{{item}}"}]
+"""
+
+
+def test_the_path_of_what_a_task_runs_for_is_that_of_the_item(flow: Flow, world: World) -> None:
+    flow.ran(ITEMS)
+    assert world.output("flow-glob")["/o/a.txt"] == b"a\nd/a.txt d/a.txt\n"
+    assert world.output("flow-folder") == {"/o/c": b"e/c\ne/c e/c\n", "/o/x": b"e/x/d\ne/x e/x\n"}
+    assert world.output("flow-put")["/o/b.txt"] == b"b\nd/in put/b.txt d/in put/b.txt\n"
+
+
 MIXED = """\
 tasks:
 - name: gen
