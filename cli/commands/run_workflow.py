@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,7 @@ def run_workflow(
     from pps.workflows.infos import inspect_run
 
     asked = replace(asked, from_task=from_task)
-    with wiring.open_store(alone=None if dry_run else "run-workflow") as store:
+    with wiring.open_store(alone=None if dry_run else "run-workflow") as store, ExitStack() as stay:
         if dry_run:
             _show_plan(store, workflow, asked, as_json=as_json)
             return
@@ -68,7 +69,7 @@ def run_workflow(
         from pps.controller import Controller, local_executors
         from pps.workflows.runs import start_run
 
-        run, plan = start_run(store, workflow, asked, say=_say)
+        run, plan = start_run(store, workflow, asked, say=_say, stay=stay)
         _notes(plan)
         executors = local_executors(store, slots=jobs, gateways=job_gateways(store), gpus=wiring.ids(gpus))
         controller = Controller(store, executors, isolation=isolation)

@@ -127,9 +127,13 @@ class Pipelines:
         if dry_run:
             return describe(spec, next_record(self._store, draft, old, reprocess=reprocess), None)
         starts = making.wait and old.record.stopped
-        if old.spec != spec or self._is_other(old, spec) or dict(draft.code) != old.record.code or reprocess or starts:
+        if self.is_changed(old, spec, draft.code) or reprocess or starts:
             self._publish(draft, old, reprocess=reprocess)
         return self.inspect(spec.name)
+
+    def is_changed(self, old: Pipeline, spec: Spec, code: Mapping[str, str]) -> bool:
+        """Say whether a spec, with the digests of its code, would be another version than a pipeline has."""
+        return old.spec != spec or self._is_other(old, spec) or dict(code) != old.record.code
 
     def _is_other(self, old: Pipeline, spec: Spec) -> bool:
         """Say whether a spec that means the same differs in fields without effect, which are kept for people."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pfs.errors import ConflictError, NotFoundError, PathNotFoundError
+from pfs.errors import BranchMovedError, ConflictError, NotFoundError, PathNotFoundError
 from pfs.ids import CommitId
+from pfs.paths import to_key
 from pps.model.catalog import Catalog, Pipeline
 from pps.model.records import JobRecord
 from pps.model.state import JobState
@@ -14,7 +17,9 @@ from pps.workflows.compile import TASKS_DIR
 from pps.workflows.records import RUN_JSON, RunRecord, decode_run
 
 if TYPE_CHECKING:
+    from pfs.changes.writer import CommitWriter
     from pfs.store import Store
+    from pfs.trees.row import Row
     from pfs.view import View
 
 BRANCH = "master"
@@ -108,6 +113,29 @@ def before(store: Store, name: str) -> Before:
     if record is None:
         raise taken(name)
     return Before(store, name, view, record)
+
+
+@contextmanager
+def run_commit(store: Store, found: Before, *, message: str) -> Iterator[CommitWriter]:
+    """Begin the commit of a run right after the one that was found last, on top of what that has.
+
+    Raises:
+        BranchMovedError: here or when it finishes, another run began since.
+    """
+    moved = BranchMovedError(f"{found.name}@{BRANCH}")
+    parent = None if found.view is None else found.view.info.id
+    with store.repo(found.name).commit(BRANCH, message=message, parent=parent) as commit:
+        # A named parent may lie behind the head: the commit would take the runs after it out of the branch.
+        if commit.target.head != parent:
+            raise moved
+
+        def is_first(row: Row | None) -> None:
+            if row is not None:
+                raise moved
+
+        if parent is None:
+            commit.require(to_key(RUN_JSON), is_first)
+        yield commit
 
 
 def taken(name: str) -> ConflictError:

@@ -2,56 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from pfs.errors import ConflictError, NotFoundError, PfsError
+from pfs.errors import AlreadyExistsError, BranchMovedError, ConflictError, NotFoundError, PfsError
 from pfs.ids import CommitId
+from pps.model.catalog import Catalog
+from pps.model.records import SPEC_BRANCH
 from pps.pipelines.pipelines import Pipelines
 from pps.pipelines.several import in_order
 from pps.pipelines.versions import Making, Planned
+from pps.scheduling.queue import due_jobs
 from pps.spec.input import leaves
 from pps.spec.types import Spec
-from pps.workflows.before import BRANCH, Before, before, runs_description
+from pps.workflows.before import BRANCH, Before, before, run_commit, runs_description
 from pps.workflows.compile import TASKS_DIR, imports_repo
 from pps.workflows.imports import Say, imported_inputs, refresh_imports, say_nothing
 from pps.workflows.plan import Asked, RunPlan, plan_run, values
 from pps.workflows.reading import told_at
 from pps.workflows.records import FILES, RUN_JSON, encode_run
+from pps.workflows.turns import awaited, is_attended, turn
 from pps.workflows.types import Workflow
 
 if TYPE_CHECKING:
     from pfs.changes.writer import CommitWriter
     from pfs.store import Store
 
+ROUNDS: Final = 8
+"""How often a run is planned again because another machine began one."""
 
-def start_run(store: Store, workflow: Workflow, asked: Asked, *, say: Say = say_nothing) -> tuple[CommitId, RunPlan]:
+
+def start_run(
+    store: Store, workflow: Workflow, asked: Asked, *, say: Say = say_nothing, stay: ExitStack | None = None
+) -> tuple[CommitId, RunPlan]:
     """Begin a run: imports, then all pipelines are made or updated, or none, then one commit gives all jobs its id.
 
     A version that is new has no job but that of the run. Nothing is run here: a controller does. Tasks that the file
-    has no more are stopped; what they made stays. ``say`` is told what was imported.
+    has no more are stopped; what they made stays. ``say`` is told what was imported. Runs begin one after the other,
+    each planned against the one before. ``stay`` keeps others from changing, until it is closed, what the run has yet
+    to do: it is to be open while somebody waits for the run.
 
     Raises:
         PfsError: as `plan_run`, `Pipelines.create` and `Pipelines.update`; nothing is to be run then.
-        ConflictError: another run of the workflow began meanwhile.
+        ConflictError: a task that another run has yet to do would be changed, and that run is being done; or other
+            machines began runs of the workflow ROUNDS times.
     """
+    with turn(store, workflow.name):
+        for _ in range(ROUNDS):
+            with suppress(BranchMovedError):
+                run, plan = _begin(store, workflow, asked, say=say)
+                if stay is not None:
+                    stay.enter_context(awaited(store, workflow.name))
+                return run, plan
+    raise ConflictError(f"other runs of workflow {workflow.name!r} begin at the same time: look again and retry")
+
+
+def _begin(store: Store, workflow: Workflow, asked: Asked, *, say: Say) -> tuple[CommitId, RunPlan]:
+    """Begin a run in its turn; raises as `start_run`, and BranchMovedError where another machine was first."""
     plan = plan_run(store, workflow, asked)
     if any(imported_inputs(workflow)):
         kept = {one.task.name for one in plan.tasks if one.files is None}
         refresh_imports(store, workflow, values(plan.record), kept=kept, say=say)
         plan = plan_run(store, workflow, asked, imported=True)
+    _refuse_to_disturb(store, plan)
     fresh = _make_repo(store, workflow.name, description=runs_description(workflow.name))
     try:
-        _make_pipelines(store, plan)
+        made = _make_pipelines(store, plan)
+    except BranchMovedError:
+        raise  # what was made may be another's by now, and does nothing by itself
     except PfsError:
         if fresh:
             with suppress(PfsError):
                 store.delete_repo(workflow.name)
         raise
     _stop_removed(store, plan)
-    return _publish(store, plan), plan
+    return _publish(store, plan, made), plan
+
+
+def _refuse_to_disturb(store: Store, plan: RunPlan) -> None:
+    """Refuse to change or stop a task that a run has yet to do, if that is being done: the run would lose it."""
+    name, pipelines = plan.workflow.name, Pipelines(store)
+    digests = {one.spec.name: one.code.digests for one in plan.tasks if one.spec is not None and one.code is not None}
+    specs = {one.spec.name: one.spec for one in plan.tasks if one.spec is not None}
+    kept = {one.plan.pipeline for one in plan.tasks if one.spec is None}
+    found = [one for one in plan.before.tasks() if one.name not in kept]
+    changed = {
+        one.name
+        for one in found
+        if one.name not in specs or pipelines.is_changed(one, specs[one.name], digests.get(one.name, {}))
+    }
+    due = due_jobs(store, found, {})
+    # Tasks further down are due only when those before them have ended.
+    under_way = {job.cause for jobs in due.values() for job in jobs if job.inputs.get((name, BRANCH)) == job.cause}
+    for pipeline in found if under_way else ():
+        ended = {job.id for job in pipeline.jobs if job.state.is_final}
+        missing = under_way - ended if pipeline.name in changed else ()
+        if missing and is_attended(store, name):
+            run = min(missing)
+            raise ConflictError(
+                f"run {name}@{run} has yet to do task {_task_of(pipeline.spec)!r}, which this one would "
+                f"change: look again when it has ended, or end its jobs with `pps stop-job {run}`, and retry"
+            )
 
 
 def check_run(store: Store, workflow: Workflow, asked: Asked) -> RunPlan:
@@ -92,20 +145,28 @@ def _reads_otherwise(plan: RunPlan, spec: Spec) -> bool:
     return old is not None and {leaf.repo for leaf in old.leaves} != {leaf.repo for leaf in leaves(spec.input)}
 
 
-def _make_pipelines(store: Store, plan: RunPlan) -> None:
-    """Make or update all pipelines, or none: one that was updated and has no run yet does nothing by itself."""
+def _make_pipelines(store: Store, plan: RunPlan) -> dict[str, CommitId]:
+    """Make or update all pipelines, or none: one that was updated and has no run yet does nothing by itself.
+
+    Return the commits of their specs. Raises BranchMovedError where another machine makes them.
+    """
     _check(store, plan)
     pipelines, made = Pipelines(store), list[str]()
     try:
         for spec, making in _specs(plan):
-            is_new = plan.before.pipeline(_task_of(spec)) is None
-            pipelines.update(spec, base_dir=plan.folder, making=making)
-            made += [spec.name] if is_new else []
+            if plan.before.pipeline(_task_of(spec)) is not None:
+                pipelines.update(spec, base_dir=plan.folder, making=making)
+                continue
+            pipelines.create(spec, base_dir=plan.folder, making=making)
+            made.append(spec.name)
+    except (BranchMovedError, AlreadyExistsError) as error:
+        raise BranchMovedError(f"{plan.workflow.name}@{BRANCH}") from error
     except PfsError:
         for name in reversed(made):
             with suppress(PfsError):
                 pipelines.delete(name, force=True)
         raise
+    return {spec.name: Catalog(store).get(spec.name).spec_commit for spec, _ in _specs(plan)}
 
 
 def _task_of(spec: Spec) -> str:
@@ -120,12 +181,14 @@ def _stop_removed(store: Store, plan: RunPlan) -> None:
             Pipelines(store).stop(pipeline.name)
 
 
-def _publish(store: Store, plan: RunPlan) -> CommitId:
-    """Commit the run: the point from which its jobs are due."""
-    name, view = plan.workflow.name, plan.before.view
+def _publish(store: Store, plan: RunPlan, made: Mapping[str, CommitId]) -> CommitId:
+    """Commit the run: the point from which its jobs are due.
+
+    Raises:
+        BranchMovedError: another run began, or made other versions of the tasks, since this one was planned.
+    """
     message = f"run from {plan.record.from_task}" if plan.record.from_task else "run"
-    parent = None if view is None else view.info.id
-    with store.repo(name).commit(BRANCH, message=message, parent=parent) as commit:
+    with run_commit(store, plan.before, message=message) as commit:
         _clear(commit, plan)
         suffix = FILES[1] if plan.workflow.is_json else FILES[0]
         commit.put_file(suffix, plan.workflow.text.encode())
@@ -133,6 +196,9 @@ def _publish(store: Store, plan: RunPlan) -> CommitId:
         for one in plan.tasks:
             for file, data in (one.files or {}).items():
                 commit.put_file(f"{TASKS_DIR}/{one.task.name}/{file}", data)
+        for name, version in made.items():
+            if Catalog(store).get(name).spec_commit != version:
+                raise BranchMovedError(f"{name}@{SPEC_BRANCH}")
         info = commit.finish()
     return CommitId(info.id)
 
@@ -158,13 +224,14 @@ def delete_workflow(store: Store, name: str, *, keep_repos: bool = False, force:
         NotFoundError: there is no such workflow.
         ConflictError: other pipelines read what its tasks made, and ``force`` is not set.
     """
-    found = existing(store, name)
-    names = [pipeline.name for pipeline in reversed(found.tasks())]
-    for one in names:
-        Pipelines(store).delete(one, keep_repo=keep_repos, force=force)
-    for repo in (imports_repo(name), name):
-        with suppress(NotFoundError):
-            store.delete_repo(repo, force=force)
+    with turn(store, name):
+        found = existing(store, name)
+        names = [pipeline.name for pipeline in reversed(found.tasks())]
+        for one in names:
+            Pipelines(store).delete(one, keep_repo=keep_repos, force=force)
+        for repo in (imports_repo(name), name):
+            with suppress(NotFoundError):
+                store.delete_repo(repo, force=force)
     return tuple(names)
 
 

@@ -16,12 +16,13 @@ from pfs.ids import CommitId
 from pfs.provenance.cron import parse_schedule
 from pfs.refs.watch import moved
 from pps.model.events import OnEvent, Trouble
-from pps.workflows.before import BRANCH, Before, before
+from pps.workflows.before import Before, before, run_commit
 from pps.workflows.imports import refresh_imports
 from pps.workflows.infos import file_of_run, workflow_names
 from pps.workflows.parse import parse_workflow
 from pps.workflows.plan import values
 from pps.workflows.records import RUN_JSON, encode_run
+from pps.workflows.turns import turn
 
 if TYPE_CHECKING:
     from pfs.model import ChangeToken
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _TURN_S = 0.05
 _RETRY_NS = 60 * 1_000_000_000
 """After this a run that could not begin is tried again."""
+_BUSY_NS = 1_000_000_000
+"""After this a workflow of which another run is beginning is looked at again."""
 
 
 class WorkflowTicker:
@@ -57,6 +60,10 @@ class WorkflowTicker:
 
     def _tick(self, name: str) -> int | None:
         """Begin a run of one workflow if that is due; return when the next one is."""
+        with turn(self._store, name, wait=False) as is_ours:
+            return self._tick_in_turn(name) if is_ours else self._store.clock_ns() + _BUSY_NS
+
+    def _tick_in_turn(self, name: str) -> int | None:
         found = before(self._store, name)
         if not found.record.schedule or found.view is None:
             return None
@@ -90,7 +97,7 @@ def begin_tick(store: Store, found: Before, at_ns: int, *, stop: threading.Event
         tasks={task: msgspec.structs.replace(one, kept=False, why="") for task, one in found.record.tasks.items()},
     )
     try:
-        with store.repo(name).commit(BRANCH, message="scheduled run", parent=view.info.id) as commit:
+        with run_commit(store, found, message="scheduled run") as commit:
             commit.put_file(RUN_JSON, encode_run(record))
             return CommitId(commit.finish().id)
     except BranchMovedError:
