@@ -18,6 +18,8 @@ COMMANDS = {
     "purge": Entry("cli.commands.purge", "purge", "Delete a path for good, out of all history", _STORE),
     "recover": Entry("cli.commands.store", "recover", "Rebuild the index from the object store", _STORE),
     "clone": Entry("cli.commands.moving", "clone", "Copy a whole store to another place", _STORE),
+    "push": Entry("cli.commands.moving", "push", "Send branches to another store", _STORE),
+    "pull": Entry("cli.commands.moving", "pull", "Get branches from another store", _STORE),
     "version": Entry("cli.commands.store", "version", "Say which versions run", _STORE),
     "completion": Entry("cli.commands.completion", "completion", "Print the completion script of a shell", _STORE),
     "create-repo": Entry("cli.commands.repo", "create_repo", "Make a repo", _REPO),

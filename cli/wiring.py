@@ -98,7 +98,7 @@ def commit_of(store: Store, repo: str, ref: str) -> CommitInfo:
     return store.repo(repo).inspect(ref) if staged is None else staged.info
 
 
-def _complete_address(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def complete_address(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Complete ``repo`` and ``repo@branch`` from the store; silent where there is none."""
     from pfs.errors import PfsError
     from pfs.opening import open as open_at
@@ -116,7 +116,7 @@ def _complete_address(ctx: click.Context, param: click.Parameter, incomplete: st
 
 def address_argument(name: str = "address", *, metavar: str, required: bool = True) -> Callable[[F], F]:
     """Return an argument that completes repos and branches."""
-    return click.argument(name, metavar=metavar, required=required, shell_complete=_complete_address)
+    return click.argument(name, metavar=metavar, required=required, shell_complete=complete_address)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")

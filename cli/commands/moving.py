@@ -1,8 +1,10 @@
-"""Commands that move stores: clone."""
+"""Commands that move stores, and commits between them: clone, push, pull."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,10 +13,14 @@ from cli.exits import STORAGE, ExitCode, usage_error
 from cli.output import counted, human_size, print_json
 from cli.progress import Bar
 
+if TYPE_CHECKING:
+    from pfs.moving.plan import Wish
+    from pfs.store import Store
+
 
 @click.command("clone")
-@click.argument("source", metavar="SRC")
-@click.argument("target", metavar="DST")
+@click.argument("source", metavar="SRC", type=click.Path())
+@click.argument("target", metavar="DST", type=click.Path())
 @click.option(
     "--endpoint", "--endpoint-url", "endpoint", metavar="URL", help="S3 server of DST. Default: boto3's, AWS."
 )
@@ -63,3 +69,67 @@ def clone(source: str, target: str, as_json: bool, **options: str | None) -> Non
         what = f"damaged in {source}, copied as it is: {report.damaged[0]}{more}"
         print(f"{what}; `pfs --store {target} fsck --deep` says what is affected", file=sys.stderr)
         raise ExitCode(STORAGE)
+
+
+@click.command("push")
+@click.argument("target", metavar="DST", type=click.Path())
+@click.argument("branches", metavar="[REPO[@BRANCH]]...", nargs=-1, shell_complete=wiring.complete_address)
+@click.option(
+    "--force", is_flag=True, help="Move branches that went another way there; their old heads can be had back."
+)
+@wiring.json_option
+def push(target: str, branches: tuple[str, ...], force: bool, as_json: bool) -> None:
+    """Send branches and tags to the store at DST, a folder or s3://bucket/prefix: all, or those of these repos.
+
+    Only what is missing there is sent. Branches move forwards or not at all.
+    """
+    from pfs.opening import open as open_at
+
+    with wiring.open_store() as here, open_at(target) as there:
+        _send(here, there, branches, force=force, as_json=as_json)
+
+
+@click.command("pull")
+@click.argument("source", metavar="SRC", type=click.Path())
+@click.argument("branches", metavar="[REPO[@BRANCH]]...", nargs=-1, shell_complete=wiring.complete_address)
+@click.option(
+    "--force", is_flag=True, help="Move branches that went another way here; their old heads can be had back."
+)
+@wiring.json_option
+def pull(source: str, branches: tuple[str, ...], force: bool, as_json: bool) -> None:
+    """Get branches and tags from the store at SRC, a folder or s3://bucket/prefix: all, or those of these repos.
+
+    Only what is missing here is read. Branches move forwards or not at all.
+    """
+    from pfs.opening import open as open_at
+
+    with wiring.open_store() as here, open_at(source) as there:
+        _send(there, here, branches, force=force, as_json=as_json)
+
+
+def _send(source: Store, target: Store, branches: Sequence[str], *, force: bool, as_json: bool) -> None:
+    import msgspec
+
+    from pfs.moving.push import send
+
+    with Bar("sending") as bar:
+        done = send(source, target, [_wish(text) for text in branches], force=force, progress=bar)
+    if as_json:
+        print_json([{"name": one.repo, **msgspec.to_builtins(one)} for one in done])
+        return
+    for one in done:
+        what = ", ".join([*one.branches, *(f"tag {tag}" for tag in one.tags)])
+        sent = f"{counted(one.commits, 'commit')}, {counted(one.chunks, 'chunk')} ({human_size(one.bytes)})"
+        click.echo(f"{one.repo}: {what}: {sent}")
+    if not done:
+        click.echo("nothing to send: all of it is there")
+
+
+def _wish(text: str) -> Wish:
+    from pfs.moving.plan import Wish
+    from pfs.paths import parse_address
+
+    parsed = parse_address(text)
+    if parsed.path is not None:
+        raise usage_error(f"a path is not wanted in {text!r}: write repo or repo@branch")
+    return Wish(parsed.repo, parsed.ref)

@@ -92,3 +92,61 @@ def test_damage_is_named(worked: Path, pfs: Run) -> None:
     place.chmod(0o644)
     place.write_bytes(data)
     assert place.name in pfs("clone", ".", "two", code=5).err
+
+
+def test_push_and_pull(worked: Path, pfs: Run, pps: Run) -> None:
+    pfs("init", "plain")
+    sent = pfs("push", "plain", "--json").json
+    assert isinstance(sent, list)
+    assert [(one["repo"], one["branches"], one["tags"], one["commits"]) for one in sent] == [
+        ("r", ["master"], ["v1"], 1),
+        ("count", ["master"], [], 1),
+    ]
+    assert pps("--store", "plain", "list-pipeline", "--json").json == []
+    assert pfs("--store", "plain", "get-file", "count@master:/a.txt").out.strip() == "6"
+    assert pfs("--store", "plain", "list-commit", "count", "--json").json == pfs("list-commit", "count", "--json").json
+    pfs("--store", "plain", "fsck", "--deep")
+    assert pfs("push", "plain").out == "nothing to send: all of it is there\n"
+    assert pfs("push", "plain", "--json").json == []
+
+    (worked / "c.txt").write_text("new\n")
+    pfs("--store", "plain", "put-file", "r@master", "-f", "c.txt")
+    assert pfs("pull", "plain", "r@master").out == "r: master: 1 commit, 1 chunk (4 B)\n"
+    pps("run")
+    assert jobs(pps, ".")[0][1:] == (1, 2)
+    assert pfs("pull", "plain", "r").out.startswith("nothing to send")
+    assert "count: master: 1 commit" in pfs("push", "plain").out
+    (worked / "d.txt").write_text("d")
+    pfs("put-file", "r@master", "-f", "d.txt")
+    pfs("--store", "plain", "put-file", "r@master", "-f", "c.txt")
+    pfs("--store", "plain", "put-file", "r@master:/e", "-f", "d.txt")
+    assert "r@master went another way" in pfs("push", "plain", code=4).err
+    assert "r@master went another way" in pfs("pull", "plain", "r@master", code=4).err
+    pfs("push", "plain", "r", "--force")
+    assert "d.txt" in pfs("--store", "plain", "list-file", "r@master:/").out
+
+
+def test_a_push_sets_pipelines_off_there(worked: Path, pfs: Run, pps: Run) -> None:
+    pfs("clone", ".", "two")
+    (worked / "c.txt").write_text("new\n")
+    pfs("put-file", "r@master", "-f", "c.txt")
+    pfs("push", "two", "r")
+    pps("--store", "two", "run")
+    assert jobs(pps, "two")[0][1:] == (1, 2)
+    pps("run")
+    assert "nothing to send" in pfs("pull", "two").out  # both made the same commit of the same input
+    pfs("--store", "two", "put-file", "r@master:/d.txt", "-f", "c.txt")
+    pps("--store", "two", "run")
+    assert "count@master is the output of a pipeline" in pfs("pull", "two", code=4).err
+    pfs("pull", "two", "r")
+    pfs("--store", "two", "fsck", "--deep")
+
+
+def test_what_push_refuses(worked: Path, pfs: Run) -> None:
+    pfs("init", "plain")
+    assert "a path is not wanted" in pfs("push", "plain", "r@master:/x", code=2).err
+    assert "none" in pfs("push", "plain", "none", code=3).err
+    assert "one store" in pfs("push", ".", code=2).err
+    assert "no store" in pfs("push", "nowhere", code=3).err
+    pfs("init", "coarse", "--chunk-avg", "1MiB")
+    assert "other ids" in pfs("push", "coarse", code=2).err
