@@ -22,7 +22,6 @@ from pfs.errors import (
     CollectedError,
     ConflictError,
     InvalidInputError,
-    NotFoundError,
     PfsError,
     RepoNotFoundError,
 )
