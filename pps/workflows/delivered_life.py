@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from pfs.errors import FailedError, PfsError
@@ -17,7 +17,7 @@ from pps.model.records import META_BRANCH
 from pps.scheduling.deliveries import settings_of
 from pps.transfers.aftercare import Aftercare, Left, open_aftercare
 from pps.workflows.expiry import Expiry
-from pps.workflows.left_notes import Addresses, Found, all_left, living
+from pps.workflows.left_notes import Addresses, Found, Shared, all_left, living
 from pps.workflows.output_history import OutputHistory
 from pps.workflows.types import Keep
 
@@ -56,8 +56,10 @@ class _Change:
 
 
 class DeliveredLife:
-    """One task's delivered files. ``keep``: how long an output stays; ``others``: tasks that may have the same places.
+    """One task's delivered files. ``keep``: how long an output stays.
 
+    ``others`` yields what all other pipelines noted as theirs, which may be in the same places. An object that another
+    one noted too stays as it is: the last one whose note it is deletes it.
     What was done is noted after each 1,024 files, so that it is not looked at again.
     """
 
@@ -67,12 +69,13 @@ class DeliveredLife:
         expiry: Expiry,
         keep: Callable[[str], Keep],
         *,
-        others: Sequence[OutputHistory],
+        others: Callable[[], Iterator[Note]],
         now_ns: int,
         dry_run: bool,
     ) -> None:
         self._history, self._expiry, self._keep, self._others = history, expiry, keep, others
         self._now_ns, self._dry_run = now_ns, dry_run
+        self._shared = Shared((), ())
         self._open: dict[str, Aftercare] = {}
         self._closed: dict[str, str] = {}
         """Why places cannot be asked at all."""
@@ -84,18 +87,22 @@ class DeliveredLife:
         keeps = [self._keep(output) for output in outputs]
         try:
             if any(keep.delivered == "delete" for keep in keeps):
+                self._shared = self._shared_of(self._late())
                 yield from self._in_batches(self._late(), self._deleted)
             if any(keep.class_days for keep in keeps):
-                yield from self._in_batches(self._aged(), self._moved)
+                self._shared = self._shared_of(self._aged())
+                aged = (found for found in self._aged() if not self._shared.has(found.note))
+                yield from self._in_batches(aged, self._moved)
         finally:
             for one in self._open.values():
                 one.close()
 
+    def _shared_of(self, founds: Iterator[Found]) -> Shared:
+        return Shared((found.note for found in founds), self._others())
+
     def _late(self) -> Iterator[Found]:
         """Yield what was left by versions that are gone or expired."""
-        # Of other tasks all that is noted stays: one of them may have a place in common with this one.
-        mine, theirs = living(self._history, self._expiry), map(all_left, self._others)
-        staying = Addresses(found.note for found in chain(mine, *theirs))
+        staying = Addresses(found.note for found in living(self._history, self._expiry))
         for found in all_left(self._history):
             if self._keep(found.output).delivered == "delete" and not staying.has(found.note):
                 yield found
@@ -152,6 +159,8 @@ class DeliveredLife:
         return found.key.split(b"/", 2)[1].decode()
 
     def _deleted(self, found: Found) -> _Change:
+        if self._shared.has(found.note):
+            return _Change(found, None)
         try:
             care = self._place(found)
             is_ours = care.is_left(_left(found)) if self._dry_run else care.delete(_left(found))

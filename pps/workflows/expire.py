@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 from pfs.errors import NotFoundError
@@ -17,6 +18,7 @@ from pfs.lifecycle.retention import apply_retention
 from pfs.lifecycle.revising import held_by, revise
 from pfs.lifecycle.unread import unread_in
 from pfs.trees.page import Kind
+from pps.model.catalog import Catalog
 from pps.model.records import META_BRANCH, OUT_DIR
 from pps.scheduling.live import of, running_jobs
 from pps.scheduling.unread import unread
@@ -25,6 +27,7 @@ from pps.workflows.before import BRANCH
 from pps.workflows.compile import imports_repo
 from pps.workflows.delivered_life import DeliveredLife
 from pps.workflows.expiry import Expiry, Version, expired, keep_of
+from pps.workflows.left_notes import noted_by
 from pps.workflows.output_history import OutputHistory
 from pps.workflows.stored_file import find_stored
 
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from pfs.store import Store
     from pfs.trees.edit import Edit
     from pfs.trees.tree import Tree
+    from pps.egress.delivered import Note
     from pps.model.catalog import Pipeline
     from pps.workflows.types import Workflow
 
@@ -168,7 +172,7 @@ class _Expiring:
             task.history,
             task.expiry,
             lambda output: keep_of(self._workflow, name, output),
-            others=[one.history for one in self._tasks if one is not task],
+            others=lambda: self._noted_beside(task.repo),
             now_ns=self._now_ns,
             dry_run=self._dry_run,
         )
@@ -186,6 +190,11 @@ class _Expiring:
                 storage_class=done.storage_class,
                 reason=done.reason,
             )
+
+    def _noted_beside(self, repo: str) -> Iterator[Note]:
+        """Yield what all other pipelines noted, as it is now: a task that had its turn before may have dropped some."""
+        others = (one for one in Catalog(self._store).all() if one.name != repo)
+        return chain.from_iterable(noted_by(self._store, one) for one in others)
 
     def _artifacts(self, task: _Task) -> Iterator[Effect]:
         """Yield the artifacts that are to lose their bytes and have them."""

@@ -1,7 +1,7 @@
 """Which delivered files are those of versions that stay, and which were left by others: the notes, read side by side.
 
 A place may be the same for many versions and targets, so what is not to be deleted is known by its address: 16 bytes
-for each file that stays.
+for each file that stays. What other pipelines left too is known by 8 bytes for each file that is late.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
+from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,11 +20,14 @@ from pfs.trees.diff import diff
 from pfs.trees.row import EMPTY_ROOT
 from pps.egress.delivered import DELIVERED, Note, note_of
 from pps.egress.send import Part
+from pps.model.records import META_BRANCH
 from pps.workflows.noted import folder_of, noted_files
 from pps.workflows.output_history import OutputHistory, output_of
 
 if TYPE_CHECKING:
-    from pfs.trees.row import Row
+    from pfs.store import Store
+    from pfs.trees.row import Root, Row
+    from pps.model.catalog import Pipeline
     from pps.spec.types import Egress
     from pps.workflows.expiry import Expiry
 
@@ -67,16 +71,30 @@ def living(history: OutputHistory, expiry: Expiry) -> Iterator[Found]:
 
 def all_left(history: OutputHistory) -> Iterator[Found]:
     """Yield every note that was ever taken and not dropped since, each time that it was another; newest first."""
+    for row, note in _each(history.store, (left.root for left in history.left)):
+        egress = history.deliveries.get(row.key.split(b"/", 2)[1].decode())
+        if egress is not None:
+            yield Found(row.key, row, note, egress)
+
+
+def noted_by(store: Store, pipeline: Pipeline) -> Iterator[Note]:
+    """Yield every note of a pipeline, of a workflow or not, that was not dropped since; see `all_left`."""
+    if pipeline.meta is None:
+        return
+    records = store.history.first_parents(pipeline.name, pipeline.meta)
+    roots = (one.tree_root() for one in takewhile(lambda one: one.branch == META_BRANCH, records))
+    for _, note in _each(store, roots):
+        yield note
+
+
+def _each(store: Store, roots: Iterable[Root]) -> Iterator[tuple[Row, Note]]:
     newer = EMPTY_ROOT
-    for left in history.left:
-        objects = history.store.objects
-        for change in diff(objects, newer, objects, left.root, prefix=DELIVERED + b"/"):
-            row = change.new
-            note = None if row is None else note_of(row)
-            egress = None if row is None else history.deliveries.get(row.key.split(b"/", 2)[1].decode())
-            if row is not None and note is not None and egress is not None:
-                yield Found(row.key, row, note, egress)
-        newer = left.root
+    for root in roots:
+        for change in diff(store.objects, newer, store.objects, root, prefix=DELIVERED + b"/"):
+            note = None if change.new is None else note_of(change.new)
+            if change.new is not None and note is not None:
+                yield change.new, note
+        newer = root
 
 
 class Addresses:
@@ -97,6 +115,31 @@ class Addresses:
         if note.version:
             return _is_in(self._exact, _word(note.url, note.version))
         return _is_in(self._urls, _word(note.url))
+
+
+class Shared:
+    """Which of some notes tell of what other pipelines noted as theirs too: the same object, as it is now.
+
+    ``theirs`` is not read where there is none of ``mine``. Two notes of one place that tell of other contents, or of
+    other versions, are not of the same object: at most one of them is still true.
+    """
+
+    def __init__(self, mine: Iterable[Note], theirs: Iterable[Note]) -> None:
+        self._words = _sorted(array("Q", map(_object, mine)))
+        self._is_shared = np.zeros(len(self._words), np.bool_)
+        for note in theirs if len(self._words) else ():
+            word = _object(note)
+            if _is_in(self._words, word):
+                self._is_shared[np.searchsorted(self._words, np.uint64(word))] = True
+
+    def has(self, note: Note) -> bool:
+        """Say whether another pipeline noted what one of these notes tells of."""
+        word = _object(note)
+        return _is_in(self._words, word) and bool(self._is_shared[np.searchsorted(self._words, np.uint64(word))])
+
+
+def _object(note: Note) -> int:
+    return _word(note.url, note.version, note.etag)
 
 
 def _word(*texts: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -67,6 +68,15 @@ def run(tasks: Tasks, number: int) -> str:
     tasks.start("t", n=number)
     tasks.well("t")
     return tasks.world.store.repo("w-t").inspect("master").id
+
+
+def run_named(tasks: Tasks, number: int, *names: str) -> None:
+    """Run tasks whose deliveries have the param in their names."""
+    tasks.files["/run.json"] = json.dumps({"params": {"n": number}}).encode()
+    for name in names:
+        tasks.start(name, n=number)
+    report = tasks.world.run()
+    assert {one.state for one in report.jobs} == {"success"}, report
 
 
 def create(tasks: Tasks, *egress: dict[str, Plain], script: str = "echo {{params.n}} > o; echo same > s") -> None:
@@ -204,6 +214,46 @@ def test_files_that_an_artifact_has_no_more_go_and_another_target_keeps_its_own(
     found = effects(tasks)
     assert [one.url[-6:] for one in of("object", found)] == ["many/2"], "the one place is both targets'"
     assert objects(bucket, "many") == ["1"]
+
+
+def _beside(tasks: Tasks, server: Bucket, body: bytes, key: str, **levers: Plain) -> None:
+    """Let a pipeline that is no workflow's deliver one file to a fixed place."""
+    egress = to(server, "shared", **levers, key=key)
+    tasks.world.store.create_repo("plain", exist_ok=True)
+    spec_input = pfs_input("plain", "/")
+    tasks.world.create(
+        "beside", spec_input, ["sh", "-ec", "mkdir /pfs/out/o; cp /pfs/plain/* /pfs/out/o"], egress=[egress]
+    )
+    tasks.world.put("plain", {"/one": body})
+    assert tasks.world.run_one("beside").state == "success"
+
+
+@pytest.mark.parametrize("levers", [{"content_type": "text/other"}, {}], ids=["sent again", "found equal"])
+def test_what_another_pipeline_delivered_to_the_same_place_stays(
+    tasks: Tasks, bucket: Bucket, levers: dict[str, Plain]
+) -> None:
+    told(tasks, "{runs: 1, delivered: delete, storage_class_after: {days: 1, class: GLACIER_IR}}")
+    create(tasks, to(bucket, "shared", key="{{params.n}}", content_type="text/plain"))
+    run_named(tasks, 1, "t")
+    run_named(tasks, 2, "t")
+    _beside(tasks, bucket, b"2\n", "2", **{"content_type": "text/plain", **levers})
+    assert [one.url[-1] for one in of("object", effects(tasks, days=2))] == ["1"]
+    told_class = bucket.client.head_object(Bucket=BUCKET, Key="shared/2").get("StorageClass", "STANDARD")
+    assert told_class == "STANDARD", "what is another's too is not moved"
+    run_named(tasks, 3, "t")
+    assert of("object", effects(tasks)) == []
+    assert objects(bucket, "shared") == ["2", "3"]
+
+
+def test_of_two_workflows_with_one_place_the_last_one_deletes(tasks: Tasks, bucket: Bucket) -> None:
+    told(tasks, "{runs: 1, delivered: delete}")
+    create(tasks, to(bucket, "both", key="{{params.n}}"))
+    tasks.create("u", "echo {{params.n}} > o", outputs=[out("o", "o")], egress=[to(bucket, "both", key="{{params.n}}")])
+    for number in (1, 2):
+        run_named(tasks, number, "t", "u")
+    found = [(one.repo, one.url[-1]) for one in of("object", effects(tasks))]
+    assert found == [("w-u", "1")], "the first one only forgets it"
+    assert objects(bucket, "both") == ["2"]
 
 
 def _update(tasks: Tasks, script: str, outputs: list[dict[str, Plain]], egress: list[dict[str, Plain]]) -> None:
