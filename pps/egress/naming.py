@@ -10,7 +10,7 @@ from pfs.files.described import is_media_type
 from pfs.paths import from_key
 from pfs.shorten import quoted
 from pfs.trees.row import Row
-from pps.spec.delivery import Levers
+from pps.spec.delivery import Levers, has_control
 from pps.spec.template import Reference, Template, parse_template
 from pps.transfers.errors import PlaceRefusedError
 from pps.transfers.place import Said
@@ -63,11 +63,17 @@ class Naming:
     @property
     def is_distinct(self) -> bool:
         """Whether no two files can have the same name."""
-        return "file.path" in map(str, self._key.references)
+        # Beside other parts of the path the whole of it is not enough: x and xx make xxx in either order.
+        return {str(one) for one in self._key.references if one.names[0] == "file"} == {"file.path"}
 
     def text(self, template: str) -> str:
         """Return a template that names nothing of files, with its values."""
-        return self._render(parse_template(template), None)
+        text = self._render(parse_template(template), None)
+        if has_control(text):
+            raise PlaceRefusedError(
+                "name what is sent", f"the URL comes to {quoted(text)}, which has control characters"
+            )
+        return text
 
     def name(self, path: bytes) -> bytes:
         """Return the name of a file at the destination.
@@ -80,6 +86,9 @@ class Naming:
         name = self._render(self._key, self._file(path)).lstrip("/")
         if not name:
             raise PlaceRefusedError(f"send {from_key(path)}", f"the key {self._levers.key!r} gives it no name")
+        if has_control(name) and not has_control(path.decode()):
+            why = f"the key comes to {quoted(name)}, which has control characters"
+            raise PlaceRefusedError(f"send {from_key(path)}", why)
         return name.encode()
 
     def said(self, path: bytes, row: Row | None) -> Said:
@@ -129,6 +138,6 @@ def _type(text: str) -> str:
 
 def _header(name: str, text: str, *, ascii_only: bool = False) -> str:
     """Return a text that goes into a header; values of params and names of files may be any."""
-    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in text) or (ascii_only and not text.isascii()):
+    if has_control(text) or (ascii_only and not text.isascii()):
         raise PlaceRefusedError("say what is sent", f"{name} comes to {quoted(text)}, which no header can hold")
     return text

@@ -11,11 +11,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfs.files.reader import iter_range
-from pfs.paths import from_key
 from pfs.trees.page import Kind
+from pps.egress.collisions import check_distinct
 from pps.egress.delivered import Note, Notes, content_id
 from pps.egress.naming import Naming
-from pps.transfers.errors import PlaceRefusedError, check_going
+from pps.transfers.errors import check_going
 from pps.transfers.place import Sending, Target, There
 
 if TYPE_CHECKING:
@@ -79,8 +79,6 @@ class Delivery:
 
     def __init__(self, part: Part, target: Target, naming: Naming, notes: Notes, *, job: CommitId) -> None:
         self._part, self._target, self._naming, self._notes, self._job = part, target, naming, notes, job
-        self._names: set[int] = set()
-        self._lock = threading.Lock()
 
     def send(self, stop: threading.Event) -> Sent:
         """Send all files; those that are noted, and there as they were left, are left alone.
@@ -91,10 +89,12 @@ class Delivery:
 
         Raises:
             Stopped: ``stop`` was set.
+            PlaceRefusedError: two files would have one name: nothing was sent.
             StorageError, PlaceRefusedError: of the target; others may have been sent. CorruptionError: a file cannot be
             read.
         """
-        self._names.clear()
+        if not self._naming.is_distinct:
+            check_distinct(lambda: (path for path, _ in self._part.files()), self._naming.name, stop)
         row = self._part.row
         is_listed = self._naming.is_plain and self._target.lists and row is not None and row.count > _FEW
         files = size = there = 0
@@ -166,7 +166,6 @@ class Delivery:
         target, note = self._target, found.note
         content = content_id(found.row)
         name = self._naming.name(found.path)
-        self._check_single(found.path, name)
         if note is not None and note.content == content and self._is_left(found, target.find_url(note.url)):
             return found, None
         sending = Sending(
@@ -179,14 +178,3 @@ class Delivery:
         arrived = None if there is None else target.holds(sending, there)
         arrived = arrived or target.put(sending)
         return found, Note(arrived.url, arrived.etag, arrived.version, arrived.size, content, self._job)
-
-    def _check_single(self, path: bytes, name: bytes) -> None:
-        if self._naming.is_distinct:
-            return
-        number = hash(name)
-        with self._lock:
-            is_taken = number in self._names
-            self._names.add(number)
-        if is_taken:
-            why = f"another file is called {name.decode()!r} there, too: put {{{{file.path}}}} into the key"
-            raise PlaceRefusedError(f"send {from_key(path)}", why)

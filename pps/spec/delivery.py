@@ -72,3 +72,8 @@ def is_known(reference: Reference, *, of_file: bool = True) -> bool:
     if len(names) == 2 and names[0] == "file":
         return of_file and names[1] in OF_FILE
     return str(reference) in OF_RUN or (len(names) == 2 and names[0] == "params")
+
+
+def has_control(text: str) -> bool:
+    """Say whether a text has control characters, which neither names at places nor headers are to have."""
+    return any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in text)

@@ -18,12 +18,14 @@ from pps.spec.delivery import (
     Addressing,
     Archive,
     Levers,
+    has_control,
     is_known,
 )
 from pps.spec.fields import Fields
 from pps.spec.template import TemplateError, parse_template
 
 _CLASS: Final = re.compile(r"[A-Z0-9_-]+")
+_NAMES: Final = {"key", "url", "s3"}
 _HEADER: Final = re.compile(r"[ -~]*")
 
 
@@ -122,6 +124,8 @@ def check_template(fields: Fields, name: str, text: str, *, of_file: bool = True
     except TemplateError as error:
         fields.bad(name, f"in the field {name!r}: {error}")
         return
+    if name in _NAMES and has_control(text):
+        fields.bad(name, f"the field {name!r} has control characters, which names of what is delivered do not have")
     for reference in template.references:
         if not is_known(reference, of_file=of_file):
             known = ", ".join(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import zstandard
 
 from pfs.trees.tree import Tree
+from pps.egress.collisions import check_distinct
 from pps.egress.delivered import find_delivered
 from pps.egress.naming import Naming
 from pps.model.catalog import Catalog
@@ -228,7 +230,7 @@ def failed(world: World) -> JobInfo:
     [
         ({"url": "s3://no-such-bucket-here/x"}, "S3 answered 404 NoSuchBucket"),
         ({"key": "{{params.day}}/{{file.path}}"}, "{{params.day}} has no value in this run"),
-        ({"key": "same"}, "another file is called 'same' there, too"),
+        ({"key": "same"}, "cannot send /b: /a is called 'same' there, too: put {{file.path}} into the key"),
         ({"profile": "nobody"}, "S3 cannot be used as it is set up: The config profile (nobody) could not be found"),
     ],
 )
@@ -242,6 +244,7 @@ def test_what_is_refused_fails_the_job_with_one_line(
     assert job.reason.startswith("egress: ")
     assert why in job.reason
     assert "\n" not in job.reason
+    assert writes(bucket) == [], "names are known before anything is sent"
     spec = world.spec("upper", pfs_input("images", "/"), egress=to(bucket, "mended"))
     world.pipelines.update(spec, base_dir=world.folder)
     mended = world.run_one()
@@ -279,6 +282,30 @@ def named(path: bytes, values: dict[str, str] | None = None, **levers: object) -
 )
 def test_names_are_made_of_paths(path: bytes, key: str, name: bytes) -> None:
     assert named(path, key=key)[0] == name
+
+
+def test_names_are_compared_before_anything_is_sent() -> None:
+    going = threading.Event()
+    paths = [b"%d/x" % number for number in range(3000)]
+    check_distinct(lambda: paths, lambda path: path, going)
+    check_distinct(list, lambda path: path, going)
+    for twice in (b"1/x", b"2999/x"):
+        with pytest.raises(PlaceRefusedError, match=f"send /again: /{twice.decode()} is called '{twice.decode()}'"):
+            check_distinct(
+                lambda: [*paths, b"again"], lambda path, same=twice: same if path == b"again" else path, going
+            )  # type: ignore[misc]
+    with pytest.raises(PlaceRefusedError):
+        check_distinct(lambda: paths, lambda path: b"all", going)
+    assert Naming(Levers(key="x/{{file.path}}-{{job.id}}"), {}).is_distinct
+    assert not Naming(Levers(key="{{file.name}}{{file.path}}"), {}).is_distinct, "x and xx make xxx in either order"
+
+
+def test_names_have_no_control_characters() -> None:
+    with pytest.raises(PlaceRefusedError, match="has control characters"):
+        named(b"a", {"params.x": "two\nlines"}, key="{{params.x}}/{{file.path}}")
+    with pytest.raises(PlaceRefusedError, match="has control characters"):
+        Naming(Levers(), {"params.x": "two\nlines"}).text("s3://b/{{params.x}}")
+    assert named(b"a\nb", key="x/{{file.path}}")[0] == b"x/a\nb", "it is what the file is called"
 
 
 def test_what_no_header_holds_is_refused() -> None:

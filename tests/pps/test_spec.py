@@ -188,6 +188,8 @@ def test_bad_yaml_says_line_and_column() -> None:
         ('"egress": {"url": "s3://b/{{file.name}}"},', "{{file.name}} in the field 'url' is not known here"),
         ('"egress": {"url": "s3://b", "key": "{{file.size}}"},', "{{file.size}} in the field 'key' is not known here"),
         ('"egress": {"url": "s3://b", "key": "{{"},', "without"),
+        ('"egress": {"url": "s3://b", "key": "a\\nb{{file.path}}"},', "the field 'key' has control characters"),
+        ('"egress": {"url": "s3://b/\\u007f"},', "the field 'url' has control characters"),
         ('"egress": {"url": "s3://b", "content_type": "x"},', "'x' is no media type"),
         ('"egress": {"url": "s3://b", "metadata": {"a b": "c"}},', "invalid metadata name 'a b'"),
         ('"egress": {"url": "s3://b", "acl": "x"},', "the field 'acl' must be one of private"),
