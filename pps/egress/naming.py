@@ -61,6 +61,11 @@ class Naming:
         return self._levers.key in {"", _WHOLE}
 
     @property
+    def is_one(self) -> bool:
+        """Whether all that is sent has one name, whatever the files are."""
+        return bool(self._levers.key) and not any(one.names[0] == "file" for one in self._key.references)
+
+    @property
     def is_distinct(self) -> bool:
         """Whether no two files can have the same name."""
         # Beside other parts of the path the whole of it is not enough: x and xx make xxx in either order.

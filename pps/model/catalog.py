@@ -171,7 +171,7 @@ def read_version(store: Store, repo: str, commit: CommitId) -> tuple[Spec, Pipel
 
 def _parse_spec(data: bytes, where: str) -> Spec:
     try:
-        (spec,) = parse_specs(data.decode(), name=where)
+        (spec,) = parse_specs(data.decode(), name=where, stored=True)
     except (InvalidInputError, ValueError) as error:
         raise CorruptionError(where, f"not the spec of a pipeline ({error})") from error
     return spec

@@ -12,6 +12,7 @@ import msgspec
 
 from pfs.errors import CorruptionError, InvalidInputError, NotFoundError
 from pfs.paths import to_key
+from pfs.shorten import quoted
 from pfs.trees.tree import Tree
 from pps.egress.delivered import Notes, target_id
 from pps.egress.naming import Naming
@@ -21,6 +22,7 @@ from pps.egress.sql import Database, load
 from pps.secret_store import Secrets
 from pps.spec.task import RUN_INPUT
 from pps.spec.types import Egress, SqlEgress
+from pps.transfers.errors import PlaceRefusedError
 from pps.transfers.open import open_target
 from pps.transfers.place import Target
 
@@ -64,13 +66,37 @@ class Deliveries:
         self._places: dict[str, _Place] = {}
 
     def send(self, stop: threading.Event) -> None:
-        """Send what is not there; may be called again after any failure."""
+        """Send what is not there; may be called again after any failure.
+
+        Raises:
+            PlaceRefusedError: two places are one, which values of the run made: nothing was sent.
+            Others: as `Delivery.send`.
+        """
+        self._check_distinct()
         for egress in self._pipeline.spec.egresses:
             if isinstance(egress, SqlEgress):
                 load(self._run.store.objects, self._output, _database(self._run.store, egress), stop=stop)
             else:
                 self._deliver(egress, stop)
         self._close()
+
+    def _check_distinct(self) -> None:
+        """Refuse two deliveries to one name: the one would write over what the other did, again with each run."""
+        known = set[tuple[str, ...]]()
+        values = self._values()
+        for egress in self._pipeline.spec.egresses:
+            if isinstance(egress, SqlEgress):
+                continue
+            naming, levers = Naming(egress.levers, values), egress.levers
+            if not naming.is_one:
+                continue
+            url = f"{naming.text(egress.url).rstrip('/')}/{naming.text(levers.key).lstrip('/')}"
+            place = (url, egress.secret, levers.endpoint, levers.profile)
+            if place in known:
+                raise PlaceRefusedError(
+                    f"send to {quoted(url)}", "two deliveries of this pipeline go there: give each its own"
+                )
+            known.add(place)
 
     def _deliver(self, egress: Egress, stop: threading.Event) -> None:
         run, spec = self._run, self._pipeline.spec

@@ -9,6 +9,7 @@ from pfs.paths import check_name, clean_path
 from pps.spec.fields import Fields
 from pps.spec.known import LEVERS
 from pps.spec.levers import check_template, read_levers
+from pps.spec.template import says_of_files
 from pps.spec.types import Egress, SqlEgress
 
 _FORMATS = ("csv", "json", "parquet")
@@ -16,7 +17,20 @@ _FORMATS = ("csv", "json", "parquet")
 
 def read_egresses(pipeline: Fields) -> tuple[Egress | SqlEgress, ...]:
     """Return where the output goes, in the order given; what is wrong goes to the findings."""
-    return tuple(_read(fields) for fields in pipeline.one_or_more("egress"))
+    found: dict[tuple[str, ...], Egress | SqlEgress] = {}
+    every: list[Egress | SqlEgress] = []
+    for fields in pipeline.one_or_more("egress"):
+        egress = _read(fields)
+        if isinstance(egress, Egress) and egress.url and place_of(egress) in found:
+            objects = fields.child("object_storage")
+            where = fields if objects is None else objects
+            where.refused(
+                "url", "another egress sends to the same names there, each over what the other sent: give 'key'"
+            )
+        every.append(egress)
+        if isinstance(egress, Egress):
+            found.setdefault(place_of(egress), egress)
+    return tuple(every)
 
 
 def _read(fields: Fields) -> Egress | SqlEgress:
@@ -38,6 +52,18 @@ def _read(fields: Fields) -> Egress | SqlEgress:
         check_template(where, "url", url, of_file=False)
         _check_place(where, url)
     return Egress(url, _secret(fields, objects), _part(fields), read_levers(fields))
+
+
+def place_of(egress: Egress) -> tuple[str, ...]:
+    """Return what two deliveries have in common only if the one writes over what the other wrote.
+
+    A key that says nothing of each file is one name; else the same templates make the same names of the same files.
+    """
+    levers = egress.levers
+    by_file = not levers.key or says_of_files(levers.key)
+    of = (egress.path.strip("/"), levers.archive) if by_file else ()
+    where = f"{egress.url.rstrip('/')}/{levers.key.lstrip('/')}"
+    return (where, egress.secret, levers.endpoint, levers.profile, *of)
 
 
 def _refuse_levers(fields: Fields) -> None:

@@ -138,6 +138,11 @@ class Fields:
             self._bad.add(name)
             self._tell(self.place(name), message)
 
+    def refused(self, name: str, message: str) -> None:
+        """Tell that something is wrong with a field, unless the document is one that was taken before."""
+        if not self.findings.is_stored:
+            self.bad(name, message)
+
     def is_bad(self, name: str) -> bool:
         """Say whether something is wrong with a field, or whether one is there that was probably meant to be it."""
         return name in self._bad

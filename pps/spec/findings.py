@@ -11,9 +11,13 @@ from pps.spec.node import Place
 
 @dataclass(slots=True)
 class Findings:
-    """Collects while one document is read; ``notes`` has a line for each field without effect."""
+    """Collects while one document is read; ``notes`` has a line for each field without effect.
+
+    ``is_stored``: it was taken once, perhaps before all was looked at that is now: what may be in it is let pass.
+    """
 
     notes: list[str] = field(default_factory=list)
+    is_stored: bool = False
     _errors: list[tuple[Place, InvalidInputError]] = field(default_factory=list)
 
     def add(self, place: Place, error: InvalidInputError) -> None:

@@ -125,7 +125,7 @@ def check_template(fields: Fields, name: str, text: str, *, of_file: bool = True
         fields.bad(name, f"in the field {name!r}: {error}")
         return
     if name in _NAMES and has_control(text):
-        fields.bad(name, f"the field {name!r} has control characters, which names of what is delivered do not have")
+        fields.refused(name, f"the field {name!r} has control characters, which names of what is delivered do not have")
     for reference in template.references:
         if not is_known(reference, of_file=of_file):
             known = ", ".join(

@@ -33,16 +33,17 @@ from pps.spec.yaml import parse_yaml
 _LOOKS_LIKE_JSON = re.compile(r'\s*(?:\{\s*(?:"|\}|$)|\[\s*(?:\{|\]|$))')
 
 
-def parse_specs(text: str, *, name: str = "-", base: Node | None = None) -> list[Spec]:
+def parse_specs(text: str, *, name: str = "-", base: Node | None = None, stored: bool = False) -> list[Spec]:
     """Return the pipelines of a spec file in order; ``name`` is what messages call it.
 
-    ``base``: the defaults that each of them is laid over (`pps.pipelines.defaults.Defaults.base`).
+    ``base``: the defaults that each of them is laid over (`pps.pipelines.defaults.Defaults.base`). ``stored``: they
+    were taken once; what is refused only since is let pass.
 
     Raises:
         InvalidInputError: not JSON or YAML, an unknown or unsupported field, a value of the wrong kind, two
             pipelines of one name, or no pipeline at all. The first error in the text, and how many more there are.
     """
-    specs, errors = check_specs(text, name=name, base=base)
+    specs, errors = check_specs(text, name=name, base=base, stored=stored)
     if errors:
         raise first_of(errors)
     return specs
@@ -55,7 +56,9 @@ def check_documents(nodes: Sequence[Node]) -> None:
         raise first_of(errors)
 
 
-def check_specs(text: str, *, name: str = "-", base: Node | None = None) -> tuple[list[Spec], list[InvalidInputError]]:
+def check_specs(
+    text: str, *, name: str = "-", base: Node | None = None, stored: bool = False
+) -> tuple[list[Spec], list[InvalidInputError]]:
     """Return the pipelines of a spec file that are sound, and all that is wrong with the file, both in its order.
 
     Raises:
@@ -64,7 +67,7 @@ def check_specs(text: str, *, name: str = "-", base: Node | None = None) -> tupl
     specs: dict[str, Spec] = {}
     errors: list[InvalidInputError] = []
     for node in _pipelines(parse_nodes(text, name), name):
-        spec, wrong = _read_pipeline(node, base)
+        spec, wrong = _read_pipeline(node, base, stored=stored)
         errors += wrong
         if spec is not None and spec.name in specs:
             errors.append(node.place.error(f"the pipeline {spec.name!r} is given twice"))
@@ -94,9 +97,11 @@ def _pipelines(documents: Sequence[Node], source: str) -> list[Node]:
     return found
 
 
-def _read_pipeline(node: Node, base: Node | None) -> tuple[Spec | None, list[InvalidInputError]]:
+def _read_pipeline(
+    node: Node, base: Node | None, *, stored: bool = False
+) -> tuple[Spec | None, list[InvalidInputError]]:
     """Return the pipeline of a mapping laid over ``base``, None if something is wrong with it; and what."""
-    findings = Findings()
+    findings = Findings(is_stored=stored)
     full = effective([node] if base is None else [base, node], keep_nulls=True)
     try:
         spec = _pipeline(Fields(full, PIPELINE, findings), findings)

@@ -94,6 +94,14 @@ def parse_template(text: str) -> Template:
     return Template(tuple(part for part in parts if part != ""))
 
 
+def says_of_files(text: str) -> bool:
+    """Say whether a text names something of each file; one that is no template does not."""
+    try:
+        return any(one.names[0] == "file" for one in parse_template(text).references)
+    except TemplateError:
+        return False
+
+
 def _advice(rest: str) -> str:
     end = rest.find("}}")
     if end < 0:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pfs.errors import InvalidInputError
 from pfs.provenance.cron import parse_schedule
 from pps.spec.fields import Fields
-from pps.spec.findings import first_of
+from pps.spec.findings import Findings, first_of
 from pps.spec.node import Node
 from pps.spec.parse import parse_nodes
 from pps.workflows.fill import fill
@@ -23,19 +23,23 @@ from pps.workflows.types import On, TaskDef, Workflow
 _VERSIONS = ("", "1", "1.0")
 
 
-def parse_workflow(text: str, *, name: str = "workflow") -> Workflow:
+def parse_workflow(text: str, *, name: str = "workflow", stored: bool = False) -> Workflow:
     """Return the workflow of a file; ``name``: the file, for messages and for the name that it does not give itself.
+
+    ``stored``: it was run once; what is refused only since is let pass.
 
     Raises:
         InvalidInputError: what `check_workflow` finds: the first of it, and how much more there is.
     """
-    workflow, errors = check_workflow(text, name=name)
+    workflow, errors = check_workflow(text, name=name, stored=stored)
     if workflow is None:
         raise first_of(errors, shown_by="pps validate --workflow")
     return workflow
 
 
-def check_workflow(text: str, *, name: str = "workflow") -> tuple[Workflow | None, list[InvalidInputError]]:
+def check_workflow(
+    text: str, *, name: str = "workflow", stored: bool = False
+) -> tuple[Workflow | None, list[InvalidInputError]]:
     """Return the workflow of a file if it is sound, and all that is wrong with it in the order of the text.
 
     Raises:
@@ -46,7 +50,7 @@ def check_workflow(text: str, *, name: str = "workflow") -> tuple[Workflow | Non
     if len(documents) != 1:
         raise InvalidInputError(f"{name}: a workflow file has one document, not {len(documents)}")
     own = _given_name(documents[0]) or name_of_file(name)
-    reading = Reading(text)
+    reading = Reading(text, Findings(is_stored=stored))
     top = reading.fields(fill(documents[0], {"workflow.name": own}), WORKFLOW)
     found = None if top is None else _workflow(top, reading, name=own)
     if found is None or reading.findings.errors:

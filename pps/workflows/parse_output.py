@@ -15,7 +15,7 @@ from pps.spec.levers import check_template, read_levers
 from pps.spec.node import Node
 from pps.spec.places import split
 from pps.spec.task import ArtifactType, Missing
-from pps.spec.template import parse_template
+from pps.spec.template import parse_template, says_of_files
 from pps.spec.types import Egress
 from pps.workflows.keep import read_keep
 from pps.workflows.known import DELIVERY, LEVER, OUTPUT
@@ -58,6 +58,7 @@ def read_outputs(parent: Fields, reading: Reading, *, task: str, defaults: Field
         if made.name in found:
             fields.bad("name", f"two outputs of task {task!r} are called {made.name!r}: give each a name of its own")
         _refuse_same_path(fields, made, found.values())
+        _refuse_same_place(fields, made, found.values())
         found.setdefault(made.name, made)
     return tuple(found.values())
 
@@ -66,6 +67,26 @@ def _refuse_same_path(fields: Fields, made: OutputArtifact, others: Iterable[Out
     for other in others:
         if made.path and posixpath.normpath(made.path) == posixpath.normpath(other.path):
             fields.bad("path", f"the outputs {other.name!r} and {made.name!r} have the same path {made.path!r}")
+
+
+def _refuse_same_place(fields: Fields, made: OutputArtifact, others: Iterable[OutputArtifact]) -> None:
+    place = _fixed_place(made)
+    for other in others:
+        if place is not None and place == _fixed_place(other):
+            why = f"the outputs {other.name!r} and {made.name!r} are delivered to the same address, one over the other"
+            fields.refused("s3", why)
+
+
+def _fixed_place(made: OutputArtifact) -> tuple[str, ...] | None:
+    """Return the one address that all of an output goes to; None where it depends on its files."""
+    egress = made.s3
+    if egress is None or not egress.url:
+        return None
+    is_one = egress.levers.archive != "none" or made.type == "file"
+    if says_of_files(egress.levers.key) or (not egress.levers.key and (not is_one or egress.url.endswith("/"))):
+        return None
+    where = f"{egress.url.rstrip('/')}/{egress.levers.key.lstrip('/')}".rstrip("/")
+    return (where, egress.secret, egress.levers.endpoint, egress.levers.profile)
 
 
 def _output(one: _Output) -> OutputArtifact:

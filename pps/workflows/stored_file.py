@@ -29,7 +29,7 @@ def find_stored(store: Store, name: str) -> Workflow | None:
         with suppress(PathNotFoundError):
             text = view.read(path)
             try:
-                return parse_workflow(text.decode(), name=f"{name}{path[path.rindex('.') :]}")
+                return parse_workflow(text.decode(), name=f"{name}{path[path.rindex('.') :]}", stored=True)
             except (InvalidInputError, UnicodeDecodeError) as error:
                 raise CorruptionError(f"{name}@master:{path}", f"not the file of a workflow ({error})") from error
     return None

@@ -266,6 +266,19 @@ def test_rights_that_are_missing_leave_nothing_half_delivered(
     assert there(bucket, "half") == {}
 
 
+def test_two_deliveries_that_come_to_one_name_are_refused_before_any_is_sent(
+    world: World, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(egressing, "FIRST_S", 0.0)
+    world.put("images", {"/a": b"1"})
+    create(world, to(bucket, "one/upper", key="k"), to(bucket, "one", key="{{pipeline.name}}/k", acl="private"))
+    why = (
+        "egress: cannot send to 's3://bucket/one/upper/k': two deliveries of this pipeline go there: give each its own"
+    )
+    assert failed(world).reason == why
+    assert writes(bucket) == []
+
+
 def named(path: bytes, values: dict[str, str] | None = None, **levers: object) -> tuple[bytes, Said]:
     naming = Naming(Levers(**levers), values or {})  # type: ignore[arg-type]
     return naming.name(path), naming.said(path, None)

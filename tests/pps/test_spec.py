@@ -28,6 +28,7 @@ from pps.spec import (
     parse_specs,
 )
 from pps.spec.delivery import Levers
+from pps.spec.egress import place_of
 from pps.spec.fields import duration_s, snake
 from pps.spec.input import leaves
 from pps.spec.known import (
@@ -190,6 +191,11 @@ def test_bad_yaml_says_line_and_column() -> None:
         ('"egress": {"url": "s3://b", "key": "{{"},', "without"),
         ('"egress": {"url": "s3://b", "key": "a\\nb{{file.path}}"},', "the field 'key' has control characters"),
         ('"egress": {"url": "s3://b/\\u007f"},', "the field 'url' has control characters"),
+        (
+            '"egress": [{"url": "s3://b", "key": "{{job.id}}", "path": "a"}, {"url": "s3://b", "key": "/{{job.id}}"}],',
+            "p.json:3:68: another egress sends to the same names there",
+        ),
+        ('"egress": [{"url": "s3://b"}, {"url": "s3://b/", "acl": "private"}],', "p.json:3:34: another egress sends"),
         ('"egress": {"url": "s3://b", "content_type": "x"},', "'x' is no media type"),
         ('"egress": {"url": "s3://b", "metadata": {"a b": "c"}},', "invalid metadata name 'a b'"),
         ('"egress": {"url": "s3://b", "acl": "x"},', "the field 'acl' must be one of private"),
@@ -221,6 +227,16 @@ def test_bad_yaml_says_line_and_column() -> None:
 )
 def test_bad_fields_say_where_and_what(extra: str, what: str) -> None:
     assert what in refused(with_field(extra))
+
+
+@pytest.mark.parametrize(
+    "egress", ['[{"url": "s3://b", "key": "k"}, {"url": "s3://b", "key": "k"}]', '{"url": "s3://b", "key": "a\\nb"}']
+)
+def test_what_was_stored_before_it_was_refused_can_be_read(egress: str) -> None:
+    text = with_field(f'"egress": {egress},')
+    with pytest.raises(InvalidInputError):
+        parse_specs(text)
+    assert len(parse_specs(text, stored=True)) == 1
 
 
 @pytest.mark.parametrize(
@@ -532,6 +548,12 @@ _levers = st.builds(
     profile=_headers,
     addressing=st.sampled_from(["", "path", "virtual"]),
 )
+
+
+def _place(one: Egress | SqlEgress) -> object:
+    return place_of(one) if isinstance(one, Egress) else id(one)
+
+
 _egresses = (
     st.builds(Egress, st.sampled_from(["s3://b", "s3://b/c d/", "file:///x"]), _names | st.just(""))
     | st.builds(Egress, st.just("s3://b/{{job.id}}"), path=st.sampled_from(["", "/a/b"]), levers=_levers)
@@ -566,7 +588,7 @@ _unbatched = st.builds(
     reprocess=st.sampled_from(Reprocess),
     salt=_text(max_size=5),
     s3_out=st.booleans(),
-    egresses=st.lists(_egresses, max_size=3).map(tuple),
+    egresses=st.lists(_egresses, max_size=3, unique_by=_place).map(tuple),
     requests=_resources,
     limits=_resources,
 )

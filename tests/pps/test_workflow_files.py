@@ -219,6 +219,12 @@ WRONG: list[tuple[str, str]] = [
     (_file("{name: b, command: x, outputs: [{name: _i, path: x}]}"), "'_i' cannot name an output"),
     (_file("{name: b, command: x, outputs: [{name: i, path: x}, {name: i, path: y}]}"), "two outputs of task 'b'"),
     (_file("{name: b, command: x, outputs: [{name: i, path: x}, {name: j, path: ./x}]}"), "have the same path './x'"),
+    (
+        _file(
+            "{name: b, command: x, outputs: [{name: i, path: x, s3: s3://b/k}, {name: j, path: y, s3: s3://b, key: k}]}"
+        ),
+        "the outputs 'i' and 'j' are delivered to the same address",
+    ),
     (_file("{name: b, command: x, outputs: [{name: i, path: x/}]}"), "write 'type: directory'"),
     (
         _file("{name: b, command: x, outputs: [{name: i, path: x, type: files}]}"),
