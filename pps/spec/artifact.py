@@ -8,7 +8,7 @@ from typing import Final
 
 from pfs.errors import InvalidInputError
 from pfs.paths import clean_path
-from pps.spec.artifact_path import check_artifact_path
+from pps.spec.artifact_path import check_artifact_path, check_name_below
 from pps.spec.fields import Fields
 from pps.spec.input import leaves
 from pps.spec.task import RUN_INPUT, ArtifactIn, ArtifactOut, ArtifactType, InputType, Missing, Task
@@ -105,8 +105,17 @@ def _output(fields: Fields) -> ArtifactOut:
     metadata = fields.variables("metadata")
     for text in (fields.text("content_type"), fields.text("to"), *metadata.values()):
         _check_template(fields, "to", text)
+    if not fields.is_bad("to"):
+        _check_to(fields)
     missing = _missing(fields)
     return ArtifactOut(name, path, kind, fields.text("to"), missing, fields.text("content_type"), metadata)
+
+
+def _check_to(fields: Fields) -> None:
+    try:
+        check_name_below(fields.text("to"))
+    except InvalidInputError as error:
+        fields.bad("to", str(error))
 
 
 def _chosen_type(fields: Fields) -> ArtifactType:

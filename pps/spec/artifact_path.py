@@ -9,6 +9,7 @@ from pfs.errors import InvalidInputError
 from pfs.glob import Glob
 from pfs.paths import clean_path
 from pfs.shorten import quoted
+from pps.spec.template import parse_template
 
 _TMP: Final = "/tmp"
 _OURS: Final = ("/pfs", "/proc", "/sys", "/dev")
@@ -41,6 +42,19 @@ def check_artifact_path(path: str, kind: str) -> str:
         is_folder = kind == "directory" or path.endswith("/")
         _check_place(path, made, kind=kind, folder=made if is_folder else posixpath.dirname(made))
     return f"{made}/" if kind == "file" and path.endswith("/") and made != "/" else made
+
+
+def check_name_below(text: str) -> None:
+    """Check what is written in a template for a name below the directory of an output; references may be any name.
+
+    Raises:
+        InvalidInputError: it leads out of that directory, or no file can be called so. TemplateError: it is none.
+    """
+    shown = parse_template(text).render(lambda _: "x")
+    try:
+        clean_path(shown)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{quoted(text)} is no name below the directory of the output: {error}") from error
 
 
 def fixed_folder(pattern: str) -> str:

@@ -33,9 +33,14 @@ def check_identifier(what: str, name: str) -> str:
 
 def check_input_name(name: str) -> str:
     """Return a name if an input can be called so; raises as `check_identifier`."""
-    if name in _RESERVED or name.startswith("after_"):
+    if is_reserved(name):
         raise InvalidInputError(f"{quoted(name)} cannot name an input: it is the name of one that tasks have by itself")
     return check_identifier("an input", name)
+
+
+def is_reserved(name: str) -> bool:
+    """Say whether a name is that of an input that tasks have by themselves."""
+    return name in _RESERVED or name.startswith("after_")
 
 
 def name_of_file(source: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pfs.errors import InvalidInputError
 from pfs.files.described import described, is_media_type
-from pps.spec.artifact_path import check_artifact_path
+from pps.spec.artifact_path import check_artifact_path, check_name_below
 from pps.spec.delivery import Levers
 from pps.spec.fields import Fields
 from pps.spec.levers import check_template, read_levers
@@ -92,12 +92,11 @@ def _fixed_place(made: OutputArtifact) -> tuple[str, ...] | None:
 def _output(one: _Output) -> OutputArtifact:
     fields = one.fields
     kind, name = _type(fields), _name(fields)
-    one.template("as")
     return OutputArtifact(
         name=name,
         path=_path(one, kind),
         type=kind,
-        as_=fields.text("as"),
+        as_=_as(one),
         missing=_missing(one),
         content_type=_content_type(one),
         metadata=_metadata(one),
@@ -141,6 +140,18 @@ def _path(one: _Output, kind: ArtifactType) -> str:
             one.fields.bad("path", str(error))
             return ""
     return path if is_template(path) else ""
+
+
+def _as(one: _Output) -> str:
+    text = one.fields.text("as")
+    one.template("as")
+    if not is_template(text):
+        return ""
+    try:
+        check_name_below(text)
+    except InvalidInputError as error:
+        one.fields.bad("as", str(error))
+    return text
 
 
 def _missing(one: _Output) -> Missing:

@@ -121,7 +121,13 @@ def _flag(fields: Fields, name: str) -> bool:
 
 
 def _code(fields: Fields) -> tuple[str, ...] | None:
-    return None if fields.get("code") is None else fields.texts("code")
+    if fields.get("code") is None:
+        return None
+    found = fields.texts("code")
+    for one in found:
+        if posixpath.normpath(one).split("/")[0] == "..":
+            fields.bad("code", f"the code {one!r} leads out of the workflow's folder")
+    return found
 
 
 def _when(fields: Fields, reading: Reading, *, task: str) -> Condition | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain, count
 from typing import Literal
 
 from pfs.errors import InvalidInputError
 from pfs.glob import Glob
 from pps.spec.artifact_path import fixed_folder
 from pps.spec.template import parse_template
+from pps.workflows.names import is_reserved
 from pps.workflows.order import ordered
 from pps.workflows.parse_input import BY_NAME, NONE
 from pps.workflows.reading import Reading, listed, nearest
@@ -95,7 +97,8 @@ class _Resolver:
         for source in self._named:
             if source in read or source in found or missing_output(source, self._tasks, of=self._task.name):
                 continue
-            name = source.output if source.output not in names else f"{source.task}-{source.output}"
+            wanted = chain((source.output, f"{source.task}-{source.output}"), (f"from-{one}" for one in count(1)))
+            name = next(one for one in wanted if one not in names and not is_reserved(one))
             names.add(name)
             found[source] = InputArtifact(name, source, place=self._task.place)
         return list(found.values())

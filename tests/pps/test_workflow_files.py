@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from pfs.errors import InvalidInputError
 from pps.spec.delivery import Levers
+from pps.spec.parse import parse_specs
 from pps.spec.template import Reference, TemplateError
 from pps.spec.types import Egress, Resources
+from pps.spec.write import spec_json
 from pps.workflows.compile import compile_task
 from pps.workflows.known import TABLES
 from pps.workflows.names import item_name, name_of_file
@@ -273,6 +275,12 @@ WRONG: list[tuple[str, str]] = [
     (_file(A, top="on: {schedule: often}\n"), "1:6:"),
     (_file(A, top="keep: {storage_class_after: {days: 1}}\n"), "needs a 'class', written in capitals"),
     ("- a", "workflow must be a mapping, not a list"),
+    (_file("{name: a, command: x, outputs: [{name: o, path: p, as: ../../y}]}"), "2:54: '../../y' is no name below"),
+    (
+        _file("{name: a, command: x, for_each: [b], outputs: [{name: o, path: p, as: 'x/{{item}}/../y'}]}"),
+        "is no name below the directory of the output",
+    ),
+    (_file("{name: a, command: x, code: [y, ../x]}"), "2:25: the code '../x' leads out of the workflow's folder"),
 ]
 
 
@@ -481,6 +489,19 @@ def test_a_source_that_is_none_is_one_error(source: str) -> None:
     text = _file(A, f"{{name: b, command: x, inputs: [{{name: i, from: {quoted}}}]}}")
     (error,) = check_workflow(text)[1]
     assert str(error).startswith("workflow:3:")
+
+
+@pytest.mark.parametrize("output", ["workflow", "out", "after_c", "schedule"])
+def test_an_output_may_have_the_name_of_an_input_that_tasks_have_by_themselves(output: str) -> None:
+    text = _file(
+        f"{{name: a, command: x, outputs: [{{name: {output}, path: x}}]}}",
+        f"{{name: b, command: 'cat {{{{tasks.a.outputs.{output}.path}}}}', after: [c]}}",
+        "{name: c, command: x}",
+    )
+    found = parse_workflow(text)
+    (one,) = found.task("b").inputs
+    assert (one.name, one.source) == (f"a-{output}", FromTask("a", output))
+    assert parse_specs(spec_json(compile_task(found, found.task("b"))))
 
 
 _EVERYWHERE: dict[str, Any] = {
