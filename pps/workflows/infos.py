@@ -18,6 +18,7 @@ from pps.workflows.before import BRANCH, run_at, runs_description
 from pps.workflows.plan import values
 from pps.workflows.records import FILES, RunRecord, TaskRecord
 from pps.workflows.runs import existing
+from pps.workflows.why import NOTHING
 
 if TYPE_CHECKING:
     from pfs.model import CommitInfo
@@ -189,7 +190,7 @@ def _why(known: TaskRecord, outcome: Outcome) -> str:
         case "cached":
             return "not asked for" if known.kept else "nothing changed"
         case "skipped":
-            return known.why if known.skipped else "there is nothing to run for"
+            return known.why if known.skipped else NOTHING
         case "ran" if not known.why:
             return "its input changed"
         case _:

@@ -24,7 +24,7 @@ from pps.workflows.reading import listed, nearest, told_at
 from pps.workflows.records import RunRecord, TaskRecord
 from pps.workflows.task_files import Told, task_files
 from pps.workflows.types import FromTask, FromUri, TaskDef, Workflow
-from pps.workflows.why import Outlook, TaskPlan, Version, changed_files, changed_version
+from pps.workflows.why import NO_CONDITION, NOTHING, Outlook, TaskPlan, Version, changed_files, changed_version
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -170,7 +170,7 @@ class _Planner:
 
     def _outlook(self, task: TaskDef, now: Version, files: Mapping[str, bytes]) -> tuple[Outlook, str]:
         if not files:
-            return "skipped", "there is nothing to run for" if task.when is None else "its condition does not hold"
+            return "skipped", NOTHING if task.when is None else NO_CONDITION
         old = self.before.pipeline(task.name)
         if old is None or self.before.last_job(task.name) is None:
             return "runs", "it has not run yet"
@@ -224,18 +224,23 @@ class _Planner:
         schedule = self._workflow.on.schedule if self._installed else ""
         return RunRecord(
             workflow=self._workflow.name,
-            params={
-                name: msgspec.Raw(json.dumps(value, ensure_ascii=False, allow_nan=False).encode())
-                for name, value in self._params.items()
-            },
+            params=encoded(self._params),
             folder=str(self._asked.folder),
             file="" if self._asked.file is None else str(self._asked.file),
             from_task=self._asked.from_task,
             installed=self._installed,
+            installed_params=self._installed_params(),
             schedule=schedule,
             of_schedule=self._asked.of_schedule,
             tasks={one.task.name: self._record(one) for one in tasks},
         )
+
+    def _installed_params(self) -> dict[str, msgspec.Raw]:
+        """Return the params of the installation, which a run by hand leaves as they are."""
+        if not self._installed:
+            return {}
+        last = self.before.record
+        return encoded(self._params) if self._asked.installed else last.installed_params or last.params
 
     def _record(self, one: TaskRun) -> TaskRecord:
         known = self.before.record.tasks.get(one.task.name, TaskRecord())
@@ -247,6 +252,14 @@ class _Planner:
             why="" if one.plan.outlook in {"cached", "kept", "depends"} else one.plan.why,
             skipped=one.plan.outlook == "skipped",
         )
+
+
+def encoded(params: Mapping[str, Plain]) -> dict[str, msgspec.Raw]:
+    """Return params as a record has them."""
+    return {
+        name: msgspec.Raw(json.dumps(value, ensure_ascii=False, allow_nan=False).encode())
+        for name, value in params.items()
+    }
 
 
 def values(record: RunRecord) -> dict[str, Plain]:

@@ -34,6 +34,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A run of a workflow. ``params`` have the values that they had; ``folder``: where the file was.
 
     ``from_task``: from where on it was to run again. ``installed``: commits, and the ``schedule``, make runs.
+    ``installed_params``: those of the installation, which ticks have; empty: those of the run.
     ``of_schedule``: it is a tick, at this time in ns.
     """
 
@@ -44,6 +45,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     file: str = ""
     from_task: str = ""
     installed: bool = False
+    installed_params: dict[str, msgspec.Raw] = {}
     schedule: str = ""
     of_schedule: int = 0
     tasks: dict[str, TaskRecord] = {}

@@ -7,26 +7,32 @@ there for are made up for by one run.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec.structs
 
-from pfs.errors import BranchMovedError, PfsError
+from pfs.errors import BranchMovedError, NotFoundError, PfsError
 from pfs.ids import CommitId
 from pfs.provenance.cron import parse_schedule
 from pfs.refs.watch import moved
 from pps.model.events import OnEvent, Trouble
 from pps.workflows.before import Before, before, run_commit
+from pps.workflows.compile import TASKS_DIR, used_params
 from pps.workflows.imports import refresh_imports
 from pps.workflows.infos import file_of_run, workflow_names
 from pps.workflows.parse import parse_workflow
 from pps.workflows.plan import values
-from pps.workflows.records import RUN_JSON, encode_run
+from pps.workflows.records import RUN_JSON, RunRecord, TaskRecord, encode_run
+from pps.workflows.task_files import Told, task_files
 from pps.workflows.turns import turn
+from pps.workflows.why import NO_CONDITION, NOTHING
 
 if TYPE_CHECKING:
     from pfs.model import ChangeToken
     from pfs.store import Store
+    from pps.workflows.types import TaskDef, Workflow
 
 _TURN_S = 0.05
 _RETRY_NS = 60 * 1_000_000_000
@@ -81,27 +87,52 @@ class WorkflowTicker:
 
 
 def begin_tick(store: Store, found: Before, at_ns: int, *, stop: threading.Event | None = None) -> CommitId | None:
-    """Begin the run of a tick: imports anew, all else as in the last run. None: another run began meanwhile.
+    """Begin the run of a tick: imports anew, params as installed, all else as in the last run.
+
+    None: another run began meanwhile.
 
     Raises:
         PfsError: it cannot begin; nothing is to be run then.
     """
     assert found.view is not None, "only workflows that ran are installed"
-    view, name = found.view, found.name
-    workflow = parse_workflow(file_of_run(store, name, view.info.id), name=f"{name}.yaml")
-    refresh_imports(store, workflow, values(found.record), stop=stop)
-    record = msgspec.structs.replace(
-        found.record,
-        of_schedule=at_ns,
-        from_task="",
-        tasks={task: msgspec.structs.replace(one, kept=False, why="") for task, one in found.record.tasks.items()},
-    )
+    name, last = found.name, found.record
+    workflow = parse_workflow(file_of_run(store, name, found.view.info.id), name=f"{name}.yaml")
+    # A run by hand may have had a file with other params since.
+    params = {one: last.installed_params.get(one, value) for one, value in last.params.items()}
+    record = msgspec.structs.replace(last, params=params, of_schedule=at_ns, from_task="")
+    refresh_imports(store, workflow, values(record), stop=stop)
+    files = {} if values(record) == values(last) else _files(found, workflow, record)
+    tasks = {task: _task(one, files.get(task), workflow.task(task)) for task, one in last.tasks.items()}
+    record = msgspec.structs.replace(record, tasks=tasks)
     try:
         with run_commit(store, found, message="scheduled run") as commit:
             commit.put_file(RUN_JSON, encode_run(record))
+            for task, made in files.items():
+                with suppress(NotFoundError):
+                    commit.delete_file(f"{TASKS_DIR}/{task}", recursive=True)
+                for file, data in made.items():
+                    commit.put_file(f"{TASKS_DIR}/{task}/{file}", data)
             return CommitId(commit.finish().id)
     except BranchMovedError:
         return None
+
+
+def _task(last: TaskRecord, files: Mapping[str, bytes] | None, task: TaskDef) -> TaskRecord:
+    """Return the record of a task at a tick; ``files`` None: what it starts from is as it was."""
+    is_skipped = last.skipped if files is None else not files
+    why = NOTHING if task.when is None else NO_CONDITION
+    return msgspec.structs.replace(last, kept=False, skipped=is_skipped, why=why if is_skipped else "")
+
+
+def _files(found: Before, workflow: Workflow, record: RunRecord) -> dict[str, Mapping[str, bytes]]:
+    """Return what tasks start from with the params of a record, by task."""
+    made: dict[str, Mapping[str, bytes]] = {}
+    for task in workflow.tasks:
+        pipeline = found.pipeline(task.name)
+        if pipeline is not None:
+            again = record.tasks.get(task.name, TaskRecord()).again
+            made[task.name] = task_files(workflow, task, Told(values(record), used_params(pipeline.spec), again))
+    return made
 
 
 class TickerThread:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from pps.spec.types import Spec
 
 Outlook = Literal["runs", "cached", "depends", "skipped", "kept"]
+
+NOTHING: Final = "there is nothing to run for"
+NO_CONDITION: Final = "its condition does not hold"
 
 
 @dataclass(frozen=True, slots=True)

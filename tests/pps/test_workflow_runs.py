@@ -22,13 +22,14 @@ from pps.spec.shellquote import render_shell, settle_shell
 from pps.spec.template import parse_template
 from pps.spec.types import Reprocess
 from pps.spec.write import spec_json
+from pps.workflows.before import before
 from pps.workflows.compile import compile_task, used_params
 from pps.workflows.folder import Folder
 from pps.workflows.infos import file_of_run, inspect_run, list_runs, list_workflows
 from pps.workflows.parse import parse_workflow
 from pps.workflows.plan import Asked, RunPlan
 from pps.workflows.runs import check_run, delete_workflow, start_run
-from pps.workflows.schedule import TickerThread
+from pps.workflows.schedule import TickerThread, begin_tick
 from tests.pps.pipe_world import World, world_in
 from tests.pps.standing_world import serving
 
@@ -581,6 +582,22 @@ def test_a_controller_that_serves_takes_runs_up(flow: Flow, world: World) -> Non
     assert [job.id for job in world.jobs.jobs("flow-use")] == runs
     assert [info.state for info in list_runs(world.store, "flow")] == ["success"] * 3
     assert [one.outcome for one in inspect_run(world.store, "flow", runs[0]).tasks] == ["cached", "ran", "skipped"]
+
+
+def test_ticks_have_the_params_of_the_installation(flow: Flow, world: World) -> None:
+    text = CHAIN + "on: {schedule: '@daily'}\n"
+    flow.ran(text, params={"who": "installed"}, installed=True)
+    flow.ran(text, params={"who": "hand", "loud": "true"})
+    assert world.output("flow-shout") == {"/loud/loud.txt": b"HELLO HAND\nX\n"}
+    for _ in range(2):
+        tick = begin_tick(world.store, before(world.store, "flow"), world.store.clock_ns())
+        assert {job.id for job in world.run().jobs} == {tick}
+        assert world.output("flow-use")["/res/out.txt"].startswith(b"hello installed\n")
+        info = inspect_run(world.store, "flow")
+        assert (info.params["who"], info.tasks[2].why) == ("installed", "its condition does not hold")
+    flow.ran(text, params={"who": "anew"}, installed=True)
+    begin_tick(world.store, before(world.store, "flow"), world.store.clock_ns())
+    assert inspect_run(world.store, "flow").params["who"] == "anew"
 
 
 def test_workflows_and_runs_are_listed(flow: Flow, world: World) -> None:
