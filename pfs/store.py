@@ -232,8 +232,11 @@ class Store:
     def delete_repo(self, name: str, *, force: bool = False) -> None:
         """Take a repo away at once; its last refs stay in ``log/`` and its data in packs until collection.
 
+        One of which the refs are damaged goes with ``force`` only, and does not come back.
+
         Raises:
             RepoNotFoundError: there is none.
+            CorruptionError: its refs cannot be read, without ``force``.
             ConflictError: a pipeline writes to it or branches of other repos are computed from it, without ``force``;
                 with it these lose that provenance.
             BranchMovedError: somebody changed it at this moment.

@@ -184,6 +184,29 @@ class Refs:
         self._backend.put_new(name, encode_body(state.body))
         return self._swap(state.repo, state.etag, replace(stone, last=name))
 
+    def bury_damaged(self, repo: str) -> bool:
+        """Put a tombstone in place of an object that cannot be read; nothing that it said can be had back.
+
+        False: there is none, or it can be read.
+
+        Raises:
+            BranchMovedError: it changed at this moment.
+        """
+        self._check_open()
+        name = refs_name(repo)
+        found = self._backend.read(name)
+        if found is None:
+            return False
+        data, etag = found
+        try:
+            self.decode(data, where=name)
+        except CorruptionError:
+            # Which collection it has seen is lost with the rest: not a later one than there was.
+            gen, now_ns = collection.read(self._backend)[0].gen, self.transactions.clock_ns()
+            self._swap(repo, etag, RefsBody(gc_gen=gen, gone=True, deleted=now_ns, born=now_ns))
+            return True
+        return False
+
     def unbury(self, repo: str, *, before: int = 0) -> RefsState | None:
         """Put the last body of a deleted repo back in place of its tombstone, or one that was deleted ``before`` it.
 

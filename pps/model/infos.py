@@ -42,7 +42,8 @@ class PipelineInfo:
     stop-pipeline, else ``idle``; ``replaced`` is a version that another one followed; of a ``damaged`` one only
     the name is known, and ``description`` and ``notes`` say what is wrong. That of a service or spout is that of its
     command (``process``), ``pending`` while no controller keeps it, ``failure`` when its newest data cannot be served.
-    ``trouble``: why the egress of its last job, which has not ended, fails; empty if it does not.
+    ``trouble``: why the egress of its last job, which has not ended, fails; empty if it does not. ``unread``: which
+    input is damaged, so that no job is due of it; empty if none is.
     ``input_text`` is the input in short, such as ``images:/*``. ``spec_commit`` is None for a pipeline that was only
     checked.
     """
@@ -63,17 +64,20 @@ class PipelineInfo:
     notes: tuple[str, ...]
     process: ProcessInfo | None = None
     trouble: str = ""
+    unread: str = ""
 
     @property
     def alerts(self) -> tuple[str, ...]:
         """What somebody should look at, a sentence each.
 
-        It is damaged, it crashes, the egress of its job fails, or its last job did not succeed.
+        It or its input is damaged, it crashes, the egress of its job fails, or its last job did not succeed.
 
         Of a pipeline that was stopped there is nothing to tell.
         """
         if self.state == "damaged":
             return (self.description,)
+        if self.unread and self.state not in {"replaced", "stopped"}:
+            return (self.unread,)
         if self.state == "crashing" and self.process is not None:
             return (f"its command ends and is started again: {self.process.reason}",)
         if self.trouble and self.state not in {"replaced", "stopped"}:

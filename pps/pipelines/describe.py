@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pfs.errors import PfsError
@@ -87,6 +87,13 @@ def damaged_info(name: str, error: PfsError) -> PipelineInfo:
         last_job_state=None,
         notes=(str(error),),
     )
+
+
+def unread_input(pipeline: Pipeline, damaged: Mapping[str, PfsError]) -> str:
+    """Say which input of a pipeline cannot be read, as its refs are among the ``damaged`` ones; empty if none is."""
+    repos = dict.fromkeys(leaf.repo for leaf in pipeline.leaves)
+    repo = next((repo for repo in repos if repo in damaged), None)
+    return "" if repo is None else f"its input {repo} cannot be read: {damaged[repo]}"
 
 
 def describe(spec: Spec, record: PipelineRecord, last: JobRecord | None) -> PipelineInfo:

@@ -20,7 +20,7 @@ from pps.model.records import META_BRANCH, SPEC_BRANCH
 from pps.pipelines.code import code_digests, code_files, missing_files
 from pps.pipelines.cron_repos import make_cron_repos, other_schedules
 from pps.pipelines.defaults import DefaultsText, Level, read_defaults, write_defaults
-from pps.pipelines.describe import damaged_info, describe, past_info, pipeline_info
+from pps.pipelines.describe import damaged_info, describe, past_info, pipeline_info, unread_input
 from pps.pipelines.past import at_version, versions
 from pps.pipelines.regenerate import documents, regenerated
 from pps.pipelines.taken import refuse_taken
@@ -249,7 +249,7 @@ class Pipelines:
         Raises:
             NotFoundError: there is no such pipeline.
             ConflictError: other pipelines read its output, and ``force`` is not set.
-            CorruptionError: it is damaged, and ``force`` is not set; or its refs are.
+            CorruptionError: it is damaged, and ``force`` is not set; or its refs are, and its repo is to stay.
         """
         try:
             pipeline = Catalog(self._store).get(name)
@@ -276,8 +276,8 @@ class Pipelines:
             branches.delete(self._store, name, branch, force=True)
 
     def _delete_damaged(self, name: str, *, keep_repo: bool) -> None:
-        entries = self._store.refs.read(name).body.branches
         if keep_repo:
+            entries = self._store.refs.read(name).body.branches
             self._make_plain(name, [branch for branch, entry in entries.items() if entry.pipeline])
         else:
             self._store.delete_repo(name, force=True)
@@ -380,14 +380,19 @@ class Pipelines:
     def list(self) -> list[PipelineInfo]:
         """Return all pipelines, upstream ones first, and last those that are damaged."""
         catalog = Catalog(self._store)
-        pipelines, damaged = catalog.all(), catalog.damaged
+        pipelines, unread = catalog.all(), dict(catalog.damaged)
+        damaged = catalog.damaged
         running, standing = running_jobs(self._run_dir), standing_now(self._run_dir)
         due = self._due(pipelines, damaged)
-        sound = [one for one in pipelines if one.name not in damaged]
-        infos = [
-            pipeline_info(one, due=one.name in due, running=of(one.name, running), standing=standing.get(one.name))
-            for one in sound
-        ]
+        infos = []
+        for one in pipelines:
+            trouble = unread_input(one, unread)
+            if one.name not in damaged or trouble:
+                damaged.pop(one.name, None)
+                info = pipeline_info(
+                    one, due=one.name in due, running=of(one.name, running), standing=standing.get(one.name)
+                )
+                infos.append(replace(info, unread=trouble))
         return [*infos, *(damaged_info(name, error) for name, error in sorted(damaged.items()))]
 
     def inspect(self, name: str) -> PipelineInfo:
@@ -400,11 +405,14 @@ class Pipelines:
         catalog = Catalog(self._store)
         found = catalog.get(name)
         damaged: dict[str, PfsError] = {}
+        self._store.refs.snapshot((leaf.repo for leaf in found.leaves), damaged=damaged)
+        trouble = unread_input(found, damaged)
         due = self._due([*catalog.sources(found), found], damaged)
-        if name in damaged:
+        if name in damaged and not trouble:
             raise damaged[name]
         running, standing = of(name, running_jobs(self._run_dir)), standing_now(self._run_dir).get(name)
-        return pipeline_info(found, due=name in due, running=running, standing=standing)
+        info = pipeline_info(found, due=name in due, running=running, standing=standing)
+        return replace(info, unread=trouble)
 
     def _due(self, pipelines: Sequence[Pipeline], damaged: MutableMapping[str, PfsError]) -> set[str]:
         """Return the pipelines with a job that is due."""

@@ -26,6 +26,7 @@ from pfs.errors import (
     RepoNotFoundError,
     StoreNotFoundError,
 )
+from pfs.gc.collect import collect
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import BranchRef, NewCommit, Provenance
 from pfs.refs.signed import sign_body
@@ -173,6 +174,28 @@ def test_a_deleted_repo_is_gone_and_its_name_free(store: Store, repo: Repo) -> N
     again = store.create_repo("data")
     assert list(again.commits()) == []
     assert any(entry.name.startswith("log/data/") for entry in store.backend.entries("log/"))
+
+
+def test_a_repo_with_damaged_refs_is_deleted_only_by_force(store: Store, repo: Repo) -> None:
+    with repo.commit("master") as commit:
+        commit.put_file("/f", os.urandom(100_000))
+    store.create_repo("other")
+    collect(store)
+    path = store.path / "objects" / "refs" / f"{repo.name}.json"
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(CorruptionError, match=f"refs/{repo.name}") as caught:
+        store.delete_repo(repo.name)
+    assert "--force" in caught.value.__notes__[0]
+    store.delete_repo(repo.name, force=True)
+    assert [found.name for found in store.list_repos()] == ["other"]
+    assert list(fsck(store)) == []
+    assert collect(store).deleted
+    again = store.create_repo(repo.name)
+    with again.commit("master") as commit:
+        commit.put_file("/g", b"new")
+    assert again.view("master").read("/g") == b"new"
+    collect(store)
+    assert list(fsck(store)) == []
 
 
 def test_an_input_of_another_repo_is_deleted_only_by_force(store: Store, repo: Repo) -> None:

@@ -319,10 +319,13 @@ def test_refs_that_cannot_be_read_hinder_only_who_reads_them(world: World) -> No
     assert sorted(told) == ["after", "bad", "unrelated"]
     assert {info.name: info.state for info in world.pipelines.list()} == {
         "good": "idle",
-        "after": "damaged",
+        "after": "idle",
         "bad": "damaged",
         "unrelated": "damaged",
     }
+    told_of = {info.name: info.alerts for info in world.pipelines.list()}
+    assert told_of["after"] == world.pipelines.inspect("after").alerts
+    assert told_of["after"][0].startswith("its input bad cannot be read: damaged data in refs/bad.json")
     with pytest.raises(CorruptionError, match="refs/bad"):
         world.run("bad")
     with pytest.raises(CorruptionError, match="refs/bad"):

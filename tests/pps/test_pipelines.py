@@ -278,6 +278,24 @@ def test_a_damaged_pipeline_is_deleted_by_force(world: World, file: str, keep_re
     assert world.run("upper2").jobs[0].state == JobState.SUCCESS
 
 
+def test_a_pipeline_with_damaged_refs_is_deleted_by_force(world: World) -> None:
+    world.create("upper", pfs_input("images"))
+    world.create("after", pfs_input("upper"))
+    world.run()
+    path = world.store.path / "objects" / "refs" / "upper.json"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(CorruptionError, match="refs/upper") as caught:
+        world.pipelines.delete("upper")
+    assert "--force" in caught.value.__notes__[0]
+    with pytest.raises(CorruptionError, match="refs/upper"):
+        world.pipelines.delete("upper", keep_repo=True, force=True)
+    world.pipelines.delete("upper", force=True)
+    assert [(info.name, info.state) for info in world.pipelines.list()] == [("after", "idle")]
+    assert [repo.name for repo in world.store.list_repos()] == ["after", "images"]
+    world.create("upper", pfs_input("images"))
+    assert world.run("upper").jobs[0].state == JobState.SUCCESS
+
+
 def test_code_that_is_gone_is_told_and_its_copy_runs(world: World) -> None:
     world.put("images", {"/a": b"a"})
     world.create("upper", pfs_input("images"))
