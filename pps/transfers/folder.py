@@ -76,7 +76,7 @@ class Folder:
                 draft.replace(path)
                 self._open.discard(draft)
         except OSError as error:
-            raise of_system(f"write {path}", error) from error
+            raise _of_writing(path, error) from error
         there = self.find(file.name)
         if there is None:
             raise StorageError(f"write {path}", "it is gone right after it was written")
@@ -129,6 +129,16 @@ class Folder:
 
     def close(self) -> None:
         """There is nothing to let go of."""
+
+
+def _of_writing(path: Path, error: OSError) -> PlaceRefusedError | StorageError:
+    """Return what an error of writing is: a file in the way may go, a place that takes no folders stays one."""
+    link = next((one for one in path.parents if one.is_symlink() and not one.exists()), None)
+    if link is not None:
+        return PlaceRefusedError(f"write {path}", f"{link} is a link to nothing")
+    if isinstance(error, FileNotFoundError):
+        return PlaceRefusedError(f"write {path}", "no folder can be made there")
+    return of_system(f"write {path}", error)
 
 
 def _find(path: bytes) -> There | None:

@@ -19,7 +19,11 @@ def read_keep(fields: Fields) -> Keep:
     moved = keep.child("storage_class_after")
     days, name = (0, "") if moved is None else (moved.count("days"), moved.text("class"))
     if moved is not None and not days:
-        moved.bad("days", "storage_class_after needs 'days': after how many it is moved")
+        why = "must be 1 or more" if moved.get("days") is not None else "is missing"
+        moved.bad("days", f"the field 'days' of storage_class_after {why}: after how many it is moved")
+    for name_of_count in ("runs", "days"):
+        if keep.get(name_of_count) is not None and not keep.is_bad(name_of_count) and not keep.count(name_of_count):
+            keep.refused(name_of_count, f"'{name_of_count}: 0' says nothing of how long artifacts stay: 1 or more does")
     if moved is not None and not _CLASS.fullmatch(name):
         moved.bad("class", "storage_class_after needs a 'class', written in capitals, such as GLACIER_IR")
     match keep.text("delivered"):

@@ -17,6 +17,7 @@ from pps.spec.places import split
 from pps.spec.task import ArtifactType, Missing
 from pps.spec.template import parse_template, says_of_files
 from pps.spec.types import Egress
+from pps.workflows.fill import fill, fill_text
 from pps.workflows.keep import read_keep
 from pps.workflows.known import DELIVERY, LEVER, OUTPUT
 from pps.workflows.names import check_identifier
@@ -194,7 +195,8 @@ def _keep(one: _Output) -> Keep:
 
 def _delivery(one: _Output, name: str) -> Egress | None:
     owner = one.owner("s3")
-    url = owner.text("s3")
+    # A delivery says nothing of items, and so its task is known when the file is read.
+    url = fill_text(owner.text("s3"), {"task.name": one.task})
     if not url:
         for lever in DELIVERY:
             if one.fields.has(lever):
@@ -214,7 +216,7 @@ def _levers(one: _Output) -> Levers:
     given.pop("secret", None)
     node = Node(
         one.fields.node.place,
-        {name: node for name, (_, node) in given.items()},
+        {name: fill(node, {"task.name": one.task}) for name, (_, node) in given.items()},
         {name: owner.place(name) for name, (owner, _) in given.items()},
     )
     fields = one.reading.fields(node, LEVER)

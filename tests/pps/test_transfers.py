@@ -347,6 +347,22 @@ def test_a_file_in_the_way_of_a_folder_is_waited_for(tmp_path: Path) -> None:
         Folder(str(tmp_path)).put(sending(b"a/b", b"1"))
 
 
+@pytest.mark.parametrize("name", [b"folder", b"link/x", b"a/link/y/x"])
+def test_what_never_mends_by_itself_is_a_refusal(tmp_path: Path, name: bytes) -> None:
+    (tmp_path / "folder/inner").mkdir(parents=True)
+    (tmp_path / "a").mkdir()
+    for link in (tmp_path / "link", tmp_path / "a/link"):
+        link.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(PlaceRefusedError):
+        Folder(str(tmp_path)).put(sending(name, b"1"))
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_where_no_folder_can_be_made_is_a_refusal() -> None:
+    with pytest.raises(PlaceRefusedError):
+        Folder("/proc/no such folder").put(sending(b"a", b"1"))
+
+
 def test_every_request_may_fail_once(world: World) -> None:
     failed: set[tuple[str, str, str]] = set()
 

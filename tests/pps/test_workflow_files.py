@@ -304,6 +304,29 @@ def test_all_that_is_wrong_is_told_at_once_in_order() -> None:
         parse_workflow(text, name="w.yaml")
 
 
+def test_a_delivery_may_name_its_task() -> None:
+    output = '{name: i, path: x, s3: "s3://b/{{task.name}}/", key: "{{task.name}}-{{file.name}}"}'
+    (task,) = parse_workflow(f"version: 1.0\nname: w\ntasks:\n  - {{name: b, command: x, outputs: [{output}]}}\n").tasks
+    egress = task.outputs[0].s3
+    assert egress is not None
+    assert (egress.url, egress.levers.key) == ("s3://b/b/", "b-{{file.name}}")
+
+
+@pytest.mark.parametrize(
+    ("keep", "what"),
+    [
+        ("storage_class_after: {days: 0, class: X}", "'days' of storage_class_after must be 1 or more"),
+        ("storage_class_after: {class: X}", "'days' of storage_class_after is missing"),
+        ("runs: 0", "'runs: 0' says nothing"),
+        ("runs: 1, days: 0", "'days: 0' says nothing"),
+    ],
+)
+def test_to_keep_for_nothing_is_refused(keep: str, what: str) -> None:
+    text = f"version: 1.0\nname: w\nkeep: {{{keep}}}\ntasks:\n  - {{name: b, command: x}}\n"
+    (error,) = check_workflow(text)[1]
+    assert what in str(error)
+
+
 def test_several_documents_are_no_workflow() -> None:
     with pytest.raises(InvalidInputError, match="one document, not 2"):
         parse_workflow("tasks: []\n---\ntasks: []\n")
