@@ -170,9 +170,9 @@ class Jobs:
             found_lines = spout_logs(self._store, self._run_dir, pipeline, follow=follow)
             return _narrowed(found_lines, since_ns, None if follow else tail)
         newest = found.newest
-        if newest is None:
-            raise NotFoundError(f"pipeline {pipeline!r} has no jobs yet: `pps run` runs what is due")
-        record = newest if job is None else found.job(job)
+        if newest is None and job is None:
+            raise NotFoundError(f"pipeline {pipeline!r} has no jobs: `pps run` runs what is due")
+        record = newest if newest is not None and job is None else found.job(job or "")
         reader = LogReader(self._store, self._run_dir, record)
         if not inputs and since_ns is None:
             return reader.lines(datum, follow=follow, tail=tail)

@@ -213,6 +213,8 @@ class Scheduler:
                 self._guard(name, partial(self._active[name].stop, f"the pipeline was {why}"))
             else:
                 self._give_up(name)
+                if name not in self._catalog.damaged:
+                    self._tell_deleted(name)
         return bool(outdated)
 
     def _start(self, due: Due) -> None:
@@ -325,8 +327,9 @@ class Scheduler:
                 self._show(name)
 
     def _meet_trouble(self, name: str, error: PfsError) -> None:
-        """Let a pipeline rest whose job could not go on; one that was deleted under its job is no trouble."""
+        """Let a pipeline rest whose job could not go on; of one that was deleted under its job that is told."""
         if isinstance(error, NotFoundError) and self._store.refs.find(name) is None:
+            self._tell_deleted(name)
             return
         if self._retry_s is None and isinstance(error, CorruptionError):
             self._troubled[name] = _FOREVER_NS
@@ -336,6 +339,9 @@ class Scheduler:
             raise error
         self._troubled[name] = self._store.clock_ns() + int(self._retry_s * 1e9)
         self._on_event(events.Trouble(name, str(error)))
+
+    def _tell_deleted(self, name: str) -> None:
+        self._on_event(events.Trouble(name, "the pipeline was deleted, and with it the job that ran"))
 
     def _give_up(self, name: str) -> None:
         run = self._active.get(name)

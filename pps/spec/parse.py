@@ -30,6 +30,7 @@ from pps.spec.service import read_service, reads_nothing, without_effect
 from pps.spec.types import DEFAULT_BRANCH, DEFAULT_TRIES, DatumSet, Input, Reprocess, Spec, Transform, UnionInput
 from pps.spec.yaml import parse_yaml
 
+_LAST_EXIT_CODE = 255
 _LOOKS_LIKE_JSON = re.compile(r'\s*(?:\{\s*(?:"|\}|$)|\[\s*(?:\{|\]|$))')
 
 
@@ -191,6 +192,11 @@ def _transform(fields: Fields) -> Transform:
     if not made.cmd or not made.cmd[0]:
         transform.bad("cmd", "the field 'cmd' of transform is missing: give the command as a list")
     _note_container_fields(made, fields.findings.notes)
+    never = [code for code in made.accept_return_code if code > _LAST_EXIT_CODE]
+    if never:
+        # No error: pipelines that have it are stored, and must be read.
+        told = ", ".join(map(str, never))
+        fields.findings.notes.append(f"transform.accept_return_code: no command ends with {told}: 255 is the last")
     return made
 
 

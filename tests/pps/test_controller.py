@@ -484,6 +484,8 @@ def test_deleting_a_pipeline_ends_its_job(world: World, server: Server) -> None:
     world.create("upper", pfs_input("images"))
     server.wait(lambda event: isinstance(event, events.JobPlanned))
     world.pipelines.delete("upper")
+    told = "the pipeline was deleted, and with it the job that ran"
+    server.wait(lambda event: event == events.Trouble("upper", told))
     world.code("run.sh", UPPER)
     world.create("next", pfs_input("images"))
     server.wait(lambda event: isinstance(event, events.JobFinished) and event.job.pipeline == "next")

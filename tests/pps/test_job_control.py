@@ -223,6 +223,12 @@ def test_a_job_is_deleted_with_its_logs_and_nothing_runs_again(world: World) -> 
     assert (last.state, last.counters.processed, last.counters.skipped) == (JobState.SUCCESS, 1, 5)
     assert [job.id for job in world.jobs.jobs("copy")] == [last.id, *jobs[-2:0:-1]]
     assert set(world.output("copy")) == {"/a", "/b", "/n0", "/n1", "/n2", "/late"}
+    for left in list(world.jobs.jobs("copy")):
+        world.jobs.delete("copy", left.id)
+    with pytest.raises(NotFoundError, match=f"job copy@{last.id} not found"):
+        world.jobs.logs("copy", job=last.id)
+    with pytest.raises(NotFoundError, match="has no jobs: "):
+        world.jobs.logs("copy")
 
 
 @pytest.mark.row("2.8 delete-job")

@@ -109,6 +109,12 @@ parallelismSpec: {constant: 2}
     assert spec.input.empty_files
 
 
+def test_a_return_code_that_no_command_has_is_noted() -> None:
+    text = 'pipeline: {name: p}\ntransform: {cmd: ["true"], accept_return_code: [255, 300]}\n'
+    text += "input: {pfs: {repo: a, glob: /}}\n"
+    assert one(text, "p.yaml").notes == ("transform.accept_return_code: no command ends with 300: 255 is the last",)
+
+
 @pytest.mark.parametrize("between", ["\n", "\n---\n", "\r\n---\r\n\r\n"])
 @pytest.mark.row("2.1 documents")
 def test_several_json_documents(between: str) -> None:
