@@ -46,11 +46,14 @@ def validate(given: Given, workflow: bool) -> None:
 
 
 def _validate_workflow(found: SpecText) -> None:
+    from pps.workflows.folder import missing_code
     from pps.workflows.parse import check_workflow
 
     workflow, errors = check_workflow(found.text, name=found.name)
+    if workflow is not None:
+        errors = missing_code(workflow, found.base_dir)
     for error in errors:
         click.echo(printable(str(error)))
-    if workflow is None:
+    if workflow is None or errors:
         raise ExitCode(USAGE)
     click.echo(f"{workflow.name}: valid, {counted(len(workflow.tasks), 'task')}")

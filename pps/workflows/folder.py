@@ -12,6 +12,7 @@ from pfs.errors import InvalidInputError, StorageError
 from pfs.glob import Glob
 from pps.pipelines.code import code_digests
 from pps.pipelines.versions import Code
+from pps.workflows.types import Workflow
 
 IGNORE_FILE: Final = ".pfsignore"
 _LEFT_OUT: Final = frozenset({".pfs", ".git", ".hg", ".svn", "__pycache__", ".venv", "node_modules"})
@@ -89,15 +90,11 @@ class Folder:
 
     def _files(self, listed: str) -> Iterator[tuple[str, Path]]:
         top = self.path.resolve()
-        place = Path(os.path.normpath(top / listed))
-        if not place.is_relative_to(top):
-            raise InvalidInputError(f"code: {listed!r} is outside the workflow's folder {top}")
+        place = _place(top, listed)
         if place.is_file():
             yield place.relative_to(top).as_posix(), place
-        elif place.is_dir():
-            yield from self._below(top, place)
         else:
-            raise InvalidInputError(f"code: there is no file or folder {listed!r} in {top}")
+            yield from self._below(top, place)
 
     def _below(self, top: Path, place: Path) -> Iterator[tuple[str, Path]]:
         ignored, left_out = read_ignored(top), {one.resolve() for one in self.left_out}
@@ -129,6 +126,28 @@ class Folder:
     def _refuse(self, what: str) -> None:
         advice = f"name what is data in {IGNORE_FILE} there, or give tasks their 'code'"
         raise InvalidInputError(f"the folder {self.path}, which is the code of the workflow, has {what}: {advice}")
+
+
+def missing_code(workflow: Workflow, folder: Path) -> list[InvalidInputError]:
+    """Return an error, with the place of the task, for each that tasks list as code and that is not in a folder."""
+    errors = []
+    for task in workflow.tasks:
+        for listed in task.code or ():
+            try:
+                _place(folder.resolve(), listed)
+            except InvalidInputError as error:
+                errors.append(task.place.error(str(error)))
+    return errors
+
+
+def _place(top: Path, listed: str) -> Path:
+    """Return the file or folder that is listed as code; raises InvalidInputError where there is none in ``top``."""
+    place = Path(os.path.normpath(top / listed))
+    if not place.is_relative_to(top):
+        raise InvalidInputError(f"code: {listed!r} is outside the workflow's folder {top}")
+    if not (place.is_file() or place.is_dir()):
+        raise InvalidInputError(f"code: there is no file or folder {listed!r} in {top}")
+    return place
 
 
 def _relative(top: Path, path: Path) -> str:

@@ -139,8 +139,7 @@ def _when(fields: Fields, reading: Reading, *, task: str) -> Condition | None:
     except TemplateError as error:
         reading.wrong(node.place, f"the field 'when' of task {task!r}: {error} (character {error.offset + 1})")
         return None
-    if condition.references:
-        reading.uses.append(Use(task, "when", node, condition.references, settled=False))
+    reading.uses.append(Use(task, "when", node, condition.references, settled=False))
     return condition
 
 

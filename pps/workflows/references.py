@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pfs.errors import InvalidInputError
 from pps.spec.template import Reference
 from pps.workflows.reading import Reading, Use, nearest
 from pps.workflows.types import FromTask, TaskDef, Workflow
+from pps.workflows.when_kinds import check_kinds
 
 _RUN = ("job.id", "commit.id")
 _FILE = ("workflow.name", "task.name")
@@ -20,11 +22,21 @@ def check_references(workflow: Workflow, reading: Reading) -> None:
         if task is None:
             continue
         known = set(_known(use, task, workflow))
-        for reference in use.references:
-            if not _means(reference, use, known):
-                _tell(reference, use, known, reading)
+        unknown = [reference for reference in use.references if not _means(reference, use, known)]
+        for reference in unknown:
+            _tell(reference, use, known, reading)
+        if use.field == "when" and not unknown:
+            _check_condition(workflow, task, use, reading)
     for task in workflow.tasks:
         _check_param_of(task, workflow, reading)
+
+
+def _check_condition(workflow: Workflow, task: TaskDef, use: Use, reading: Reading) -> None:
+    try:
+        assert task.when is not None, "it was read"
+        check_kinds(workflow, task, task.when)
+    except InvalidInputError as error:
+        reading.wrong(use.node.place, f"the field 'when' of task {task.name!r}: {error}")
 
 
 def _means(reference: Reference, use: Use, known: set[str]) -> bool:

@@ -158,7 +158,7 @@ def _within(left: Plain, right: Plain) -> bool:
         return any(_equal(left, one) for one in right)
     if isinstance(left, str) and isinstance(right, str):
         return left in right
-    raise InvalidInputError(f"'in' looks in a list, or for a string in a string, not in {_kind(right)}")
+    raise InvalidInputError(f"'in' looks in a list, or for a string in a string, not in {value_kind(right)}")
 
 
 def _ordered(sign: str, left: Plain, right: Plain) -> bool:
@@ -169,7 +169,8 @@ def _ordered(sign: str, left: Plain, right: Plain) -> bool:
         assert isinstance(left, int | float)
         assert isinstance(right, int | float)
         return _by(sign, (left > right) - (left < right))
-    raise InvalidInputError(f"{sign!r} compares two numbers or two strings, not {_kind(left)} with {_kind(right)}")
+    sides = f"{value_kind(left)} with {value_kind(right)}"
+    raise InvalidInputError(f"{sign!r} compares two numbers or two strings, not {sides}")
 
 
 def _by(sign: str, order: int) -> bool:
@@ -182,11 +183,12 @@ def _is_number(value: Plain) -> bool:
 
 def _truth(value: Plain, where: str) -> bool:
     if not isinstance(value, bool):
-        raise InvalidInputError(f"{where!r} needs true or false, not {_kind(value)}")
+        raise InvalidInputError(f"{where!r} needs true or false, not {value_kind(value)}")
     return value
 
 
-def _kind(value: Plain) -> str:
+def value_kind(value: Plain) -> str:
+    """Return what kind of value one is, in words for messages."""
     match value:
         case bool():
             return "true or false"

@@ -174,6 +174,10 @@ def test_what_is_refused(store: Path, pps: Run) -> None:
     assert told.err.endswith("(and 1 more error: `pps validate --workflow` shows all)\n")
     checked = pps("validate", "--workflow", "-f", "bad.yaml", code=2).out.splitlines()
     assert [line.split(": ")[0] for line in checked] == ["bad.yaml:2:25", "bad.yaml:3:3"]
+    (store / "bad.yaml").write_text("tasks:\n- {name: a, command: x, code: [bad.yaml, gone]}\n")
+    checked = pps("validate", "--workflow", "-f", "bad.yaml", code=2).out
+    assert checked.startswith("bad.yaml:2:4: code: there is no file or folder 'gone' in ")
+    assert checked.count("\n") == 1
     (store / "flow.yaml").write_text(FLOW)
     assert pps("validate", "--workflow", "-f", "flow.yaml").out == "flow: valid, 3 tasks\n"
     for words, code, what in (
@@ -197,7 +201,7 @@ def test_what_is_refused(store: Path, pps: Run) -> None:
         assert pps("run-workflow", "-f", "gone.yaml", code=code).err.startswith(f"pps: {where}")
     (store / "gone.yaml").write_text("tasks:\n- {name: a, command: x, secrets: [{name: s, key: k, env_var: V}]}\n")
     assert pps("run-workflow", "-f", "gone.yaml", code=3).err.startswith("pps: gone.yaml:2:4: ")
-    (store / "gone.yaml").write_text("tasks:\n- {name: a, command: x, when: '1 < \"a\"'}\n")
+    (store / "gone.yaml").write_text("tasks:\n- {name: a, command: x, for_each: [1, b], when: 'item < 2'}\n")
     assert pps("run-workflow", "-f", "gone.yaml", code=2).err.startswith("pps: gone.yaml:2:4: the condition of task")
     (store / "r.yaml").write_text(FLOW)
     assert "a repo 'r' that has no runs of a workflow" in pps("run-workflow", "-f", "r.yaml", code=4).err

@@ -164,6 +164,7 @@ def _file(*tasks: str, top: str = "") -> str:
 
 
 A = "{name: a, command: x, outputs: [{name: o, path: p}]}"
+_PARAMS = "params: {s: t, n: 1, l: []}\n"
 WRONG: list[tuple[str, str]] = [
     ("tasks: []", "1:1: the field 'tasks' of workflow is missing or empty"),
     ("version: 2\n" + _file(A), "1:1: the version of a workflow file is 1.0, not '2'"),
@@ -275,6 +276,24 @@ WRONG: list[tuple[str, str]] = [
     (_file(A, top="on: {schedule: often}\n"), "1:6:"),
     (_file(A, top="keep: {storage_class_after: {days: 1}}\n"), "needs a 'class', written in capitals"),
     ("- a", "workflow must be a mapping, not a list"),
+    *(
+        (
+            _file(f"{{name: a, command: x, for_each: {items}, when: '{when}'}}", top=_PARAMS),
+            what,
+        )
+        for items, when, what in (
+            ("[b]", "params.s", "the field 'when' of task 'a': 'params.s' needs true or false, not a string"),
+            ("[b, c]", "item > 1", "'>' compares two numbers or two strings, not a string with a number"),
+            ("'{{params.l}}'", "item == 1 or task.name <= params.n", "not a string with a number"),
+            ("'{{params.l}}'", "item < true", "not a value with true or false"),
+            ("[{k: 1}, {k: 2}]", "item.k", "needs true or false, not a number"),
+            ("[{k: 1}, {k: 2}]", "item.j > 1", "there is no item.j: no item has it"),
+            ("[1]", "not (item in params.s)", "not for a number in a string"),
+            ("[1]", "3", "'3' needs true or false, not a number"),
+            ("[1]", "1 in params.n", "not in a number"),
+            ("[1]", "params.n and true", "'and' needs true or false, not a number"),
+        )
+    ),
     (_file("{name: a, command: x, outputs: [{name: o, path: p, as: ../../y}]}"), "2:54: '../../y' is no name below"),
     (
         _file("{name: a, command: x, for_each: [b], outputs: [{name: o, path: p, as: 'x/{{item}}/../y'}]}"),
@@ -504,6 +523,20 @@ def test_the_source_of_an_input_may_be_a_reference(source: str) -> None:
     )
     (one,) = parse_workflow(text).task("b").inputs
     assert (one.source, one.path) == (FromTask("a", "o"), "x")
+
+
+@pytest.mark.parametrize(
+    ("items", "when"),
+    [
+        ("[b, 1]", 'item == "b" or item > 1'),
+        ("[{k: 1}, {j: 2}]", "item.k > 0"),
+        ("'{{params.l}}'", "item.k and item > params.n"),
+        ("[true]", "item and params.s in params.l and params.s == 1"),
+    ],
+)
+def test_conditions_that_may_hold_are_taken(items: str, when: str) -> None:
+    text = _file(f"{{name: a, command: x, for_each: {items}, when: '{when}'}}", top=_PARAMS)
+    assert check_workflow(text)[1] == []
 
 
 @pytest.mark.parametrize("source", ["[o]", "3", "o", "{{tasks.a.outputs}}", "{task: [a]}", "{{x"])
