@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 import socket
 import threading
 import time
@@ -37,6 +38,7 @@ _PASSING: Final = frozenset(
     }
 )  # fmt: skip
 """Codes that say nothing against the request itself."""
+_REGION: Final = re.compile(r"[a-z0-9][a-z0-9-]*")
 _EMPTY: Final = hashlib.sha256(b"").hexdigest()
 _TIMEOUT: Final = urllib3.Timeout(connect=15, read=60)
 
@@ -173,10 +175,13 @@ class Wire:
             headers["content-length"] = "0"
 
     def _moved(self, bucket: str, answer: urllib3.BaseHTTPResponse) -> bool:
-        """Learn where a bucket is when the answer says that it is elsewhere."""
-        region = answer.headers.get("x-amz-bucket-region")
+        """Learn where a bucket is when the answer says that it is elsewhere: by a header, or the document of the error.
+
+        What else than AWS says so knows its buckets by the one address, and wants another region in the signature.
+        """
+        region = answer.headers.get("x-amz-bucket-region") or _named(answer.data, "Region")
         known = self._regions.get(bucket, self._access.region)
-        if not self._access.moves or answer.status not in {301, 307, 400} or not region or region == known:
+        if answer.status not in {301, 307, 400} or not _REGION.fullmatch(region) or region == known:
             return False
         self._regions[bucket] = region
         return True
@@ -194,12 +199,16 @@ def _lower(headers: urllib3.HTTPHeaderDict) -> dict[str, str]:
 
 def code_and_words(body: bytes) -> tuple[str, str]:
     """Return code and message of an error's document; empty where there is none."""
+    return _named(body, "Code"), _named(body, "Message")
+
+
+def _named(body: bytes, name: str) -> str:
+    """Return what an error's document says under a name; empty where it says nothing, or is none."""
     try:
         root = ElementTree.fromstring(body)
     except ElementTree.ParseError:
-        return "", ""
-    found = {one.tag.rpartition("}")[2]: one.text or "" for one in root}
-    return found.get("Code", ""), found.get("Message", "")
+        return ""
+    return next((one.text or "" for one in root if one.tag.rpartition("}")[2] == name), "")
 
 
 def _error(request: Request, answer: urllib3.BaseHTTPResponse) -> PfsError:

@@ -23,6 +23,7 @@ from pps.transfers.folder import Folder
 from pps.transfers.multipart import MOST_PARTS, part_bytes, parts_of
 from pps.transfers.open import open_target
 from pps.transfers.place import Pieces, Said, Sending, Target, There
+from pps.transfers.sigv4 import signature
 from tests.pfs.bucket_world import BUCKET, Asked, World, bucket_server, use_bucket
 
 PART = 8 << 20
@@ -250,6 +251,40 @@ def test_a_profile_and_a_secret_say_as_whom(world: World, monkeypatch: pytest.Mo
     assert "hidden" not in repr(find_access(Levers(profile="work")).keys())
     with pytest.raises(InvalidInputError, match="nobody"):
         find_access(Levers(profile="nobody"))
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [
+        ("301 Moved Permanently", {"x-amz-bucket-region": "eu-west-3"}, b""),
+        (
+            "400 Bad Request",
+            {},
+            b"<Error><Code>AuthorizationHeaderMalformed</Code><Message>m</Message><Region>eu-west-3</Region></Error>",
+        ),
+    ],
+)
+@pytest.mark.parametrize("told", ["eu-west-3", "eu-west-4"], ids=["it is there", "it is nowhere"])
+def test_another_region_is_followed_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, status: str, headers: dict[str, str], body: bytes, told: str
+) -> None:
+    regions: list[str] = []
+
+    def sign(*given: object, **more: object) -> str:
+        regions.append(str(more["region"]))
+        return signature(*given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(wire, "signature", sign)
+    world.refuse = lambda _: None if regions[-1] == told else (status, headers, body)
+    with closing(open_target(f"s3://{BUCKET}/r", Levers(endpoint=world.url, region="us-east-1"))) as target:
+        if told == "eu-west-3":
+            assert target.put(sending(b"x", b"1")).size == 1
+            target.put(sending(b"y", b"1"))
+            assert regions == ["us-east-1", "eu-west-3", "eu-west-3"], "it is learnt"
+        else:
+            with pytest.raises(PlaceRefusedError, match=status[:3]):
+                target.put(sending(b"x", b"1"))
+            assert regions == ["us-east-1", "eu-west-3"]
 
 
 def test_where_a_bucket_is() -> None:
