@@ -25,7 +25,7 @@ from pfs.errors import (
     PfsError,
     RepoNotFoundError,
 )
-from pfs.ids import CommitId
+from pfs.ids import CommitId, chunk_id
 from pfs.lifecycle.purge import purge
 from pfs.model import Provenance
 from pfs.moving.plan import Wish
@@ -174,10 +174,10 @@ def test_through_a_bucket(full: Store, other: Store, bucket: World, tmp_path: Pa
 
 @pytest.mark.parametrize(("how", "dead"), [(How.FULL, False), (How.AFTER, True)])
 def test_whatever_fails_each_repo_has_all_or_nothing(full: Store, tmp_path: Path, how: How, dead: bool) -> None:
-    at, fired = 0, True
+    at, fired = int(dead) - 1, True
     whole = visible(full)
     while fired:
-        at += 1
+        at += 2
         pfs.init(tmp_path / f"{at}").close()
         path = tmp_path / f"{at}" / FOLDER
         faulty = FaultyBackend(LocalBackend(path / "objects"), fail_at=at, how=how, dead_after=dead)
@@ -211,18 +211,17 @@ class Between:
         return getattr(self._backend, name)
 
 
-def test_beside_collections_of_the_target(full: Store, tmp_path: Path) -> None:
+def test_beside_collections_of_the_target(full: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is found there without a name, and counted on, is deleted before the swap: it is stored again."""
+    monkeypatch.setattr("pfs.refs.turn.PATIENCE_S", 0.0)  # what comes between may come in a turn
     at, went_on = 0, True
     while went_on:
-        at += 3
+        at += 1
         with pfs.init(tmp_path / f"{at}") as beside:
-            with beside.create_repo("mine").commit("master") as commit:
-                for path, data in contents(full.repo("data"), "master").items():
-                    commit.put_file(path, data)
-            beside.refs.bury(beside.refs.read("mine"))
-            clock = Clock(40)
-            clock.over(beside)
+            session, known = beside.session(), contents(full.repo("data"), "master").values()
+            session.put_chunks([(chunk_id(data), data) for data in known if len(data) < 60_000])
+            session.seal()
+            session.release()
             between = Between(LocalBackend(beside.path / "objects"), at, beside.collect)
             with Store(beside.path, backend=between) as made:  # type: ignore[arg-type]
                 try:
@@ -281,3 +280,30 @@ def test_what_was_sent_is_not_sent_again(store: Store, other: Store, monkeypatch
     (sent,) = send(store, other)
     assert sent.bytes <= (30 << 20) - there + (4 << 20)
     assert visible(store) == visible(other)
+
+
+@pytest.mark.parametrize("branch", ["mine", "master"])
+def test_beside_writers_of_the_target(full: Store, tmp_path: Path, branch: str) -> None:
+    """Another branch of the repo moves there at each write: the push goes on. The same one: it is refused."""
+    at, went_on, refusals = 0, True, 0
+    theirs = full.repo("data").branch("master").head
+    while went_on:
+        at += 1
+        with pfs.init(tmp_path / f"{at}") as beside:
+            send(full, beside, [Wish("data", "side")])
+
+            def write(store: Store = beside) -> None:
+                store.repo("data").create_branch(branch, head="side")
+
+            between = Between(LocalBackend(beside.path / "objects"), at, write)
+            with Store(beside.path, backend=between) as made:  # type: ignore[arg-type]
+                try:
+                    send(full, made, [Wish("data", "master")])
+                    assert theirs in [commit.id for commit in made.repo("data").commits("master")]
+                except ConflictError:
+                    assert branch == "master"
+                    refusals += 1
+                went_on = between.writes >= at
+                assert list(fsck(made)) == []
+    assert bool(refusals) == (branch == "master")
+    assert at > 2
