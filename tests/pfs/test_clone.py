@@ -117,7 +117,7 @@ def test_through_a_bucket_and_back(full: Store, bucket: World, tmp_path: Path) -
 
 @pytest.mark.parametrize(("how", "dead"), [(How.FULL, False), (How.AFTER, True)])
 def test_whatever_fails_the_next_run_goes_on(full: Store, tmp_path: Path, how: How, dead: bool) -> None:
-    """Every second write of a copy fails once, the others in the other way: there is no store then, and what was sent is not sent again."""
+    """Every second write of a copy fails once, the others the other way: no store then, and nothing is sent twice."""
     for at in range(1 + dead, _calls(full, tmp_path) + 1, 2):
         home = tmp_path / f"{at}"
         (home / FOLDER / "objects").mkdir(parents=True)
