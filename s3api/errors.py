@@ -66,6 +66,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "ServiceUnavailable": (503, "the server cannot check who sends this: its log says why"),
     "SignatureDoesNotMatch": (403, "the signature does not match: check the secret key"),
     "SlowDown": (503, "too many requests at once: try again"),
+    "TooManyBuckets": (400, "too many buckets"),
     "UnexpectedContent": (400, "the request has a body, and headers that take its place"),
     "XAmzContentSHA256Mismatch": (400, "the body does not match its x-amz-content-sha256"),
 }
@@ -104,6 +105,10 @@ KINDS: Mapping[str, str] = {
     "collection-lost": "InternalError",
     "storage": "InternalError",
     "storage-full": "InsufficientStorage",
+    "access-refused": "InternalError",
+    "unreachable": "ServiceUnavailable",
+    "bucket-not-found": "InternalError",
+    "conditions-ignored": "InternalError",
     "failed": "InternalError",
     "kernel-unavailable": "InternalError",
 }
