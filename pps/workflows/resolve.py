@@ -11,6 +11,7 @@ from pfs.errors import InvalidInputError
 from pfs.glob import Glob
 from pps.spec.artifact_path import fixed_folder
 from pps.spec.template import parse_template
+from pps.workflows.item_places import check_items
 from pps.workflows.names import is_reserved
 from pps.workflows.order import ordered
 from pps.workflows.parse_input import BY_NAME, NONE
@@ -108,6 +109,7 @@ class _Resolver:
         each = self._task.for_each
         if each is None:
             return None
+        self._check_items(each)
         if each.source is not None:
             name = next((one.name for one in inputs if one.source == each.source), "")
             return replace(each, input=name)
@@ -117,6 +119,14 @@ class _Resolver:
                 each.place, f"for_each of task {self._task.name!r} needs an input {each.input!r}: {advice}"
             )
         return each
+
+    def _check_items(self, each: ForEach) -> None:
+        """Tell of items that stand in the file and are not apart; a condition may leave some of them out."""
+        try:
+            if self._task.when is None:
+                check_items(self._task, each.items)
+        except InvalidInputError as error:
+            self._reading.wrong(each.place, str(error))
 
     def _complete(self, one: InputArtifact, each: ForEach | None) -> InputArtifact:
         """Return an input with its type and path, where the file does not say them."""

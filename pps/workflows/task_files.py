@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pfs.errors import InvalidInputError
 from pps.spec.node import Plain
 from pps.spec.template import Reference
+from pps.workflows.item_places import below_item, check_items
 from pps.workflows.names import item_name
 from pps.workflows.records import canonical
 from pps.workflows.types import TaskDef, Workflow
@@ -30,20 +31,21 @@ def task_files(workflow: Workflow, task: TaskDef, told: Told) -> dict[str, bytes
     """Return the files of a task by name: none where its condition does not hold.
 
     Raises:
-        InvalidInputError: two items are the same, an item cannot be one, or the condition compares what has no order.
+        InvalidInputError: items are not apart (`check_items`), or the condition compares what has no order.
     """
     found: dict[str, bytes] = {}
+    items: list[Plain] = []
     for item in _items(task, told.params):
         value = None if item is None else item[0]
         if not _holds(workflow, task, told.params, value):
             continue
         name = ALL if item is None else item_name(value)
-        if name in found:
-            raise InvalidInputError(f"for_each of task {task.name!r} has the item {value!r} twice")
+        items += item or ()
         document: dict[str, Plain] = {"params": {name: told.params[name] for name in told.used}}
         document |= {} if item is None else {"item": value}
         document |= {"again": told.again} if told.again else {}
         found[name] = canonical(document)
+    check_items(task, items)
     return found
 
 
@@ -59,9 +61,6 @@ def _items(task: TaskDef, params: Mapping[str, Plain]) -> Iterator[tuple[Plain] 
     if len(items) > MOST_ITEMS:
         raise InvalidInputError(f"for_each of task {task.name!r} has {len(items)} items: {MOST_ITEMS} are the most")
     for item in items:
-        if isinstance(item, dict | list) and any(not one.as_ for one in task.outputs):
-            what = f"an item of task {task.name!r} is a {'mapping' if isinstance(item, dict) else 'list'}"
-            raise InvalidInputError(f"{what}: give its outputs an 'as', such as {{{{item.name}}}}/")
         yield (item,)
 
 
@@ -70,8 +69,8 @@ def _holds(workflow: Workflow, task: TaskDef, params: Mapping[str, Plain], item:
         match reference.names:
             case ("params", name):
                 return params[name]
-            case ("item", *rest):
-                return _below(item, rest, reference)
+            case ("item", *_):
+                return below_item(item, reference)
             case ("workflow", "name"):
                 return workflow.name
             case _:
@@ -81,11 +80,3 @@ def _holds(workflow: Workflow, task: TaskDef, params: Mapping[str, Plain], item:
         return task.when is None or task.when.holds(value)
     except InvalidInputError as error:
         raise InvalidInputError(f"the condition of task {task.name!r}: {error}") from error
-
-
-def _below(value: Plain, names: list[str], reference: Reference) -> Plain:
-    for name in names:
-        if not isinstance(value, dict) or name not in value:
-            raise InvalidInputError(f"there is no {reference}: the item has no {name!r}")
-        value = value[name]
-    return value

@@ -277,6 +277,21 @@ WRONG: list[tuple[str, str]] = [
     (_file(A, top="keep: {storage_class_after: {days: 1}}\n"), "needs a 'class', written in capitals"),
     ("- a", "workflow must be a mapping, not a list"),
     *(
+        (_file(f"{{name: a, command: x, for_each: {items}, outputs: [{{name: o, path: x{more}}}]}}"), what)
+        for items, more, what in (
+            ("[x, x/x]", "", "2:35: of the items of task 'a', 'x/x' has a name below 'x' in output 'o': give the"),
+            ("[abs, /abs]", "", "has the same name as"),
+            ("[a//b, a/b]", "", "has the same name as"),
+            ("[q, r, q/]", "", "has the same name as"),
+            ("[x, ..]", "", "the item '..' of task 'a' makes no name: "),
+            ("['']", "", "makes no name in output 'o'"),
+            ("['1', 1]", "", "the item 1 twice"),
+            ("[{n: 1, k: 2}, {n: 1, k: 3}]", ", as: '{{item.n}}.csv'", "has the same name as"),
+            ("[{n: 1}]", ", as: '{{item.k}}.csv'", "there is no item.k"),
+            ("[[1]]", "", "an item of task 'a' is a list: give its outputs an 'as'"),
+        )
+    ),
+    *(
         (
             _file(f"{{name: a, command: x, for_each: {items}, when: '{when}'}}", top=_PARAMS),
             what,

@@ -244,6 +244,20 @@ def test_the_path_of_what_a_task_runs_for_is_that_of_the_item(flow: Flow, world:
     assert world.output("flow-put")["/o/b.txt"] == b"b\nd/in put/b.txt d/in put/b.txt\n"
 
 
+def test_items_of_a_param_are_apart_when_the_run_begins(flow: Flow, world: World) -> None:
+    text = """\
+params: {l: [x, x.y, x-y, xy/z]}
+tasks:
+- {name: t, command: echo 1 > o, for_each: "{{params.l}}", when: item != "", outputs: [{name: o, path: o}]}
+"""
+    for items in ('["x", "x-y", "x/y"]', '["abs", "/abs"]', '["q", "q/"]', '["x", "../x"]'):
+        with pytest.raises(InvalidInputError, match=r"item") as caught:
+            flow.begin(text, params={"l": items})
+        assert getattr(caught.value, "__notes__", None) == ["flow.yaml:3:4"]
+    assert flow.ran(text, params={"l": '["x", "", "x-y", "y/x"]'}) == {"t": 3}
+    assert flow.ran(text) == {"t": 2}, "x and x-y are as they were"
+
+
 MIXED = """\
 tasks:
 - name: gen
