@@ -29,6 +29,10 @@ class Wish(NamedTuple):
     branch: str | None
 
 
+MadeFrom = tuple[Wish, CommitId]
+"""A commit that another one was made from, and the branch that it was on."""
+
+
 class Move(NamedTuple):
     """A branch that moves from ``old`` to ``head``; ``forced``: not forwards."""
 
@@ -59,7 +63,8 @@ class RepoPlan:
 def plan(source: Store, target: Store, wishes: Sequence[Wish], *, force: bool = False) -> list[RepoPlan]:
     """Return what is to be sent for each repo, those first that others were made from.
 
-    No wishes: all repos. Branches that missing commits were made from go along. Hidden branches do not.
+    No wishes: all repos. Branches go along that have commits which missing ones were made from, and which are missing
+    too. Hidden branches do not.
     Memory: the ids of commits that are missing, and of live ones of the repos that get any.
 
     Raises:
@@ -71,6 +76,12 @@ def plan(source: Store, target: Store, wishes: Sequence[Wish], *, force: bool = 
     todo = list(wishes or (Wish(repo, None) for repo in states))
     plans: dict[str, _Planner] = {}
     seen = set[Wish]()
+
+    def planner(repo: str) -> _Planner:
+        if repo not in plans:
+            plans[repo] = _Planner(source, target, states[repo], force=force)
+        return plans[repo]
+
     while todo:
         wish = todo.pop(0)
         if wish in seen:
@@ -78,9 +89,9 @@ def plan(source: Store, target: Store, wishes: Sequence[Wish], *, force: bool = 
         seen.add(wish)
         if wish.repo not in states:
             raise RepoNotFoundError(wish.repo)
-        if wish.repo not in plans:
-            plans[wish.repo] = _Planner(source, target, states[wish.repo], force=force)
-        todo += plans[wish.repo].add(wish, states)
+        for other, commit in planner(wish.repo).add(wish, states):
+            if not planner(other.repo).has(commit):
+                todo.append(other)
     return list(_in_order({repo: planner.plan for repo, planner in plans.items()}))
 
 
@@ -121,8 +132,12 @@ class _Planner:
             return set()
         return {found.record.id for found in live_commits(self._target.history, self.plan.target)}
 
-    def add(self, wish: Wish, states: Mapping[str, RefsState]) -> list[Wish]:
-        """Take a wish in; return those that it brings about."""
+    def has(self, commit: CommitId) -> bool:
+        """Say whether the other store has a commit, as far as collection goes."""
+        return commit in self._live
+
+    def add(self, wish: Wish, states: Mapping[str, RefsState]) -> list[MadeFrom]:
+        """Take a wish in; return what its missing commits were made from."""
         body = self.plan.source.body
         if wish.branch is None:
             names = [name for name in sorted(body.branches) if not is_hidden(name)]
@@ -130,7 +145,7 @@ class _Planner:
             names = [wish.branch]
         else:
             raise BranchNotFoundError(self._repo, wish.branch)
-        found: list[Wish] = []
+        found: list[MadeFrom] = []
         for name in names:
             head = body.branches[name].head
             if head is not None and name not in self.plan.moves:
@@ -144,7 +159,7 @@ class _Planner:
         """Say whether a tag goes along: of a single branch, only with a commit that goes or is there."""
         return wish.branch is None or tagged in self._queued or tagged in self._live
 
-    def _branch(self, name: str, head: CommitId, states: Mapping[str, RefsState]) -> list[Wish]:
+    def _branch(self, name: str, head: CommitId, states: Mapping[str, RefsState]) -> list[MadeFrom]:
         move = self._move(name, head)
         if move is None:
             return []
@@ -193,7 +208,7 @@ class _Planner:
             raise ConflictError(f"commit {self._repo}@{commit} has other content in {self._place}: name what to send")
         return True
 
-    def _tag(self, name: str, head: CommitId, states: Mapping[str, RefsState]) -> list[Wish]:
+    def _tag(self, name: str, head: CommitId, states: Mapping[str, RefsState]) -> list[MadeFrom]:
         there = self._there.tags.get(name)
         if there is not None and there.head == head:
             return []
@@ -202,9 +217,9 @@ class _Planner:
         self.plan.tags[name] = head
         return self._lead(head, states)
 
-    def _lead(self, head: CommitId, states: Mapping[str, RefsState]) -> list[Wish]:
-        """Queue a commit and its ancestors that are not there, parents first; return the branches of their sources."""
-        wanted: dict[Wish, None] = {}
+    def _lead(self, head: CommitId, states: Mapping[str, RefsState]) -> list[MadeFrom]:
+        """Queue a commit and its ancestors that are not there, parents first; return what they were made from."""
+        wanted: dict[MadeFrom, None] = {}
         todo: list[tuple[CommitId, bool]] = [(head, False)]
         while todo:
             commit, is_done = todo.pop()
@@ -223,12 +238,12 @@ class _Planner:
             todo += [(parent, False) for parent in reversed(record.parents)]
         return list(wanted)
 
-    def _sources(self, record: CommitRecord, states: Mapping[str, RefsState]) -> Iterable[Wish]:
-        for repo, branch, _ in record.provenance:
+    def _sources(self, record: CommitRecord, states: Mapping[str, RefsState]) -> Iterable[MadeFrom]:
+        for repo, branch, commit in record.provenance:
             state = states.get(repo)
             if repo != self._repo and not is_hidden(branch) and state is not None and branch in state.body.branches:
                 self.plan.needs.add(repo)
-                yield Wish(repo, branch)
+                yield Wish(repo, branch), CommitId(commit)
 
 
 def record_of(store: Store, state: RefsState, commit: CommitId) -> CommitRecord:

@@ -101,6 +101,19 @@ def test_one_branch_brings_what_it_was_made_from(full: Store, other: Store) -> N
     assert list(fsck(other, deep=True)) == []
 
 
+def test_what_commits_were_made_from_and_is_there_stays_as_it_is(full: Store, other: Store) -> None:
+    send(full, other, [Wish("made", "master")])
+    source = Provenance("data", "master", CommitId(str(full.repo("data").branch("master").head)))
+    for store, seed in ((full, 1), (other, 2)):
+        put(store.repo("data"), "master", random.Random(seed))
+    opened = full.repo("made").start_commit("master", provenance=[source])
+    full.repo("made").finish_commit(opened.id)
+    (one,) = send(full, other, [Wish("made", "master")])
+    assert (one.repo, one.commits) == ("made", 1)
+    with pytest.raises(ConflictError, match="data@master went another way"):
+        send(full, other)
+
+
 def test_chunks_that_are_there_are_not_sent(full: Store, other: Store) -> None:
     with other.create_repo("mine").commit("master") as commit:
         for path, data in contents(full.repo("data"), "master").items():
