@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -135,8 +135,19 @@ def _check(store: Store, plan: RunPlan) -> None:
     pipelines = Pipelines(store)
     rebinding = any(_reads_otherwise(plan, spec) for spec, _ in _specs(plan))
     for spec, making in _specs(plan):
-        with told_at(plan.workflow.task(_task_of(spec)).place):
+        with told_at(plan.workflow.task(_task_of(spec)).place), _told_if_taken(spec.name):
             pipelines.update(spec, base_dir=plan.folder, dry_run=True, making=replace(making, rebinding=rebinding))
+
+
+@contextmanager
+def _told_if_taken(name: str) -> Iterator[None]:
+    """Say of a repo that is in the way what can be done: it may be what `delete_workflow` was told to keep."""
+    try:
+        yield
+    except AlreadyExistsError as error:
+        about = f"there is a repo {name!r} that no task makes, as `delete-workflow --keep-repos` leaves them"
+        advice = f"delete it (`pfs delete-repo {name}`; it stays in trash for 30 days)"
+        raise ConflictError(f"{about}: {advice}, or give the workflow another 'name'") from error
 
 
 def _reads_otherwise(plan: RunPlan, spec: Spec) -> bool:

@@ -655,6 +655,11 @@ def test_what_was_made_may_be_kept(flow: Flow, world: World) -> None:
     delete_workflow(world.store, "flow", keep_repos=True)
     assert world.output("flow-use") == {"/res/out.txt": b"hello world\nx\n"}
     assert {info.name for info in world.store.list_repos()} == {"flow-gen", "flow-use", "flow-shout"}
+    with pytest.raises(ConflictError, match=r"a repo 'flow-gen' .*--keep-repos.*`pfs delete-repo flow-gen`"):
+        flow.begin(CHAIN)
+    for name in ("gen", "use", "shout"):
+        world.store.delete_repo(f"flow-{name}")
+    assert flow.ran(CHAIN) == {"gen": 1, "use": 1, "shout": 0}
 
 
 def test_tasks_may_change_places(flow: Flow) -> None:
