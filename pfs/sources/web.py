@@ -87,7 +87,7 @@ class Web:
                 retries=retries,
             )
         except (LocationParseError, ValueError) as error:
-            raise InvalidInputError(f"{shown(url)} is no URL: {error}") from error
+            raise InvalidInputError(f"{shown(url)} is no URL, or leads to one that is not followed: {error}") from error
         except MaxRetryError as error:
             reason = " ".join(str(error.reason or error).split())
             raise StorageError(f"read {shown(url)}", reason) from error

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from pfs.changes.writer import CommitWriter, file_key
+from pfs.errors import InvalidInputError
 from pfs.files.described import is_media_type, kept_metadata
 from pfs.ids import CommitId
 from pfs.paths import clean_path, to_key
+from pfs.shorten import quoted
 from pfs.sources.names import shown
 from pfs.trees.edit import Delete, Edit, Put
 from pfs.trees.row import Row
@@ -39,13 +41,18 @@ _BUFFERS: Final = 16 << 20
 
 
 class Imported(NamedTuple):
-    """What an import did. ``commit``: the new one, None where nothing was to be changed; sizes in bytes."""
+    """What an import did. ``commit``: the new one, None where nothing was to be changed; sizes in bytes.
+
+    ``left_out``: how many could not be taken, such as keys that are no paths; ``why``: the first of them.
+    """
 
     commit: CommitId | None
     fetched: int
     size: int
     unchanged: int
     removed: int
+    left_out: int = 0
+    why: str = ""
 
 
 def import_uri(
@@ -63,7 +70,8 @@ def import_uri(
     ``uri``: ``s3://bucket/key``; ``s3://bucket/prefix/``, all below it; a pattern, ``s3://bucket/logs/*.gz``; the same
     of ``file:///``; ``https://…`` and ``http://…``, a file each. Each file keeps what tells its version from others
     (URL, ETag, version, size, time), and is not fetched again while that is the same; files of ``path`` that are not
-    there are deleted. The repo and branch are made if they are not there. Several files at a time, large ones in
+    there are deleted. What cannot be taken, keys that are no paths and what is no file or leads out of a folder, is
+    counted and left out. The repo and branch are made if they are not there. Several files at a time, large ones in
     ranges; what is in memory of them shares 112 MiB. A transfer that breaks goes on
     where it was. When it fails nothing was changed; what was stored is found by the next try, as it has the same
     chunks.
@@ -97,7 +105,8 @@ class _Import:
         self._top, self._key = clean_path(path).rstrip("/"), to_key(path)
         self._edits: list[Edit] = []
         self._room = Room(_ROOM)
-        self._fetched = self._size = self._unchanged = self._removed = 0
+        self._fetched = self._size = self._unchanged = self._removed = self._left_out = 0
+        self._why = ""
 
     def run(self, files: Iterator[RemoteFile], *, jobs: int) -> Imported:
         waiting: deque[Future[Put | None]] = deque()
@@ -128,14 +137,14 @@ class _Import:
                     one.cancel()
                 raise
         self._writer.edit(self._edits)
-        return Imported(None, self._fetched, self._size, self._unchanged, self._removed)
+        counts = (self._fetched, self._size, self._unchanged, self._removed)
+        return Imported(None, *counts, self._left_out, self._why)
 
     def _pairs(self, files: Iterator[RemoteFile]) -> Iterator[tuple[RemoteFile | None, Row | None]]:
         """Go through files and what there is of them side by side: both are in byte order."""
         rows = Tree(self._writer.session, self._writer.begun_with).walk(self._key)
         row = next(rows, None)
-        for file in files:
-            key = file_key(f"{self._top}/{file.name.decode(errors='surrogateescape')}")
+        for file, key in self._taking(files):
             while row is not None and row.key < key:
                 yield None, row
                 row = next(rows, None)
@@ -147,6 +156,28 @@ class _Import:
         while row is not None:
             yield None, row
             row = next(rows, None)
+
+    def _taking(self, files: Iterator[RemoteFile]) -> Iterator[tuple[RemoteFile, bytes]]:
+        """Yield what can be taken with its key; the rest is counted, unless it is all that there is."""
+        is_any, refusal = False, None
+        for file in files:
+            try:
+                key = self._key_of(file)
+            except InvalidInputError as error:
+                refusal = refusal or error
+                self._left_out += 1
+                self._why = self._why or str(error)
+                continue
+            is_any = True
+            yield file, key
+        if refusal is not None and not is_any:
+            raise refusal
+
+    def _key_of(self, file: RemoteFile) -> bytes:
+        path = f"{self._top}/{file.name.decode(errors='surrogateescape')}"
+        if file.no_file:
+            raise InvalidInputError(f"{quoted(path)} is not imported: {file.no_file}")
+        return file_key(path)
 
     def _land(self, waiting: deque[Future[Put | None]]) -> None:
         put = waiting.popleft().result()
@@ -180,8 +211,7 @@ class _Import:
         metadata = kept_metadata(opened.metadata)
         if metadata:
             aux["u"] = metadata
-        key = file_key(f"{self._top}/{file.name.decode(errors='surrogateescape')}")
-        return Put(key, ref.kind, ref.size, ref.tid, aux)
+        return Put(self._key_of(file), ref.kind, ref.size, ref.tid, aux)
 
 
 def _mark(row: Row) -> Mark | None:

@@ -54,12 +54,13 @@ class Opened(NamedTuple):
 class RemoteFile:
     """A file: ``name`` below what was listed. ``mark``: None where only asking for it tells.
 
-    ``open`` is given the mark of what there is of it already.
+    ``open`` is given the mark of what there is of it already. ``no_file``: why it cannot be taken; empty for most.
     """
 
     name: bytes
     mark: Mark | None
     open: Callable[[Mark | None, threading.Event], AbstractContextManager[Opened]]
+    no_file: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,33 +173,45 @@ def _folder(uri: str) -> Iterator[RemoteFile]:
         directory, tail = path + "/", ""
     wanted = _wanted(tail)
     if tail and not _SPECIAL & set(tail):
-        names = iter((os.fsencode(tail),)) if os.path.isfile(path) else iter(())
+        names = iter(((os.fsencode(tail), ""),)) if os.path.isfile(path) else iter(())
     else:
         names = _names(os.fsencode(directory), b"")
-    for name in names:
+    for name, no_file in names:
         if wanted(os.fsdecode(name)):
-            yield _local(Path(os.fsdecode(os.fsencode(directory) + name)), name)
+            yield _local(Path(os.fsdecode(os.fsencode(directory) + name)), name, no_file)
 
 
-def _names(top: bytes, below: bytes) -> Iterator[bytes]:
-    """Yield the files of a folder in byte order of their paths; links are followed to files only."""
+def _names(top: bytes, below: bytes) -> Iterator[tuple[bytes, str]]:
+    """Yield what is in a folder in byte order of paths, and why it is no file to be taken, empty for one that is.
+
+    Links are followed to files below the folder only: others would bring in what nobody named.
+    """
     try:
         with os.scandir(top + below) as found:
             entries = [
-                (one.name + b"/" if one.is_dir(follow_symlinks=False) else one.name, one.is_file()) for one in found
+                (one.name + b"/", "") if one.is_dir(follow_symlinks=False) else (one.name, _no_file(top, one))
+                for one in found
             ]
     except FileNotFoundError:
         return
     except OSError as error:
         raise of_system(f"list {os.fsdecode(top + below)}", error) from error
-    for name, is_file in sorted(entries):
+    for name, no_file in sorted(entries):
         if name.endswith(b"/"):
             yield from _names(top, below + name)
-        elif is_file:
-            yield below + name
+        else:
+            yield below + name, no_file
 
 
-def _local(path: Path, name: bytes) -> RemoteFile:
+def _no_file(top: bytes, entry: os.DirEntry[bytes]) -> str:
+    if not entry.is_file():
+        return "it is no file"
+    if not entry.is_symlink() or os.path.realpath(entry.path).startswith(os.path.realpath(top).rstrip(b"/") + b"/"):
+        return ""
+    return "it is a link that leads out of the folder"
+
+
+def _local(path: Path, name: bytes, no_file: str) -> RemoteFile:
     @contextmanager
     def opened(_: Mark | None, stop: threading.Event) -> Iterator[Opened]:
         try:
@@ -210,6 +223,8 @@ def _local(path: Path, name: bytes) -> RemoteFile:
         except OSError as error:
             raise of_system(f"read {path}", error) from error
 
+    if no_file:
+        return RemoteFile(name, None, opened, no_file)
     try:
         return RemoteFile(name, _mark_of(path, path.stat()), opened)
     except OSError as error:

@@ -114,6 +114,8 @@ def _refresh(store: Store, repo: Repo, path: str, one: _Import, *, say: Say, sto
         say(f"import {shown(one.uri)}: nothing is there")
         return
     say(f"import {shown(one.uri)}: {done.fetched} fetched, {done.unchanged} unchanged, {done.removed} removed")
+    if done.left_out:
+        say(f"import {shown(one.uri)}: warning: {done.left_out} left out, such as: {done.why}")
 
 
 def _empty(repo: Repo, path: str) -> None:

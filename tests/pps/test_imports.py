@@ -59,7 +59,7 @@ def test_what_is_unchanged_is_not_fetched_again_and_what_vanished_is_removed(wor
     put(world, logs__a=b"1", logs__sub__b=b"22", logs__c=b"3", logsother=b"no", logs__=b"")
     uri, s3 = f"s3://{BUCKET}/logs/", Levers(endpoint=world.url)
     done = take(store, uri, levers=s3)
-    assert done[1:] == (3, 4, 0, 0)
+    assert done[1:5] == (3, 4, 0, 0)
     assert files(store) == {"x/a": b"1", "x/c": b"3", "x/sub/b": b"22"}
     row = store.repo("in").view("master").tree.stat(b"x/a")
     assert row is not None
@@ -73,7 +73,7 @@ def test_what_is_unchanged_is_not_fetched_again_and_what_vanished_is_removed(wor
     world.client.delete_object(Bucket=BUCKET, Key="logs/c")
     put(world, logs__a=b"9")
     again = take(store, uri, levers=s3)
-    assert again[1:] == (1, 1, 1, 1)
+    assert again[1:5] == (1, 1, 1, 1)
     assert files(store) == {"x/a": b"9", "x/sub/b": b"22"}
     assert store.repo("in").branch("master").head == again.commit
 
@@ -146,17 +146,49 @@ def test_a_folder_a_file_and_a_pattern(store: Store, tmp_path: Path) -> None:
     for name, data in {"a.csv": b"1", "a-b/c": b"2", "a/d.csv": b"3"}.items():
         (top / name).parent.mkdir(parents=True, exist_ok=True)
         (top / name).write_bytes(data)
-    assert take(store, top.as_uri())[1:] == (3, 3, 0, 0)
+    assert take(store, top.as_uri())[1:5] == (3, 3, 0, 0)
     assert files(store) == {"x/a-b/c": b"2", "x/a.csv": b"1", "x/a/d.csv": b"3"}
     assert take(store, f"{top.as_uri()}/").commit is None
     (top / "a-b/c").unlink()
     (top / "a.csv").write_bytes(b"4")
-    assert take(store, top.as_uri())[1:] == (1, 1, 1, 1)
+    assert take(store, top.as_uri())[1:5] == (1, 1, 1, 1)
     take(store, f"{top.as_uri()}/*.csv", "/glob")
     take(store, f"{top.as_uri()}/a.csv", "/one")
     assert files(store, "/glob") | files(store, "/one") == {"glob/a.csv": b"4", "one/a.csv": b"4"}
     with pytest.raises(NotFoundError):
         take(store, f"{top.as_uri()}/none")
+
+
+def test_what_is_no_file_or_leads_out_of_a_folder_is_left_out_and_counted(store: Store, tmp_path: Path) -> None:
+    top, outside = tmp_path / "in", tmp_path / "outside"
+    (top / "sub").mkdir(parents=True)
+    outside.write_bytes(b"nobody's")
+    (top / "a").write_bytes(b"1")
+    (top / "sub/inner").symlink_to("../a")
+    (top / "out").symlink_to(outside)
+    (top / "folder").symlink_to(tmp_path)
+    os.mkfifo(top / "pipe")
+    done = take(store, f"{top.as_uri()}/")
+    assert files(store) == {"x/a": b"1", "x/sub/inner": b"1"}
+    assert (done.fetched, done.left_out) == (2, 3)
+    assert done.why == "'/x/folder' is not imported: it is no file"
+    (top / "a").unlink()
+    (top / "sub/inner").unlink()
+    with pytest.raises(InvalidInputError, match="it is no file"):
+        take(store, f"{top.as_uri()}/")
+    with pytest.raises(InvalidInputError, match="leads out of the folder"):
+        take(store, f"{top.as_uri()}/o*")
+
+
+def test_a_key_that_is_no_path_stops_no_prefix(world: World, store: Store) -> None:
+    for key in ("odd/a", "odd/b/./c", "odd/d/../e", "odd/z"):
+        world.client.put_object(Bucket=BUCKET, Key=key, Body=b"1")
+    s3 = Levers(endpoint=world.url)
+    done = take(store, f"s3://{BUCKET}/odd/", levers=s3)
+    assert (sorted(files(store)), done.left_out) == (["x/a", "x/z"], 2)
+    assert "b/./c" in done.why
+    with pytest.raises(InvalidInputError):
+        take(store, f"s3://{BUCKET}/odd/b/", levers=s3)
 
 
 @dataclass
@@ -184,6 +216,8 @@ def web() -> Iterator[Web]:
             state.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
             if self.path == "/moved":
                 self.answer(302, {"Location": "/dir/file.csv?token=1"}, b"")
+            elif self.path == "/away":
+                self.answer(302, {"Location": "file:///etc/hostname"}, b"")
             elif self.path == "/none":
                 self.answer(404, {}, b"")
             elif self.headers.get("if-none-match") == state.etag:
@@ -225,7 +259,7 @@ def web() -> Iterator[Web]:
 def test_the_web_is_asked_whether_something_changed(web: Web, store: Store) -> None:
     uri = f"{web.url}/dir/file.csv?token=secret"
     first = take(store, uri)
-    assert first[1:] == (1, 7, 0, 0)
+    assert first[1:5] == (1, 7, 0, 0)
     assert files(store) == {"x/file.csv": b"content"}
     row = store.repo("in").view("master").tree.stat(b"x/file.csv")
     assert row is not None
@@ -233,7 +267,7 @@ def test_the_web_is_asked_whether_something_changed(web: Web, store: Store) -> N
     assert take(store, uri) == Imported(None, 0, 0, 1, 0)
     assert web.asked[-1][1]["if-none-match"] == '"one"'
     web.data, web.etag = b"other", '"two"'
-    assert take(store, uri)[1:] == (1, 5, 0, 0)
+    assert take(store, uri)[1:5] == (1, 5, 0, 0)
     assert files(store) == {"x/file.csv": b"other"}
 
 
@@ -245,3 +279,5 @@ def test_the_web_redirects_breaks_and_says_no(web: Web, store: Store) -> None:
     assert web.asked[-1][1]["range"] == "bytes=300000-"
     with pytest.raises(NotFoundError, match="nothing at http"):
         take(store, f"{web.url}/none", **how)
+    with pytest.raises(InvalidInputError, match="/away is no URL, or leads to one that is not followed"):
+        take(store, f"{web.url}/away", **how)
