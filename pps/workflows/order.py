@@ -11,10 +11,11 @@ from pps.workflows.types import TaskDef
 def ordered(tasks: Sequence[TaskDef], reading: Reading) -> tuple[TaskDef, ...]:
     """Return tasks so that each comes after its sources, else in the order of the file; a circle goes to the findings.
 
+    A task that reads itself, or comes after itself, is told where that is read.
     Not by recursion: chains may be longer than Python's stack.
     """
     by_name = {task.name: task for task in tasks}
-    waits = {task.name: {name for name in task.sources if name in by_name} for task in tasks}
+    waits = {task.name: {name for name in task.sources if name in by_name and name != task.name} for task in tasks}
     found: list[TaskDef] = []
     while waits:
         free = [name for name, sources in waits.items() if not sources]
@@ -41,8 +42,5 @@ def _circle(waits: dict[str, set[str]]) -> list[str]:
 
 
 def _tell(circle: Sequence[str], by_name: dict[str, TaskDef], reading: Reading) -> None:
-    if len(circle) == 1:
-        reading.wrong(by_name[circle[0]].place, f"task {circle[0]!r} comes after itself")
-        return
     way = " -> ".join([*circle, circle[0]])
     reading.wrong(by_name[circle[0]].place, f"these tasks wait for each other: {way}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from pfs.errors import InvalidInputError
 from pps.spec.template import Reference
-from pps.workflows.reading import Reading, Use, nearest
+from pps.workflows.reading import Reading, Use, listed, nearest
 from pps.workflows.types import FromTask, TaskDef, Workflow
 from pps.workflows.when_kinds import check_kinds
 
@@ -24,7 +25,7 @@ def check_references(workflow: Workflow, reading: Reading) -> None:
         known = set(_known(use, task, workflow))
         unknown = [reference for reference in use.references if not _means(reference, use, known)]
         for reference in unknown:
-            _tell(reference, use, known, reading)
+            _tell(reference, use, _Around(workflow, known), reading)
         if use.field == "when" and not unknown:
             _check_condition(workflow, task, use, reading)
     for task in workflow.tasks:
@@ -68,7 +69,15 @@ def _known(use: Use, task: TaskDef, workflow: Workflow) -> Iterator[str]:
         yield from (f"outputs.{one.name}.path" for one in task.outputs)
 
 
-def _tell(reference: Reference, use: Use, known: set[str], reading: Reading) -> None:
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What there is to be named at a place."""
+
+    workflow: Workflow
+    known: set[str]
+
+
+def _tell(reference: Reference, use: Use, around: _Around, reading: Reading) -> None:
     place = use.node.place if use.field == "when" else reading.place(use.node, reference.offset)
     shown = str(reference) if use.field == "when" else f"{{{{{reference}}}}}"
     what = f"{shown} in the field {use.field!r} of task {use.task!r} is not known there"
@@ -78,8 +87,25 @@ def _tell(reference: Reference, use: Use, known: set[str], reading: Reading) -> 
     if len(reference.names) == 1 and use.field == "when":
         reading.wrong(place, f"{what}: a text is written in quotes, a param as params.{reference}")
         return
-    advice = nearest(str(reference), known, otherwise="there are params, item, and paths of outputs of other tasks")
-    reading.wrong(place, f"{what}: {advice}")
+    advice = nearest(
+        str(reference), around.known, otherwise="there are params, item, and paths of outputs of other tasks"
+    )
+    reading.wrong(place, f"{what}: {_missing(reference, use, around.workflow) or advice}")
+
+
+def _missing(reference: Reference, use: Use, workflow: Workflow) -> str:
+    """Return which param, task or output that is named is not there; empty if that is not what is wrong."""
+    match reference.names:
+        case ("params", name, *_):
+            params = [one.name for one in workflow.params]
+            advice = nearest(name, params, otherwise=listed(params, none="the workflow has none"))
+            return "" if name in params else f"there is no param {name!r}: {advice}"
+        case ("tasks", task, "outputs", output, *_):
+            return missing_output(FromTask(task, output), {one.name: one for one in workflow.tasks}, of=use.task)
+        case ("tasks", task, *_) if task not in {one.name for one in workflow.tasks}:
+            return missing_output(FromTask(task, ""), {one.name: one for one in workflow.tasks}, of=use.task)
+        case _:
+            return ""
 
 
 def _check_param_of(task: TaskDef, workflow: Workflow, reading: Reading) -> None:
@@ -90,3 +116,19 @@ def _check_param_of(task: TaskDef, workflow: Workflow, reading: Reading) -> None
     if param is not None and param.type != "list":
         what = f"for_each of task {task.name!r} needs a list, and param {param.name!r} is of type {param.type}"
         reading.wrong(task.for_each.place, what)
+
+
+def missing_output(source: FromTask, tasks: Mapping[str, TaskDef], *, of: str) -> str:
+    """Return why there is no such output of another task; empty if there is."""
+    if source.task == of:
+        return f"a task cannot read its own output {source.output!r}"
+    task = tasks.get(source.task)
+    if task is None:
+        others = [name for name in tasks if name != of]
+        advice = nearest(source.task, others, otherwise=listed(others, none="it is the only one"))
+        return f"there is no task {source.task!r}: {advice}"
+    if task.output(source.output) is None:
+        names = [one.name for one in task.outputs]
+        advice = nearest(source.output, names, otherwise=listed(names, none="it has none"))
+        return f"task {source.task!r} has no output {source.output!r}: {advice}"
+    return ""

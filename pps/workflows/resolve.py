@@ -16,7 +16,7 @@ from pps.workflows.names import is_reserved
 from pps.workflows.order import ordered
 from pps.workflows.parse_input import BY_NAME, NONE
 from pps.workflows.reading import Reading, listed, nearest
-from pps.workflows.references import check_references
+from pps.workflows.references import check_references, missing_output
 from pps.workflows.types import ForEach, FromRepo, FromTask, FromUri, InputArtifact, OutputArtifact, TaskDef, Workflow
 
 _ITEMS = "has a place for each item"
@@ -59,7 +59,9 @@ class _Resolver:
     def _check_after(self) -> None:
         others = [name for name in self._tasks if name != self._task.name]
         for name in self._task.after:
-            if name not in others:
+            if name == self._task.name:
+                self._reading.wrong(self._task.place, f"task {name!r} comes after itself")
+            elif name not in others:
                 what = f"task {self._task.name!r} comes after {name!r}, which is no other task"
                 self._reading.wrong(
                     self._task.place, f"{what}: {nearest(name, others, otherwise=listed(others, none='there is none'))}"
@@ -179,19 +181,3 @@ class _Resolver:
 def _is_file(source: object) -> bool:
     """Say whether a source outside is one file, by how it is written."""
     return isinstance(source, FromUri) and not source.uri.endswith("/")
-
-
-def missing_output(source: FromTask, tasks: Mapping[str, TaskDef], *, of: str) -> str:
-    """Return why there is no such output of another task; empty if there is."""
-    if source.task == of:
-        return f"a task cannot read its own output {source.output!r}"
-    task = tasks.get(source.task)
-    if task is None:
-        others = [name for name in tasks if name != of]
-        advice = nearest(source.task, others, otherwise=listed(others, none="it is the only one"))
-        return f"there is no task {source.task!r}: {advice}"
-    if task.output(source.output) is None:
-        names = [one.name for one in task.outputs]
-        advice = nearest(source.output, names, otherwise=listed(names, none="it has none"))
-        return f"task {source.task!r} has no output {source.output!r}: {advice}"
-    return ""

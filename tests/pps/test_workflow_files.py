@@ -185,15 +185,20 @@ WRONG: list[tuple[str, str]] = [
         _file("{name: a, command: 'x {{params.y}}'}", top="params: {z: 1}\n"),
         "3:25: {{params.y}} in the field 'command'",
     ),
-    (_file("{name: a, command: 'x {{params.y}}'}", top="params: {yy: 1}\n"), "did you mean 'params.yy'?"),
+    (
+        _file("{name: a, command: 'x {{params.y}}'}", top="params: {yy: 1}\n"),
+        "is not known there: there is no param 'y': did you mean 'yy'?",
+    ),
     (_file("{name: a, command: 'x {{item}}'}"), "2:25: {{item}} in the field 'command' of task 'a' needs a 'for_each'"),
     (_file("{name: a, command: 'x {{y'}"), '"{{" without "}}"'),
     (
         _file("name: a\n  command: |\n    one\n    `{{job.id}}`"),
         "5:6: the field 'command' of task 'a': {{job.id}} stands in `…`",
     ),
-    (_file(A, "{name: b, command: 'x {{tasks.a.outputs.q.path}}'}"), "did you mean 'tasks.a.outputs.o.path'?"),
-    (_file(A, "{name: b, command: 'x {{tasks.c.outputs.o.path}}'}"), "3:25: {{tasks.c.outputs.o.path}}"),
+    (_file(A, "{name: b, command: 'x {{tasks.a.outputs.q.path}}'}"), "task 'a' has no output 'q': there is o"),
+    (_file(A, "{name: b, command: 'x {{tasks.c.outputs.o.path}}'}"), "there is no task 'c': there is a"),
+    (_file(A, "{name: b, command: 'x {{tasks.aa}}'}"), "there is no task 'aa': did you mean 'a'?"),
+    (_file(A, "{name: b, command: 'x {{params.q}}'}"), "there is no param 'q': the workflow has none"),
     (_file(A, "{name: b, command: 'x {{tasks.a.outputs.o}}'}"), "did you mean 'tasks.a.outputs.o.path'?"),
     (_file(A, "{name: b, command: x, inputs: [{name: o, from: {task: c}}]}"), "there is no task 'c': there is a"),
     (_file(A, "{name: b, command: x, inputs: [{name: o, from: {task: a, output: oo}}]}"), "did you mean 'o'?"),
@@ -359,6 +364,12 @@ def test_to_keep_for_nothing_is_refused(keep: str, what: str) -> None:
     text = f"version: 1.0\nname: w\nkeep: {{{keep}}}\ntasks:\n  - {{name: b, command: x}}\n"
     (error,) = check_workflow(text)[1]
     assert what in str(error)
+
+
+@pytest.mark.parametrize("more", ["after: [a]", "inputs: [{name: o, from: {task: a}}]"])
+def test_a_task_that_comes_after_itself_is_told_once(more: str) -> None:
+    (error,) = check_workflow(_file(f"{{name: a, command: x, outputs: [{{name: o, path: p}}], {more}}}"))[1]
+    assert "after itself" in str(error) or "cannot read its own output 'o'" in str(error)
 
 
 def test_several_documents_are_no_workflow() -> None:
