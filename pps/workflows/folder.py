@@ -12,6 +12,7 @@ from pfs.errors import InvalidInputError, StorageError
 from pfs.glob import Glob
 from pps.pipelines.code import code_digests
 from pps.pipelines.versions import Code
+from pps.workflows.looks import is_workflow_file
 from pps.workflows.types import Workflow
 
 IGNORE_FILE: Final = ".pfsignore"
@@ -72,6 +73,7 @@ class Folder:
     def code(self, listed: Sequence[str] | None) -> Code:
         """Return the files of a task: those that are ``listed``, and what is in listed folders; None: all.
 
+        All is without other workflow files beside the one: a new one of these is no change of the tasks.
         Bytes are read in pieces. What cannot be read is an error, but for sockets, pipes and broken links, which are
         left out.
 
@@ -82,6 +84,8 @@ class Folder:
         key = (".",) if listed is None else tuple(listed)
         if key not in self._known:
             files = dict(sorted((name, file) for one in key for name, file in self._files(one)))
+            if listed is None:
+                files = {name: file for name, file in files.items() if "/" in name or not is_workflow_file(file)}
             self._check_size(files)
             fresh = {name: file for name, file in files.items() if name not in self._digests}
             self._digests |= code_digests(fresh)

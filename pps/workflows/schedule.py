@@ -96,7 +96,7 @@ def begin_tick(store: Store, found: Before, at_ns: int, *, stop: threading.Event
     """
     assert found.view is not None, "only workflows that ran are installed"
     name, last = found.name, found.record
-    workflow = parse_workflow(file_of_run(store, name, found.view.info.id), name=f"{name}.yaml")
+    workflow = parse_workflow(file_of_run(store, name, found.view.info.id), name=f"{name}.yaml", stored=True)
     # A run by hand may have had a file with other params since.
     params = {one: last.installed_params.get(one, value) for one, value in last.params.items()}
     record = msgspec.structs.replace(last, params=params, of_schedule=at_ns, from_task="")

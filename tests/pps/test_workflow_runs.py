@@ -453,6 +453,28 @@ def test_code_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         _files(Folder(tmp_path))
 
 
+def test_other_workflow_files_beside_are_no_code(tmp_path: Path) -> None:
+    one = "tasks:\n- {name: a, command: x}\n"
+    texts = {
+        "other.yaml": one,
+        "other.yml": "name: x\n" + one,
+        "one.json": '{"name": "x", "tasks": [{"name": "a"}]}',
+        "data.json": '{"tasks": [{"id": 1}]}',
+        "more.json": '{"tasks": [{"name": "a"}], "hosts": 1}',
+        "list.yaml": "- tasks:\n  - {name: a}\n",
+        "broken.yaml": "tasks: [\n",
+        "none.yaml": "tasks: 3\n",
+        "other.txt": one,
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/other.yaml").write_text(one)
+    left = ["broken.yaml", "data.json", "list.yaml", "more.json", "none.yaml", "other.txt", "sub/other.yaml"]
+    assert list(Folder(tmp_path).code(None).files) == left
+    assert list(_files(Folder(tmp_path), "other.yaml")) == ["other.yaml"]
+
+
 def test_code_that_is_no_file_is_left_out(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "broken").symlink_to("nowhere")
