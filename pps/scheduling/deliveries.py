@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,6 +21,7 @@ from pps.egress.packing import PackedDelivery
 from pps.egress.send import Delivery, Part
 from pps.egress.sql import Database, load
 from pps.secret_store import Secrets
+from pps.spec.places import split
 from pps.spec.task import RUN_INPUT
 from pps.spec.types import Egress, SqlEgress
 from pps.transfers.errors import PlaceRefusedError
@@ -113,6 +115,7 @@ class Deliveries:
 
     def _place(self, egress: Egress, url: str, stop: threading.Event) -> _Place:
         run, name = self._run, target_id(egress)
+        refuse_store(run.store.path, url)
         if name not in self._places:
             meta = Tree(run.store.objects, self._pipeline.meta_root)
             self._places[name] = _Place(Notes(run.store, meta, name))
@@ -170,6 +173,17 @@ class Deliveries:
                 if target is not None:
                     target.close()
             place.target, place.old = None, []
+
+
+def refuse_store(home: Path, url: str) -> None:
+    """Refuse the folder of the store itself, or one in it, as a destination.
+
+    Raises:
+        PlaceRefusedError: it is one.
+    """
+    scheme, _, path = split(url)
+    if scheme == "file" and Path(path).resolve().is_relative_to(home.resolve()):
+        raise PlaceRefusedError(f"send to {quoted(url)}", "that is in the store itself")
 
 
 class _RunFile(msgspec.Struct):

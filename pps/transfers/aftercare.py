@@ -67,26 +67,38 @@ class Aftercare(Protocol):
         ...
 
 
-def open_aftercare(url: str, levers: Levers, secret: Mapping[str, str] | None = None) -> Aftercare:
+def open_aftercare(url: str, levers: Levers, secret: Mapping[str, str] | None = None, *, below: str = "") -> Aftercare:
     """Return how the place of a URL is looked after; ``levers`` and ``secret`` say as whom.
+
+    ``below``: the URL, or a template of it, that all was delivered below: folders in it that become empty go.
 
     Raises:
         InvalidInputError: S3 cannot be used as it is set up.
     """
     if url.startswith("file:"):
-        return FolderCare()
+        return FolderCare(_folder_of(below))
     return S3Care(Wire(find_access(levers, secret)), levers)
 
 
+def _folder_of(template: str) -> str:
+    """Return the folder of a URL that is the same whatever its values are; empty for none."""
+    fixed, opened, _ = template.partition("{{")
+    fixed = fixed.rpartition("/")[0] + "/" if opened else fixed
+    return split(fixed)[2].rstrip("/") if fixed.startswith("file:") else ""
+
+
 class FolderCare:
-    """Files of this machine; they have no storage classes."""
+    """Files of this machine; they have no storage classes. ``top``: folders below it that become empty go."""
+
+    def __init__(self, top: str = "") -> None:
+        self._top = top
 
     def is_left(self, left: Left) -> bool:
         """Compare size and time of last change."""
         return Folder("").find_url(left.url) == There(left.size, left.etag)
 
     def delete(self, left: Left) -> bool:
-        """Remove a file, and no folder."""
+        """Remove a file, and the folders that are empty then."""
         path = split(left.url)[2]
         if not self.is_left(left):
             return False
@@ -96,7 +108,17 @@ class FolderCare:
             return False
         except OSError as error:
             raise of_system(f"delete {path}", error) from error
+        self._prune(path)
         return True
+
+    def _prune(self, path: str) -> None:
+        folder = os.path.dirname(path)
+        while self._top and folder.startswith(self._top + "/"):
+            try:
+                os.rmdir(folder)
+            except OSError:
+                return  # it has other files, or is somebody's who lets nobody remove it
+            folder = os.path.dirname(folder)
 
     def move(self, left: Left, storage_class: str) -> Left | None:
         """Return None: there are no classes."""

@@ -145,7 +145,7 @@ class DeliveredLife:
             return
         try:
             secret = settings_of(self._history.store, found.egress)
-            self._open[key] = open_aftercare(found.note.url, found.egress.levers, secret)
+            self._open[key] = open_aftercare(found.note.url, found.egress.levers, secret, below=found.egress.url)
         except PfsError as error:
             self._closed[key] = str(error)
 

@@ -279,6 +279,15 @@ def test_two_deliveries_that_come_to_one_name_are_refused_before_any_is_sent(
     assert writes(bucket) == []
 
 
+def test_the_store_is_no_destination(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(egressing, "FIRST_S", 0.0)
+    world.put("images", {"/a": b"1"})
+    (tmp_path / "link").symlink_to(world.store.path)
+    create(world, {"url": f"{tmp_path.as_uri()}/link/new"})
+    assert failed(world).reason.endswith("link/new': that is in the store itself")
+    assert not (world.store.path / "new").exists()
+
+
 def named(path: bytes, values: dict[str, str] | None = None, **levers: object) -> tuple[bytes, Said]:
     naming = Naming(Levers(**levers), values or {})  # type: ignore[arg-type]
     return naming.name(path), naming.said(path, None)

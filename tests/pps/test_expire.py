@@ -399,6 +399,20 @@ def test_files_of_a_folder_go_unless_somebody_changed_them(tasks: Tasks, tmp_pat
     assert sorted(path.name[:32] for path in place.iterdir()) == sorted(made[1:])
 
 
+@pytest.mark.parametrize("url", ["", "/by-{{job.id}}"])
+def test_folders_that_become_empty_go_but_not_the_one_above(tasks: Tasks, tmp_path: Path, url: str) -> None:
+    told(tasks, "{runs: 1, delivered: delete}")
+    place = tmp_path / "there"
+    create(tasks, {"object_storage": {"url": place.as_uri() + url}, "path": "/o", "key": "{{job.id}}/in/it"})
+    made = [run(tasks, number) for number in range(3)]
+    (folder,) = [path for path in place.iterdir() if made[0] in path.name]
+    (folder / "mine").write_bytes(b"another's")
+    assert len(of("object", effects(tasks))) == 2
+    kept = sorted(path.name.removeprefix("by-") for path in place.iterdir())
+    assert kept == sorted([made[0], made[2]]), "that of the second run is empty"
+    assert [path.name for path in folder.rglob("*")] == ["mine"]
+
+
 def test_nothing_is_said_nothing_goes_and_an_unknown_workflow_is_told(tasks: Tasks) -> None:
     create(tasks)
     for number in range(2):
