@@ -255,7 +255,7 @@ WRONG: list[tuple[str, str]] = [
         _file("{name: a, command: x, after: [b]}", "{name: b, command: x, after: [a]}"),
         "2:4: these tasks wait for each other: a -> b -> a",
     ),
-    (_file("{name: a, command: x, after: [a]}"), "comes after 'a', which is no other task"),
+    (_file("{name: a, command: x, after: [a]}"), "2:4: task 'a' comes after itself"),
     (_file("{name: a, command: x, after: [c]}"), "which is no other task: there is none"),
     (_file("{name: a, command: x, when: 'params.x ='}"), "2:31: the field 'when' of task 'a': '=' cannot be read"),
     (
