@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pfs.changes.ticks import tick
-from pfs.errors import ConflictError, PfsError
+from pfs.errors import ConflictError, PfsError, StorageFullError
 from pfs.refs.watch import CHECK_S, Watch
 from pps.executor import Executor
 from pps.job_gateway import OpenGateway
@@ -29,6 +29,7 @@ from pps.scheduling.lease import SILENCE_S, ControllerLease, LeaseLostError
 from pps.scheduling.orders import orders_folder
 from pps.scheduling.scheduler import Scheduler
 from pps.scheduling.services import Services, ServicesFactory
+from pps.workers.why import is_full, why
 from pps.workflows.schedule import TickerThread, WorkflowTicker
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ class Controller:
                 return watcher.report()
         try:
             before = watcher.ended()
-            here = self._run_here(pipelines, on_event)
+            with _telling_where(self._run_dir):
+                here = self._run_here(pipelines, on_event)
             return RunReport((*before, *here.jobs), here.damaged)
         finally:
             self._lease.release()
@@ -258,14 +260,26 @@ class Controller:
 
     def _serve_once(self, scheduler: Scheduler, watch: Watch, *, stop: threading.Event, on_event: OnEvent) -> None:
         try:
-            scheduler.start_due()
-            watch.wait(scheduler.patience_s(CHECK_S))
-            scheduler.turn()
+            with _telling_where(self._run_dir):
+                scheduler.start_due()
+                watch.wait(scheduler.patience_s(CHECK_S))
+                scheduler.turn()
         except LeaseLostError:
             raise
         except PfsError as error:
             on_event(events.Trouble("", str(error)))
             stop.wait(_RETRY_S)
+
+
+@contextmanager
+def _telling_where(place: Path) -> Iterator[None]:
+    """Raise what says that no room is left as StorageFullError, with where that was: most likely at ``place``."""
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+        raise StorageFullError(f"write in {error.filename or place}", why(error)) from error
 
 
 def _wake_at(stop: threading.Event, watch: Watch) -> None:

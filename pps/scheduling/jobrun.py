@@ -110,7 +110,8 @@ class JobRun:
             case UnitDone():
                 self._unit_done(event.unit)
             case Lost(full=True):
-                raise StorageFullError(f"run the datums of pipeline {self.pipeline.name}", event.reason)
+                place = f"in {self._around.store.path}"
+                raise StorageFullError(f"run the datums of pipeline {self.pipeline.name} {place}", event.reason)
             case Lost():
                 self._unit_lost(number, event.reason)
 

@@ -32,10 +32,13 @@ class LiveJobs:
         """
         path = self._path(record.pipeline, record.id)
         draft = path.with_name(f".{uuid.uuid4().hex}")
-        with suppress(OSError):
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
             draft.write_bytes(encode_json(replace(record, events=())))
             draft.replace(path)
+        except OSError:
+            with suppress(OSError):
+                draft.unlink()
 
     def clear(self, pipeline: str, job: str) -> None:
         """Forget a job."""

@@ -15,6 +15,8 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from pfs.errors import ConflictError, CorruptionError, NotFoundError, PfsError, StorageFullError
 from pfs.provenance.pull import settle_states
 from pfs.refs.mirror import Mirror
@@ -79,6 +81,9 @@ class Scheduler:
         self._claimed = set[str]()
         self._is_out = False
         self._troubled: dict[str, int] = {}
+        self._resting: dict[str, str] = {}
+        """The jobs of troubled pipelines, which others see meanwhile."""
+        self._stops: dict[str, str] = {}
         self._mirror = Mirror(store)
         self._catalog, self._looks = Catalog(store, self._mirror), Looks(store, self._mirror)
         self._cron = CronTicker(store, on_event)
@@ -122,6 +127,7 @@ class Scheduler:
         now_ns = self._store.clock_ns()
         for name in [name for name, until_ns in self._troubled.items() if until_ns < now_ns]:
             del self._troubled[name]
+            self._hide_resting(name)
             self._seen = False
         self._is_put_off = self._seen and now_ns < self._next_look_ns
         if self._is_put_off:
@@ -239,6 +245,8 @@ class Scheduler:
         self._save_ns[name] = self._store.clock_ns() + min(_NOTE_NS, self._checkpoint_ns)
         self._live.show(run.record())
         self._guard(name, partial(self._claim_and_start, run))
+        if name in self._active and self._stops.get(name) == run.id:
+            self._guard(name, partial(run.stop, "it was stopped"))
 
     def _claim_and_start(self, run: JobRun) -> None:
         """Start a job; the first of each pipeline after a controller that may still live moves its ``.meta`` before.
@@ -290,6 +298,9 @@ class Scheduler:
         for order in self._orders.take():
             run = self._active.get(order.pipeline)
             if run is None or run.id != order.job:
+                if isinstance(order, StopJob) and self._resting.get(order.pipeline) == order.job:
+                    self._stops[order.pipeline] = order.job
+                    self._troubled[order.pipeline] = 0  # it goes on at once, to end
                 if self._services is not None and isinstance(order, StopJob):
                     self._services.stop_job(order)
                 continue
@@ -312,11 +323,16 @@ class Scheduler:
         except LeaseLostError:
             raise
         except PfsError as error:
+            record = run.record()
             if isinstance(error, StorageFullError):
                 with suppress(PfsError):  # what is small may still have room, and need not run again
                     run.checkpoint()
             self._give_up(name)
             self._meet_trouble(name, error)
+            if name in self._troubled and self._retry_s is not None:
+                # Others see it as what it is, a job that this controller goes on with, and why it does not now.
+                self._resting[name] = run.id
+                self._live.show(replace(record, reason=str(error)))
         except BaseException:
             self._give_up(name)
             raise
@@ -339,6 +355,10 @@ class Scheduler:
             raise error
         self._troubled[name] = self._store.clock_ns() + int(self._retry_s * 1e9)
         self._on_event(events.Trouble(name, str(error)))
+
+    def _hide_resting(self, name: str) -> None:
+        if name in self._resting:
+            self._live.clear(name, self._resting.pop(name))
 
     def _tell_deleted(self, name: str) -> None:
         self._on_event(events.Trouble(name, "the pipeline was deleted, and with it the job that ran"))
@@ -395,6 +415,8 @@ class Scheduler:
         """Give up what runs, as a crash would, and end the executor. Idempotent."""
         for name in list(self._active):
             self._give_up(name)
+        for name in [] if self._is_out else list(self._resting):
+            self._hide_resting(name)
         if self._services is not None:
             self._services.close()
         executor, self._executor = self._executor, None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -15,6 +17,7 @@ from pfs.store import Store
 from pfs.testing.faults import WRITES, FaultyBackend, How
 from pfs.upkeep.check import fsck
 from pps.controller import Controller, local_executors
+from pps.jobs.jobs import Jobs
 from pps.model import events
 from pps.model.state import JobState
 from tests.pps.pipe_world import World, pfs_input, world_in
@@ -87,7 +90,7 @@ def test_a_job_that_meets_a_full_disk_stays_due(tmp_path: Path) -> None:
     with Store(tmp_path / "home/.pfs", backend=backend) as store:
         backend.full = True
         controller = Controller(store, local_executors(store, slots=1), isolation="none")
-        with pytest.raises(StorageFullError, match="datums of pipeline large: no space left"):
+        with pytest.raises(StorageFullError, match=r"datums of pipeline large in .*/home/\.pfs: no space left"):
             controller.run_pending()
         backend.full = False
         (job,) = controller.run_pending().jobs
@@ -119,3 +122,51 @@ def test_a_daemon_tells_of_a_full_disk_and_tries_again(tmp_path: Path, monkeypat
     assert [event.pipeline for event in told if isinstance(event, events.Trouble)] == ["large"]
     (ended,) = (event.job for event in told if isinstance(event, events.JobFinished))
     assert (ended.state, ended.data_processed) == (JobState.SUCCESS, 1)
+
+
+def test_a_job_that_waits_for_room_says_so(tmp_path: Path) -> None:
+    with pfs.init(tmp_path / "home") as store:
+        world = World(tmp_path / "home", store)
+        world.put("images", {"/a": b"x"})
+        world.code("run.sh", 'head -c 9000000 /dev/urandom > "$PFS_OUT/x"\n')
+        world.create("large", pfs_input("images"), datum_tries=1)
+    backend = FullDisk(LocalBackend(tmp_path / "home/.pfs/objects"))
+    stop, met = threading.Event(), threading.Event()
+
+    def tell(event: events.RunEvent) -> None:
+        if not met.is_set():
+            backend.full = backend.full or isinstance(event, events.JobPlanned)
+        if isinstance(event, events.Trouble):
+            met.set()
+
+    with Store(tmp_path / "home/.pfs", backend=backend) as store:
+        controller = Controller(store, local_executors(store, slots=1), isolation="none")
+        served = threading.Thread(target=controller.serve, args=(stop,), kwargs={"on_event": tell})
+        served.start()
+        try:
+            assert met.wait(240)
+            while not (seen := [job for job in Jobs(store).jobs("large") if "no space left" in job.reason]):
+                assert not stop.wait(0.02)
+            assert (seen[0].state.is_final, "no controller" in seen[0].reason) == (False, False)
+            backend.full = False
+            Jobs(store).stop_job("large", seen[0].id)
+            assert Jobs(store).wait("large", seen[0].id, timeout_s=240).state == JobState.KILLED
+        finally:
+            stop.set()
+            served.join()
+        assert [job.reason for job in Jobs(store).jobs("large")] == ["it was stopped"]
+
+
+def test_a_full_disk_without_a_file_is_told_with_the_place(tmp_path: Path) -> None:
+    def tell(_: events.RunEvent) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pfs.init(tmp_path / "home") as store:
+        world = World(tmp_path / "home", store)
+        world.put("images", {"/a": b"x"})
+        world.code("run.sh", "true\n")
+        world.create("small", pfs_input("images"))
+        controller = Controller(store, local_executors(store, slots=1), isolation="none")
+        with pytest.raises(StorageFullError, match=r"write in .*/home/\.pfs/run: no space left"):
+            controller.run_pending(on_event=tell)
+        assert [job.state for job in controller.run_pending().jobs] == [JobState.SUCCESS]
