@@ -125,7 +125,8 @@ class WorkflowView:
             self._say(self._line(row))
 
     def _line(self, row: _Row) -> str:
-        about = row.reason or _why(row)
+        # Why a task failed is said at the end, with its place in the file and its log.
+        about = "" if row.state in {"failed", "unrunnable"} else row.reason or _why(row)
         took = f", {row.took_s:.1f} s" if row.took_s is not None and row.state not in {_CACHED, "skipped"} else ""
         size = f", {datums(row.counters)}" if row.counters is not None and row.counters.total > 1 else ""
         return f"{row.plan.task}: {row.state}{size}{took}{f' ({about})' if about else ''}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from pps.workflows.infos import RunInfo, TaskInfo
     from pps.workflows.plan import Asked, RunPlan
     from pps.workflows.types import Workflow
-
-_TAIL = 20
-"""Lines of the log of a task that failed."""
 
 
 @click.command("run-workflow")
@@ -84,7 +80,7 @@ def run_workflow(
             raise
         if info.state == "success":
             _expire(store, workflow.name)
-        _report(store, info, as_json=as_json)
+        _report(store, workflow, info, as_json=as_json)
     if info.state != "success":
         raise ExitCode(FAILED)
 
@@ -148,15 +144,14 @@ def _notes(plan: RunPlan) -> None:
         note(text)
 
 
-def _report(store: Store, info: RunInfo, *, as_json: bool) -> None:
+def _report(store: Store, workflow: Workflow, info: RunInfo, *, as_json: bool) -> None:
     """Say what failed on stderr, with the end of its log; print the run, or its record."""
-    from cli.workflow_view import brief
+    from cli.workflow_failures import failure_lines
 
     for one in info.tasks:
         if one.outcome == "failed" and one.job is not None:
-            click.echo(f"task {one.task} failed: {printable(brief(one.job.reason))}", err=True)
-            for line in _log_tail(store, one):
-                click.echo(f"  {printable(line)}", err=True)
+            for line in failure_lines(store, workflow, one):
+                click.echo(line, err=True)
         elif one.outcome == "unrunnable":
             click.echo(f"task {one.task} could not run: {_why_not(one, info)}", err=True)
     if as_json:
@@ -174,19 +169,3 @@ def _why_not(one: TaskInfo, info: RunInfo) -> str:
         f"{other.task} {bad[other.outcome]}" for other in info.tasks if other.task in one.after and other.outcome in bad
     ]
     return ", ".join(found) or printable(brief(one.job.reason if one.job is not None else ""))
-
-
-def _log_tail(store: Store, one: TaskInfo) -> Sequence[str]:
-    """Return the end of the log of the first datum that failed; of the job, where it was not a datum."""
-    from pfs.errors import PfsError
-    from pps.jobs.jobs import Jobs
-    from pps.model.state import DatumState
-
-    assert one.job is not None
-    jobs, job = Jobs(store), one.job.id
-    try:
-        bad = next(jobs.datums(one.pipeline, job, states=[DatumState.FAILED]), None)
-        lines = jobs.logs(one.pipeline, job=job, datum=None if bad is None else bad.id, tail=_TAIL)
-        return [line.message for line in lines]
-    except PfsError as error:
-        return [f"(its log cannot be read: {error})"]

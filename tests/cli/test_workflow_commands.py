@@ -121,6 +121,30 @@ tasks:
 """
 
 
+FAILING = """\
+tasks:
+- name: none
+  command: echo hello
+  outputs:
+  - {name: o, path: o}
+- name: each
+  command: head -c 5000 /dev/zero | tr '\\0' x; test {{item}} = good
+  for_each: [good, evil, worse]
+"""
+
+
+def test_what_is_said_of_tasks_that_fail(store: Path, pps: Run) -> None:
+    (store / "flow.yaml").write_text(FAILING)
+    lines = pps("run-workflow", "-f", "flow.yaml", code=1).err.splitlines()
+    (none,) = [line for line in lines if "was not made" in line]
+    assert none.startswith("flow.yaml:5:6: task none failed: output 'o' was not made")
+    (each,) = [line for line in lines if "task each failed" in line]
+    assert each.startswith("flow.yaml:6:3: task each failed: 2 of 3 items failed: item '")
+    assert "item 'evil'" in each or "item 'worse'" in each
+    assert f"  {'x' * 2000}... and 3000 more characters" in lines
+    assert not any("attempt 1 of 1" in line for line in lines)
+
+
 def test_what_a_run_says(store: Path, pps: Run) -> None:
     (store / "flow.yaml").write_text(FLOW)
     plan = pps("run-workflow", "-f", "flow.yaml", "--dry-run").out.splitlines()
@@ -134,7 +158,9 @@ def test_what_a_run_says(store: Path, pps: Run) -> None:
     lines = ran.err.splitlines()
     assert "a: started" in lines
     assert any(line.startswith("a: ran, ") and line.endswith("(it has not run yet)") for line in lines)
-    assert any(line.startswith("task b failed: datum ") and line.endswith("exit code 4") for line in lines)
+    assert [line for line in lines if "exit code 4" in line] == [
+        "flow.yaml:4:4: task b failed: the command ended with exit code 4"
+    ]
     assert {"  you", "  sad", "task c could not run: b failed"} <= set(lines)
 
     told: Any = pps("run-workflow", "-f", "flow.yaml", "--dry-run", "--param", "who=you", "--json").json
