@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pfs.errors import InvalidInputError
+from pfs.shorten import quoted
 from pps.spec.node import MAX_DEPTH, Node, Place, Scalar, checked_text, kind_of, whole_number
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 _MERGE = "<<"
 """Of YAML 1.1, but what anchors are used with everywhere."""
+_CORE = "tag:yaml.org,2002:"
+_TAGS = frozenset({"str", "int", "float", "bool", "null", "seq", "map", "timestamp", "value", "merge"})
+"""Tags that values have by themselves; the last three are of YAML 1.1, and those values are texts here."""
 _MAX_NODES = 1_000_000
 _INT = re.compile(r"[-+]?[0-9]+")
 _HEX = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
@@ -109,6 +113,9 @@ class _Converter:
     def _make(self, node: yaml.Node, place: Place) -> Node:
         import yaml
 
+        if not node.tag.startswith(_CORE) or node.tag.removeprefix(_CORE) not in _TAGS:
+            shown = node.tag.replace(_CORE, "!!")
+            raise place.error(f"invalid YAML: the tag {quoted(shown)} has no meaning here: leave it away")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):

@@ -372,6 +372,14 @@ def test_a_task_that_comes_after_itself_is_told_once(more: str) -> None:
     assert "after itself" in str(error) or "cannot read its own output 'o'" in str(error)
 
 
+@pytest.mark.parametrize("value", ["!!python/object:os.system {}", "!mine x", "!!binary YQ==", "!!set {a}"])
+def test_a_tag_that_means_nothing_is_told(value: str) -> None:
+    with pytest.raises(InvalidInputError, match=f"^workflow:2:34: invalid YAML: the tag '{value.split()[0]}' has no"):
+        check_workflow(_file(f"{{name: a, command: x, env: {{V: {value}}}}}"))
+    found = parse_workflow(_file("{name: a, command: x, env: {A: !!str x, B: 2001-01-01, C: =, D: ! y}}"))
+    assert found.tasks[0].env == {"A": "x", "B": "2001-01-01", "C": "=", "D": "y"}
+
+
 def test_several_documents_are_no_workflow() -> None:
     with pytest.raises(InvalidInputError, match="one document, not 2"):
         parse_workflow("tasks: []\n---\ntasks: []\n")
