@@ -41,6 +41,8 @@ def describe(event: RunEvent) -> str:
             return f"{pipeline}: version {version}, because {', '.join(files)} changed"
         case events.CodeGone(pipeline, files, folder):
             return f"{pipeline}: {', '.join(files)} gone from {folder}: the stored copy runs"
+        case events.NothingToSend(pipeline, job, path):
+            return f"{pipeline}@{job}: egress: the output has no {path}: nothing of it is sent"
         case events.Stands(pipeline, state, address, reason, again_s):
             where = f" at {address}" if address and state == "running" else ""
             again = f"; started again in {again_s:g} s" if again_s is not None else ""

@@ -66,6 +66,15 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class NothingToSend:
+    """The output of a job has nothing at a path that its pipeline's egress sends."""
+
+    pipeline: str
+    job: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class CodeGone:
     """Code files of a pipeline are not in their folder any more: the copies in the store run."""
 
@@ -111,6 +120,7 @@ RunEvent = (
     | JobFinished
     | PipelineUpdated
     | CodeGone
+    | NothingToSend
     | Attached
     | Trouble
     | StandingBy

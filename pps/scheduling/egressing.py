@@ -6,8 +6,10 @@ import threading
 from typing import TYPE_CHECKING, Final, Protocol
 
 from pfs.errors import InvalidInputError, PfsError
+from pfs.paths import to_key
 from pps.model import events
 from pps.scheduling.deliveries import Deliveries, Run
+from pps.spec.types import Egress
 from pps.transfers.errors import PlaceRefusedError, Stopped
 
 if TYPE_CHECKING:
@@ -110,10 +112,19 @@ class JobEgress:
         self.trouble = ""
         """What went wrong last, as far as it was told."""
 
-    def begin(self, run: Run, output: Tree) -> bool:
-        """Begin to send an output; False for an empty one, for which nothing has to be done."""
+    def begin(self, run: Run, output: Tree, tell: events.OnEvent) -> bool:
+        """Begin to send an output; False for an empty one, for which nothing has to be done.
+
+        What a pipeline is to send, and the output has not, is told.
+        """
         if not output.root.count:
             return False
+        spec = self._pipeline.spec
+        # Outputs of tasks say themselves what it means that they are missing.
+        paths = [one.path for one in spec.egresses if isinstance(one, Egress)] if spec.transform.task is None else []
+        for path in paths:
+            if path.strip("/") and output.stat(to_key(path)) is None:
+                tell(events.NothingToSend(self._pipeline.name, run.job, path))
         self._deliveries = Deliveries(run, self._pipeline, output)
         self._sending = Egressing(self._deliveries, self._wake, first_s=FIRST_S)
         self._sending.start()

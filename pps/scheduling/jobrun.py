@@ -227,7 +227,7 @@ class JobRun:
             case state.SendOut():
                 assert self._outcome is not None, "it is sent after it was put together"
                 run = Run(self._around.store, self.id, self._started_ns, self.due.inputs)
-                begun = self._egress.begin(run, Tree(self._data.session, self._outcome.output))
+                begun = self._egress.begin(run, Tree(self._data.session, self._outcome.output), self._tell)
                 return [] if begun else [state.Egressed()]
             case state.StopSending():
                 self._egress.end()

@@ -16,6 +16,7 @@ from pfs.trees.tree import Tree
 from pps.egress.collisions import check_distinct
 from pps.egress.delivered import find_delivered
 from pps.egress.naming import Naming
+from pps.model import events
 from pps.model.catalog import Catalog
 from pps.model.infos import JobInfo
 from pps.scheduling import egressing
@@ -128,6 +129,8 @@ def test_parts_go_to_places_of_their_own(world: World, bucket: Bucket, tmp_path:
     assert there(bucket, "r") == {"sub/a.csv": b"1\n"}
     assert there(bucket, "m") == {"b": b"2\n"}
     assert there(bucket, "none") == {}
+    told = [(one.pipeline, one.path) for one in world.events if isinstance(one, events.NothingToSend)]
+    assert told == [("upper", "/none")]
     assert (tmp_path / "far/sub/a.csv").read_bytes() == b"1\n"
     assert bucket.client.head_object(Bucket=BUCKET, Key="r/sub/a.csv")["ContentType"] == "text/csv"
 
