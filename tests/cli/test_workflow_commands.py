@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,7 +87,8 @@ def meeting() -> Iterator[Path]:
         yield Path(made)
 
 
-def test_a_run_that_is_killed_goes_on_with_the_next(store: Path, meeting: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda how: how.name)
+def test_a_run_that_is_ended_goes_on_with_the_next(store: Path, meeting: Path, how: signal.Signals) -> None:
     (store / "flow.yaml").write_text(
         f"""\
 tasks:
@@ -100,8 +102,14 @@ tasks:
     )
     process = processes.start(store, "pps", "run-workflow", "-f", "flow.yaml")
     assert (meeting / "began").read_text() == "now\n"
-    process.kill()
-    process.communicate()
+    if how == signal.SIGKILL:
+        process.kill()
+        process.communicate()
+    else:
+        process.send_signal(how)
+        said = process.communicate()[1].decode()
+        assert process.returncode == 128 + signal.SIGINT
+        assert "goes on with the next `pps run`" in said
     (meeting / "go").touch()
     assert run_workflow(store, "flow.yaml") == {"a": "cached", "b": "cached"}
     assert (meeting / "ran").read_text() == "1\n"
