@@ -8,6 +8,7 @@ import posixpath
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pfs.store import Store
 
 _NEAR: Final = 3
+_ODD: Final = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
 
 class NotMadeError(FailedError):
@@ -62,13 +64,25 @@ def take_artifacts(
     """
     places: list[Place] = []
     aux: dict[bytes, Mapping[str, object]] = {}
-    for one in task.outputs:
-        aux[one.name.encode()] = described(one.content_type or None, one.metadata)
-        places += _places(world, one)
-    found = take_places(store, session, world.scene, places, inputs=inputs, check=check)
+    with _told_as_in_the_task(world):
+        for one in task.outputs:
+            aux[one.name.encode()] = described(one.content_type or None, one.metadata)
+            places += _places(world, one)
+        found = take_places(store, session, world.scene, places, inputs=inputs, check=check)
     files = tuple(_with_aux(file, aux[file.key.split(b"/", 1)[0]]) for file in found)
     _check_twice(files)
     return Taken(files, (*_missing(world, task, files), *_left(world)))
+
+
+@contextmanager
+def _told_as_in_the_task(world: World) -> Iterator[None]:
+    """Let what is told of paths in the working directory begin there, as the paths of the task do."""
+    try:
+        yield
+    except FailedError as error:
+        if type(error) is not FailedError:
+            raise
+        raise FailedError(str(error).replace(f"{world.cwd.rstrip('/')}/", "")) from error
 
 
 def _with_aux(file: OutputFile, aux: Mapping[str, object]) -> OutputFile:
@@ -113,8 +127,8 @@ def _places(world: World, one: ArtifactOut) -> Iterator[Place]:
     if mode is None:
         return
     if stat.S_ISDIR(mode) != (one.type == "directory"):
-        found = "directory" if stat.S_ISDIR(mode) else "file"
-        raise FailedError(f"output {one.name!r} is a {one.type}, and at {one.path} is a {found}")
+        found = "a directory" if stat.S_ISDIR(mode) else _ODD.get(stat.S_IFMT(mode), "a file")
+        raise FailedError(f"output {one.name!r} is a {one.type}, and at {one.path} is {found}")
     yield Place(here.path, _key(one, posixpath.basename(here.path)))
 
 
@@ -188,6 +202,9 @@ def _why(world: World, one: ArtifactOut) -> str:
         if one.type != "file":
             what = "no file matches" if one.type == "glob" else "no file is in"
             return f"{what} {one.path}"
+        mode = _mode(world.scene, here.path)
+        if mode is not None and not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+            return f"at {one.path} is {_ODD.get(stat.S_IFMT(mode), 'a device')}, which is no file"
         folder = world.scene.resolve(here.folder)
         names = [] if folder is None else _names(world.scene, folder)
     except (OSError, FailedError):

@@ -120,7 +120,8 @@ class Scene:
         at = self.layer(path)
         depth = -1 if at is None else len(at[0].seen)
         if any(len(folder) > depth and _covers(folder, path) for folder in self._closed):
-            raise FailedError(f"it leads outside what the command could see, to {path}")
+            # Not where to: what lies there is no path of the command's.
+            raise FailedError("it leads outside what the command could see")
         place = path if at is None else at[0].find(at[1])
         return place if place is not None and _exists(place) else None
 

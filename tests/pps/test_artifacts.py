@@ -257,6 +257,23 @@ def test_what_was_not_made_fails_the_datum(tasks: Tasks, output: dict[str, Plain
     assert what in tasks.badly("t")
 
 
+@pytest.mark.parametrize(
+    ("script", "kind", "what"),
+    [
+        ("mkfifo x", "file", "output 'o' was not made: at x is a named pipe, which is no file"),
+        ("mkfifo x", "directory", "output 'o' is a directory, and at x is a named pipe"),
+        ("ln -s .. x", "file", ": x cannot be followed: it leads outside what the command could see\n"),
+        ("mkdir x; ln -s ../.. x/y", "directory", ": x/y cannot be followed: it leads outside"),
+    ],
+)
+def test_what_is_no_file_is_told_as_the_task_sees_it(tasks: Tasks, script: str, kind: str, what: str) -> None:
+    tasks.start("t")
+    tasks.create("t", script, outputs=[out("o", "x", type=kind)])
+    told = tasks.badly("t")
+    assert what in told
+    assert ".pfs" not in told
+
+
 def test_what_may_be_missing(tasks: Tasks) -> None:
     tasks.start("t")
     outputs = [out("a", "a", missing="warn"), out("b", "*.b", type="glob", missing="ignore"), out("c", "c")]
