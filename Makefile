@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+NATIVE := $(wildcard pfs/*.c pfs/*.h pps/sandbox/*.c pps/sandbox/*.h)
 
 .PHONY: setup demo check test test-long test-s3 test-clients test-containers bench clean
 setup: $(STAMP)-dev
@@ -11,11 +12,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
-$(STAMP)-dev: pyproject.toml setup.py pfs/_cdc.c pps/sandbox/_plain.c pps/sandbox/_worker.c | $(BIN)/python
+$(STAMP)-dev: pyproject.toml setup.py $(NATIVE) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e '.[dev,demo]'
 	touch $@
 
-$(STAMP)-demo: pyproject.toml setup.py pfs/_cdc.c pps/sandbox/_plain.c pps/sandbox/_worker.c | $(BIN)/python
+$(STAMP)-demo: pyproject.toml setup.py $(NATIVE) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e '.[demo]'
 	touch $@
 
