@@ -160,6 +160,10 @@ def _time(row: _Row) -> str:
 
 
 def _why(row: _Row) -> str:
-    if row.plan.outlook == "depends":
-        return {"ran": "its input changed", _CACHED: "its input is as it was"}.get(row.state, row.plan.why)
-    return row.plan.why
+    """Return why a task ended as it did, as `inspect-workflow` says it; before that, what is foreseen."""
+    from pps.workflows.why import known_before, why_ended
+
+    plan = row.plan
+    if row.state in {"waiting", "running"}:
+        return plan.why
+    return why_ended(row.state, known_before(plan), kept=plan.outlook == "kept", skipped=plan.outlook == "skipped")

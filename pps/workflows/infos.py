@@ -16,9 +16,9 @@ from pps.model.state import JobState
 from pps.spec.node import Plain
 from pps.workflows.before import BRANCH, run_at, runs_description
 from pps.workflows.plan import values
-from pps.workflows.records import FILES, RunRecord, TaskRecord
+from pps.workflows.records import FILES, RunRecord
 from pps.workflows.runs import existing
-from pps.workflows.why import NOTHING
+from pps.workflows.why import why_ended
 
 if TYPE_CHECKING:
     from pfs.model import CommitInfo
@@ -168,7 +168,8 @@ def _task(store: Store, jobs: Jobs, of: _Of) -> TaskInfo:
             return TaskInfo(task, pipeline, "gone", _GONE, known.after)
         return TaskInfo(task, pipeline, "waiting", known.why, known.after)
     outcome = _outcome(job)
-    return TaskInfo(task, pipeline, outcome, _why(known, outcome), known.after, job)
+    why = why_ended(outcome, known.why, kept=known.kept, skipped=known.skipped)
+    return TaskInfo(task, pipeline, outcome, why, known.after, job)
 
 
 def _is_gone(store: Store, pipeline: str, run: CommitInfo) -> bool:
@@ -183,18 +184,6 @@ def _is_gone(store: Store, pipeline: str, run: CommitInfo) -> bool:
     return found.record.updated_ns > began_ns or (
         newest is not None and newest.state.is_final and newest.started_ns > began_ns
     )
-
-
-def _why(known: TaskRecord, outcome: Outcome) -> str:
-    match outcome:
-        case "cached":
-            return "not asked for" if known.kept else "nothing changed"
-        case "skipped":
-            return known.why if known.skipped else NOTHING
-        case "ran" if not known.why:
-            return "its input changed"
-        case _:
-            return known.why
 
 
 def _outcome(job: JobInfo) -> Outcome:

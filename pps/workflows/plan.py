@@ -24,7 +24,16 @@ from pps.workflows.reading import listed, nearest, told_at
 from pps.workflows.records import RunRecord, TaskRecord
 from pps.workflows.task_files import Told, task_files
 from pps.workflows.types import FromTask, FromUri, TaskDef, Workflow
-from pps.workflows.why import NO_CONDITION, NOTHING, Outlook, TaskPlan, Version, changed_files, changed_version
+from pps.workflows.why import (
+    NO_CONDITION,
+    NOTHING,
+    Outlook,
+    TaskPlan,
+    Version,
+    changed_files,
+    changed_version,
+    known_before,
+)
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -249,7 +258,7 @@ class _Planner:
             after=one.task.sources,
             again=known.again + (self._again is not None and not kept),
             kept=kept,
-            why="" if one.plan.outlook in {"cached", "kept", "depends"} else one.plan.why,
+            why=known_before(one.plan),
             skipped=one.plan.outlook == "skipped",
         )
 

@@ -87,3 +87,24 @@ def _changed_document(before: Mapping[str, bytes], now: Mapping[str, bytes]) -> 
 def _some(names: Sequence[str], most: int = 3) -> str:
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def known_before(plan: TaskPlan) -> str:
+    """Return what is known beforehand of the reason for which a task runs; empty: nothing."""
+    return "" if plan.outlook in {"cached", "kept", "depends"} else plan.why
+
+
+def why_ended(outcome: str, known: str, *, kept: bool, skipped: bool) -> str:
+    """Return why a task ended as it did, which may not be what was foreseen.
+
+    ``known``: as `known_before`; ``kept``: the run was not asked for it; ``skipped``: that it would be was foreseen.
+    """
+    match outcome:
+        case "cached":
+            return "not asked for" if kept else "nothing changed"
+        case "skipped":
+            return known if skipped else NOTHING
+        case "ran" if not known:
+            return "its input changed"
+        case _:
+            return known

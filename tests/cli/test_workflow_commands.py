@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -151,6 +152,26 @@ def test_what_is_said_of_tasks_that_fail(store: Path, pps: Run) -> None:
     assert "item 'evil'" in each or "item 'worse'" in each
     assert f"  {'x' * 2000}... and 3000 more characters" in lines
     assert not any("attempt 1 of 1" in line for line in lines)
+
+
+SURPRISING = """\
+params: {make: "yes"}
+tasks:
+- {name: a, command: "test {{params.make}} = no || echo 1 > o", outputs: [{name: o, path: o, optional: true}]}
+- {name: opt, command: "cat o > p || echo none > p", inputs: [{name: o, optional: true}], outputs: [{name: p, path: p}]}
+- {name: need, command: "cat {{tasks.a.outputs.o.path}}"}
+"""
+
+
+def test_the_live_view_and_inspect_workflow_say_the_same_of_why(store: Path, pps: Run) -> None:
+    (store / "flow.yaml").write_text(SURPRISING)
+    for param in ("make=yes", "make=no", "make=no", "make=yes"):
+        err = pps("run-workflow", "-f", "flow.yaml", "--param", param).err
+        shown = dict(re.findall(r"^(\w+): (?:ran|cached|skipped)[^(]*\((.*)\)$", err, re.MULTILINE))
+        tasks: Any = pps("inspect-workflow", "flow", "--json").json
+        assert shown == {task["task"]: task["why"] for task in tasks["tasks"]}
+        if param == "make=no":
+            assert shown["need"] == "there is nothing to run for"
 
 
 def test_what_a_run_says(store: Path, pps: Run) -> None:
