@@ -7,11 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from pfs.shorten import shorten
 from pps.spec.types import Spec
+from pps.workflows.item_places import item_text
 
 Outlook = Literal["runs", "cached", "depends", "skipped", "kept"]
 
 NOTHING: Final = "there is nothing to run for"
+_MOST: Final = 3
+"""How many names are shown."""
 NO_CONDITION: Final = "its condition does not hold"
 
 
@@ -65,7 +69,8 @@ def changed_files(before: Mapping[str, bytes], now: Mapping[str, bytes]) -> str:
         return ""
     fresh = sorted(now.keys() - before.keys())
     if fresh and before:
-        return f"new item{'s' if len(fresh) > 1 else ''}: {_some(fresh)}"
+        shown = [_item(now[name], name) for name in fresh[:_MOST]] + fresh[_MOST:]
+        return f"new item{'s' if len(fresh) > 1 else ''}: {_some(shown)}"
     if not before.keys() - now.keys() and not fresh:
         return _changed_document(before, now)
     return f"{len(before.keys() - now.keys())} items fewer" if not fresh else "its condition holds now"
@@ -84,7 +89,14 @@ def _changed_document(before: Mapping[str, bytes], now: Mapping[str, bytes]) -> 
     return "asked for again" if old.get("again") != new.get("again") else "its item changed"
 
 
-def _some(names: Sequence[str], most: int = 3) -> str:
+def _item(document: bytes, name: str) -> str:
+    """Return the item of a file as it is written in the workflow; ``name``: what is shown where there is none."""
+    item = json.loads(document).get("item")
+    text = name if item is None else item_text(item)
+    return shorten(text if text.isprintable() and text else repr(text))
+
+
+def _some(names: Sequence[str], most: int = _MOST) -> str:
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 

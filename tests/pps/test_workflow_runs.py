@@ -203,6 +203,8 @@ def test_fan_out_and_fan_in(flow: Flow, world: World) -> None:
     assert world.output("flow-each")["/done/2.txt"] == f"{names}2\n".encode()
     assert world.output("flow-named")["/named/c d/e/named"] == b"c d/e\n"
     assert world.output("flow-join")["/all/all"].decode() == f"{names}1\n{names}2\n{names}3\na\nb\nc d\n"
+    more = '["a", "b", "c d/e", "g h"]'
+    assert flow.plan(FAN, params={"names": more})["named"][1] == "new item: g h"
     more = '["a", "b", "c d/e", "f"]'
     assert flow.plan(FAN, params={"names": more})["named"][1].startswith("new item: f")
     assert flow.ran(FAN, params={"names": more}) == {"split": 0, "each": 3, "named": 1, "join": 1}
