@@ -10,7 +10,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
@@ -89,6 +89,8 @@ def use_bucket(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings = {"AWS_CONFIG_FILE": "/nonexistent", "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent"}
     for name, value in {**world.keys, **settings, "AWS_EC2_METADATA_DISABLED": "true"}.items():
         monkeypatch.setenv(name, value)
+    with suppress(world.client.exceptions.BucketAlreadyOwnedByYou):
+        world.client.create_bucket(Bucket=BUCKET)  # servers in one process share what they hold, and its end
     world.asked.clear()
     yield
     world.refuse, world.lose = lambda _: None, lambda _: False
@@ -132,7 +134,8 @@ def _ready(world: World) -> Iterator[World]:
     try:
         yield world
     finally:
-        _empty(world.client)
+        with suppress(world.client.exceptions.NoSuchBucket):
+            _empty(world.client)
         world.client.close()
 
 

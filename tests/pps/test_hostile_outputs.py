@@ -130,15 +130,18 @@ def test_closed_directories_without_rights_over_files(tmp_path: Path, isolation:
 
 def test_scratch_that_cannot_be_cleared_is_left_behind(tmp_path: Path) -> None:
     scratch = Scratch.make(tmp_path / "slot")
-    (scratch.out / "kept").write_text("x")
-    if subprocess.run(["chattr", "+i", str(scratch.out / "kept")], capture_output=True, check=False).returncode:
-        pytest.skip("no immutable files here")
+    kept = scratch.out / "kept"
+    empty = tmp_path / "empty"
+    kept.mkdir()
+    empty.mkdir()
+    if subprocess.run(["mount", "--bind", str(empty), str(kept)], capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
     try:
         other = Scratch.make(tmp_path / "slot")
         assert other.top != scratch.top
         assert list(other.out.iterdir()) == []
     finally:
-        subprocess.run(["chattr", "-i", str(scratch.out / "kept")], check=True)
+        subprocess.run(["umount", str(kept)], check=True)
 
 
 def test_very_many_empty_folders_beside_others_are_cleared(tmp_path: Path) -> None:

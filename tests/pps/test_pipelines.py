@@ -205,7 +205,7 @@ def _common(one: str, two: str) -> str:
 def test_logs_of_a_job(world: World) -> None:
     world.code("run.sh", 'echo out $images; echo err >&2; cp "$images" "$PFS_OUT"\n')
     world.create("upper", pfs_input("images"))
-    with pytest.raises(NotFoundError, match="no jobs yet"):
+    with pytest.raises(NotFoundError, match="has no jobs"):
         world.jobs.logs("upper")
     job = world.run_one()
     lines = [line for line in world.jobs.logs("upper") if line.stream != "system"]

@@ -122,8 +122,8 @@ def test_dots_and_links_do_not_lead_out_of_the_commands_world(tmp_path: Path) ->
     assert scene.resolve("/pfs/out/tmp") == scene.resolve("/pfs/out/more") == "/tmp/f"
     if str(tmp_path).startswith("/tmp/"):
         assert scene.resolve("/pfs/out/host") is None
-    for name, place in (("proc", "/proc"), ("dots", "/proc"), ("store", "/etc")):
-        with pytest.raises(FailedError, match=f"/pfs/out/{name} .* outside what the command could see, to {place}$"):
+    for name in ("proc", "dots", "store"):
+        with pytest.raises(FailedError, match=f"/pfs/out/{name} .* outside what the command could see$"):
             scene.resolve(f"/pfs/out/{name}")
 
 
