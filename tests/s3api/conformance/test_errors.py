@@ -211,6 +211,7 @@ ELSEWHERE = {
     "RequestTimeout": "needs a client that stops",
     "ServiceUnavailable": "needs a damaged store",
     "SlowDown": "needs a collection in between",
+    "TooManyBuckets": "of tasks, tested with their outputs",
 }
 """What one request alone does not provoke here."""
 
