@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli import wiring
+from cli.bucket_options import bucket_options
 from cli.exits import STORAGE, ExitCode, usage_error
 from cli.output import counted, human_size, print_json
 from cli.progress import Bar
@@ -21,21 +22,7 @@ if TYPE_CHECKING:
 @click.command("clone")
 @click.argument("source", metavar="SRC", type=click.Path())
 @click.argument("target", metavar="DST", type=click.Path())
-@click.option(
-    "--endpoint", "--endpoint-url", "endpoint", metavar="URL", help="S3 server of DST. Default: boto3's, AWS."
-)
-@click.option("--region", metavar="NAME", help="Region of DST's bucket. Default: boto3's.")
-@click.option("--profile", metavar="NAME", help="Credentials for DST, of that name in ~/.aws. Default: boto3's.")
-@click.option(
-    "--addressing",
-    type=click.Choice(["auto", "path", "virtual"]),
-    default="auto",
-    show_default=True,
-    help="Where requests name DST's bucket: in the path or in the host.",
-)
-@click.option("--storage-class", metavar="CLASS", help="Storage class of data packs in DST, such as STANDARD_IA.")
-@click.option("--sse", metavar="NAME", help="Encryption by DST's server: AES256, aws:kms, aws:kms:dsse.")
-@click.option("--sse-key", metavar="ID", help="KMS key of --sse aws:kms.")
+@bucket_options("S3 server of DST", "DST's bucket")
 @wiring.json_option
 def clone(source: str, target: str, as_json: bool, **options: str | None) -> None:
     """Copy a whole store from SRC to DST, where there is none: folders, or s3://bucket/prefix.

@@ -8,6 +8,7 @@ import sys
 import click
 
 from cli import wiring
+from cli.bucket_options import bucket_options
 from cli.exits import FAILED, STORAGE, ExitCode, usage_error
 from cli.output import Json, counted, emit, emit_one, field, human_size, print_json
 from cli.progress import Bar
@@ -21,19 +22,7 @@ from pfs.shorten import quoted
 @click.option(
     "--backend", metavar="URL", help="Keep the objects at s3://bucket/prefix; a store that is there is connected to."
 )
-@click.option("--endpoint", "--endpoint-url", "endpoint", metavar="URL", help="S3 server. Default: boto3's, AWS.")
-@click.option("--region", metavar="NAME", help="Region of the bucket. Default: boto3's.")
-@click.option("--profile", metavar="NAME", help="Credentials of that name in ~/.aws. Default: boto3's.")
-@click.option(
-    "--addressing",
-    type=click.Choice(["auto", "path", "virtual"]),
-    default="auto",
-    show_default=True,
-    help="Where requests name the bucket: in the path or in the host.",
-)
-@click.option("--storage-class", metavar="CLASS", help="Storage class of data packs, such as STANDARD_IA.")
-@click.option("--sse", metavar="NAME", help="Encryption by the server: AES256, aws:kms, aws:kms:dsse.")
-@click.option("--sse-key", metavar="ID", help="KMS key of --sse aws:kms.")
+@bucket_options("S3 server", "the bucket")
 @click.option(
     "--cache-size", metavar="SIZE", help="What is kept of the bucket on this machine. Default: 10GiB; 0: none."
 )

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pfs.changes import branches
-from pfs.errors import ConflictError, CorruptionError, InvalidInputError, NotFoundError, PfsError
-from pfs.model import BranchRef
-from pfs.provenance.bind import Binding, bind
+from pfs.errors import ConflictError, InvalidInputError, PfsError
 from pps.model.catalog import Catalog, Pipeline
 from pps.model.infos import PipelineInfo
-from pps.model.records import META_BRANCH, SPEC_BRANCH
+from pps.model.records import SPEC_BRANCH
 from pps.pipelines.code import code_digests, code_files, missing_files
 from pps.pipelines.cron_repos import make_cron_repos, other_schedules
 from pps.pipelines.defaults import DefaultsText, Level, read_defaults, write_defaults
 from pps.pipelines.describe import damaged_info, describe, past_info, pipeline_info, unread_input
 from pps.pipelines.past import at_version, versions
 from pps.pipelines.regenerate import documents, regenerated
+from pps.pipelines.removing import delete_branches, delete_pipeline, delete_unread, undo_create
 from pps.pipelines.taken import refuse_taken
 from pps.pipelines.versions import (
     AS_USUAL,
@@ -83,19 +81,12 @@ class Pipelines:
         try:
             publish_version(self._store, draft, first_record(self._store, draft), None)
         except PfsError:
-            self._undo_create(spec.name)
-            self._delete_unread(cron_repos)
+            undo_create(self._store, spec.name)
+            delete_unread(self._store, cron_repos)
             with suppress(PfsError):
-                self._delete_branches(trigger_branches(self._store, spec) - there)
+                delete_branches(self._store, trigger_branches(self._store, spec) - there)
             raise
         return self.inspect(spec.name)
-
-    def _undo_create(self, name: str) -> None:
-        """Take the repo of a failed create away again, unless somebody else's create of that name was faster."""
-        with suppress(PfsError):
-            state = self._store.refs.find(name)
-            if state is not None and SPEC_BRANCH not in state.body.branches:
-                self._store.delete_repo(name, force=True)
 
     def update(
         self,
@@ -251,36 +242,7 @@ class Pipelines:
             ConflictError: other pipelines read its output, and ``force`` is not set.
             CorruptionError: it is damaged, and ``force`` is not set; or its refs are, and its repo is to stay.
         """
-        try:
-            pipeline = Catalog(self._store).get(name)
-        except CorruptionError as error:
-            if not force:
-                error.add_note(f"pipeline {name!r} is not deleted without --force")
-                raise
-            self._delete_damaged(name, keep_repo=keep_repo)
-            return
-        if not keep_repo:
-            if not force:
-                branches.refuse_dependents(self._store, name)
-            self._store.delete_repo(name, force=True)
-            self._delete_unread(_cron_repos(pipeline))
-            self._delete_trigger_branches(pipeline)
-            return
-        self._make_plain(name, [pipeline.spec.output_branch])
-        self._delete_unread(_cron_repos(pipeline))
-        self._delete_trigger_branches(pipeline)
-
-    def _make_plain(self, name: str, outputs: Iterable[str]) -> None:
-        bind(self._store, name, {branch: Binding() for branch in outputs})
-        for branch in (SPEC_BRANCH, META_BRANCH):
-            branches.delete(self._store, name, branch, force=True)
-
-    def _delete_damaged(self, name: str, *, keep_repo: bool) -> None:
-        if keep_repo:
-            entries = self._store.refs.read(name).body.branches
-            self._make_plain(name, [branch for branch, entry in entries.items() if entry.pipeline])
-        else:
-            self._store.delete_repo(name, force=True)
+        delete_pipeline(self._store, name, keep_repo=keep_repo, force=force)
 
     def stop(self, name: str) -> None:
         """Give a pipeline no jobs until it is started; one that runs ends as killed. Idempotent.
@@ -315,22 +277,6 @@ class Pipelines:
         if old.record.stopped:
             raise ConflictError(f"pipeline {name!r} is stopped: `pps start-pipeline {name}` starts it with a job")
         publish_record(self._store, old, fresh_start(self._store, old, reprocess=reprocess), message="run again")
-
-    def _delete_trigger_branches(self, pipeline: Pipeline) -> None:
-        """Delete the branches that were made for a pipeline's triggers, unless others read them."""
-        ours = [leaf for leaf in pipeline.leaves if leaf.branch.startswith(f"{pipeline.name}-trigger-")]
-        self._delete_branches(BranchRef(leaf.repo, leaf.branch) for leaf in ours if leaf.trigger is not None)
-
-    def _delete_branches(self, found: Iterable[BranchRef]) -> None:
-        for repo, branch in found:
-            with suppress(ConflictError, NotFoundError):
-                self._store.repo(repo).delete_branch(branch)
-
-    def _delete_unread(self, repos: Sequence[str]) -> None:
-        """Delete cron repos unless another pipeline reads them."""
-        for name in repos:
-            with suppress(ConflictError, NotFoundError):
-                self._store.delete_repo(name)
 
     def run_cron(self, name: str) -> dict[str, CommitInfo]:
         """Tick all cron inputs of a pipeline now; return the commit of each by the name of the input.
@@ -423,10 +369,6 @@ class Pipelines:
 def _secrets_of(spec: Spec) -> set[str]:
     names = {use.name for use in spec.transform.secrets}
     return names | {egress.secret for egress in spec.egresses}
-
-
-def _cron_repos(pipeline: Pipeline) -> list[str]:
-    return [leaf.repo for leaf in pipeline.leaves if leaf.cron is not None]
 
 
 def _changed(pipeline: Pipeline, files: Mapping[str, Path]) -> tuple[str, ...]:

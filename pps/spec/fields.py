@@ -16,8 +16,9 @@ from typing import TypeVar
 from pfs.errors import InvalidInputError
 from pfs.shorten import quoted
 from pps.spec.findings import Findings
-from pps.spec.known import KNOWN, Kind, Known
+from pps.spec.known import KNOWN
 from pps.spec.node import Node, Place, Plain, kind_of, whole_number
+from pps.spec.vocabulary import Kind, Known
 
 DURATION_PATTERN = r"(?:([0-9]+(?:\.[0-9]+)?)h)?(?:([0-9]+(?:\.[0-9]+)?)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?"
 MAX_COUNT = 2**63 - 1

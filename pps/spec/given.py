@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 from pps.spec.fields import snake
-from pps.spec.known import KNOWN, PIPELINE, Field, Kind, Known
+from pps.spec.known import KNOWN, PIPELINE
 from pps.spec.node import Node, Plain
+from pps.spec.vocabulary import Field, Kind, Known
 
 _TEXTS = frozenset({Kind.TEXT, Kind.TEXTS, Kind.WORDS, Kind.TEXT_MAP})
 

@@ -1,16 +1,15 @@
 """Every field of Pachyderm's specs: which are read and as what, which are accepted without effect, which are refused.
 
-Any other field is unknown. This one table is what the reader goes by (spec_fields.py refuses to read a field as
-anything else) and what the JSON Schema for editors is made of (spec_schema.py).
+Any other field is unknown. This one table is what the reader goes by (fields.py refuses to read a field as
+anything else) and what the JSON Schema for editors is made of (schema.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum, auto
 
 from pps.spec.node import Plain
+from pps.spec.vocabulary import Field, Kind, Known
 
 _KUBERNETES = "has no effect: it is for Kubernetes"
 _SIDECAR = "has no effect: there is no sidecar, the gateway of a job is part of pps"
@@ -19,59 +18,6 @@ _REQUEST = "has no effect in a file: it is a flag of `pps update-pipeline`"
 _UPTIME = "has no effect: workers exist only while there is work"
 _PROJECT = "has no effect: there are no projects"
 _OLD_SPOUT = "is of Pachyderm 1.x: a spout writes commits with `pfs put-file`, in Python or over S3"
-_NOT_YET = "is not supported yet: remove it"
-
-
-class Kind(Enum):
-    """What the value of a field is."""
-
-    TEXT = auto()
-    TEXTS = auto()
-    WORDS = auto()
-    COUNT = auto()
-    COUNTS = auto()
-    FLAG = auto()
-    SECONDS = auto()
-    TEXT_MAP = auto()
-    CHILD = auto()
-    CHILDREN = auto()
-    ONE_OR_MORE = auto()
-    OTHER = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A field that is read. ``of``: the `Known` of a child or of each of the children, by its ``where``.
-
-    ``choices``: the texts that it may be; empty for any. ``help``: what it means, for editors.
-    """
-
-    kind: Kind
-    help: str
-    of: str = ""
-    choices: tuple[str, ...] = ()
-    required: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The fields of one kind of mapping; ``where`` names it in messages, ``noted`` and ``refused`` give the reasons.
-
-    ``usual``: values of noted fields that say what is so in any case, of which nothing is told. ``json``: noted fields
-    that must be JSON where they are a text. ``shown_by``: the command that shows which fields there are.
-    """
-
-    where: str
-    read: Mapping[str, Field]
-    noted: Mapping[str, str] = field(default_factory=dict)
-    refused: Mapping[str, str] = field(default_factory=dict)
-    usual: Mapping[str, Sequence[Plain]] = field(default_factory=dict)
-    json: frozenset[str] = frozenset()
-    shown_by: str = "pps schema"
-
-    def name_of(self, key: str, name: str) -> str:
-        """Return the ``name`` of a field that is written as ``key``; of one that nobody knows, the ``key`` itself."""
-        return name if name in self.read or name in self.noted or name in self.refused else key
 
 
 PIPELINE_NOTED = {

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pps.spec.fields import snake
-from pps.spec.known import KNOWN, PIPELINE, Known
+from pps.spec.known import KNOWN, PIPELINE
 from pps.spec.node import Node, Place
+from pps.spec.vocabulary import Known
 
 
 def effective(layers: Iterable[Node], *, keep_nulls: bool = False) -> Node:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pps.spec.fields import ALSO, DURATION_PATTERN, FLAG_TEXTS, MAX_COUNT, camel
-from pps.spec.known import KNOWN, PIPELINE, Field, Kind, Known
+from pps.spec.known import KNOWN, PIPELINE
 from pps.spec.node import Plain
+from pps.spec.vocabulary import Field, Kind, Known
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _SCALARS: list[Plain] = ["string", "number", "boolean"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from pps.spec.known import KNOWN, LEVERS, Field, Kind, Known
+from pps.spec.known import KNOWN, LEVERS
+from pps.spec.vocabulary import Field, Kind, Known
 
 PARAM_TYPES: Final = ("string", "integer", "number", "boolean", "list")
 ARTIFACT_TYPES: Final = ("file", "directory", "glob")

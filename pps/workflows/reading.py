@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pfs.errors import InvalidInputError, PfsError
 from pps.spec.fields import Fields
 from pps.spec.findings import Findings
-from pps.spec.known import Known
 from pps.spec.node import Node, Place
 from pps.spec.shellquote import shell_places
 from pps.spec.template import Reference, Template, TemplateError, parse_template
+from pps.spec.vocabulary import Known
 from pps.workflows.known import TABLES
 
 

@@ -23,19 +23,8 @@ from pps.model.state import Counters, JobState
 from pps.workflows.why import TaskPlan
 from tests.cli import processes
 from tests.cli.conftest import Run
+from tests.pps.samples import DESIGN_WORKFLOW
 
-DESIGN = """\
-version: 1.0
-tasks:
-  - name: generate_data
-    command: python generate_data.py
-    outputs:
-      - {name: processed_data, path: /tmp/processed_data.csv, type: file}
-  - name: upload_to_s3
-    command: aws s3 cp {{tasks.generate_data.outputs.processed_data.path}} s3://my-workflow-bucket/output/processed_data.csv
-    inputs:
-      - {name: processed_data, path: /tmp/processed_data.csv, type: file}
-"""
 GENERATE = """\
 import pandas as pd
 pd.DataFrame({"a": [1, 2]}).to_csv("/tmp/processed_data.csv", index=False)
@@ -51,7 +40,7 @@ def run_workflow(store: Path, name: str, *words: object, code: int = 0) -> dict[
 
 
 def test_the_file_of_the_design_as_it_stands(store: Path) -> None:
-    (store / "workflow.yaml").write_text(DESIGN)
+    (store / "workflow.yaml").write_text(DESIGN_WORKFLOW)
     (store / "generate_data.py").write_text(GENERATE)
     assert run_workflow(store, "workflow.yaml") == {"generate_data": "ran", "upload_to_s3": "ran"}
     csv = processes.run(store, "pfs", "get-file", "workflow-generate_data@master:/processed_data/processed_data.csv")
@@ -70,7 +59,7 @@ def test_the_file_of_the_design_as_it_stands(store: Path) -> None:
 
 
 def test_a_param_of_the_second_task_runs_the_second_alone(store: Path) -> None:
-    text = DESIGN.replace("tasks:", "params: {name: processed_data.csv}\ntasks:", 1)
+    text = DESIGN_WORKFLOW.replace("tasks:", "params: {name: processed_data.csv}\ntasks:", 1)
     (store / "params.yaml").write_text(text.replace("output/processed_data.csv", "output/{{params.name}}"))
     (store / "generate_data.py").write_text("open('/tmp/processed_data.csv', 'w').write('a\\n1\\n2\\n')\n")
     assert run_workflow(store, "params.yaml") == {"generate_data": "ran", "upload_to_s3": "ran"}

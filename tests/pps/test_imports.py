@@ -18,20 +18,13 @@ from pps.spec.delivery import Levers
 from pps.transfers import reading, wire
 from pps.transfers.errors import PlaceRefusedError
 from pps.transfers.imports import FIELD, Imported, ImportHow, import_uri
-from tests.pfs.bucket_world import BUCKET, World, bucket_server, use_bucket
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[World]:
-    with bucket_server() as world:
-        yield world
+from tests.pfs.bucket_world import BUCKET, World
 
 
 @pytest.fixture
-def world(server: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(bucket: World, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(wire, "FIRST_S", 0.0)
-    with use_bucket(server, monkeypatch):
-        yield server
+    return bucket
 
 
 @pytest.fixture

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from pfs.errors import InvalidInputError
 from pps.spec import Spec, parse_specs
 from pps.spec.fields import camel, snake
-from pps.spec.known import KNOWN, Known
+from pps.spec.known import KNOWN
 from pps.spec.node import Plain
 from pps.spec.parse import parse_nodes
 from pps.spec.schema import spec_schema
+from pps.spec.vocabulary import Known
 from pps.spec.write import spec_json
 from tests.cli.conftest import Run, pps  # noqa: F401 - a fixture
 from tests.pps.test_spec import EDGES, specs

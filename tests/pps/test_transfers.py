@@ -24,22 +24,15 @@ from pps.transfers.multipart import MOST_PARTS, part_bytes, parts_of
 from pps.transfers.open import open_target
 from pps.transfers.place import Pieces, Said, Sending, Target, There
 from pps.transfers.sigv4 import signature
-from tests.pfs.bucket_world import BUCKET, Asked, World, bucket_server, use_bucket
+from tests.pfs.bucket_world import BUCKET, Asked, World
 
 PART = 8 << 20
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[World]:
-    with bucket_server() as world:
-        yield world
-
-
 @pytest.fixture
-def world(server: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(bucket: World, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(wire, "FIRST_S", 0.0)
-    with use_bucket(server, monkeypatch):
-        yield server
+    return bucket
 
 
 @pytest.fixture

@@ -27,19 +27,8 @@ from pps.workflows.parse import check_workflow, parse_workflow
 from pps.workflows.schema import workflow_schema
 from pps.workflows.types import ForEach, FromRepo, FromTask, FromUri, Keep, On, Param, Workflow
 from pps.workflows.when import parse_condition
+from tests.pps.samples import DESIGN_WORKFLOW
 
-DESIGN = """\
-version: 1.0
-tasks:
-  - name: generate_data
-    command: python generate_data.py
-    outputs:
-      - {name: processed_data, path: /tmp/processed_data.csv, type: file}
-  - name: upload_to_s3
-    command: aws s3 cp {{tasks.generate_data.outputs.processed_data.path}} s3://my-workflow-bucket/output/processed_data.csv
-    inputs:
-      - {name: processed_data, path: /tmp/processed_data.csv, type: file}
-"""
 FULL = """\
 version: 1.0
 name: full
@@ -86,7 +75,7 @@ tasks:
 
 
 def test_the_file_of_the_design() -> None:
-    found = parse_workflow(DESIGN, name="dir/my data.yaml")
+    found = parse_workflow(DESIGN_WORKFLOW, name="dir/my data.yaml")
     assert found.name == "my-data"
     first, second = found.tasks
     assert (first.name, first.command, first.shell) == ("generate_data", ("python generate_data.py",), True)
@@ -137,7 +126,7 @@ def test_everything_that_a_file_can_say() -> None:
 
 
 def test_json_says_the_same() -> None:
-    for text in (DESIGN, FULL):
+    for text in (DESIGN_WORKFLOW, FULL):
         plain = yaml.load(text.replace("\non:", '\n"on":'), Loader=yaml.SafeLoader)
         assert parse_workflow(json.dumps(plain), name="a.json") == parse_workflow(text, name="a.yaml")
 
@@ -389,7 +378,7 @@ def test_the_schema_takes_what_the_reader_takes() -> None:
     schema = workflow_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
-    for text in (DESIGN, FULL):
+    for text in (DESIGN_WORKFLOW, FULL):
         validator.validate(yaml.load(text.replace("\non:", '\n"on":'), Loader=yaml.SafeLoader))
     bad: list[Any] = [
         {},
@@ -527,7 +516,14 @@ def test_any_text_is_a_condition_or_told(text: str) -> None:
 
 
 PIECES = st.sampled_from(
-    [*DESIGN.splitlines(), *FULL.splitlines(), "- x", "  a: {{b}}", "tasks: 3", "  - {name: a, for_each: 3, when: 4}"]
+    [
+        *DESIGN_WORKFLOW.splitlines(),
+        *FULL.splitlines(),
+        "- x",
+        "  a: {{b}}",
+        "tasks: 3",
+        "  - {name: a, for_each: 3, when: 4}",
+    ]
 )
 
 
