@@ -15,8 +15,6 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from pfs.errors import ConflictError, CorruptionError, NotFoundError, PfsError, StorageFullError
 from pfs.provenance.pull import settle_states
 from pfs.refs.mirror import Mirror
@@ -33,7 +31,9 @@ from pps.scheduling.livestanding import LiveStanding
 from pps.scheduling.look import Looks
 from pps.scheduling.orders import Orders, StopJob
 from pps.scheduling.queue import Due, ready
+from pps.scheduling.resting import FOREVER_NS, Resting
 from pps.scheduling.services import ServicesFactory
+from pps.scheduling.shown import Shown
 from pps.scheduling.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -41,13 +41,11 @@ if TYPE_CHECKING:
     from pps.model.infos import JobInfo
 
 MOST_JOBS = 4
-_SHOW_NS = 200_000_000
 _LOOK_NS = 1_000_000_000
 _NOTE_NS = 1_000_000_000
 """How long a job runs before its record is stored: most jobs are over by then, and pay nothing for it."""
 _TURN_S = 0.2
 """How often running jobs are looked at for what time asks for: checkpoints, job timeouts."""
-_FOREVER_NS = 1 << 63
 
 
 class Scheduler:
@@ -80,20 +78,16 @@ class Scheduler:
         self._retry_s, self._wake, self._lease = retry_s, wake, lease
         self._claimed = set[str]()
         self._is_out = False
-        self._troubled: dict[str, int] = {}
-        self._resting: dict[str, str] = {}
-        """The jobs of troubled pipelines, which others see meanwhile."""
-        self._stops: dict[str, str] = {}
         self._mirror = Mirror(store)
         self._catalog, self._looks = Catalog(store, self._mirror), Looks(store, self._mirror)
         self._cron = CronTicker(store, on_event)
         self._live = LiveJobs(run_dir)
+        self._resting, self._shown = Resting(self._live), Shown(self._live)
         self._orders = Orders(run_dir)
         self._services = None if services is None else services(self._make_executor)
         self._executor: Executor | None = None
         self._active: dict[str, JobRun] = {}
         self._save_ns: dict[str, int] = {}
-        self._shown_ns: dict[str, int] = {}
         self._units = count(1)
         self._seen = False
         self._next_look_ns = 0
@@ -125,9 +119,7 @@ class Scheduler:
             PfsError: a job could not be started; it is given up, and due again.
         """
         now_ns = self._store.clock_ns()
-        for name in [name for name, until_ns in self._troubled.items() if until_ns < now_ns]:
-            del self._troubled[name]
-            self._hide_resting(name)
+        if self._resting.end_over(now_ns):
             self._seen = False
         self._is_put_off = self._seen and now_ns < self._next_look_ns
         if self._is_put_off:
@@ -141,7 +133,7 @@ class Scheduler:
     def patience_s(self, most_s: float) -> float:
         """Return how long nothing has to be done, in seconds, unless something happens; ``most_s`` at most."""
         now_ns = self._store.clock_ns()
-        times = [*self._troubled.values(), now_ns + int((_TURN_S if self._active else most_s) * 1e9)]
+        times = [*self._resting.ends_ns, now_ns + int((_TURN_S if self._active else most_s) * 1e9)]
         if self._is_put_off:
             times.append(self._next_look_ns)
         if self._cron.next_ns is not None:
@@ -183,7 +175,7 @@ class Scheduler:
         else:
             self._tell_left([by_name[name] for name in wanted if name in by_name])
         for one in ready(self._store, due, by_name, busy=busy):
-            if len(self._active) < MOST_JOBS and one.pipeline.name not in self._troubled:
+            if len(self._active) < MOST_JOBS and one.pipeline.name not in self._resting:
                 self._start(one)
         return True
 
@@ -245,7 +237,7 @@ class Scheduler:
         self._save_ns[name] = self._store.clock_ns() + min(_NOTE_NS, self._checkpoint_ns)
         self._live.show(run.record())
         self._guard(name, partial(self._claim_and_start, run))
-        if name in self._active and self._stops.get(name) == run.id:
+        if name in self._active and self._resting.is_stopped(name, run.id):
             self._guard(name, partial(run.stop, "it was stopped"))
 
     def _claim_and_start(self, run: JobRun) -> None:
@@ -298,11 +290,10 @@ class Scheduler:
         for order in self._orders.take():
             run = self._active.get(order.pipeline)
             if run is None or run.id != order.job:
-                if isinstance(order, StopJob) and self._resting.get(order.pipeline) == order.job:
-                    self._stops[order.pipeline] = order.job
-                    self._troubled[order.pipeline] = 0  # it goes on at once, to end
-                if self._services is not None and isinstance(order, StopJob):
-                    self._services.stop_job(order)
+                if isinstance(order, StopJob):
+                    self._resting.stop(order.pipeline, order.job)
+                    if self._services is not None:
+                        self._services.stop_job(order)
                 continue
             if isinstance(order, StopJob):
                 self._guard(order.pipeline, partial(run.stop, "it was stopped"))
@@ -329,10 +320,8 @@ class Scheduler:
                     run.checkpoint()
             self._give_up(name)
             self._meet_trouble(name, error)
-            if name in self._troubled and self._retry_s is not None:
-                # Others see it as what it is, a job that this controller goes on with, and why it does not now.
-                self._resting[name] = run.id
-                self._live.show(replace(record, reason=str(error)))
+            if name in self._resting and self._retry_s is not None:
+                self._resting.show(record, str(error))
         except BaseException:
             self._give_up(name)
             raise
@@ -340,7 +329,7 @@ class Scheduler:
             if run.is_over:
                 self._forget(name)
             else:
-                self._show(name)
+                self._shown.show(run, now_ns=self._store.clock_ns())
 
     def _meet_trouble(self, name: str, error: PfsError) -> None:
         """Let a pipeline rest whose job could not go on; of one that was deleted under its job that is told."""
@@ -348,17 +337,13 @@ class Scheduler:
             self._tell_deleted(name)
             return
         if self._retry_s is None and isinstance(error, CorruptionError):
-            self._troubled[name] = _FOREVER_NS
+            self._resting.begin(name, until_ns=FOREVER_NS)
             self._note_damage(name, str(error))
             return
         if self._retry_s is None:
             raise error
-        self._troubled[name] = self._store.clock_ns() + int(self._retry_s * 1e9)
+        self._resting.begin(name, until_ns=self._store.clock_ns() + int(self._retry_s * 1e9))
         self._on_event(events.Trouble(name, str(error)))
-
-    def _hide_resting(self, name: str) -> None:
-        if name in self._resting:
-            self._live.clear(name, self._resting.pop(name))
 
     def _tell_deleted(self, name: str) -> None:
         self._on_event(events.Trouble(name, "the pipeline was deleted, and with it the job that ran"))
@@ -372,23 +357,11 @@ class Scheduler:
     def _forget(self, name: str) -> None:
         run = self._active.pop(name)
         self._seen = False
-        for table in (self._save_ns, self._shown_ns):
-            table.pop(name, None)
+        self._save_ns.pop(name, None)
         if self._is_out:  # the job is another's now, under the same name
             return
-        self._live.clear(name, run.id)
-        run.live.clear()
+        self._shown.forget(run)
         shutil.rmtree(self._run_dir / "logs" / name / run.id, ignore_errors=True)
-
-    def _show(self, name: str) -> None:
-        now_ns = self._store.clock_ns()
-        if name not in self._shown_ns:
-            self._shown_ns[name] = now_ns
-            self._live.show(self._active[name].record())
-        elif now_ns - self._shown_ns[name] > _SHOW_NS:
-            self._shown_ns[name] = now_ns
-            self._live.show(self._active[name].record())
-            self._active[name].show()
 
     def _tell(self, event: events.RunEvent) -> None:
         if isinstance(event, events.JobFinished):
@@ -415,8 +388,8 @@ class Scheduler:
         """Give up what runs, as a crash would, and end the executor. Idempotent."""
         for name in list(self._active):
             self._give_up(name)
-        for name in [] if self._is_out else list(self._resting):
-            self._hide_resting(name)
+        if not self._is_out:
+            self._resting.hide_all()
         if self._services is not None:
             self._services.close()
         executor, self._executor = self._executor, None
