@@ -1,6 +1,7 @@
 """The one table from errors to exit codes, and the one place where an error becomes a line on stderr.
 
-0 done; 1 failed; 2 usage or invalid input; 3 not found; 4 conflict; 5 storage failure or damage met on reading.
+0 done; 1 failed; 2 usage or invalid input; 3 not found; 4 conflict; 5 storage failure or damage met on reading; 6 what
+is to be read is in an archive, and must be restored first.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from pfs import errors
 from pfs.shorten import quoted, shorten
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-DONE, FAILED, USAGE, NOT_FOUND, CONFLICT, STORAGE = range(6)
+DONE, FAILED, USAGE, NOT_FOUND, CONFLICT, STORAGE, ARCHIVED = range(7)
 
 _CODES: tuple[tuple[type[errors.PfsError], int], ...] = (
     (errors.InvalidInputError, USAGE),
     (errors.NotFoundError, NOT_FOUND),
     (errors.ConflictError, CONFLICT),
     (errors.CorruptionError, STORAGE),
+    (errors.ArchivedError, ARCHIVED),
     (errors.StorageError, STORAGE),
     (errors.FailedError, FAILED),
 )

@@ -408,6 +408,24 @@ class UnreachableError(StorageError):
         return f"cannot {self.action}: {self.reason} cannot be reached; check the network, --endpoint and --region"
 
 
+class ArchivedError(StorageError):
+    """The object is in an archive of the bucket, and must be restored before it can be read: ``(action, class)``."""
+
+    kind = "archived"
+
+    def __str__(self) -> str:
+        return f"cannot {self.action}: it is archived as {self.reason}; `pfs thaw` has it restored, which takes hours"
+
+
+class ThawingError(ArchivedError):
+    """What is in an archive was asked for, and is being restored: ``(what, detail)``."""
+
+    kind = "thawing"
+
+    def __str__(self) -> str:
+        return f"{self.action} is being restored from an archive ({self.reason}): try again later, or `pfs thaw --wait`"
+
+
 class BucketNotFoundError(StorageError):
     """The bucket of the object store does not exist: ``(bucket, place)``."""
 

@@ -126,16 +126,21 @@ class Store:
     """The spout that writes through this store, if it is one's command: it may write to the output of its pipeline."""
 
     def __init__(
-        self, path: Path, *, backend: Backend | None = None, clock_ns: Callable[[], int] = time.time_ns
+        self, path: Path, *, backend: Backend | None = None, clock_ns: Callable[[], int] | None = None
     ) -> None:
-        """Open the store in the ``.pfs`` folder ``path``; ``backend``: instead of the one its config names."""
+        """Open the store in the ``.pfs`` folder ``path``; ``backend``: instead of the one its config names.
+
+        ``clock_ns``: the time, for tests; else `clock_ns` is that of the object store, so that machines agree on it.
+        """
         self.path = path
-        self.clock_ns = clock_ns
         self._sessions: weakref.WeakSet[WriteSession] = weakref.WeakSet()
         self._sessions_lock = threading.Lock()
         self._mirror: Mirror | None = None
         self._mirror_lock = threading.Lock()
         self.backend = open_objects(path) if backend is None else backend
+        self.clock_ns: Callable[[], int] = clock_ns or self.backend.now_ns
+        self.machine_clock_ns: Callable[[], int] = clock_ns or time.time_ns
+        """The clock that dates local files."""
         self.config = read_config(self.backend)
         self.params = self.config.params()
         self.index = Index.open(path / INDEX, store_uuid=self.config.store_uuid)

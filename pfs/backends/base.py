@@ -29,12 +29,14 @@ class Entry:
     """One object in a listing: size in bytes, time of writing in ns since the epoch by the store's own clock.
 
     ``etag``: where a listing says it without reading the object, as `Backend.read` does; else empty.
+    ``storage_class``: in which class it is where there are several, empty for the standard one.
     """
 
     name: str
     size: int
     modified_ns: int
     etag: str = ""
+    storage_class: str = ""
 
 
 class NewObject(Protocol):
@@ -136,6 +138,36 @@ class Backend(Reads, Protocol):
 
     def delete_many(self, names: Sequence[str]) -> None:
         """Delete objects; names that do not exist are no error."""
+        ...
+
+    def set_tier(self, names: Sequence[str], storage_class: str) -> list[str]:
+        """Move objects to a storage class, ``STANDARD`` or another that the place has; return those that are there now.
+
+        The bytes and names stay; the time of writing becomes that of the move. Objects that do not exist are left out.
+
+        Raises:
+            InvalidInputError: the place has one class only, as a disk.
+            ArchivedError: one is in an archive and was not restored.
+            StorageError: some may have been moved.
+        """
+        ...
+
+    def thaw(self, name: str, *, days: int, speed: str) -> bool:
+        """Ask for an archived object to be readable for ``days``; say whether it is readable now.
+
+        ``speed``: ``Expedited``, ``Standard`` or ``Bulk``, where the place knows them. To be called again until it is
+        True, which costs one short request; always True for what is in no archive.
+
+        Raises:
+            NotFoundError: no such object. StorageError: it cannot be asked for.
+        """
+        ...
+
+    def now_ns(self) -> int:
+        """Return the time by the clock that dates objects, in ns since the epoch; some seconds off at most.
+
+        Whatever this machine's clock says. Costs no request once anything was asked for.
+        """
         ...
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -165,6 +166,21 @@ class LocalBackend:
             with storage_errors(f"delete objects in {directory}"):
                 if directory.is_dir():
                     sync_directory(directory)
+
+    def set_tier(self, names: Sequence[str], storage_class: str) -> list[str]:
+        """Refuse: a disk has no classes of storage."""
+        raise InvalidInputError(
+            f"{self._root} is on a disk, which has one storage class: only a bucket can hold packs in another"
+        )
+
+    def thaw(self, name: str, *, days: int, speed: str) -> bool:
+        """Return True: nothing is in an archive."""
+        with self._opened(name):
+            return True
+
+    def now_ns(self) -> int:
+        """Return the time by this machine's clock, which dates its files."""
+        return time.time_ns()
 
     def folder(self, prefix: str) -> Path:
         """Return the directory with the objects whose names start with ``prefix``, which ends in a slash."""

@@ -19,6 +19,7 @@ class MemoryBackend:
 
     def __init__(self, *, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self._objects: dict[str, tuple[bytes, Etag, int]] = {}
+        self._classes: dict[str, str] = {}
         self._versions = count(1)
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
@@ -75,13 +76,33 @@ class MemoryBackend:
         with self._lock:
             found = sorted((name, held) for name, held in self._objects.items() if name.startswith(prefix))
         for name, (body, _, modified_ns) in found:
-            yield Entry(name, len(body), modified_ns)
+            yield Entry(name, len(body), modified_ns, storage_class=self._classes.get(name, ""))
 
     def delete_many(self, names: Sequence[str]) -> None:
         """Delete objects; names that do not exist are no error."""
         with self._lock:
             for name in names:
                 self._objects.pop(name, None)
+                self._classes.pop(name, None)
+
+    def set_tier(self, names: Sequence[str], storage_class: str) -> list[str]:
+        """Remember the class, which changes nothing else: objects of any class are read alike."""
+        with self._lock:
+            there = [name for name in names if name in self._objects]
+            for name in there:
+                body, etag, _ = self._objects[name]
+                self._objects[name] = (body, etag, self._clock_ns())
+                self._classes[name] = "" if storage_class == "STANDARD" else storage_class
+        return there
+
+    def thaw(self, name: str, *, days: int, speed: str) -> bool:
+        """Return True: nothing is in an archive."""
+        self._body(name)
+        return True
+
+    def now_ns(self) -> int:
+        """Return the time by the clock that it was given."""
+        return self._clock_ns()
 
     def close(self) -> None:
         """Do nothing: the objects live as long as this value."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from itertools import chain, islice
 from threading import Lock
@@ -20,6 +21,7 @@ from botocore.exceptions import ClientError
 from pfs.backends.base import Buffer, Entry, check_object_name
 from pfs.backends.forks import forget_in_children
 from pfs.backends.s3_client import S3Clients
+from pfs.backends.s3_clock import ServerClock
 from pfs.backends.s3_errors import (
     FAILURES,
     as_pfs_error,
@@ -32,6 +34,7 @@ from pfs.backends.s3_errors import (
 from pfs.backends.s3_place import S3Options, S3Place, parse_s3_url
 from pfs.backends.s3_ranges import Range, merged, pieces, split
 from pfs.backends.s3_retry import Retry
+from pfs.backends.s3_tiers import STANDARD, move, restore
 from pfs.errors import BranchMovedError, NotFoundError
 from pfs.ids import Etag
 
@@ -64,6 +67,7 @@ class S3Backend:
         self._options = options or S3Options()
         self._clients = S3Clients(self._options)
         self._retry = retry or Retry()
+        self._clock = ServerClock()
         self._pool: ThreadPoolExecutor | None = None
         self._pool_lock = Lock()
         self.published: Callable[[str, Buffer], None] = lambda *_: None
@@ -154,7 +158,14 @@ class S3Backend:
             page: Mapping[str, Any] = self._do(partial(self._client_call, "list_objects_v2", **request), action)
             for item in page.get("Contents", ()):
                 modified_ns = int(item["LastModified"].timestamp()) * 1_000_000_000
-                yield Entry(str(item["Key"])[cut:], int(item["Size"]), modified_ns, str(item.get("ETag", "")))
+                held = str(item.get("StorageClass", ""))
+                yield Entry(
+                    str(item["Key"])[cut:],
+                    int(item["Size"]),
+                    modified_ns,
+                    str(item.get("ETag", "")),
+                    "" if held == STANDARD else held,
+                )
             if not page.get("IsTruncated"):
                 return
             request = {**request, "ContinuationToken": page["NextContinuationToken"]}
@@ -179,6 +190,28 @@ class S3Backend:
             return
         for failed in answer.get("Errors", ()):
             raise ClientError({"Error": failed}, "DeleteObjects")
+
+    def set_tier(self, names: Sequence[str], storage_class: str) -> list[str]:
+        """Move objects to a storage class by copies in the bucket, several at once; see base.Backend."""
+        done = self._map(lambda name: self._move(name, storage_class), names)
+        return [name for name, moved in zip(names, done, strict=True) if moved]
+
+    def _move(self, name: str, storage_class: str) -> bool:
+        bare = self._options.bare_etags
+        work = partial(move, self._client_call, self._at(name), storage_class, more=self._encryption(), bare=bare)
+        return self._do(work, f"move {self._url(name)} to {storage_class}")
+
+    def thaw(self, name: str, *, days: int, speed: str) -> bool:
+        """Ask for an archived object; see base.Backend."""
+        work = partial(restore, self._client_call, self._at(name), days=days, speed=speed)
+        return self._do(work, f"restore {self._url(name)}", missing=f"no object {name} in {self._place.url}")
+
+    def now_ns(self) -> int:
+        """Return the time by the server's clock, as its last answers tell it."""
+        if not self._clock.is_known:
+            with suppress(*FAILURES):  # no such object is an answer too, but not one that is kept
+                self._client_call("head_bucket", Bucket=self._place.bucket)
+        return self._clock.now_ns()
 
     def close(self) -> None:
         """Let go of threads and connections; idempotent."""
@@ -225,24 +258,25 @@ class S3Backend:
         return found, answer
 
     def _put(self, name: str, body: bytes | bytearray, **more: object) -> Mapping[str, Any]:
-        options = self._options
-        given = {
-            "StorageClass": options.storage_class if name.startswith(_DATA) else None,
-            "ServerSideEncryption": options.sse,
-            "SSEKMSKeyId": options.sse_key,
-        }
-        extra = {key: value for key, value in given.items() if value is not None} | more
+        held = self._options.storage_class if name.startswith(_DATA) else None
+        extra = self._encryption() | ({} if held is None else {"StorageClass": held}) | more
         answer: Mapping[str, Any] = self._client_call(
             "put_object", Bucket=self._place.bucket, Key=self._key(name), Body=body, **extra
         )
         return answer
+
+    def _encryption(self) -> dict[str, object]:
+        given = {"ServerSideEncryption": self._options.sse, "SSEKMSKeyId": self._options.sse_key}
+        return {key: value for key, value in given.items() if value is not None}
 
     def _write_id(self, name: str) -> str | None:
         answer = self._client_call("head_object", Bucket=self._place.bucket, Key=self._key(name))
         return dict(answer.get("Metadata", {})).get(_WRITE_ID)
 
     def _client_call(self, method: str, **request: object) -> Any:
-        return getattr(self._clients.get(), method)(**request)
+        answer = getattr(self._clients.get(), method)(**request)
+        self._clock.hear(answer)
+        return answer
 
     def _do(self, work: Callable[[], T], action: str, *, missing: str | None = None) -> T:
         try:
@@ -259,6 +293,9 @@ class S3Backend:
 
     def _endpoint(self) -> str:
         return str(self._clients.get().meta.endpoint_url)
+
+    def _at(self, name: str) -> dict[str, str]:
+        return {"Bucket": self._place.bucket, "Key": self._key(name)}
 
     def _key(self, name: str) -> str:
         return self._place.prefix + check_object_name(name)

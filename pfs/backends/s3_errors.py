@@ -19,6 +19,7 @@ from urllib3.exceptions import HTTPError
 
 from pfs.errors import (
     AccessRefusedError,
+    ArchivedError,
     BucketNotFoundError,
     InvalidInputError,
     PfsError,
@@ -51,6 +52,7 @@ _REJECTED: Final = frozenset(
     {"SlowDown", "503", "429", "TooManyRequests", "ServiceUnavailable", "RequestLimitExceeded"}
 )
 _CONFLICT: Final = frozenset({"ConditionalRequestConflict", "OperationAborted"})
+_ARCHIVED: Final = frozenset({"InvalidObjectState", "ObjectNotInActiveTierError"})
 _FAILED: Final = frozenset({"PreconditionFailed", "412"})
 _NO_KEYS: Final = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound, SSOError)
 
@@ -103,12 +105,19 @@ def as_pfs_error(error: Exception, action: str, *, place: str, bucket: str) -> P
         return AccessRefusedError(action, _words(error))
     if code in _REFUSED:
         return AccessRefusedError(action, f"{place} answered {code}")
+    if code in _ARCHIVED:
+        return ArchivedError(action, _class_of(error))
     if isinstance(error, ClientError):
         said = str(error.response.get("Error", {}).get("Message") or "").strip().rstrip(".")
         return StorageError(action, f"{place} answered {code or _status(error)}{said and f' ({said})'}")
     if isinstance(error, EndpointConnectionError | ConnectTimeoutError):
         return UnreachableError(action, place)
     return StorageError(action, _words(error))
+
+
+def _class_of(error: Exception) -> str:
+    found = error.response.get("Error", {}) if isinstance(error, ClientError) else {}
+    return str(dict(found).get("StorageClass") or "GLACIER")
 
 
 def as_setup_error(error: Exception) -> PfsError:

@@ -57,7 +57,7 @@ class CommitWriter:
         self.session: WriteSession = self._store.session() if session is None else session
         self._changed = Changed(bytes.fromhex(target.commit), self._store.clock_ns())
         self._staging = Staging(self.session, target.root, self._changed, collisions=target.collisions)
-        self._seen = SeenFiles(store.index, self.session, clock_ns=store.clock_ns)
+        self._seen = SeenFiles(store.index, self.session, clock_ns=store.machine_clock_ns)
         self.local = LocalIngest(self.session, store.params, self._seen)
         """Stores local files for this commit, without staging them."""
         self._required: list[tuple[bytes, Check]] = []

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from pfs.backends.base import Backend
-from pfs.errors import BranchMovedError, NotFoundError, StorageError
+from pfs.errors import BranchMovedError, InvalidInputError, NotFoundError, StorageError
 from pfs.ids import Etag
 
 Raw = Callable[[str], bytes | None]
@@ -19,6 +19,9 @@ Raw = Callable[[str], bytes | None]
 
 class BackendContract:
     """The promises of base.Backend; a subclass overrides the two fixtures."""
+
+    cold = "STANDARD_IA"
+    """A class of storage beside the standard one; empty where there is none, and moving there is refused."""
 
     @pytest.fixture
     def backend(self) -> Backend:
@@ -228,6 +231,36 @@ class BackendContract:
         assert raw("a/y") == b"2"
         assert [entry.name for entry in backend.entries("")] == ["a/y"]
         assert backend.put_new("a/x", b"3")
+
+    def test_move_to_another_class(self, backend: Backend, raw: Raw) -> None:
+        """Bytes stay as they are; listings tell the class; what is not there is left out."""
+        names = ["packs/d/aa/x.pack", "packs/d/aa/y.pack", "packs/d/aa/z.pack"]
+        for name in names[:2]:
+            backend.put_new(name, name.encode())
+        if not self.cold:
+            with pytest.raises((InvalidInputError, StorageError)):
+                backend.set_tier(names[:1], "NO_SUCH_CLASS")
+        else:
+            assert backend.set_tier([names[0], names[2]], self.cold) == names[:1]
+            assert backend.set_tier(names[:1], self.cold) == names[:1]
+            assert [entry.storage_class for entry in backend.entries("packs/")] == [self.cold, ""]
+            assert backend.set_tier(names, "STANDARD") == names[:2]
+        assert [entry.storage_class for entry in backend.entries("packs/")] == ["", ""]
+        assert [raw(name) for name in names] == [names[0].encode(), names[1].encode(), None]
+        assert not backend.put_new(names[0], b"other")
+
+    def test_thaw_what_is_not_archived(self, backend: Backend) -> None:
+        """It is readable; what is not there is told."""
+        backend.put_new("packs/d/aa/x.pack", b"x")
+        assert backend.thaw("packs/d/aa/x.pack", days=1, speed="Standard")
+        with pytest.raises(NotFoundError):
+            backend.thaw("packs/d/aa/y.pack", days=1, speed="Standard")
+
+    def test_the_time_is_that_of_the_clock_that_dates_objects(self, backend: Backend) -> None:
+        """Within some seconds."""
+        backend.put_new("a", b"")
+        dated = next(backend.entries("a")).modified_ns
+        assert abs(backend.now_ns() - dated) < 60 * 1_000_000_000
 
     def test_close_twice(self, backend: Backend) -> None:
         """Close is idempotent."""

@@ -17,7 +17,7 @@ from pfs.ids import Etag
 
 T = TypeVar("T")
 
-WRITES: Final = frozenset({"create", "write", "publish", "put_new", "swap", "delete_many"})
+WRITES: Final = frozenset({"create", "write", "publish", "put_new", "swap", "delete_many", "set_tier", "thaw"})
 """Calls that change something; counted by default."""
 READS: Final = frozenset({"get", "get_ranges", "read_into", "read", "entries"})
 
@@ -30,7 +30,7 @@ class How(Enum):
     AFTER = "after"
     """It did its work, but the reply is lost: the caller sees an error."""
     MIDDLE = "middle"
-    """A `write` leaves the first half, `delete_many` deletes the first half; all else is atomic: as BEFORE."""
+    """A `write` leaves the first half, `delete_many` and `set_tier` do half; all else is atomic: as BEFORE."""
     FULL = "full"
     """No space left: as MIDDLE, with StorageFullError."""
 
@@ -144,6 +144,23 @@ class FaultyBackend:
             whole=lambda: self._backend.delete_many(names),
             half=lambda: self._backend.delete_many(names[: len(names) // 2]),
         )
+
+    def set_tier(self, names: Sequence[str], storage_class: str) -> list[str]:
+        """See base.Backend; torn, it moves the first half."""
+        return self.run(
+            "set_tier",
+            ",".join(names),
+            whole=lambda: self._backend.set_tier(names, storage_class),
+            half=lambda: self._backend.set_tier(names[: len(names) // 2], storage_class),
+        )
+
+    def thaw(self, name: str, *, days: int, speed: str) -> bool:
+        """See base.Backend."""
+        return self.run("thaw", name, whole=lambda: self._backend.thaw(name, days=days, speed=speed), half=_nothing)
+
+    def now_ns(self) -> int:
+        """Of the backend below; never fails."""
+        return self._backend.now_ns()
 
     def close(self) -> None:
         """Close the backend below; never fails."""

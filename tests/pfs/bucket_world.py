@@ -6,12 +6,15 @@ moto looks and then writes: that two writers may not come in between, as in S3, 
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from io import BytesIO
 from typing import Any
@@ -56,6 +59,8 @@ class World:
     """Names in a page of a listing, fewer than S3's thousand."""
     bare_etags: bool = False
     """Compares etags without quotes, as Ceph 16 does."""
+    later_s: float = 0.0
+    """How far the server's clock is ahead of this machine's; what is written is dated by it, and so are answers."""
     keys: dict[str, str] = field(default_factory=lambda: dict(KEYS))
 
     @property
@@ -72,6 +77,18 @@ class World:
         session = boto3.session.Session(self.keys["AWS_ACCESS_KEY_ID"], self.keys["AWS_SECRET_ACCESS_KEY"])
         config = Config(user_agent_extra="uncounted", region_name="us-east-1")
         return session.client("s3", endpoint_url=self.url, config=config)
+
+    @contextmanager
+    def slow_restore(self) -> Iterator[None]:
+        """Let what is asked for from an archive be there at the end of the context only, instead of at once."""
+        from moto.s3.models import FakeKey
+
+        status = FakeKey.status
+        FakeKey.status = property(lambda _: "IN_PROGRESS")  # type: ignore[assignment,method-assign]
+        try:
+            yield
+        finally:
+            FakeKey.status = status  # type: ignore[method-assign]
 
     def counted(self) -> tuple[int, int]:
         """Return how many writes and how many reads were asked for since the last call."""
@@ -94,7 +111,7 @@ def use_bucket(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     world.asked.clear()
     yield
     world.refuse, world.lose = lambda _: None, lambda _: False
-    world.ignores_conditions, world.page, world.bare_etags = False, None, False
+    world.ignores_conditions, world.page, world.bare_etags, world.later_s = False, None, False, 0.0
 
 
 @contextmanager
@@ -114,16 +131,23 @@ def bucket_server() -> Iterator[World]:
         def log(self, type: str, message: str, *args: object) -> None:
             """Say nothing."""
 
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string(time.time() + world.later_s if timestamp is None else timestamp)
+
     world = World("")
+    objects = importlib.import_module("moto.s3.models")
+    utcnow = objects.utcnow
     front = _Front(world, DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, front, threaded=True, request_handler=Handler)
     server.daemon_threads = True  # type: ignore[attr-defined]
     world.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
+    objects.utcnow = lambda: utcnow() + timedelta(seconds=world.later_s)  # type: ignore[attr-defined]
     try:
         yield from _ready(world)
     finally:
+        objects.utcnow = utcnow  # type: ignore[attr-defined]
         server.shutdown()
         thread.join()
         server.server_close()

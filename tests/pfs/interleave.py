@@ -79,6 +79,15 @@ class Gate:
     def delete_many(self, names: Sequence[str]) -> None:
         self.run(f"delete {' '.join(names)}", lambda: self.backend.delete_many(names))
 
+    def set_tier(self, names: Sequence[str], storage_class: str) -> list[str]:
+        return self.run(f"tier {' '.join(names)}", lambda: self.backend.set_tier(names, storage_class))
+
+    def thaw(self, name: str, *, days: int, speed: str) -> bool:
+        return self.run(f"thaw {name}", lambda: self.backend.thaw(name, days=days, speed=speed))
+
+    def now_ns(self) -> int:
+        return self.backend.now_ns()
+
     def close(self) -> None:
         """The objects stay."""
 

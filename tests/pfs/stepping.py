@@ -134,5 +134,16 @@ class SteppedBackend:
         self._actor.call()
         self._backend.delete_many(names)
 
+    def set_tier(self, names: Sequence[str], storage_class: str) -> list[str]:
+        self._actor.call()
+        return self._backend.set_tier(names, storage_class)
+
+    def thaw(self, name: str, *, days: int, speed: str) -> bool:
+        self._actor.call()
+        return self._backend.thaw(name, days=days, speed=speed)
+
+    def now_ns(self) -> int:
+        return self._backend.now_ns()
+
     def close(self) -> None:
         """Leave the shared one open."""

@@ -24,6 +24,8 @@ def file_reader(directory: Path) -> Raw:
 
 
 class TestLocalBackend(BackendContract):
+    cold = ""
+
     @pytest.fixture
     def backend(self, tmp_path: Path) -> Backend:
         return LocalBackend(tmp_path)
@@ -53,6 +55,8 @@ class TestMemoryBackend(BackendContract):
 
 
 class TestFaultyBackendWithoutFault(BackendContract):
+    cold = ""
+
     @pytest.fixture
     def backend(self, tmp_path: Path) -> Backend:
         return FaultyBackend(LocalBackend(tmp_path))

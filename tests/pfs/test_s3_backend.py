@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from itertools import count, pairwise
 from uuid import uuid4
@@ -50,6 +51,8 @@ def backend(world: World, prefix: str) -> Iterator[S3Backend]:
 
 @pytest.mark.s3
 class TestS3Backend(BackendContract):
+    cold = "" if "PFS_TEST_S3" in os.environ else "STANDARD_IA"  # a radosgw has the classes that it was given
+
     @pytest.fixture
     def backend(self, backend: S3Backend) -> Backend:
         return backend
