@@ -26,6 +26,7 @@ SUITES = (
     "history",
     "gc",
     "bucket",
+    "bucket_reads",
     "pipelines",
     "controller",
 )

@@ -5,6 +5,7 @@ Seconds depend on the machine and on what else it does; requests do not.
 
 from __future__ import annotations
 
+import os
 import random
 import tempfile
 import threading
@@ -20,6 +21,7 @@ from benchmarks.gc import _commit
 from benchmarks.radosgw import radosgw
 from benchmarks.servers import Server
 from pfs.backends import s3_client
+from pfs.backends.s3_fast import FastReads
 from pfs.upkeep.check import fsck
 from pfs.upkeep.recover import recover
 
@@ -28,7 +30,7 @@ Row = dict[str, object]
 
 
 class Requests:
-    """Counts what all clients of boto3 in this process send."""
+    """Counts what all clients of boto3 in this process send, and what obstore reads."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -37,18 +39,22 @@ class Requests:
     @contextmanager
     def counting(self) -> Iterator[None]:
         """Count what clients send that are made inside."""
-        make = s3_client._make
+        make, get = s3_client._make, FastReads.get
 
-        def counted(options: pfs.S3Options) -> object:
-            client = make(options)
+        def counted(options: pfs.S3Options) -> tuple[object, object]:
+            session, client = make(options)
             client.meta.events.register("before-send.s3", self._add)
-            return client
+            return session, client
 
-        s3_client._make = counted
+        def read(fast: FastReads, key: str, offset: int, length: int | None) -> tuple[bytes, str] | None:
+            self._add()
+            return get(fast, key, offset, length)
+
+        s3_client._make, FastReads.get = counted, read  # type: ignore[method-assign]
         try:
             yield
         finally:
-            s3_client._make = make
+            s3_client._make, FastReads.get = make, get  # type: ignore[method-assign]
 
     def _add(self, **_: object) -> None:
         with self._lock:
@@ -71,7 +77,7 @@ def _measure(server: Server, folder: Path, sizes: tuple[int, int], requests: Req
         aws_access_key_id=server.key, aws_secret_access_key=server.secret, region_name="us-east-1"
     )
     boto3.client("s3", endpoint_url=server.url).create_bucket(Bucket=BUCKET)
-    _credentials(folder, server)
+    keep_credentials(folder, server)
     settings = pfs.Settings(pfs.S3Options(endpoint=server.url, region="us-east-1", profile="bench"))
     rows: list[Row] = []
 
@@ -103,9 +109,8 @@ def _measure(server: Server, folder: Path, sizes: tuple[int, int], requests: Req
     return rows
 
 
-def _credentials(folder: Path, server: Server) -> None:
-    import os
-
+def keep_credentials(folder: Path, server: Server) -> None:
+    """Let the profile ``bench`` have the server's keys."""
     file = folder / "credentials"
     file.write_text(f"[bench]\naws_access_key_id={server.key}\naws_secret_access_key={server.secret}\n")
     os.environ["AWS_SHARED_CREDENTIALS_FILE"] = str(file)

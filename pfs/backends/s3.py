@@ -31,8 +31,9 @@ from pfs.backends.s3_errors import (
     is_missing,
     is_undone,
 )
+from pfs.backends.s3_fast import NoSuchKeyError, fast_reads
 from pfs.backends.s3_place import S3Options, S3Place, parse_s3_url
-from pfs.backends.s3_ranges import Range, merged, pieces, split
+from pfs.backends.s3_ranges import Range, header_of, merged, pieces, split
 from pfs.backends.s3_retry import Retry
 from pfs.backends.s3_tiers import STANDARD, move, restore
 from pfs.errors import BranchMovedError, NotFoundError
@@ -66,6 +67,7 @@ class S3Backend:
         self._place: S3Place = parse_s3_url(url)
         self._options = options or S3Options()
         self._clients = S3Clients(self._options)
+        self._fast = None if self._options.boto3_only else fast_reads(self._clients, self._place.bucket)
         self._retry = retry or Retry()
         self._clock = ServerClock()
         self._pool: ThreadPoolExecutor | None = None
@@ -86,7 +88,7 @@ class S3Backend:
     def get(self, name: str, *, offset: int = 0, length: int | None = None) -> bytes:
         """Return the object or a part of it; see base.Backend. Long parts come in several ranges at once."""
         if length is None or offset < 0:
-            found = self._range(name, f"bytes={offset}" if offset < 0 else f"bytes={offset}-" if offset else None)
+            found = self._range(name, offset)
             return found if length is None else found[:length]
         return self._spans(name, [(offset, length)])[0]
 
@@ -131,10 +133,10 @@ class S3Backend:
     def read(self, name: str) -> tuple[bytes, Etag] | None:
         """Return body and etag, or None."""
         try:
-            answer = self._get(name, None)
+            body, etag = self._get(name)
         except NotFoundError:
             return None
-        return answer[0], Etag(str(answer[1]["ETag"]))
+        return body, Etag(etag)
 
     def swap(self, name: str, old: Etag | None, new: bytes) -> Etag:
         """Replace a mutable object if its etag is still ``old``; see base.Backend."""
@@ -233,16 +235,25 @@ class S3Backend:
 
     def _part(self, name: str, offset: int, length: int) -> bytes:
         # Nothing is no range: the object is asked for a byte all the same, since it may not be there.
-        found = self._range(name, f"bytes={offset}-{offset + max(length, 1) - 1}")
+        found = self._range(name, offset, max(length, 1))
         return found[:length]
 
-    def _range(self, name: str, wanted: str | None) -> bytes:
+    def _range(self, name: str, offset: int, length: int | None = None) -> bytes:
         try:
-            return self._get(name, wanted)[0]
+            return self._get(name, offset, length)[0]
         except _BeyondError:
             return b""
 
-    def _get(self, name: str, wanted: str | None) -> tuple[bytes, Mapping[str, Any]]:
+    def _get(self, name: str, offset: int = 0, length: int | None = None) -> tuple[bytes, str]:
+        """Return the bytes, and of a whole object its etag."""
+        fast, missing = self._fast, f"no object {name} in {self._place.url}"
+        try:
+            found = None if fast is None else fast.get(self._key(name), offset, length)
+        except NoSuchKeyError as error:
+            raise NotFoundError(missing) from error
+        return self._get_slowly(name, header_of(offset, length), missing=missing) if found is None else found
+
+    def _get_slowly(self, name: str, wanted: str | None, *, missing: str) -> tuple[bytes, str]:
         request = {"Bucket": self._place.bucket, "Key": self._key(name)} | ({} if wanted is None else {"Range": wanted})
 
         def get() -> tuple[bytes, Mapping[str, Any]]:
@@ -252,10 +263,10 @@ class S3Backend:
                 raise OSError("the answer was cut off")
             return body, answer
 
-        found, answer = self._do(get, f"read {self._url(name)}", missing=f"no object {name} in {self._place.url}")
+        found, answer = self._do(get, f"read {self._url(name)}", missing=missing)
         if wanted is not None and answer.get("ResponseMetadata", {}).get("HTTPStatusCode") == 200:
             found = _cut(found, wanted)  # a server that knows no ranges sends the whole object
-        return found, answer
+        return found, str(answer.get("ETag", ""))
 
     def _put(self, name: str, body: bytes | bytearray, **more: object) -> Mapping[str, Any]:
         held = self._options.storage_class if name.startswith(_DATA) else None

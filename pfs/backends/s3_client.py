@@ -9,6 +9,7 @@ from typing import Any, Final
 import boto3
 import botocore.session
 from botocore.config import Config
+from botocore.exceptions import NoCredentialsError
 from botocore.loaders import Loader
 
 from pfs.backends.forks import forget_in_children
@@ -16,8 +17,8 @@ from pfs.backends.s3_errors import FAILURES, as_setup_error
 from pfs.backends.s3_place import S3Options
 
 CONNECTIONS: Final = 64
-_CONNECT_S: Final = 10
-_READ_S: Final = 60
+CONNECT_S: Final = 10
+READ_S: Final = 60
 
 
 class S3Clients:
@@ -32,6 +33,7 @@ class S3Clients:
         self._options = options
         self._lock = threading.Lock()
         self._client: Any = None
+        self._session: Any = None
         self.get()
         forget_in_children(self)
 
@@ -40,12 +42,26 @@ class S3Clients:
         if self._client is None:
             with self._lock:
                 if self._client is None:
-                    self._client = _make(self._options)
+                    self._session, self._client = _make(self._options)
         return self._client
+
+    def credentials(self) -> Any:
+        """Return what gives the keys of the chain, renewed in time; raises NoCredentialsError."""
+        self.get()
+        found = self._session.get_credentials()
+        if found is None:
+            raise NoCredentialsError
+        return found
+
+    @property
+    def has_own_certificates(self) -> bool:
+        """Whether the user told boto3 which certificate authorities to trust."""
+        self.get()
+        return self._session.get_config_variable("ca_bundle") is not None
 
     def forget_parent(self) -> None:
         """Make another client when it is needed; see `Forgetful`."""
-        self._lock, self._client = threading.Lock(), None
+        self._lock, self._client, self._session = threading.Lock(), None, None
 
     def close(self) -> None:
         """Close the connections; idempotent."""
@@ -55,8 +71,8 @@ class S3Clients:
             client.close()
 
 
-def _make(options: S3Options) -> Any:
-    """Return a client that tries once: we know better than botocore what may be done again (see s3.py).
+def _make(options: S3Options) -> tuple[Any, Any]:
+    """Return a session, and a client that tries once: we know better than botocore what may be done again (see s3.py).
 
     Bodies are signed over http, as conditional writes must be, and left to TLS over https: that saves a third of the
     processor time of a large PUT.
@@ -71,7 +87,7 @@ def _make(options: S3Options) -> Any:
             client = session.client("s3", endpoint_url=options.endpoint, config=_config(options, signed=False))
     except (*FAILURES, ValueError) as error:
         raise as_setup_error(error) from error
-    return client
+    return core, client
 
 
 @cache
@@ -84,8 +100,8 @@ def _config(options: S3Options, *, signed: bool = True) -> Config:
     return Config(
         max_pool_connections=CONNECTIONS,
         retries={"total_max_attempts": 1, "mode": "standard"},
-        connect_timeout=_CONNECT_S,
-        read_timeout=_READ_S,
+        connect_timeout=CONNECT_S,
+        read_timeout=READ_S,
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         s3={"addressing_style": options.addressing} | ({} if signed else {"payload_signing_enabled": False}),

@@ -24,6 +24,7 @@ class S3Options:
     ``profile``: one of ~/.aws/config. ``addressing``: the bucket in the path or in the host name. ``storage_class``: of
     data packs alone, as all else is read often. ``sse``: AES256, aws:kms … with ``sse_key``, the id of a KMS key.
     ``bare_etags``: the server compares etags of conditional PUTs without quotes; found out by trying (`pfs.attach`).
+    ``boto3_only``: read by boto3 even where obstore is installed.
     """
 
     endpoint: str | None = None
@@ -34,6 +35,7 @@ class S3Options:
     sse: str | None = None
     sse_key: str | None = None
     bare_etags: bool = False
+    boto3_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

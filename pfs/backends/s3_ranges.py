@@ -14,6 +14,13 @@ PIECE: Final = 8 << 20
 """Bytes asked of one connection; more come over several."""
 
 
+def header_of(offset: int, length: int | None) -> str | None:
+    """Return what asks for a range; None for the whole object. ``offset`` below 0 counts from the end."""
+    if length is not None:
+        return f"bytes={offset}-{offset + length - 1}"
+    return f"bytes={offset}" if offset < 0 else f"bytes={offset}-" if offset else None
+
+
 def merged(ranges: Sequence[Range]) -> list[Range]:
     """Return ranges that cover all of those, in order and apart from each other by more than `GAP`."""
     spans: list[Range] = []

@@ -38,6 +38,7 @@ class Asked:
     query: str = ""
     size: int = 0
     """Bytes of the body."""
+    authorization: str = ""
 
     @property
     def is_write(self) -> bool:
@@ -213,4 +214,5 @@ def _asked(environ: dict[str, Any]) -> Asked:
     query = environ.get("QUERY_STRING", "")
     key = environ["PATH_INFO"].removeprefix(f"/{BUCKET}").lstrip("/")
     size = int(environ.get("CONTENT_LENGTH") or 0)
-    return Asked(environ["REQUEST_METHOD"], query if "list-type" in query else key, condition, query, size)
+    asked = query if "list-type" in query else key
+    return Asked(environ["REQUEST_METHOD"], asked, condition, query, size, environ.get("HTTP_AUTHORIZATION", ""))

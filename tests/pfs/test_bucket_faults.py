@@ -100,4 +100,4 @@ def test_connecting(bucket: World, tmp_path: Path, fault: Callable[[World, int],
             connect(folder, url, settings=settings).store.close()
         with pfs.open(folder) as store:
             assert files(store) == {"/0": b"0", "/1": b"1", "/2": b"2"}
-    assert failed > (2 if fault is refuse else -1)
+    assert failed > (0 if fault is refuse else -1)  # of reads one refusal is made up for, as boto3 is asked next

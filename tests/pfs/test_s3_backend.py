@@ -41,10 +41,17 @@ def prefix() -> str:
     return f"store-{uuid4().hex}/deep"
 
 
+@pytest.fixture(params=[True, False], ids=["boto3", "obstore"])
+def boto3_only(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 @pytest.fixture
-def backend(world: World, prefix: str) -> Iterator[S3Backend]:
-    options = fitting(f"s3://{BUCKET}/{prefix}", S3Options(endpoint=world.url)) if world.is_other else None
-    made = S3Backend(f"s3://{BUCKET}/{prefix}", options or S3Options(endpoint=world.url), retry=AT_ONCE)
+def backend(world: World, prefix: str, boto3_only: bool) -> Iterator[S3Backend]:
+    options = S3Options(endpoint=world.url, boto3_only=boto3_only)
+    options = fitting(f"s3://{BUCKET}/{prefix}", options) if world.is_other else options
+    made = S3Backend(f"s3://{BUCKET}/{prefix}", options, retry=AT_ONCE)
+    assert (made._fast is None) == boto3_only
     yield made
     made.close()
 
@@ -92,11 +99,11 @@ def test_a_busy_server_is_asked_again(backend: S3Backend, world: World) -> None:
     assert backend.read("refs/a") == (b"1", etag)
 
 
-def test_a_server_that_stays_busy_is_an_error(backend: S3Backend, world: World) -> None:
+def test_a_server_that_stays_busy_is_an_error(backend: S3Backend, world: World, boto3_only: bool) -> None:
     world.refuse = lambda _: xml("SlowDown", "503 Slow Down")
     with pytest.raises(StorageError, match=r"cannot read s3://bucket/.*/a: http://127.* answered SlowDown$"):
         backend.get("a")
-    assert len(world.asked) == 8
+    assert len(world.asked) == (8 if boto3_only else 9)
 
 
 def test_a_new_object_whose_reply_was_lost_is_ours(backend: S3Backend, world: World) -> None:
@@ -193,7 +200,7 @@ def test_ranges_cover_what_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("code", ["InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "ExpiredToken"])
-def test_refused_credentials(backend: S3Backend, world: World, code: str) -> None:
+def test_refused_credentials(backend: S3Backend, world: World, code: str, boto3_only: bool) -> None:
     world.refuse = lambda _: xml(code, "403 Forbidden")
     for work in (
         lambda: backend.get("a"),
@@ -205,13 +212,13 @@ def test_refused_credentials(backend: S3Backend, world: World, code: str) -> Non
     ):
         with pytest.raises(AccessRefusedError, match=f"{code}; check the credentials"):
             work()
-    assert len(world.asked) == 6  # trying again is no use
+    assert len(world.asked) == (6 if boto3_only else 8)  # trying again is no use
 
 
-def test_no_credentials(world: World, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_credentials(world: World, prefix: str, monkeypatch: pytest.MonkeyPatch, boto3_only: bool) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    backend = S3Backend(f"s3://{BUCKET}/{prefix}", S3Options(endpoint=world.url))
+    backend = S3Backend(f"s3://{BUCKET}/{prefix}", S3Options(endpoint=world.url, boto3_only=boto3_only))
     with pytest.raises(AccessRefusedError, match="credentials"):
         backend.get("a")
     backend.close()
@@ -219,8 +226,9 @@ def test_no_credentials(world: World, prefix: str, monkeypatch: pytest.MonkeyPat
         S3Backend(f"s3://{BUCKET}/{prefix}", S3Options(endpoint=world.url, profile="nobody"))
 
 
-def test_an_endpoint_that_nobody_listens_at(world: World) -> None:
-    backend = S3Backend(f"s3://{BUCKET}", S3Options(endpoint="http://127.0.0.1:9"), retry=AT_ONCE)
+def test_an_endpoint_that_nobody_listens_at(world: World, boto3_only: bool) -> None:
+    options = S3Options(endpoint="http://127.0.0.1:9", boto3_only=boto3_only)
+    backend = S3Backend(f"s3://{BUCKET}", options, retry=AT_ONCE)
     with pytest.raises(UnreachableError, match=r"http://127.0.0.1:9 cannot be reached"):
         backend.read("refs/a")
     with pytest.raises(UnreachableError):
@@ -228,8 +236,9 @@ def test_an_endpoint_that_nobody_listens_at(world: World) -> None:
     backend.close()
 
 
-def test_a_missing_bucket_is_no_missing_object(world: World) -> None:
-    backend = S3Backend("s3://no-such-bucket/x", S3Options(endpoint=world.url), retry=AT_ONCE)
+def test_a_missing_bucket_is_no_missing_object(world: World, boto3_only: bool) -> None:
+    options = S3Options(endpoint=world.url, boto3_only=boto3_only)
+    backend = S3Backend("s3://no-such-bucket/x", options, retry=AT_ONCE)
     for work in (lambda: backend.get("a"), lambda: backend.read("a"), lambda: backend.swap("refs/a", None, b"")):
         with pytest.raises(BucketNotFoundError, match="no bucket 'no-such-bucket'"):
             work()
@@ -238,7 +247,7 @@ def test_a_missing_bucket_is_no_missing_object(world: World) -> None:
     backend.close()
 
 
-def test_options_are_passed_on(world: World, prefix: str) -> None:
+def test_options_of_writes_are_passed_on(world: World, prefix: str) -> None:
     options = S3Options(endpoint=world.url, storage_class="STANDARD_IA", sse="AES256", addressing="path")
     backend = S3Backend(f"s3://{BUCKET}/{prefix}", options)
     backend.put_new("packs/d/aa/x.pack", b"1")
