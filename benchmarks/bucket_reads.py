@@ -24,7 +24,7 @@ from pfs.backends.s3 import S3Backend
 from pfs.backends.s3_place import S3Options
 
 Row = dict[str, object]
-_SIZES = ((16 << 10, 600), (1 << 20, 100), (8 << 20, 16))
+_SIZES = ((16 << 10, 600), (1 << 20, 100))
 _THREADS = 16
 _OBJECT = "packs/d/aa/x.pack"
 

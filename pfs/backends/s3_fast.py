@@ -50,7 +50,7 @@ def is_installed() -> bool:
 
 
 class FastReads:
-    """Reads objects of one bucket; threads may share it. In a child of a process that used it, it leaves all to boto3."""
+    """Reads objects of one bucket; threads may share it. In a child of a process that used it, all is left to boto3."""
 
     def __init__(self, clients: S3Clients, bucket: str) -> None:
         self._clients, self._bucket = clients, bucket

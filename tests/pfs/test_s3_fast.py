@@ -17,7 +17,6 @@ from pfs.errors import AccessRefusedError
 from tests.pfs.bucket_world import BUCKET, World
 
 
-
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The keys that obstore answered for."""
@@ -91,7 +90,9 @@ def test_keys_that_change_are_asked_of_boto3_and_told_as_they_are(
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     backend = S3Backend(f"s3://{BUCKET}/x", S3Options(endpoint=bucket.url, profile="other"))
     signed: list[str] = []
-    bucket.refuse = lambda asked: ("200 OK", {"ETag": '"1"'}, b"1") if signed.append(asked.authorization) is None else None
+    bucket.refuse = lambda asked: (
+        ("200 OK", {"ETag": '"1"'}, b"1") if signed.append(asked.authorization) is None else None
+    )
     assert backend.get("a") == b"1"
     backend.close()
     assert read == ["x/a"]
