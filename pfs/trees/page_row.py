@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from pfs.ids import NO_PAGE, TreeId, tree_id
 
 MAX_ELEMENT_BYTES = 65534
 """Of one step of a path: its length with a slash is 16 bits in the logical id."""
+Bytes = bytes | bytearray
 _AUX = msgspec.msgpack.Encoder(order="deterministic")
 _AUX_OF = msgspec.msgpack.Decoder(dict[str, object])
 
@@ -82,9 +84,16 @@ def newest(changes: Sequence[Changed | None] | set[Changed | None]) -> Changed |
 
 def level_tid(level: int, names: Sequence[bytes], columns: tuple[bytes, bytes, bytes]) -> TreeId:
     """Return the logical id of a page; ``columns`` are kinds, sizes and tids of its depth-0 rows."""
-    lengths = np.fromiter(map(len, names), "<u2", len(names)).tobytes()
+    lengths = np.fromiter(map(len, names), "<u2", len(names))
+    return columns_tid(level, lengths, b"".join(names), columns)
+
+
+def columns_tid(
+    level: int, lengths: npt.NDArray[np.unsignedinteger], names: Bytes, columns: tuple[Bytes, Bytes, Bytes]
+) -> TreeId:
+    """Return what `level_tid` does, from the lengths of the names and the names one behind the other."""
     kinds, sizes, tids = columns
-    return tree_id(b"".join((lengths, *names, bytes((level,)), kinds, sizes, tids)))
+    return tree_id(b"".join((lengths.astype("<u2").tobytes(), names, bytes((level,)), kinds, sizes, tids)))
 
 
 def cells_tid(level: int, cells: Sequence[Cell]) -> TreeId:
