@@ -67,12 +67,12 @@ def import_uri(
 ) -> Imported:
     """Make what is below ``path`` of a branch what is at a URI, in one commit, or in none if it is that already.
 
-    ``uri``: ``s3://bucket/key``; ``s3://bucket/prefix/``, all below it; a pattern, ``s3://bucket/logs/*.gz``; the same
-    of ``file:///``; ``https://…`` and ``http://…``, a file each. Each file keeps what tells its version from others
-    (URL, ETag, version, size, time), and is not fetched again while that is the same; files of ``path`` that are not
-    there are deleted. What cannot be taken, keys that are no paths and what is no file or leads out of a folder, is
-    counted and left out. The repo and branch are made if they are not there. Several files at a time, large ones in
-    ranges; what is in memory of them shares 112 MiB. A transfer that breaks goes on
+    ``uri``: ``s3://bucket/key``; ``s3://bucket/prefix/``, all below it; a pattern, ``s3://bucket/logs/*.gz``; the
+    same of ``file:///``; ``https://…`` and ``http://…``, a file each. Each file keeps what tells its version from
+    others (URL, ETag, version, size, time), and is not fetched again while that is the same; files of ``path`` that
+    are not there are deleted. What cannot be taken, keys that are no paths (``a//b``, ``./a``) and what is no file
+    or leads out of a folder, is counted and left out. The repo and branch are made if they are not there. Several
+    files at a time, large ones in ranges; what is in memory of them shares 112 MiB. A transfer that breaks goes on
     where it was. When it fails nothing was changed; what was stored is found by the next try, as it has the same
     chunks.
 
@@ -177,6 +177,8 @@ class _Import:
         path = f"{self._top}/{file.name.decode(errors='surrogateescape')}"
         if file.no_file:
             raise InvalidInputError(f"{quoted(path)} is not imported: {file.no_file}")
+        if b"" in file.name.split(b"/"):  # cleaned, it would be another key's path, and out of order
+            raise InvalidInputError(f"{quoted(path)} is not imported: an element of it is empty")
         return file_key(path)
 
     def _land(self, waiting: deque[Future[Put | None]]) -> None:

@@ -184,6 +184,17 @@ def test_a_key_that_is_no_path_stops_no_prefix(world: World, store: Store) -> No
         take(store, f"s3://{BUCKET}/odd/b/", levers=s3)
 
 
+def test_a_key_with_an_empty_element_is_not_taken_for_another(world: World, store: Store) -> None:
+    s3 = Levers(endpoint=world.url)
+    for key, body in {"two/b//c": b"1", "two/b/a": b"2", "two/b/c": b"3", "two//z": b"4", "two/y/": b"5"}.items():
+        world.client.put_object(Bucket=BUCKET, Key=key, Body=body)
+    for _ in range(2):
+        done = take(store, f"s3://{BUCKET}/two/", levers=s3)
+        assert files(store) == {"x/b/a": b"2", "x/b/c": b"3"}
+        assert (done.left_out, done.removed) == (3, 0)
+    assert "an element of it is empty" in done.why
+
+
 @dataclass
 class Web:
     """A server of one file, that knows conditions, ranges and breaks."""
