@@ -27,6 +27,7 @@ SUITES = (
     "gc",
     "bucket",
     "bucket_reads",
+    "bucket_transfer",
     "pipelines",
     "controller",
 )

@@ -42,6 +42,7 @@ from pfs.history.reading import history_of
 from pfs.ids import CommitId
 from pfs.model import ChangeToken, CommitInfo, RepoInfo
 from pfs.packs.index import Index
+from pfs.packs.uploads import uploads_to
 from pfs.paths import check_name
 from pfs.refs.body import is_hidden
 from pfs.refs.level import level
@@ -147,6 +148,7 @@ class Store:
         self.refs = Refs(self.backend, clock_ns=self.clock_ns)
         self.refs.on_moved = partial(_spread, weakref.ref(self))  # weakly: a store goes as soon as nobody holds it
         self._bell = _bell_of(path, self.refs) if self.backend.parallel > 1 else None
+        self.uploads = uploads_to(self.backend)
         self.turns = Turns(path / "run" / "turns")
         self.history = history_of(path, self.backend, self.index, refs=self.refs)
         self.objects = self.history.objects
@@ -167,6 +169,8 @@ class Store:
 
     def close(self) -> None:
         """Release the index and the backend; idempotent. What is called afterwards raises InvalidInputError."""
+        if self.uploads is not None:
+            self.uploads.close()
         self.refs.close()
         self.index.close()
         self.backend.close()
@@ -251,7 +255,10 @@ class Store:
         delete_repo(self, check_name("repo", name), force=force)
 
     def session(self, *, background: Executor | None = None) -> WriteSession:
-        """Return a fresh write session: for one commit attempt, worker or upload; ``background`` syncs full packs."""
+        """Return a fresh write session: for one commit attempt, worker or upload; ``background`` syncs full packs.
+
+        To a bucket threads of the store put them.
+        """
         from pfs.packs.session import WriteSession
 
         session = WriteSession(
@@ -260,7 +267,7 @@ class Store:
             self.objects,
             clock=self.clock_ns,
             seen_gen=self._seen_gen(),
-            background=background,
+            background=self.uploads or background,
         )
         with self._sessions_lock:
             self._sessions.add(session)

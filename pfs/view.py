@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -235,7 +234,7 @@ class View:
         row = self._file(path)
         start = min(offset, row.size)
         stop = row.size if length is None else min(start + length, row.size)
-        return iter_range(self._store.objects, row, start=start, stop=stop, jobs=jobs or os.cpu_count() or 1)
+        return iter_range(self._store.objects, row, start=start, stop=stop, jobs=jobs or self._store.objects.threads)
 
     def restore(
         self, path: str, target: Path | str, *, jobs: int | None = None, progress: Progress | None = None
@@ -243,7 +242,7 @@ class View:
         """Write a file to ``target``, or the content of a directory into the directory ``target``."""
         from pfs.files.restore import restore_file, restore_tree
 
-        row, workers = self.row(path), jobs or os.cpu_count() or 1
+        row, workers = self.row(path), jobs or self._store.objects.threads
         if row.is_dir:
             restore_tree(self._store.objects, self.tree, row.key, Path(target), jobs=workers, progress=progress)
         else:
@@ -259,7 +258,7 @@ class View:
         """
         from pfs.files.restore import restore_items
 
-        objects, workers = self._store.objects, jobs or os.cpu_count() or 1
+        objects, workers = self._store.objects, jobs or self._store.objects.threads
         restore_items(objects, self._matching(pattern), Path(target), jobs=workers, progress=progress)
 
     def archive(

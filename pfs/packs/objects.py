@@ -7,6 +7,7 @@ and records are verified by their full id, chunks where the caller wants it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
@@ -34,6 +35,7 @@ _CHUNK_BYTES: Final = 16 << 20
 _FEW_BYTES: Final = 1 << 20
 """Chunks asked for together are kept up to this size: small files and small ranges, and not what is streamed."""
 
+_NETWORK_THREADS: Final = 8
 _ROUNDS: Final = 16
 """Packs that may be collected away one after the other under a reader before it gives up."""
 
@@ -84,6 +86,14 @@ class Objects:
         self._pages: Lru[PageId, Page] = Lru(page_bytes)
         self._manifests: Lru[ManifestId, bytes] = Lru(_MANIFEST_BYTES)
         self._few: Lru[bytes, bytes] = Lru(_CHUNK_BYTES)
+
+    @property
+    def threads(self) -> int:
+        """How many threads read a large file or tree best: one a processor, some more where each waits for a network.
+
+        Their memory is a batch of 4 or 8 MiB each.
+        """
+        return max(os.cpu_count() or 1, min(self._backend.parallel, _NETWORK_THREADS))
 
     def get_page(self, pid: PageId) -> Page:
         """Return a decoded page, from memory when it was used lately."""

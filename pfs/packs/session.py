@@ -29,6 +29,7 @@ from pfs.packs.pack import Codec, PackWriter, RecordType, SealedPack
 from pfs.packs.session_data import DataPacks, StagedRecord
 from pfs.packs.session_memory import SealedFromMemory
 from pfs.packs.trust import TrustedIndex
+from pfs.packs.uploads import Uploads
 from pfs.trees.page import Page
 
 BLOCK_BYTES: Final = 256 << 10
@@ -57,7 +58,7 @@ class WriteSession:
         compression_level: int = 1,
         clock: Callable[[], int] = time.time_ns,
         seen_gen: int = 0,
-        background: Executor | None = None,
+        background: Executor | Uploads | None = None,
     ) -> None:
         """``seen_gen``: the generation of collection that the index is level with (`pfs.refs.level`).
 

@@ -8,6 +8,7 @@ that was killed finds the chunks of its sealed packs when it runs again.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, wait
 from typing import Final, NamedTuple
@@ -16,6 +17,7 @@ from pfs.backends.base import Backend, Buffer
 from pfs.ids import ChunkId, PackId, new_pack_id
 from pfs.packs.compress import decompress
 from pfs.packs.pack import Codec, PackWriter, RecordType, SealedPack
+from pfs.packs.uploads import Uploads
 
 STAGE_BYTES: Final = 4 << 20
 PACK_BYTES: Final = 64 << 20
@@ -55,7 +57,8 @@ class StagedRecord(NamedTuple):
 class DataPacks:
     """Takes the records of several threads. After an error it is of no use but for `abandon`.
 
-    With a ``background`` a full pack is synced there while records go into the next one; one pack at a time.
+    With a ``background`` a full pack is synced there while records go into the next one: one pack at a time, or several
+    where that is `Uploads`. What fails there is raised by the next call, and by `seal_open` at the latest.
     """
 
     def __init__(
@@ -65,12 +68,13 @@ class DataPacks:
         begun: Callable[[PackId], None],
         sealed: Callable[[SealedPack], None],
         clock_ns: Callable[[], int],
-        background: Executor | None = None,
+        background: Executor | Uploads | None = None,
     ) -> None:
         """``begun`` is told each new pack, ``sealed`` each durable one, in a thread that adds or seals."""
         self._backend = backend
         self._background = background
-        self._sealing: Future[SealedPack] | None = None
+        self._at_once = background.limit if isinstance(background, Uploads) else 1
+        self._sealing: deque[Future[SealedPack]] = deque()
         self._on_begun, self._on_sealed = begun, sealed
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
@@ -91,6 +95,7 @@ class DataPacks:
             StorageError: the backend failed.
         """
         with self._lock:
+            self._raise_failed()
             if self._writer is None:
                 self._stage(record._replace(payload=bytes(record.payload)))
                 if self._staged_bytes > STAGE_BYTES and not last:
@@ -105,11 +110,13 @@ class DataPacks:
         """Make the open pack durable, if there is one, and what is sealed beside; what is staged stays in memory."""
         with self._lock:
             writer = self._take_writer()
-            sealing, self._sealing = self._sealing, None
-        if writer is not None:
-            self._on_sealed(_sealed(writer))
-        if sealing is not None:
-            self._on_sealed(sealing.result())
+            sealing, self._sealing = self._sealing, deque()
+        try:
+            sealed = [] if writer is None else [_sealed(writer)]
+        finally:
+            wait(sealing)  # nothing goes on once an error was told
+        for pack in (*sealed, *(future.result() for future in sealing)):
+            self._on_sealed(pack)
 
     def take_staged(self) -> list[StagedRecord]:
         """Return the records that are in no pack, for one to which the caller writes them; they stay readable."""
@@ -129,9 +136,8 @@ class DataPacks:
             writer = self._take_writer()
             self._staged, self._staged_bytes = [], 0
             self._held.clear()
-            sealing, self._sealing = self._sealing, None
-        if sealing is not None:
-            wait([sealing])
+            sealing, self._sealing = self._sealing, deque()
+        wait(sealing)
         if writer is not None:
             writer.abandon()
 
@@ -162,10 +168,25 @@ class DataPacks:
         if self._background is None:
             self._on_sealed(_sealed(writer))
             return
+        future = self._background.submit(_sealed, writer)
         with self._lock:
-            earlier, self._sealing = self._sealing, self._background.submit(_sealed, writer)
-        if earlier is not None:
+            self._sealing.append(future)
+            ended = self._take_ended()
+        for earlier in ended:
             self._on_sealed(earlier.result())
+
+    def _take_ended(self) -> list[Future[SealedPack]]:
+        """Take what is durable by now, and the oldest ones that there is no place for beside the last."""
+        many = [self._sealing.popleft() for _ in range(len(self._sealing) - self._at_once)]
+        ended = [future for future in self._sealing if future.done()]
+        for future in ended:
+            self._sealing.remove(future)
+        return [*many, *ended]
+
+    def _raise_failed(self) -> None:
+        for future in self._sealing:
+            if future.done():
+                future.result()
 
 
 def _sealed(writer: PackWriter) -> SealedPack:

@@ -68,7 +68,7 @@ class StagedStore(Store):
             self.objects,
             clock=self.clock_ns,
             seen_gen=seen_gen,
-            background=background,
+            background=self.uploads or background,
         )
 
 
