@@ -64,9 +64,10 @@ test-clients: $(STAMP)-dev $(CLIENTS)/.installed $(AIO)/.installed
 	$(CLIENTS)/bin/python $(RUN_CLIENTS) tests/clients --ignore tests/clients/aio
 	$(AIO)/bin/python $(RUN_CLIENTS) tests/clients/aio
 
+# Writes docs/performance.md. `make bench BENCH=--quick` shows in 2 to 3 minutes that all of it runs.
 bench: $(STAMP)-dev
-	$(BIN)/python -m pip install --quiet -e '.[bench]'
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.install_peers
+	$(BIN)/python -m benchmarks $(BENCH)
 
 clean:
 	rm -rf build dist *.egg-info pfs/_cdc*.so pps/sandbox/_plain*.so pps/sandbox/_worker*.so

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from statistics import median
 
+from benchmarks.install_peers import add_libraries
 from pfs.chunker import ChunkerParams, Kernel, kernels
 
 Work = Callable[[bytes], object]
@@ -90,6 +91,7 @@ def _readers() -> dict[str, Work]:
 def _rivals(avg: int) -> dict[str, Work]:
     """FastCDC with its packages' own limits, and pyfastcdc also with our minimum of half the average."""
     works: dict[str, Work] = {}
+    add_libraries()
     try:
         from pyfastcdc import FastCDC
 

@@ -1,0 +1,109 @@
+"""What a command costs with all processes that it starts: wall and CPU seconds and the peak of its memory.
+
+CPU and the largest single process come from the kernel at the end; memory of the tree of processes is summed up 40
+times a second out of /proc, so a peak of a few milliseconds may be missed where several processes share it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_PERIOD_S = 0.025
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one command; memory in MiB. ``peak_mib`` has the pages of mapped files in it, ``anon_mib`` has not."""
+
+    seconds: float
+    cpu_s: float
+    peak_mib: float
+    anon_mib: float
+
+
+class CommandFailedError(RuntimeError):
+    """A command ended with a code other than 0."""
+
+
+def measure(argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Cost:
+    """Run a command to its end in a cold process and return what it took.
+
+    Raises:
+        CommandFailedError: with the last line that it said.
+    """
+    with subprocess.Popen(
+        argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        begun = time.perf_counter()
+        said: list[bytes] = []
+        reader = threading.Thread(target=_read, args=(process, said))
+        watch = Watch(process.pid)
+        reader.start()
+        watch.start()
+        _pid, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - begun
+        process.returncode = os.waitstatus_to_exitcode(status)
+        watch.stop()
+        reader.join()
+    if process.returncode:
+        lines = b"".join(said).decode(errors="replace").strip().splitlines()
+        raise CommandFailedError(f"{' '.join(argv)[:200]} ended with {process.returncode}: {lines[-1:]}")
+    peak = max(watch.peak_kib, usage.ru_maxrss)
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, peak / 1024, watch.anon_kib / 1024)
+
+
+def _read(process: subprocess.Popen[bytes], said: list[bytes]) -> None:
+    assert process.stderr is not None
+    said.append(process.stderr.read()[-4096:])
+
+
+class Watch(threading.Thread):
+    """Follows the memory of a process and all below it."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.peak_kib = self.anon_kib = 0
+        self._pid = pid
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Look again and again."""
+        while not self._ended.wait(_PERIOD_S):
+            self.look()
+
+    def look(self) -> None:
+        """Take the memory of now."""
+        sizes = [_memory_kib(pid) for pid in _tree(self._pid)]
+        self.peak_kib = max(self.peak_kib, sum(all_ for all_, _ in sizes))
+        self.anon_kib = max(self.anon_kib, sum(anon for _, anon in sizes))
+
+    def stop(self) -> None:
+        """End it."""
+        self._ended.set()
+        self.join()
+
+
+def _tree(pid: int) -> list[int]:
+    found = [pid]
+    for one in found:
+        try:
+            for task in os.listdir(f"/proc/{one}/task"):
+                found += map(int, Path(f"/proc/{one}/task/{task}/children").read_text().split())
+        except OSError:  # it ended meanwhile
+            continue
+    return found
+
+
+def _memory_kib(pid: int) -> tuple[int, int]:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0, 0
+    sizes = {line.split(":")[0]: line.split() for line in lines if line.startswith(("VmRSS", "RssAnon"))}
+    return tuple(int(sizes[name][1]) if name in sizes else 0 for name in ("VmRSS", "RssAnon"))  # type: ignore[return-value]

@@ -1,0 +1,189 @@
+"""What `trees` measures, each in a process of its own: ``python -m benchmarks.tree_runs WHAT PLACE COUNT ANSWER``.
+
+``stream`` writes COUNT files as an Arrow stream of path, size and id; ``build`` makes a store of them; ``ask`` asks and
+changes that; ``git`` makes a repository of the same paths. What is found goes to ANSWER as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import pfs
+from benchmarks.history import _put
+from pfs.ids import new_commit_id
+from pfs.model import NewCommit
+from pfs.repo import Repo
+from pfs.trees.bulk import RowBatch, build_columns
+from pfs.trees.page import Changed, Kind
+from pfs.view import View
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_BATCH = 65_536
+_FOLDER, _FOLDERS = 1000, 100
+PAGE = 1000
+
+
+def path_of(number: int) -> str:
+    """Return the path of a file: folders of 1,000 files, 100 of them in one; paths ascend with numbers."""
+    folder = number // _FOLDER
+    return f"d{folder // _FOLDERS:04d}/s{folder % _FOLDERS:02d}/f{number:08d}.dat"
+
+
+def stream(place: Path, count: int) -> None:
+    """Write the stream, sorted by path; ids are random bytes."""
+    import pyarrow as pa
+
+    chance = np.random.default_rng(7)
+    schema = pa.schema([("path", pa.string()), ("size", pa.uint64()), ("id", pa.binary(32))])
+    with pa.OSFile(str(place / "files.arrow"), "wb") as sink, pa.ipc.new_stream(sink, schema) as out:
+        for start in range(0, count, _BATCH):
+            number = min(_BATCH, count - start)
+            raw = pa.py_buffer(chance.bytes(32 * number))
+            ids = pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), number, [None, raw])
+            paths = pa.array([path_of(one) for one in range(start, start + number)])
+            sizes = pa.array(chance.integers(1, 1 << 20, number).astype(np.uint64))
+            out.write_batch(pa.record_batch([paths, sizes, ids], schema=schema))
+
+
+def build(place: Path, count: int) -> dict[str, float]:
+    """Commit all files of the stream; durable when it ends."""
+    shutil.rmtree(place / "store", ignore_errors=True)
+    pfs.init(place / "store").close()
+    with pfs.open(place / "store") as store:
+        repo = store.create_repo("data")
+        begun = time.perf_counter()
+        session, id, now = store.session(), new_commit_id(), store.clock_ns()
+        changed = Changed(bytes.fromhex(id), now)
+        root = build_columns(session, map(_columns, _stream(place)), changed=changed)
+        repo.publish([NewCommit(branch="master", root=root, id=id, started_ns=now)], session)
+        seconds = time.perf_counter() - begun
+        assert repo["master"].stat("/").file_count == count
+    return {"seconds": seconds}
+
+
+def _stream(place: Path) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+
+    with pa.OSFile(str(place / "files.arrow")) as source:
+        yield from pa.ipc.open_stream(source)
+
+
+def _columns(batch: pa.RecordBatch) -> RowBatch:
+    import pyarrow as pa
+
+    kinds = pa.array(np.full(len(batch), Kind.FILE, np.uint8))
+    keys, tids = batch.column("path").cast(pa.binary()), batch.column("id")
+    columns = [keys, kinds, batch.column("size"), tids]
+    return RowBatch.from_arrow(pa.record_batch(columns, ["key", "kind", "size", "tid"]))
+
+
+def ask(place: Path, count: int) -> dict[str, tuple[float, float | None]]:
+    """Return (seconds, value) of what is asked of a store just opened, each a median of many places in the tree.
+
+    It leaves two commits: of one file in a hundred changed, then of one changed.
+    """
+    chance = random.Random(count)
+    found: dict[str, tuple[float, float | None]] = {}
+    with pfs.open(place / "store") as store:
+        repo = store.repo("data")
+        view = repo["master"]
+        some = [path_of(chance.randrange(count)) for _ in range(200)]
+        found["look-up"] = _each([partial(view.stat, f"/{path}") for path in some])
+        found["page of 1,000"] = _each([partial(_page, view, path) for path in some[:50]])
+        pattern = f"/{Path(path_of(count // 2)).parent}/*7.dat"
+        found["glob in a folder"] = _each([lambda: list(view.glob(pattern))] * 9)
+        found["list all"] = _rate(count, lambda: sum(1 for _ in view.tree.walk()))
+        found["scan for datums"] = _rate(count, lambda: sum(1 for _ in view.glob("/*/*/*")))
+        found["commit of one"] = _one_file_commits(repo, some[:15])
+        found["diff of one"] = _each([lambda: list(repo["master"].diff())] * 9)
+        _change_one_percent(repo, count)
+        found["diff of 1 %"] = _rate(count // 100, lambda: sum(1 for _ in repo["master"].diff()))
+        with repo.commit("master") as commit:
+            commit.put_file(f"/{some[0]}", b"at last")
+    return found
+
+
+def _page(view: View, after: str) -> None:
+    for _ in islice(view.list(recursive=True, after=f"/{after}"), PAGE):
+        pass
+
+
+def _each(works: Sequence[Callable[[], object]]) -> tuple[float, None]:
+    taken = []
+    for work in works:
+        begun = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - begun)
+    return median(taken), None
+
+
+def _rate(count: int, work: Callable[[], int]) -> tuple[float, float]:
+    begun = time.perf_counter()
+    assert work() == count
+    seconds = time.perf_counter() - begun
+    return seconds, count / seconds
+
+
+def _one_file_commits(repo: Repo, paths: Sequence[str]) -> tuple[float, float]:
+    """Return the median of seconds, durable, and of the bytes that a commit writes, the index included."""
+    taken, written = [], []
+    for number, path in enumerate(paths):
+        before, begun = _written(), time.perf_counter()
+        with repo.commit("master") as commit:
+            commit.put_file(f"/{path}", b"commit %d" % number)
+        taken.append(time.perf_counter() - begun)
+        written.append(_written() - before)
+    return median(taken), median(written)
+
+
+def _written() -> int:
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("wchar"))
+
+
+def _change_one_percent(repo: Repo, count: int) -> None:
+    with repo.commit("master") as commit:
+        for number in range(0, count // 100 * 100, 100):
+            _put(commit, path_of(number).encode(), b"%d again" % number)
+
+
+def git(place: Path, count: int) -> None:
+    """Make a repository of the same paths and history, with one content for all files of a version."""
+    shutil.rmtree(place / "git", ignore_errors=True)
+    subprocess.run(["git", "init", "-q", "-b", "master", str(place / "git")], check=True)
+    every = range(count)
+    with subprocess.Popen(["git", "fast-import", "--quiet"], cwd=place / "git", stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        for mark, numbers in enumerate((every, every[: count // 100 * 100 : 100], every[:1]), 1):
+            process.stdin.write(b"blob\nmark :%d\ndata 1\n%d\n" % (mark, mark))
+            process.stdin.write(b"commit refs/heads/master\ncommitter b <b@localhost> %d +0000\ndata 0\n" % mark)
+            process.stdin.writelines(b"M 100644 :%d %s\n" % (mark, path_of(one).encode()) for one in numbers)
+    if process.returncode:
+        raise RuntimeError("git fast-import failed")
+    subprocess.run(["git", "read-tree", "HEAD"], cwd=place / "git", check=True)
+
+
+def main() -> None:
+    """Run what the command line names."""
+    what, place, count, answer = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
+    work = {"stream": stream, "build": build, "ask": ask, "git": git}[what]
+    answer.write_text(json.dumps(work(place, count) or {}))
+
+
+if __name__ == "__main__":
+    main()
