@@ -1,5 +1,7 @@
 """`make bench`: run suites, keep what they show as JSON in benchmarks/results/, and write docs/performance.md.
 
+A run of other suites, or of a part of them, writes its report beside its results.
+
 A suite is a module with ``results(options) -> Results`` and ``need(options) -> Need``, or one with
 ``run(*, quick: bool) -> list[Row]``. Machines are shared and noisy: read the ratios, each of which was taken in
 alternation in one run.
@@ -44,7 +46,8 @@ def main() -> None:
         print(f"running {name} ...", file=sys.stderr, flush=True)
         found.add(_run(name, options))
         found.save(target)
-    page = report.write(found, RESULTS if options.quick else ROOT / "docs")
+    whole = tuple(suites) == PERFORMANCE and not (options.quick or options.contestants or options.datasets)
+    page = report.write(found, ROOT / "docs" if whole else RESULTS)
     print(page.read_text())
     print(f"kept in {target}; the report is {page}")
 
