@@ -30,7 +30,7 @@ check: $(STAMP)-dev
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/pytest -m 'not long'
+	$(BIN)/pytest -m 'not long' -n 2 --dist loadfile
 
 test-long: $(STAMP)-dev
 	$(BIN)/pytest -m long

@@ -32,7 +32,7 @@ def scratch() -> Iterator[Path]:
 @pytest.fixture(scope="session", params=["http", "https"])
 def server(request: pytest.FixtureRequest, scratch: Path) -> Iterator[Server]:
     scheme: str = request.param
-    folder = scratch / scheme
+    folder = Path(tempfile.mkdtemp(prefix=scheme, dir=scratch))  # in each process it is made for each file anew
     with pfs.init(folder) as store:
         store.create_repo(PUBLIC).create_branch("master")
         tls = certificate(folder) if scheme == "https" else None
