@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pfs.attach import Connected, Settings, connect
     from pfs.backends.s3_place import S3Options
+    from pfs.changes.arrow_put import ArrowPut
     from pfs.changes.writer import CommitWriter
     from pfs.model import BranchInfo, CommitInfo, FileChange, FileInfo, NewCommit, Provenance, RepoInfo
     from pfs.opening import open
@@ -33,6 +34,7 @@ __all__ = [
     "Repo",
     "View",
     "CommitWriter",
+    "ArrowPut",
     "RepoInfo",
     "BranchInfo",
     "CommitInfo",
@@ -52,6 +54,7 @@ _HOMES = {
     "pfs.store": ("init", "locate", "Store"),
     "pfs.repo": ("Repo",),
     "pfs.view": ("View",),
+    "pfs.changes.arrow_put": ("ArrowPut",),
     "pfs.changes.writer": ("CommitWriter",),
     "pfs.refs.retention": ("Retention", "Keep", "PathRule"),
     "pfs.model": ("RepoInfo", "BranchInfo", "CommitInfo", "FileInfo", "FileChange", "NewCommit", "Provenance"),

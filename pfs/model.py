@@ -14,7 +14,7 @@ from pfs.ids import CommitId
 if TYPE_CHECKING:
     from pfs.trees.tree import Root
 
-FileType = Literal["file", "directory", "symlink", "removed"]
+FileType = Literal["file", "directory", "symlink", "removed", "external"]
 ChangeType = Literal["added", "modified", "deleted"]
 Origin = Literal["user", "auto"]
 """Who began a commit: a user, or the system (outputs of jobs, commits opened since a source of the branch moved)."""

@@ -22,7 +22,9 @@ from pfs.refs.swap import RefsState
 from pfs.view import View
 
 if TYPE_CHECKING:
+    from pfs.changes.arrow_put import ArrowPut
     from pfs.changes.writer import CommitWriter
+    from pfs.files.arrow_source import ArrowFiles
     from pfs.files.progress import Progress
     from pfs.lifecycle.purge import PurgeReport
     from pfs.lifecycle.rewrite import Mirror
@@ -277,6 +279,14 @@ class Repo:
         with self.store.refs.read_once():
             target = find_target(self.store, self._settled(), wish)
         return CommitWriter(self.store, target)
+
+    def commit_arrow(
+        self, branch: str, source: ArrowFiles, path: str = "/", *, message: str = "", how: ArrowPut | None = None
+    ) -> CommitInfo:
+        """Make a commit with files whose content is stored, given as Arrow rows; as `commit` and `put_arrow`."""
+        with self.commit(branch, message=message) as writer:
+            writer.put_arrow(source, path, how)
+            return writer.finish()
 
     def publish(self, commits: Sequence[NewCommit], session: WriteSession) -> list[CommitInfo]:
         """Publish finished commits whose trees are in ``session``, to several branches of this repo in one swap.

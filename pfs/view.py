@@ -28,7 +28,12 @@ if TYPE_CHECKING:
     from pfs.rows.select import OnError
     from pfs.store import Store
 
-_TYPES: Mapping[Kind, FileType] = {Kind.DIR: "directory", Kind.SYMLINK: "symlink", Kind.REMOVED: "removed"}
+_TYPES: Mapping[Kind, FileType] = {
+    Kind.DIR: "directory",
+    Kind.SYMLINK: "symlink",
+    Kind.REMOVED: "removed",
+    Kind.EXTERNAL: "external",
+}
 
 
 class View:

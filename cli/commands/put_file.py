@@ -24,6 +24,7 @@ from cli.reach import origins
 
 if TYPE_CHECKING:
     from pfs.intake import Intake, Intaken
+    from pfs.paths import Address
     from pfs.sources.links import Symlinks
     from pfs.sources.remote import RemoteFile
     from pfs.sources.urls import Origins
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     default="follow",
     help="Put what symbolic links lead to (default), or the links, or neither; or end with an error.",
 )
+@click.option("--index", metavar="FILE", help="Put what an Arrow or Parquet FILE lists by path, size, id; - is stdin.")
+@click.option("--presorted", is_flag=True, help="The rows of --index - come in byte order of their paths.")
+@click.option("--external", is_flag=True, help="List files of --index too whose content the store does not have.")
 @click.option("--mime", metavar="TYPE", help="The media type of what is put, as in text/csv.")
 @click.option("--metadata", multiple=True, metavar="NAME=VALUE", help="User metadata of what is put; repeatable.")
 @wiring.jobs_option
@@ -65,6 +69,9 @@ def put_file(
     delete_extra: bool,
     checksum: bool,
     symlinks: Symlinks,
+    index: str | None,
+    presorted: bool,
+    external: bool,
     mime: str | None,
     metadata: tuple[str, ...],
     jobs: int | None,
@@ -79,9 +86,22 @@ def put_file(
 
     With --delete-extra what is below PATH is afterwards what the sources hold; where that is so already, no commit is
     made, and the id is that of the last one.
+
+    With --index no bytes are read: FILE has a row for each file, with the id of content that the store has, as
+    list-file shows it.
     """
     where = wiring.address(address, ref=True)
     assert where.ref is not None
+    if index is not None:
+        if files or lists or recursive or untar or append or checksum or mime or metadata:
+            raise usage_error(
+                "--index is put by itself: without -f, -i, -r, -a, --untar, --checksum, --mime, --metadata"
+            )
+        listed_files = _put_index(where, index, message, replace=delete_extra, presorted=presorted, external=external)
+        _report(*listed_files, as_json=as_json)
+        return
+    if presorted or external:
+        raise usage_error("--presorted and --external are about the rows of --index")
     several = len(files) > 1 or bool(lists)
     rules = Rules(path=where.path, several=several, recursive=recursive, untar=untar, symlinks=symlinks)
     _check_sources(files, lists, null=null)
@@ -111,6 +131,22 @@ def put_file(
             done = intake.finish()
             commit = writer.finish().id if done.changed else writer.leave()
     _report(commit, done, as_json=as_json)
+
+
+def _put_index(
+    where: Address, index: str, message: str, *, replace: bool, presorted: bool, external: bool
+) -> tuple[str, Intaken]:
+    from pfs.changes.arrow_put import ArrowPut
+    from pfs.files.arrow_source import stream_of
+    from pfs.intake import Intaken
+
+    how = ArrowPut(presorted=presorted, replace=replace, external=external)
+    with wiring.open_changes() as changes, changes.repo(where.repo).commit(str(where.ref), message=message) as writer:
+        source = stream_of(sys.stdin.buffer) if index == "-" else Path(index)
+        done = writer.put_arrow(source, where.path or "/", how)
+        changed = done.changed or not replace
+        commit = writer.finish().id if changed else writer.leave()
+    return commit, Intaken(files=done.files, size_bytes=done.size_bytes, deleted=done.deleted, changed=changed)
 
 
 def _check_sources(files: tuple[str, ...], lists: tuple[str, ...], *, null: bool) -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from pfs.changes.rebase import Changes, Collisions
 from pfs.errors import FileCollisionError
 from pfs.ids import NO_PAGE
 from pfs.paths import from_key
-from pfs.trees.edit import Delete, Edit, Put, edit
+from pfs.trees.edit import Delete, Edit, Graft, Put, edit
 from pfs.trees.page import Changed
 from pfs.trees.row import Root, Row
 from pfs.trees.tree import Tree
@@ -31,7 +31,9 @@ class Staging:
     """Edits on top of a base tree; thread-safe."""
 
     def __init__(self, session: WriteSession, base: Root, changed: Changed, *, collisions: Collisions) -> None:
-        self._session, self._changed, self._collisions = session, changed, collisions
+        self._session, self._collisions = session, collisions
+        self.changed: Final = changed
+        """What rows get that are changed here."""
         self._base = self._root = base
         self._pending: list[Edit] = []
         self._files: dict[bytes, Put | Delete] = {}
@@ -73,12 +75,23 @@ class Staging:
                 self._refuse_collision(put.key)
             self.add([put])
 
+    def graft(self, key: bytes, row: Row, *, first: bytes) -> None:
+        """Stage a directory where none is; ``first`` is the key of a file in it.
+
+        Raises:
+            FileCollisionError: there, or above it, is a file; nothing was staged.
+        """
+        with self.lock:
+            if self._collisions == "refuse":
+                self._refuse_collision(first)
+            self.add([Graft(key, row)])
+
     def stat(self, key: bytes, *, want: Literal["file", "dir"] | None = None) -> Row | None:
         """Return the row at ``key`` with everything staged so far."""
         with self.lock:
             staged = self._files.get(key)
             if isinstance(staged, Put) and want != "dir":
-                return Row(key, staged.kind, staged.size, staged.tid, 1, NO_PAGE, self._changed, staged.aux)
+                return Row(key, staged.kind, staged.size, staged.tid, 1, NO_PAGE, self.changed, staged.aux)
             below = want != "file" and (not key or key in self._dirs)
             if self._pending and (staged is not None or below):
                 self._flush()
@@ -94,7 +107,7 @@ class Staging:
         # What collides stays pending: the next flush, at finish the latest, refuses again. Else a caller who caught the
         # error would commit without what waited beside it.
         if self._pending:
-            root = edit(self._session, self._root, self._pending, changed=self._changed, collisions=self._collisions)
+            root = edit(self._session, self._root, self._pending, changed=self.changed, collisions=self._collisions)
             self._root, self._pending = root, []
         self._files, self._dirs = {}, set()
 

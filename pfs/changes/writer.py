@@ -33,6 +33,8 @@ from pfs.trees.row import EMPTY_ROOT, Root, Row
 from pfs.trees.tree import Tree
 
 if TYPE_CHECKING:
+    from pfs.changes.arrow_put import ArrowPut, Taken
+    from pfs.files.arrow_source import ArrowFiles
     from pfs.files.ingest import FileRef, Progress
     from pfs.packs.session import WriteSession
     from pfs.store import Store
@@ -168,6 +170,15 @@ class CommitWriter:
             self._staging.add(batch)
             count += len(batch)
         return count
+
+    def put_arrow(self, source: ArrowFiles, path: str = "/", how: ArrowPut | None = None) -> Taken:
+        """Write files whose content is stored, given as Arrow rows of path, size and id.
+
+        Costs and errors: `pfs.changes.arrow_put`; paths of rows are relative to ``path``.
+        """
+        from pfs.changes.arrow_put import ArrowPut, put_arrow
+
+        return put_arrow(self._store, self.session, self._staging, (source, path), how or ArrowPut())
 
     def put_ref(
         self, key: bytes, ref: FileRef, *, aux: Mapping[str, object] | None = None, force: bool = False

@@ -21,7 +21,7 @@ from pfs.errors import PfsError, StorageError
 from pfs.ids import ChunkId, CommitId, ManifestId, PackId, PageId, TreeId, new_pack_id, page_id, record_id
 from pfs.packs.commit_record import CommitRecord, encode_record
 from pfs.packs.compress import SMALL_CHUNK, compress, compress_block, is_compressible
-from pfs.packs.index import Index
+from pfs.packs.index import Index, Location
 from pfs.packs.lease import Lease
 from pfs.packs.manifest import Manifest, ManifestBuilder
 from pfs.packs.objects import Objects
@@ -142,12 +142,18 @@ class WriteSession:
             self.new_bytes += sum(len(data) for _, data in fresh)
         return fresh
 
-    def holds(self, ids: Sequence[bytes]) -> list[bool]:
-        """Say of each chunk or manifest blob whether the store or the session has it, as if it were put again."""
+    def places(self, ids: Sequence[bytes]) -> list[Location | None]:
+        """Return where the store has each object, None where it has not, to rely on it as if it were put again."""
         found = self._stored.find(ids)
         with self._lock:
             self._check_usable()
             self.touched.update(place.pack_no for place in found if place is not None)
+        return found
+
+    def holds(self, ids: Sequence[bytes]) -> list[bool]:
+        """Say of each chunk or manifest blob whether the store or the session has it, as if it were put again."""
+        found = self.places(ids)
+        with self._lock:
             return [
                 place is not None or id in self._known or id in self._meta for id, place in zip(ids, found, strict=True)
             ]

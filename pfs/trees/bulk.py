@@ -134,7 +134,8 @@ class _Builder:
         wrong = first_unordered(keys, shared)
         if wrong is not None:
             before, key = from_key(keys.key(wrong - 1)), from_key(keys.key(wrong))
-            raise InvalidInputError(f"keys are not in order: {key} comes behind {before}")
+            why = f"{key} comes twice" if before == key else f"keys are not in order: {key} comes behind {before}"
+            raise InvalidInputError(why)
         shape = shape_of(keys, shared)
         if self._twins is not None:
             self._twins.check(keys, shared, shape)

@@ -34,7 +34,7 @@ class Kind(IntEnum):
     REMOVED = 5
     """A purged file: its size and tid are kept, its bytes are gone."""
     EXTERNAL = 6
-    """Bytes by reference to another place."""
+    """A file whose bytes are not in the store; size and tid are as they were given."""
 
 
 class Changed(NamedTuple):

@@ -33,7 +33,7 @@ class Twins:
     def _compare(self, keys: Keys, shape: Shape, files: dict[bytes, None]) -> None:
         shortest, longest = min(map(len, files)), max(map(len, files))
         some = np.flatnonzero((shape.cuts > shortest) & (shape.cuts <= longest + 1))
-        begins = keys.offsets[1:][shape.starts[some]]
+        begins = keys.offsets[shape.starts[some] + 1]
         stops = begins + shape.cuts[some] - 1
         data = keys.data.tobytes()
         for number, (begin, stop) in enumerate(zip(begins.tolist(), stops.tolist(), strict=True)):

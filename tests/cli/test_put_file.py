@@ -361,3 +361,66 @@ def test_untar_tells_what_it_passed_over(store: Path, pfs: Run) -> None:
     assert pfs("put-file", "r@master", "--untar", "-f", "x.tar").err == (
         "note: x.tar: passed over a device or pipe: pipe\n"
     )
+
+
+# indexes
+
+
+def index_of(pfs: Run, address: str, file: str, *, rename: str = "") -> None:
+    """Write a listing as an Arrow stream."""
+    import pyarrow as pa
+
+    records: Any = pfs("list-file", address, "-r", "--json").json
+    found = [record for record in records if record["type"] == "file"]
+    columns = {name: [record[name] for record in found] for name in ("path", "size_bytes", "hash")}
+    columns["path"] = [rename + path for path in columns["path"]]
+    table = pa.table(columns)
+    with pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table)
+
+
+def test_an_index_puts_what_the_store_has(store: Path, pfs: Run) -> None:
+    write({"in/a": "1", "in/d/b": "2", "other": "3"})
+    pfs("put-file", "r@master", "-r", "-f", "in")
+    index_of(pfs, "r@master", "list")
+    pfs("put-file", "r@copy:/x", "-f", "other")
+    record: Any = pfs("put-file", "r@copy:/to", "--index", "list", "--json").json
+    assert (record["changed"], record["file_count"], record["size_bytes"], record["deleted_count"]) == (True, 2, 2, 0)
+    assert files(pfs, "r@copy") == {"/to/a": "1", "/to/d/b": "2", "/x": "3"}
+    record = pfs("put-file", "r@copy", "--index", "list", "--delete-extra", "--json").json
+    assert record["deleted_count"] == 3
+    assert files(pfs, "r@copy") == {"/a": "1", "/d/b": "2"}
+    again = pfs("put-file", "r@copy", "--index", "list", "--delete-extra")
+    assert again.out.strip() == record["id"]
+    assert "nothing changed" in again.err
+
+
+def test_an_index_from_stdin(store: Path, pfs: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    write({"in/a": "1"})
+    pfs("put-file", "r@master", "-r", "-f", "in")
+    index_of(pfs, "r@master", "list")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(Path("list").read_bytes())))
+    pfs("put-file", "r@copy", "--index", "-")
+    assert files(pfs, "r@copy") == {"/a": "1"}
+
+
+def test_what_an_index_may_not_have(store: Path, pfs: Run) -> None:
+    import pyarrow as pa
+
+    write({"a": "1", "text": "no Arrow"})
+    pfs("put-file", "r@master", "-f", "a")
+    table = pa.table({"path": ["x"], "size": [5], "id": ["ab" * 32]})
+    with pa.ipc.new_file("list", table.schema) as writer:
+        writer.write_table(table)
+    assert "/x: the store does not have its content" in pfs("put-file", "r@master", "--index", "list", code=3).err
+    index_of(pfs, "r@master", "bad", rename="../up")
+    assert "'..'" in pfs("put-file", "r@master", "--index", "bad", code=2).err
+    pfs("put-file", "r@master", "--index", "text", code=2)
+    pfs("put-file", "r@master", "--index", "missing", code=3)
+    pfs("put-file", "r@master", "--index", "list", "-f", "a", code=2)
+    pfs("put-file", "r@master", "-f", "a", "--external", code=2)
+    assert files(pfs) == {"/a": "1"}
+    pfs("put-file", "r@master", "--index", "list", "--external")
+    record: Any = pfs("inspect-file", "r@master:/x", "--json").json
+    assert (record["type"], record["size_bytes"], record["hash"]) == ("external", 5, "ab" * 32)
+    pfs("get-file", "r@master:/x", code=2)
