@@ -51,6 +51,8 @@ class LocalBackend:
         self._directories = Directories(self._root)
         status = self._root.stat()
         self._swapping = _swap_locks.setdefault((status.st_dev, status.st_ino), threading.Lock())
+        self._unsure: set[str] = set()
+        """Names whose last swap happened, but may not outlive a loss of power: their directory could not be synced."""
 
     @property
     def location(self) -> str:
@@ -96,7 +98,24 @@ class LocalBackend:
             new.abandon()
 
     def read(self, name: str) -> tuple[bytes, Etag] | None:
-        """Return body and etag (BLAKE3 of the body), or None."""
+        """Return body and etag (BLAKE3 of the body), or None.
+
+        What a swap left unsure is made durable first, so that who looks whether it landed gets no promise too much.
+        """
+        if name in self._unsure:
+            self._make_sure(name)
+        return self._read(name)
+
+    def _make_sure(self, name: str) -> None:
+        """Put an object in its own place again: once a sync failed, a second one of the same change says nothing."""
+        path = self._path(name)
+        with self._locked(), storage_errors(f"write {path}"):
+            found = self._read(name)
+            if found is not None:
+                self._replace(name, found[0])
+            self._unsure.discard(name)
+
+    def _read(self, name: str) -> tuple[bytes, Etag] | None:
         try:
             body = self.get(name)
         except NotFoundError:
@@ -107,14 +126,15 @@ class LocalBackend:
         """Replace a mutable object if its etag is still ``old``; two syncs under the store's lock."""
         path = self._path(name)
         with self._locked():
-            current = self.read(name)
+            current = self._read(name)
             if (current[1] if current else None) != old:
                 raise BranchMovedError(name)
             with storage_errors(f"write {path}"):
-                self._replace(path, new)
+                self._replace(name, new)
         return _etag(new)
 
-    def _replace(self, path: Path, body: bytes) -> None:
+    def _replace(self, name: str, body: bytes) -> None:
+        path = self._path(name)
         # Under the lock there is one writer, so one name will do, and what a dead one left is overwritten.
         pending = self._root / TMP / "swap"
         self._directories.ensure(pending.parent)
@@ -126,7 +146,12 @@ class LocalBackend:
         finally:
             os.close(fd)
         os.replace(pending, path)
-        sync_directory(path.parent)
+        try:
+            sync_directory(path.parent)
+        except OSError:
+            self._unsure.add(name)
+            raise
+        self._unsure.discard(name)
 
     def entries(self, prefix: str) -> Iterator[Entry]:
         """Yield the objects whose names start with ``prefix``, in byte order; holds one directory a level."""

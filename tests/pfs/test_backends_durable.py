@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,8 @@ from pfs.backends.durable import read_at, write_all
 from pfs.backends.local import LocalBackend
 from pfs.backends.unnamed import TMP
 from pfs.errors import StorageError, StorageFullError
+from pfs.ids import Etag
+from pfs.testing.syscalls import Syscalls
 
 
 def run_python(code: str, *args: str) -> subprocess.Popen[bytes]:
@@ -112,6 +115,24 @@ def test_a_failed_swap_changes_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     assert backend.read("refs/r.json") == (b"old", etag)
     backend.swap("refs/r.json", etag, b"new")
     assert backend.get("refs/r.json") == b"new"
+
+
+def test_a_swap_that_could_not_be_synced_is_made_durable_before_it_is_told(tmp_path: Path) -> None:
+    backend = LocalBackend(tmp_path)
+    etag = backend.swap("refs/r.json", None, b"old")
+    with Syscalls(tmp_path, fail_at=4) as calls, pytest.raises(StorageError):
+        backend.swap("refs/r.json", etag, b"new")
+    assert calls.calls == ["writev", "fdatasync", "replace", "fsync"]
+    with Syscalls(tmp_path, fail_at=1, stays=True), pytest.raises(StorageError):
+        backend.read("refs/r.json")
+    with Syscalls(tmp_path) as calls:
+        assert backend.read("refs/r.json") == (b"new", Etag(blake3(b"new").hexdigest()))
+        calls.cut()
+        assert calls.calls == ["writev", "fdatasync", "replace", "fsync"]
+    with Syscalls(tmp_path) as calls:
+        assert backend.read("refs/r.json") is not None
+        assert calls.calls == []
+    assert LocalBackend(tmp_path).get("refs/r.json") == b"new"
 
 
 def test_a_real_limit_on_file_size_is_a_full_disk(tmp_path: Path) -> None:
