@@ -11,6 +11,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pfs.errors import CommitNotFoundError
+from pfs.history.live import live_names
+from pfs.history.reachable import bare_heads
 from pfs.ids import CommitId
 from pfs.packs.commit_record import CommitRecord
 from pfs.refs.body import DROPPED
@@ -25,7 +27,7 @@ class Lineage:
     """The finished commits of one repo."""
 
     def __init__(self, store: Store, state: RefsState) -> None:
-        self._history, self._repo, self._body = store.history, state.repo, state.body
+        self._history, self._repo, self._state, self._body = store.history, state.repo, state, state.body
 
     def find(self, commit: CommitId, *, dropped_too: bool = False) -> CommitRecord | None:
         """Return the record of a commit that is there, with its present parents; None for any other."""
@@ -58,6 +60,24 @@ class Lineage:
         for record in self._history.records(self._repo):
             if record.id not in self.dropped and record.id not in self.squashed:
                 yield effective(self._body, record)
+
+    def led_to(self) -> Iterator[CommitRecord]:
+        """Yield, of `records`, what something leads to; all, where a record on the way is lost.
+
+        An index may know more: what retention took away by another machine, or by a process that died right then, goes
+        from it with the next collection. Memory: all records.
+        """
+        known = {record.id: effective(self._body, record) for record in self._history.records(self._repo)}
+        todo, seen = [*live_names(self._body), *bare_heads(self._state)], set[CommitId]()
+        while todo:
+            commit = todo.pop()
+            if commit not in seen:
+                seen.add(commit)
+                todo += known[commit].parents if commit in known else ()
+        shown = known if seen - known.keys() else seen
+        for commit in shown:
+            if commit not in self.dropped and commit not in self.squashed:
+                yield known[commit]
 
     @cached_property
     def dropped(self) -> frozenset[CommitId]:

@@ -44,12 +44,14 @@ def _chain(store: Store, front: list[CommitInfo], repo: str, start: tuple[Commit
 def all_commits(store: Store, state: RefsState) -> Iterator[CommitInfo]:
     """Yield the open commits, then every commit of the repo by the time it was finished; hidden branches left out.
 
+    Memory: all records.
+
     Raises:
         CorruptionError, MissingObjectError: at the end, when refs name a commit whose record cannot be read.
     """
     opened = sorted(state.body.open.items(), key=lambda item: -item[1].started)
     yield from (open_info(state.repo, commit, entry) for commit, entry in opened)
-    shown = [record for record in Lineage(store, state).records() if not is_hidden(record.branch)]
+    shown = [record for record in Lineage(store, state).led_to() if not is_hidden(record.branch)]
     shown.sort(key=lambda record: (-record.finished_ns, record.id))
     yield from (record.info() for record in shown)
     store.history.refuse_lost(state)

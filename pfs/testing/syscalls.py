@@ -104,7 +104,7 @@ class Syscalls:
         self._names = [name for name in self._names if name.path.parent != path]
 
     def cut(self, lost: Callable[[], bool] = lambda: True) -> None:
-        """Leave below the root what a power cut leaves now; ``lost`` says it of each thing that was not synced."""
+        """Leave what a power cut leaves; ``lost`` says it of each thing that was not synced. Call it after the end."""
         for path in [path for path in self._root.rglob("*") if path.is_file()]:
             size = self._unsynced.get(path.stat().st_ino)
             if size is not None and lost():
