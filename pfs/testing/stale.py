@@ -16,7 +16,7 @@ from pfs.testing.passing import PassingBackend
 
 
 class StaleBackend(PassingBackend):
-    """Passes calls on; from `freeze` to `thaw`, `entries` tells what there was at `freeze`. Thread-safe.
+    """Passes calls on; from `freeze` to `catch_up`, `entries` tells what there was at `freeze`. Thread-safe.
 
     What is read by its name is always the newest, unless ``reads``: then `read` gives the bodies of that moment as
     well, which no server may do that keeps the protocol's promises: a swap on them fails.
@@ -37,7 +37,7 @@ class StaleBackend(PassingBackend):
             self._listed = listed
             self._bodies = {name: body for name, body in found.items() if body is not None}
 
-    def thaw(self) -> None:
+    def catch_up(self) -> None:
         """Show what there is."""
         with self._lock:
             self._listed, self._bodies = None, {}

@@ -189,7 +189,7 @@ def test_what_is_listed_is_that_of_an_earlier_moment_and_no_error(stale: tuple[S
     backend, place = stale
     with place.open(backend) as store:
         assert "made" not in [info.name for info in store.list_repos()]
-        backend.thaw()
+        backend.catch_up()
         assert "made" in [info.name for info in store.list_repos()]
 
 
