@@ -70,4 +70,4 @@ bench: $(STAMP)-dev
 	$(BIN)/python -m benchmarks $(BENCH)
 
 clean:
-	rm -rf build dist *.egg-info pfs/_cdc*.so pps/sandbox/_plain*.so pps/sandbox/_worker*.so
+	rm -rf build dist *.egg-info pfs/_cdc*.so pfs/_batch*.so pps/sandbox/_plain*.so pps/sandbox/_worker*.so

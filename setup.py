@@ -1,4 +1,6 @@
-"""Build the optional native modules: the chunker and, for Linux, what starts commands; all else is in pyproject.toml.
+"""Build the optional native modules: the chunker, what reads many files, and, for Linux, what starts commands.
+
+All else is in pyproject.toml.
 
 PFS_BUILD=strict makes the compiler's warnings and a failed build errors (used by the checks);
 PFS_BUILD=pure leaves them out.
@@ -18,6 +20,13 @@ chunker = Extension(
     extra_compile_args=["-O3", "-std=c11", *warnings],
     optional=mode != "strict",
 )
+batch = Extension(
+    "pfs._batch",
+    sources=["pfs/_batch.c"],
+    depends=["pfs/_batch_hash.h"],
+    extra_compile_args=["-O3", "-std=gnu11", *warnings],
+    optional=mode != "strict",
+)
 starter = Extension(
     "pps.sandbox._plain",
     sources=["pps/sandbox/_plain.c"],
@@ -32,5 +41,5 @@ worker = Extension(
     extra_compile_args=["-O2", "-std=c11", *warnings],
     optional=mode != "strict",
 )
-modules = [chunker, starter, worker] if sys.platform == "linux" else [chunker]
+modules = [chunker, batch, starter, worker] if sys.platform == "linux" else [chunker, batch]
 setup(ext_modules=[] if mode == "pure" else modules)

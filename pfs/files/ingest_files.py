@@ -1,38 +1,51 @@
-"""Many files at once: small ones in batches, so that their cost is that of opening, reading and hashing them."""
+"""Many files at once: small ones in batches, so that their cost is that of opening, reading and hashing them.
+
+A thread of the pool reads a group of files into one buffer in few calls, and hashes them together; so the interpreter
+is needed for little, and threads do not wait for it. What is unusual about a file is found out by reading it alone.
+"""
 
 from __future__ import annotations
 
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Final, NamedTuple, TypeAlias
 
+from pfs.backends.base import Buffer
 from pfs.chunker import ChunkerParams, cut_points
 from pfs.errors import StorageError
-from pfs.files.fileref import FileRef, RefBuilder
+from pfs.files.batch import ODD, Rows, hash_spans, read_files
+from pfs.files.fileref import EMPTY_FILE, FileRef, RefBuilder
 from pfs.files.ingest_queue import BATCH_BYTES, store_chunks
 from pfs.files.ingest_stream import put_stream, split
 from pfs.files.progress import Progress
 from pfs.files.seen import Reading, SeenFiles
+from pfs.ids import ChunkId, TreeId, chunk_id
 from pfs.packs.session import WriteSession
 from pfs.sources.local import is_executable
+from pfs.trees.page import Kind
 
 Stored: TypeAlias = tuple[bytes, FileRef, bool]
 """Key, content, whether the file is executable."""
-_BATCH_FILES: Final = 256
+_GROUP_FILES: Final = 512
+_UNKNOWN_BYTES: Final = 16 << 10
+"""What a file counts for in a group when its size is not known."""
 _WHOLE_BYTES: Final = 1 << 20
 """Files up to this are read whole; larger ones are streamed."""
 StrPath: TypeAlias = str | os.PathLike[str]
 
 
-class _Read(NamedTuple):
-    """A file in memory."""
+class ToRead(NamedTuple):
+    """A file that is to be read; ``size`` is what it should have."""
 
     key: bytes
-    data: bytes
-    reading: Reading
+    path: str
+    size: int = _UNKNOWN_BYTES
+
+
+_Group: TypeAlias = list[ToRead]
 
 
 def put_files(
@@ -47,122 +60,192 @@ def put_files(
     """Store files, given as (key, file), and yield (key, content, executable) in the same order.
 
     Links are followed. What was read is stored of a file that changes meanwhile. ``seen`` is told what was read, for
-    the next time; its paths are those given here. Memory: ``jobs`` + 2 batches of
+    the next time; its paths are those given here. Memory: ``jobs`` buffers of
     some 4 MiB, whatever the number of files; ``files`` is read as the results are asked for.
 
     Raises:
         StorageError: a file cannot be read (it is named), or the session cannot store.
     """
+    found = (ToRead(key, os.fspath(file)) for key, file in files)
+    for stored in put_groups(session, params, found, jobs=jobs, progress=progress, seen=seen):
+        yield from stored
+
+
+def put_groups(
+    session: WriteSession,
+    params: ChunkerParams,
+    files: Iterable[ToRead],
+    *,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+    seen: SeenFiles | None = None,
+) -> Iterator[list[Stored]]:
+    """Store files as `put_files` does, and yield them in groups."""
     jobs = jobs or os.cpu_count() or 1
     with ThreadPoolExecutor(jobs, "ingest") as pool:
-        batches = _Batches(_Target(session, params, seen), pool, jobs=jobs, progress=progress)
+        groups = _Groups(_Target(session, params, seen), pool, jobs=jobs, progress=progress)
         try:
-            yield from batches.run(files)
+            yield from groups.run(files)
         finally:
-            batches.stop()
+            groups.stop()
 
 
-class _Target(NamedTuple):
-    """Where files go."""
+class _Target:
+    """Where files go, and the buffers that they are read to."""
 
-    session: WriteSession
-    params: ChunkerParams
-    seen: SeenFiles | None
+    def __init__(self, session: WriteSession, params: ChunkerParams, seen: SeenFiles | None) -> None:
+        self.session, self.params, self._seen = session, params, seen
+        self._buffers: deque[memoryview] = deque()
+
+    def take_buffer(self) -> memoryview:
+        """Return a buffer that nobody uses; there come to be as many as threads."""
+        try:
+            return self._buffers.pop()
+        except IndexError:
+            return memoryview(bytearray(BATCH_BYTES + _WHOLE_BYTES + 1))
+
+    def give_buffer(self, buffer: memoryview) -> None:
+        self._buffers.append(buffer)
 
     def clock_ns(self) -> int:
-        return time.time_ns() if self.seen is None else self.seen.clock_ns()
+        return time.time_ns() if self._seen is None else self._seen.clock_ns()
 
     def note(self, reading: Reading, ref: FileRef) -> None:
-        if self.seen is not None:
-            self.seen.note(reading, ref)
+        if self._seen is not None:
+            self._seen.note(reading, ref)
+
+    def note_rows(self, files: Sequence[ToRead], rows: Rows, refs: Sequence[FileRef | None], at_ns: int) -> None:
+        if self._seen is not None:
+            self._seen.note_rows([file.path for file in files], rows, refs, at_ns=at_ns)
 
 
-class _Batches:
+class _Groups:
     """The files under way, in order."""
 
     def __init__(self, target: _Target, pool: ThreadPoolExecutor, *, jobs: int, progress: Progress | None) -> None:
         self._target, self._pool, self._jobs, self._progress = target, pool, jobs, progress
-        self._waiting: deque[Future[list[Stored]]] = deque()
-        self._batch: list[_Read] = []
-        self._batch_bytes = 0
+        self._waiting: deque[tuple[_Group, Future[list[Stored | None]]]] = deque()
 
-    def run(self, files: Iterable[tuple[bytes, StrPath]]) -> Iterator[Stored]:
-        for key, file in files:
-            read = _read(key, file, self._target.clock_ns())
-            if read is None:
-                self._send()
-                yield from self._finished(0)
-                yield self._stream(key, file)
-                continue
-            self._batch.append(read)
-            self._batch_bytes += len(read.data)
-            if self._batch_bytes >= BATCH_BYTES or len(self._batch) == _BATCH_FILES:
-                self._send()
-                yield from self._finished(self._jobs + 1)
-        if self._waiting:
-            self._send()
-            yield from self._finished(0)
-        elif self._batch:
+    def run(self, files: Iterable[ToRead]) -> Iterator[list[Stored]]:
+        groups = _grouped(files)
+        first, second = next(groups, None), next(groups, None)
+        if first is not None and second is None:
             # All there is: starting a thread would cost more than storing a few small files.
-            yield from self._told(_store_batch(self._target, self._batch))
+            yield self._told(first, _store_group(self._target, first))
+            return
+        for group in (first, second):
+            self._send(group)
+        for group in groups:
+            self._send(group)
+            while len(self._waiting) > self._jobs + 1:
+                yield self._finished()
+        while self._waiting:
+            yield self._finished()
 
     def stop(self) -> None:
-        for future in self._waiting:
+        for _, future in self._waiting:
             future.cancel()
-        wait(self._waiting)
+        wait([future for _, future in self._waiting])
 
-    def _send(self) -> None:
-        if self._batch:
-            self._waiting.append(self._pool.submit(_store_batch, self._target, self._batch))
-            self._batch, self._batch_bytes = [], 0
+    def _send(self, group: _Group | None) -> None:
+        if group:
+            self._waiting.append((group, self._pool.submit(_store_group, self._target, group)))
 
-    def _finished(self, leave: int) -> Iterator[Stored]:
-        while len(self._waiting) > leave:
-            yield from self._told(self._waiting.popleft().result())
+    def _finished(self) -> list[Stored]:
+        group, future = self._waiting.popleft()
+        return self._told(group, future.result())
 
-    def _told(self, stored: list[Stored]) -> list[Stored]:
+    def _told(self, group: _Group, results: list[Stored | None]) -> list[Stored]:
+        stored = [self._stream(file) if found is None else found for file, found in zip(group, results, strict=True)]
         if self._progress is not None:
-            self._progress.advance(files=len(stored), size=sum(ref.size for _, ref, _ in stored))
+            sizes = (found[1].size for found in results if found is not None)  # what was streamed told its bytes
+            self._progress.advance(files=len(stored), size=sum(sizes))
         return stored
 
-    def _stream(self, key: bytes, file: StrPath) -> Stored:
-        session, params, _ = self._target
+    def _stream(self, file: ToRead) -> Stored:
+        session, params = self._target.session, self._target.params
         try:
-            with open(file, "rb", buffering=0) as stream:
+            with open(file.path, "rb", buffering=0) as stream:
                 before, at_ns = os.fstat(stream.fileno()), self._target.clock_ns()
                 ref = put_stream(session, params, stream, jobs=self._jobs, progress=self._progress)
-                self._target.note(Reading(os.fspath(file), before, os.fstat(stream.fileno()), at_ns), ref)
-                if self._progress is not None:
-                    self._progress.advance(files=1)
-                return key, ref, is_executable(before)
+                self._target.note(Reading(file.path, before, os.fstat(stream.fileno()), at_ns), ref)
+                return file.key, ref, is_executable(before.st_mode)
         except OSError as error:
-            raise _unreadable(file, error) from error
+            raise _unreadable(file.path, error) from error
 
 
-def _store_batch(target: _Target, batch: list[_Read]) -> list[Stored]:
-    pieces = [_cut(file.data, target.params) for file in batch]
-    stored = iter(store_chunks(target.session, [chunk for chunks in pieces for chunk in chunks]))
-    results = []
-    for file, chunks in zip(batch, pieces, strict=True):
-        builder = RefBuilder(target.session)
-        for _ in chunks:
-            builder.add(*next(stored))
-        ref = builder.finish()
-        target.note(file.reading, ref)
-        results.append((file.key, ref, is_executable(file.reading.before)))
+def _grouped(files: Iterable[ToRead]) -> Iterator[_Group]:
+    group: _Group = []
+    held = 0
+    for file in files:
+        group.append(file)
+        held += file.size
+        if held >= BATCH_BYTES or len(group) == _GROUP_FILES:
+            yield group
+            group, held = [], 0
+    if group:
+        yield group
+
+
+def _store_group(target: _Target, group: _Group) -> list[Stored | None]:
+    """Read and store files; None: one that is to be streamed."""
+    paths = [os.fsencode(file.path) for file in group]
+    buffer, results = target.take_buffer(), list[Stored | None]()
+    try:
+        while len(results) < len(group):
+            start, at_ns = len(results), target.clock_ns()
+            rows = read_files(paths[start:], buffer, limit=_WHOLE_BYTES)
+            files = group[start : start + len(rows)]
+            refs = _store_rows(target, rows, buffer)
+            target.note_rows(files, rows, refs, at_ns)
+            modes = rows["mode"].tolist()
+            for file, ref, mode in zip(files, refs, modes, strict=True):
+                results.append(_store_odd(target, file) if ref is None else (file.key, ref, is_executable(mode)))
+    finally:
+        target.give_buffer(buffer)
     return results
 
 
-def _cut(data: bytes, params: ChunkerParams) -> list[bytes] | list[memoryview]:
-    if len(data) <= params.min_bytes:
-        return [data] if data else []
-    return split(memoryview(data), cut_points(data, params))
+def _store_rows(target: _Target, rows: Rows, buffer: memoryview) -> list[FileRef | None]:
+    """Store what was read to the buffer; None: that file is odd."""
+    least = target.params.min_bytes
+    short = (rows["state"] != ODD) & (rows["length"] <= least)
+    ids = hash_spans(buffer, rows["offset"][short], rows["length"][short])
+    batch: list[tuple[ChunkId, Buffer]] = []
+    refs: list[FileRef | list[tuple[ChunkId, Buffer]] | None] = []
+    at = 0
+    for state, start, size in zip(*(rows[name].tolist() for name in ("state", "offset", "length")), strict=True):
+        if state == ODD:
+            refs.append(None)
+            continue
+        data = buffer[start : start + size]
+        if size > least:
+            pieces = split(data, cut_points(data, target.params))
+            chunks: list[tuple[ChunkId, Buffer]] = [(chunk_id(piece), piece) for piece in pieces]
+            batch += chunks
+            refs.append(chunks)
+            continue
+        id = ChunkId(ids[at : at + 32])
+        at += 32
+        if size:
+            batch.append((id, data))
+        refs.append(FileRef(Kind.FILE, size, TreeId(id)) if size else EMPTY_FILE)
+    target.session.put_chunks(batch)
+    return [_ref_of(target, ref) if isinstance(ref, list) else ref for ref in refs]
 
 
-def _read(key: bytes, file: StrPath, at_ns: int) -> _Read | None:
-    """Return the file, or None when it is too large to be read whole, or grew while it was read."""
+def _ref_of(target: _Target, chunks: Sequence[tuple[ChunkId, Buffer]]) -> FileRef:
+    builder = RefBuilder(target.session)
+    for id, chunk in chunks:
+        builder.add(len(chunk), id)
+    return builder.finish()
+
+
+def _store_odd(target: _Target, file: ToRead) -> Stored | None:
+    """Store a file by itself; None when it is too large to be read whole, or grew while it was read."""
+    at_ns = target.clock_ns()
     try:
-        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             before = os.fstat(fd)
             if before.st_size > _WHOLE_BYTES:
@@ -173,8 +256,16 @@ def _read(key: bytes, file: StrPath, at_ns: int) -> _Read | None:
         finally:
             os.close(fd)
     except OSError as error:
-        raise _unreadable(file, error) from error
-    return _Read(key, data, Reading(os.fspath(file), before, after, at_ns)) if len(data) == before.st_size else None
+        raise _unreadable(file.path, error) from error
+    if len(data) != before.st_size:
+        return None
+    view = memoryview(data)
+    builder = RefBuilder(target.session)
+    for size, id in store_chunks(target.session, split(view, cut_points(view, target.params))):
+        builder.add(size, id)
+    ref = builder.finish()
+    target.note(Reading(file.path, before, after, at_ns), ref)
+    return file.key, ref, is_executable(before.st_mode)
 
 
 def _unreadable(file: StrPath, error: OSError) -> StorageError:

@@ -64,7 +64,7 @@ class LocalIngest:
         Raises:
             InvalidInputError: a link that cannot be kept. StorageError: a file cannot be read, or not stored.
         """
-        from pfs.files.ingest_files import put_files
+        from pfs.files.ingest_files import ToRead, put_groups
 
         ready: list[Put] = []
 
@@ -75,12 +75,11 @@ class LocalIngest:
 
         regular = self._without_links(files, known)
         unread = regular if checksum else self._seen.unread(regular, known)
-        to_read = ((file.key, file.path) for file in unread)
-        for key, ref, executable in put_files(
-            self._session, self._params, to_read, jobs=jobs, progress=progress, seen=self._seen
-        ):
+        to_read = (ToRead(file.key, file.path, file.status.st_size) for file in unread)
+        for group in put_groups(self._session, self._params, to_read, jobs=jobs, progress=progress, seen=self._seen):
             yield from _drain(ready)
-            yield _put(key, ref, executable=executable)
+            for key, ref, executable in group:
+                yield _put(key, ref, executable=executable)
         yield from _drain(ready)
 
     def members(

@@ -22,9 +22,11 @@ from contextlib import suppress
 from itertools import islice
 from typing import Final, NamedTuple
 
+import numpy as np
 from blake3 import blake3
 
 from pfs.errors import CorruptionError, PfsError
+from pfs.files.batch import WHOLE, Rows
 from pfs.files.fileref import EMPTY_FILE, FileRef
 from pfs.ids import TreeId
 from pfs.packs.index import Index
@@ -94,15 +96,31 @@ class SeenFiles:
     def note(self, reading: Reading, ref: FileRef) -> None:
         """Remember what was read, unless it could change unnoticed."""
         row = _row(reading, ref)
-        if row is None:
-            return
+        if row is not None:
+            self._remember({_key(reading.path, reading.before): row})
+
+    def _remember(self, noted: dict[bytes, bytes]) -> None:
         with self._lock:
-            self._notes[_key(reading.path, reading.before)] = row
+            self._notes |= noted
             full = self._take() if len(self._notes) >= NOTES else {}
         if full:
             # Before the commit: a row whose content never comes into the store is not believed.
             with suppress(PfsError):
                 self._index.add([], seen=full)
+
+    def note_rows(self, paths: Sequence[str], rows: Rows, refs: Sequence[FileRef | None], *, at_ns: int) -> None:
+        """Remember files that were read together, from ``at_ns`` on, as `note` does; None: it was not read."""
+        stamps = rows["stamp"]
+        newest = np.maximum(stamps["mtime"], stamps["ctime"])
+        steady = (rows["state"] == WHOLE) & (newest <= at_ns - RACY_NS) & (stamps["ctime"] % _SECOND != 0)
+        packed, devices = stamps.tobytes(), rows["device"].tolist()
+        noted = {}
+        for row in np.flatnonzero(steady).tolist():
+            ref = refs[row]
+            if ref is not None:
+                stamp = packed[row * _STAMP.size : (row + 1) * _STAMP.size]
+                noted[_key_of(paths[row], devices[row])] = stamp + bytes((ref.kind,)) + ref.tid
+        self._remember(noted)
 
     def take(self) -> dict[bytes, bytes]:
         """Return the rows that wait to be written, and forget them."""
@@ -115,7 +133,11 @@ class SeenFiles:
 
 
 def _key(path: str, status: os.stat_result) -> bytes:
-    return blake3(b"%d:%b" % (status.st_dev, os.fsencode(path))).digest()[:16]
+    return _key_of(path, status.st_dev)
+
+
+def _key_of(path: str, device: int) -> bytes:
+    return blake3(b"%d:%b" % (device, os.fsencode(path))).digest(16)
 
 
 def _stamp(status: os.stat_result) -> bytes:

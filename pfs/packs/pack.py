@@ -6,7 +6,8 @@ rebuildable from one short read a pack. Format: docs/format/pack.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -82,6 +83,7 @@ class PackWriter:
         self.size = len(header)
         """Bytes so far, without footer and trailer."""
         self._object = backend.create(self._name)
+        self._waiting: list[Buffer] | None = None
         self._write(header)
 
     def __len__(self) -> int:
@@ -130,8 +132,21 @@ class PackWriter:
         self.size += HEADER_SIZE + len(payload)
         self._rows += rows
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write all records that are added inside at once, at the end; their payloads stay as they are until then."""
+        self._waiting = []
+        try:
+            yield
+            self._object.write(*self._waiting)
+        finally:
+            self._waiting = None
+
     def _write(self, *buffers: Buffer) -> None:
-        self._object.write(*buffers)
+        if self._waiting is None:
+            self._object.write(*buffers)
+        else:
+            self._waiting += buffers
 
     def seal(self) -> SealedPack:
         """Write footer and trailer and publish: when this returns the pack is durable and visible.

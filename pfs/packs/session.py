@@ -120,8 +120,7 @@ class WriteSession:
         """
         with self._ending_on_error():
             fresh = self._claim(batch)
-            for id, data in fresh:
-                self._store(id, data)
+            self._data.add_all([record for id, data in fresh if (record := self._record(id, data)) is not None])
         return sum(len(data) for _, data in fresh)
 
     def _claim(self, batch: Sequence[tuple[ChunkId, Buffer]]) -> list[tuple[ChunkId, Buffer]]:
@@ -166,16 +165,16 @@ class WriteSession:
         with self._lock:
             self.borrowed.add(source)
 
-    def _store(self, id: ChunkId, data: Buffer) -> None:
+    def _record(self, id: ChunkId, data: Buffer) -> StagedRecord | None:
+        """Return the record of a chunk; None: it went to the block."""
         size = len(data)
         if not is_compressible(data):
-            self._data.add(StagedRecord([(id, size)], data, Codec.RAW))
-        elif size < SMALL_CHUNK:
+            return StagedRecord([(id, size)], data, Codec.RAW)
+        if size < SMALL_CHUNK:
             self._add_to_block(id, bytes(data))
-        else:
-            packed = compress(data, level=self._level)
-            record = (data, Codec.RAW) if packed is None else (packed, Codec.ZSTD)
-            self._data.add(StagedRecord([(id, size)], *record))
+            return None
+        packed = compress(data, level=self._level)
+        return StagedRecord([(id, size)], *((data, Codec.RAW) if packed is None else (packed, Codec.ZSTD)))
 
     def _add_to_block(self, id: ChunkId, data: bytes) -> None:
         with self._lock:
@@ -318,11 +317,12 @@ class WriteSession:
     def _write_meta_pack(self, staged: Sequence[StagedRecord]) -> None:
         writer = PackWriter(self._backend, "m", pack_id=self._meta_pack, created_ms=self._clock() // 1_000_000)
         try:
-            for record in staged:
-                record.write(writer)
-            for id in self._unwritten:
-                type, data = self._meta[id]
-                writer.add(type, id, data)
+            with writer.together():
+                for record in staged:
+                    record.write(writer)
+                for id in self._unwritten:
+                    type, data = self._meta[id]
+                    writer.add(type, id, data)
             sealed = writer.seal()
         except BaseException as error:
             self._fail(error)

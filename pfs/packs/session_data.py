@@ -94,17 +94,34 @@ class DataPacks:
         Raises:
             StorageError: the backend failed.
         """
-        with self._lock:
-            self._raise_failed()
-            if self._writer is None:
-                self._stage(record._replace(payload=bytes(record.payload)))
+        self.add_all([record], last=last)
+
+    def add_all(self, records: Sequence[StagedRecord], *, last: bool = False) -> None:
+        """Store records as `add` does; those that go to an open pack are written together."""
+        done = 0
+        while done < len(records):
+            with self._lock:
+                self._raise_failed()
+                done = self._take_in(records, done, last=last)
+                full = self._take_writer() if self._is_full() else None
+            if full is not None:
+                self._seal(full)
+
+    def _take_in(self, records: Sequence[StagedRecord], start: int, *, last: bool) -> int:
+        """Stage records, or write them up to the end of the open pack; return how far that went."""
+        if self._writer is None:
+            for number in range(start, len(records)):
+                self._stage(records[number]._replace(payload=bytes(records[number].payload)))
                 if self._staged_bytes > STAGE_BYTES and not last:
                     self._spill()
-            else:
-                record.write(self._writer)
-            full = self._take_writer() if self._is_full() else None
-        if full is not None:
-            self._seal(full)
+                    return number + 1
+            return len(records)
+        with self._writer.together():
+            for number in range(start, len(records)):
+                records[number].write(self._writer)
+                if self._is_full():
+                    return number + 1
+        return len(records)
 
     def seal_open(self) -> None:
         """Make the open pack durable, if there is one, and what is sealed beside; what is staged stays in memory."""
@@ -150,8 +167,9 @@ class DataPacks:
         pack_id = new_pack_id()
         self._writer = PackWriter(self._backend, "d", pack_id=pack_id, created_ms=self._clock_ns() // 1_000_000)
         self._on_begun(pack_id)
-        for record in self._staged:
-            record.write(self._writer)
+        with self._writer.together():
+            for record in self._staged:
+                record.write(self._writer)
         self._staged, self._staged_bytes = [], 0
         self._held.clear()
 

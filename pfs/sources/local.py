@@ -31,7 +31,7 @@ class LocalFile(NamedTuple):
     @property
     def executable(self) -> bool:
         """Whether anybody may execute it; permissions of links mean nothing."""
-        return is_executable(self.status) and not self.is_link
+        return is_executable(self.status.st_mode) and not self.is_link
 
     @property
     def is_link(self) -> bool:
@@ -39,9 +39,9 @@ class LocalFile(NamedTuple):
         return stat.S_ISLNK(self.status.st_mode)
 
 
-def is_executable(status: os.stat_result) -> bool:
+def is_executable(mode: int) -> bool:
     """Say whether any of the permission bits makes the file executable."""
-    return bool(status.st_mode & _EXECUTABLE)
+    return bool(mode & _EXECUTABLE)
 
 
 def refuse_device(path: str, status: os.stat_result) -> None:

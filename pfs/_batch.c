@@ -1,0 +1,337 @@
+/* pfs._batch: looking at, reading and hashing many small files a call; signatures in _batch.pyi.
+ *
+ * No mutable state. Whatever is unusual (an error, a link, a large file, no regular file) is only marked: the caller
+ * looks at that file again by itself and says what is wrong. The GIL is released for the system calls and hashing.
+ */
+#define _GNU_SOURCE
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "_batch_hash.h"
+
+#if defined(__APPLE__)
+#define MTIME st_mtimespec
+#define CTIME st_ctimespec
+#else
+#define MTIME st_mtim
+#define CTIME st_ctim
+#endif
+
+/* What must be equal for a file to be the same: size, times in ns, inode. */
+typedef struct {
+    uint64_t size;
+    int64_t mtime, ctime;
+    uint64_t inode;
+} stamp;
+
+typedef struct {
+    uint64_t offset, length;
+    stamp seen;
+    uint64_t device;
+    uint32_t mode;
+    uint32_t state;
+} read_row;
+
+enum { READ_WHOLE = 0, READ_CHANGED = 1, READ_ODD = 2 };
+
+/* Times beyond the year 2262 wrap. */
+static int64_t ns(struct timespec t) {
+    return (int64_t)((uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec);
+}
+
+static stamp stamp_of(const struct stat *s) {
+    stamp made;
+    made.size = (uint64_t)s->st_size, made.mtime = ns(s->MTIME), made.ctime = ns(s->CTIME);
+    made.inode = (uint64_t)s->st_ino;
+    return made;
+}
+
+/* Read one open file to `out`, which has `room` bytes; 0: it does not fit there, but would into an empty buffer. */
+static int read_open(int fd, char *out, size_t room, size_t limit, read_row *row) {
+    struct stat before, after;
+    size_t size, got = 0;
+    row->state = READ_ODD;
+    if (fstat(fd, &before) != 0 || !S_ISREG(before.st_mode) || before.st_size < 0) return 1;
+    size = (size_t)before.st_size;
+    if (size > limit) return 1;
+    /* One byte more than the file should have tells that it ends there. */
+    if (size + 1 > room) return 0;
+    while (got <= size) {
+        const ssize_t n = read(fd, out + got, size + 1 - got);
+        if (n < 0) return 1;
+        if (n == 0) break;
+        got += (size_t)n;
+    }
+    if (got != size || fstat(fd, &after) != 0) return 1;
+    row->seen = stamp_of(&before), row->length = got, row->mode = before.st_mode;
+    row->device = (uint64_t)before.st_dev;
+    const stamp then = stamp_of(&after);
+    row->state = memcmp(&then, &row->seen, sizeof then) == 0 ? READ_WHOLE : READ_CHANGED;
+    return 1;
+}
+
+typedef struct {
+    const char *const *paths;
+    size_t count;
+    char *out;
+    size_t size, limit;
+} read_job;
+
+static size_t read_all(const read_job *job, read_row *rows) {
+    size_t used = 0, k;
+    for (k = 0; k < job->count; k++) {
+        read_row *row = &rows[k];
+        const int fd = open(job->paths[k], O_RDONLY | O_CLOEXEC);
+        memset(row, 0, sizeof *row);
+        row->offset = used, row->state = READ_ODD;
+        if (fd < 0) continue;
+        const int fits = read_open(fd, job->out + used, job->size - used, job->limit, row);
+        close(fd);
+        if (!fits) break;
+        used += row->length;
+    }
+    return k;
+}
+
+/* The strings of a list of bytes; they live as long as the list is not changed, so the caller passes its own. */
+static const char **strings(PyObject *list, Py_ssize_t count) {
+    const char **found = PyMem_Malloc((size_t)(count ? count : 1) * sizeof *found);
+    if (found == NULL) return (const char **)PyErr_NoMemory();
+    for (Py_ssize_t k = 0; k < count; k++) {
+        char *text;
+        if (PyBytes_AsStringAndSize(PyTuple_GET_ITEM(list, k), &text, NULL) < 0) {
+            PyMem_Free(found);
+            return NULL;
+        }
+        found[k] = text;
+    }
+    return found;
+}
+
+static PyObject *batch_read(PyObject *module, PyObject *args) {
+    PyObject *paths, *result = NULL;
+    Py_buffer buffer;
+    Py_ssize_t limit;
+    read_job job;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O!w*n:read", &PyTuple_Type, &paths, &buffer, &limit)) return NULL;
+    job.count = (size_t)PyTuple_GET_SIZE(paths);
+    job.paths = strings(paths, PyTuple_GET_SIZE(paths));
+    job.out = buffer.buf, job.size = (size_t)buffer.len, job.limit = (size_t)limit;
+    if (limit < 0 || limit >= buffer.len) PyErr_SetString(PyExc_ValueError, "the buffer holds no file of the limit");
+    read_row *rows = PyMem_Malloc((job.count ? job.count : 1) * sizeof *rows);
+    if (rows == NULL) PyErr_NoMemory();
+    if (job.paths != NULL && rows != NULL && !PyErr_Occurred()) {
+        size_t done;
+        Py_BEGIN_ALLOW_THREADS
+        done = read_all(&job, rows);
+        Py_END_ALLOW_THREADS
+        result = PyBytes_FromStringAndSize((const char *)rows, (Py_ssize_t)(done * sizeof *rows));
+    }
+    PyMem_Free(rows);
+    PyMem_Free((void *)job.paths);
+    PyBuffer_Release(&buffer);
+    return result;
+}
+
+/* --- directories --- */
+
+typedef struct {
+    char *name;
+    stamp seen;
+    uint32_t mode;
+} entry;
+
+typedef struct {
+    entry *files;
+    size_t count, room;
+    char *others; /* names that end in NUL */
+    size_t others_used, others_room;
+    size_t names;
+    int plain;
+    uint64_t device;
+    int error;
+} listing;
+
+static int grow(void **at, size_t *room, size_t wanted, size_t each) {
+    size_t more = *room ? *room : 64;
+    while (more < wanted) more *= 2;
+    if (more == *room) return 1;
+    void *moved = realloc(*at, more * each);
+    if (moved == NULL) return 0;
+    *at = moved, *room = more;
+    return 1;
+}
+
+static int is_plain(const char *name) {
+    for (; *name; name++) {
+        if (*name < ' ' || *name > '~') return 0;
+    }
+    return 1;
+}
+
+static int add_other(listing *all, const char *name) {
+    const size_t size = strlen(name) + 1;
+    if (!grow((void **)&all->others, &all->others_room, all->others_used + size, 1)) return 0;
+    memcpy(all->others + all->others_used, name, size);
+    all->others_used += size;
+    return 1;
+}
+
+static int add_entry(listing *all, int fd, const char *name) {
+    struct stat status;
+    /* What is no regular file here, on another device, or gone, is looked at by the caller. */
+    if (fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode) ||
+        (uint64_t)status.st_dev != all->device) {
+        return add_other(all, name);
+    }
+    if (!grow((void **)&all->files, &all->room, all->count + 1, sizeof *all->files)) return 0;
+    entry *made = &all->files[all->count];
+    made->name = strdup(name);
+    if (made->name == NULL) return 0;
+    made->seen = stamp_of(&status), made->mode = status.st_mode;
+    all->names += strlen(name) + 1;
+    all->plain = all->plain && is_plain(name);
+    all->count++;
+    return 1;
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const entry *)a)->name, ((const entry *)b)->name);
+}
+
+static void list(const char *path, listing *all) {
+    struct stat top;
+    DIR *dir = opendir(path);
+    const struct dirent *one;
+    if (dir == NULL || fstat(dirfd(dir), &top) != 0) {
+        all->error = errno;
+        if (dir != NULL) closedir(dir);
+        return;
+    }
+    all->device = (uint64_t)top.st_dev;
+    for (errno = 0; (one = readdir(dir)) != NULL; errno = 0) {
+        if (strcmp(one->d_name, ".") == 0 || strcmp(one->d_name, "..") == 0) continue;
+        if (!add_entry(all, dirfd(dir), one->d_name)) {
+            errno = ENOMEM;
+            break;
+        }
+    }
+    all->error = errno;
+    closedir(dir);
+    if (all->count) qsort(all->files, all->count, sizeof *all->files, by_name);
+}
+
+static void drop(listing *all) {
+    for (size_t k = 0; k < all->count; k++) free(all->files[k].name);
+    free(all->files);
+    free(all->others);
+}
+
+static PyObject *listed(const listing *all) {
+    PyObject *names = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)all->names);
+    PyObject *stamps = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(all->count * sizeof(stamp)));
+    PyObject *modes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(all->count * sizeof(uint32_t)));
+    if (names == NULL || stamps == NULL || modes == NULL) {
+        Py_XDECREF(names), Py_XDECREF(stamps), Py_XDECREF(modes);
+        return NULL;
+    }
+    char *name = PyBytes_AS_STRING(names), *seen = PyBytes_AS_STRING(stamps), *mode = PyBytes_AS_STRING(modes);
+    for (size_t k = 0; k < all->count; k++) {
+        const size_t size = strlen(all->files[k].name) + 1;
+        memcpy(name, all->files[k].name, size), name += size;
+        memcpy(seen + k * sizeof(stamp), &all->files[k].seen, sizeof(stamp));
+        memcpy(mode + k * sizeof(uint32_t), &all->files[k].mode, sizeof(uint32_t));
+    }
+    return Py_BuildValue("(NNNy#OK)", names, stamps, modes, all->others ? all->others : "",
+                         (Py_ssize_t)all->others_used, all->plain ? Py_True : Py_False,
+                         (unsigned long long)all->device);
+}
+
+static PyObject *batch_scan(PyObject *module, PyObject *args) {
+    const char *path;
+    PyObject *result = NULL;
+    listing all;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y:scan", &path)) return NULL;
+    memset(&all, 0, sizeof all);
+    all.plain = 1;
+    Py_BEGIN_ALLOW_THREADS
+    list(path, &all);
+    Py_END_ALLOW_THREADS
+    if (all.error != 0) {
+        errno = all.error;
+        PyErr_SetFromErrno(PyExc_OSError);
+    } else {
+        result = listed(&all);
+    }
+    drop(&all);
+    return result;
+}
+
+/* --- hashing --- */
+
+static PyObject *batch_hash(PyObject *module, PyObject *args) {
+    Py_buffer data, spans;
+    PyObject *result = NULL;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*y*:hash", &data, &spans)) return NULL;
+    const size_t count = (size_t)spans.len / sizeof(hash_span);
+    hash_span *wanted = PyMem_Malloc((count ? count : 1) * sizeof *wanted);
+    if (wanted == NULL) PyErr_NoMemory();
+    int good = wanted != NULL && (size_t)spans.len == count * sizeof *wanted;
+    if (wanted != NULL && good) memcpy(wanted, spans.buf, count * sizeof *wanted);
+    for (size_t k = 0; good && k < count; k++) {
+        good = wanted[k].offset <= (uint64_t)data.len && wanted[k].length <= (uint64_t)data.len - wanted[k].offset;
+    }
+    if (wanted != NULL && !good) PyErr_SetString(PyExc_ValueError, "a span lies outside of the data");
+    if (good) result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * 32));
+    if (result != NULL) {
+        int failed;
+        uint8_t *out = (uint8_t *)PyBytes_AS_STRING(result);
+        Py_BEGIN_ALLOW_THREADS
+        failed = hash_spans(data.buf, wanted, count, out);
+        Py_END_ALLOW_THREADS
+        if (failed) {
+            Py_CLEAR(result);
+            PyErr_NoMemory();
+        }
+    }
+    PyMem_Free(wanted);
+    PyBuffer_Release(&spans);
+    PyBuffer_Release(&data);
+    return result;
+}
+
+static PyMethodDef methods[] = {
+    {"read", batch_read, METH_VARARGS, "read(paths, buffer, limit): rows of the files that were read to the buffer."},
+    {"scan", batch_scan, METH_VARARGS, "scan(path): names, stamps and modes of the regular files in a directory."},
+    {"hash", batch_hash, METH_VARARGS, "hash(data, spans): BLAKE3 of each span of the data."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot slots[] = {
+#if defined(Py_mod_gil)
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, .m_name = "_batch", .m_doc = "Many small files a call.", .m_methods = methods,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC PyInit__batch(void) { return PyModuleDef_Init(&definition); }

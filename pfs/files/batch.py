@@ -1,0 +1,157 @@
+"""Many small files a call: read into one buffer, listed with their status, hashed; in C, else by a twin in Python.
+
+One system call takes a microsecond, and a Python object for it another: for files of some KiB that is most of the
+work. The native module is optional; both give the same (tests run over both).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from blake3 import blake3
+
+STAMP: Final = np.dtype([("size", "<u8"), ("mtime", "<i8"), ("ctime", "<i8"), ("inode", "<u8")])
+"""What must be equal for a file to be the same; times in ns since 1970."""
+READ: Final = np.dtype(
+    [("offset", "<u8"), ("length", "<u8"), ("stamp", STAMP), ("device", "<u8"), ("mode", "<u4"), ("state", "<u4")]
+)
+"""A file that was read: where it is in the buffer, its status before, and one of the states below."""
+WHOLE, CHANGED, ODD = 0, 1, 2
+"""Read and unchanged meanwhile; read, and its status changed meanwhile; not read: too large, no file, an error."""
+_READ_ROW: Final = struct.Struct("<QQQqqQQII")
+_STAMP_ROW: Final = struct.Struct("<QqqQ")
+Rows = npt.NDArray[np.void]
+
+
+class Listing(NamedTuple):
+    """The regular files of a directory, by name; columns of equal length."""
+
+    names: bytes
+    """Each with a NUL behind it."""
+    stamps: bytes
+    """Rows of STAMP."""
+    modes: bytes
+    """32 bits each, little-endian."""
+    others: bytes
+    """Names of all else, and of files of other devices, each with a NUL behind it, in no order."""
+    plain: bool
+    """Whether all names are printable ASCII."""
+    device: int
+
+
+class _Batch(NamedTuple):
+    """One implementation."""
+
+    read: Callable[[tuple[bytes, ...], bytearray | memoryview, int], bytes]
+    scan: Callable[[bytes], tuple[bytes, bytes, bytes, bytes, bool, int]]
+    hash: Callable[[bytes | bytearray | memoryview, bytes], bytes]
+
+
+def read_files(paths: Sequence[bytes], buffer: memoryview, *, limit: int) -> Rows:
+    """Read files to the buffer, one after the other, as many as fit it; return a row of READ for each of those.
+
+    Files of more than ``limit`` bytes, which must be less than the buffer, are ODD. Links are followed. Any thread;
+    releases the GIL. Costs 5 us a file of some KiB.
+    """
+    return np.frombuffer(_batch().read(tuple(paths), buffer, limit), READ)
+
+
+def scan(directory: bytes) -> Listing:
+    """Return the regular files of a directory with their status, and the names of all else in it; 1 us a file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return Listing(*_batch().scan(directory))
+
+
+def hash_spans(data: memoryview, offsets: npt.NDArray[np.uint64], lengths: npt.NDArray[np.uint64]) -> bytes:
+    """Return the BLAKE3 of each span of the data, 32 bytes each; several short ones at once fill the vector lanes."""
+    spans = np.stack((offsets, lengths), axis=1).astype("<u8", copy=False)
+    return _batch().hash(data, spans.tobytes())
+
+
+@cache
+def _batch() -> _Batch:
+    try:
+        from pfs import _batch as native
+    except ImportError:
+        return _Batch(_read, _scan, _hash)
+    return _Batch(native.read, native.scan, native.hash)
+
+
+def _read(paths: tuple[bytes, ...], buffer: bytearray | memoryview, limit: int) -> bytes:
+    rows, used, view = [], 0, memoryview(buffer)
+    for path in paths:
+        try:
+            row = _read_one(path, view[used:], limit)
+        except OSError:
+            row = (0, bytes(_STAMP_ROW.size), 0, 0, ODD)
+        if row is None:
+            break
+        length, stamp, device, mode, state = row
+        rows.append(_READ_ROW.pack(used, length, *_STAMP_ROW.unpack(stamp), device, mode, state))
+        used += length
+    return b"".join(rows)
+
+
+def _read_one(path: bytes, out: memoryview, limit: int) -> tuple[int, bytes, int, int, int] | None:
+    """Return length, stamp, device, mode and state; None when it does not fit."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        before = os.fstat(fd)
+        odd = (0, bytes(_STAMP_ROW.size), 0, 0, ODD)
+        if not stat.S_ISREG(before.st_mode) or before.st_size > limit:
+            return odd
+        if before.st_size >= len(out):
+            return None
+        # One byte more than the file should have tells that it ends there.
+        got = os.readv(fd, [out[: before.st_size + 1]])
+        then, after = _stamp(before), _stamp(os.fstat(fd))
+    finally:
+        os.close(fd)
+    if got != before.st_size:
+        return odd
+    return got, then, before.st_dev, before.st_mode, WHOLE if then == after else CHANGED
+
+
+def _stamp(status: os.stat_result) -> bytes:
+    # Times beyond the year 2262 wrap.
+    times = ((time + (1 << 63)) % (1 << 64) - (1 << 63) for time in (status.st_mtime_ns, status.st_ctime_ns))
+    return _STAMP_ROW.pack(status.st_size, *times, status.st_ino)
+
+
+def _scan(directory: bytes) -> tuple[bytes, bytes, bytes, bytes, bool, int]:
+    device = os.stat(directory).st_dev
+    found: list[tuple[bytes, os.stat_result]] = []
+    others: list[bytes] = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except OSError:
+                others.append(entry.name)
+                continue
+            if stat.S_ISREG(status.st_mode) and status.st_dev == device:
+                found.append((entry.name, status))
+            else:
+                others.append(entry.name)
+    found.sort(key=lambda item: item[0])
+    names = b"".join(name + b"\0" for name, _ in found)
+    stamps = b"".join(_stamp(status) for _, status in found)
+    modes = struct.pack(f"<{len(found)}I", *(status.st_mode for _, status in found))
+    plain = all(0x20 <= byte <= 0x7E for byte in names.replace(b"\0", b""))
+    return names, stamps, modes, b"".join(name + b"\0" for name in others), plain, device
+
+
+def _hash(data: bytes | bytearray | memoryview, spans: bytes) -> bytes:
+    view = memoryview(data)
+    rows = struct.iter_unpack("<QQ", spans)
+    return b"".join(blake3(view[offset : offset + length]).digest() for offset, length in rows)

@@ -1,0 +1,165 @@
+"""Many files a call: the native module and its twin say the same, and whatever is unusual is left to the caller."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from blake3 import blake3
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pfs.files import batch
+from pfs.files.batch import CHANGED, ODD, WHOLE, hash_spans, read_files, scan
+
+KINDS = ["native", "twin"]
+
+
+def choose(kind: str, patch: pytest.MonkeyPatch) -> None:
+    if kind == "twin":
+        patch.setitem(sys.modules, "pfs._batch", None)
+        import pfs
+
+        patch.delattr(pfs, "_batch", raising=False)
+    else:
+        patch.delitem(sys.modules, "pfs._batch", raising=False)
+        pytest.importorskip("pfs._batch")
+    batch._batch.cache_clear()
+
+
+@pytest.fixture(params=KINDS, autouse=True)
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    choose(request.param, monkeypatch)
+    yield request.param
+    batch._batch.cache_clear()
+
+
+def buffer(size: int = 4096) -> memoryview:
+    return memoryview(bytearray(size))
+
+
+def test_files_lie_one_behind_the_other_with_their_status(tmp_path: Path) -> None:
+    data = [b"", b"one", b"x" * 1000]
+    paths = [tmp_path / str(number) for number in range(3)]
+    for path, held in zip(paths, data, strict=True):
+        path.write_bytes(held)
+    paths[1].chmod(0o755)
+    room = buffer()
+    rows = read_files([os.fsencode(path) for path in paths], room, limit=2000)
+    assert rows["state"].tolist() == [WHOLE] * 3
+    spans = zip(rows["offset"].tolist(), rows["length"].tolist(), strict=True)
+    assert [bytes(room[start : start + size]) for start, size in spans] == data
+    for row, status in zip(rows, map(os.stat, paths), strict=True):
+        stamp = row["stamp"]
+        assert (stamp["size"], stamp["mtime"], stamp["ctime"], stamp["inode"]) == (
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+            status.st_ino,
+        )
+        assert (row["mode"], row["device"]) == (status.st_mode, status.st_dev)
+
+
+def test_what_does_not_fit_is_left_for_the_next_call(tmp_path: Path) -> None:
+    paths = []
+    for number in range(4):
+        paths.append(os.fsencode(tmp_path / str(number)))
+        (tmp_path / str(number)).write_bytes(b"x" * 1500)
+    # One byte behind a file must be free, for telling that it ends.
+    assert [len(read_files(paths, buffer(size), limit=1500)) for size in (1501, 3000, 3001, 4501)] == [1, 1, 2, 3]
+
+
+def test_the_unusual_is_marked_and_its_neighbours_are_read(tmp_path: Path) -> None:
+    (tmp_path / "good").write_bytes(b"good")
+    (tmp_path / "large").write_bytes(b"x" * 101)
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "link").symlink_to("good")
+    names = ["good", "large", "directory", "dangling", "absent", "link", "good"]
+    rows = read_files([os.fsencode(tmp_path / name) for name in names], buffer(), limit=100)
+    assert rows["state"].tolist() == [WHOLE, ODD, ODD, ODD, ODD, WHOLE, WHOLE]
+    assert rows["length"].tolist() == [4, 0, 0, 0, 0, 4, 4]
+
+
+def test_a_file_that_says_another_size_than_it_has_is_odd() -> None:
+    if not Path("/proc/self/limits").exists():
+        pytest.skip("no /proc here")
+    [row] = read_files([b"/proc/self/limits"], buffer(), limit=100)
+    assert row["state"] == ODD
+
+
+def test_a_read_that_sets_no_time_leaves_a_file_unchanged(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    [row] = read_files([os.fsencode(tmp_path / "a")], buffer(), limit=10)
+    assert row["state"] not in {CHANGED, ODD}
+
+
+def test_no_files_give_no_rows_and_a_buffer_that_is_too_small_is_refused(tmp_path: Path, kind: str) -> None:
+    assert len(read_files([], buffer(), limit=10)) == 0
+    if kind == "native":
+        with pytest.raises(ValueError, match="holds no file"):
+            read_files([b"x"], buffer(10), limit=10)
+
+
+def test_a_directory_lists_its_files_by_name_and_the_rest_apart(tmp_path: Path) -> None:
+    for name in ("b", "a", "a.b", "B"):
+        (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("a")
+    os.mkfifo(tmp_path / "pipe")
+    found = scan(os.fsencode(tmp_path))
+    assert found.names == b"B\0a\0a.b\0b\0"
+    assert sorted(found.others.split(b"\0")) == [b"", b"folder", b"link", b"pipe"]
+    assert (found.plain, found.device) == (True, tmp_path.stat().st_dev)
+    stamps = np.frombuffer(found.stamps, batch.STAMP)
+    status = [(tmp_path / name).stat() for name in ("B", "a", "a.b", "b")]
+    assert stamps.tolist() == [(one.st_size, one.st_mtime_ns, one.st_ctime_ns, one.st_ino) for one in status]
+    assert np.frombuffer(found.modes, "<u4").tolist() == [one.st_mode for one in status]
+
+
+@pytest.mark.parametrize("name", ["ä", "a\nb", "\x7f"])
+def test_names_that_are_not_plain_are_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a").touch()
+    assert scan(os.fsencode(tmp_path)).plain
+    (tmp_path / name).touch()
+    assert not scan(os.fsencode(tmp_path)).plain
+
+
+def test_an_empty_directory_and_one_that_is_not_there(tmp_path: Path) -> None:
+    assert scan(os.fsencode(tmp_path))[:5] == (b"", b"", b"", b"", True)
+    with pytest.raises(FileNotFoundError):
+        scan(os.fsencode(tmp_path / "absent"))
+
+
+SIZES = st.one_of(
+    st.sampled_from([0, 1, 63, 64, 65, 1023, 1024, 1025, 2048, 2049, 3072, 5 * 1024 + 1, 100_000]), st.integers(0, 9000)
+)
+
+
+@pytest.mark.parametrize("which", KINDS)
+@given(sizes=st.lists(SIZES, max_size=40), start=st.integers(0, 70), seed=st.integers(0, 2**32 - 1))
+def test_spans_have_the_hashes_that_they_have_alone(which: str, sizes: list[int], start: int, seed: int) -> None:
+    data = np.random.default_rng(seed).bytes(start + sum(sizes))
+    lengths = np.array(sizes, np.uint64)
+    offsets = (start + np.cumsum([0, *sizes])[:-1]).astype(np.uint64)
+    with pytest.MonkeyPatch.context() as patch:
+        choose(which, patch)
+        found = hash_spans(memoryview(data), offsets, lengths)
+    ends = zip(offsets.tolist(), sizes, strict=True)
+    assert found == b"".join(blake3(data[at : at + size]).digest() for at, size in ends)
+
+
+def test_spans_outside_of_the_data_are_refused(kind: str) -> None:
+    if kind != "native":
+        pytest.skip("slices end where the data end")
+    from pfs import _batch
+
+    for offset, length in [(0, 11), (11, 0), (10, 1), (2**64 - 1, 2), (5, 2**64 - 1)]:
+        with pytest.raises(ValueError, match="outside"):
+            _batch.hash(b"0123456789", np.array([offset, length], "<u8").tobytes())
+    with pytest.raises(ValueError, match="outside"):
+        _batch.hash(b"0123456789", b"123")
