@@ -97,6 +97,9 @@ def _collection(store: Store) -> Record:
     due = when_due(store)
     if due.reason is not None:
         return finding("collection", "fair", f"due, as {due.reason}: run `pfs gc`; `pfs serve` does it by itself")
+    if due.waits_until_ns is not None:
+        when = human_time(timestamp(due.waits_until_ns))
+        return finding("collection", "good", f"packs are condemned, and go with the first collection after {when}")
     last = "" if due.last is None else f"; the last one was at {human_time(timestamp(due.last.at_ns))}"
     return finding("collection", "good", f"nothing to free yet{last}")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from pfs.errors import PfsError
+from pfs.upkeep.duty import Duty
 
 if TYPE_CHECKING:
     from pfs.model import ChangeToken
@@ -18,7 +19,8 @@ EVERY_S = 3600.0
 AT_LEAST_EVERY_S = 24 * 3600.0
 """Time alone makes things expire too, where nothing was changed."""
 MIN_AGE_S = 600
-"""Younger packs are left alone: nobody waits for their space, and who is writing them need not begin again."""
+"""Younger packs are left alone: nobody waits for their space, and who is writing them need not begin again. In a bucket
+it is a day, as with `pfs gc`."""
 
 
 class Upkeep:
@@ -31,22 +33,33 @@ class Upkeep:
         *,
         tell: Callable[[str], object],
         every_s: float = EVERY_S,
-        min_age_s: int = MIN_AGE_S,
+        min_age_s: int | None = None,
+        grace_s: int | None = None,
     ) -> None:
+        """``min_age_s``, ``grace_s``: of collection; by default 10 minutes and none, in a bucket a day each."""
         self._store, self._stop, self._tell, self._every_s = store, stop, tell, every_s
-        self._min_age_s = min_age_s
+        self._min_age_s, self._grace_s = min_age_s, grace_s
         self._seen: ChangeToken | None = None
         self._done_s = 0.0
+        self._sweeps_ns: int | None = None
+        # Of a local store only one machine has a daemon, which holds a lock.
+        self._duty = Duty(store.backend, clock_ns=store.clock_ns) if store.backend.parallel > 1 else None
+        self._other: str | None = None
 
     def run(self) -> None:
         """Do it every hour; the first time after one."""
         while not self._stop.wait(self._every_s):
             self.once()
+        if self._duty is not None:
+            self._duty.end()
 
     def once(self) -> None:
-        """Do it now if anything changed since it was done, or that was a day ago. A failure ends no daemon."""
+        """Do it now if anything changed since it was done, or that was a day ago. A failure ends no daemon.
+
+        In a bucket: if it is no other machine's turn.
+        """
         try:
-            if self._is_due():
+            if self._is_ours() and self._is_due():
                 self._expire()
                 self._collect()
                 self._seen, self._done_s = self._store.changes(), time.monotonic()
@@ -57,9 +70,18 @@ class Upkeep:
         except Exception as error:  # a bug of ours must not end upkeep for good
             self._tell(f"upkeep: internal error: {type(error).__name__}: {error}")
 
+    def _is_ours(self) -> bool:
+        other = None if self._duty is None else self._duty.take()
+        if other is not None and other != self._other:
+            self._tell(f"upkeep: `pfs serve` on {other} does it")
+        self._other = other
+        return other is None
+
     def _is_due(self) -> bool:
         from pfs.refs.watch import moved
 
+        if self._sweeps_ns is not None and self._store.clock_ns() >= self._sweeps_ns:
+            return True
         late = time.monotonic() - self._done_s >= AT_LEAST_EVERY_S
         return self._seen is None or late or moved(self._seen, self._store.changes())
 
@@ -83,10 +105,12 @@ class Upkeep:
     def _collect(self) -> None:
         from cli.commands.gc import gc_lines
         from pfs.gc.collect import collect
-        from pfs.gc.collector import Options
+        from pfs.gc.options import in_seconds
         from pps.scheduling.unread import unread
 
-        options = Options(min_age_ns=self._min_age_s * 1_000_000_000)
+        local_s = MIN_AGE_S if self._store.backend.parallel == 1 else None
+        min_age_s = local_s if self._min_age_s is None else self._min_age_s
+        options = in_seconds(self._store.backend, min_age_s=min_age_s, grace_s=self._grace_s)
         report = collect(
             self._store,
             options,
@@ -94,6 +118,7 @@ class Upkeep:
             alive=self._end_when_told,
             readers=lambda: unread(self._store),
         )
+        self._sweeps_ns = report.waits_until_ns
         if not report.did_nothing:
             self._tell(f"upkeep: {'; '.join(gc_lines(report))}")
         if report.damaged:
@@ -102,6 +127,8 @@ class Upkeep:
     def _end_when_told(self) -> None:
         if self._stop.is_set():
             raise _StoppedError
+        if self._duty is not None:
+            self._duty.keep()
 
 
 class _StoppedError(Exception):

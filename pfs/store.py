@@ -304,18 +304,19 @@ class Store:
     def collect(
         self,
         *,
-        min_age_s: float = 0,
-        grace_s: float = 0,
+        min_age_s: float | None = None,
+        grace_s: float | None = None,
         dry_run: bool = False,
         readers: Readers | None = None,
         progress: Progress | None = None,
     ) -> Report:
         """Free the space of what nothing leads to, having applied the retention rules: what `pfs gc` does.
 
-        Beside writers and readers. ``min_age_s``: leave younger packs alone; ``grace_s``: give readers this long. With
-        ``dry_run`` it is only said what would go. ``readers`` tells what pipelines have yet to read, as
-        `pps.scheduling.unread.unread` does; without it rules remove nothing of what pipelines read. Costs a read of
-        every page.
+        Beside writers and readers. ``min_age_s``: leave younger packs alone; ``grace_s``: give readers this long; each
+        is 0 by default, of a store in a bucket a day. A grace of more than 10 minutes is not waited for: a collection
+        after it deletes what this one condemns. With ``dry_run`` it is only said what would go. ``readers`` tells what
+        pipelines have yet to read, as `pps.scheduling.unread.unread` does; without it rules remove nothing of what
+        pipelines read. Costs a read of every page.
 
         Raises:
             ConflictError: another collection is at work.
@@ -323,10 +324,10 @@ class Store:
             StorageError: the disk failed; the next collection ends what this one began.
         """
         from pfs.gc.collect import collect, foresee
-        from pfs.gc.collector import Options
+        from pfs.gc.options import in_seconds
         from pfs.lifecycle.unread import nobody
 
-        options = Options(min_age_ns=int(min_age_s * 1e9), grace_ns=int(grace_s * 1e9))
+        options = in_seconds(self.backend, min_age_s=min_age_s, grace_s=grace_s)
         return (foresee if dry_run else collect)(self, options, progress=progress, readers=readers or nobody)
 
     def stats(self, *, exact: bool = False, progress: Progress | None = None) -> StoreUse:

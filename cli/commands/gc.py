@@ -11,7 +11,7 @@ import click
 from cli import wiring
 from cli.durations import seconds
 from cli.exits import STORAGE, ExitCode
-from cli.output import Json, Record, human_size, print_json
+from cli.output import Json, Record, human_size, human_time, print_json, timestamp
 from cli.progress import Bar
 
 if TYPE_CHECKING:
@@ -24,9 +24,14 @@ if TYPE_CHECKING:
 @click.option(
     "--min-age", metavar="D", help="Leave younger packs alone: 90s, 30m, 24h, 7d. Default: 0, of stores in buckets 24h."
 )
-@click.option("--grace", default="0", metavar="D", help="Give readers this long before packs go: 90s, 5m. Default: 0.")
+@click.option(
+    "--grace",
+    metavar="D",
+    help="Give readers this long before packs go: 90s, 5m. Default: 0, of stores in buckets 24h. Over 10m it is not "
+    "waited for: `pfs gc` after it, or `pfs serve`, deletes what this one condemned.",
+)
 @wiring.json_option
-def gc(dry_run: bool, min_age: str | None, grace: str, as_json: bool) -> None:
+def gc(dry_run: bool, min_age: str | None, grace: str | None, as_json: bool) -> None:
     """Free the space of what nothing leads to any more: collect garbage.
 
     Applies the retention rules of repos, lets go of what was deleted more than 30 days ago and of uploads older than
@@ -35,12 +40,15 @@ def gc(dry_run: bool, min_age: str | None, grace: str, as_json: bool) -> None:
     is 5.
     """
     from pfs.gc.collect import collect, foresee
-    from pfs.gc.collector import Options
+    from pfs.gc.options import in_seconds
     from pps.scheduling.unread import unread
 
     with wiring.open_store() as store, Bar("collecting") as bar:
-        age = min_age or ("0" if store.backend.parallel == 1 else "24h")
-        options = Options(min_age_ns=seconds(age) * 1_000_000_000, grace_ns=seconds(grace) * 1_000_000_000)
+        options = in_seconds(
+            store.backend,
+            min_age_s=None if min_age is None else seconds(min_age),
+            grace_s=None if grace is None else seconds(grace),
+        )
         report = (foresee if dry_run else collect)(store, options, progress=bar, readers=lambda: unread(store))
     if as_json:
         print_json(gc_record(report))
@@ -88,7 +96,10 @@ def gc_record(report: Report) -> Record:
         "uploads": len({name.rpartition("/")[0] for name in expired.uploads}),
         "retention": retention,
         "generation": report.generation,
+        "waiting": report.waiting,
+        "waits_until": None if report.waits_until_ns is None else timestamp(report.waits_until_ns),
         "resumed": report.resumed,
+        "ended": report.ended,
         "damaged": list(report.damaged),
         "full": report.full,
     }
@@ -106,9 +117,14 @@ def gc_lines(report: Report) -> Iterator[str]:
     uploads = {name.rpartition("/")[0] for name in report.expired.uploads}
     if uploads:
         yield f"{would}drop {_count(len(uploads), 'upload')} that nobody completed in 7 days"
-    if report.resumed:
+    if report.ended:
+        yield f"deleted {_count(report.ended, 'pack')} that were condemned before"
+    elif report.resumed:
         yield "ended a collection that had been stopped"
-    stored, live = human_size(report.bytes_after), human_size(report.live_bytes)
+    if report.waits_until_ns is not None:
+        yield from _waiting_lines(report, report.waits_until_ns)
+        return
+    stored, live = human_size(report.bytes_after), human_size(report.live_bytes or 0)
     if not report.deleted and not report.repacked:
         yield f"no packs to free: {stored} stored, {live} of it live"
         return
@@ -116,6 +132,14 @@ def gc_lines(report: Report) -> Iterator[str]:
     delete, write = ("delete", "write") if report.dry_run else ("deleted", "wrote")
     what = f"{would}{delete} {_count(report.deleted, 'pack')} and {write} {report.repacked} again"
     yield f"{what}: {freed} freed, {stored} stored, {live} of it live"
+
+
+def _waiting_lines(report: Report, until_ns: int) -> Iterator[str]:
+    if report.written:
+        yield f"wrote what is live of condemned packs to {_count(report.written, 'new pack')}"
+    verb = "goes" if report.waiting == 1 else "go"
+    when = human_time(timestamp(until_ns))
+    yield f"condemned: {_count(report.waiting, 'pack')}, which {verb} with the next collection after {when} (--grace)"
 
 
 def _retention_lines(effect: RepoEffect, *, would: str) -> Iterator[str]:

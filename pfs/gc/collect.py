@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 
 from pfs.backends.reserve import released
 from pfs.gc.blame import blaming
-from pfs.gc.collector import Collector, Options, load_all
+from pfs.gc.collector import Collector, load_all
 from pfs.gc.condemn import condemn
 from pfs.gc.due import note_run
 from pfs.gc.expire import Expired, find_expired, remove_leftovers, without_expired
 from pfs.gc.idset import Scratch
 from pfs.gc.mark import Marker
+from pfs.gc.options import Options
 from pfs.gc.owner import take
 from pfs.gc.report import Report
 from pfs.gc.roots import add_roots
 from pfs.gc.shred import find_marks
 from pfs.gc.survey import Survey, survey
+from pfs.gc.waiting import waiting_report
 from pfs.lifecycle.plan import RepoPlan, plan_retention
 from pfs.lifecycle.retention import apply_retention, foreseen
 from pfs.lifecycle.unread import Readers, nobody
@@ -49,6 +51,9 @@ def collect(
 
     ``alive`` is called now and then, and may raise to end it early. ``readers``: as for `apply_retention`.
 
+    The end of a long grace (`LONGEST_WAIT_NS`) is not waited for: packs are condemned, this ends, and a collection
+    after the grace deletes them; one before it only applies retention rules.
+
     A state of collection that was lost is begun anew. The retention rules of repos are applied first, and what has had
     its time goes: trash, deleted repos, uploads. Then every tree page is read once, and every footer two or three
     times. Memory: as `Marker`. Disk: room for the packs that are written again; where there is none, only what is
@@ -63,6 +68,9 @@ def collect(
         remove_leftovers(store.path / SCRATCH)
         renew(store.backend, store.refs, index_gen=store.index.generation())
         effects = apply_retention(store, readers=readers)
+        waiting = waiting_report(store, options)
+        if waiting is not None:
+            return replace(waiting, retention=tuple(effects))
         collector = Collector(store, options, scratch=scratch, progress=progress, pause=pause)
         alone_here = store.backend.parallel == 1  # a bucket may have several folders on one machine
         report = collector.run(take(store.backend, clock_ns=store.clock_ns, alone_here=alone_here, alive=alive))

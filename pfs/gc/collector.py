@@ -17,6 +17,7 @@ from pfs.gc.expire import Expired, expire, find_expired
 from pfs.gc.fence import fence, named_packs
 from pfs.gc.idset import Scratch
 from pfs.gc.mark import Marker
+from pfs.gc.options import LONGEST_WAIT_NS, Options
 from pfs.gc.owner import Ownership
 from pfs.gc.repack import Repacker
 from pfs.gc.report import Report
@@ -24,6 +25,7 @@ from pfs.gc.roots import add_roots, bodies
 from pfs.gc.shred import Marks, find_marks, is_shredded, remove_marks
 from pfs.gc.survey import PackFacts, Survey, survey
 from pfs.gc.sweep import kept_packs, move_commits, sweep
+from pfs.gc.waiting import waits_until
 from pfs.ids import CommitId, PackId
 from pfs.packs.condemned import PREFIX as LISTS
 from pfs.packs.condemned import encode_list, list_gen, list_name, load_list
@@ -40,17 +42,6 @@ if TYPE_CHECKING:
     from pfs.store import Store
 
 Rows = dict[str, list[CommitId]]
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """``min_age_ns``: younger packs are left alone; ``grace_ns``: how long readers have for what they are looking at.
-
-    Both only spare others some work: nothing that is live is lost whatever they are.
-    """
-
-    min_age_ns: int = 0
-    grace_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +81,16 @@ class Collector:
     def run(self, owner: Ownership) -> Report:
         """End what is published, then collect; the ownership is given up in any case. Raises as `collect`."""
         try:
-            resumed = owner.state.phase == "published"
-            if resumed:
-                self._end(owner, self._marker(owner))
-                owner.mark()
-            return self._collect(owner, resumed=resumed)
+            if owner.state.phase != "published":
+                return self._collect(owner)
+            swept = self._end(owner, self._marker(owner), grace_ns=self._grace_left(owner))
+            owner.mark()
+            return replace(self._collect(owner), resumed=True, ended=len(swept.deleted))
         except BaseException:
             owner.give_up()
             raise
 
-    def _collect(self, owner: Ownership, *, resumed: bool) -> Report:
+    def _collect(self, owner: Ownership) -> Report:
         marks = find_marks(self._store, load_all(self._store))  # before the packs are listed
         listed = list(self._store.backend.entries("packs/"))  # before the roots: what comes later is not looked at
         rows, (states, expired) = self._rows(), self._expire()
@@ -118,7 +109,6 @@ class Collector:
             bytes_after=stored,
             live_bytes=found.live_bytes,
             expired=expired,
-            resumed=resumed,
             damaged=found.damaged + copied.damaged,
             full=copied.full,
         )
@@ -128,7 +118,12 @@ class Collector:
             owner.finish()
             return replace(report, forgotten=self._forget_commits(rows, live, states))
         self._publish(owner, condemned)
-        swept = self._end(owner, marker)
+        grace_ns = self._options.grace_ns
+        if grace_ns > LONGEST_WAIT_NS:
+            owner.give_up()
+            until_ns = waits_until(self._store, owner.state, self._options)
+            return replace(report, written=copied.written, waiting=len(condemned), waits_until_ns=until_ns)
+        swept = self._end(owner, marker, grace_ns=grace_ns)
         self._shredded(marks, found, swept.deleted)
         return replace(
             report,
@@ -194,7 +189,12 @@ class Collector:
         self._store.backend.put_new(name, encode_list((facts.pack, facts.kind) for facts in condemned))
         owner.publish(name)
 
-    def _end(self, owner: Ownership, marker: Marker) -> _Swept:
+    def _grace_left(self, owner: Ownership) -> int:
+        """Return how much is left of the grace for a generation that another published."""
+        until_ns = waits_until(self._store, owner.state, self._options) if self._options.grace_ns else 0
+        return max(until_ns - self._store.clock_ns(), 0)
+
+    def _end(self, owner: Ownership, marker: Marker, *, grace_ns: int) -> _Swept:
         """Bring a published generation to its end; done again from the start by the next one if it does not get there.
 
         What ``marker`` walked before stays live for it: then a pack may be kept that need not be.
@@ -211,7 +211,7 @@ class Collector:
         held = [body for state in states for body in bodies(store, state.body)]
         named = {pack for body in held for pack in named_packs(body)}
         kept = kept_packs(store, condemned, marker.live, named=named, alive=owner.keep)
-        self._wait(owner)
+        self._wait(owner, grace_ns)
         gone = sweep(store, condemned, kept, alive=owner.keep)
         forgotten = self._forget_commits(rows, live, states)
         used = {name for body in held for name in (*body.shreds, *(older.name for older in body.older))}
@@ -220,9 +220,8 @@ class Collector:
         self._remove_lists(owner)
         return _Swept(frozenset(gone), len(kept), forgotten)
 
-    def _wait(self, owner: Ownership) -> None:
+    def _wait(self, owner: Ownership, left: int) -> None:
         """Give readers their time, renewing the ownership now and then."""
-        left = self._options.grace_ns
         while left > 0:
             step = min(left, 60 * 1_000_000_000)
             self._pause(step / 1e9)

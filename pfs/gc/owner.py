@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from pfs.backends.base import Backend
 from pfs.errors import ConflictError, PfsError
 from pfs.ids import Etag
+from pfs.machine import host_of, is_gone, this_machine
 from pfs.refs import collection
 from pfs.refs.collection import Collection
 
@@ -94,27 +95,20 @@ def take(
         CorruptionError: the state of collection is damaged.
     """
     state, etag = collection.read(backend)
-    host = os.uname().nodename
-    dead = not state.owner or state.expires_ns <= clock_ns() or _is_dead(state.owner, host, alone_here=alone_here)
+    dead = not state.owner or state.expires_ns <= clock_ns() or _is_dead(state.owner, alone_here=alone_here)
     if state.phase != "idle" and not dead:
-        raise ConflictError(f"another collection is at work ({state.owner.rpartition(':')[0]}): wait until it is done")
+        machine, _, process = state.owner.rpartition(":")[0].rpartition(":")
+        where = f"process {process} on {host_of(machine)}"
+        raise ConflictError(f"another collection is at work ({where}): wait until it is done")
     phase = state.phase if state.phase == "published" else "mark"
-    name = f"{host}:{os.getpid()}:{uuid.uuid4().hex}"
+    name = f"{this_machine()}:{os.getpid()}:{uuid.uuid4().hex}"
     new = replace(state, phase=phase, owner=name, expires_ns=clock_ns() + TTL_NS)
     return Ownership(backend, (new, collection.swap(backend, etag, new)), clock_ns=clock_ns, alive=alive)
 
 
-def _is_dead(owner: str, host: str, *, alone_here: bool) -> bool:
-    name, _, rest = owner.partition(":")
+def _is_dead(owner: str, *, alone_here: bool) -> bool:
+    machine, _, rest = owner.partition(":")
+    if alone_here:
+        return host_of(machine) == host_of(this_machine())
     process = rest.partition(":")[0]
-    if name != host:
-        return False
-    if alone_here or not process.isdigit():
-        return alone_here
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
+    return process.isdigit() and is_gone(machine, int(process))

@@ -16,8 +16,11 @@ class Report:
     condemned packs that stayed, since something in them came to life meanwhile; ``forgotten``: commits that nothing
     leads to any more. ``generation``: the one that was published, None if there was nothing to do. ``resumed``: an
     earlier collection, which had been stopped, was ended first. ``damaged``: packs that cannot be read and were left
-    alone. ``retention``: what the rules of repos took away first. ``full``: there was no room to write packs again, so
-    only dead ones went.
+    alone. ``ended``: packs that the collection which was ended first had condemned, and that went. ``waiting``: packs
+    that were condemned, and go with a collection after ``waits_until_ns`` (since the epoch), when readers have had
+    their time; where that was so from the beginning nothing else was done, and ``live_bytes`` is not known.
+    ``retention``: what the rules of repos took away first. ``full``: there was no room to write packs again, so only
+    dead ones went.
     """
 
     packs: int
@@ -27,11 +30,14 @@ class Report:
     written: int = 0
     bytes_before: int
     bytes_after: int
-    live_bytes: int
+    live_bytes: int | None
     expired: Expired
     retention: tuple[RepoEffect, ...] = ()
     forgotten: int = 0
     generation: int | None = None
+    ended: int = 0
+    waiting: int = 0
+    waits_until_ns: int | None = None
     resumed: bool = False
     damaged: tuple[str, ...] = ()
     full: bool = False
@@ -44,4 +50,6 @@ class Report:
             effect.removed or effect.hidden or effect.branches or effect.tags or effect.aged
             for effect in self.retention
         )
-        return not (self.deleted or self.repacked or self.expired or self.resumed or self.forgotten or removed)
+        condemned = self.waiting and self.live_bytes is not None
+        done = self.deleted or self.repacked or self.expired or self.resumed or self.forgotten or condemned
+        return not (done or removed)

@@ -20,7 +20,7 @@ from pfs.gc.survey import footers
 from pfs.ids import CommitId, PackId
 from pfs.packs.commit_record import decode_record
 from pfs.packs.condemned import Condemned
-from pfs.packs.pack import RecordType, SealedPack, pack_name, parse_pack_name, read_footer
+from pfs.packs.pack import PackKind, RecordType, SealedPack, pack_name, parse_pack_name, read_footer
 from pfs.parallel import at_once
 
 if TYPE_CHECKING:
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 WANTED: Final = 1 << 21
 """Live ids of condemned packs that are looked for elsewhere in one reading of all footers."""
-_DELETED: Final = 64
-"""Packs deleted in one call."""
+_DELETED: Final = 1000
+"""Packs deleted in one call: as many as a request to S3 takes."""
+_FORGOTTEN: Final = 1 << 21
+"""Ids of packs that go in one call, of 32 bytes each, unless it is one pack that has more."""
 
 Alive = Callable[[], None]
 
@@ -73,13 +75,33 @@ def move_commits(store: Store, condemned: Condemned) -> None:
 def sweep(store: Store, condemned: Condemned, kept: AbstractSet[PackId], *, alive: Alive) -> list[PackId]:
     """Delete the condemned packs but those that are kept; return them. ``alive`` is called before each deletion."""
     doomed = [(pack, kind) for pack, kind in sorted(condemned.items()) if pack not in kept]
-    for at in range(0, len(doomed), _DELETED):
-        batch = doomed[at : at + _DELETED]
-        ids = [pack.entries["id"] for pack in _footers(store, dict(batch))]
+    for batch, ids in _batches(store, doomed):
         alive()
         store.backend.delete_many([pack_name(pack, kind) for pack, kind in batch])
         _forget(store, {pack for pack, _ in batch}, ids)
     return [pack for pack, _ in doomed]
+
+
+_Doomed = list[tuple[PackId, PackKind]]
+
+
+def _batches(store: Store, doomed: _Doomed) -> Iterator[tuple[_Doomed, list[npt.NDArray[np.void]]]]:
+    """Yield packs to be deleted in one call, and the ids that each has as far as it can be read."""
+    batch: _Doomed = []
+    ids, size = list[npt.NDArray[np.void]](), 0
+    for at in range(0, len(doomed), store.backend.parallel):
+        few = doomed[at : at + store.backend.parallel]
+        found = {pack.pack_id: pack.entries["id"] for pack in _footers(store, dict(few))}
+        for pack, kind in few:
+            batch.append((pack, kind))
+            if pack in found:
+                ids.append(found[pack])
+                size += len(found[pack])
+            if len(batch) == _DELETED or size >= _FORGOTTEN:
+                yield batch, ids
+                batch, ids, size = [], [], 0
+    if batch:
+        yield batch, ids
 
 
 def _forget(store: Store, gone: AbstractSet[PackId], columns: Sequence[npt.NDArray[np.void]]) -> None:

@@ -18,6 +18,7 @@ import msgspec
 from pfs.backends.base import Backend
 from pfs.errors import BranchMovedError, PfsError, StorageError
 from pfs.ids import Etag, PackId
+from pfs.machine import is_gone, this_machine
 from pfs.structs import ready
 
 PREFIX: Final = "leases/"
@@ -28,7 +29,10 @@ PATIENCE_NS: Final = 60 * 1_000_000_000
 
 
 class LeaseBody(msgspec.Struct, frozen=True, kw_only=True):
-    """Who writes, until when the lease counts (ns since the epoch), and the hex ids of the packs."""
+    """Who writes, until when the lease counts (ns since the epoch), and the hex ids of the packs.
+
+    ``owner``: of the lease of upkeep, which of several processes of one number has it (`pfs.upkeep.duty`).
+    """
 
     v: int = 1
     host: str
@@ -37,6 +41,7 @@ class LeaseBody(msgspec.Struct, frozen=True, kw_only=True):
     expires: int
     packs: tuple[str, ...] = ()
     seen_gen: int = 0
+    owner: str = ""
 
 
 class Lease:
@@ -64,7 +69,7 @@ class Lease:
         """Write it anew with these packs."""
         now_ns = self._clock_ns()
         body = LeaseBody(
-            host=os.uname().nodename,
+            host=this_machine(),
             pid=os.getpid(),
             started=self._started_ns,
             expires=now_ns + TTL_NS,
@@ -94,7 +99,7 @@ def leased_packs(backend: Backend, *, now_ns: int, tidy: bool = True) -> frozens
     """
     found, old = set[PackId](), list[str]()
     for name, body in _all(backend):
-        if body.expires <= now_ns or _is_dead(body):
+        if body.expires <= now_ns or is_gone(body.host, body.pid):
             old.append(name)
         else:
             found.update(PackId(bytes.fromhex(pack)) for pack in body.packs)
@@ -102,18 +107,6 @@ def leased_packs(backend: Backend, *, now_ns: int, tidy: bool = True) -> frozens
         with suppress(StorageError):
             backend.delete_many(old)
     return frozenset(found)
-
-
-def _is_dead(body: LeaseBody) -> bool:
-    if body.host != os.uname().nodename or body.pid <= 0:
-        return False
-    try:
-        os.kill(body.pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _all(backend: Backend) -> Iterator[tuple[str, LeaseBody]]:

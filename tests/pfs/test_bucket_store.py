@@ -7,41 +7,27 @@ import random
 import select
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
-import pfs
-from pfs.attach import Settings, connect
 from pfs.backends.inotify import watch_folders
-from pfs.backends.s3_place import S3Options
 from pfs.errors import CommitNotFoundError, PathConflictError, PurgedError
-from pfs.gc.collector import Options
+from pfs.gc.options import Options
 from pfs.store import Store
 from pfs.upkeep.check import fsck
 from pfs.upkeep.recover import recover
-from tests.pfs.bucket_world import BUCKET, Asked, World
-
-Machine = Callable[[str], Store]
+from tests.pfs.bucket_world import Asked, World
+from tests.pfs.machines import Machine, machines
 
 
 @pytest.fixture
 def machine(bucket: World, tmp_path: Path) -> Iterator[Machine]:
-    """Gives the store of a machine by its name: in the same bucket, with a folder of its own."""
-    url = f"s3://{BUCKET}/{uuid4().hex}"
-    with ExitStack() as stack:
-
-        def open_one(name: str) -> Store:
-            folder = tmp_path / name
-            if not folder.exists():
-                connect(folder, url, settings=Settings(S3Options(endpoint=bucket.url))).store.close()
-            return stack.enter_context(pfs.open(folder))
-
-        yield open_one
+    """Gives the store of a machine by its name."""
+    with machines(bucket, tmp_path) as made:
+        yield made
 
 
 def put(store: Store, path: str, data: bytes, *, branch: str = "master") -> str:

@@ -18,9 +18,10 @@ import pfs
 from pfs.backends.local import LocalBackend
 from pfs.errors import ConflictError, CorruptionError, MissingObjectError, PfsError, StorageError
 from pfs.gc.collect import collect, foresee, measure
-from pfs.gc.collector import Collector, Options
+from pfs.gc.collector import Collector
 from pfs.gc.due import when_due
 from pfs.gc.idset import Scratch
+from pfs.gc.options import Options
 from pfs.gc.owner import TTL_NS, take
 from pfs.packs.pack import RecordType, read_footer
 from pfs.refs import collection
@@ -269,7 +270,7 @@ def test_an_owner_of_another_machine_is_taken_over_from_when_its_time_is_over(hi
     now = history.clock_ns()
     far = collection.Collection(phase="mark", owner="elsewhere:1:ab", expires_ns=now + TTL_NS)
     collection.swap(history.backend, etag, far)
-    with pytest.raises(ConflictError, match="elsewhere:1"):
+    with pytest.raises(ConflictError, match="process 1 on elsewhere"):
         collect(history)
     history.clock_ns = lambda: now + TTL_NS
     assert collect(history).generation == 1

@@ -1,6 +1,5 @@
 """Leases: written before the first sealed pack of a writer, and by one that takes long; gone when it ends."""
 
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pfs
 from pfs.backends.memory import MemoryBackend
 from pfs.ids import PackId, chunk_id
+from pfs.machine import host_of, this_machine
 from pfs.packs.index import Index
 from pfs.packs.lease import PATIENCE_NS, PREFIX, RENEW_NS, TTL_NS, Lease, leased_packs
 from pfs.packs.objects import Objects
@@ -62,8 +62,8 @@ def test_a_lease_of_a_process_that_is_dead_does_not_count() -> None:
     backend, clock = MemoryBackend(), Clock()
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     child.wait()
-    body = {"host": socket.gethostname(), "pid": child.pid, "started": 1, "expires": clock.now_ns + TTL_NS}
-    for number, other in enumerate([{}, {"host": "elsewhere"}]):
+    body = {"host": this_machine(), "pid": child.pid, "started": 1, "expires": clock.now_ns + TTL_NS}
+    for number, other in enumerate([{}, {"host": host_of(this_machine())}]):
         lease = msgspec.json.encode({**body, **other, "packs": [bytes([number] * 16).hex()]})
         backend.swap(f"{PREFIX}{number}.json", None, lease)
     assert leased_packs(backend, now_ns=clock.now_ns, tidy=False) == {PackId(bytes([1] * 16))}

@@ -22,7 +22,7 @@ from pfs.errors import (
     RepoNotFoundError,
 )
 from pfs.gc.collect import collect, foresee
-from pfs.gc.collector import Options
+from pfs.gc.options import Options
 from pfs.ids import CommitId, Etag, new_commit_id
 from pfs.lifecycle import rewriting
 from pfs.lifecycle.purge import purge
