@@ -39,7 +39,7 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True):
 
     ``base``: lists of generations up to it are not kept: the state before was lost (`pfs.refs.renew`).
 
-    ``owner`` may act until ``expires_ns`` (since the epoch, by the clock of the object store); then another takes over by swap.
+    ``owner`` may act until ``expires_ns`` (since the epoch, by the object store's clock); then another takes over.
     """
 
     v: int = VERSION
