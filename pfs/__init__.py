@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pfs.backends.s3_place import S3Options
     from pfs.changes.arrow_put import ArrowPut
     from pfs.changes.writer import CommitWriter
+    from pfs.encryption.secret import KeyFile, Passphrase
     from pfs.model import BranchInfo, CommitInfo, FileChange, FileInfo, NewCommit, Provenance, RepoInfo
     from pfs.opening import open
     from pfs.refs.retention import Keep, PathRule, Retention
@@ -31,6 +32,8 @@ __all__ = [
     "Connected",
     "Settings",
     "S3Options",
+    "Passphrase",
+    "KeyFile",
     "Repo",
     "View",
     "CommitWriter",
@@ -50,6 +53,7 @@ __all__ = [
 _HOMES = {
     "pfs.attach": ("connect", "Connected", "Settings"),
     "pfs.backends.s3_place": ("S3Options",),
+    "pfs.encryption.secret": ("KeyFile", "Passphrase"),
     "pfs.opening": ("open",),
     "pfs.store": ("init", "locate", "Store"),
     "pfs.repo": ("Repo",),

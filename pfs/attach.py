@@ -24,7 +24,7 @@ from pfs.config import (
     LocalConfig,
     StoreConfig,
     encode_local_config,
-    encode_store_config,
+    put_config,
     read_config,
     write_durably,
 )
@@ -34,6 +34,8 @@ from pfs.store import Store, open
 from pfs.upkeep.recover import recover
 
 if TYPE_CHECKING:
+    from pfs.encryption.secret import Secret
+    from pfs.encryption.unlock import Unlock
     from pfs.files.progress import Progress
 
 
@@ -60,17 +62,22 @@ def connect(
     settings: Settings | None = None,
     chunk_avg: int | None = None,
     make: bool = True,
+    encrypt: Secret | None = None,
+    unlock: Unlock | None = None,
     progress: Progress | None = None,
 ) -> Connected:
     """Make ``directory/.pfs`` for the store at ``s3://bucket/prefix``, making that too if there is none.
 
-    ``make``: else the store must be there. ``chunk_avg``: of a new store, 256 KiB by default. Of one that is there the
-    index is built: a short read for each pack, 16 at once. What was interrupted is completed by the next call, or
-    by opening the folder once it has its config.
+    ``make``: else the store must be there. ``chunk_avg``: of a new store, 256 KiB by default. ``encrypt``: encrypt the
+    objects of a new store so that this secret opens it; ``unlock``: opens one that is there and encrypted, if that does
+    not. Of one that is there the index is built: a short read for each pack, 16 at once. What was interrupted is
+    completed by the next call, or by opening the folder once it has its config.
 
     Raises:
         AlreadyExistsError: there is a store in the folder. StoreNotFoundError: none in the bucket, without ``make``.
-        InvalidParamsError: ``chunk_avg`` is out of range, or not that of the store that is there.
+        InvalidParamsError: ``chunk_avg`` is out of range, or not that of the store that is there; that is not encrypted
+            and shall be.
+        KeyNeededError, WrongKeyError: it is encrypted, and there is no passphrase or key file, or another one.
         ConditionsIgnoredError: several writers would not be safe there; nothing was made.
         StorageError: the bucket or the folder cannot be used.
     """
@@ -80,20 +87,26 @@ def connect(
     if (folder / LOCAL_CONFIG).exists():
         raise AlreadyExistsError("store", str(folder))
     options = fitting(place.url, settings.s3 or S3Options())
+    from pfs.encryption.unlock import unlocked
+
     with closing(open_backend(place.url, options)) as backend:
         if not make and backend.read(OBJECT_CONFIG) is None:
             raise StoreNotFoundError(place.url)
-        made = _make(backend, chunk_avg)
+        made = _make(backend, chunk_avg, encrypt)
+        is_encrypted = encrypt is not None or read_config(backend).encryption is not None
+        if is_encrypted:  # before anything is made here
+            unlock = encrypt or unlock
+            unlocked(backend, unlock)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         make_root_key(folder)
-        config = LocalConfig(backend=place.url, s3=options, cache_bytes=settings.cache_bytes)
+        config = LocalConfig(backend=place.url, s3=options, cache_bytes=settings.cache_bytes, encrypted=is_encrypted)
         write_durably(folder / LOCAL_CONFIG, encode_local_config(config))
     except OSError as error:
         raise StorageError(f"make a store in {folder}", error.strerror or str(error)) from error
     if not made:
-        recover(folder, progress=progress)
-    return Connected(open(folder), made)
+        recover(folder, unlock=unlock, progress=progress)
+    return Connected(open(folder, unlock=unlock), made)
 
 
 def fitting(url: str, options: S3Options) -> S3Options:
@@ -111,14 +124,19 @@ def fitting(url: str, options: S3Options) -> S3Options:
     raise AssertionError("the second round returns or raises")
 
 
-def _make(backend: Backend, chunk_avg: int | None) -> bool:
+def _make(backend: Backend, chunk_avg: int | None, encrypt: Secret | None) -> bool:
     """Make the store's config unless there is one; what is there counts, also if somebody else makes it just now."""
     if backend.read(OBJECT_CONFIG) is None:
         fresh = StoreConfig(store_uuid=str(uuid.uuid4()), chunker=ChunkerConfig(avg=chunk_avg or ChunkerConfig().avg))
         fresh.params()
-        if backend.put_new(OBJECT_CONFIG, encode_store_config(fresh)):
+        if put_config(backend, fresh, encrypt=encrypt):
             return True
-    there = read_config(backend).chunker.avg
-    if chunk_avg not in (None, there):
-        raise InvalidParamsError(f"the store at {backend.location} has chunks of {there} bytes on average, for ever")
+    there = read_config(backend)
+    if chunk_avg not in (None, there.chunker.avg):
+        raise InvalidParamsError(
+            f"the store at {backend.location} has chunks of {there.chunker.avg} bytes on average, for ever"
+        )
+    if encrypt is not None and there.encryption is None:
+        advice = "for ever; `pfs clone --encrypt` copies it to one that is"
+        raise InvalidParamsError(f"the store at {backend.location} is not encrypted, {advice}")
     return False

@@ -85,6 +85,22 @@ class InvalidParamsError(InvalidInputError):
     kind = "invalid-params"
 
 
+class KeyNeededError(InvalidInputError):
+    """The store is encrypted, and nothing says what opens it: ``(place)``."""
+
+    kind = "key-needed"
+
+    def __init__(self, place: str) -> None:
+        super().__init__(place)
+        self.place = place
+
+    def __str__(self) -> str:
+        return (
+            f"the store at {self.place} is encrypted: set PFS_PASSPHRASE_FILE or PFS_KEY_FILE to a file that opens it, "
+            "or PFS_PASSPHRASE, or call it from a terminal"
+        )
+
+
 class NotFoundError(PfsError):
     """Something that was named does not exist: ``(message)``."""
 
@@ -442,6 +458,15 @@ class ConditionsIgnoredError(StorageError):
 
     def __str__(self) -> str:
         return f"{self.action} cannot hold a store that several may write to: {self.reason}; use another S3 server"
+
+
+class WrongKeyError(StorageError):
+    """A passphrase or key file does not open the store: ``(what, place)``."""
+
+    kind = "wrong-key"
+
+    def __str__(self) -> str:
+        return f"this {self.action} does not open the store at {self.reason}; nothing was read or written"
 
 
 class FailedError(PfsError):

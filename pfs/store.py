@@ -7,6 +7,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from copy import copy
 from functools import partial
 from pathlib import Path
@@ -20,14 +21,14 @@ from pfs.config import (
     FOLDER,
     LOCAL_CONFIG,
     LOCAL_OBJECTS,
-    OBJECT_CONFIG,
     ChunkerConfig,
     LocalConfig,
     StoreConfig,
+    check_encryption,
     encode_local_config,
-    encode_store_config,
     locate,
     open_objects,
+    put_config,
     read_config,
     write_durably,
 )
@@ -55,6 +56,8 @@ from pfs.spout import Spout
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from pfs.encryption.secret import Secret
+    from pfs.encryption.unlock import Unlock
     from pfs.files.progress import Progress
     from pfs.gc.report import Report
     from pfs.gc.stats import StoreUse
@@ -72,14 +75,16 @@ __all__ = ["Store", "init", "locate", "open"]
 INDEX = "index.lmdb"
 
 
-def init(directory: Path | str = ".", *, chunk_avg: int = 262144) -> Store:
+def init(directory: Path | str = ".", *, chunk_avg: int = 262144, encrypt: Secret | None = None) -> Store:
     """Make a store in ``directory/.pfs`` and open it; ``chunk_avg`` is the average chunk in bytes, for ever.
 
-    An `init` that was interrupted is completed by the next one.
+    ``encrypt``: encrypt its objects, for ever, so that this secret opens it (docs/design/encryption.md). An `init` that
+    was interrupted is completed by the next one.
 
     Raises:
         AlreadyExistsError: there is one.
         InvalidParamsError: ``chunk_avg`` is not between 64 KiB and 8 MiB.
+        WrongKeyError, ConflictError: one that was interrupted had another secret, or the other way of storing.
         StorageError: it cannot be written.
     """
     top = Path(directory).absolute()
@@ -91,18 +96,19 @@ def init(directory: Path | str = ".", *, chunk_avg: int = 262144) -> Store:
     try:
         (folder / LOCAL_OBJECTS).mkdir(parents=True, exist_ok=True)
         make_root_key(folder)
-        backend = open_backend(folder / LOCAL_OBJECTS)
-        backend.put_new(OBJECT_CONFIG, encode_store_config(config))
-        backend.close()
+        with closing(open_backend(folder / LOCAL_OBJECTS)) as backend:
+            put_config(backend, config, encrypt=encrypt)
         keep_reserve(folder)
-        write_durably(folder / LOCAL_CONFIG, encode_local_config(LocalConfig()))
+        write_durably(folder / LOCAL_CONFIG, encode_local_config(LocalConfig(encrypted=encrypt is not None)))
     except OSError as error:
         raise StorageError(f"make a store in {folder}", error.strerror or str(error)) from error
-    return open(folder)
+    return open(folder, unlock=encrypt)
 
 
-def open(location: str | Path | None = None) -> Store:  # the verb of the public API: pfs.open
+def open(location: str | Path | None = None, *, unlock: Unlock | None = None) -> Store:  # the verb pfs.open
     """Open the store at a path (the ``.pfs`` folder or the one that holds it); None: see `locate`.
+
+    ``unlock``: what opens it if it is encrypted; else the environment says (`pfs.encryption.unlock.from_environment`).
 
     A missing index is built again from the objects first: about a second per thousand packs. In the command of a
     spout, the store writes as that spout (`pfs.changes.spouts`).
@@ -111,8 +117,9 @@ def open(location: str | Path | None = None) -> Store:  # the verb of the public
         StoreNotFoundError: there is none.
         InvalidInputError: it was made by a newer pfs.
         CorruptionError: its index is damaged: `pfs recover` builds a new one.
+        KeyNeededError, WrongKeyError: it is encrypted, and there is no passphrase or key file, or another one.
     """
-    store = Store(locate(location))
+    store = Store(locate(location), unlock=unlock)
     store.spout = Spout.here()
     return store
 
@@ -127,7 +134,12 @@ class Store:
     """The spout that writes through this store, if it is one's command: it may write to the output of its pipeline."""
 
     def __init__(
-        self, path: Path, *, backend: Backend | None = None, clock_ns: Callable[[], int] | None = None
+        self,
+        path: Path,
+        *,
+        backend: Backend | None = None,
+        unlock: Unlock | None = None,
+        clock_ns: Callable[[], int] | None = None,
     ) -> None:
         """Open the store in the ``.pfs`` folder ``path``; ``backend``: instead of the one its config names.
 
@@ -138,11 +150,13 @@ class Store:
         self._sessions_lock = threading.Lock()
         self._mirror: Mirror | None = None
         self._mirror_lock = threading.Lock()
-        self.backend = open_objects(path) if backend is None else backend
+        self.backend = open_objects(path, unlock=unlock) if backend is None else backend
         self.clock_ns: Callable[[], int] = clock_ns or self.backend.now_ns
         self.machine_clock_ns: Callable[[], int] = clock_ns or time.time_ns
         """The clock that dates local files."""
         self.config = read_config(self.backend)
+        if backend is None:
+            check_encryption(path, self.config)
         self.params = self.config.params()
         self.index = Index.open(path / INDEX, store_uuid=self.config.store_uuid)
         self.refs = Refs(self.backend, clock_ns=self.clock_ns)

@@ -80,6 +80,7 @@ KINDS: Mapping[str, str] = {
     "invalid-path": "InvalidArgument",
     "invalid-address": "InvalidArgument",
     "invalid-params": "InvalidArgument",
+    "key-needed": "InternalError",
     "not-found": "NoSuchKey",
     "store-not-found": "InternalError",
     "repo-not-found": "NoSuchBucket",
@@ -112,6 +113,7 @@ KINDS: Mapping[str, str] = {
     "thawing": "InvalidObjectState",
     "bucket-not-found": "InternalError",
     "conditions-ignored": "InternalError",
+    "wrong-key": "InternalError",
     "failed": "InternalError",
     "kernel-unavailable": "InternalError",
 }

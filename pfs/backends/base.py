@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from pfs.errors import InvalidInputError
 from pfs.ids import Etag
@@ -101,14 +101,23 @@ class Reads(Protocol):
         ...
 
 
+@runtime_checkable
+class Lenient(Protocol):
+    """What refuses to read damaged places by itself, but can be asked to read around them."""
+
+    def leniently(self) -> Reads:
+        """Return what gives zeros for damaged places, for who finds out what is whole."""
+        ...
+
+
 class Backend(Reads, Protocol):
     """A flat, durable store of named byte strings.
 
     Names are ASCII, at most 1,024 bytes, ``/``-separated. Mutable, and only by `swap`: ``refs/``, ``txn/``,
-    ``gc/state.json``, ``pps/*.json``, ``secrets/``, ``idx/manifest.json``, ``leases/``; all else is written once
-    and never changed. Methods may be called from several threads and, where the place is shared, several processes and
-    machines at once. A method that returns has made its effect durable: it survives power loss. Read-after-write and
-    list-after-write hold.
+    ``gc/state.json``, ``pps/*.json``, ``secrets/``, ``idx/manifest.json``, ``leases/``, ``encryption.json``; all else
+    is written once and never changed. Methods may be called from several threads and, where the place is shared,
+    several processes and machines at once. A method that returns has made its effect durable: it survives power loss.
+    Read-after-write and list-after-write hold.
     """
 
     def create(self, name: str) -> NewObject:

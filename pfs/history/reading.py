@@ -16,13 +16,19 @@ CACHE: Final = "cache"
 
 def history_of(folder: Path, backend: Backend, index: Index, *, refs: Refs) -> History:
     """Return the history of the store in the ``.pfs`` folder; raises as `read_local_config`."""
-    limit = read_local_config(folder).cache_bytes if backend.parallel > 1 else 0
+    config = read_local_config(folder)
+    limit = config.cache_bytes if backend.parallel > 1 else 0
     if limit <= 0:
         return History(backend, index, refs)
     from pfs.backends.blocks import BlockCache
     from pfs.backends.cached import CachedReads
+    from pfs.backends.encrypted import EncryptedBackend
 
-    reading = CachedReads(backend, BlockCache(folder / CACHE, limit_bytes=limit))
+    blocks = BlockCache(folder / CACHE, limit_bytes=limit)
+    if isinstance(backend, EncryptedBackend):  # what is kept on the disk is what is in the bucket
+        stored = CachedReads(backend.below, blocks)
+        return History(backend, index, refs, reading=backend.over(stored), on_damaged=stored.forget)
+    reading = CachedReads(backend, blocks)
     return History(backend, index, refs, reading=reading, on_damaged=reading.forget)
 
 
@@ -31,5 +37,8 @@ def afresh(reading: Reads) -> Reads:
     if reading.parallel == 1:
         return reading
     from pfs.backends.cached import CachedReads
+    from pfs.backends.encrypted import EncryptedReads
 
+    if isinstance(reading, EncryptedReads):
+        return reading.over(afresh(reading.below))
     return reading.afresh() if isinstance(reading, CachedReads) else reading

@@ -26,17 +26,28 @@ from pfs.config import (
     LOCAL_CONFIG,
     LOCAL_OBJECTS,
     OBJECT_CONFIG,
+    OBJECT_SLOTS,
     LocalConfig,
     StoreConfig,
     encode_local_config,
     encode_store_config,
+    encrypted_config,
     folder_of_bucket,
     locate,
     open_objects,
+    opened,
+    plain_config,
     read_config,
     write_durably,
 )
-from pfs.errors import AlreadyExistsError, BranchMovedError, ConflictError, StorageError, StorageFullError
+from pfs.errors import (
+    AlreadyExistsError,
+    BranchMovedError,
+    ConflictError,
+    StorageError,
+    StorageFullError,
+    StoreNotFoundError,
+)
 from pfs.moving.objects import PACKS, Copier
 from pfs.moving.still import copied_whole
 from pfs.refs.body import RefsBody, encode_body
@@ -47,6 +58,8 @@ from pfs.upkeep.recover import recover
 
 if TYPE_CHECKING:
     from pfs.backends.base import Backend
+    from pfs.encryption.secret import Secret
+    from pfs.encryption.unlock import Unlock
     from pfs.files.progress import Progress
 
 DEFAULTS: Final = "pps/defaults.json"
@@ -78,25 +91,30 @@ def clone(
     target: Path | str,
     *,
     options: S3Options | None = None,
+    unlock: Unlock | None = None,
+    encrypt: Secret | None = None,
     progress: Progress | None = None,
 ) -> CloneReport:
     """Copy the store at ``source`` to ``target``: a folder, in which ``.pfs`` is made, or ``s3://bucket/prefix``.
 
     ``source`` may be written to, and collected, meanwhile; nothing is written there. The clone is of one moment of it.
-    ``options``: how to reach the bucket ``target``. Time: a read of each pack; memory: a pack, in buckets four. Run
-    again after it was cut off, it sends what is not there yet. Its index is built at the end, in a folder.
+    ``options``: how to reach the bucket ``target``. ``unlock``: opens ``source`` if it is encrypted; ``encrypt``:
+    encrypt the clone, under a key of its own that this secret opens, whatever the source is. Time: a read of each pack;
+    memory: a pack, in buckets four. Run again after it was cut off, it sends what is not there yet. Its index is built
+    at the end, in a folder.
 
     Raises:
         StoreNotFoundError: there is no store at ``source``.
         AlreadyExistsError: there is one at ``target``.
         ConflictError: another clone to there is at work, or collections of ``source`` follow too closely.
+        KeyNeededError, WrongKeyError: ``source`` is encrypted; or what was begun at ``target``, with another secret.
         CorruptionError: refs of ``source`` are damaged. ConditionsIgnoredError: as `connect`.
         StorageError: one of the two cannot be used.
     """
-    with closing(_open_source(source)) as backend:
+    with closing(_open_source(source, unlock)) as backend:
         if str(target).startswith(SCHEME):
-            return _to_bucket(backend, str(target), options or S3Options(), progress)
-        return _to_folder(backend, Path(target).absolute(), progress)
+            return _to_bucket(backend, str(target), options or S3Options(), encrypt=encrypt, progress=progress)
+        return _to_folder(backend, Path(target).absolute(), encrypt=encrypt, progress=progress)
 
 
 def copy_store(source: Backend, target: Backend, *, location: str, progress: Progress | None = None) -> CloneReport:
@@ -118,24 +136,30 @@ def copy_store(source: Backend, target: Backend, *, location: str, progress: Pro
     )
 
 
-def _open_source(source: Path | str) -> Backend:
-    if str(source).startswith(SCHEME):
-        folder = folder_of_bucket(str(source)) / FOLDER
-        if not (folder / LOCAL_CONFIG).is_file():
-            return open_backend(parse_s3_url(str(source)).url)
-        return open_objects(folder)
-    return open_objects(locate(source))
+def _open_source(source: Path | str, unlock: Unlock | None) -> Backend:
+    if not str(source).startswith(SCHEME):
+        return open_objects(locate(source), unlock=unlock)
+    folder = folder_of_bucket(str(source)) / FOLDER
+    if (folder / LOCAL_CONFIG).is_file():
+        return open_objects(folder, unlock=unlock)
+    backend = open_backend(parse_s3_url(str(source)).url)
+    if backend.read(OBJECT_CONFIG) is None:
+        backend.close()
+        raise StoreNotFoundError(str(source))
+    return backend if read_config(backend).encryption is None else opened(backend, unlock)
 
 
-def _to_bucket(source: Backend, url: str, options: S3Options, progress: Progress | None) -> CloneReport:
+def _to_bucket(
+    source: Backend, url: str, options: S3Options, *, encrypt: Secret | None, progress: Progress | None
+) -> CloneReport:
     place = parse_s3_url(url).url
     with closing(open_backend(place, fitting(place, options))) as target:
         if target.read(OBJECT_CONFIG) is not None:
             raise AlreadyExistsError("store", place)
-        return copy_store(source, target, location=place, progress=progress)
+        return copy_store(source, _begun(target, encrypt), location=place, progress=progress)
 
 
-def _to_folder(source: Backend, top: Path, progress: Progress | None) -> CloneReport:
+def _to_folder(source: Backend, top: Path, *, encrypt: Secret | None, progress: Progress | None) -> CloneReport:
     folder = top if top.name == FOLDER else top / FOLDER
     with ExitStack() as stack:
         try:
@@ -144,14 +168,26 @@ def _to_folder(source: Backend, top: Path, progress: Progress | None) -> CloneRe
             if (folder / LOCAL_CONFIG).exists():
                 raise AlreadyExistsError("store", str(folder))
             target = stack.enter_context(closing(open_backend(folder / LOCAL_OBJECTS)))
-            report = copy_store(source, target, location=str(folder), progress=progress)
+            report = copy_store(source, _begun(target, encrypt), location=str(folder), progress=progress)
             make_root_key(folder)
             keep_reserve(folder)
-            write_durably(folder / LOCAL_CONFIG, encode_local_config(LocalConfig()))
+            local = LocalConfig(encrypted=encrypt is not None)
+            write_durably(folder / LOCAL_CONFIG, encode_local_config(local))
         except OSError as error:
             raise StorageError(f"make a store in {folder}", error.strerror or str(error)) from error
-        recover(folder)
+        recover(folder, unlock=encrypt)
     return report
+
+
+def _begun(target: Backend, encrypt: Secret | None) -> Backend:
+    """Return the place to copy to, with key slots if it shall be encrypted; a copy goes on the way it was begun."""
+    if encrypt is not None:
+        from pfs.encryption.unlock import begun
+
+        return begun(target, encrypt)
+    if target.read(OBJECT_SLOTS) is not None:
+        raise ConflictError(f"an encrypted copy was begun at {target.location}: go on with --encrypt, or delete it")
+    return target
 
 
 @contextmanager
@@ -178,6 +214,7 @@ def _put_refs(target: Backend, bodies: dict[str, RefsBody]) -> None:
 
 def _put_config(target: Backend, config: StoreConfig) -> None:
     """Make it a store, one of its own: an index of the source is none of the clone."""
+    config = (plain_config if target.read(OBJECT_SLOTS) is None else encrypted_config)(config)
     if not target.put_new(OBJECT_CONFIG, encode_store_config(replace(config, store_uuid=str(uuid.uuid4())))):
         there = read_config(target)
         if replace(there, store_uuid=config.store_uuid) != config:

@@ -82,6 +82,11 @@ class Copier:
                 data = self._source.get(entry.name)
             except NotFoundError:
                 return None
+            except CorruptionError:  # of an encrypted source, which has nothing of it as it was
+                if as_it_is:
+                    self._count(entry, 0, damaged=True)
+                    return None
+                data = b""
             if as_it_is or _is_whole(entry.name, data):
                 break
             if last and parse_pack_name(entry.name) is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from pfs.backends.base import Reads
+from pfs.backends.base import Lenient, Reads
 from pfs.errors import CorruptionError
 from pfs.packs.footer import ENTRY, PACK_HEADER, read_footer
 from pfs.packs.record import HEADER_SIZE, RECORD_MAGIC, Record, decode_header, parse_record
@@ -32,7 +32,8 @@ def scan_records(backend: Reads, name: str) -> Iterator[ScannedRecord]:
     Raises:
         NotFoundError: no such pack.
     """
-    window = _Window(backend, name, stop=_records_end(backend, name))
+    reads = backend.leniently() if isinstance(backend, Lenient) else backend
+    window = _Window(reads, name, stop=_records_end(backend, name))
     offset = PACK_HEADER.size
     while (found := _next_record(window, offset)) is not None:
         yield found

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pfs.backends.base import Backend, Entry, Reads
 from pfs.backends.durable import storage_errors
-from pfs.config import open_objects, read_config
+from pfs.config import check_encryption, open_objects, read_config
 from pfs.errors import (
     ConflictError,
     CorruptionError,
@@ -44,6 +44,7 @@ from pfs.rootkey import make_root_key
 from pfs.store import INDEX
 
 if TYPE_CHECKING:
+    from pfs.encryption.unlock import Unlock
     from pfs.files.progress import Progress
 
 BATCH = 64
@@ -71,10 +72,10 @@ class RecoverReport:
     renewed: tuple[str, ...] = ()
 
 
-def recover(directory: Path | str, *, progress: Progress | None = None) -> RecoverReport:
+def recover(directory: Path | str, *, unlock: Unlock | None = None, progress: Progress | None = None) -> RecoverReport:
     """Build the index of the store in the ``.pfs`` folder ``directory`` again; nothing may have the store open.
 
-    Makes a new root key if that file is gone (other keys must then be created again).
+    Makes a new root key if that file is gone (other keys must then be created again). ``unlock``: as `pfs.open`.
 
     Raises:
         StoreNotFoundError, CorruptionError: there is no store, or its config is lost.
@@ -82,11 +83,12 @@ def recover(directory: Path | str, *, progress: Progress | None = None) -> Recov
         StorageError: the new index cannot be written; the old one is as it was.
     """
     folder = Path(directory)
-    backend = open_objects(folder)
+    backend = open_objects(folder, unlock=unlock)
     try:
         with storage_errors(f"recover {folder}"), _alone(folder):
             _remove_drafts(folder / DRAFTS)
             config = read_config(backend)
+            check_encryption(folder, config)
             return _rebuild(backend, folder, config.store_uuid, progress)
     finally:
         backend.close()

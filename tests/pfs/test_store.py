@@ -89,7 +89,7 @@ def test_locate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_newer_store_asks_for_a_newer_pfs(tmp_path: Path, name: str) -> None:
     pfs.init(tmp_path).close()
     file = tmp_path / ".pfs" / name
-    config = json.loads(file.read_text()) | {"format": 2}
+    config = json.loads(file.read_text()) | {"format": 3}
     signed = config.pop("sum", None) is not None
     plain = json.dumps(config).encode()
     file.write_bytes(sign_body(plain) if signed else plain)
