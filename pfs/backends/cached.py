@@ -121,7 +121,10 @@ class CachedReads:
 
     def _here(self, name: str, numbers: Sequence[int]) -> dict[int, bytes]:
         blocks = ((number, self._blocks.get(name, number)) for number in numbers)
-        return {number: block for number, block in blocks if block is not None}
+        found = {number: block for number, block in blocks if block is not None}
+        # A short block is the last one: what would lie behind it is known too, and is nothing.
+        end = next((number for number, block in found.items() if len(block) < BLOCK), None)
+        return found if end is None else found | {number: b"" for number in numbers if number > end}
 
     def _claim(self, name: str, numbers: Sequence[int]) -> tuple[list[int], list[tuple[int, threading.Event]]]:
         """Divide blocks into those that this thread is to read, and those that others are reading."""

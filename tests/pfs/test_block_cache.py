@@ -237,3 +237,13 @@ def test_a_read_that_fails_lets_others_try(far: Far, reads: CachedReads) -> None
         reads.get(PACK, offset=0, length=1)
     far.put_new(PACK, BODY)
     assert reads.get(PACK, offset=0, length=1) == BODY[:1]
+
+
+def test_what_lies_behind_the_end_is_not_asked_for_again(tmp_path: Path) -> None:
+    far = Far()
+    far.put_new(PACK, BODY)
+    for calls in (1, 0):
+        far.calls.clear()
+        reads = CachedReads(far, BlockCache(tmp_path, limit_bytes=LARGE))
+        assert reads.get_ranges(PACK, [(2 * BLOCK + 9, 3 * BLOCK)]) == [BODY[2 * BLOCK + 9 :]]
+        assert len(far.calls) == calls

@@ -271,9 +271,9 @@ def test_encryption_costs_a_request_a_process(bucket: World, tmp_path: Path) -> 
                     commit.put_file("/more.txt", b"more")
             asked.append(bucket.counted())
     for plain, secret in zip(asked[:2], asked[2:], strict=True):
-        # The slots; and one more where what is wanted lies across the end of a block of the cache.
+        # The slots; and perhaps one more where what is wanted lies across the end of a block of the cache.
         assert secret[0] == plain[0]
-        assert plain[1] + 1 <= secret[1] <= plain[1] + 2
+        assert plain[1] < secret[1] <= plain[1] + 2
 
 
 def test_a_config_that_says_that_it_is_plain_is_not_believed(place: Place) -> None:
