@@ -1,7 +1,8 @@
 """What a command costs with all processes that it starts: wall and CPU seconds and the peak of its memory.
 
-CPU and the largest single process come from the kernel at the end; memory of the tree of processes is summed up 40
-times a second out of /proc, so a peak of a few milliseconds may be missed where several processes share it.
+CPU comes from the kernel at the end. Memory is summed up over the processes 40 times a second out of /proc, where the
+kernel also says how much each had at most, so a peak of a few milliseconds is missed only where several processes make
+it together. Not ru_maxrss: that begins with the memory of the process that started the command.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _PERIOD_S = 0.025
 
@@ -54,8 +56,7 @@ def measure(argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, s
     if process.returncode:
         lines = b"".join(said).decode(errors="replace").strip().splitlines()
         raise CommandFailedError(f"{' '.join(argv)[:200]} ended with {process.returncode}: {lines[-1:]}")
-    peak = max(watch.peak_kib, usage.ru_maxrss)
-    return Cost(seconds, usage.ru_utime + usage.ru_stime, peak / 1024, watch.anon_kib / 1024)
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, watch.peak_kib / 1024, watch.anon_kib / 1024)
 
 
 def _read(process: subprocess.Popen[bytes], said: list[bytes]) -> None:
@@ -80,8 +81,9 @@ class Watch(threading.Thread):
     def look(self) -> None:
         """Take the memory of now."""
         sizes = [_memory_kib(pid) for pid in _tree(self._pid)]
-        self.peak_kib = max(self.peak_kib, sum(all_ for all_, _ in sizes))
-        self.anon_kib = max(self.anon_kib, sum(anon for _, anon in sizes))
+        together, anon = sum(one.rss for one in sizes), sum(one.anon for one in sizes)
+        self.peak_kib = max(self.peak_kib, together, *(one.peak for one in sizes))
+        self.anon_kib = max(self.anon_kib, anon)
 
     def stop(self) -> None:
         """End it."""
@@ -100,10 +102,17 @@ def _tree(pid: int) -> list[int]:
     return found
 
 
-def _memory_kib(pid: int) -> tuple[int, int]:
+class _Memory(NamedTuple):
+    rss: int = 0
+    peak: int = 0
+    anon: int = 0
+
+
+def _memory_kib(pid: int) -> _Memory:
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
-        return 0, 0
-    sizes = {line.split(":")[0]: line.split() for line in lines if line.startswith(("VmRSS", "RssAnon"))}
-    return tuple(int(sizes[name][1]) if name in sizes else 0 for name in ("VmRSS", "RssAnon"))  # type: ignore[return-value]
+        return _Memory()
+    fields = {name: text.split() for name, _, text in (line.partition(":") for line in lines)}
+    rss, peak, anon = (int(fields.get(name, ["0"])[0]) for name in ("VmRSS", "VmHWM", "RssAnon"))
+    return _Memory(rss, peak, anon)
