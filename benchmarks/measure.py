@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-_PERIOD_S = 0.025
+_FIRST_S, _PERIOD_S = 0.001, 0.025
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ def measure(argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, s
     Raises:
         CommandFailedError: with the last line that it said.
     """
+    begun = time.perf_counter()
     with subprocess.Popen(
         argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     ) as process:
-        begun = time.perf_counter()
         said: list[bytes] = []
         reader = threading.Thread(target=_read, args=(process, said))
         watch = Watch(process.pid)
@@ -75,8 +75,11 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         """Look again and again."""
-        while not self._ended.wait(_PERIOD_S):
+        self.look()
+        period = _FIRST_S
+        while not self._ended.wait(period):
             self.look()
+            period = min(period * 2, _PERIOD_S)
 
     def look(self) -> None:
         """Take the memory of now."""
