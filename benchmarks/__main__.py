@@ -14,9 +14,11 @@ import importlib
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import report
@@ -38,14 +40,16 @@ ROOT = Path(__file__).parents[1]
 def main() -> None:
     """Run the suites that are named, or those of the report."""
     suites, options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that files go away then too
     _check(suites, options)
     RESULTS.mkdir(exist_ok=True)
     target = RESULTS / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
     found = Results()
     for name in suites:
         print(f"running {name} ...", file=sys.stderr, flush=True)
-        found.add(_run(name, options))
-        found.save(target)
+        for part in _run(name, options):
+            found.add(part)
+            found.save(target)
     whole = tuple(suites) == PERFORMANCE and not (options.quick or options.contestants or options.datasets)
     page = report.write(found, ROOT / "docs" if whole else RESULTS)
     print(page.read_text())
@@ -106,16 +110,15 @@ def _need(name: str, options: Options) -> Need:
     return Need(10**9, seconds.get(name, 20 if options.quick else 900))
 
 
-def _run(name: str, options: Options) -> Results:
+def _run(name: str, options: Options) -> Iterator[Results]:
+    """Yield what a suite shows, each part as soon as it is there."""
     module = importlib.import_module(f"benchmarks.{name}")
-    before = os.getloadavg()[0]
-    own = hasattr(module, "results")
-    found = module.results(options) if own else Results(rows=module.run(quick=options.quick))
-    about = {**machine(), "load": f"{before:.1f}, {os.getloadavg()[0]:.1f}", "versions": versions()}
-    about |= {"scale": options.scale, "rounds": options.rounds} if own else {}
-    found.about[name] = about
-    assert isinstance(found, Results)
-    return found
+    about, before = {**machine(), "versions": versions()}, os.getloadavg()[0]
+    if own := hasattr(module, "results"):
+        about |= {"scale": options.scale, "rounds": options.rounds}
+    for part in module.results(options) if own else [Results(rows=module.run(quick=options.quick))]:
+        part.about[name] = {**about, "load": f"{before:.1f}, {os.getloadavg()[0]:.1f}"}
+        yield part
 
 
 def machine() -> dict[str, object]:

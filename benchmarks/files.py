@@ -43,13 +43,16 @@ def need(options: Options) -> Need:
     return Need(disk + 64 * data.MIB, seconds)
 
 
-def results(options: Options) -> Results:
-    """Run all rounds of all data sets; what a contestant fails at is said in a line, and it takes no further part."""
-    found = Results()
+def results(options: Options) -> Iterator[Results]:
+    """Yield all rounds of one data set after the other.
+
+    What a contestant fails at is said in a line, and it takes no further part.
+    """
     for name in _datasets(options):
+        found = Results()
         with tempfile.TemporaryDirectory(prefix="pfs-bench-", dir=options.place) as folder:
             _Rounds(name, Path(folder), options, found).run()
-    return found
+        yield found
 
 
 def _datasets(options: Options) -> list[Dataset]:

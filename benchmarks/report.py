@@ -1,6 +1,6 @@
 """docs/performance.md and its pictures out of results: `python -m benchmarks.report RESULTS.json ...`.
 
-Of a case that several files have, the last one's counts, so that a run may be made in parts.
+Of a contestant's case that several files have, the last one counts, so that a run may be made in parts.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class Results:
 
     @classmethod
     def load(cls, files: Iterable[Path]) -> Results:
-        """Read runs; of a case that several have, the last one's counts."""
+        """Read runs; of a contestant's case that several have, the last one counts."""
         whole = cls()
         for file in files:
             raw = json.loads(file.read_text())
@@ -50,9 +50,9 @@ class Results:
 
     def add(self, other: Results) -> None:
         """Put another run's results in the place of those of the same cases."""
-        cases = {(one.suite, one.case) for one in other.samples}
+        cases = {(one.case, one.contestant) for one in other.samples}
         suites = {row["suite"] for row in other.rows}
-        self.samples = [one for one in self.samples if (one.suite, one.case) not in cases] + other.samples
+        self.samples = [one for one in self.samples if (one.case, one.contestant) not in cases] + other.samples
         self.rows = [row for row in self.rows if row["suite"] not in suites] + other.rows
         self.about |= other.about
         self.facts |= other.facts

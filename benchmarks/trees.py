@@ -44,15 +44,15 @@ def need(options: Options) -> Need:
     return Need(int(4e9 * scale) + 10**8, (300 * scale + 30) * options.rounds + 600 * scale)
 
 
-def results(options: Options) -> Results:
-    """Return samples: seconds of each case, and what else a case has (`Sample.value`)."""
-    found = Results(facts={f"trees/{name}": _count(name, options.scale) for name in COUNTS})
+def results(options: Options) -> Iterator[Results]:
+    """Yield samples of each size, then of jobs: seconds of each case, and what else it has (`Sample.value`)."""
+    for name in COUNTS:
+        with tempfile.TemporaryDirectory(prefix="pfs-bench-", dir=options.place) as folder:
+            facts: dict[str, float] = {f"trees/{name}": _count(name, options.scale)}
+            yield Results(samples=list(_of_size(name, Path(folder) / name, options)), facts=facts)
     with tempfile.TemporaryDirectory(prefix="pfs-bench-", dir=options.place) as folder:
-        for name in COUNTS:
-            found.samples += _of_size(name, Path(folder) / name, options)
-        found.samples += _planned(Path(folder) / "datums", options)
-    found.facts["trees/datums"] = max(int(DATUMS * options.scale), 1000)
-    return found
+        facts = {"trees/datums": max(int(DATUMS * options.scale), 1000)}
+        yield Results(samples=list(_planned(Path(folder) / "datums", options)), facts=facts)
 
 
 def _count(name: str, scale: float) -> int:

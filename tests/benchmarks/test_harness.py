@@ -152,7 +152,7 @@ def test_pictures_escape_names() -> None:
 
 def test_contestants_store_and_restore(tmp_path: Path) -> None:
     options = Options(0.0001, 1, tmp_path, ("pfs", "cp"), ("small",))
-    results = files.results(options)
+    (results,) = files.results(options)
     assert results.contestants("small/restore") == ["pfs", "cp"]
     assert "small/one named" in results.cases("files")
     stored = results.median("small/store", "pfs", "stored")
