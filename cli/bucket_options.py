@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from pfs.backends.s3_place import S3Options
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -32,6 +35,20 @@ def bucket_options(server: str, bucket: str) -> Callable[[Command], Command]:
         ),
         click.option("--sse", metavar="NAME", help="Encryption by the server: AES256, aws:kms, aws:kms:dsse."),
         click.option("--sse-key", metavar="ID", help="KMS key of --sse aws:kms."),
+        click.option(
+            "--ca-bundle",
+            metavar="FILE",
+            type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+            help="Certificates to trust. Default: boto3's, AWS_CA_BUNDLE.",
+        ),
+        click.option(
+            "--timeout",
+            metavar="SECONDS",
+            type=click.IntRange(1, 3600),
+            help="Give a silent request up after that, and all tries of it after twice that. Default: 60.",
+        ),
+        click.option("--anonymous", is_flag=True, help=f"Sign nothing: {bucket} is open to everybody."),
+        click.option("--requester-pays", is_flag=True, help=f"Pay for requests, as the owner of {bucket} does not."),
     )
 
     def add(command: Command) -> Command:
@@ -40,3 +57,13 @@ def bucket_options(server: str, bucket: str) -> Callable[[Command], Command]:
         return command
 
     return add
+
+
+def s3_options(given: Mapping[str, object]) -> S3Options:
+    """Return what the options say."""
+    import msgspec
+
+    from pfs.backends.s3_place import S3Options
+
+    named = {"timeout_s" if name == "timeout" else name: value for name, value in given.items()}
+    return msgspec.convert(named, S3Options)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pfs.backends.base import Backend
+from pfs.backends.durable import storage_errors
 from pfs.backends.probe import probe
 from pfs.backends.registry import open_backend
 from pfs.backends.s3_place import S3Options, parse_s3_url
@@ -28,7 +29,13 @@ from pfs.config import (
     read_config,
     write_durably,
 )
-from pfs.errors import AlreadyExistsError, ConditionsIgnoredError, InvalidParamsError, StorageError, StoreNotFoundError
+from pfs.errors import (
+    AccessRefusedError,
+    AlreadyExistsError,
+    ConditionsIgnoredError,
+    InvalidParamsError,
+    StoreNotFoundError,
+)
 from pfs.rootkey import make_root_key
 from pfs.store import Store, open
 from pfs.upkeep.recover import recover
@@ -49,10 +56,11 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """An open store; ``made``: there was none at that place before."""
+    """An open store; ``made``: there was none at that place before. ``read_only``: all that the credentials allow."""
 
     store: Store
     made: bool
+    read_only: bool = False
 
 
 def connect(
@@ -79,14 +87,14 @@ def connect(
             and shall be.
         KeyNeededError, WrongKeyError: it is encrypted, and there is no passphrase or key file, or another one.
         ConditionsIgnoredError: several writers would not be safe there; nothing was made.
-        StorageError: the bucket or the folder cannot be used.
+        StorageError: the bucket or the folder cannot be used. AccessRefusedError: nor may what is there be read.
     """
     place, settings = parse_s3_url(url), settings or Settings()
     top = Path(directory).absolute()
     folder = top if top.name == FOLDER else top / FOLDER
     if (folder / LOCAL_CONFIG).exists():
         raise AlreadyExistsError("store", str(folder))
-    options = fitting(place.url, settings.s3 or S3Options())
+    options = _allowed(place.url, settings.s3 or S3Options())
     from pfs.encryption.unlock import unlocked
 
     with closing(open_backend(place.url, options)) as backend:
@@ -97,16 +105,25 @@ def connect(
         if is_encrypted:  # before anything is made here
             unlock = encrypt or unlock
             unlocked(backend, unlock)
-    try:
+    with storage_errors(f"make a store in {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
         make_root_key(folder)
         config = LocalConfig(backend=place.url, s3=options, cache_bytes=settings.cache_bytes, encrypted=is_encrypted)
         write_durably(folder / LOCAL_CONFIG, encode_local_config(config))
-    except OSError as error:
-        raise StorageError(f"make a store in {folder}", error.strerror or str(error)) from error
     if not made:
         recover(folder, unlock=unlock, progress=progress)
-    return Connected(open(folder, unlock=unlock), made)
+    return Connected(open(folder, unlock=unlock), made, options.read_only)
+
+
+def _allowed(url: str, options: S3Options) -> S3Options:
+    """Return the options that fit; where only reading is allowed, and there is a store, those of a reader."""
+    try:
+        return fitting(url, options)
+    except AccessRefusedError:
+        with closing(open_backend(url, options)) as backend:
+            if backend.read(OBJECT_CONFIG) is None:
+                raise
+        return replace(options, read_only=True)
 
 
 def fitting(url: str, options: S3Options) -> S3Options:

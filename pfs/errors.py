@@ -406,22 +406,26 @@ class StorageFullError(StorageError):
         return f"cannot {self.action}: no space left on the device; nothing was changed, free space and try again"
 
 
+class BucketFullError(StorageFullError):
+    """The bucket takes no more, by its quota or for want of disks: ``(action, reason)``."""
+
+    kind = "bucket-full"
+
+    def __str__(self) -> str:
+        return f"cannot {self.action}: the bucket is full: {self.reason}; nothing was changed, make room and try again"
+
+
 class AccessRefusedError(StorageError):
-    """The object store does not take our credentials, or there are none: ``(action, reason)``."""
+    """The object store does not take our credentials, or there are none: ``(action, reason)``, or with ``advice``."""
 
     kind = "access-refused"
 
-    def __str__(self) -> str:
-        return f"cannot {self.action}: {self.reason}; check the credentials and what they may do"
-
-
-class UnreachableError(StorageError):
-    """The object store cannot be reached: ``(action, place)``."""
-
-    kind = "unreachable"
+    def __init__(self, action: str, reason: str, advice: str = "check the credentials and what they may do") -> None:
+        super().__init__(action, reason)
+        self.args, self.advice = (action, reason, advice), advice
 
     def __str__(self) -> str:
-        return f"cannot {self.action}: {self.reason} cannot be reached; check the network, --endpoint and --region"
+        return f"cannot {self.action}: {self.reason}; {self.advice}"
 
 
 class ArchivedError(StorageError):
@@ -440,6 +444,21 @@ class ThawingError(ArchivedError):
 
     def __str__(self) -> str:
         return f"{self.action} is being restored from an archive ({self.reason}): try again later, or `pfs thaw --wait`"
+
+
+class UnreachableError(StorageError):
+    """The object store cannot be reached: ``(action, place)``, or with ``problem``: what is wrong, what to check."""
+
+    kind = "unreachable"
+
+    def __init__(
+        self, action: str, place: str, problem: str = "cannot be reached; check the network, --endpoint and --region"
+    ) -> None:
+        super().__init__(action, place)
+        self.args, self.problem = (action, place, problem), problem
+
+    def __str__(self) -> str:
+        return f"cannot {self.action}: {self.reason} {self.problem}"
 
 
 class BucketNotFoundError(StorageError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli import wiring
-from cli.bucket_options import bucket_options
+from cli.bucket_options import bucket_options, s3_options
 from cli.exits import STORAGE, ExitCode, usage_error
 from cli.output import counted, human_size, print_json
 from cli.progress import Bar
@@ -32,14 +32,14 @@ def clone(source: str, target: str, as_json: bool, **options: str | None) -> Non
     """
     import msgspec
 
-    from pfs.backends.s3_place import SCHEME, S3Options
+    from pfs.backends.s3_place import SCHEME
     from pfs.moving.clone import clone as copy
 
     given = [name for name, value in options.items() if value and value != "auto"]
     if given and not target.startswith(SCHEME):
         raise usage_error(f"--{given[0].replace('_', '-')} is for a DST in a bucket: s3://bucket/prefix")
     with Bar("copying") as bar:
-        report = copy(source, target, options=msgspec.convert(options, S3Options), progress=bar)
+        report = copy(source, target, options=s3_options(options), progress=bar)
     if as_json:
         print_json({"name": "clone", **msgspec.to_builtins(report)})
     else:

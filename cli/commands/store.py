@@ -8,7 +8,7 @@ import sys
 import click
 
 from cli import wiring
-from cli.bucket_options import bucket_options
+from cli.bucket_options import bucket_options, s3_options
 from cli.exits import FAILED, STORAGE, ExitCode, usage_error
 from cli.output import Json, counted, emit, emit_one, field, human_size, print_json
 from cli.progress import Bar
@@ -43,6 +43,8 @@ def init(
             f"connected {record['path']} to the store at {backend}, with {counted(int(str(record['repos'])), 'repo')}; "
             "its S3 keys and secrets need the root-key file of the machine that made them"
         )
+        if record["read_only"]:
+            print("note: these credentials may only read: nothing can be written from this folder", file=sys.stderr)
 
 
 def _init_here(place: str, average: int | None, options: dict[str, str | None]) -> dict[str, Json]:
@@ -53,18 +55,22 @@ def _init_here(place: str, average: int | None, options: dict[str, str | None]) 
     if given:
         raise usage_error(f"--{given[0].replace('_', '-')} is for stores in buckets: add --backend s3://bucket/prefix")
     with init_at(place, chunk_avg=average or ChunkerConfig().avg) as store:
-        return {"name": "init", "path": str(store.path), "backend": store.backend.location, "made": True, "repos": 0}
+        return {
+            "name": "init",
+            "path": str(store.path),
+            "backend": store.backend.location,
+            "made": True,
+            "repos": 0,
+            "read_only": False,
+        }
 
 
 def _connect(place: str, url: str, average: int | None, options: dict[str, str | None]) -> dict[str, Json]:
-    import msgspec
-
     from pfs.attach import Settings, connect
-    from pfs.backends.s3_place import S3Options
     from pfs.config import CACHE_BYTES
 
     kept = options.pop("cache_size")
-    settings = Settings(msgspec.convert(options, S3Options), CACHE_BYTES if kept is None else _size(kept))
+    settings = Settings(s3_options(options), CACHE_BYTES if kept is None else _size(kept))
     with Bar("building the index") as bar:
         done = connect(place, url, settings=settings, chunk_avg=average, progress=bar)
     with done.store as store:
@@ -75,6 +81,7 @@ def _connect(place: str, url: str, average: int | None, options: dict[str, str |
             "backend": store.backend.location,
             "made": done.made,
             "repos": repos,
+            "read_only": done.read_only,
         }
 
 

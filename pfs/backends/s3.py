@@ -24,19 +24,21 @@ from pfs.backends.s3_client import S3Clients
 from pfs.backends.s3_clock import ServerClock
 from pfs.backends.s3_errors import (
     FAILURES,
-    as_pfs_error,
     code_of,
     is_beyond,
     is_condition,
     is_missing,
+    is_stale,
     is_undone,
+    wants_checksums,
 )
 from pfs.backends.s3_fast import NoSuchKeyError, fast_reads
 from pfs.backends.s3_place import S3Options, S3Place, parse_s3_url
 from pfs.backends.s3_ranges import Range, header_of, merged, pieces, split
 from pfs.backends.s3_retry import Retry
 from pfs.backends.s3_tiers import STANDARD, move, restore
-from pfs.errors import BranchMovedError, NotFoundError
+from pfs.backends.s3_words import as_pfs_error
+from pfs.errors import AccessRefusedError, BranchMovedError, NotFoundError, StorageError
 from pfs.ids import Etag
 
 T = TypeVar("T")
@@ -68,7 +70,8 @@ class S3Backend:
         self._options = options or S3Options()
         self._clients = S3Clients(self._options)
         self._fast = None if self._options.boto3_only else fast_reads(self._clients, self._place.bucket)
-        self._retry = retry or Retry()
+        self._retry = retry or Retry(longest_s=2 * self._options.silence_s)
+        self._checksums = False
         self._clock = ServerClock()
         self._pool: ThreadPoolExecutor | None = None
         self._pool_lock = Lock()
@@ -114,6 +117,8 @@ class S3Backend:
 
     def put_new(self, name: str, data: Buffer) -> bool:
         """Create the object atomically; False when the name exists already, but for what this very call put there."""
+        action = f"write {self._url(name)}"
+        self._check_may_write(action)
         write_id, sent = uuid.uuid4().hex, 0
         body = data if isinstance(data, bytes | bytearray) else bytes(data)
 
@@ -128,7 +133,7 @@ class S3Backend:
                 return sent > 1 and self._write_id(name) == write_id
             return True
 
-        return self._do(put, f"write {self._url(name)}")
+        return self._do(put, action)
 
     def read(self, name: str) -> tuple[bytes, Etag] | None:
         """Return body and etag, or None."""
@@ -143,6 +148,7 @@ class S3Backend:
         etag = old.strip('"') if old is not None and self._options.bare_etags else old
         condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
         action = f"write {self._url(name)}"
+        self._check_may_write(action)
         try:
             answer = self._retry.call(lambda: self._put(name, bytes(new), **condition), again=is_undone)
         except FAILURES as error:
@@ -174,6 +180,7 @@ class S3Backend:
 
     def delete_many(self, names: Sequence[str]) -> None:
         """Delete objects, a thousand a request, or one by one where the server takes no lists."""
+        self._check_may_write(f"delete objects in {self._place.url}")
         left = iter([self._key(name) for name in names])
         while batch := list(islice(left, _DELETED_AT_ONCE)):
             self._do(partial(self._delete, batch), f"delete objects in {self._place.url}")
@@ -199,6 +206,7 @@ class S3Backend:
         return [name for name, moved in zip(names, done, strict=True) if moved]
 
     def _move(self, name: str, storage_class: str) -> bool:
+        self._check_may_write(f"move {self._url(name)}")
         bare = self._options.bare_etags
         work = partial(move, self._client_call, self._at(name), storage_class, more=self._encryption(), bare=bare)
         return self._do(work, f"move {self._url(name)} to {storage_class}")
@@ -261,6 +269,8 @@ class S3Backend:
             body = answer["Body"].read()
             if len(body) != int(answer.get("ContentLength", len(body))):
                 raise OSError("the answer was cut off")
+            if "ETag" not in answer:
+                raise StorageError(f"read {self._url(name)}", f"{self._endpoint()} does not answer as S3 does")
             return body, answer
 
         found, answer = self._do(get, f"read {self._url(name)}", missing=missing)
@@ -271,10 +281,16 @@ class S3Backend:
     def _put(self, name: str, body: bytes | bytearray, **more: object) -> Mapping[str, Any]:
         held = self._options.storage_class if name.startswith(_DATA) else None
         extra = self._encryption() | ({} if held is None else {"StorageClass": held}) | more
-        answer: Mapping[str, Any] = self._client_call(
-            "put_object", Bucket=self._place.bucket, Key=self._key(name), Body=body, **extra
-        )
-        return answer
+        request = {**self._at(name), "Body": body, **extra}
+        if self._checksums:
+            return self._client_call("put_object", **request, ChecksumAlgorithm="CRC32")  # type: ignore[no-any-return]
+        try:
+            return self._client_call("put_object", **request)  # type: ignore[no-any-return]
+        except ClientError as error:
+            if not wants_checksums(error):
+                raise
+        self._checksums = True  # for good: a bucket with object lock takes nothing without
+        return self._put(name, body, **more)
 
     def _encryption(self) -> dict[str, object]:
         given = {"ServerSideEncryption": self._options.sse, "SSEKMSKeyId": self._options.sse_key}
@@ -285,9 +301,22 @@ class S3Backend:
         return dict(answer.get("Metadata", {})).get(_WRITE_ID)
 
     def _client_call(self, method: str, **request: object) -> Any:
-        answer = getattr(self._clients.get(), method)(**request)
+        if self._options.requester_pays and method != "head_bucket":
+            request["RequestPayer"] = "requester"
+        client = self._clients.get()
+        try:
+            answer = getattr(client, method)(**request)
+        except ClientError as error:
+            if not is_stale(error) or not self._clients.renew(client):
+                raise
+            answer = getattr(self._clients.get(), method)(**request)
         self._clock.hear(answer)
         return answer
+
+    def _check_may_write(self, action: str) -> None:
+        if self._options.read_only:
+            why = "this folder was connected with credentials that may only read"
+            raise AccessRefusedError(action, why, "connect another by `pfs init --backend` with some that may write")
 
     def _do(self, work: Callable[[], T], action: str, *, missing: str | None = None) -> T:
         try:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import threading
+import time
 from functools import cache
 from typing import Any, Final
 
 import boto3
 import botocore.session
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import NoCredentialsError
 from botocore.loaders import Loader
 
 from pfs.backends.forks import forget_in_children
-from pfs.backends.s3_errors import FAILURES, as_setup_error
+from pfs.backends.s3_errors import FAILURES
 from pfs.backends.s3_place import S3Options
+from pfs.backends.s3_words import as_setup_error
 
 CONNECTIONS: Final = 64
 CONNECT_S: Final = 10
-READ_S: Final = 60
+_RENEWED_EACH_S: Final = 5.0
+"""Stale credentials are looked for again no more often: that may start a program."""
 
 
 class S3Clients:
@@ -30,10 +34,11 @@ class S3Clients:
         Raises:
             InvalidInputError: the settings make no sense. AccessRefusedError: there is no such profile.
         """
-        self._options = options
+        self.options = options
         self._lock = threading.Lock()
         self._client: Any = None
         self._session: Any = None
+        self._looked_s = -_RENEWED_EACH_S
         self.get()
         forget_in_children(self)
 
@@ -42,7 +47,7 @@ class S3Clients:
         if self._client is None:
             with self._lock:
                 if self._client is None:
-                    self._session, self._client = _make(self._options)
+                    self._session, self._client = _make(self.options)
         return self._client
 
     def credentials(self) -> Any:
@@ -53,11 +58,30 @@ class S3Clients:
             raise NoCredentialsError
         return found
 
+    def renew(self, client: Any) -> bool:
+        """Look again for credentials, as those of ``client`` have ended; say whether `get` returns another client.
+
+        The file or program that they come from may have newer ones, which boto3 reads once.
+        """
+        with self._lock:
+            if self._client is not client:
+                return True
+            now_s = time.monotonic()
+            if now_s - self._looked_s < _RENEWED_EACH_S:
+                return False
+            self._looked_s = now_s
+            session, newer = _make(self.options)
+            if _keys(session) in (None, _keys(self._session)):
+                newer.close()
+                return False
+            self._session, self._client = session, newer  # the old one is in use by other threads
+            return True
+
     @property
     def has_own_certificates(self) -> bool:
         """Whether the user told boto3 which certificate authorities to trust."""
         self.get()
-        return self._session.get_config_variable("ca_bundle") is not None
+        return self.options.ca_bundle is not None or self._session.get_config_variable("ca_bundle") is not None
 
     def forget_parent(self) -> None:
         """Make another client when it is needed; see `Forgetful`."""
@@ -81,13 +105,20 @@ def _make(options: S3Options) -> tuple[Any, Any]:
         core = botocore.session.get_session()
         core.register_component("data_loader", _loader())
         session = boto3.session.Session(botocore_session=core, profile_name=options.profile, region_name=options.region)
-        client = session.client("s3", endpoint_url=options.endpoint, config=_config(options))
+        where = {"endpoint_url": options.endpoint, "verify": options.ca_bundle}
+        client = session.client("s3", **where, config=_config(options))
         if client.meta.endpoint_url.startswith("https:"):  # known only now: it may be in a profile or the environment
             client.close()
-            client = session.client("s3", endpoint_url=options.endpoint, config=_config(options, signed=False))
+            client = session.client("s3", **where, config=_config(options, signed=False))
     except (*FAILURES, ValueError) as error:
         raise as_setup_error(error) from error
     return core, client
+
+
+def _keys(session: Any) -> tuple[str, str] | None:
+    found = session.get_credentials()
+    frozen = None if found is None else found.get_frozen_credentials()
+    return None if frozen is None else (frozen.access_key, frozen.token or "")
 
 
 @cache
@@ -100,8 +131,9 @@ def _config(options: S3Options, *, signed: bool = True) -> Config:
     return Config(
         max_pool_connections=CONNECTIONS,
         retries={"total_max_attempts": 1, "mode": "standard"},
-        connect_timeout=CONNECT_S,
-        read_timeout=READ_S,
+        connect_timeout=min(CONNECT_S, options.silence_s),
+        read_timeout=options.silence_s,
+        signature_version=UNSIGNED if options.anonymous else None,
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         s3={"addressing_style": options.addressing} | ({} if signed else {"payload_signing_enabled": False}),

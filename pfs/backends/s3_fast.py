@@ -17,14 +17,14 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from pfs.backends.forks import forget_in_children
-from pfs.backends.s3_client import CONNECT_S, READ_S, S3Clients
+from pfs.backends.s3_client import CONNECT_S, S3Clients
 from pfs.backends.s3_errors import FAILURES
 
 _MISSING: Final = "<Code>NoSuchKey</Code>"
 _KEYS_FOR: Final = timedelta(minutes=6)
 """How long keys are used before boto3 is asked again, which renews them: obstore takes off 5 minutes."""
 _WHOLE: Final = timedelta(hours=1)
-"""A long answer may take so long; one that stops for `READ_S` is given up."""
+"""A long answer may take so long; one that stops for `timeout_s` is given up."""
 _LARGE: Final = 4 << 20
 """Bytes beyond which boto3 is as good: then most of the time goes into copying, of which obstore does one more."""
 _TRIES: Final = 32
@@ -92,7 +92,8 @@ class FastReads:
                 return bytes(obstore.get_range(store, key, start=offset, length=length)), ""
             span: Any = {"suffix": -offset} if offset < 0 else {"offset": offset}
             answer = obstore.get(store, key, options={"range": span} if offset else None)
-            return bytes(answer.bytes()), str(answer.meta["e_tag"] or "")
+            etag = answer.meta["e_tag"]
+            return (bytes(answer.bytes()), str(etag or "")) if etag or offset else None
         except FileNotFoundError as error:
             if _MISSING in str(error):
                 raise NoSuchKeyError from error
@@ -161,7 +162,7 @@ def _text(value: str | bytes) -> str:
 def _make(clients: S3Clients, bucket: str) -> Any:
     from obstore.store import S3Store
 
-    credentials = clients.credentials()
+    credentials, options = clients.credentials(), clients.options
     endpoint, in_path, region = _where(clients.get(), bucket)
 
     def keys() -> Any:
@@ -181,13 +182,13 @@ def _make(clients: S3Clients, bucket: str) -> Any:
             "virtual_hosted_style_request": not in_path,
             "region": region,
             "skip_signature": False,
-            "request_payer": False,
+            "request_payer": options.requester_pays,
             "s3_express": False,
         },
         client_options={
             "allow_http": endpoint.startswith("http:"),
-            "connect_timeout": timedelta(seconds=CONNECT_S),
-            "read_timeout": timedelta(seconds=READ_S),
+            "connect_timeout": timedelta(seconds=min(CONNECT_S, options.silence_s)),
+            "read_timeout": timedelta(seconds=options.silence_s),
             "timeout": _WHOLE,
         },
         retry_config={"max_retries": 0, "retry_timeout": timedelta(0)},

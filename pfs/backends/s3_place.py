@@ -13,6 +13,7 @@ SCHEME: Final = "s3://"
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_.+=-]+(/[A-Za-z0-9_.+=-]+)*")
 _MAX_PREFIX: Final = 512
+TIMEOUT_S: Final = 60
 
 Addressing = Literal["auto", "path", "virtual"]
 
@@ -24,7 +25,10 @@ class S3Options:
     ``profile``: one of ~/.aws/config. ``addressing``: the bucket in the path or in the host name. ``storage_class``: of
     data packs alone, as all else is read often. ``sse``: AES256, aws:kms … with ``sse_key``, the id of a KMS key.
     ``bare_etags``: the server compares etags of conditional PUTs without quotes; found out by trying (`pfs.attach`).
-    ``boto3_only``: read by boto3 even where obstore is installed.
+    ``boto3_only``: read by boto3 even where obstore is installed. ``ca_bundle``: file of certificates that are trusted.
+    ``timeout_s``: silence after which a request is given up, tried again for twice as long. ``anonymous``: nothing is
+    signed. ``requester_pays``: we pay for requests. ``read_only``: nothing is written, as the credentials may not, and
+    so it is not known whether conditions of writes are kept; found out by trying.
     """
 
     endpoint: str | None = None
@@ -36,6 +40,16 @@ class S3Options:
     sse_key: str | None = None
     bare_etags: bool = False
     boto3_only: bool = False
+    ca_bundle: str | None = None
+    timeout_s: int | None = None
+    anonymous: bool = False
+    requester_pays: bool = False
+    read_only: bool = False
+
+    @property
+    def silence_s(self) -> int:
+        """Seconds without a byte after which a request is given up."""
+        return self.timeout_s or TIMEOUT_S
 
 
 @dataclass(frozen=True, slots=True)

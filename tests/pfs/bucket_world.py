@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -39,6 +40,13 @@ class Asked:
     size: int = 0
     """Bytes of the body."""
     authorization: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    """By names in lower case."""
+
+    @property
+    def access_key(self) -> str:
+        """Whose request it is; empty where it is not signed."""
+        return self.authorization.partition("Credential=")[2].partition("/")[0]
 
     @property
     def is_write(self) -> bool:
@@ -123,6 +131,27 @@ def bucket_server() -> Iterator[World]:
         keys = {name: os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
         yield from _ready(World(url, keys={**KEYS, **keys}))
         return
+    world = World("")
+    objects = importlib.import_module("moto.s3.models")
+    utcnow = objects.utcnow
+    with _serving(world) as port:
+        world.url = f"http://127.0.0.1:{port}"
+        objects.utcnow = lambda: utcnow() + timedelta(seconds=world.later_s)  # type: ignore[attr-defined]
+        try:
+            yield from _ready(world)
+        finally:
+            objects.utcnow = utcnow  # type: ignore[attr-defined]
+
+
+@contextmanager
+def over_tls(world: World, context: ssl.SSLContext) -> Iterator[str]:
+    """Serve the same bucket by HTTPS too; yield the URL."""
+    with _serving(world, context) as port:
+        yield f"https://127.0.0.1:{port}"
+
+
+@contextmanager
+def _serving(world: World, context: ssl.SSLContext | None = None) -> Iterator[int]:
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -135,20 +164,14 @@ def bucket_server() -> Iterator[World]:
         def date_time_string(self, timestamp: float | None = None) -> str:
             return super().date_time_string(time.time() + world.later_s if timestamp is None else timestamp)
 
-    world = World("")
-    objects = importlib.import_module("moto.s3.models")
-    utcnow = objects.utcnow
     front = _Front(world, DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, front, threaded=True, request_handler=Handler)
+    server = make_server("127.0.0.1", 0, front, threaded=True, request_handler=Handler, ssl_context=context)
     server.daemon_threads = True  # type: ignore[attr-defined]
-    world.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
-    objects.utcnow = lambda: utcnow() + timedelta(seconds=world.later_s)  # type: ignore[attr-defined]
     try:
-        yield from _ready(world)
+        yield server.server_port
     finally:
-        objects.utcnow = utcnow  # type: ignore[attr-defined]
         server.shutdown()
         thread.join()
         server.server_close()
@@ -215,4 +238,5 @@ def _asked(environ: dict[str, Any]) -> Asked:
     key = environ["PATH_INFO"].removeprefix(f"/{BUCKET}").lstrip("/")
     size = int(environ.get("CONTENT_LENGTH") or 0)
     asked = query if "list-type" in query else key
-    return Asked(environ["REQUEST_METHOD"], asked, condition, query, size, environ.get("HTTP_AUTHORIZATION", ""))
+    headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
+    return Asked(environ["REQUEST_METHOD"], asked, condition, query, size, headers.get("authorization", ""), headers)

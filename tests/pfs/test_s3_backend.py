@@ -101,9 +101,9 @@ def test_a_busy_server_is_asked_again(backend: S3Backend, world: World) -> None:
 
 def test_a_server_that_stays_busy_is_an_error(backend: S3Backend, world: World, boto3_only: bool) -> None:
     world.refuse = lambda _: xml("SlowDown", "503 Slow Down")
-    with pytest.raises(StorageError, match=r"cannot read s3://bucket/.*/a: http://127.* answered SlowDown$"):
+    with pytest.raises(StorageError, match=r"cannot read s3://bucket/.*/a: .* answered SlowDown; .* try later$"):
         backend.get("a")
-    assert len(world.asked) == (8 if boto3_only else 9)
+    assert len(world.asked) == (12 if boto3_only else 13)
 
 
 def test_a_new_object_whose_reply_was_lost_is_ours(backend: S3Backend, world: World) -> None:
@@ -210,7 +210,7 @@ def test_refused_credentials(backend: S3Backend, world: World, code: str, boto3_
         lambda: list(backend.entries("")),
         lambda: backend.delete_many(["a"]),
     ):
-        with pytest.raises(AccessRefusedError, match=f"{code}; check the credentials"):
+        with pytest.raises(AccessRefusedError, match=f"answered {code}; (check|these credentials have ended)"):
             work()
     assert len(world.asked) == (6 if boto3_only else 8)  # trying again is no use
 
