@@ -128,7 +128,7 @@ def test_requests_at_our_cost(bucket: World, here: Path, pfs: Run, url: str) -> 
     pfs("init", *to, "--requester-pays")
     work(pfs)
     pfs("delete-file", "r@master:/a")
-    pfs("gc", "--min-age", "0")
+    pfs("gc", "--min-age", "0", "--grace", "0")
 
 
 def test_a_bucket_with_object_lock_and_versions(bucket: World, here: Path, pfs: Run) -> None:
@@ -149,7 +149,7 @@ def test_a_bucket_with_object_lock_and_versions(bucket: World, here: Path, pfs: 
     pfs("init", "--backend", f"s3://{name}/x", "--endpoint", bucket.url)
     work(pfs)
     pfs("delete-file", "r@master:/a")
-    pfs("gc", "--min-age", "0")
+    pfs("gc", "--min-age", "0", "--grace", "0")
     pfs("put-file", "r@master", "-f", "a")
     pfs("recover")
     work_again = pfs("get-file", "r@master:/a").out

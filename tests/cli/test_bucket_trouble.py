@@ -188,10 +188,10 @@ def test_without_the_right_to_list_or_delete(bucket: World, store: Path, pfs: Ru
     bucket.refuse = to_swaps(xml("AccessDenied"))
     pfs("delete-file", "r@master:/a", code=5)  # leaves a pack that nothing leads to
     bucket.refuse = lambda asked: xml("AccessDenied") if asked.method == "DELETE" or "delete" in asked.query else None
-    assert "have s3:DeleteObject there" in pfs("gc", "--min-age", "0", code=5).err
+    assert "have s3:DeleteObject there" in pfs("gc", "--min-age", "0", "--grace", "0", code=5).err
     assert pfs("get-file", "r@master:/b").out == "2"
     bucket.refuse = lambda _: None
-    pfs("gc", "--min-age", "0")
+    pfs("gc", "--min-age", "0", "--grace", "0")
     pfs("fsck", "--deep")
 
 
