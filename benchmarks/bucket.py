@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import tempfile
 import threading
 import time
@@ -23,6 +24,7 @@ from benchmarks.servers import Server
 from pfs.backends import s3_client
 from pfs.backends.s3_fast import FastReads
 from pfs.upkeep.check import fsck
+from pfs.upkeep.consolidate import consolidate
 from pfs.upkeep.recover import recover
 
 BUCKET = "bench"
@@ -99,8 +101,15 @@ def _measure(server: Server, folder: Path, sizes: tuple[int, int], requests: Req
             lambda: [_commit(repo, [chance.randrange(files)], 1000, turn) for turn in turns],
             count=commits - 1,
         )
-    timed("connect another machine", lambda: pfs.connect(folder / "two", url, settings=settings).store.close())
-    timed("recover it", lambda: recover(folder / "two" / ".pfs"))
+    timed(
+        "connect another machine, by footers", lambda: pfs.connect(folder / "f", url, settings=settings).store.close()
+    )
+    timed("recover it", lambda: recover(folder / "f" / ".pfs"))
+    with pfs.open(folder / "one") as store:
+        timed("consolidate-index", lambda: consolidate(store))
+    timed("connect a third one, by segments", lambda: pfs.connect(folder / "two", url, settings=settings).store.close())
+    shutil.rmtree(folder / "two" / ".pfs" / "cache")
+    timed("recover it without a cache", lambda: recover(folder / "two" / ".pfs"))
     with pfs.open(folder / "two") as store:
         timed("read a small file", lambda: store.repo("data")["master"].read("/d000000/f00000001"))
         damages: list[object] = []

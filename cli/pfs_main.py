@@ -17,6 +17,7 @@ COMMANDS = {
     "set-retention": Entry("cli.commands.retention", "set_retention", "Say which commits of a repo stay", _STORE),
     "purge": Entry("cli.commands.purge", "purge", "Delete a path for good, out of all history", _STORE),
     "recover": Entry("cli.commands.store", "recover", "Rebuild the index from the object store", _STORE),
+    "consolidate-index": Entry("cli.commands.consolidate", "consolidate_index", "Make index segments", _STORE),
     "clone": Entry("cli.commands.moving", "clone", "Copy a whole store to another place", _STORE),
     "push": Entry("cli.commands.moving", "push", "Send branches to another store", _STORE),
     "pull": Entry("cli.commands.moving", "pull", "Get branches from another store", _STORE),

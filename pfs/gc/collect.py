@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pfs.backends.reserve import released
+from pfs.errors import InvalidInputError, StorageError
 from pfs.gc.blame import blaming
 from pfs.gc.collector import Collector, load_all
 from pfs.gc.condemn import condemn
@@ -29,6 +31,7 @@ from pfs.packs.lease import leased_packs
 from pfs.refs.collector_lock import alone
 from pfs.refs.renew import renew
 from pfs.refs.swap import RefsState
+from pfs.upkeep.consolidate import ENOUGH, consolidate
 
 if TYPE_CHECKING:
     from pfs.files.progress import Progress
@@ -75,7 +78,10 @@ def collect(
         alone_here = store.backend.parallel == 1  # a bucket may have several folders on one machine
         report = collector.run(take(store.backend, clock_ns=store.clock_ns, alone_here=alone_here, alive=alive))
         note_run(store)
-        return replace(report, retention=tuple(effects))
+    if store.backend.parallel > 1:
+        with suppress(StorageError, InvalidInputError):  # a cache, which the next collection makes as well
+            consolidate(store, enough=ENOUGH)
+    return replace(report, retention=tuple(effects))
 
 
 def foresee(

@@ -11,10 +11,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from pfs.backends.base import Backend, Reads
+from pfs.backends.base import Backend, Entry, Reads
 from pfs.errors import (
     CommitNotFoundError,
     CorruptionError,
@@ -28,6 +28,7 @@ from pfs.history.generations import Generations
 from pfs.history.linked import Found, Linked
 from pfs.ids import CommitId, PackId
 from pfs.packs.commit_record import CommitRecord, RecordLink, decode_record, id_of
+from pfs.packs.footer import in_batches
 from pfs.packs.index import Index
 from pfs.packs.objects import Objects
 from pfs.packs.pack import PackKind, SealedPack, pack_name, parse_pack_name, read_footer
@@ -38,11 +39,12 @@ from pfs.refs.edges import effective, record_home
 from pfs.refs.level import level
 from pfs.refs.swap import Refs, RefsState
 
+if TYPE_CHECKING:
+    from pfs.history.segments import Segments
+
 _ROUNDS = 8
 _FAR = 8
 """Commits that are followed one by one, each a request, before all packs that are not known are read together."""
-BATCH = 64
-"""Packs whose footers are in memory at once while catching up (up to 1 MiB of entries each)."""
 
 
 class History:
@@ -61,12 +63,30 @@ class History:
         self._backend, self._index, self._refs = backend, index, refs
         self.reading = reading or backend
         self._lock = threading.RLock()
+        self._segments: Segments | None = None
         self.objects = Objects(
-            self.reading, index, on_missing=self.catch_up, on_gone=self.note_gone, on_damaged=on_damaged
+            self.reading,
+            index,
+            on_missing=self.catch_up,
+            on_gone=self.note_gone,
+            on_damaged=on_damaged,
+            records=self._spooled,
         )
         """Pages, chunks and records by id; a missing one makes the index catch up once."""
         self._generations = Generations(self.objects, index)
         refs.on_read = self._generations.follow
+
+    @property
+    def segments(self) -> Segments:
+        """Footers and records of many packs at once."""
+        if self._segments is None:
+            from pfs.history.segments import Segments  # needed on a fresh machine alone
+
+            self._segments = Segments(self._backend)
+        return self._segments
+
+    def _spooled(self, pack: PackId) -> list[bytes] | None:
+        return None if self._segments is None else self._segments.records.find(pack)
 
     def find(self, repo: str, commit: CommitId) -> CommitRecord | None:
         """Return the record of a finished commit of the repo, or None."""
@@ -211,7 +231,7 @@ class History:
             before = self._index.stats().packs
             self._follow_all()
             if self._index.stats().packs == before:
-                self.learn_packs(self._names())
+                self.learn_packs(self._listed())
             if self._index.stats().packs == before and self._index.take_stale():
                 self._refill()
                 return True
@@ -242,18 +262,21 @@ class History:
         """Find the objects of collected packs in packs that are known, and have them too."""
         names = sorted(self._names(), key=lambda name: name.rpartition("/")[2])
         footers = (pack for pack in at_once(self.reading.parallel, self._footer, names) if pack is not None)
-        while batch := list(islice(footers, BATCH)):
+        for batch in in_batches(footers):
             self._index.refill(batch)
 
     def rebuild(self) -> None:
         """Fill an empty index: every pack, then every commit that refs lead to; lists of condemned packs first."""
         with self._lock:
             level(self._backend, self._index)
-            self.learn_packs(self._names())
+            self.learn_packs(self._listed())
             self._follow_all()
 
+    def _listed(self) -> Iterator[Entry]:
+        return self._backend.entries("packs/")
+
     def _names(self) -> Iterator[str]:
-        return (entry.name for entry in self._backend.entries("packs/") if parse_pack_name(entry.name) is not None)
+        return (entry.name for entry in self._listed() if parse_pack_name(entry.name) is not None)
 
     def _follow_all(self) -> None:
         """Follow every repo; one whose refs are damaged does not hurt the others."""
@@ -298,7 +321,7 @@ class History:
         todo, linked = [RecordLink(commit, pack) for commit, pack in heads.items()], self.linked(state.repo)
         while todo:
             if len(trail) == _FAR and self.reading.parallel > 1:
-                self.learn_packs(self._names())  # far behind: all at once, not one record after the other
+                self.learn_packs(self._listed())  # far behind: all at once, not one record after the other
             link = todo.pop()
             if link.commit in trail or self._index.commit(state.repo, link.commit) is not None:
                 continue
@@ -310,17 +333,26 @@ class History:
 
     def linked(self, repo: str) -> Linked:
         """Return a reader of a repo's records by what their children say of them."""
-        return Linked(self.objects, self._index, repo, learn=lambda: self.learn_packs(self._names()))
+        return Linked(self.objects, self._index, repo, learn=lambda: self.learn_packs(self._listed()))
 
-    def learn_packs(self, names: Iterable[str]) -> int:
-        """Index the packs of these object names that are unknown yet; return how many.
+    def learn_packs(self, listed: Iterable[Entry]) -> int:
+        """Index the packs of a listing that are unknown yet; return how many. Many come out of index segments.
 
         Of a pack whose frame is damaged its whole records are indexed. Older ones come first: what was stored again,
         since a record of it was damaged, is found in the new place.
         """
-        parsed = (parse_pack_name(name) for name in names)
-        unknown = sorted(pack for pack in parsed if pack is not None and not self._index.has_pack(pack[0]))
-        return self._learn(at_once(self.reading.parallel, self._footer, (pack_name(*pack) for pack in unknown)))
+        unknown = self._unknown((parse_pack_name(entry.name), entry.size) for entry in listed)
+        learned = 0
+        if unknown and self._backend.parallel > 1:
+            learned = self._learn(self.segments.footers({pack: size for (pack, _), size in unknown.items()}))
+            unknown = self._unknown(unknown.items())
+        names = (pack_name(*pack) for pack in sorted(unknown))
+        return learned + self._learn(at_once(self.reading.parallel, self._footer, names))
+
+    def _unknown(
+        self, packs: Iterable[tuple[tuple[PackId, PackKind] | None, int]]
+    ) -> dict[tuple[PackId, PackKind], int]:
+        return {pack: size for pack, size in packs if pack is not None and not self._index.has_pack(pack[0])}
 
     def _footers(self, packs: Iterable[PackId]) -> Iterator[SealedPack | None]:
         """Yield the footers of packs whose kind is not known; None where there is no readable one."""
@@ -341,8 +373,8 @@ class History:
             return None
 
     def _learn(self, footers: Iterable[SealedPack | None]) -> int:
-        readable, learned = (pack for pack in footers if pack is not None), 0
-        while batch := list(islice(readable, BATCH)):
+        learned = 0
+        for batch in in_batches(pack for pack in footers if pack is not None):
             self._index.add(batch)
             learned += len(batch)
         return learned

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -30,6 +30,8 @@ MAX_PACK: Final = (1 << 32) - 1
 """Largest pack in bytes: offsets have 32 bits."""
 _GUESS: Final = 64 * 1024
 """One suffix read of this many bytes has the trailer and 1,364 entries."""
+_BATCH: Final = 64
+_BATCH_ROWS: Final = 1 << 20
 _NAME: Final = re.compile(r"packs/([dm])/([0-9a-f]{2})/([0-9a-f]{32})\.pack")
 
 ENTRY: Final = np.dtype(
@@ -50,6 +52,19 @@ class SealedPack(NamedTuple):
     size: int
     created_ms: int
     entries: Entries
+
+
+def in_batches(packs: Iterable[SealedPack]) -> Iterator[list[SealedPack]]:
+    """Yield packs in order, so many at once as an index takes well: up to 64, and about a million entries (48 MB)."""
+    batch, rows = list[SealedPack](), 0
+    for pack in packs:
+        batch.append(pack)
+        rows += len(pack.entries)
+        if len(batch) == _BATCH or rows >= _BATCH_ROWS:
+            yield batch
+            batch, rows = [], 0
+    if batch:
+        yield batch
 
 
 def pack_name(pack_id: PackId, kind: PackKind) -> str:

@@ -71,17 +71,20 @@ class Objects:
         on_missing: Callable[[], bool],
         on_gone: Callable[[PackId], bool] = lambda _: False,
         on_damaged: Callable[[str], bool] = lambda _: False,
+        records: Callable[[PackId], Sequence[bytes] | None] = lambda _: None,
         page_bytes: int = _PAGE_BYTES,
     ) -> None:
         """Read from ``backend``; ``on_missing`` catches the index up and says whether it learned something.
 
         ``on_gone`` is told of a pack that is not there, and says whether it was collected: its objects are elsewhere.
         ``on_damaged`` is told of one whose bytes are wrong, and says whether reading it again may give others.
+        ``records`` gives the encoded commit records of some packs without a read.
         Up to ``page_bytes`` of decoded pages are kept, and 28 MiB of chunks, blocks and manifests.
         """
         self._backend = backend
         self._index = index
         self._on_missing, self._on_gone, self._on_damaged = on_missing, on_gone, on_damaged
+        self._records = records
         self._packs = PackReader(backend, block_bytes=_BLOCK_BYTES)
         self._pages: Lru[PageId, Page] = Lru(page_bytes)
         self._manifests: Lru[ManifestId, bytes] = Lru(_MANIFEST_BYTES)
@@ -140,7 +143,8 @@ class Objects:
         name = pack_name(pack, "m")
         where = f"commit {commit[:12]}"
         try:
-            for offset, payload in self._commit_payloads(name):
+            known = self._records(pack)
+            for offset, payload in self._commit_payloads(name) if known is None else enumerate(known):
                 record = decode_record(payload, where=f"{name} at {offset}")
                 if (record.repo, record.id) == (repo, commit):
                     return record

@@ -15,6 +15,7 @@ from pfs.ids import PackId, chunk_id
 from pfs.packs.index_rows import IN_BLOCK, Location
 from pfs.packs.pack import Codec, Record, RecordType, SealedPack, pack_name, parse_pack_name, read_footer, scan_records
 from pfs.parallel import at_once
+from pfs.upkeep.check_segments import SegmentCheck
 from pfs.upkeep.damage import Damages, reason
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def check_packs(store: Store, damages: Damages, *, deep: bool, progress: Progres
     ``deep`` too: somebody found them damaged, most likely.
     """
     packs, entries = Packs(), list(store.backend.entries("packs/"))
+    segments = SegmentCheck(store, damages, deep=deep)
     if progress is not None:
         progress.total(len(entries), sum(entry.size for entry in entries))
     read = partial(_read_footer, store)
@@ -93,6 +95,7 @@ def check_packs(store: Store, damages: Damages, *, deep: bool, progress: Progres
             if commits:
                 packs.commits[footer.pack_id] = commits
             store.index.add([footer])
+            segments.check(footer)
             _check_pack(store, damages, packs, footer, deep=deep)
         elif parse_pack_name(entry.name) is not None:
             packs.broken.append(entry.name)

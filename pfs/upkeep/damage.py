@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from pfs.errors import CorruptionError, PfsError, StorageError
 
 DamageKind = Literal[
-    "pack", "record", "missing", "index", "refs", "commit", "tree", "provenance", "transaction", "collection"
+    "pack", "record", "missing", "index", "refs", "commit", "tree", "provenance", "transaction", "collection", "segment"
 ]
 PLACES = 20
 """Commits and paths named for one damage; more are not listed."""

@@ -11,13 +11,13 @@ import fcntl
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pfs.backends.base import Backend, Entry, Reads
+from pfs.backends.base import Backend, Entry
 from pfs.backends.durable import storage_errors
 from pfs.config import check_encryption, open_objects, read_config
 from pfs.errors import (
@@ -31,6 +31,7 @@ from pfs.errors import (
 from pfs.history.reading import afresh, history_of
 from pfs.history.records import History
 from pfs.ids import PackId
+from pfs.packs.footer import in_batches
 from pfs.packs.index import Index, Location
 from pfs.packs.pack import SealedPack, parse_pack_name, read_footer
 from pfs.packs.salvage import salvage
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from pfs.encryption.unlock import Unlock
     from pfs.files.progress import Progress
 
-BATCH = 64
 DRAFTS = "tmp"
 _ID_NAME = len(".pack") + 32
 """Length of the end of a pack's name that begins with its id, and so with the time when it was begun."""
@@ -125,7 +125,7 @@ def _rebuild(backend: Backend, folder: Path, store_uuid: str, progress: Progress
             level(backend, index)
             refs = Refs(backend)
             history = history_of(folder, backend, index, refs=refs)
-            broken = _add_packs(backend, afresh(history.reading), index, progress=progress)
+            broken = _add_packs(backend, history, index, progress=progress)
             salvaged = _add_salvaged(backend, index, broken, old=_old_rows(folder / INDEX, store_uuid, broken))
             lost = [name for name in broken if name not in salvaged]
             found = _learn_commits(refs, history)
@@ -215,33 +215,47 @@ def _add_salvaged(
     return salvaged
 
 
-def _add_packs(backend: Backend, reading: Reads, index: Index, *, progress: Progress | None) -> list[str]:
-    """Index every whole pack, older ones first; return the names of the others.
+def _add_packs(backend: Backend, history: History, index: Index, *, progress: Progress | None) -> list[str]:
+    """Index every whole pack, older ones first, many out of index segments; return the names of the others.
 
-    What was stored again, since an older record of it was damaged, is then found where it is whole.
+    What was stored again, since an older record of it was damaged, is then found where it is whole. Memory: a segment,
+    or a million entries and the footers that are read ahead, and 0.5 KiB a pack.
     """
+    reading, damaged, done = afresh(history.reading), list[str](), set[str]()
 
-    def footer(entry: Entry) -> tuple[Entry, SealedPack | None]:
+    def footer(entry: Entry) -> SealedPack | None:
         try:
-            return entry, None if parse_pack_name(entry.name) is None else read_footer(reading, entry.name)
+            return None if parse_pack_name(entry.name) is None else read_footer(reading, entry.name)
         except (CorruptionError, NotFoundError):
             damaged.append(entry.name)
-            return entry, None
+            return None
 
-    damaged, batch = list[str](), list[SealedPack]()
+    def told(entry: Entry) -> None:
+        done.add(entry.name)
+        if progress is not None:
+            progress.advance(files=1, size=entry.size)
+
     entries = sorted(backend.entries("packs/"), key=lambda entry: entry.name[-_ID_NAME:])
     if progress is not None:
         progress.total(len(entries), sum(entry.size for entry in entries))
-    for entry, pack in at_once(backend.parallel, footer, entries):
-        if pack is not None:
-            batch.append(pack)
-        if len(batch) == BATCH:
-            index.add(batch)
-            batch = []
-        if progress is not None:
-            progress.advance(files=1, size=entry.size)
-    index.add(batch)
+    by_pack = {parsed[0]: entry for entry in entries if (parsed := parse_pack_name(entry.name)) is not None}
+    for batch in in_batches(history.segments.footers({pack: entry.size for pack, entry in by_pack.items()})):
+        index.add(batch)
+        for pack in batch:
+            told(by_pack[pack.pack_id])
+    rest = [entry for entry in entries if entry.name not in done]
+    for batch in in_batches(_each(rest, at_once(backend.parallel, footer, rest), told)):
+        index.add(batch)
     return sorted(damaged)
+
+
+def _each(
+    entries: Sequence[Entry], packs: Iterator[SealedPack | None], told: Callable[[Entry], None]
+) -> Iterator[SealedPack]:
+    for entry, pack in zip(entries, packs, strict=True):
+        told(entry)
+        if pack is not None:
+            yield pack
 
 
 def _put_in_place(fresh: Path, place: Path) -> None:

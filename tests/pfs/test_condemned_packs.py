@@ -197,7 +197,7 @@ def test_a_copy_in_a_known_pack_is_found(store: Store) -> None:
     id = ChunkId(chunk_id(b"0" * 10))
     home = store.index.pack(store.index.find([id])[0].pack_no)[0]  # type: ignore[union-attr]
     copy = repack(store.backend, home, ids=[id])
-    store.history.learn_packs([pack_name(copy, packs(store.backend)[copy])])
+    store.history.learn_packs(store.backend.entries(pack_name(copy, packs(store.backend)[copy])))
     condemn(store.backend, [copy])
     sweep(store.backend, [copy])
     assert store.repo("r")["master"].read("/0") == b"0" * 10
@@ -230,7 +230,7 @@ def test_a_check_with_an_old_index_misses_nothing(store: Store) -> None:
     id = ChunkId(chunk_id(b"0" * 10))
     home = store.index.pack(store.index.find([id])[0].pack_no)[0]  # type: ignore[union-attr]
     copy = repack(store.backend, home, ids=[id])
-    store.history.learn_packs([pack_name(copy, packs(store.backend)[copy])])
+    store.history.learn_packs(store.backend.entries(pack_name(copy, packs(store.backend)[copy])))
     condemn(store.backend, [copy])
     sweep(store.backend, [copy])
     assert list(fsck(store, deep=True)) == []
