@@ -265,7 +265,7 @@ def test_what_collection_took_away_is_not_learned(many: Store, tmp_path: Path) -
     consolidate(many)
     many.delete_repo("one", force=True)
     many.clock_ns = lambda: __import__("time").time_ns() + 40 * 86_400 * 10**9
-    report = many.collect()
+    report = many.collect(min_age_s=0, grace_s=0)
     assert report.deleted + report.repacked > 0
     after = rebuilt(many, tmp_path / "footers", of="footers")
     assert rebuilt(many, tmp_path / "before") == after
