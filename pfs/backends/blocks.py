@@ -11,7 +11,7 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -106,8 +106,18 @@ class BlockCache:
                         gone = True
         return gone
 
+    def keep_only(self, names: Iterable[str]) -> None:
+        """Remove the blocks of all objects but these."""
+        kept = {_stem(name) for name in names}
+        with suppress(OSError):
+            for folder in list(os.scandir(self._folder)):
+                for found in _files(folder.path):
+                    if _stem(found.path) not in kept:
+                        with suppress(OSError):
+                            os.unlink(found.path)
+
     def _place(self, name: str, number: int) -> str:
-        stem = name.rpartition("/")[2].partition(".")[0]
+        stem = _stem(name)
         return f"{self._folder}/{stem[-1]}/{stem}.{number}"
 
     def _make_room(self, folder: str, size: int) -> None:
@@ -130,6 +140,10 @@ class BlockCache:
                 os.unlink(one.path)
             used -= one.size
         return used
+
+
+def _stem(name: str) -> str:
+    return name.rpartition("/")[2].partition(".")[0]
 
 
 def _files(folder: str) -> Iterator[_Found]:

@@ -7,7 +7,7 @@ the store itself: the cache may hold packs that were collected.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Final, Protocol, runtime_checkable
 
@@ -81,6 +81,10 @@ class CachedReads:
     def forget(self, name: str) -> bool:
         """Drop what is here of an object, as it is damaged; say whether there was any."""
         return self._blocks.forget(name)
+
+    def keep_only(self, names: Iterable[str]) -> None:
+        """Drop what is here of other packs than these, as they were collected."""
+        self._blocks.keep_only(names)
 
     def afresh(self) -> CachedReads:
         """Return the same cache for who must know what the backend has; see `__init__`."""

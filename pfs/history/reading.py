@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,18 @@ def history_of(folder: Path, backend: Backend, index: Index, *, refs: Refs) -> H
         return History(backend, index, refs, reading=backend.over(stored), on_damaged=stored.forget)
     reading = CachedReads(backend, blocks)
     return History(backend, index, refs, reading=reading, on_damaged=reading.forget)
+
+
+def forget_unlisted(reading: Reads, listed: Iterable[str]) -> None:
+    """Let the cache, if there is one, forget packs that are not in a listing, before an index is made of what it has.
+
+    Older records name packs that were collected since. What refs lead to is elsewhere, and rows that name them last.
+    """
+    if reading.parallel > 1:
+        from pfs.backends.cached import CachedReads
+
+        if isinstance(reading, CachedReads):
+            reading.keep_only(listed)
 
 
 def afresh(reading: Reads) -> Reads:

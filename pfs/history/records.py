@@ -268,8 +268,12 @@ class History:
     def rebuild(self) -> None:
         """Fill an empty index: every pack, then every commit that refs lead to; lists of condemned packs first."""
         with self._lock:
+            from pfs.history.reading import forget_unlisted
+
             level(self._backend, self._index)
-            self.learn_packs(self._listed())
+            listed = list(self._listed())
+            forget_unlisted(self.reading, [entry.name for entry in listed])
+            self.learn_packs(listed)
             self._follow_all()
 
     def _listed(self) -> Iterator[Entry]:

@@ -28,7 +28,7 @@ from pfs.errors import (
     NotFoundError,
     PfsError,
 )
-from pfs.history.reading import afresh, history_of
+from pfs.history.reading import afresh, forget_unlisted, history_of
 from pfs.history.records import History
 from pfs.ids import PackId
 from pfs.packs.footer import in_batches
@@ -236,6 +236,7 @@ def _add_packs(backend: Backend, history: History, index: Index, *, progress: Pr
             progress.advance(files=1, size=entry.size)
 
     entries = sorted(backend.entries("packs/"), key=lambda entry: entry.name[-_ID_NAME:])
+    forget_unlisted(reading, [entry.name for entry in entries])
     if progress is not None:
         progress.total(len(entries), sum(entry.size for entry in entries))
     by_pack = {parsed[0]: entry for entry in entries if (parsed := parse_pack_name(entry.name)) is not None}

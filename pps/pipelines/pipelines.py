@@ -68,14 +68,15 @@ class Pipelines:
             InvalidInputError: it would read its own output; ``transform.code`` names what does not exist.
             ConflictError: the repo of a cron input holds data, or ticks for another pipeline by another schedule.
         """
-        exists = refuse_taken(self._store, spec.name, description=spec.description)
+        described = spec.description or f"output of pipeline {spec.name}"
+        exists = refuse_taken(self._store, spec.name, description=described)
         draft = make_draft(self._store, spec, base_dir, making=making)
         for clash in other_schedules(self._store, spec):
             raise ConflictError(clash)
         if dry_run:
             return describe(spec, first_record(self._store, draft), None)
         if not exists:
-            self._store.create_repo(spec.name, description=spec.description)
+            self._store.create_repo(spec.name, description=described)
         cron_repos = make_cron_repos(self._store, spec)
         there = trigger_branches(self._store, spec)
         try:

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from pfs.store import Store
 
 
-def refuse_taken(store: Store, name: str, *, description: str = "") -> bool:
+def refuse_taken(store: Store, name: str, *, description: str) -> bool:
     """Say whether the repo of a new pipeline is there, because an earlier create was interrupted.
 
-    ``description``: of the pipeline, by which a repo is known that was made for it and not bound yet.
+    ``description``: what a repo says that was made for the pipeline; by that it is known until it is bound.
 
     Raises:
         AlreadyExistsError: a pipeline or another repo has the name.
@@ -31,8 +31,8 @@ def refuse_taken(store: Store, name: str, *, description: str = "") -> bool:
 
 
 def _is_unbound(body: RefsBody, description: str) -> bool:
-    """Say whether a repo is what `create` makes first: nothing but a description, which is that of the pipeline."""
-    return bool(description) and body.description == description and not (body.branches or body.open or body.tags)
+    """Say whether a repo is what `create` makes first: nothing but a description, that of the pipeline."""
+    return body.description == description and not (body.branches or body.open or body.tags)
 
 
 def _is_interrupted(body: RefsBody) -> bool:

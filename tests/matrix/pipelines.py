@@ -17,6 +17,7 @@ from pps.scheduling.queue import due_jobs
 from pps.secret_store import Secrets
 from pps.spec import Spec, parse_specs
 from pps.testing.instant import InstantExecutor
+from pps.workflows.infos import list_runs
 from pps.workflows.parse import parse_workflow
 from pps.workflows.plan import Asked
 from pps.workflows.runs import start_run
@@ -50,15 +51,20 @@ def images(store: Store, _: Path) -> None:
 
 def piped(store: Store, top: Path) -> None:
     """Have a pipeline that has done a job, and one downstream of it."""
-    images(store, top)
-    Pipelines(store).create(spec(), base_dir=top)
+    done(store, top)
     Pipelines(store).create(spec("q", "p"), base_dir=top)
     _run(store)
 
 
+def done(store: Store, top: Path) -> None:
+    images(store, top)
+    Pipelines(store).create(spec(), base_dir=top)
+    _run(store)
+
+
 def due(store: Store, top: Path) -> None:
-    """Have jobs to do: one datum new, one gone."""
-    piped(store, top)
+    """Have a job to do: one datum new, one gone."""
+    done(store, top)
     put(store.repo("images"), "master", {"/d": text("d"), "/a": None})
 
 
@@ -72,17 +78,35 @@ def run_pending(place: Place, backend: Backend) -> None:
 
 
 def shown(store: Store, known: Collection[str]) -> State:
-    """Return the users' repos, all pipelines with their jobs, what is due, and secrets."""
-    found = visible(store, known)
+    """Return the users' repos, all pipelines with their jobs, what is due, and secrets.
+
+    A repo without commits that belongs to no pipeline is left out: that is what a killed `create-pipeline` may leave,
+    and what the next one takes.
+    """
     listed = Pipelines(store).list()
-    found["(pipelines)"] = [(one.name, one.version, one.state, one.stopped) for one in listed]
+    names = {one.name for one in listed}
+    found = {name: value for name, value in visible(store, known).items() if name in names or _has_commits(store, name)}
+    found["(pipelines)"] = [(one.name, one.version, one.state) for one in listed]
     for one in listed:
         jobs = [(job.state, job.data_total, job.data_processed, job.data_skipped) for job in Jobs(store).jobs(one.name)]
         found[f"(jobs of {one.name})"] = jobs
-    pipelines = Catalog(store).all()
-    found["(due)"] = {name: len(jobs) for name, jobs in due_jobs(store, pipelines, {}).items() if jobs}
+    found["(due)"] = _due(store)
     found["(secrets)"] = {one.name: Secrets(store).values(one.name) for one in Secrets(store).list()}
     return found
+
+
+def runs(store: Store, _: Collection[str]) -> State:
+    """Return what a workflow has to do: pipelines that have no run yet do nothing by themselves."""
+    due = _due(store)
+    return {"runs": sum(1 for _ in list_runs(store, "w")) if due else 0, "due": due}
+
+
+def _has_commits(store: Store, name: str) -> bool:
+    return name.startswith("(") or next(store.repo(name).commits(), None) is not None
+
+
+def _due(store: Store) -> dict[str, int]:
+    return {name: len(jobs) for name, jobs in due_jobs(store, Catalog(store).all(), {}).items() if jobs}
 
 
 def workflow(place: Place, backend: Backend) -> None:
@@ -119,7 +143,7 @@ SCENARIOS = (
     _piped("stop-pipeline", lambda store: Pipelines(store).stop("q")),
     _piped("rerun-pipeline", lambda store: Pipelines(store).rerun("q", reprocess=True)),
     _piped("delete-pipeline", lambda store: Pipelines(store).delete("q")),
-    Scenario("pps run: job of a pipeline", run_pending, due, show=shown, unit="repo"),
-    Scenario("run-workflow: begin a run", workflow, workflow_code, show=shown, unit="repo"),
+    Scenario("pps run: job of a pipeline", run_pending, due, show=shown),
+    Scenario("run-workflow: begin a run", workflow, workflow_code, show=runs),
     _piped("create-secret", _secret),
 )

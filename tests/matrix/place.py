@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,14 +20,13 @@ from pfs.testing.bucket import BucketBackend
 Style = Literal["local", "disk", "bucket"]
 """A folder whose calls fail; one whose system calls do; a bucket."""
 HOUR_NS: Final = 3_600_000_000_000
-_START_NS: Final = 1_800_000_000_000_000_000
 
 
 @dataclass
 class Ticks:
-    """A clock that goes on by a microsecond whenever it is looked at."""
+    """A clock that begins now, as files are dated by now, and goes on by a microsecond whenever it is looked at."""
 
-    now_ns: int = _START_NS
+    now_ns: int = field(default_factory=time.time_ns)
 
     def __call__(self) -> int:
         self.now_ns += 1_000

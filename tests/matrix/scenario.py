@@ -27,6 +27,8 @@ class Scenario:
     show: Show = visible
     unit: Literal["store", "repo", "nothing"] = "store"
     """What is old or new as a whole; nothing: whatever happens, nothing that can be seen changes."""
+    lost: str = ""
+    """An object that is not there before, as the operation is to put up with."""
     styles: tuple[Style, ...] = ALL
     step: int = 1
     """Every so manieth write is broken, where there are very many alike."""

@@ -81,14 +81,14 @@ class _Open:
         """Leave it to the place."""
 
 
-def _unseen(name: str, prepare: Callable[[Store, Path], object]) -> Scenario:
-    return Scenario(name, gather, prepare, unit="nothing")
+def _unseen(name: str, prepare: Callable[[Store, Path], object], *, lost: str = "") -> Scenario:
+    return Scenario(name, gather, prepare, unit="nothing", lost=lost)
 
 
 SCENARIOS = (
     Scenario("gc, retention first", gather, garbage, unit="repo"),
     _unseen("gc after a purge", purged),
     _unseen("gc that ends another one", cut_off),
-    _unseen("gc without its state", without_state),
-    Scenario("recover, state of gc lost", recovered, without_state, unit="nothing"),
+    _unseen("gc without its state", without_state, lost=_GC_STATE),
+    Scenario("recover, state of gc lost", recovered, without_state, unit="nothing", lost=_GC_STATE),
 )

@@ -247,3 +247,15 @@ def test_what_lies_behind_the_end_is_not_asked_for_again(tmp_path: Path) -> None
         reads = CachedReads(far, BlockCache(tmp_path, limit_bytes=LARGE))
         assert reads.get_ranges(PACK, [(2 * BLOCK + 9, 3 * BLOCK)]) == [BODY[2 * BLOCK + 9 :]]
         assert len(far.calls) == calls
+
+
+def test_only_what_is_named_is_kept(tmp_path: Path) -> None:
+    cache = BlockCache(tmp_path / "cache", limit_bytes=1 << 20)
+    cache.keep_only([])  # there is no folder yet
+    names = [f"packs/m/aa/{number:032x}.pack" for number in range(40)]
+    for name in names:
+        cache.put(name, 0, name.encode())
+        cache.put(name, 7, b"another block")
+    cache.keep_only(names[::2])
+    assert [cache.get(name, 0) for name in names[::2]] == [name.encode() for name in names[::2]]
+    assert [cache.get(name, 7) for name in names] == [b"another block", None] * 20
