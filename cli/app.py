@@ -15,7 +15,7 @@ from typing import NamedTuple, NoReturn
 
 import click
 
-from cli import exits, stdio
+from cli import exits, stdio, unlocking
 from pfs.shorten import quoted
 
 _READ_VERBS = ("list-", "inspect-", "get-", "glob-", "diff-", "find-", "wait-", "subscribe-")
@@ -184,4 +184,8 @@ def run(command: CommandTable, args: Sequence[str] | None = None) -> NoReturn:
     called = next((word for word in words if singular(word, command.table) is not None), "")
     reads = called.startswith(_READ_VERBS) or called in _READ_ONLY
 
-    sys.exit(exits.guard(name, lambda: command.main(words, prog_name=name, standalone_mode=False), reads=reads))
+    def body() -> object:
+        with unlocking.variables_taken():
+            return command.main(words, prog_name=name, standalone_mode=False)
+
+    sys.exit(exits.guard(name, body, reads=reads))

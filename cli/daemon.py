@@ -112,9 +112,12 @@ class Daemon:
             serve(front.gateway(self._store), front.listen(), stop=self._stop, on_bound=bound)
         else:
             from cli.supervisor import Supervisor
+            from pfs.backends.encrypted import EncryptedBackend
 
             front.gateway(self._store).close()  # what is wrong with the options is told here, once
-            Supervisor(str(self._store.path), front, tell=_note).run(self._stop, on_bound=bound)
+            backend = self._store.backend
+            key = backend.key if isinstance(backend, EncryptedBackend) else None
+            Supervisor(str(self._store.path), front, tell=_note, key=key).run(self._stop, on_bound=bound)
 
     def _start_controller(self) -> threading.Thread:
         from cli.job_gateways import job_gateways

@@ -105,6 +105,7 @@ def _collection(store: Store) -> Record:
 
 
 def _store(location: str | None) -> Iterator[Record]:
+    from cli.unlocking import unlock
     from pfs.store import locate, open
 
     try:
@@ -112,9 +113,12 @@ def _store(location: str | None) -> Iterator[Record]:
     except StoreNotFoundError as error:
         yield finding("store", "none", str(error))
         return
-    with open(path) as store:
+    with open(path, unlock=unlock) as store:
         where = f"{path}, objects at {store.backend.location}" if store.backend.parallel > 1 else path
-        yield finding("store", "good", f"{where}, {len(store.list_repos())} repos, format {store.config.format}")
+        sealed = "" if store.config.encryption is None else ", encrypted"
+        yield finding(
+            "store", "good", f"{where}, {len(store.list_repos())} repos, format {store.config.format}{sealed}"
+        )
         yield _collection(store)
     free = shutil.disk_usage(path).free
     low = free < _LOW_SPACE

@@ -19,6 +19,7 @@ import msgspec
 
 from cli.front import Front
 from cli.worker import READY, Task
+from pfs.backends.encrypted_key import StoreKey
 from pfs.errors import FailedError
 
 _LOOK_S = 0.1
@@ -80,9 +81,9 @@ class Worker:
 class Supervisor:
     """The workers of one `pfs serve`; `run` in the thread that is to live longest."""
 
-    def __init__(self, store: str, front: Front, *, tell: Callable[[str], object]) -> None:
-        """``tell`` gets a line for each worker that died."""
-        self._store, self._front, self._tell = store, front, tell
+    def __init__(self, store: str, front: Front, *, tell: Callable[[str], object], key: StoreKey | None = None) -> None:
+        """``tell`` gets a line for each worker that died; ``key``: of the store, if it is encrypted."""
+        self._store, self._front, self._tell, self._key = store, front, tell, key
         self._workers = [Worker(number) for number in range(1, front.workers + 1)]
 
     def run(self, stop: threading.Event, *, on_bound: Callable[[str, int], None]) -> None:
@@ -126,7 +127,8 @@ class Supervisor:
                 on_bound(str(host), int(port))
 
     def _task(self, worker: Worker, listener: socket.socket) -> Task:
-        return Task(store=self._store, front=self._front, fd=listener.fileno(), upkeep=worker.number == 1)
+        key = None if self._key is None else self._key.raw.hex()
+        return Task(store=self._store, front=self._front, fd=listener.fileno(), upkeep=worker.number == 1, key=key)
 
     def _hear(
         self, selector: selectors.BaseSelector, key: selectors.SelectorKey, stop: threading.Event, *, announced: bool

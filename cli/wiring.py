@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from cli import transactions
+from cli import transactions, unlocking
 from cli.exits import usage_error
 from pfs.paths import Address, parse_address
 from pfs.shorten import quoted
@@ -37,7 +37,7 @@ def open_store(*, alone: str | None = None) -> Iterator[Store]:
     """
     from pfs.opening import open as open_at
 
-    with open_at(store_location()) as store:
+    with open_at(store_location(), unlock=unlocking.unlock) as store:
         if alone is not None:
             transactions.refuse(store, alone)
         yield store
@@ -104,7 +104,7 @@ def complete_address(ctx: click.Context, param: click.Parameter, incomplete: str
     from pfs.opening import open as open_at
 
     try:
-        with open_at(ctx.find_root().params.get("store")) as store:
+        with open_at(ctx.find_root().params.get("store"), unlock=unlocking.unlock_unasked) as store:
             repos = [info.name for info in store.list_repos()]
             name, at, _ = incomplete.partition("@")
             if not at:

@@ -19,6 +19,7 @@ import msgspec
 from cli import exits
 from cli.front import Front
 from cli.limits import raise_file_limit, spare_memory
+from pfs.backends.encrypted_key import StoreKey
 from pfs.errors import PfsError
 
 READY = b"ready\n"
@@ -29,12 +30,16 @@ _GRACE_S = 20.0
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker is told: the store, the socket that it inherits, and whether it does the upkeep for all."""
+    """What a worker is told: the store, the socket that it inherits, and whether it does the upkeep for all.
+
+    ``key``: in hex, of an encrypted store: so that a worker asks nobody, and its environment has nothing.
+    """
 
     store: str
     front: Front
     fd: int
     upkeep: bool
+    key: str | None = None
 
 
 def main() -> None:
@@ -57,7 +62,8 @@ def _serve(task: Task, stop: threading.Event) -> None:
     from pfs.store import open as open_at
     from s3api.http.server import serve_on
 
-    with socket.socket(fileno=task.fd) as listener, open_at(task.store) as store:
+    key = None if task.key is None else StoreKey(bytes.fromhex(task.key))
+    with socket.socket(fileno=task.fd) as listener, open_at(task.store, unlock=key) as store:
         serve_on(
             listener,
             task.front.gateway(store),

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 def _complete_workflow(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Complete names of workflows from the store; silent where there is none."""
+    from cli.unlocking import unlock_unasked
     from pfs.errors import PfsError
     from pfs.store import open as open_at
     from pps.workflows.artifacts import workflow_names
 
     try:
-        with open_at(ctx.find_root().params.get("store")) as store:
+        with open_at(ctx.find_root().params.get("store"), unlock=unlock_unasked) as store:
             return [name for name in workflow_names(store) if name.startswith(incomplete)]
     except (PfsError, OSError):
         return []

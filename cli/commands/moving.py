@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import wiring
+from cli import unlocking, wiring
 from cli.bucket_options import bucket_options, s3_options
 from cli.exits import STORAGE, ExitCode, usage_error
 from cli.output import counted, human_size, print_json
 from cli.progress import Bar
 
 if TYPE_CHECKING:
+    from pfs.encryption.secret import Secret
     from pfs.moving.plan import Wish
     from pfs.store import Store
 
@@ -23,8 +24,23 @@ if TYPE_CHECKING:
 @click.argument("source", metavar="SRC", type=click.Path())
 @click.argument("target", metavar="DST", type=click.Path())
 @bucket_options("S3 server of DST", "DST's bucket")
+@click.option("--encrypt", is_flag=True, help="Encrypt DST, under a key of its own.")
+@unlocking.options("of DST, with --encrypt")
+@click.option("--source-passphrase-file", metavar="FILE", help="The same of SRC, if that is encrypted.")
+@click.option("--source-key-file", metavar="FILE", help="The same of SRC, if that is encrypted.")
 @wiring.json_option
-def clone(source: str, target: str, as_json: bool, **options: str | None) -> None:
+def clone(
+    source: str,
+    target: str,
+    *,
+    encrypt: bool,
+    passphrase_file: str | None,
+    key_file: str | None,
+    source_passphrase_file: str | None,
+    source_key_file: str | None,
+    as_json: bool,
+    **options: str | None,
+) -> None:
     """Copy a whole store from SRC to DST, where there is none: folders, or s3://bucket/prefix.
 
     Repos, branches, tags, commits, pipelines and rules, by the same ids. SRC may be in use. What was cut off goes on
@@ -38,8 +54,17 @@ def clone(source: str, target: str, as_json: bool, **options: str | None) -> Non
     given = [name for name, value in options.items() if value and value != "auto"]
     if given and not target.startswith(SCHEME):
         raise usage_error(f"--{given[0].replace('_', '-')} is for a DST in a bucket: s3://bucket/prefix")
+    unlock = unlocking.given(source_passphrase_file, source_key_file, prefix="source-") or unlocking.unlock
+    secret = _secret_of_clone(encrypt, passphrase_file, key_file)
     with Bar("copying") as bar:
-        report = copy(source, target, options=s3_options(options), progress=bar)
+        report = copy(
+            source,
+            target,
+            options=s3_options(options),
+            unlock=unlock,
+            encrypt=secret,
+            progress=bar,
+        )
     if as_json:
         print_json({"name": "clone", **msgspec.to_builtins(report)})
     else:
@@ -53,9 +78,17 @@ def clone(source: str, target: str, as_json: bool, **options: str | None) -> Non
             print(f"note: not copied: {left}{names}: make them again there", file=sys.stderr)
     if report.damaged:
         more = f" and {len(report.damaged) - 1} more" if len(report.damaged) > 1 else ""
-        what = f"damaged in {source}, copied as it is: {report.damaged[0]}{more}"
+        what = f"damaged in {source}, and no better in the copy: {report.damaged[0]}{more}"
         print(f"{what}; `pfs --store {target} fsck --deep` says what is affected", file=sys.stderr)
         raise ExitCode(STORAGE)
+
+
+def _secret_of_clone(encrypt: bool, passphrase_file: str | None, key_file: str | None) -> Secret | None:
+    if encrypt:
+        return unlocking.fresh(passphrase_file, key_file, what="the encrypted copy")
+    if passphrase_file is not None or key_file is not None:
+        raise usage_error("--passphrase-file and --key-file are of an encrypted DST: add --encrypt")
+    return None
 
 
 @click.command("push")
@@ -64,15 +97,25 @@ def clone(source: str, target: str, as_json: bool, **options: str | None) -> Non
 @click.option(
     "--force", is_flag=True, help="Move branches that went another way there; their old heads can be had back."
 )
+@unlocking.options("of DST, if it is encrypted and another than here")
 @wiring.json_option
-def push(target: str, branches: tuple[str, ...], force: bool, as_json: bool) -> None:
+def push(
+    target: str,
+    branches: tuple[str, ...],
+    *,
+    force: bool,
+    passphrase_file: str | None,
+    key_file: str | None,
+    as_json: bool,
+) -> None:
     """Send branches and tags to the store at DST, a folder or s3://bucket/prefix: all, or those of these repos.
 
     Only what is missing there is sent. Branches move forwards or not at all.
     """
     from pfs.opening import open as open_at
 
-    with wiring.open_store() as here, open_at(target) as there:
+    other = unlocking.given(passphrase_file, key_file) or unlocking.unlock
+    with wiring.open_store() as here, open_at(target, unlock=other) as there:
         _send(here, there, branches, force=force, as_json=as_json)
 
 
@@ -82,15 +125,25 @@ def push(target: str, branches: tuple[str, ...], force: bool, as_json: bool) -> 
 @click.option(
     "--force", is_flag=True, help="Move branches that went another way here; their old heads can be had back."
 )
+@unlocking.options("of SRC, if it is encrypted and another than here")
 @wiring.json_option
-def pull(source: str, branches: tuple[str, ...], force: bool, as_json: bool) -> None:
+def pull(
+    source: str,
+    branches: tuple[str, ...],
+    *,
+    force: bool,
+    passphrase_file: str | None,
+    key_file: str | None,
+    as_json: bool,
+) -> None:
     """Get branches and tags from the store at SRC, a folder or s3://bucket/prefix: all, or those of these repos.
 
     Only what is missing here is read. Branches move forwards or not at all.
     """
     from pfs.opening import open as open_at
 
-    with wiring.open_store() as here, open_at(source) as there:
+    other = unlocking.given(passphrase_file, key_file) or unlocking.unlock
+    with wiring.open_store() as here, open_at(source, unlock=other) as there:
         _send(there, here, branches, force=force, as_json=as_json)
 
 

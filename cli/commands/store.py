@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import platform
 import sys
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from cli import wiring
+from cli import unlocking, wiring
 from cli.bucket_options import bucket_options, s3_options
 from cli.exits import FAILED, STORAGE, ExitCode, usage_error
 from cli.output import Json, counted, emit, emit_one, field, human_size, print_json
 from cli.progress import Bar
 from pfs import __version__
 from pfs.shorten import quoted
+
+if TYPE_CHECKING:
+    from pfs.attach import Connected
+    from pfs.encryption.secret import Secret
+    from pfs.store import Store
 
 
 @click.command("init")
@@ -26,14 +32,30 @@ from pfs.shorten import quoted
 @click.option(
     "--cache-size", metavar="SIZE", help="What is kept of the bucket on this machine. Default: 10GiB; 0: none."
 )
+@click.option("--encrypt", is_flag=True, help="Encrypt all that is stored, for ever; asks for a passphrase.")
+@unlocking.options("that opens the store, with --encrypt")
 @wiring.json_option
 def init(
-    directory: str | None, chunk_avg: str | None, backend: str | None, as_json: bool, **options: str | None
+    directory: str | None,
+    chunk_avg: str | None,
+    backend: str | None,
+    *,
+    encrypt: bool,
+    passphrase_file: str | None,
+    key_file: str | None,
+    as_json: bool,
+    **options: str | None,
 ) -> None:
     """Make a store in DIR/.pfs (default: here, or where --store says)."""
     place = directory or wiring.store_location() or "."
     average = None if chunk_avg is None else _size(chunk_avg)
-    record = _init_here(place, average, options) if backend is None else _connect(place, backend, average, options)
+    if not encrypt and (passphrase_file is not None or key_file is not None):
+        raise usage_error("--passphrase-file and --key-file are of encrypted stores: add --encrypt")
+    secret = None
+    if encrypt:
+        secret = unlocking.fresh(passphrase_file, key_file, what="the encrypted store", by_variables=True)
+    wish = _Wish(place, average, secret)
+    record = _init_here(wish, options) if backend is None else _connect(wish, backend, options)
     if as_json:
         print_json(record)
     elif record["made"]:
@@ -47,42 +69,55 @@ def init(
             print("note: these credentials may only read: nothing can be written from this folder", file=sys.stderr)
 
 
-def _init_here(place: str, average: int | None, options: dict[str, str | None]) -> dict[str, Json]:
+class _Wish(NamedTuple):
+    """The store that shall be: where, with chunks of which size, opened by what."""
+
+    place: str
+    average: int | None
+    secret: Secret | None
+
+
+def _init_here(wish: _Wish, options: dict[str, str | None]) -> dict[str, Json]:
     from pfs.config import ChunkerConfig
     from pfs.store import init as init_at
 
     given = [name for name, value in options.items() if value and value != "auto"]
     if given:
         raise usage_error(f"--{given[0].replace('_', '-')} is for stores in buckets: add --backend s3://bucket/prefix")
-    with init_at(place, chunk_avg=average or ChunkerConfig().avg) as store:
-        return {
-            "name": "init",
-            "path": str(store.path),
-            "backend": store.backend.location,
-            "made": True,
-            "repos": 0,
-            "read_only": False,
-        }
+    with init_at(wish.place, chunk_avg=wish.average or ChunkerConfig().avg, encrypt=wish.secret) as store:
+        return _made(store, None, repos=0)
 
 
-def _connect(place: str, url: str, average: int | None, options: dict[str, str | None]) -> dict[str, Json]:
+def _connect(wish: _Wish, url: str, options: dict[str, str | None]) -> dict[str, Json]:
     from pfs.attach import Settings, connect
     from pfs.config import CACHE_BYTES
 
     kept = options.pop("cache_size")
     settings = Settings(s3_options(options), CACHE_BYTES if kept is None else _size(kept))
     with Bar("building the index") as bar:
-        done = connect(place, url, settings=settings, chunk_avg=average, progress=bar)
+        done = connect(
+            wish.place,
+            url,
+            settings=settings,
+            chunk_avg=wish.average,
+            encrypt=wish.secret,
+            unlock=unlocking.unlock,
+            progress=bar,
+        )
     with done.store as store:
-        repos = sum(1 for _ in store.refs.names())
-        return {
-            "name": "init",
-            "path": str(store.path),
-            "backend": store.backend.location,
-            "made": done.made,
-            "repos": repos,
-            "read_only": done.read_only,
-        }
+        return _made(store, done, repos=sum(1 for _ in store.refs.names()))
+
+
+def _made(store: Store, connected: Connected | None, *, repos: int) -> dict[str, Json]:
+    return {
+        "name": "init",
+        "path": str(store.path),
+        "backend": store.backend.location,
+        "made": connected is None or connected.made,
+        "repos": repos,
+        "read_only": connected is not None and connected.read_only,
+        "encrypted": store.config.encryption is not None,
+    }
 
 
 def _size(text: str) -> int:
@@ -184,7 +219,7 @@ def recover(as_json: bool) -> None:
     from pfs.upkeep.recover import recover as rebuild
 
     with Bar("recovering") as bar:
-        report = rebuild(locate_at(wiring.store_location()), progress=bar)
+        report = rebuild(locate_at(wiring.store_location()), unlock=unlocking.unlock, progress=bar)
     if as_json:
         print_json(
             {

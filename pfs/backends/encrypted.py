@@ -61,6 +61,11 @@ class EncryptedReads:
         """What reads the encrypted bytes."""
         return self._reads
 
+    @property
+    def key(self) -> StoreKey:
+        """The key of the store: to wrap it once more, or for a process of ours."""
+        return self._key
+
     def over(self, below: Reads) -> EncryptedReads:
         """Return what reads the same objects by another way, as through a cache of what is stored."""
         return EncryptedReads(below, self._key, self._covers)

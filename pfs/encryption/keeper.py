@@ -130,6 +130,11 @@ def replace_slot(backend: Backend, key: StoreKey, secret: Secret, *, name: str, 
     _change(backend, replaced)
 
 
+def check_slot(backend: Backend, key: StoreKey, *, name: str) -> None:
+    """Find that there is a slot of this name; raises NotFoundError."""
+    _check_there(slots_there(backend).slots, key, name)
+
+
 def remove_slot(backend: Backend, key: StoreKey, *, name: str) -> None:
     """Let a secret open the store no more; raises NotFoundError, ConflictError for the last one."""
 

@@ -69,10 +69,13 @@ class Place:
     folder: Path
 
 
-@pytest.fixture(params=["local", pytest.param("bucket", marks=pytest.mark.s3)])
+BOTH = pytest.mark.parametrize("place", ["local", pytest.param("bucket", marks=pytest.mark.s3)], indirect=True)
+
+
+@pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     folder = tmp_path / "one"
-    if request.param == "local":
+    if getattr(request, "param", "local") == "local":
         objects = folder / FOLDER / "objects"
 
         def raw() -> dict[str, bytes]:
@@ -137,6 +140,7 @@ def check(store: Store) -> None:
     assert list(fsck(store, deep=True)) == []
 
 
+@BOTH
 def test_everything_works_and_nothing_shows(place: Place, tmp_path: Path) -> None:
     with place.make() as store:
         fill(store)
@@ -216,6 +220,7 @@ def test_commits_are_sent_between_plain_and_encrypted(place: Place, tmp_path: Pa
         assert len(hashes) == 1
 
 
+@BOTH
 def test_nothing_happens_without_the_key(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PFS_PASSPHRASE", "PFS_PASSPHRASE_FILE", "PFS_KEY_FILE"):
         monkeypatch.delenv(name, raising=False)
