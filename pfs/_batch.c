@@ -150,7 +150,16 @@ typedef struct {
     char *name;
     stamp seen;
     uint32_t mode;
+    int last; /* of its run: told by the name alone, so that runs stay where files come and go */
 } entry;
+
+#define RUN 512
+
+static int ends_run(const char *name) {
+    uint32_t hash = 2166136261u;
+    for (; *name; name++) hash = (hash ^ (uint8_t)*name) * 16777619u;
+    return (hash ^ hash >> 16) % RUN == 0;
+}
 
 typedef struct {
     entry *files;
@@ -200,6 +209,7 @@ static int add_entry(listing *all, int fd, const char *name) {
     made->name = strdup(name);
     if (made->name == NULL) return 0;
     made->seen = stamp_of(&status), made->mode = status.st_mode;
+    made->last = ends_run(name);
     all->names += strlen(name) + 1;
     all->plain = all->plain && is_plain(name);
     all->count++;
@@ -238,22 +248,34 @@ static void drop(listing *all) {
     free(all->others);
 }
 
+static size_t runs_of(const listing *all) {
+    size_t count = all->count > 0 && !all->files[all->count - 1].last;
+    for (size_t k = 0; k < all->count; k++) count += (size_t)all->files[k].last;
+    return count;
+}
+
 static PyObject *listed(const listing *all) {
     PyObject *names = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)all->names);
     PyObject *stamps = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(all->count * sizeof(stamp)));
     PyObject *modes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(all->count * sizeof(uint32_t)));
-    if (names == NULL || stamps == NULL || modes == NULL) {
-        Py_XDECREF(names), Py_XDECREF(stamps), Py_XDECREF(modes);
+    PyObject *runs = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(runs_of(all) * 2 * sizeof(uint64_t)));
+    if (names == NULL || stamps == NULL || modes == NULL || runs == NULL) {
+        Py_XDECREF(names), Py_XDECREF(stamps), Py_XDECREF(modes), Py_XDECREF(runs);
         return NULL;
     }
+    char *run = PyBytes_AS_STRING(runs);
     char *name = PyBytes_AS_STRING(names), *seen = PyBytes_AS_STRING(stamps), *mode = PyBytes_AS_STRING(modes);
     for (size_t k = 0; k < all->count; k++) {
         const size_t size = strlen(all->files[k].name) + 1;
         memcpy(name, all->files[k].name, size), name += size;
         memcpy(seen + k * sizeof(stamp), &all->files[k].seen, sizeof(stamp));
         memcpy(mode + k * sizeof(uint32_t), &all->files[k].mode, sizeof(uint32_t));
+        if (all->files[k].last || k + 1 == all->count) {
+            const uint64_t ends[2] = {k + 1, (uint64_t)(name - PyBytes_AS_STRING(names))};
+            memcpy(run, ends, sizeof ends), run += sizeof ends;
+        }
     }
-    return Py_BuildValue("(NNNy#OK)", names, stamps, modes, all->others ? all->others : "",
+    return Py_BuildValue("(NNNNy#OK)", names, stamps, modes, runs, all->others ? all->others : "",
                          (Py_ssize_t)all->others_used, all->plain ? Py_True : Py_False,
                          (unsigned long long)all->device);
 }

@@ -16,17 +16,19 @@ from pfs.changes.staging import PENDING, Staging
 from pfs.changes.target import Target
 from pfs.errors import ConflictError, InvalidInputError, InvalidPathError, PathNotFoundError, PurgedError
 from pfs.files.described import described
-from pfs.files.ingest_local import LocalIngest
+from pfs.files.ingest_local import LocalIngest, Skip
 from pfs.files.seen import SeenFiles
+from pfs.files.seen_folders import SeenFolders
 from pfs.glob import Glob
 from pfs.history.resolve import open_info
-from pfs.ids import CommitId
+from pfs.ids import NO_PAGE, CommitId, PageId
 from pfs.model import CommitInfo, NewCommit
 from pfs.paths import clean_path, from_key, to_key
 from pfs.refs.body import BranchEntry, OpenEntry
 from pfs.refs.swap import RefsState
 from pfs.sources.links import Symlinks
-from pfs.sources.local import open_source, walk_files
+from pfs.sources.local import open_source
+from pfs.sources.walk import walk_folders
 from pfs.trees.edit import Delete, DeleteTree, Edit, Put, copy_dir
 from pfs.trees.page import Changed, Kind
 from pfs.trees.row import EMPTY_ROOT, Root, Row
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
     from pfs.view import View
 
 Check = Callable[[Row | None], None]
-_BATCH = 1024
-"""Edits that are staged at once."""
 
 
 class CommitWriter:
@@ -60,6 +60,7 @@ class CommitWriter:
         self._changed = Changed(bytes.fromhex(target.commit), self._store.clock_ns())
         self._staging = Staging(self.session, target.root, self._changed, collisions=target.collisions)
         self._seen = SeenFiles(store.index, self.session, clock_ns=store.machine_clock_ns)
+        self._folders = SeenFolders(store.index, self.session, place=self._place)
         self.local = LocalIngest(self.session, store.params, self._seen)
         """Stores local files for this commit, without staging them."""
         self._required: list[tuple[bytes, Check]] = []
@@ -164,12 +165,26 @@ class CommitWriter:
             NotFoundError, StorageError: something cannot be read.
         """
         count = 0
-        files = walk_files(Path(directory).absolute(), clean_path(path), leave_out=self._store.path, symlinks=symlinks)
-        puts = self.local.files(files, checksum=checksum, jobs=jobs, progress=progress)
-        while batch := list(islice(puts, _BATCH)):
+
+        def skipped(files: int, _size: int) -> None:
+            nonlocal count
+            count += files
+
+        found = walk_folders(
+            Path(directory).absolute(), clean_path(path), leave_out=self._store.path, symlinks=symlinks
+        )
+        skip = self.skip_unchanged(skipped)
+        for batch in self.local.tree(found, skip, checksum=checksum, jobs=jobs, progress=progress):
             self._staging.add(batch)
             count += len(batch)
         return count
+
+    def skip_unchanged(self, skipped: Callable[[int, int], None]) -> Skip:
+        """Return how to pass over local files that show no change where the commit has them as putting them made it.
+
+        ``skipped`` is told how many files and bytes. The rest must be staged as it comes, without metadata of its own.
+        """
+        return Skip(self._folders, lambda key: _pid(self._staging.stat(key, want="dir")), skipped)
 
     def put_arrow(self, source: ArrowFiles, path: str = "/", how: ArrowPut | None = None) -> Taken:
         """Write files whose content is stored, given as Arrow rows of path, size and id.
@@ -291,7 +306,8 @@ class CommitWriter:
     def seal(self) -> Changes:
         """Make the changes durable and leave publishing them to a transaction; return the trees before and after."""
         changes = self._staging.changes()
-        self._store.history.learn(self.session.seal(), (), seen=self._seen.take())
+        seen = self._seen_rows()
+        self._store.history.learn(self.session.seal(), (), seen=seen)
         return changes
 
     def finish(self) -> CommitInfo:
@@ -317,7 +333,7 @@ class CommitWriter:
         return info
 
     def _publish(self) -> CommitInfo:
-        publication = Publication(self._store, self._target.repo, self.session, seen=self._seen.take())
+        publication = Publication(self._store, self._target.repo, self.session, seen=self._seen_rows())
         if self._target.open:
             return open_info(self._target.repo, self.id, publication.update_open(self.id, self._onto_open))
         return publication.commit(self._onto_branch)[0]
@@ -329,9 +345,15 @@ class CommitWriter:
         """
         if self._target.parent is None and not self._target.open:
             return self.finish().id
-        self._store.index.add([], seen=self._seen.take())
+        self._store.index.add([], seen=self._seen_rows())
         self.drop()
         return self.id if self._target.open else self._target.parent or self.id
+
+    def _seen_rows(self) -> dict[bytes, bytes]:
+        """Return what is to be remembered of local files and directories."""
+        tree = Tree(self.session, self._staging.changes().ours)
+        folders = self._folders.take(lambda key: _pid(tree.stat(key, want="dir")), unsteady=self._seen.unsteady)
+        return self._seen.take() | folders
 
     def drop(self) -> None:
         """Forget the changes; what was stored of them is free for the next collection. Idempotent."""
@@ -385,6 +407,10 @@ class CommitWriter:
     @property
     def _place(self) -> str:
         return f"{self._target.repo}@{self._target.branch}"
+
+
+def _pid(row: Row | None) -> PageId:
+    return NO_PAGE if row is None else row.pid
 
 
 def file_key(path: str) -> bytes:

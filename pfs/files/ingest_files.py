@@ -16,7 +16,6 @@ from typing import Final, NamedTuple, TypeAlias
 from pfs.backends.base import Buffer
 from pfs.chunker import ChunkerParams, cut_points
 from pfs.errors import StorageError
-from pfs.files.batch import ODD, Rows, hash_spans, read_files
 from pfs.files.fileref import EMPTY_FILE, FileRef, RefBuilder
 from pfs.files.ingest_queue import BATCH_BYTES, store_chunks
 from pfs.files.ingest_stream import put_stream, split
@@ -24,6 +23,7 @@ from pfs.files.progress import Progress
 from pfs.files.seen import Reading, SeenFiles
 from pfs.ids import ChunkId, TreeId, chunk_id
 from pfs.packs.session import WriteSession
+from pfs.sources.batch import ODD, Rows, hash_spans, read_files
 from pfs.sources.local import is_executable
 from pfs.trees.page import Kind
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
 
 from pfs.chunker import ChunkerParams
 from pfs.files.fileref import FileRef, put_link
 from pfs.files.progress import Progress
 from pfs.files.seen import Reading, SeenFiles
+from pfs.files.seen_folders import PidOf, SeenFolders
 from pfs.sources.local import LocalFile, link_text
+from pfs.sources.walk import Folder, Run
 from pfs.trees.edit import Put
 
 if TYPE_CHECKING:
@@ -18,6 +20,24 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Known = Callable[[Sequence[tuple[LocalFile, FileRef]]], None]
+
+
+class Skip(NamedTuple):
+    """How files are found that need no edit, since the directory of the store has them as they are."""
+
+    folders: SeenFolders
+    pid_of: PidOf
+    skipped: Callable[[int, int], None]
+    """Is told how many files and bytes are passed over."""
+
+    def tell(self, folder: Folder, unseen: Sequence[Run], progress: Progress | None) -> None:
+        """Tell of the files of a directory that are not in the runs given."""
+        count = len(folder.listing.modes) // 4 - sum(run.stop - run.start for run in unseen)
+        if count:
+            size = folder.size - sum(run.size for run in unseen)
+            self.skipped(count, size)
+            if progress is not None:
+                progress.advance(files=count, size=size)
 
 
 class LocalIngest:
@@ -56,8 +76,8 @@ class LocalIngest:
         checksum: bool = False,
         jobs: int | None = None,
         progress: Progress | None = None,
-    ) -> Iterator[Put]:
-        """Store many files and yield the edits that put them, about in the order of ``files``.
+    ) -> Iterator[list[Put]]:
+        """Store many files and yield the edits that put them, in groups, about in the order of ``files``.
 
         ``checksum``: read also those that show no change. Memory as in `put_files`.
 
@@ -77,10 +97,35 @@ class LocalIngest:
         unread = regular if checksum else self._seen.unread(regular, known)
         to_read = (ToRead(file.key, file.path, file.status.st_size) for file in unread)
         for group in put_groups(self._session, self._params, to_read, jobs=jobs, progress=progress, seen=self._seen):
-            yield from _drain(ready)
-            for key, ref, executable in group:
-                yield _put(key, ref, executable=executable)
-        yield from _drain(ready)
+            yield _drain(ready) + [_put(key, ref, executable=executable) for key, ref, executable in group]
+        if ready:
+            yield _drain(ready)
+
+    def tree(
+        self,
+        found: Iterable[Folder | LocalFile],
+        skip: Skip | None,
+        *,
+        checksum: bool = False,
+        jobs: int | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[list[Put]]:
+        """Store the files of directories as `files`; with ``skip``, except those whose put would change nothing."""
+
+        def files() -> Iterator[LocalFile]:
+            for one in found:
+                if isinstance(one, LocalFile):
+                    yield one
+                    continue
+                runs = one.runs() if skip is None else skip.folders.unseen(one, skip.pid_of)
+                if checksum:
+                    runs = one.runs()
+                elif skip is not None:
+                    skip.tell(one, runs, progress)
+                for run in runs:
+                    yield from one.files(run)
+
+        return self.files(files(), checksum=checksum, jobs=jobs, progress=progress)
 
     def members(
         self,

@@ -26,12 +26,12 @@ import numpy as np
 from blake3 import blake3
 
 from pfs.errors import CorruptionError, PfsError
-from pfs.files.batch import WHOLE, Rows
 from pfs.files.fileref import EMPTY_FILE, FileRef
 from pfs.ids import TreeId
 from pfs.packs.index import Index
 from pfs.packs.session import WriteSession
-from pfs.sources.local import LocalFile
+from pfs.sources.batch import WHOLE, Rows
+from pfs.sources.local import AnyStatus, LocalFile
 from pfs.trees.page import Kind
 
 RACY_NS: Final = 100_000_000
@@ -49,8 +49,8 @@ class Reading(NamedTuple):
     """A file that was read: its status right before and right after, and the time before, in ns since 1970."""
 
     path: str
-    before: os.stat_result
-    after: os.stat_result
+    before: AnyStatus
+    after: AnyStatus
     at_ns: int
 
 
@@ -62,6 +62,8 @@ class SeenFiles:
         self._lock = threading.Lock()
         self._notes: dict[bytes, bytes] = {}
         self.clock_ns = clock_ns
+        self.unsteady: set[str] = set()
+        """Directories of files that were read and are not remembered."""
 
     def unread(
         self, files: Iterable[LocalFile], known: Callable[[Sequence[tuple[LocalFile, FileRef]]], None]
@@ -96,8 +98,9 @@ class SeenFiles:
     def note(self, reading: Reading, ref: FileRef) -> None:
         """Remember what was read, unless it could change unnoticed."""
         row = _row(reading, ref)
-        if row is not None:
-            self._remember({_key(reading.path, reading.before): row})
+        self._remember({} if row is None else {_key(reading.path, reading.before): row})
+        if row is None:
+            self.unsteady.add(os.path.dirname(reading.path))
 
     def _remember(self, noted: dict[bytes, bytes]) -> None:
         with self._lock:
@@ -121,6 +124,8 @@ class SeenFiles:
                 stamp = packed[row * _STAMP.size : (row + 1) * _STAMP.size]
                 noted[_key_of(paths[row], devices[row])] = stamp + bytes((ref.kind,)) + ref.tid
         self._remember(noted)
+        if len(noted) < len(refs):
+            self.unsteady.update(os.path.dirname(paths[row]) for row in np.flatnonzero(~steady).tolist())
 
     def take(self) -> dict[bytes, bytes]:
         """Return the rows that wait to be written, and forget them."""
@@ -132,7 +137,7 @@ class SeenFiles:
         return taken
 
 
-def _key(path: str, status: os.stat_result) -> bytes:
+def _key(path: str, status: AnyStatus) -> bytes:
     return _key_of(path, status.st_dev)
 
 
@@ -140,7 +145,7 @@ def _key_of(path: str, device: int) -> bytes:
     return blake3(b"%d:%b" % (device, os.fsencode(path))).digest(16)
 
 
-def _stamp(status: os.stat_result) -> bytes:
+def _stamp(status: AnyStatus) -> bytes:
     """Return what must be equal for the file to be the same; empty for times that no row holds."""
     try:
         return _STAMP.pack(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
@@ -148,7 +153,7 @@ def _stamp(status: os.stat_result) -> bytes:
         return b""
 
 
-def _match(row: bytes, status: os.stat_result) -> FileRef | None:
+def _match(row: bytes, status: AnyStatus) -> FileRef | None:
     kind = _KINDS.get(row[_STAMP.size])
     if kind is None or row[: _STAMP.size] != _stamp(status):
         return None

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,8 +17,9 @@ from pfs.files.described import described
 from pfs.intake.how import Intaken, PutHow
 from pfs.intake.incoming import Incoming
 from pfs.paths import clean_path, from_key
-from pfs.sources.local import LocalFile, find_file, open_source, walk_files
+from pfs.sources.local import LocalFile, find_file, open_source
 from pfs.sources.remote import RemoteFile
+from pfs.sources.walk import walk_folders
 from pfs.trees.edit import Put
 from pfs.trees.page import Kind
 
@@ -77,8 +78,18 @@ class Intake:
         """Take in everything below a directory; see `CommitWriter.put_tree`."""
         if self._how.append:
             raise InvalidInputError("only single files can be appended to, not directories")
-        top, store = directory.absolute(), self._writer.store_path
-        self._take(self._ingest(walk_files(top, clean_path(path), leave_out=store, symlinks=self._how.symlinks)))
+        how, store = self._how, self._writer.store_path
+        found = walk_folders(directory.absolute(), clean_path(path), leave_out=store, symlinks=how.symlinks)
+        # Only what is staged as it comes, and says nothing of its own, is in the end what the commit has.
+        skip = None if self._incoming is not None or self._said else self._writer.skip_unchanged(self._count_all)
+        local = self._writer.local
+        batches = local.tree(found, skip, checksum=how.checksum, jobs=how.jobs, progress=how.progress)
+        if self._incoming is not None or self._said:
+            self._take(chain.from_iterable(batches))
+            return
+        for batch in batches:
+            self._writer.edit(batch)
+            self._count_all(len(batch), sum(put.size for put in batch))
 
     def archive(self, path: str, stream: BinaryIO, *, name: str) -> None:
         """Take in the files of an archive; see `unpack`. Nothing of one that is refused is staged."""
@@ -114,7 +125,8 @@ class Intake:
 
     def _ingest(self, files: Iterable[LocalFile]) -> Iterator[Put]:
         how = self._how
-        return self._writer.local.files(files, checksum=how.checksum, jobs=how.jobs, progress=how.progress)
+        local = self._writer.local
+        return chain.from_iterable(local.files(files, checksum=how.checksum, jobs=how.jobs, progress=how.progress))
 
     def _append(self, path: str, source: Path | BinaryIO) -> None:
         how = self._how
@@ -156,5 +168,8 @@ class Intake:
         self._incoming.add(put)
 
     def _count(self, size: int) -> None:
-        self._files += 1
+        self._count_all(1, size)
+
+    def _count_all(self, files: int, size: int) -> None:
+        self._files += files
         self._size += size

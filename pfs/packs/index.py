@@ -33,6 +33,7 @@ from pfs.packs.pack import PackKind, SealedPack
 __all__ = ["IN_BLOCK", "REWRITES", "Guard", "Index", "IndexStats", "Location"]
 
 _SCHEMA: Final = b"1"
+_DAMAGES: Final = b"damages"
 _FEW: Final = 16
 """Up to this many ids, single look-ups beat sorting."""
 _FORGOTTEN: Final = 4096
@@ -245,10 +246,27 @@ class Index:
                 value = txn.get("chunk", id[:KEY_SIZE])
                 if value is not None and decode_location(value) == place:
                     txn.delete("chunk", id[:KEY_SIZE])
+            txn.put("meta", _DAMAGES, b"%d" % (int(txn.get("meta", _DAMAGES) or b"0") + 1))
 
         wanted = list(rows)
         if wanted:
             self._env.write(work)
+
+    def damages(self) -> int:
+        """Return how often rows were dropped because what they name is damaged."""
+        return int(self.get_meta(_DAMAGES.decode()) or b"0")
+
+    def sealed(self, packs: Sequence[PackId]) -> list[int] | None:
+        """Return the numbers of packs, None when one is not known, or on a list of condemned packs."""
+
+        def work(txn: Txn) -> list[int] | None:
+            found = [txn.get("packid", pack) for pack in packs]
+            numbers = [NUMBER.unpack(number)[0] for number in found if number is not None]
+            states = States(txn)
+            whole = len(numbers) == len(packs) and all(states.of(number) == SEALED for number in numbers)
+            return numbers if whole else None
+
+        return self._env.read(work)
 
     def forget(self, ids: Sequence[bytes], packs: Collection[PackId]) -> None:
         """Remove the rows of these ids that point into these packs, which are deleted; 1-2 us an id."""

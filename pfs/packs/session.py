@@ -157,6 +157,21 @@ class WriteSession:
                 place is not None or id in self._known or id in self._meta for id, place in zip(ids, found, strict=True)
             ]
 
+    def rely_on(self, packs: Sequence[PackId]) -> bool:
+        """Say whether all these packs are there for writers, which touches them: content in them is not put again."""
+        numbers = self._stored.trusts(packs)
+        with self._lock:
+            self._check_usable()
+            self.touched.update(numbers or ())
+        return numbers is not None
+
+    @property
+    def relied_on(self) -> frozenset[PackId]:
+        """The packs that hold what was not written again."""
+        with self._lock:
+            numbers = list(self.touched)
+        return frozenset(self._index.pack(number)[0] for number in numbers)
+
     def borrow(self, source: tuple[str, CommitId] | None) -> None:
         """Note that content was taken over by reference: from a commit (repo, id), None: from anywhere.
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from pfs.backends.base import Backend
 from pfs.errors import CorruptionError, NotFoundError, StorageError
+from pfs.ids import PackId
 from pfs.packs.index import Index, Location
 from pfs.packs.pack import HEADER_BYTES, check_pack_header, pack_name
 from pfs.parallel import at_once
@@ -30,6 +31,13 @@ class TrustedIndex:
         if self._backend.parallel > 1:
             self._look_at({place.pack_no for place in found if place is not None})
         return [place if place is not None and self._is_good(place.pack_no) else None for place in found]
+
+    def trusts(self, packs: Sequence[PackId]) -> list[int] | None:
+        """Return the numbers of packs of which each is as a writer needs it; None when one is not."""
+        numbers = self._index.sealed(packs)
+        if numbers is not None and self._backend.parallel > 1:
+            self._look_at(set(numbers))
+        return numbers if numbers is not None and all(map(self._is_good, numbers)) else None
 
     def _look_at(self, packs: set[int]) -> None:
         """Look at packs that were not met yet, several at once."""

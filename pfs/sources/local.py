@@ -5,20 +5,44 @@ from __future__ import annotations
 import errno
 import io
 import os
-import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple, TypeAlias
 
 from pfs.errors import InvalidInputError, NotFoundError, PfsError, StorageError
-from pfs.paths import MAX_PATH_BYTES, to_key
 from pfs.sources.links import Symlinks, stays_inside
 
 _EXECUTABLE: Final = 0o111
-_PLAIN_NAME: Final = re.compile(r"[ -~]{1,255}")
-"""What any path takes as the name of an entry of a directory."""
+
+
+class Status(NamedTuple):
+    """What is asked of a file's status, by the names of `os.stat_result`; a third of its cost."""
+
+    st_mode: int
+    st_size: int
+    st_mtime_ns: int
+    st_ctime_ns: int
+    st_ino: int
+    st_dev: int
+    st_rdev: int = 0
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Status:
+        """Return the same of the other kind."""
+        return cls(
+            status.st_mode,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+            status.st_ino,
+            status.st_dev,
+            status.st_rdev,
+        )
+
+
+AnyStatus: TypeAlias = Status | os.stat_result
 
 
 class LocalFile(NamedTuple):
@@ -26,7 +50,7 @@ class LocalFile(NamedTuple):
 
     key: bytes
     path: str
-    status: os.stat_result
+    status: AnyStatus
 
     @property
     def executable(self) -> bool:
@@ -120,11 +144,12 @@ def find_file(file: Path, key: bytes, *, symlinks: Symlinks = "follow") -> Local
     """
     path = str(file.absolute())
     if symlinks != "follow" and file.is_symlink():
-        return None if symlinks == "skip" else LocalFile(key, path, _kept_link(path, symlinks))
+        refuse_link(path, symlinks)
+        return None if symlinks == "skip" else LocalFile(key, path, os.lstat(path))
     try:
         status = file.stat()
     except OSError as error:
-        raise _unusable(str(file), error, is_link=file.is_symlink()) from error
+        raise unusable(str(file), error, is_link=file.is_symlink()) from error
     if stat.S_ISDIR(status.st_mode):
         raise InvalidInputError(f"{file} is a directory: put it with -r, or with put_tree")
     refuse_device(str(file), status)
@@ -151,91 +176,16 @@ def link_text(file: LocalFile) -> bytes:
     return text
 
 
-def walk_files(directory: Path, under: str, *, leave_out: Path, symlinks: Symlinks = "follow") -> Iterator[LocalFile]:
-    """Yield every regular file below, in key order; ``under`` is the target path.
-
-    Sockets, pipes and devices are passed over, and so is ``leave_out`` (the store itself). ``directory`` itself may be
-    a link, whatever ``symlinks`` says of those below.
-
-    Raises:
-        NotFoundError, InvalidInputError: ``directory`` is none, or a link leads nowhere, in circles, or is refused.
-        InvalidPathError: a name that paths do not take.
-        StorageError: a directory cannot be read.
-    """
-    try:
-        top = directory.stat()
-    except OSError as error:
-        raise NotFoundError(f"no directory at {directory}") from error
-    if not stat.S_ISDIR(top.st_mode):
-        raise InvalidInputError(f"{directory} is not a directory")
-    walk = _Walk(str(leave_out), symlinks)
-    yield from walk.run(str(directory), under.rstrip("/"), ((top.st_dev, top.st_ino),))
-
-
-class _Walk(NamedTuple):
-    """One walk over a directory and all below."""
-
-    leave_out: str
-    symlinks: Symlinks
-
-    def run(self, directory: str, under: str, above: tuple[tuple[int, int], ...]) -> Iterator[LocalFile]:
-        base: bytes | None = None
-        for name, entry, status in self._children(directory):
-            if not stat.S_ISDIR(status.st_mode):
-                if base is None:
-                    base = to_key(under) + b"/" if under else b""
-                yield LocalFile(_key(base, under, name), entry, status)
-                continue
-            here = (status.st_dev, status.st_ino)
-            if here in above:
-                raise InvalidInputError(f"{entry} links to a directory that it lies in")
-            if entry != self.leave_out:
-                yield from self.run(entry, f"{under}/{name.rstrip('/')}", (*above, here))
-
-    def _children(self, directory: str) -> list[tuple[str, str, os.stat_result]]:
-        """Return files and directories in the order of keys: as bytes, directories spelled with a slash at the end."""
-        found = []
-        try:
-            with os.scandir(directory) as entries:
-                for entry in entries:
-                    status = self._status(entry)
-                    if status is not None and stat.S_ISDIR(status.st_mode):
-                        found.append((entry.name + "/", entry.path, status))
-                    elif status is not None and stat.S_IFMT(status.st_mode) in {stat.S_IFREG, stat.S_IFLNK}:
-                        found.append((entry.name, entry.path, status))
-        except OSError as error:
-            raise StorageError(f"read {directory}", error.strerror or str(error)) from error
-        return sorted(found, key=lambda item: os.fsencode(item[0]))
-
-    def _status(self, entry: os.DirEntry[str]) -> os.stat_result | None:
-        """Return what is to be put there; None for a link that is skipped, or what went away since it was listed."""
-        if self.symlinks != "follow" and entry.is_symlink():
-            return None if self.symlinks == "skip" else _kept_link(entry.path, self.symlinks)
-        try:
-            return entry.stat()
-        except OSError as error:
-            is_link = entry.is_symlink()
-            if isinstance(error, FileNotFoundError) and not is_link:
-                return None
-            raise _unusable(entry.path, error, is_link=is_link) from error
-
-
-def _kept_link(path: str, symlinks: Symlinks) -> os.stat_result:
+def refuse_link(path: str, symlinks: Symlinks) -> None:
+    """Refuse a link where links are refused (InvalidInputError)."""
     if symlinks == "refuse":
         raise InvalidInputError(f"{path} is a symbolic link: follow, keep or skip it (--symlinks)")
-    return os.lstat(path)
 
 
-def _unusable(path: str, error: OSError, *, is_link: bool) -> PfsError:
+def unusable(path: str, error: OSError, *, is_link: bool) -> PfsError:
+    """Return what to raise when looking at a file failed."""
     if error.errno == errno.ELOOP:
         return InvalidInputError(f"{path} is a link that leads in circles")
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return NotFoundError(f"{path} is a link to a file that does not exist" if is_link else f"no file at {path}")
     return StorageError(f"read {path}", error.strerror or str(error))
-
-
-def _key(base: bytes, under: str, name: str) -> bytes:
-    """Return the key of a file in the directory ``under``, whose key is ``base``; usual names need no full check."""
-    if _PLAIN_NAME.fullmatch(name) and len(base) + len(name) < MAX_PATH_BYTES:
-        return base + name.encode()
-    return to_key(f"{under}/{name}")

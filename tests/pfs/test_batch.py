@@ -13,8 +13,8 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfs.files import batch
-from pfs.files.batch import CHANGED, ODD, WHOLE, hash_spans, read_files, scan
+from pfs.sources import batch
+from pfs.sources.batch import CHANGED, ODD, WHOLE, hash_spans, read_files, scan
 
 KINDS = ["native", "twin"]
 
@@ -121,6 +121,19 @@ def test_a_directory_lists_its_files_by_name_and_the_rest_apart(tmp_path: Path) 
     assert np.frombuffer(found.modes, "<u4").tolist() == [one.st_mode for one in status]
 
 
+def test_runs_end_where_names_say_and_stay_where_files_come_elsewhere(tmp_path: Path) -> None:
+    names = [f"{number:05}" for number in range(1, 3001)]
+    for name in names:
+        (tmp_path / name).touch()
+    before = np.frombuffer(scan(os.fsencode(tmp_path)).runs, batch.RUN)
+    assert before["files"].tolist() == RUNS
+    assert before["names"].tolist() == [6 * end for end in RUNS]
+    (tmp_path / "00000").touch()
+    assert scan(os.fsencode(tmp_path)).runs == b"".join(
+        np.array([end + 1, 6 * end + 6], "<u8").tobytes() for end in RUNS
+    )
+
+
 @pytest.mark.parametrize("name", ["ä", "a\nb", "\x7f"])
 def test_names_that_are_not_plain_are_told(tmp_path: Path, name: str) -> None:
     (tmp_path / "a").touch()
@@ -130,11 +143,13 @@ def test_names_that_are_not_plain_are_told(tmp_path: Path, name: str) -> None:
 
 
 def test_an_empty_directory_and_one_that_is_not_there(tmp_path: Path) -> None:
-    assert scan(os.fsencode(tmp_path))[:5] == (b"", b"", b"", b"", True)
+    assert scan(os.fsencode(tmp_path))[:6] == (b"", b"", b"", b"", b"", True)
     with pytest.raises(FileNotFoundError):
         scan(os.fsencode(tmp_path / "absent"))
 
 
+RUNS = [807, 1550, 2029, 2573, 2623, 2970, 3000]
+"""Where the runs of files 00001 to 03000 end."""
 SIZES = st.one_of(
     st.sampled_from([0, 1, 63, 64, 65, 1023, 1024, 1025, 2048, 2049, 3072, 5 * 1024 + 1, 100_000]), st.integers(0, 9000)
 )

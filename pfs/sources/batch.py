@@ -23,6 +23,10 @@ READ: Final = np.dtype(
     [("offset", "<u8"), ("length", "<u8"), ("stamp", STAMP), ("device", "<u8"), ("mode", "<u4"), ("state", "<u4")]
 )
 """A file that was read: where it is in the buffer, its status before, and one of the states below."""
+RUN: Final = np.dtype([("files", "<u8"), ("names", "<u8")])
+"""The end of a run in the columns, and in the bytes of the names."""
+_RUN_FILES: Final = 512
+"""Files of a run, on average."""
 WHOLE, CHANGED, ODD = 0, 1, 2
 """Read and unchanged meanwhile; read, and its status changed meanwhile; not read: too large, no file, an error."""
 _READ_ROW: Final = struct.Struct("<QQQqqQQII")
@@ -39,6 +43,8 @@ class Listing(NamedTuple):
     """Rows of STAMP."""
     modes: bytes
     """32 bits each, little-endian."""
+    runs: bytes
+    """Rows of RUN: where runs of files end, a name alone tells; so a run stays where files come and go elsewhere."""
     others: bytes
     """Names of all else, and of files of other devices, each with a NUL behind it, in no order."""
     plain: bool
@@ -50,7 +56,7 @@ class _Batch(NamedTuple):
     """One implementation."""
 
     read: Callable[[tuple[bytes, ...], bytearray | memoryview, int], bytes]
-    scan: Callable[[bytes], tuple[bytes, bytes, bytes, bytes, bool, int]]
+    scan: Callable[[bytes], tuple[bytes, bytes, bytes, bytes, bytes, bool, int]]
     hash: Callable[[bytes | bytearray | memoryview, bytes], bytes]
 
 
@@ -128,7 +134,7 @@ def _stamp(status: os.stat_result) -> bytes:
     return _STAMP_ROW.pack(status.st_size, *times, status.st_ino)
 
 
-def _scan(directory: bytes) -> tuple[bytes, bytes, bytes, bytes, bool, int]:
+def _scan(directory: bytes) -> tuple[bytes, bytes, bytes, bytes, bytes, bool, int]:
     device = os.stat(directory).st_dev
     found: list[tuple[bytes, os.stat_result]] = []
     others: list[bytes] = []
@@ -148,7 +154,31 @@ def _scan(directory: bytes) -> tuple[bytes, bytes, bytes, bytes, bool, int]:
     stamps = b"".join(_stamp(status) for _, status in found)
     modes = struct.pack(f"<{len(found)}I", *(status.st_mode for _, status in found))
     plain = all(0x20 <= byte <= 0x7E for byte in names.replace(b"\0", b""))
-    return names, stamps, modes, b"".join(name + b"\0" for name in others), plain, device
+    return (
+        names,
+        stamps,
+        modes,
+        _runs([name for name, _ in found]),
+        b"".join(name + b"\0" for name in others),
+        plain,
+        device,
+    )
+
+
+def _runs(names: Sequence[bytes]) -> bytes:
+    runs, end = [], 0
+    for number, name in enumerate(names, 1):
+        end += len(name) + 1
+        if _ends_run(name) or number == len(names):
+            runs.append(struct.pack("<QQ", number, end))
+    return b"".join(runs)
+
+
+def _ends_run(name: bytes) -> bool:
+    hash = 2166136261  # FNV-1a
+    for byte in name:
+        hash = (hash ^ byte) * 16777619 % (1 << 32)
+    return (hash ^ hash >> 16) % _RUN_FILES == 0
 
 
 def _hash(data: bytes | bytearray | memoryview, spans: bytes) -> bytes:

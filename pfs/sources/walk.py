@@ -1,0 +1,165 @@
+"""All files below a directory, a directory at a time: its regular files as columns, all else one by one."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from pfs.errors import InvalidInputError, NotFoundError, StorageError
+from pfs.paths import MAX_PATH_BYTES, to_key
+from pfs.sources.batch import RUN, STAMP, Listing, scan
+from pfs.sources.links import Symlinks
+from pfs.sources.local import LocalFile, Status, refuse_link, unusable
+
+_LONGEST_NAME: Final = 255
+_PLAIN_NAME: Final = re.compile(r"[ -~]{1,255}")
+"""What any path takes as the name of an entry of a directory."""
+_STAMP_BYTES: Final = STAMP.itemsize
+
+
+class Run(NamedTuple):
+    """Some files of a directory, in a row: from one place in its columns to another."""
+
+    start: int
+    stop: int
+    names: bytes
+    stamps: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return int(np.frombuffer(self.stamps, STAMP)["size"].sum())
+
+
+class Folder(NamedTuple):
+    """The regular files of one directory that are to be put at keys below ``key``."""
+
+    key: bytes
+    """Of the directory."""
+    under: str
+    """The path that the key is of."""
+    path: str
+    listing: Listing
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return int(np.frombuffer(self.listing.stamps, STAMP)["size"].sum())
+
+    def runs(self) -> list[Run]:
+        """Return the files in runs."""
+        found, listing = [], self.listing
+        start = at = 0
+        for stop, end in np.frombuffer(listing.runs, RUN).tolist():
+            stamps = listing.stamps[start * _STAMP_BYTES : stop * _STAMP_BYTES]
+            found.append(Run(start, stop, listing.names[at:end], stamps))
+            start, at = stop, end
+        return found
+
+    def files(self, run: Run) -> Iterator[LocalFile]:
+        """Yield the files of a run by name.
+
+        Raises:
+            InvalidPathError: a name that paths do not take.
+        """
+        base = self.key + b"/" if self.key else b""
+        checked = self.listing.plain and len(base) + _LONGEST_NAME < MAX_PATH_BYTES
+        modes = np.frombuffer(self.listing.modes, "<u4")[run.start : run.stop].tolist()
+        stamps = np.frombuffer(run.stamps, STAMP).tolist()
+        names, above, device = run.names.split(b"\0"), f"{self.path}/", self.listing.device
+        for name, mode, (size, mtime, ctime, inode) in zip(names[:-1], modes, stamps, strict=True):
+            text = os.fsdecode(name)
+            key = base + name if checked else _key(base, self.under, text)
+            yield LocalFile(key, above + text, Status(mode, size, mtime, ctime, inode, device))
+
+
+def walk_folders(
+    directory: Path, under: str, *, leave_out: Path, symlinks: Symlinks = "follow"
+) -> Iterator[Folder | LocalFile]:
+    """Yield every regular file below: of each directory first its plain files, then links and all else by name.
+
+    ``under`` is the target path. Sockets, pipes and devices are passed over, and so is ``leave_out`` (the store
+    itself). ``directory`` itself may be a link, whatever ``symlinks`` says of those below.
+
+    Raises:
+        NotFoundError, InvalidInputError: ``directory`` is none, or a link leads nowhere, in circles, or is refused.
+        InvalidPathError: a name that paths do not take.
+        StorageError: a directory cannot be read.
+    """
+    try:
+        top = directory.stat()
+    except OSError as error:
+        raise NotFoundError(f"no directory at {directory}") from error
+    if not stat.S_ISDIR(top.st_mode):
+        raise InvalidInputError(f"{directory} is not a directory")
+    walk = _Walk(str(leave_out), symlinks)
+    yield from walk.run(str(directory), under.rstrip("/"), ((top.st_dev, top.st_ino),))
+
+
+class _Walk(NamedTuple):
+    """One walk over a directory and all below."""
+
+    leave_out: str
+    symlinks: Symlinks
+
+    def run(self, directory: str, under: str, above: tuple[tuple[int, int], ...]) -> Iterator[Folder | LocalFile]:
+        try:
+            listing = scan(os.fsencode(directory))
+        except OSError as error:
+            raise StorageError(f"read {directory}", error.strerror or str(error)) from error
+        others = self._others(directory, listing.others)
+        folders = [other for other in others if stat.S_ISDIR(other[2].st_mode)]
+        key = to_key(under) if under and (listing.names or len(others) > len(folders)) else b""
+        if listing.names:
+            yield Folder(key, under, directory, listing)
+        for name, entry, status in others:
+            if not stat.S_ISDIR(status.st_mode):
+                yield LocalFile(_key(key + b"/" if key else b"", under, name), entry, status)
+        for name, entry, status in folders:
+            here = (status.st_dev, status.st_ino)
+            if here in above:
+                raise InvalidInputError(f"{entry} links to a directory that it lies in")
+            if entry != self.leave_out:
+                yield from self.run(entry, f"{under}/{name}", (*above, here))
+
+    def _others(self, directory: str, names: bytes) -> list[tuple[str, str, Status]]:
+        """Return what is no plain file and is put: directories, links, files of other devices; in the order of keys."""
+        found = []
+        for name in sorted(filter(None, names.split(b"\0"))):
+            text = os.fsdecode(name)
+            entry = f"{directory}/{text}"
+            status = self._status(entry)
+            if status is not None and stat.S_IFMT(status.st_mode) in {stat.S_IFREG, stat.S_IFLNK, stat.S_IFDIR}:
+                found.append((text, entry, status))
+        return found
+
+    def _status(self, entry: str) -> Status | None:
+        """Return what is to be put there; None for a link that is skipped, or what went away since it was listed."""
+        try:
+            status = os.lstat(entry)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise unusable(entry, error, is_link=False) from error
+        if not stat.S_ISLNK(status.st_mode):
+            return Status.of(status)
+        if self.symlinks != "follow":
+            refuse_link(entry, self.symlinks)
+            return None if self.symlinks == "skip" else Status.of(status)
+        try:
+            return Status.of(os.stat(entry))
+        except OSError as error:
+            raise unusable(entry, error, is_link=True) from error
+
+
+def _key(base: bytes, under: str, name: str) -> bytes:
+    """Return the key of a file in the directory ``under``, whose key is ``base``; usual names need no full check."""
+    if _PLAIN_NAME.fullmatch(name) and len(base) + len(name) < MAX_PATH_BYTES:
+        return base + name.encode()
+    return to_key(f"{under}/{name}")
