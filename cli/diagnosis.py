@@ -104,6 +104,23 @@ def _collection(store: Store) -> Record:
     return finding("collection", "good", f"nothing to free yet{last}")
 
 
+def _tiers(store: Store) -> Iterator[Record]:
+    """Say what is in other storage classes, if anything is or shall be."""
+    from pfs.refs.tiering import read_rule
+
+    if store.backend.parallel == 1:
+        return
+    sizes: dict[str, int] = {}
+    for entry in store.backend.entries("packs/d/"):
+        if entry.storage_class:
+            sizes[entry.storage_class] = sizes.get(entry.storage_class, 0) + entry.size
+    rule = read_rule(store.backend)
+    if sizes or rule.on:
+        there = ", ".join(f"{human_size(size)} in {name}" for name, size in sorted(sizes.items())) or "all in STANDARD"
+        moves = f"`pfs serve` moves old data to {rule.storage_class}" if rule.on else "nothing is moved by itself"
+        yield finding("storage classes", "good", f"{there}; {moves}")
+
+
 def _store(location: str | None) -> Iterator[Record]:
     from cli.unlocking import unlock
     from pfs.store import locate, open
@@ -120,6 +137,7 @@ def _store(location: str | None) -> Iterator[Record]:
             "store", "good", f"{where}, {len(store.list_repos())} repos, format {store.config.format}{sealed}"
         )
         yield _collection(store)
+        yield from _tiers(store)
     free = shutil.disk_usage(path).free
     low = free < _LOW_SPACE
     yield finding("disk", "bad" if low else "good", f"{human_size(free)} free" + (": free some space" if low else ""))

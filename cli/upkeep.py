@@ -1,4 +1,7 @@
-"""What `pfs serve` does by itself once an hour: artifacts, retention, what else has had its time, collection."""
+"""What `pfs serve` does by itself once an hour: artifacts, retention, what else has had its time, collection.
+
+And once a day, of a store in a bucket that has a rule for it, moving old data to another storage class.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +45,7 @@ class Upkeep:
         self._seen: ChangeToken | None = None
         self._done_s = 0.0
         self._sweeps_ns: int | None = None
+        self._tiered_s: float | None = None
         # Of a local store only one machine has a daemon, which holds a lock.
         self._duty = Duty(store.backend, clock_ns=store.clock_ns) if store.backend.parallel > 1 else None
         self._other: str | None = None
@@ -62,6 +66,7 @@ class Upkeep:
             if self._is_ours() and self._is_due():
                 self._expire()
                 self._collect()
+                self._tier()
                 self._seen, self._done_s = self._store.changes(), time.monotonic()
         except _StoppedError:
             return
@@ -123,6 +128,24 @@ class Upkeep:
             self._tell(f"upkeep: {'; '.join(gc_lines(report))}")
         if report.damaged:
             self._tell(f"upkeep: damaged packs were left alone: {', '.join(report.damaged)}")
+
+    def _tier(self) -> None:
+        """Move what the store's rule says, once a day; a look at everything that is live."""
+        if self._store.backend.parallel == 1:
+            return
+        from pfs.refs.tiering import read_rule
+
+        rule = read_rule(self._store.backend)
+        late = self._tiered_s is None or time.monotonic() - self._tiered_s >= AT_LEAST_EVERY_S
+        if not rule.on or not late:
+            return
+        from cli.commands.tier import tier_line
+        from pfs.tiers.tier import tier
+
+        done = tier(self._store, rule, alive=self._end_when_told)
+        self._tiered_s = time.monotonic()
+        if done.packs:
+            self._tell(f"upkeep: {tier_line(done)}")
 
     def _end_when_told(self) -> None:
         if self._stop.is_set():

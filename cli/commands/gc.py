@@ -100,6 +100,8 @@ def gc_record(report: Report) -> Record:
         "waits_until": None if report.waits_until_ns is None else timestamp(report.waits_until_ns),
         "resumed": report.resumed,
         "ended": report.ended,
+        "cold": report.cold,
+        "thawing": report.thawing,
         "damaged": list(report.damaged),
         "full": report.full,
     }
@@ -121,6 +123,10 @@ def gc_lines(report: Report) -> Iterator[str]:
         yield f"deleted {_count(report.ended, 'pack')} that were condemned before"
     elif report.resumed:
         yield "ended a collection that had been stopped"
+    if report.cold:
+        yield f"left {_count(report.cold, 'pack')} in cold storage as they are: partly dead, and billed for all of it"
+    if report.thawing:
+        yield f"having {_count(report.thawing, 'pack')} restored from an archive to purge what is in them: run it again"
     if report.waits_until_ns is not None:
         yield from _waiting_lines(report, report.waits_until_ns)
         return

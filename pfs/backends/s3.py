@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 from botocore.exceptions import ClientError
 
 from pfs.backends.base import Buffer, Entry, check_object_name
+from pfs.backends.classes import STANDARD
 from pfs.backends.forks import forget_in_children
 from pfs.backends.s3_client import S3Clients
 from pfs.backends.s3_clock import ServerClock
@@ -36,7 +37,7 @@ from pfs.backends.s3_fast import NoSuchKeyError, fast_reads
 from pfs.backends.s3_place import S3Options, S3Place, parse_s3_url
 from pfs.backends.s3_ranges import Range, header_of, merged, pieces, split
 from pfs.backends.s3_retry import Retry
-from pfs.backends.s3_tiers import STANDARD, move, restore
+from pfs.backends.s3_tiers import move, restore
 from pfs.backends.s3_words import as_pfs_error
 from pfs.errors import AccessRefusedError, BranchMovedError, NotFoundError, StorageError
 from pfs.ids import Etag

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from botocore.exceptions import ClientError
 
+from pfs.backends.classes import ARCHIVES, STANDARD
 from pfs.backends.s3_errors import code_of, is_condition, is_missing
 
 Call = Callable[..., Any]
 """Makes a request of boto3: name of the method, and its arguments."""
-STANDARD: Final = "STANDARD"
-ARCHIVES: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-"""Classes whose objects cannot be read before they are restored."""
 
 
 def move(call: Call, place: Mapping[str, str], storage_class: str, *, more: Mapping[str, object], bare: bool) -> bool:

@@ -112,6 +112,7 @@ def foresee(
         live_bytes=found.live_bytes,
         expired=expired,
         damaged=found.damaged,
+        cold=len(decision.cold),
         retention=tuple(foreseen(store, plan, now_ns=now_ns) for plan in plans.values()),
         dry_run=True,
     )

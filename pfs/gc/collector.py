@@ -11,7 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pfs.errors import CorruptionError, NotFoundError, StorageError, StorageFullError
+from pfs.backends.classes import ARCHIVES
+from pfs.errors import ArchivedError, CorruptionError, NotFoundError, StorageError, StorageFullError
 from pfs.gc.condemn import Decision, condemn
 from pfs.gc.expire import Expired, expire, find_expired
 from pfs.gc.fence import fence, named_packs
@@ -24,7 +25,7 @@ from pfs.gc.report import Report
 from pfs.gc.roots import add_roots, bodies
 from pfs.gc.shred import Marks, find_marks, is_shredded, remove_marks
 from pfs.gc.survey import PackFacts, Survey, survey
-from pfs.gc.sweep import kept_packs, move_commits, sweep
+from pfs.gc.sweep import kept_packs, move_commits, remove_shelved, sweep
 from pfs.gc.waiting import waits_until
 from pfs.ids import CommitId, PackId
 from pfs.packs.condemned import PREFIX as LISTS
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from pfs.store import Store
 
 Rows = dict[str, list[CommitId]]
+_THAWED_DAYS = 3
+"""What a collection has restored to copy it can be read so long: a purge is waited for by a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ class Collector:
         live = add_roots(self._store, marker, states)
         marker.walk()
         found = survey(self._store, listed, marker.live, scratch=self._scratch, alive=owner.keep, purged=marks.words)
-        decision = self._decide(found)
+        decision, thawing = self._readable(self._decide(found))
         copied = self._repack(decision, marker, found, owner=owner)
         stored = sum(entry.size for entry in listed)  # those too that cannot be read
         report = Report(
@@ -111,6 +114,8 @@ class Collector:
             expired=expired,
             damaged=found.damaged + copied.damaged,
             full=copied.full,
+            cold=len(decision.cold),
+            thawing=thawing,
         )
         condemned = decision.delete + copied.packs
         if not condemned:
@@ -155,10 +160,22 @@ class Collector:
 
     def _decide(self, found: Survey) -> Decision:
         min_age_ns, now_ns = self._options.min_age_ns, 0
-        if min_age_ns:  # by the clock that gave the packs their times: taking ownership wrote this just now
+        if min_age_ns or any(facts.storage_class for facts in found.packs):
+            # By the clock that gave the packs their times: taking ownership wrote this just now.
             now_ns = next(entry.modified_ns for entry in self._store.backend.entries(GC_STATE))
         leased = leased_packs(self._store.backend, now_ns=self._store.clock_ns())
         return condemn(found.packs, now_ns=now_ns, min_age_ns=min_age_ns, leased=leased)
+
+    def _readable(self, decision: Decision) -> tuple[Decision, int]:
+        """Leave out what is to be copied from an archive and not restored yet, having asked for it; say how many."""
+        waiting = {
+            facts.pack
+            for facts in decision.repack
+            if facts.storage_class in ARCHIVES
+            and not self._store.backend.thaw(facts.name, days=_THAWED_DAYS, speed="Standard")
+        }
+        repack = tuple(facts for facts in decision.repack if facts.pack not in waiting)
+        return replace(decision, repack=repack), len(waiting)
 
     def _repack(self, decision: Decision, marker: Marker, found: Survey, *, owner: Ownership) -> _Copied:
         """Copy what lives of packs that are to go; where the disk is full, nothing but dead packs goes."""
@@ -171,7 +188,7 @@ class Collector:
                     copied.append(known)
                 except CorruptionError:
                     damaged.append(known.name)  # a part of it may have been copied, which does no harm
-                except NotFoundError:
+                except (NotFoundError, ArchivedError):
                     continue
             self._store.index.add(repacker.finish())
         except StorageFullError:
@@ -216,6 +233,7 @@ class Collector:
         forgotten = self._forget_commits(rows, live, states)
         used = {name for body in held for name in (*body.shreds, *(older.name for older in body.older))}
         store.backend.delete_many([name for name in shelved if name not in used])
+        remove_shelved(store)
         owner.finish()
         self._remove_lists(owner)
         return _Swept(frozenset(gone), len(kept), forgotten)

@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
+from pfs.backends.classes import ARCHIVES, is_settled
 from pfs.gc.survey import PackFacts
 from pfs.ids import PackId
 from pfs.packs.session_data import PACK_ENTRIES
@@ -26,6 +27,8 @@ class Decision:
 
     delete: tuple[PackFacts, ...]
     repack: tuple[PackFacts, ...]
+    cold: tuple[PackFacts, ...] = ()
+    """Packs that are left as they are, though partly dead, for the sake of the storage class that they are in."""
 
     @property
     def packs(self) -> tuple[PackFacts, ...]:
@@ -37,6 +40,9 @@ def condemn(
     packs: Sequence[PackFacts], *, now_ns: int, min_age_ns: int = 0, leased: AbstractSet[PackId] = frozenset()
 ) -> Decision:
     """Return what to delete and to repack; packs younger than ``min_age_ns`` and leased ones are left alone.
+
+    Packs in another storage class than the standard one are not small, and are written again only when they have been
+    there for the time that is billed anyway, and can be read; wholly dead ones go.
 
     All packs with something in them that was purged go, however little, young or leased: who purges wants it gone, and
     a writer that counts on them stores again what it needs.
@@ -52,18 +58,31 @@ def condemn(
     free = [facts for facts in packs if is_free(facts)]
     delete = tuple(facts for facts in free if not facts.live_entries)
     live = [facts for facts in free if facts.live_entries]
+    cold = tuple(facts for facts in live if _is_thin(facts) and _is_cold(facts, now_ns))
+    stays = {facts.pack for facts in cold}
+    live = [facts for facts in live if facts.pack not in stays]
     repack = [facts for facts in live if _is_thin(facts)]
     small = {kind: [facts for facts in live if facts.kind == kind and _is_small(facts)] for kind in ("d", "m")}
     for kind in ("d", "m", "d"):  # chunks of small meta packs go to a data pack: look at those again
         if len(small[kind]) + bool(repack) >= SMALL_PACKS:
             repack += small[kind]
             small[kind] = []
-    return Decision(delete, tuple(sorted(repack, key=lambda facts: facts.pack)))  # ids begin with their time
+    repack.sort(key=lambda facts: facts.pack)  # ids begin with their time
+    return Decision(delete, tuple(repack), cold)
 
 
 def _is_thin(facts: PackFacts) -> bool:
     return facts.shred or facts.dead_bytes >= DEAD_SHARE * facts.size
 
 
+def _is_cold(facts: PackFacts, now_ns: int) -> bool:
+    if facts.shred:
+        return False
+    settled = is_settled(facts.storage_class, facts.modified_ns, now_ns)
+    return facts.storage_class in ARCHIVES or not settled
+
+
 def _is_small(facts: PackFacts) -> bool:
+    if facts.storage_class:
+        return False
     return facts.size < SMALL_BYTES and facts.entries < SMALL_ENTRIES and not _is_thin(facts)

@@ -16,9 +16,11 @@ class Report:
     condemned packs that stayed, since something in them came to life meanwhile; ``forgotten``: commits that nothing
     leads to any more. ``generation``: the one that was published, None if there was nothing to do. ``resumed``: an
     earlier collection, which had been stopped, was ended first. ``damaged``: packs that cannot be read and were left
-    alone. ``ended``: packs that the collection which was ended first had condemned, and that went. ``waiting``: packs
-    that were condemned, and go with a collection after ``waits_until_ns`` (since the epoch), when readers have had
-    their time; where that was so from the beginning nothing else was done, and ``live_bytes`` is not known.
+    alone. ``cold``: packs in other storage classes that stay though partly dead, as they are billed for a time anyway,
+    or are archived; ``thawing``: packs in an archive with something purged, which were asked for. ``ended``: packs that
+    the collection which was ended first had condemned, and that went. ``waiting``: packs that were condemned, and go
+    with a collection after ``waits_until_ns`` (since the epoch), when readers have had their time; where that was so
+    from the beginning nothing else was done, and ``live_bytes`` is not known.
     ``retention``: what the rules of repos took away first. ``full``: there was no room to write packs again, so only
     dead ones went.
     """
@@ -35,6 +37,8 @@ class Report:
     retention: tuple[RepoEffect, ...] = ()
     forgotten: int = 0
     generation: int | None = None
+    cold: int = 0
+    thawing: int = 0
     ended: int = 0
     waiting: int = 0
     waits_until_ns: int | None = None

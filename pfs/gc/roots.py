@@ -7,7 +7,7 @@ they can be had back, also where there is a new repo of the name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from pfs.errors import CorruptionError, MissingObjectError, NotFoundError
@@ -16,7 +16,7 @@ from pfs.gc.uploads import uploaded_parts
 from pfs.history.linked import Found
 from pfs.history.reachable import live_commits
 from pfs.ids import CommitId, RecordId
-from pfs.packs.commit_record import decode_record, id_of
+from pfs.packs.commit_record import CommitRecord, decode_record, id_of
 from pfs.packs.pack import RecordType, pack_name, read_footer
 from pfs.refs.body import RefsBody
 from pfs.refs.buried import buried
@@ -30,8 +30,20 @@ if TYPE_CHECKING:
 _BATCH = 1024
 
 
-def add_roots(store: Store, marker: Marker, states: Iterable[RefsState]) -> dict[str, set[CommitId]]:
+Wanted = Callable[[RefsBody, CommitRecord], bool]
+"""Says of a live commit, and the body that it is live in, whether it counts."""
+
+
+def _all(_: RefsBody, __: CommitRecord) -> bool:
+    return True
+
+
+def add_roots(
+    store: Store, marker: Marker, states: Iterable[RefsState], *, wanted: Wanted = _all
+) -> dict[str, set[CommitId]]:
     """Add what refs bodies, tombstones included, uploads and drafts lead to; return the live commits by repo.
+
+    ``wanted``: of finished commits only those that it says; for a look at a part of the store.
 
     Uploads and drafts are listed here: to be asked for after the generation of a re-mark is published.
 
@@ -43,7 +55,7 @@ def add_roots(store: Store, marker: Marker, states: Iterable[RefsState]) -> dict
     for state in states:
         live.setdefault(state.repo, set())
         for body in bodies(store, state.body):
-            live[state.repo] |= _add_body(store, marker, RefsState(state.repo, body, state.etag))
+            live[state.repo] |= _add_body(store, marker, RefsState(state.repo, body, state.etag), wanted)
     for part in uploaded_parts(store.backend):
         marker.file(part.kind, part.tid)
     for staged in staged_roots(store.backend):
@@ -68,11 +80,13 @@ def _last(store: Store, name: str) -> RefsBody:
         raise MissingObjectError(name, "the last state of a deleted repo is missing") from error
 
 
-def _add_body(store: Store, marker: Marker, state: RefsState) -> set[CommitId]:
+def _add_body(store: Store, marker: Marker, state: RefsState, wanted: Wanted) -> set[CommitId]:
     live, batch = set[CommitId](), list[Found]()
     for entry in state.body.open.values():
         marker.tree(entry.tree_root())
     for found in live_commits(store.history, state):
+        if not wanted(state.body, found.record):
+            continue
         live.add(found.record.id)
         marker.tree(found.record.tree_root())
         batch.append(found)

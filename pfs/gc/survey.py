@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pfs.backends.base import Entry
-from pfs.errors import CorruptionError, NotFoundError
+from pfs.errors import ArchivedError, CorruptionError, NotFoundError
 from pfs.gc.idset import IdSet, Scratch, prefixes
 from pfs.ids import PackId
 from pfs.packs.pack import ENTRY, PackKind, SealedPack, parse_pack_name, read_footer
@@ -45,6 +45,8 @@ class PackFacts:
     """Records of live objects with their headers and footer entries; of blocks the live part."""
     shred: bool = False
     """Whether something that was purged lies in it, dead."""
+    storage_class: str = ""
+    """In which class it is, since ``modified_ns``; empty for the standard one."""
 
     @property
     def dead_bytes(self) -> int:
@@ -111,6 +113,7 @@ def survey(
                 len(mine),
                 size,
                 bool(np.isin(ids[~is_live], purged).any()) if len(purged) else False,
+                entry.storage_class,
             )
         )
     found = _settle(store, listed, facts, doubles) if len(doubles) else Survey(tuple(facts), {})
@@ -123,8 +126,8 @@ def footers(store: Store, listed: Sequence[Entry], damaged: list[str]) -> Iterat
     def read(entry: Entry) -> SealedPack | None:
         try:
             return read_footer(store.backend, entry.name, size=entry.size)
-        except NotFoundError:
-            return None
+        except (NotFoundError, ArchivedError):
+            return None  # gone, or archived by another program than pfs: left alone
         except CorruptionError:
             damaged.append(entry.name)
             return None

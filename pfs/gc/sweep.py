@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pfs.backends.base import Entry
-from pfs.errors import CorruptionError, NotFoundError
+from pfs.errors import ArchivedError, CorruptionError, NotFoundError
 from pfs.gc.idset import IdSet, prefixes
 from pfs.gc.survey import footers
 from pfs.ids import CommitId, PackId
 from pfs.packs.commit_record import decode_record
 from pfs.packs.condemned import Condemned
+from pfs.packs.footer import SHELF, shelved_pack
 from pfs.packs.pack import PackKind, RecordType, SealedPack, pack_name, parse_pack_name, read_footer
 from pfs.parallel import at_once
 
@@ -104,6 +105,14 @@ def _batches(store: Store, doomed: _Doomed) -> Iterator[tuple[_Doomed, list[npt.
         yield batch, ids
 
 
+def remove_shelved(store: Store) -> None:
+    """Delete copies of footers whose packs are gone."""
+    shelved = {entry.name: shelved_pack(entry.name) for entry in store.backend.entries(SHELF)}
+    if shelved:
+        there = {_pack_of(entry) for entry in store.backend.entries("packs/d/")}
+        store.backend.delete_many([name for name, pack in shelved.items() if pack not in there])
+
+
 def _forget(store: Store, gone: AbstractSet[PackId], columns: Sequence[npt.NDArray[np.void]]) -> None:
     """Take the rows of deleted packs out of the index, as far as they have no other place by now."""
     for pack in gone:
@@ -118,7 +127,7 @@ def _footers(store: Store, condemned: Mapping[PackId, str]) -> Iterator[SealedPa
     def read(name: str) -> SealedPack | None:
         try:
             return read_footer(store.backend, name)
-        except (NotFoundError, CorruptionError):
+        except (NotFoundError, CorruptionError, ArchivedError):
             return None
 
     names = [pack_name(pack, "d" if kind == "d" else "m") for pack, kind in sorted(condemned.items())]

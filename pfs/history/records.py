@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from pfs.backends.base import Backend, Entry, Reads
 from pfs.errors import (
+    ArchivedError,
     CommitNotFoundError,
     CorruptionError,
     IndexDamagedError,
@@ -71,6 +72,7 @@ class History:
             on_gone=self.note_gone,
             on_damaged=on_damaged,
             records=self._spooled,
+            on_archived=self._ask_for,
         )
         """Pages, chunks and records by id; a missing one makes the index catch up once."""
         self._generations = Generations(self.objects, index)
@@ -237,6 +239,12 @@ class History:
                 return True
             return self._index.stats().packs != before
 
+    def _ask_for(self, name: str) -> bool:
+        """Have an archived pack restored; say whether it can be read now."""
+        from pfs.refs.tiering import ask_for
+
+        return ask_for(self._backend, name)
+
     def note_gone(self, pack: PackId) -> bool:
         """Take a pack that is not there out of the index if it was collected; say whether it was."""
         level(self._backend, self._index)
@@ -345,13 +353,25 @@ class History:
         Of a pack whose frame is damaged its whole records are indexed. Older ones come first: what was stored again,
         since a record of it was damaged, is found in the new place.
         """
-        unknown = self._unknown((parse_pack_name(entry.name), entry.size) for entry in listed)
+        cold = list[Entry]()
+
+        def named(entry: Entry) -> tuple[tuple[PackId, PackKind] | None, int]:
+            if entry.storage_class:
+                cold.append(entry)
+            return parse_pack_name(entry.name), entry.size
+
+        unknown = self._unknown(map(named, listed))
         learned = 0
         if unknown and self._backend.parallel > 1:
             learned = self._learn(self.segments.footers({pack: size for (pack, _), size in unknown.items()}))
             unknown = self._unknown(unknown.items())
         names = (pack_name(*pack) for pack in sorted(unknown))
-        return learned + self._learn(at_once(self.reading.parallel, self._footer, names))
+        learned += self._learn(at_once(self.reading.parallel, self._footer, names))
+        if learned and cold:
+            from pfs.packs.tiers import note_tiers
+
+            note_tiers(self._index, cold)
+        return learned
 
     def _unknown(
         self, packs: Iterable[tuple[tuple[PackId, PackKind] | None, int]]
@@ -373,7 +393,7 @@ class History:
             return read_footer(self.reading, name)
         except CorruptionError:
             return salvage(self._backend, name)
-        except NotFoundError:
+        except (NotFoundError, ArchivedError):
             return None
 
     def _learn(self, footers: Iterable[SealedPack | None]) -> int:

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from xxhash import xxh3_128_digest
 
-from pfs.backends.base import Reads
-from pfs.errors import CorruptionError
+from pfs.backends.base import Backend, Reads
+from pfs.errors import ArchivedError, CorruptionError, NotFoundError
 from pfs.ids import PackId
 from pfs.packs.record import HEADER_SIZE, Codec, RecordType
 
@@ -33,6 +33,9 @@ _GUESS: Final = 64 * 1024
 _BATCH: Final = 64
 _BATCH_ROWS: Final = 1 << 20
 _NAME: Final = re.compile(r"packs/([dm])/([0-9a-f]{2})/([0-9a-f]{32})\.pack")
+
+SHELF: Final = "footers/"
+_SHELVED: Final = re.compile(r"footers/[0-9a-f]{2}/([0-9a-f]{32})\.footer")
 
 ENTRY: Final = np.dtype(
     [("id", "V32"), ("off", "<u4"), ("clen", "<u4"), ("ulen", "<u4"), ("type", "u1"), ("codec", "u1"), ("pad", "<u2")]
@@ -111,7 +114,8 @@ def encode_footer(rows: Sequence[bytes], pack_id: PackId, *, footer_off: int) ->
 def read_footer(backend: Reads, name: str, *, size: int | None = None) -> SealedPack:
     """Read the footer of the pack and check its header: one suffix read of 64 KiB, a second one when it is longer.
 
-    A pack of more than 64 KiB takes one more short read, of the header.
+    A pack of more than 64 KiB takes one more short read, of the header. Of one in an archive the copy is read that was
+    made before it went there (`shelve`).
 
     Args:
         backend: where the pack is.
@@ -121,12 +125,16 @@ def read_footer(backend: Reads, name: str, *, size: int | None = None) -> Sealed
     Raises:
         NotFoundError: no such pack.
         CorruptionError: it has no valid header or footer; `scan_records` may still find its records.
+        ArchivedError: it is in an archive, and there is no copy.
     """
     identity = parse_pack_name(name)
     if identity is None:
         raise CorruptionError(name, "it has no pack's name")
     pack_id, kind = identity
-    tail = backend.get(name, offset=-_GUESS)
+    try:
+        tail = backend.get(name, offset=-_GUESS)
+    except ArchivedError:
+        return _read_shelved(backend, name, size=size)
     footer_off, footer_len, checksum = _decode_trailer(tail, pack_id, name)
     if footer_len + _TRAILER.size > len(tail) == _GUESS:
         tail = backend.get(name, offset=-(footer_len + _TRAILER.size))
@@ -138,6 +146,46 @@ def read_footer(backend: Reads, name: str, *, size: int | None = None) -> Sealed
         raise CorruptionError(name, f"it is not {end} bytes long as its trailer says")
     header = tail if len(tail) == end else backend.get(name, length=PACK_HEADER.size)
     check_pack_header(header[: PACK_HEADER.size], pack_id, kind, where=name)
+    entries: Entries = np.frombuffer(footer, dtype=ENTRY)
+    _check_entries(entries, footer_off, name)
+    return SealedPack(pack_id, kind, end, pack_time_ms(pack_id), entries)
+
+
+def shelf_name(pack_id: PackId) -> str:
+    """Return the object name of the copy of a data pack's header, footer and trailer."""
+    return f"{SHELF}{pack_id[-1:].hex()}/{pack_id.hex()}.footer"
+
+
+def shelved_pack(name: str) -> PackId | None:
+    """Return the pack whose copy an object name means; None where it is no such name."""
+    match = _SHELVED.fullmatch(name)
+    return None if match is None else PackId(bytes.fromhex(match[1]))
+
+
+def shelve(backend: Backend, name: str) -> None:
+    """Keep a copy of what `read_footer` reads of a pack, for when that is in an archive; idempotent, durable.
+
+    Raises as `read_footer`, and StorageError.
+    """
+    pack = read_footer(backend, name)
+    length = len(pack.entries) * ENTRY.itemsize + _TRAILER.size
+    tail = backend.get(name, offset=-length)
+    backend.put_new(shelf_name(pack.pack_id), backend.get(name, length=PACK_HEADER.size) + tail)
+
+
+def _read_shelved(backend: Reads, name: str, *, size: int | None) -> SealedPack:
+    identity = parse_pack_name(name)
+    assert identity is not None, "the caller knows it"
+    pack_id, kind = identity
+    try:
+        data = backend.get(shelf_name(pack_id))
+    except NotFoundError as error:
+        raise ArchivedError(f"read {name}, of which no footer was kept,", "another program's doing") from error
+    footer_off, footer_len, checksum = _decode_trailer(data, pack_id, name)
+    footer, end = data[PACK_HEADER.size : -_TRAILER.size], footer_off + footer_len + _TRAILER.size
+    if len(footer) != footer_len or xxh3_128_digest(footer) != checksum or size not in (None, end):
+        raise CorruptionError(shelf_name(pack_id), "it is not the footer of its pack")
+    check_pack_header(data[: PACK_HEADER.size], pack_id, kind, where=name)
     entries: Entries = np.frombuffer(footer, dtype=ENTRY)
     _check_entries(entries, footer_off, name)
     return SealedPack(pack_id, kind, end, pack_time_ms(pack_id), entries)

@@ -22,6 +22,7 @@ from pfs.packs.index_rows import (
     IN_BLOCK,
     KEY_SIZE,
     NUMBER,
+    TIER_AT,
     Location,
     chunk_rows,
     decode_location,
@@ -293,6 +294,29 @@ class Index:
                 if place.pack_no in lists:
                     lists[place.pack_no].append((key, place))
             return found
+
+        return self._env.read(work)
+
+    def set_tiers(self, tiers: Mapping[PackId, int]) -> None:
+        """Note in which storage class packs are (`pfs.backends.classes`); of packs that are not known, nothing."""
+
+        def work(txn: Txn) -> None:
+            for pack, tier in tiers.items():
+                number = txn.get("packid", pack)
+                row = None if number is None else txn.get("pack", number)
+                if number is not None and row is not None and row[TIER_AT] != tier:
+                    txn.put("pack", number, row[:TIER_AT] + bytes([tier]) + row[TIER_AT + 1 :])
+
+        if tiers:
+            self._env.write(work)
+
+    def tiers(self) -> dict[PackId, int]:
+        """Return the packs that are in another storage class than the standard one, as far as that was noted."""
+
+        def work(txn: Txn) -> dict[PackId, int]:
+            cursor = txn.cursor("pack")
+            rows = (value for _, value in cursor.iternext()) if cursor.set_range(NUMBER.pack(0)) else iter(())
+            return {PackId(value[:16]): value[TIER_AT] for value in rows if value[TIER_AT]}
 
         return self._env.read(work)
 

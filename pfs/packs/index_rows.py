@@ -72,6 +72,10 @@ def pack_row(pack: SealedPack, *, state: int) -> bytes:
     return _PACK.pack(pack.pack_id, ord(pack.kind), state, 0, pack.size, count, pack.size, pack.created_ms)
 
 
+TIER_AT: Final = 18
+"""Where in a value of the pack table the storage class is (`pfs.backends.classes`)."""
+
+
 def decode_pack(value: bytes) -> tuple[PackId, PackKind]:
     """Decode id and kind from a value of the pack table."""
     return PackId(value[:16]), "d" if value[16] == ord("d") else "m"

@@ -13,7 +13,15 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 from pfs.backends.base import Reads
-from pfs.errors import CorruptionError, MissingObjectError, NotFoundError, PfsError, StorageError
+from pfs.errors import (
+    ArchivedError,
+    CorruptionError,
+    MissingObjectError,
+    NotFoundError,
+    PfsError,
+    StorageError,
+    ThawingError,
+)
 from pfs.ids import EMPTY_CHUNK, ChunkId, CommitId, ManifestId, PackId, PageId, TreeId
 from pfs.lru import Lru
 from pfs.packs.commit_record import CommitRecord, decode_record
@@ -72,6 +80,7 @@ class Objects:
         on_gone: Callable[[PackId], bool] = lambda _: False,
         on_damaged: Callable[[str], bool] = lambda _: False,
         records: Callable[[PackId], Sequence[bytes] | None] = lambda _: None,
+        on_archived: Callable[[str], bool] | None = None,
         page_bytes: int = _PAGE_BYTES,
     ) -> None:
         """Read from ``backend``; ``on_missing`` catches the index up and says whether it learned something.
@@ -79,12 +88,14 @@ class Objects:
         ``on_gone`` is told of a pack that is not there, and says whether it was collected: its objects are elsewhere.
         ``on_damaged`` is told of one whose bytes are wrong, and says whether reading it again may give others.
         ``records`` gives the encoded commit records of some packs without a read.
+        ``on_archived`` asks for one that is in an archive, and says whether it can be read now; None: nobody asks.
         Up to ``page_bytes`` of decoded pages are kept, and 28 MiB of chunks, blocks and manifests.
         """
         self._backend = backend
         self._index = index
         self._on_missing, self._on_gone, self._on_damaged = on_missing, on_gone, on_damaged
         self._records = records
+        self._on_archived = on_archived
         self._packs = PackReader(backend, block_bytes=_BLOCK_BYTES)
         self._pages: Lru[PageId, Page] = Lru(page_bytes)
         self._manifests: Lru[ManifestId, bytes] = Lru(_MANIFEST_BYTES)
@@ -263,13 +274,22 @@ class Objects:
             except CorruptionError:
                 if not self._on_damaged(name):
                     raise
-                return dict(self._packs.read(name, wanted, kind=request.kind, verify=request.verify))
+            except ArchivedError as error:
+                self._ask(name, error, _where(request.kind, wanted[0].id))
+            return dict(self._packs.read(name, wanted, kind=request.kind, verify=request.verify))
         except NotFoundError as error:
             where = _where(request.kind, wanted[0].id)
             raise _GoneError(pack_id, MissingObjectError(where, f"its pack {name} is gone")) from error
         except CorruptionError:
             self._forget_damaged(name, wanted, request)
             raise
+
+    def _ask(self, name: str, error: ArchivedError, where: str) -> None:
+        """Have a pack restored; raises ThawingError unless it can be read by now."""
+        if self._on_archived is None:
+            raise error
+        if not self._on_archived(name):
+            raise ThawingError(f"{where} in {name}", error.reason) from error
 
     def _forget_damaged(self, name: str, wanted: Sequence[Wanted], request: _Request) -> None:
         """Take the rows of objects away that cannot be read, now for the second time: a writer stores them again."""

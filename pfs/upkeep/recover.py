@@ -21,6 +21,7 @@ from pfs.backends.base import Backend, Entry
 from pfs.backends.durable import storage_errors
 from pfs.config import check_encryption, open_objects, read_config
 from pfs.errors import (
+    ArchivedError,
     ConflictError,
     CorruptionError,
     InvalidInputError,
@@ -35,6 +36,7 @@ from pfs.packs.footer import in_batches
 from pfs.packs.index import Index, Location
 from pfs.packs.pack import SealedPack, parse_pack_name, read_footer
 from pfs.packs.salvage import salvage
+from pfs.packs.tiers import note_tiers
 from pfs.parallel import at_once
 from pfs.refs.collection import GC_STATE
 from pfs.refs.collector_lock import alone
@@ -207,7 +209,7 @@ def _add_salvaged(
     for name in names:
         parsed = parse_pack_name(name)
         known = () if parsed is None else old.get(parsed[0], ())
-        with suppress(NotFoundError, CorruptionError):
+        with suppress(NotFoundError, CorruptionError, ArchivedError):
             pack = salvage(backend, name, known=known)
             if len(pack.entries):
                 index.add([pack])
@@ -226,7 +228,7 @@ def _add_packs(backend: Backend, history: History, index: Index, *, progress: Pr
     def footer(entry: Entry) -> SealedPack | None:
         try:
             return None if parse_pack_name(entry.name) is None else read_footer(reading, entry.name)
-        except (CorruptionError, NotFoundError):
+        except (CorruptionError, NotFoundError, ArchivedError):
             damaged.append(entry.name)
             return None
 
@@ -247,6 +249,7 @@ def _add_packs(backend: Backend, history: History, index: Index, *, progress: Pr
     rest = [entry for entry in entries if entry.name not in done]
     for batch in in_batches(_each(rest, at_once(backend.parallel, footer, rest), told)):
         index.add(batch)
+    note_tiers(index, entries)
     return sorted(damaged)
 
 
