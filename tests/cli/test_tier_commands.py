@@ -95,4 +95,4 @@ def test_a_store_on_a_disk_has_one_class(tmp_path: Path, pfs: Run, monkeypatch: 
     assert "only a bucket" in pfs("set-tiering", "--older-than", "1d", code=2).err
     pfs("put-file", "r@master:/x", "-f", __file__)
     assert "nothing of it is in an archive" in pfs("thaw", "r@master:/x").out
-    assert "not found" in pfs("thaw", "r@master:/y", code=3).err
+    assert "no file or directory" in pfs("thaw", "r@master:/y", code=3).err
