@@ -1,7 +1,8 @@
 """What `trees` measures, each in a process of its own: ``python -m benchmarks.tree_runs WHAT PLACE COUNT ANSWER``.
 
-``stream`` writes COUNT files as an Arrow stream of path, size and id; ``build`` makes a store of them; ``ask`` asks and
-changes that; ``git`` makes a repository of the same paths. What is found goes to ANSWER as JSON.
+``stream`` (``of one``, ``of four``: in other folders) writes COUNT files as an Arrow stream of path, size and id;
+``build`` makes a store of them; ``ask`` asks and changes that; ``git`` makes a repository of the same paths. What is
+found goes to ANSWER as JSON.
 """
 
 from __future__ import annotations
@@ -12,39 +13,36 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 import pfs
 from benchmarks.history import _put
-from pfs.ids import new_commit_id
-from pfs.model import NewCommit
 from pfs.repo import Repo
-from pfs.trees.bulk import RowBatch, build_columns
-from pfs.trees.page import Changed, Kind
 from pfs.view import View
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _BATCH = 65_536
 _FOLDER, _FOLDERS = 1000, 100
 PAGE = 1000
 
 
-def path_of(number: int) -> str:
-    """Return the path of a file: folders of 1,000 files, 100 of them in one; paths ascend with numbers."""
+def path_of(number: int, layout: str = "") -> str:
+    """Return the path of a file: folders of 1,000 files, 100 of them in one; paths ascend with numbers.
+
+    ``layout``: all in one folder (``one``), or in folders of four (``four``).
+    """
+    if layout:
+        return f"d{number // 4 if layout == 'four' else 0:07d}/f{number:08d}.dat"
     folder = number // _FOLDER
     return f"d{folder // _FOLDERS:04d}/s{folder % _FOLDERS:02d}/f{number:08d}.dat"
 
 
-def stream(place: Path, count: int) -> None:
+def stream(place: Path, count: int, layout: str = "") -> None:
     """Write the stream, sorted by path; ids are random bytes."""
     import pyarrow as pa
 
@@ -55,41 +53,22 @@ def stream(place: Path, count: int) -> None:
             number = min(_BATCH, count - start)
             raw = pa.py_buffer(chance.bytes(32 * number))
             ids = pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), number, [None, raw])
-            paths = pa.array([path_of(one) for one in range(start, start + number)])
+            paths = pa.array([path_of(one, layout) for one in range(start, start + number)])
             sizes = pa.array(chance.integers(1, 1 << 20, number).astype(np.uint64))
             out.write_batch(pa.record_batch([paths, sizes, ids], schema=schema))
 
 
 def build(place: Path, count: int) -> dict[str, float]:
-    """Commit all files of the stream; durable when it ends."""
+    """Commit all files of the stream, whose content is elsewhere; durable when it ends."""
     shutil.rmtree(place / "store", ignore_errors=True)
     pfs.init(place / "store").close()
     with pfs.open(place / "store") as store:
         repo = store.create_repo("data")
         begun = time.perf_counter()
-        session, id, now = store.session(), new_commit_id(), store.clock_ns()
-        changed = Changed(bytes.fromhex(id), now)
-        root = build_columns(session, map(_columns, _stream(place)), changed=changed)
-        repo.publish([NewCommit(branch="master", root=root, id=id, started_ns=now)], session)
+        repo.commit_arrow("master", place / "files.arrow", how=pfs.ArrowPut(presorted=True, external=True))
         seconds = time.perf_counter() - begun
         assert repo["master"].stat("/").file_count == count
     return {"seconds": seconds}
-
-
-def _stream(place: Path) -> Iterator[pa.RecordBatch]:
-    import pyarrow as pa
-
-    with pa.OSFile(str(place / "files.arrow")) as source:
-        yield from pa.ipc.open_stream(source)
-
-
-def _columns(batch: pa.RecordBatch) -> RowBatch:
-    import pyarrow as pa
-
-    kinds = pa.array(np.full(len(batch), Kind.FILE, np.uint8))
-    keys, tids = batch.column("path").cast(pa.binary()), batch.column("id")
-    columns = [keys, kinds, batch.column("size"), tids]
-    return RowBatch.from_arrow(pa.record_batch(columns, ["key", "kind", "size", "tid"]))
 
 
 def ask(place: Path, count: int) -> dict[str, tuple[float, float | None]]:
@@ -181,7 +160,14 @@ def git(place: Path, count: int) -> None:
 def main() -> None:
     """Run what the command line names."""
     what, place, count, answer = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
-    work = {"stream": stream, "build": build, "ask": ask, "git": git}[what]
+    work: Callable[[Path, int], object] = {
+        "stream": stream,
+        "stream of one": partial(stream, layout="one"),
+        "stream of four": partial(stream, layout="four"),
+        "build": build,
+        "ask": ask,
+        "git": git,
+    }[what]
     answer.write_text(json.dumps(work(place, count) or {}))
 
 

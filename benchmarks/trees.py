@@ -72,6 +72,11 @@ def _of_size(name: str, place: Path, options: Options) -> Iterator[Sample]:
             yield _sample(case, f"pfs {name}", turn, cost, seconds=seconds, value=value)
         if name == "1M":
             yield from _in_turns(place, count, turn)
+    for layout in ("one", "four") if name == "10M" else ():
+        _run(f"stream of {layout}", place, count)
+        cost, inside = _run("build", place, count)
+        case = f"build, folders of {layout}" if layout == "four" else "build, one folder"
+        yield _sample(case, f"pfs {name}", 0, cost, seconds=inside["seconds"], value=count / inside["seconds"])
 
 
 def _in_turns(place: Path, count: int, turn: int) -> Iterator[Sample]:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from msgspec import Struct
+
 from pfs.ids import CommitId
 
 if TYPE_CHECKING:
@@ -146,8 +148,7 @@ class TransactionInfo:
     commits: tuple[Provenance, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FileInfo:
+class FileInfo(Struct, frozen=True, gc=False):
     """A file or directory of a commit.
 
     ``path`` ends in ``/`` for directories (the root is ``/``). ``hash`` is the logical content id. ``commit``

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from pfs.backends.base import Reads
 from pfs.errors import InvalidInputError, MissingObjectError, NotFoundError
 from pfs.ids import EMPTY_CHUNK, ChunkId, TreeId
 from pfs.lru import Lru
-from pfs.packs.index import IN_BLOCK, Index, Location
+from pfs.packs.index import IN_BLOCK, Index
+from pfs.packs.index_columns import NOWHERE
 from pfs.packs.pack import RecordType, pack_name, read_footer
 from pfs.packs.session import WriteSession
 from pfs.trees.kernel import I64, U8, U64
@@ -43,17 +45,27 @@ class KnownContent:
             InvalidInputError: a size is not that of the content.
         """
         rows, which = _distinct(ids)
-        wanted = [ids[row].tobytes() for row in rows.tolist()]
-        kinds = np.full(len(rows), Kind.FILE, np.uint8)
-        real = np.zeros(len(rows), np.int64)
-        places = self._session.places(wanted)
-        for number, (id, place) in enumerate(zip(wanted, places, strict=True)):
-            if place is None or place.type not in _CHUNKS:
-                kinds[number], real[number] = self._other(id, place)
-        self._add_sizes(ids[rows], places, real)
+        some = ids[rows]
+        kinds, real = np.full(len(rows), Kind.FILE, np.uint8), np.zeros(len(rows), np.int64)
+        places = self._session.places(some)
+        is_chunk = (places.pack_no != NOWHERE) & np.isin(places.type, _CHUNKS)
+        self._add_sizes(some, np.where(is_chunk, places.pack_no, NOWHERE), real)
+        others = np.flatnonzero(~is_chunk)
+        others = others[self._may_be_here(some[others], places.type[others])]
+        kinds[~is_chunk] = Kind.EXTERNAL
+        for number in others.tolist():
+            kinds[number], real[number] = self._other(some[number].tobytes(), int(places.type[number]))
         kinds[real < 0] = Kind.EXTERNAL
         self._refuse(kinds[which], real[which], sizes, lambda row: (path_of(row), ids[row].tobytes().hex()))
         return kinds[which]
+
+    def _may_be_here(self, ids: U8, types: U8) -> npt.NDArray[np.bool_]:
+        """Say of what is no chunk in a pack whether it is a manifest, was put by the session, or is empty."""
+        raw = ids.tobytes()
+        values = [raw[at : at + 32] for at in range(0, len(raw), 32)]
+        new = np.array(self._session.has_new(values), np.bool_).reshape(len(ids))
+        empty = (ids == np.frombuffer(EMPTY_CHUNK, np.uint8)).all(axis=1)
+        return np.asarray((types == RecordType.MANIFEST) | new | empty)
 
     def _refuse(self, kinds: U8, real: I64, sizes: U64, what: Callable[[int], tuple[str, str]]) -> None:
         missing = np.flatnonzero(kinds == Kind.EXTERNAL)
@@ -66,20 +78,16 @@ class KnownContent:
             path, id = what(row)
             raise InvalidInputError(f"{path}: it is given as {sizes[row]} bytes, but its content {id} has {real[row]}")
 
-    def _other(self, id: bytes, place: Location | None) -> tuple[Kind, int]:
-        """Return kind and size of what is no chunk in a pack."""
+    def _other(self, id: bytes, type: int) -> tuple[Kind, int]:
+        """Return kind and size of what is here, but no chunk in a pack."""
         if id == EMPTY_CHUNK:
             return Kind.FILE, 0
-        if place is None and not self._session.holds([id])[0]:
-            return Kind.EXTERNAL, 0
-        if place is None or place.type == RecordType.MANIFEST:
-            try:
-                return Kind.CHUNKED, self._manifest_size(TreeId(id))
-            except MissingObjectError:
-                if place is not None:
-                    raise
-                return Kind.FILE, len(self._session.chunk(ChunkId(id), 0))
-        return Kind.EXTERNAL, 0  # a page or a record, which is no content
+        try:
+            return Kind.CHUNKED, self._manifest_size(TreeId(id))
+        except MissingObjectError:
+            if type == RecordType.MANIFEST:
+                raise
+            return Kind.FILE, len(self._session.chunk(ChunkId(id), 0))
 
     def _manifest_size(self, tid: TreeId) -> int:
         manifest = self._session.manifest(tid)
@@ -91,12 +99,11 @@ class KnownContent:
                 raise NotFoundError(f"the store does not have chunk {missing[0].hex()} of content {tid.hex()}")
         return manifest.size
 
-    def _add_sizes(self, ids: U8, places: list[Location | None], real: I64) -> None:
+    def _add_sizes(self, ids: U8, packs: I64, real: I64) -> None:
         """Set the plain sizes of chunks, a pack after the other."""
-        packs = np.array([place.pack_no if place and place.type in _CHUNKS else -1 for place in places], np.int64)
         order = np.argsort(packs, kind="stable")
         for some in np.split(order, np.flatnonzero(np.diff(packs[order])) + 1):
-            if len(some) and packs[some[0]] >= 0:
+            if len(some) and packs[some[0]] != NOWHERE:
                 real[some] = self._sizes_in(int(packs[some[0]]), ids[some])
 
     def _sizes_in(self, pack_no: int, ids: U8) -> I64:

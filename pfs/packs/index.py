@@ -16,6 +16,7 @@ from pfs.backends.durable import storage_errors
 from pfs.errors import IndexDamagedError, InvalidInputError
 from pfs.ids import CommitId, PackId
 from pfs.packs import index_commits, index_condemned
+from pfs.packs.index_columns import Places, find_columns
 from pfs.packs.index_condemned import CONDEMNED, GONE, SEALED, STALE, States
 from pfs.packs.index_env import SharedEnv, Txn, acquire, release
 from pfs.packs.index_rows import (
@@ -30,15 +31,14 @@ from pfs.packs.index_rows import (
     pack_row,
 )
 from pfs.packs.pack import PackKind, SealedPack
+from pfs.trees.kernel import U8
 
 __all__ = ["IN_BLOCK", "REWRITES", "Guard", "Index", "IndexStats", "Location"]
 
 _SCHEMA: Final = b"1"
 _DAMAGES: Final = b"damages"
-_FEW: Final = 16
-"""Up to this many ids, single look-ups beat sorting."""
-_FORGOTTEN: Final = 4096
-"""Rows looked at in one writing transaction, so that others do not wait long."""
+_FEW: Final = 16  # up to this many ids, single look-ups beat sorting
+_FORGOTTEN: Final = 4096  # rows looked at in one writing transaction, so that others do not wait long
 REWRITES: Final = "rewrites/"
 """In front of a repo's name: the `get_meta` key of what the index has seen of rewritten records."""
 SEEN_ROWS: Final = 1 << 21
@@ -121,6 +121,10 @@ class Index:
 
         found = self._env.read(work)
         return [found.get(key) for key in keys]
+
+    def find_columns(self, ids: U8) -> Places:
+        """Return where a writer may rely on each id (32 columns); one transaction, under 1 us an id."""
+        return self._env.read(lambda txn: find_columns(txn, ids))
 
     def seen(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the rows of local files (`pfs.files.seen`) by key, in the order given; one transaction, 1 us a row."""

@@ -17,7 +17,8 @@ KEY_SIZE: Final = 16
 IN_BLOCK: Final = 6
 """`Location.type` of a chunk inside a block."""
 _LOCATION: Final = struct.Struct("<III")
-_LOCATIONS: Final = np.dtype([("pack_no", "<u4"), ("offset", "<u4"), ("clen_type", "<u4")])
+LOCATIONS: Final = np.dtype([("pack_no", "<u4"), ("offset", "<u4"), ("clen_type", "<u4")])
+"""The same as columns; ``clen_type`` is clen times 16, and the type."""
 _PACK: Final = struct.Struct("<16sBBBQIQq")
 NUMBER: Final = struct.Struct(">I")
 """Big-endian, so that the order of keys is that of numbers."""
@@ -53,7 +54,7 @@ def chunk_rows(packs: Sequence[SealedPack]) -> ChunkRows:
     keys = np.ascontiguousarray(entries.view(np.uint8).reshape(-1, ENTRY.itemsize)[:, :KEY_SIZE])
     words = keys.view(">u8")
     order = np.lexsort((words[:, 1], words[:, 0]))
-    values = np.zeros(len(entries), _LOCATIONS)
+    values = np.zeros(len(entries), LOCATIONS)
     values["offset"] = entries["off"]
     types = np.where(entries["codec"] == Codec.IN_BLOCK, IN_BLOCK, entries["type"]).astype(np.uint32)
     values["clen_type"] = (entries["clen"] << np.uint32(4)) | types

@@ -16,12 +16,15 @@ from contextlib import contextmanager
 from copy import copy
 from typing import Final
 
+import numpy as np
+
 from pfs.backends.base import Backend, Buffer
 from pfs.errors import PfsError, StorageError
 from pfs.ids import ChunkId, CommitId, ManifestId, PackId, PageId, TreeId, new_pack_id, page_id, record_id
 from pfs.packs.commit_record import CommitRecord, encode_record
 from pfs.packs.compress import SMALL_CHUNK, compress, compress_block, is_compressible
-from pfs.packs.index import Index, Location
+from pfs.packs.index import Index
+from pfs.packs.index_columns import NOWHERE, Places
 from pfs.packs.lease import Lease
 from pfs.packs.manifest import Manifest, ManifestBuilder
 from pfs.packs.objects import Objects
@@ -30,6 +33,7 @@ from pfs.packs.session_data import DataPacks, StagedRecord
 from pfs.packs.session_memory import SealedFromMemory
 from pfs.packs.trust import TrustedIndex
 from pfs.packs.uploads import Uploads
+from pfs.trees.kernel import U8
 from pfs.trees.page import Page
 
 BLOCK_BYTES: Final = 256 << 10
@@ -141,18 +145,26 @@ class WriteSession:
             self.new_bytes += sum(len(data) for _, data in fresh)
         return fresh
 
-    def places(self, ids: Sequence[bytes]) -> list[Location | None]:
-        """Return where the store has each object, None where it has not, to rely on it as if it were put again."""
+    def places(self, ids: U8) -> Places:
+        """Return where the store has each object (32 columns), to rely on it as if it were put again."""
+        found = self._stored.find_columns(ids)
+        with self._lock:
+            self._check_usable()
+            self.touched.update(set(np.unique(found.pack_no).tolist()) - {NOWHERE})
+        return found
+
+    def has_new(self, ids: Sequence[bytes]) -> list[bool]:
+        """Say of each chunk or manifest blob whether this session put it and it is in no pack that the index has."""
+        with self._lock:
+            self._check_usable()
+            return [id in self._known or id in self._meta for id in ids]
+
+    def holds(self, ids: Sequence[bytes]) -> list[bool]:
+        """Say of each chunk or manifest blob whether the store or the session has it, as if it were put again."""
         found = self._stored.find(ids)
         with self._lock:
             self._check_usable()
             self.touched.update(place.pack_no for place in found if place is not None)
-        return found
-
-    def holds(self, ids: Sequence[bytes]) -> list[bool]:
-        """Say of each chunk or manifest blob whether the store or the session has it, as if it were put again."""
-        found = self.places(ids)
-        with self._lock:
             return [
                 place is not None or id in self._known or id in self._meta for id, place in zip(ids, found, strict=True)
             ]

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from pfs.backends.base import Backend
 from pfs.errors import CorruptionError, NotFoundError, StorageError
 from pfs.ids import PackId
 from pfs.packs.index import Index, Location
+from pfs.packs.index_columns import NOWHERE, Places
 from pfs.packs.pack import HEADER_BYTES, check_pack_header, pack_name
 from pfs.parallel import at_once
+from pfs.trees.kernel import U8
 
 
 class TrustedIndex:
@@ -38,6 +42,16 @@ class TrustedIndex:
         if numbers is not None and self._backend.parallel > 1:
             self._look_at(set(numbers))
         return numbers if numbers is not None and all(map(self._is_good, numbers)) else None
+
+    def find_columns(self, ids: U8) -> Places:
+        """Return what `find` does, for very many ids (32 columns)."""
+        found = self._index.find_columns(ids)
+        packs = set(np.unique(found.pack_no).tolist()) - {NOWHERE}
+        if self._backend.parallel > 1:
+            self._look_at(packs)
+        bad = [pack for pack in packs if not self._is_good(pack)]
+        found.pack_no[np.isin(found.pack_no, bad)] = NOWHERE
+        return found
 
     def _look_at(self, packs: set[int]) -> None:
         """Look at packs that were not met yet, several at once."""

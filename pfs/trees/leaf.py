@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pfs.ids import NO_PAGE, TreeId
+from pfs.trees.kernel import gather
 from pfs.trees.page import Changed, Kind
 from pfs.trees.page_encode import Sections, join_sections, pack_changes, pack_sparse
 from pfs.trees.page_row import columns_tid
@@ -105,9 +106,11 @@ class Leaf:
         top = np.frombuffer(self._depths, np.uint8) == 0
         files = np.ones(self.rows, np.uint64)
         files[_numbers(self._sparse)] = np.frombuffer(self._counts, "<u8")
-        names = b"".join([name for name, is_top in zip(self._split(), top.tolist(), strict=True) if is_top])
+        lengths = _numbers(self._lengths)
+        ends = np.cumsum(lengths, dtype=np.int64)
+        names = gather(np.frombuffer(self._names, np.uint8), (ends - lengths)[top], ends[top])
         columns = kinds[top].tobytes(), sizes[top].tobytes(), tids[top].tobytes()
-        tid = columns_tid(0, _numbers(self._lengths)[top], names, columns)
+        tid = columns_tid(0, lengths[top], names, columns)
         return Summary(tid, int(sizes[top].sum(dtype=np.uint64)), int(files[top].sum(dtype=np.uint64)))
 
     def encode(self, changed: Changed | None) -> bytes:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from pfs.errors import CorruptionError
 from pfs.ids import NO_PAGE, PageId, TreeId, page_id, tree_id
+from pfs.trees.page_check import why_not_rows
 from pfs.trees.page_encode import CHANGE, HEADER, MAGIC, NOT_CHANGED, VERSION, Columns, encode, encode_cells
 from pfs.trees.page_row import (
     MAX_ELEMENT_BYTES,
@@ -48,8 +49,6 @@ __all__ = [
     "unpack_aux",
 ]
 
-_FILE, _SHARD, _CHUNKED = bytes((Kind.FILE,)), bytes((Kind.SHARD,)), bytes((Kind.CHUNKED,))
-_LAST_KIND = max(Kind)
 U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
@@ -91,7 +90,8 @@ class Page:
         at = self._read_changed(changed, at)
         at = self._read_aux(aux, at)
         self._require(at + (-at & 7) == len(data), "length")
-        self._check_kinds()
+        wrong = why_not_rows(self.level, self.kinds, self.depths, self.sparse)
+        self._require(wrong is None, wrong or "")
 
     def _require(self, good: bool, what: str) -> None:
         if not good:
@@ -145,31 +145,6 @@ class Page:
         for number, row in enumerate(rows):
             self._aux[row] = self.data[maps_at + ends[number] : maps_at + ends[number + 1]]
         return at
-
-    def _check_kinds(self) -> None:
-        kinds, depths = self.kinds, self.depths
-        if self._is_plain():
-            return
-        folders = np.flatnonzero((kinds == Kind.DIR) | (kinds == Kind.SHARD))
-        self._require(np.array_equal(folders, self.sparse), "directory rows")
-        self._require(not self.count or int(kinds.max()) <= _LAST_KIND, "unknown kind")
-        if self.level:
-            self._require(bool(np.all(kinds == Kind.SHARD) and np.all(depths == 0)), "rows of an index page")
-            return
-        self._require(not np.any(kinds == Kind.SHARD), "index rows in a leaf")
-        deeper = depths[1:].astype(np.int16) - depths[:-1]
-        into = (kinds[:-1] == Kind.DIR).astype(np.int16)
-        self._require(not self.count or (depths[0] == 0 and bool(np.all(deeper <= into))), "depths")
-
-    def _is_plain(self) -> bool:
-        """Say whether the page is in order as it holds files alone, or index rows alone; two comparisons of bytes."""
-        if self.depths.any():
-            return False
-        kinds = self.kinds.tobytes()
-        if self.level:
-            in_order = len(self.sparse) == self.count and bool((self.sparse == np.arange(self.count)).all())
-            return in_order and kinds.count(_SHARD) == self.count
-        return not len(self.sparse) and kinds.count(_FILE) + kinds.count(_CHUNKED) == self.count
 
     @cached_property
     def changes(self) -> tuple[Changed, ...]:
@@ -350,24 +325,55 @@ class Page:
         stop = self.count if stop is None else min(stop, self.count)
         at, end = self._tids_at + 32 * start, self._tids_at + 32 * stop
         tids = [self.data[place : place + 32] for place in range(at, end, 32)]
-        columns = (self.kinds, self.depths, self.sizes)
-        kinds, depths, sizes = (column[start:stop].tolist() for column in columns)
-        counts, pids = [1] * (stop - start), [NO_PAGE] * (stop - start)
+        names = self._some_names(start, stop)
         first, end = np.searchsorted(self.sparse, (start, stop)).tolist() if len(self.sparse) else (0, 0)
-        for number, row in enumerate(self.sparse[first:end].tolist(), first):
-            counts[row - start] = int(self.counts[number])
-            pids[row - start] = PageId(self.data[self._pids_at + 32 * number : self._pids_at + 32 * number + 32])
-        aux = map(self._aux.get, range(start, stop)) if self._aux else repeat(None)
-        changes = self._changes_of(start, stop)
-        rows = zip(self._some_names(start, stop), kinds, depths, sizes, tids, counts, pids, changes, aux, strict=False)
-        return list(map(Cell._make, rows))
+        folders = [(row - start, number) for number, row in enumerate(self.sparse[first:end].tolist(), first)]
+        aux = list(map(self._aux.get, range(start, stop))) if self._aux else None
+        return self._cells(slice(start, stop), names, tids, folders, aux)
 
-    def _changes_of(self, start: int, stop: int) -> Iterable[Changed | None]:
+    def cells_at(self, rows: npt.NDArray[np.int64]) -> list[Cell]:
+        """Return rows that lie apart, ascending; about 0.6 us each."""
+        data, numbers = self.data, rows.tolist()
+        starts, stops = (self._offsets[rows + one].astype(np.int64) + self._names_at for one in (0, 1))
+        names = [data[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
+        tids = [data[place : place + 32] for place in (self._tids_at + 32 * rows).tolist()]
+        folders = []
+        if len(self.sparse):
+            places = np.asarray(self._sparse_numbers)[rows]
+            folders = [(int(row), int(places[row])) for row in np.flatnonzero(places >= 0)]
+        aux = [self._aux.get(row) for row in numbers] if self._aux else None
+        return self._cells(rows, names, tids, folders, aux)
+
+    def _cells(
+        self,
+        rows: slice | npt.NDArray[np.int64],
+        names: list[bytes],
+        tids: list[bytes],
+        folders: list[tuple[int, int]],
+        aux: list[bytes | None] | None,
+    ) -> list[Cell]:
+        kinds, depths, sizes = (column[rows].tolist() for column in (self.kinds, self.depths, self.sizes))
+        counts, pids = [1] * len(names), [NO_PAGE] * len(names)
+        for row, number in folders:
+            counts[row] = int(self.counts[number])
+            pids[row] = PageId(self.data[self._pids_at + 32 * number : self._pids_at + 32 * number + 32])
+        changes = self._changes_of(rows)
+        columns = zip(names, kinds, depths, sizes, tids, counts, pids, changes, aux or repeat(None), strict=False)
+        return list(map(Cell._make, columns))
+
+    def _changes_of(self, rows: slice | npt.NDArray[np.int64]) -> Iterable[Changed | None]:
         if self._changed is None:
             return repeat(None)
+        if len(self.changes) == 1 and not self._changed.any():
+            return repeat(self.changes[0])
         table: dict[int, Changed | None] = dict(enumerate(self.changes))
         table[NOT_CHANGED] = None
-        return map(table.__getitem__, self._changed[start:stop].tolist())
+        return map(table.__getitem__, self._changed[rows].tolist())
+
+    @property
+    def top_rows(self) -> npt.NDArray[np.int64] | None:
+        """The rows at depth 0, None where all are."""
+        return np.flatnonzero(self.depths == 0) if self.depths.any() else None
 
     @property
     def size(self) -> int:

@@ -7,14 +7,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
+
 from pfs.errors import MissingObjectError
 from pfs.ids import PageId, TreeId, page_id
 from pfs.trees.page import EMPTY_PAGE, Cell, Changed, Kind, Page, cells_tid, newest, unpack_aux
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One file or directory as listings yield it."""
+class Row(Struct, frozen=True, gc=False):
+    """One file or directory as listings yield it.
+
+    They come by the million: made by msgspec, one costs a fifteenth of a frozen dataclass.
+    """
 
     key: bytes
     """Full key from the root, without a slash in front; directories without the trailing slash."""

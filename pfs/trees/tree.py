@@ -13,7 +13,8 @@ from typing import Literal, NamedTuple
 
 from pfs.errors import InvalidInputError
 from pfs.ids import NO_PAGE, PageId
-from pfs.trees.page import Cell, Changed, Group, Kind, Page
+from pfs.trees.page import Changed, Group, Kind, Page
+from pfs.trees.page_walk import BLOCK, bound_row, cells_from, step, top_cells_from
 from pfs.trees.row import (
     EMPTY_ROOT,
     MemoryPages,
@@ -37,10 +38,6 @@ __all__ = [
     "Row",
     "Tree",
 ]
-
-
-_BLOCK = 64
-_FIRST_BLOCK = 4
 
 
 class _At(NamedTuple):
@@ -99,7 +96,7 @@ class Tree:
             for pid, some in wave.items():
                 page = open_page(self.pages, pid)
                 for key in some:
-                    child, rest = _step(page, key)
+                    child, rest = step(page, key)
                     if child != NO_PAGE:
                         below.setdefault(child, set()).add(rest)
             wave = below
@@ -282,14 +279,13 @@ class Tree:
     def _children(self, folder: _Folder, bound: bytes | None, *, after: bool = False) -> Iterator[Row]:
         """Yield the direct children at or above ``bound`` (above it with ``after``)."""
         if folder.inside:
-            start = 0 if bound is None else _row_of(folder.page, folder.inside + bound, after=after)
+            start = 0 if bound is None else bound_row(folder.page, folder.inside + bound, after=after)
             cells = folder.page.cells(max(start, folder.start), folder.stop)
             yield from (row_of(cell, folder.prefix) for cell in cells if cell.depth == folder.depth)
             return
         for page, start in self._leaves(folder.page, bound, after=after):
-            for cell in _cells(page, start):
-                if not cell.depth:
-                    yield row_of(cell, folder.prefix)
+            for cell in top_cells_from(page, start):
+                yield row_of(cell, folder.prefix)
 
     def _leaves(self, page: Page, bound: bytes | None, *, after: bool) -> Iterator[tuple[Page, int]]:
         """Yield the leaves of one directory from the one of ``bound`` on, each with its first wanted row."""
@@ -299,7 +295,7 @@ class Tree:
         while stack:
             page, row = stack.pop(), rows.pop()
             if seeking and bound is not None:
-                row = page.find(bound) if page.level else _row_of(page, bound, after=after)
+                row = page.find(bound) if page.level else bound_row(page, bound, after=after)
                 seeking = page.level != 0
             if not page.level:
                 yield page, row
@@ -317,8 +313,8 @@ class Tree:
         else:
             parts = ((page, 0, stop) for page, stop in self._leaves_back(folder.page, bound))
         for page, start, stop in parts:
-            for at in range(stop, start, -_BLOCK):
-                for cell in reversed(list(page.cells(max(at - _BLOCK, start), at))):
+            for at in range(stop, start, -BLOCK):
+                for cell in reversed(list(page.cells(max(at - BLOCK, start), at))):
                     if cell.depth == folder.depth:
                         yield row_of(cell, folder.prefix)
 
@@ -345,7 +341,7 @@ class Tree:
                     stack += (_At(page, row + 1, base), _At(self._child(page, row), 0, base))
                 continue
             inside = base.startswith(prefix)
-            for cell in _cells(page, row):
+            for cell in cells_from(page, row):
                 if not inside and not (base + cell.name).startswith(prefix):
                     return
                 found = row_of(cell, base)
@@ -366,34 +362,9 @@ class Tree:
                     return stack
                 page = self._child(page, row)
                 continue
-            row = _row_of(page, bound, after=after)
+            row = bound_row(page, bound, after=after)
             stack.append(_At(page, row, prefix))
             name = page.name(row - 1) if row else b""
             if not row or page.pid_of(row - 1) == NO_PAGE or not bound.startswith(name):
                 return stack
             page, prefix, bound = self._child(page, row - 1), prefix + name, bound[len(name) :]
-
-
-def _row_of(page: Page, bound: bytes, *, after: bool) -> int:
-    return page.find_after(bound) if after else page.find(bound)
-
-
-def _cells(page: Page, start: int) -> Iterator[Cell]:
-    """Yield rows in blocks that grow: a page of a listing costs no more than it shows, a long walk little each."""
-    size = _FIRST_BLOCK
-    while start < page.count:
-        yield from page.cells(start, start + size)
-        start += size
-        size = min(2 * size, _BLOCK)
-
-
-def _step(page: Page, key: bytes) -> tuple[PageId, bytes]:
-    """Return the page in which the look-up of a file goes on, and its key there; NO_PAGE where it ends."""
-    if page.level:
-        row = page.find(key[: key.find(b"/") + 1] or key)
-        return (NO_PAGE if row == page.count else page.pid_of(row)), key
-    row = page.find_after(key) - 1
-    name = page.name(row) if row >= 0 else b""
-    if not name.endswith(b"/") or not key.startswith(name):
-        return NO_PAGE, b""
-    return page.pid_of(row), key[len(name) :]

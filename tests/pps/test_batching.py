@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given as examples
 from hypothesis import strategies as st
+from msgspec import structs
 
 from pfs.backends.local import LocalBackend
 from pfs.errors import InvalidInputError
@@ -360,7 +361,7 @@ def test_nonsense_in_the_pipe_fails_the_datum_and_ends_the_process(bench: Bench)
 
 def test_an_input_that_no_disk_holds_fails_its_datum_alone(bench: Bench) -> None:
     odd = bench.given("f1")
-    broken = DatumInput("in", "in", "master", odd.commit, "/a", (replace(odd.rows[0], key=b"a\x01b"),))
+    broken = DatumInput("in", "in", "master", odd.commit, "/a", (structs.replace(odd.rows[0], key=b"a\x01b"),))
     done = run(bench, shell(LOOP.format('cp "$in" "$PFS_OUT/x"')), bench.task(0), bench.task(1, broken), bench.task(2))
     assert [one.state for one in done.values()] == ["success", "failed", "success"]
     assert "cannot be staged" in (done["datum-1"].error or "")

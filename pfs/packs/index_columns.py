@@ -1,0 +1,49 @@
+"""Looking up very many ids: columns in, columns out, no value of Python for each."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pfs.packs.index_condemned import CONDEMNED, GONE, States
+from pfs.packs.index_env import Txn
+from pfs.packs.index_rows import KEY_SIZE, LOCATIONS
+from pfs.trees.kernel import I64, U8
+
+NOWHERE = -1
+"""The pack number of what is not there."""
+
+
+class Places(NamedTuple):
+    """Where objects lie: the number of the pack, NOWHERE without one, and the type in the index's row."""
+
+    pack_no: I64
+    type: U8
+
+    @classmethod
+    def none(cls, count: int) -> Places:
+        """Return places of ``count`` objects that are not there."""
+        return cls(np.full(count, NOWHERE, np.int64), np.zeros(count, np.uint8))
+
+
+def find_columns(txn: Txn, ids: U8) -> Places:
+    """Return where a writer may rely on each id (32 columns): in packs that are on no list of condemned packs."""
+    found = Places.none(len(ids))
+    keys = np.ascontiguousarray(ids[:, :KEY_SIZE])
+    words = keys.view(">u8")
+    order = np.lexsort((words[:, 1], words[:, 0]))
+    wanted = keys.view(f"S{KEY_SIZE}")[order, 0]
+    rows = list(txn.cursor("chunk").getmulti(wanted.view(f"V{KEY_SIZE}").tolist()))
+    if not rows:
+        return found
+    if len(rows) < len(order):
+        there = np.frombuffer(b"".join([key for key, _ in rows]), f"S{KEY_SIZE}")
+        order = order[np.searchsorted(wanted, there)]
+    values = np.frombuffer(b"".join([value for _, value in rows]), LOCATIONS)
+    numbers, states = values["pack_no"].astype(np.int64), States(txn)
+    hidden = [pack for pack in np.unique(numbers).tolist() if states.of(pack) in (CONDEMNED, GONE)]
+    numbers[np.isin(numbers, hidden)] = NOWHERE
+    found.pack_no[order] = numbers
+    found.type[order] = values["clen_type"] & 15
+    return found
