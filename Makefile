@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NATIVE := $(wildcard pfs/*.c pfs/*.h pps/sandbox/*.c pps/sandbox/*.h)
 
-.PHONY: setup demo check test test-long test-s3 test-clients test-containers bench clean
+.PHONY: setup demo check test test-long test-s3 test-clients test-containers bench reliability clean
 setup: $(STAMP)-dev
 
 $(BIN)/python:
@@ -68,6 +68,10 @@ test-clients: $(STAMP)-dev $(CLIENTS)/.installed $(AIO)/.installed
 bench: $(STAMP)-dev
 	$(BIN)/python -m benchmarks.install_peers
 	$(BIN)/python -m benchmarks $(BENCH)
+
+# Breaks every write of every operation and writes the table of docs/reliability.md; ONLY="merge purge" runs some.
+reliability: $(STAMP)-dev
+	$(BIN)/python -m tests.matrix $(ONLY)
 
 clean:
 	rm -rf build dist *.egg-info pfs/_cdc*.so pfs/_batch*.so pps/sandbox/_plain*.so pps/sandbox/_worker*.so

@@ -22,6 +22,7 @@ from pfs.errors import (
     CorruptionError,
     InvalidInputError,
     NotFoundError,
+    StorageError,
 )
 from pfs.paths import check_name
 from pfs.rootkey import read_root_key
@@ -92,10 +93,15 @@ class Secrets:
                 return _info(stored)
 
     def _swap(self, name: str, old: Etag | None, stored: _Stored) -> bool:
+        body = msgspec.json.encode(stored)
         try:
-            self._backend.swap(_object(name), old, msgspec.json.encode(stored))
+            self._backend.swap(_object(name), old, body)
         except BranchMovedError:
             return False
+        except StorageError:
+            found = self._backend.read(_object(name))
+            if found is None or found[0] != body:  # a sealed value never comes twice, so it is ours: the reply was lost
+                raise
         return True
 
     def list(self) -> list[SecretInfo]:

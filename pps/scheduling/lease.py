@@ -100,7 +100,7 @@ class ControllerLease:
         term = 1 if body is None else body.term + 1
         mine = LeaseBody(term=term, holder=holder, host=os.uname().nodename, pid=os.getpid())
         try:
-            self._etag = self._backend.swap(NAME, etag, _encode(mine))
+            self._etag = self._swap_in(etag, mine)
         except BranchMovedError:
             self._locks.drop(holder)
             return False
@@ -144,6 +144,15 @@ class ControllerLease:
         silent_s += min(now_s - looked_s, self._silence_s / _BEATS)
         self._watched = (etag, now_s, silent_s)
         return silent_s >= self._silence_s
+
+    def _swap_in(self, etag: Etag | None, mine: LeaseBody) -> Etag:
+        try:
+            return self._backend.swap(NAME, etag, _encode(mine))
+        except StorageError:
+            present, now = self._read()
+            if present != mine or now is None:
+                raise
+            return now  # the reply was lost: it had landed
 
     def _beat(self) -> None:
         heard_s = time.monotonic()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from itertools import count
 
-from blake3 import blake3
-
 from pfs.errors import NotFoundError
 from pfs.model import CommitInfo
 from pfs.repo import Repo
@@ -39,6 +37,8 @@ class _Names:
     def __init__(self, known: Collection[str]) -> None:
         self._known, self._numbers = known, count(1)
         self._new: dict[str, str] = {}
+        self.files: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
+        """Of commits that were met, as they are met more than once."""
 
     def of(self, id: str | None) -> str | None:
         if id is None or id in self._known:
@@ -74,16 +74,15 @@ def _chain(repo: Repo, branch: str) -> Iterator[CommitInfo]:
 def _commit(repo: Repo, info: CommitInfo, names: _Names) -> tuple[object, ...]:
     origins = [(one.repo, one.branch, names.of(one.commit)) for one in info.provenance]
     parents = [names.of(parent) for parent in info.parents]
-    return names.of(info.id), info.branch, parents, info.message, info.error, info.open, origins, contents(repo, info)
+    files = names.files.get((repo.name, info.id)) or contents(repo, info)
+    names.files[repo.name, info.id] = files
+    return names.of(info.id), info.branch, parents, info.message, info.error, info.open, origins, files
 
 
-def contents(repo: Repo, info: CommitInfo) -> dict[str, str | None]:
-    """Return digests of the files of a commit, as they are read; None: it was purged."""
-    view = repo.view(info.id)
-    files = (one for one in view.list(recursive=True) if one.type != "directory")
-    return {
-        one.path: None if one.type == "removed" else blake3(view.read(one.path)).hexdigest(length=8) for one in files
-    }
+def contents(repo: Repo, info: CommitInfo) -> dict[str, tuple[str, str]]:
+    """Return the files of a commit, with their hashes: that they are those of the bytes, a deep check sees to."""
+    files = repo.view(info.id).list(recursive=True)
+    return {one.path: (one.type, one.hash) for one in files if one.type != "directory"}
 
 
 def differences(found: object, wanted: object, where: str = "") -> list[str]:

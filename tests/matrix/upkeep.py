@@ -64,7 +64,7 @@ def gather(place: Place, backend: Backend) -> None:
 
 def recovered(place: Place, backend: Backend) -> None:
     """Run `pfs recover`, which opens the store's objects by itself."""
-    with patch("pfs.upkeep.recover.open_objects", lambda _: _Open(backend)):
+    with patch("pfs.upkeep.recover.open_objects", lambda *_, **__: _Open(backend)):
         recover(place.folder)
 
 

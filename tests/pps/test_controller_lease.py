@@ -113,9 +113,9 @@ def test_a_beat_that_finds_it_gone_tells(world: World) -> None:
         lease.release()
 
 
-@pytest.mark.parametrize("how", [How.BEFORE, How.AFTER])
-def test_a_write_that_fails_leaves_it_to_the_next(world: World, how: How) -> None:
-    backend = FaultyBackend(LocalBackend(world.store.path / "objects"), fail_at=1, how=how)
+@pytest.mark.parametrize(("how", "dead"), [(How.BEFORE, False), (How.AFTER, True)])
+def test_a_write_that_fails_leaves_it_to_the_next(world: World, how: How, dead: bool) -> None:
+    backend = FaultyBackend(LocalBackend(world.store.path / "objects"), fail_at=1, how=how, dead_after=dead)
     with Store(world.store.path, backend=backend) as store, pytest.raises(StorageError):
         ControllerLease(store).acquire()
     lease = ControllerLease(world.store, silence_s=EVER_S)
@@ -123,6 +123,16 @@ def test_a_write_that_fails_leaves_it_to_the_next(world: World, how: How) -> Non
     assert lease.acquire()
     lease.check()
     lease.release()
+
+
+def test_a_lost_reply_is_no_failure(world: World) -> None:
+    backend = FaultyBackend(LocalBackend(world.store.path / "objects"), fail_at=1, how=How.AFTER)
+    with Store(world.store.path, backend=backend) as store:
+        lease = ControllerLease(store, silence_s=EVER_S)
+        assert lease.acquire()
+        lease.check()
+        assert not ControllerLease(world.store, silence_s=EVER_S).acquire()
+        lease.release()
 
 
 def test_a_damaged_lease_is_replaced(world: World) -> None:
