@@ -40,26 +40,33 @@ def _told(bench: Bench, point: Point) -> str:
         return "wrong"
 
 
-def main(names: list[str]) -> None:
-    """Run what is chosen; no table is written if there is a third state anywhere."""
-    chosen = [one for one in SCENARIOS if not names or any(name in one.name for name in names)]
+def main(words: list[str]) -> None:
+    """Run what is chosen, and write each row once its points are done; rows with a third state stay as they are."""
+    chosen = [one for one in SCENARIOS if not words or any(word in one.name for word in words)]
     if not chosen:
-        raise SystemExit(f"no operation is called {names}: {', '.join(one.name for one in SCENARIOS)}")
-    every, lines, wrong = list[Counted](), dict[str, str](), 0
-    for scenario in SCENARIOS:
-        began = time.monotonic()
-        with tempfile.TemporaryDirectory() as directory:
-            made = benches(scenario, Path(directory))
-            every.append(counted(scenario, made))
-            if scenario not in chosen:
-                continue
-            found = Counter(_told(bench, point) for bench in made.values() for point in bench.points())
-        wrong += found["wrong"]
-        lines[scenario.name] = row(every[-1], found)
-        print(f"{scenario.name}: {found.total()} points, {time.monotonic() - began:.0f} s", flush=True)
+        raise SystemExit(f"no operation is called {words}: {', '.join(one.name for one in SCENARIOS)}")
+    every, wrong = [_counted(scenario) for scenario in SCENARIOS], 0
+    for number, scenario in enumerate(SCENARIOS):
+        if scenario in chosen:
+            began = time.monotonic()
+            found = _run(scenario)
+            wrong += found["wrong"]
+            made = {} if found["wrong"] else {scenario.name: row(every[number], found)}
+            DOCUMENT.write_text(written(DOCUMENT.read_text(), every, made))
+            print(f"{scenario.name}: {found.total()} points, {time.monotonic() - began:.0f} s", flush=True)
     if wrong:
-        raise SystemExit(f"{wrong} points are wrong: the table stays as it is")
-    DOCUMENT.write_text(written(DOCUMENT.read_text(), every, lines))
+        raise SystemExit(f"{wrong} points are wrong: their rows stay as they are")
+
+
+def _counted(scenario: Scenario) -> Counted:
+    with tempfile.TemporaryDirectory() as directory:
+        return counted(scenario, benches(scenario, Path(directory)))
+
+
+def _run(scenario: Scenario) -> Counter[str]:
+    with tempfile.TemporaryDirectory() as directory:
+        made = benches(scenario, Path(directory))
+        return Counter(_told(bench, point) for bench in made.values() for point in bench.points())
 
 
 if __name__ == "__main__":

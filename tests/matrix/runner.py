@@ -45,6 +45,7 @@ def _half(rng: random.Random) -> bool:
     return rng.random() < 0.5
 
 
+SYNCS = frozenset({"fdatasync", "fsync"})
 TEARS = frozenset({"write", "delete_many"})
 WAYS = (
     Way("failed", "the call fails and did nothing", ("local", "bucket")),
@@ -64,9 +65,23 @@ WAYS = (
         stays=True,
         calls=GROWS,
     ),
-    Way("power cut", "what was not synced is gone, the index with it", ("disk",), code=errno.EIO, dead=True, lost=_all),
     Way(
-        "power cut, some kept", "of what was not synced half is gone", ("disk",), code=errno.EIO, dead=True, lost=_half
+        "power cut",
+        "before a sync: what was not synced is gone, the index with it",
+        ("disk",),
+        code=errno.EIO,
+        dead=True,
+        lost=_all,
+        calls=SYNCS,
+    ),
+    Way(
+        "power cut, some kept",
+        "before a sync: of what was not synced half is gone",
+        ("disk",),
+        code=errno.EIO,
+        dead=True,
+        lost=_half,
+        calls=SYNCS,
     ),
 )
 
@@ -183,13 +198,13 @@ class Bench:
     def _fresh(self) -> _Gone:
         return _Gone(self._prepared.fresh(self._directory / f"{next(self._numbers)}"))
 
-    def shown(self, place: Place) -> State:
+    def shown(self, place: Place, *, deep: bool = True) -> State:
         """Return what a new process sees; all that is stored is whole. Where there is no store yet, nothing."""
         if not place.has_store:
             return {}
         with place.open() as store:
             found = self.scenario.show(store, self._known)
-            damages = [one for one in fsck(store, deep=True) if one.object != self.scenario.lost]
+            damages = [one for one in fsck(store, deep=deep) if one.object != self.scenario.lost]
         assert damages == [], damages
         return found
 
@@ -228,7 +243,7 @@ class Bench:
 
     def _do_again(self, place: Place, found: State, point: Point) -> None:
         again = attempt(self.scenario, place)
-        shown = self.shown(place)
+        shown = self.shown(place, deep=False)
         if found == self.new:
             assert again.outcome is self._again, f"{point}: done again, it says {again.error!r}"
             wanted = self.twice

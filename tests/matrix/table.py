@@ -62,11 +62,11 @@ def cells(line: str) -> list[str]:
 
 
 def written(document: str, every: Sequence[Counted], made: Mapping[str, str]) -> str:
-    """Return the document with a new table; ``made``: rows by scenario; those not made stay as they are."""
+    """Return the document with a new table; ``made``: rows by scenario; those not made stay as they are, or away."""
     before, _, rest = document.partition(_BEGIN)
     after = rest.partition(_END)[2]
     old = rows(document)
-    lines = [made.get(one.scenario.name) or old[one.scenario.name] for one in every]
+    lines = [made.get(one.scenario.name) or old.get(one.scenario.name, "") for one in every]
     total = f"{len(every)} operations, {sum(one.total for one in every):,} points.\n\n"
     return f"{before}{_BEGIN}{total}{_HEAD}{''.join(lines)}\n{_ways(every)}{_END}{after}"
 
