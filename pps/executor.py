@@ -201,11 +201,13 @@ class Lost:
     """The worker is gone before the unit was done; nothing that it did counts.
 
     ``full``: the store has no room for what its datums put out; whoever gives it out again tries in vain until it has.
+    ``archived``: an input of a datum is in an archive, and has to be restored first.
     """
 
     unit: UnitId
     reason: str
     full: bool = False
+    archived: bool = False
 
 
 Event = Started | DatumDone | UnitDone | Lost

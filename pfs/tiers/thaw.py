@@ -5,6 +5,7 @@ A reader asks for each pack when it comes to it, and each takes hours; so whoeve
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -45,20 +46,28 @@ class Thawing:
 
 
 def archived_packs(store: Store, view: View, path: str, *, progress: Progress | None = None) -> list[Entry]:
-    """Return the archived packs that a file or directory needs; reads its pages, and a footer of each archived pack.
+    """Return the archived packs that a file or directory needs; as `needed_packs`.
 
     Raises:
         PathNotFoundError: there is none. CorruptionError: damage in the way. StorageError: it cannot be read.
+    """
+    view.row(path)
+    return needed_packs(store, partial(_mark, view, path), progress=progress)
+
+
+def needed_packs(store: Store, mark: Callable[[Marker], None], *, progress: Progress | None = None) -> list[Entry]:
+    """Return the archived packs with something of what ``mark`` marks; reads pages, and footers of archived packs.
+
+    Nothing but a listing is read where nothing is archived. Raises CorruptionError, StorageError.
     """
     listed = list(store.backend.entries(DATA))
     note_tiers(store.index, listed)
     archived = [entry for entry in listed if entry.storage_class in ARCHIVES]
     if not archived:
-        view.row(path)
         return []
     with Scratch(store.path / _SCRATCH) as scratch:
         marker = Marker(store.objects, scratch, progress=progress)
-        _mark(view, path, marker)
+        mark(marker)
         marker.walk()
         return [entry for entry, pack in footers(store, archived, []) if _is_needed(store, pack, marker.live)]
 

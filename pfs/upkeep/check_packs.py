@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from pfs.backends.base import Entry, Reads
-from pfs.errors import CorruptionError, IndexDamagedError, NotFoundError, StorageError
+from pfs.errors import ArchivedError, CorruptionError, IndexDamagedError, NotFoundError, StorageError
 from pfs.ids import PackId, chunk_id
 from pfs.packs.index_rows import IN_BLOCK, Location
 from pfs.packs.pack import Codec, Record, RecordType, SealedPack, pack_name, parse_pack_name, read_footer, scan_records
@@ -147,13 +147,24 @@ def _read_footer(store: Store, entry: Entry) -> SealedPack | str | None:
 
 def _check_pack(store: Store, damages: Damages, packs: Packs, pack: SealedPack, *, deep: bool) -> None:
     name, unindexed = pack_name(pack.pack_id, pack.kind), _check_rows(store, damages, packs, pack)
-    if deep:
+    if deep and not _is_archived(store.backend, name):
         bad = _damaged_records(store.backend, name, _entries(pack, 0, len(pack.entries)))
     else:
         bad = _damaged_places(store, name, unindexed)
     for offset, entries in bad.items():
         packs.bad_entries[pack.pack_id, offset] = entries
     _add_index_damage(damages, packs, [entry.id for entry in unindexed if entry.offset not in bad], name)
+
+
+def _is_archived(backend: Reads, name: str) -> bool:
+    """Say whether a pack is in an archive and cannot be read before it is restored: then its footer has to do."""
+    if backend.parallel == 1:
+        return False
+    try:
+        backend.get(name, length=1)
+    except (ArchivedError, NotFoundError):
+        return True
+    return False
 
 
 def _check_rows(store: Store, damages: Damages, packs: Packs, pack: SealedPack) -> list[_Entry]:

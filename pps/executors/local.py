@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pfs.errors import ConflictError, FailedError, PfsError, StorageFullError
+from pfs.errors import ArchivedError, ConflictError, FailedError, PfsError, StorageFullError
 from pfs.packs.session import WriteSession
 from pfs.store import Store
 from pps.executor import Capacity, Event, Handle, Lost, UnitDone, UnitId, WorkUnit
@@ -253,6 +253,8 @@ class LocalExecutor:
                 session = run_unit(setting, unit, scratch=scratch, emit=self._events.put, stop=entry.stop)
         except StorageFullError as error:
             return Lost(unit.id, str(error), full=True)
+        except ArchivedError as error:
+            return Lost(unit.id, str(error), archived=True)
         except PfsError as error:
             return Lost(unit.id, str(error))
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from pfs.ids import CommitId
 from pps.datums.units import Sizing
@@ -79,6 +80,11 @@ class Handout:
     def give_up(self, place: int) -> DatumTask:
         """Return a datum that was to go out again, and does not."""
         return self._again.pop(place)
+
+    def open_tasks(self) -> Iterator[DatumTask]:
+        """Return the datums that have not ended, for a last look: those that were not given out are used up by it."""
+        given = (task for tasks in self._given.values() for task in tasks.values())
+        return chain(given, self._again.values(), self._tasks)
 
     def units_of(self, datum: str | None) -> list[int]:
         """Return the units with a datum, or all that the executor has.

@@ -32,6 +32,7 @@ from pps.scheduling.jobplan import result_of, tasks_to_run
 from pps.scheduling.livedatums import LiveDatums
 from pps.scheduling.queue import Due
 from pps.scheduling.surroundings import Surroundings
+from pps.scheduling.thawing import thaw_inputs
 
 if TYPE_CHECKING:
     from pps.executor import Event as ExecutorEvent
@@ -98,6 +99,7 @@ class JobRun:
 
         Raises:
             StorageFullError: there is no room for what its datums read or put out; it cannot go on before there is.
+            ThawingError: what its datums read is in an archive, and was asked for.
         """
         number = event.unit.number
         match event:
@@ -112,6 +114,8 @@ class JobRun:
             case Lost(full=True):
                 place = f"in {self._around.store.path}"
                 raise StorageFullError(f"run the datums of pipeline {self.pipeline.name} {place}", event.reason)
+            case Lost(archived=True):
+                thaw_inputs(self._around.store, self.pipeline.name, self._handout.open_tasks(), why=event.reason)
             case Lost():
                 self._unit_lost(number, event.reason)
 

@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pfs.errors import ConflictError, CorruptionError, NotFoundError, PfsError, StorageFullError
+from pfs.errors import ArchivedError, ConflictError, CorruptionError, NotFoundError, PfsError, StorageFullError
 from pfs.provenance.pull import settle_states
 from pfs.refs.mirror import Mirror
 from pps.executor import Executor, UnitDone, UnitId
@@ -35,6 +35,7 @@ from pps.scheduling.resting import FOREVER_NS, Resting
 from pps.scheduling.services import ServicesFactory
 from pps.scheduling.shown import Shown
 from pps.scheduling.surroundings import Surroundings
+from pps.scheduling.thawing import REST_NS as THAW_REST_NS
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -315,13 +316,14 @@ class Scheduler:
             raise
         except PfsError as error:
             record = run.record()
-            if isinstance(error, StorageFullError):
+            if isinstance(error, StorageFullError | ArchivedError):
                 with suppress(PfsError):  # what is small may still have room, and need not run again
                     run.checkpoint()
             self._give_up(name)
             self._meet_trouble(name, error)
             if name in self._resting and self._retry_s is not None:
-                self._resting.show(record, str(error))
+                thawing = "thawing: " if isinstance(error, ArchivedError) else ""
+                self._resting.show(record, f"{thawing}{error}")
         except BaseException:
             self._give_up(name)
             raise
@@ -342,7 +344,9 @@ class Scheduler:
             return
         if self._retry_s is None:
             raise error
-        self._resting.begin(name, until_ns=self._store.clock_ns() + int(self._retry_s * 1e9))
+        rest_ns = int(self._retry_s * 1e9)
+        rest_ns = max(rest_ns, THAW_REST_NS) if isinstance(error, ArchivedError) else rest_ns
+        self._resting.begin(name, until_ns=self._store.clock_ns() + rest_ns)
         self._on_event(events.Trouble(name, str(error)))
 
     def _tell_deleted(self, name: str) -> None:

@@ -69,6 +69,7 @@ def attempt(datum: Datum, log: LogWriter) -> Attempt:
     Raises:
         CancelledError: the unit was told to stop.
         StorageFullError: there is no room for its input, or for its output in the store.
+        ArchivedError: an input is in an archive.
         PfsError: the store or the spawner failed, so that the unit cannot go on.
         OSError: there is no place to work in.
     """
@@ -107,6 +108,8 @@ def _run_and_take(datum: Datum, log: LogWriter, around: Surroundings, *, started
     fed = partial(feeding, datum.setting.store, datum.setting.staging, datum.task, around.scratch)
     with fed(on_error=datum.stop.kill) as feeder:
         result = _commands(datum, log, around)
+    if feeder.archived is not None:
+        raise feeder.archived
     if feeder.error is not None:
         result = replace(result, state="failed", error=feeder.error)
     ended = time.monotonic()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from pfs.errors import NotFoundError, PfsError
+from pfs.errors import ArchivedError, FailedError, NotFoundError, PfsError
 from pfs.paths import from_key
 from pps.workers.feed_stream import FeedStream
 from pps.workers.pipes import Pipes, pipes_below
@@ -36,11 +36,15 @@ class Feeder:
         self.bytes = 0
         self.error: str | None = None
         """Why a file could not be given whole: the datum has failed, whatever its command made of it."""
+        self.archived: ArchivedError | None = None
+        """Set where that is no fault of the datum: a file is in an archive."""
         self._on_error = on_error
 
-    def fail(self, reason: str) -> None:
+    def fail(self, why: PfsError) -> None:
         """Note why, and tell it."""
-        self.error = self.error or f"its input cannot be read: {reason}"
+        if isinstance(why, ArchivedError):
+            self.archived = self.archived or why
+        self.error = self.error or f"its input cannot be read: {why}"
         self._on_error(self.error)
 
 
@@ -90,7 +94,7 @@ class _Loop:
             while self._turn(stop):
                 pass
         except Exception as error:  # the command must not wait for a thread that is gone, whatever the bug
-            self._feeder.fail(f"{type(error).__name__}: {error}")
+            self._feeder.fail(FailedError(f"{type(error).__name__}: {error}"))
         finally:
             for stream in self._streams.values():
                 stream.close()
@@ -116,7 +120,7 @@ class _Loop:
                 raise NotFoundError(f"{from_key(key)} is not in the input")
         except PfsError as error:
             os.close(fd)
-            self._feeder.fail(str(error))
+            self._feeder.fail(error)
             return
         self._streams[fd] = FeedStream(self._store.objects, row, fd)
         self._poller.register(fd, select.POLLOUT)
@@ -126,7 +130,7 @@ class _Loop:
             count = stream.advance(_BATCH_BYTES if len(self._streams) <= _FEW else 1)
         except PfsError as error:
             count = None
-            self._feeder.fail(str(error))
+            self._feeder.fail(error)
         if count is None:
             self._poller.unregister(stream.fd)
             del self._streams[stream.fd]

@@ -107,7 +107,7 @@ def surroundings(
 
     Raises:
         UnpreparedError: the spec, the store or the disk do not let it.
-        StorageFullError: there is no room for its inputs.
+        StorageFullError: there is no room for its inputs. ArchivedError: one is in an archive.
         OSError: the scratch directory cannot be written.
     """
     with ExitStack() as uses:

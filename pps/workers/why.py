@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from pfs.errors import PfsError, StorageFullError
+from pfs.errors import ArchivedError, PfsError, StorageFullError
 
 
 def why(error: OSError) -> str:
@@ -16,8 +16,11 @@ def why(error: OSError) -> str:
 
 
 def refuse_full(error: PfsError | OSError, action: str) -> None:
-    """Raise StorageFullError if an error says that there was no space left: that is no fault of a datum."""
-    if isinstance(error, StorageFullError):
+    """Raise StorageFullError if an error says that there was no space left: that is no fault of a datum.
+
+    Neither is it that an input is in an archive: raises ArchivedError.
+    """
+    if isinstance(error, StorageFullError | ArchivedError):
         raise error
     if isinstance(error, OSError) and is_full(error):
         raise StorageFullError(action, why(error)) from error

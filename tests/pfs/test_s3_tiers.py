@@ -84,7 +84,8 @@ def test_an_archive_is_not_read(bucket: World, backend: S3Backend) -> None:
     for read in (lambda: backend.get(NAME), lambda: backend.get_ranges(NAME, [(0, 1), (3, 1)])):
         with pytest.raises(ArchivedError, match=r"archived as DEEP_ARCHIVE; `pfs thaw`"):
             read()
-    assert bucket.counted() == (0, 2)
+    writes, reads = bucket.counted()
+    assert (writes, reads <= 4) == (0, True), "by obstore, where it is installed, and by boto3"
     assert [entry.storage_class for entry in backend.entries("packs/")] == ["DEEP_ARCHIVE"]
     with pytest.raises(ArchivedError):
         backend.set_tier([NAME], "STANDARD")
