@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.output import Record, human_size, human_time, timestamp
+from cli.output import Json, Record, human_size, human_time, timestamp
 from pfs.errors import FailedError, PfsError, StoreNotFoundError
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ def _store(location: str | None) -> Iterator[Record]:
         )
         yield _collection(store)
         yield from _tiers(store)
+        elsewhere = sealed_elsewhere(store)
     free = shutil.disk_usage(path).free
     low = free < _LOW_SPACE
     yield finding("disk", "bad" if low else "good", f"{human_size(free)} free" + (": free some space" if low else ""))
@@ -148,3 +149,15 @@ def _store(location: str | None) -> Iterator[Record]:
         "good" if private else "bad",
         "readable by its owner alone" if private else f"others can read {key}: run `chmod 600 {key}`",
     )
+    if elsewhere:
+        advice = f"copy the file from the machine that made them to {key}, or make them again"
+        yield finding("root key", "fair", f"{', '.join(map(str, elsewhere))}: of another root key; {advice}")
+
+
+def sealed_elsewhere(store: Store) -> list[Json]:
+    """Return what cannot be opened with the root key of this machine, as ``secret NAME`` and ``S3 key NAME``."""
+    from pfs.keys import Keys
+    from pps.secret_store import Secrets
+
+    secrets: list[Json] = [f"secret {name}" for name in Secrets(store).unreadable()]
+    return secrets + [f"S3 key {name}" for name in Keys(store).unreadable()]

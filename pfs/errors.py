@@ -348,6 +348,18 @@ class CorruptionError(PfsError):
         return f"damaged data in {self.where}: {self.detail}; run `pfs fsck` to see what is affected"
 
 
+class OtherRootKeyError(CorruptionError):
+    """What was sealed does not open with this root key: made on another machine, or changed: ``(what, how)``."""
+
+    kind = "other-root-key"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.where} is not of this root key: copy the file .pfs/root-key from the machine that made it, or"
+            f" make it again{self.detail and f' by {self.detail}'}"
+        )
+
+
 class MissingObjectError(CorruptionError):
     """An object that a live reference needs is not there: ``(where, detail)``."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
 
-from pfs.errors import AlreadyExistsError, CorruptionError, InvalidInputError, NotFoundError
+from pfs.errors import AlreadyExistsError, CorruptionError, InvalidInputError, NotFoundError, OtherRootKeyError
 from pfs.paths import check_name
 from pfs.rootkey import ACCESS_CHARS, new_access_key, new_secret_key, read_root_key
 from pfs.structs import ready
@@ -94,6 +94,19 @@ class Keys:
         """Return all keys but the root key, by name."""
         return sorted((_public(stored) for stored in self._all()), key=lambda key: key.name)
 
+    def unreadable(self) -> tuple[str, ...]:
+        """Return the names of the keys that were sealed under another root key, so that nobody can use them."""
+        wrap = read_root_key(self._folder).wrap
+
+        def opens(stored: _Stored) -> bool:
+            try:
+                _unseal(stored, wrap)
+            except OtherRootKeyError:
+                return False
+            return True
+
+        return tuple(sorted(stored.name for stored in self._all() if not opens(stored)))
+
     def delete(self, name: str) -> None:
         """Take a key away.
 
@@ -112,7 +125,7 @@ class Keys:
         """Return a key and its secret by access key, the root key included; None when there is none.
 
         Raises:
-            CorruptionError: its record was changed, or belongs to another root key.
+            OtherRootKeyError: its record was changed, or belongs to another root key.
         """
         root, secret = self.root()
         if access_key == root.access_key:
@@ -172,7 +185,7 @@ def _parse(data: bytes) -> _Stored:
 
 @lru_cache(maxsize=1024)
 def _unseal(stored: _Stored, wrap: str) -> str:
-    """Return the secret of a key; raises CorruptionError when it was sealed by another root key, or changed."""
+    """Return the secret of a key; raises OtherRootKeyError when it was sealed by another root key, or changed."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -182,8 +195,8 @@ def _unseal(stored: _Stored, wrap: str) -> str:
             sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _bound(_public(stored))
         )
     except (InvalidTag, ValueError) as error:
-        where = f"key {stored.name!r}"
-        raise CorruptionError(where, "it is not of this root key: delete it and create it again") from error
+        again = f"`pfs delete-key {stored.name}` and `create-key`"
+        raise OtherRootKeyError(f"S3 key {stored.name!r}", again) from error
     return plain.decode()
 
 

@@ -22,6 +22,7 @@ from pfs.errors import (
     CorruptionError,
     InvalidInputError,
     NotFoundError,
+    OtherRootKeyError,
     StorageError,
 )
 from pfs.paths import check_name
@@ -127,7 +128,7 @@ class Secrets:
 
         Raises:
             NotFoundError: there is none of that name.
-            CorruptionError: its record was changed, or belongs to another root key.
+            OtherRootKeyError: its record was changed, or belongs to another root key.
         """
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -137,9 +138,21 @@ class Secrets:
             sealed = bytes.fromhex(stored.sealed)
             plain = AESGCM(self._wrap()).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], stored.bound)
         except (InvalidTag, ValueError) as error:
-            where = f"secret {stored.name!r}"
-            raise CorruptionError(where, "it is not of this root key: create it again") from error
+            again = f"`pps create-secret {stored.name} --replace`"
+            raise OtherRootKeyError(f"secret {stored.name!r}", again) from error
         return {key: b64decode(text) for key, text in msgspec.json.decode(plain, type=dict[str, str]).items()}
+
+    def unreadable(self) -> tuple[str, ...]:
+        """Return the names of the secrets that were sealed under another root key; two reads for each secret."""
+
+        def opens(name: str) -> bool:
+            try:
+                self.values(name)
+            except OtherRootKeyError:
+                return False
+            return True
+
+        return tuple(info.name for info in self.list() if not opens(info.name))
 
     def _sealed(self, stored: _Stored, values: Mapping[str, bytes]) -> _Stored:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM

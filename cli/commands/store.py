@@ -61,12 +61,18 @@ def init(
     elif record["made"]:
         click.echo(f"made a store in {record['path']}; `pfs create-repo NAME` makes the first repo")
     else:
-        click.echo(
-            f"connected {record['path']} to the store at {backend}, with {counted(int(str(record['repos'])), 'repo')}; "
-            "its S3 keys and secrets need the root-key file of the machine that made them"
-        )
-        if record["read_only"]:
-            print("note: these credentials may only read: nothing can be written from this folder", file=sys.stderr)
+        repos = counted(int(str(record["repos"])), "repo")
+        click.echo(f"connected {record['path']} to the store at {backend}, with {repos}")
+        _note_limits(record)
+
+
+def _note_limits(record: dict[str, Json]) -> None:
+    sealed = record["sealed"]
+    if isinstance(sealed, list) and sealed:
+        advice = "copy root-key from the .pfs that made them, or make them again"
+        print(f"note: of another root key, so of no use here: {', '.join(map(str, sealed))}; {advice}", file=sys.stderr)
+    if record["read_only"]:
+        print("note: these credentials may only read: nothing can be written from this folder", file=sys.stderr)
 
 
 class _Wish(NamedTuple):
@@ -109,6 +115,8 @@ def _connect(wish: _Wish, url: str, options: dict[str, str | None]) -> dict[str,
 
 
 def _made(store: Store, connected: Connected | None, *, repos: int) -> dict[str, Json]:
+    from cli.diagnosis import sealed_elsewhere
+
     return {
         "name": "init",
         "path": str(store.path),
@@ -117,6 +125,7 @@ def _made(store: Store, connected: Connected | None, *, repos: int) -> dict[str,
         "repos": repos,
         "read_only": connected is not None and connected.read_only,
         "encrypted": store.config.encryption is not None,
+        "sealed": [] if connected is None else sealed_elsewhere(store),
     }
 
 

@@ -218,13 +218,13 @@ def test_collection_beside_another_machine(bucket: World, machine: Machine) -> N
         repo.squash_commit(id)
     with two.repo("data").commit("master") as open_one:
         open_one.put_file("/again", bodies[1])  # stored already, and about to be collected
-        report = one.collect()
+        report = one.collect(min_age_s=0, grace_s=0)
         assert report.deleted > 0
     assert files(one) == files(two)
     assert files(two)["/again"] == bodies[1]
     assert whole(one)
     assert whole(two)
-    two.collect()
+    two.collect(min_age_s=0, grace_s=0)
     assert len(files(one)) == 7
 
 
