@@ -85,7 +85,7 @@ def test_a_copy_or_an_edit_of_the_objects_gives_nothing(world: World, secrets: S
     objects = world.store.path / "objects" / "secrets"
     record = json.loads((objects / "db.json").read_text())
     (objects / "other.json").write_text(json.dumps({**record, "name": "other"}))
-    with pytest.raises(CorruptionError, match="make it again by .pps create-secret other --replace"):
+    with pytest.raises(CorruptionError, match=r"make it again by .pps create-secret other --replace"):
         secrets.values("other")
     (objects / "other.json").write_text("{}")
     with pytest.raises(CorruptionError, match="not a secret"):
