@@ -24,6 +24,8 @@ PACKAGES = ("radosgw", "ceph-mon", "ceph-osd", "ceph-base", "ceph-common")
 PROGRAMS = ("radosgw", "radosgw-admin", "ceph", "ceph-mon", "ceph-osd", "monmaptool")
 KEY, SECRET = "BENCHBENCHBENCHBENCH", "benchbenchbenchbenchbenchbenchbenchbench"
 START_S = 120
+COLD = "STANDARD_IA"
+"""A second storage class, to move objects to."""
 
 # Without authentication inside, connections to the monitor must be plain ("crc"): radosgw asks for encrypted ones, and
 # then tries for ever. Never set `rgw torrent flag`: failed conditional writes would answer 200.
@@ -117,6 +119,10 @@ def _running() -> Iterator[Server]:
         osd = _start(stack, config, ["ceph-osd", "-i", "0", "-f"])
         user = ["user", "create", "--uid=bench", "--display-name=bench", f"--access-key={KEY}", f"--secret={SECRET}"]
         _do(config, "radosgw-admin", *user)
+        for level, at in (("zonegroup", ("--rgw-zonegroup", "default")), ("zone", ("--rgw-zone", "default"))):
+            target = [level, "placement", "add", *at, "--placement-id", "default-placement", "--storage-class", COLD]
+            pool = ["--data-pool", "default.rgw.cold.data"] if level == "zone" else []
+            _do(config, "radosgw-admin", *target, *pool)
         gateway = _start(stack, config, ["radosgw", "-n", "client.admin", "-f"])
         wait_for(port, gateway, timeout_s=START_S)
         yield Server("radosgw", port, (gateway.pid, osd.pid), KEY, SECRET)

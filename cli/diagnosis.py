@@ -121,6 +121,17 @@ def _tiers(store: Store) -> Iterator[Record]:
         yield finding("storage classes", "good", f"{there}; {moves}")
 
 
+def _uploads(store: Store) -> Iterator[Record]:
+    """Say which multipart uploads of S3 clients nobody completed or aborted, if any."""
+    from pfs.gc.uploads import open_uploads
+
+    found = open_uploads(store.backend)
+    if found.number:
+        since = human_time(timestamp(found.oldest_ns))
+        what = f"{found.number} not completed, the oldest since {since}; collection drops what is 7 days old"
+        yield finding("uploads", "good", what)
+
+
 def _store(location: str | None) -> Iterator[Record]:
     from cli.unlocking import unlock
     from pfs.store import locate, open
@@ -138,6 +149,7 @@ def _store(location: str | None) -> Iterator[Record]:
         )
         yield _collection(store)
         yield from _tiers(store)
+        yield from _uploads(store)
         elsewhere = sealed_elsewhere(store)
     free = shutil.disk_usage(path).free
     low = free < _LOW_SPACE

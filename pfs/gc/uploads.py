@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -47,3 +48,23 @@ def expired_uploads(backend: Backend, now_ns: int) -> list[Entry]:
         uploads.setdefault(entry.name.rpartition("/")[0], []).append(entry)
     gone = (entries for entries in uploads.values() if min(e.modified_ns for e in entries) + LIFETIME_NS < now_ns)
     return [entry for entries in gone for entry in entries]
+
+
+class OpenUploads(NamedTuple):
+    """How many uploads are neither completed nor dropped, and since when the oldest is there, in ns since the epoch."""
+
+    number: int
+    oldest_ns: int
+
+
+def open_uploads(backend: Backend) -> OpenUploads:
+    """Return what there is of multipart uploads; one listing."""
+    times: dict[str, list[int]] = {}
+    completed = set[str]()
+    for entry in backend.entries(PREFIX):
+        folder, _, name = entry.name.rpartition("/")
+        times.setdefault(folder, []).append(entry.modified_ns)
+        if name == "completed":
+            completed.add(folder)
+    oldest = [min(found) for folder, found in times.items() if folder not in completed]
+    return OpenUploads(len(oldest), min(oldest, default=0))

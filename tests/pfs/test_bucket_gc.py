@@ -21,6 +21,7 @@ from pfs.gc.collect import collect
 from pfs.gc.due import when_due
 from pfs.gc.options import DAY_NS, Options, usual
 from pfs.gc.owner import TTL_NS, take
+from pfs.gc.uploads import open_uploads
 from pfs.packs.lease import Lease, leased_packs
 from pfs.packs.pack import parse_pack_name
 from pfs.refs import collection
@@ -149,6 +150,27 @@ def test_a_machine_whose_clock_is_wrong(
     bucket.later_s = 31 * DAY_S
     assert collect(two, NOW).expired.trash == ("data@old",)
     assert reads(one) == b"new"
+
+
+@pytest.mark.parametrize("days", [-40, 40])
+def test_uploads_expire_by_the_clock_of_the_bucket(
+    bucket: World, machine: Machine, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """After 7 days, whatever the machine thinks that it is."""
+    one = machine("one")
+    one.create_repo("data")
+    names = [f"uploads/data/{number}/upload" for number in range(2)]
+    one.backend.put_new(names[0], b"")
+    bucket.later_s = 6 * DAY_S
+    one.backend.put_new(names[1], b"")
+    set_clock(monkeypatch, days)
+    two = machine("two")
+    assert open_uploads(two.backend).number == 2
+    assert collect(two, NOW).expired.uploads == ()
+    bucket.later_s = 8 * DAY_S
+    packs(two)
+    assert collect(two, NOW).expired.uploads == (names[0],)
+    assert open_uploads(one.backend).number == 1
 
 
 def test_times_of_commits_are_those_of_the_bucket(

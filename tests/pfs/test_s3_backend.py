@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import count, pairwise
 from uuid import uuid4
@@ -58,7 +57,7 @@ def backend(world: World, prefix: str, boto3_only: bool) -> Iterator[S3Backend]:
 
 @pytest.mark.s3
 class TestS3Backend(BackendContract):
-    cold = "" if "PFS_TEST_S3" in os.environ else "STANDARD_IA"  # a radosgw has the classes that it was given
+    cold = "STANDARD_IA"
 
     @pytest.fixture
     def backend(self, backend: S3Backend) -> Backend:
