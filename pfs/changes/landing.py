@@ -78,13 +78,15 @@ class Landing:
             raise ConflictError(f"{self._repo}@{self._branch} has the open commit {info.open_commit}: finish it first")
         return info.head
 
-    def merged(self, trees: Trees, commit: CommitId, *, what: str) -> Root:
+    def merged(self, trees: Trees, commit: CommitId, *, what: str, source: CommitId | None = None) -> Root:
         """Return the merged tree, its changes marked with ``commit``; ``what`` is for the message.
+
+        ``source``: the commit of the repo that ``trees.theirs`` is of; while it is live, what is taken from it is safe.
 
         Raises:
             MergeConflictError: both sides changed a path, and the resolution does not say which wins.
         """
-        self._session.borrow(None)
+        self._session.borrow(None if source is None else (self._repo, source))
         merge = Merge(self._session, trees, self._how.resolution)
         root = merge.run(changed=Changed(bytes.fromhex(commit), self._now_ns))
         self._used |= merge.used

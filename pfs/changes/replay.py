@@ -49,7 +49,8 @@ def merge(store: Store, repo: str, source: str, branch: str, *, how: How = _AS_U
             raise NothingToDoError
         # Trees are those of this moment: something may have been purged from them since the commits were looked up.
         trees = Trees(EMPTY_ROOT if base is None else base.root, graph.commit(head).root, graph.commit(theirs.id).root)
-        root = landing.merged(trees, id, what=f"merge {repo}@{source} into {repo}@{branch}")
+        what = f"merge {repo}@{source} into {repo}@{branch}"
+        root = landing.merged(trees, id, what=what, source=theirs.id)
         return [landing.commit(root, id, (head, theirs.id), head=head, message=message)]
 
     return landing.publish(prepare)

@@ -60,9 +60,9 @@ class Side:
         else:
             self.add_page(PageId(group[0].pid))
 
-    def read_ahead(self) -> None:
-        """Read the first pages that are left, which are needed soon, together."""
-        self.pages.prefetch([part.pid for part in islice(self.queue, _AHEAD) if part.pid != NO_PAGE])
+    def first_pages(self) -> list[PageId]:
+        """Return the first pages that are left, which are needed soon."""
+        return [part.pid for part in islice(self.queue, _AHEAD) if part.pid != NO_PAGE]
 
     def open_head(self) -> None:
         """Put the pages below the first page in its place."""
@@ -125,8 +125,8 @@ def _settle(old: Side, new: Side) -> None:
         common = {part.pid for part in old.queue} & {part.pid for part in new.queue} - {NO_PAGE}
         for side in (old, new) if common else ():
             side.queue = deque(part for part in side.queue if part.pid not in common)
-        for side in (old, new) if opened else ():
-            side.read_ahead()
+        if opened:
+            _prefetch((old, old.first_pages()), (new, new.first_pages()))
         level = max((side.queue[0].level for side in (old, new) if side.queue), default=0)
         if not level:
             return
@@ -134,6 +134,15 @@ def _settle(old: Side, new: Side) -> None:
             if side.queue and side.queue[0].level == level:
                 side.open_head()
         opened = True
+
+
+def _prefetch(old: tuple[Side, list[PageId]], new: tuple[Side, list[PageId]]) -> None:
+    """Read pages of both sides, together where they come from one source."""
+    if old[0].pages is new[0].pages:
+        new[0].pages.prefetch([*old[1], *new[1]])
+        return
+    for side, pids in (old, new):
+        side.pages.prefetch(pids)
 
 
 def _groups(side: Side) -> list[Group]:
@@ -151,8 +160,8 @@ def _unequal_rows(old: Side, new: Side, *, versions: bool) -> tuple[list[Group],
     old.queue.popleft()
     new.queue.popleft()
     rows = _different(left, right, versions=versions)
-    for side, page in ((old, left), (new, right)):
-        side.pages.prefetch([pid for row in rows if (pid := page.pid_of(row)) != NO_PAGE])
+    below = ([pid for row in rows if (pid := page.pid_of(row)) != NO_PAGE] for page in (left, right))
+    _prefetch((old, next(below)), (new, next(below)))
     return _groups_at(left, rows), _groups_at(right, rows)
 
 

@@ -40,12 +40,19 @@ __all__ = [
 ]
 
 
+_AHEAD = 16
+_FIRST_AHEAD = 4
+"""Pages that a walk reads together, and at first: a page of a listing has as many."""
+
+
 class _At(NamedTuple):
     """A row in a leaf; ``prefix`` is the full key of the page's directory, with its slash."""
 
     page: Page
     row: int
     prefix: bytes
+    ready: int = 0
+    """Of an index page: the row behind the children that were read together."""
 
 
 _Stack = list[_At]
@@ -289,19 +296,18 @@ class Tree:
 
     def _leaves(self, page: Page, bound: bytes | None, *, after: bool) -> Iterator[tuple[Page, int]]:
         """Yield the leaves of one directory from the one of ``bound`` on, each with its first wanted row."""
-        stack = [page]
-        rows = [0]
+        stack = [(page, 0, 0)]
         seeking = bound is not None
         while stack:
-            page, row = stack.pop(), rows.pop()
+            page, row, ready = stack.pop()
             if seeking and bound is not None:
                 row = page.find(bound) if page.level else bound_row(page, bound, after=after)
                 seeking = page.level != 0
             if not page.level:
                 yield page, row
             elif row < page.count:
-                stack += (page, self._child(page, row))
-                rows += (row + 1, 0)
+                ready = self._read_ahead(page, row, ready)
+                stack += ((page, row + 1, ready), (self._child(page, row), 0, 0))
             else:
                 seeking = False
 
@@ -327,6 +333,14 @@ class Tree:
         for row in range(last, -1, -1):
             yield from self._leaves_back(self._child(page, row), bound if row == last else None)
 
+    def _read_ahead(self, page: Page, row: int, ready: int) -> int:
+        """Read the next children of an index page together when a walk comes to its second, and so on; see `_At`."""
+        if not row or row < ready:
+            return ready
+        stop = min(row + (_AHEAD if ready else _FIRST_AHEAD), page.count)
+        self.pages.prefetch([page.pid_of(child) for child in range(row, stop)])
+        return stop
+
     def _child(self, page: Page, row: int) -> Page:
         return open_page(self.pages, PageId(page.pid_of(row)))
 
@@ -335,10 +349,11 @@ class Tree:
         after = start_after >= prefix and start_after != b""
         stack = self._seek(start_after if after else prefix, after=after)
         while stack:
-            page, row, base = stack.pop()
+            page, row, base, ready = stack.pop()
             if page.level:
                 if row < page.count:
-                    stack += (_At(page, row + 1, base), _At(self._child(page, row), 0, base))
+                    ready = self._read_ahead(page, row, ready)
+                    stack += (_At(page, row + 1, base, ready), _At(self._child(page, row), 0, base))
                 continue
             inside = base.startswith(prefix)
             for cell in cells_from(page, row):
