@@ -2,7 +2,8 @@
 
 ``python -m tests.pfs.gc_load write STORE SEED SECONDS`` prints a JSON line for each commit once it is acknowledged, and
 one before it takes a commit away; with ``12x`` in the place of SECONDS it does so many things. ``... collect STORE SEED
-FATE`` collects with a fault at a random call, or kills itself there. PFS_TEST_DAYS: how far its clock is off.
+FATE`` collects with a fault at a random call, or kills PFS_TEST_DAYS: how far its clock is off.
+``... move STORE SEED`` moves data packs to another storage class._TEST_DAYS: how far its clock is off.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ import random
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pfs
 from pfs.config import open_objects
 from pfs.errors import ConflictError, StorageError
 from pfs.gc.collect import collect
+from pfs.refs.tiering import Rule
 from pfs.repo import Repo
 from pfs.store import Store
 from pfs.testing.faults import READS, WRITES, FaultyBackend, How
+from pfs.tiers.tier import tier
 
 if "PFS_TEST_DAYS" in os.environ:
     _real_ns, _off_ns = time.time_ns, int(float(os.environ["PFS_TEST_DAYS"]) * 86400 * 10**9)
@@ -177,5 +181,12 @@ def collect_badly(place: str, seed: str, fate: str) -> None:
             assert objects.parallel > 1 or "injected" in error.reason, error  # noqa: PT017
 
 
+def move(place: str, seed: str) -> None:
+    """Move all that there is in data packs to the cold, or back."""
+    rule = Rule(older_ns=0, storage_class=random.Random(int(seed)).choice(["STANDARD_IA", "STANDARD_IA", "STANDARD"]))
+    with pfs.open(place) as store, suppress(StorageError):  # replies are lost
+        print(tier(store, rule).packs, file=sys.stderr)
+
+
 if __name__ == "__main__":
-    {"write": write, "collect": collect_badly}[sys.argv[1]](*sys.argv[2:])
+    {"write": write, "collect": collect_badly, "move": move}[sys.argv[1]](*sys.argv[2:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from pfs.tiers.thaw import archived_packs, thaw
 from pfs.tiers.tier import Tiered, tier
 from pfs.upkeep.check import fsck
 from pfs.upkeep.recover import recover
-from tests.pfs.bucket_world import World
+from tests.pfs.bucket_world import Answer, Asked, World
 from tests.pfs.gc_world import visible
 from tests.pfs.machines import Machine, machines
 
@@ -311,6 +312,42 @@ def test_archives_that_others_made(bucket: World, machine: Machine) -> None:
                 if store.repo("data")[info.id].find(path)
             ]
     assert store.repo("data")["master"].read("/new") == body(3)
+
+
+def test_a_pack_that_is_collected_under_the_move(bucket: World, machine: Machine) -> None:
+    """It is left out, and not made again."""
+    store, other = aged(bucket, machine), machine("two")
+    assert tier(store, COLD, dry_run=True).packs == 1
+    done = list[str]()
+
+    def collect_meanwhile(asked: Asked) -> Answer | None:
+        if asked.method == "HEAD" and not done and "packs/d/" in asked.key:
+            done.append(asked.key)
+            for info in list(other.repo("data").commits("master"))[-2:]:
+                other.repo("data").squash_commit(info.id)
+            assert collect(other, NOW).deleted
+        return None
+
+    bucket.refuse = collect_meanwhile
+    assert tier(store, COLD).packs == 0
+    assert done
+    assert set(classes(store).values()) == {""}
+    assert len(classes(store)) == 2
+    assert list(fsck(store, deep=True)) == []
+
+
+def test_two_machines_move_at_once(bucket: World, machine: Machine) -> None:
+    """Both end well, and readers beside them see no difference."""
+    stores = [aged(bucket, machine), machine("two")]
+    pass_days(bucket, stores[0], 100)
+    view = machine("three").repo("data")["master"]
+    with ThreadPoolExecutor(3) as pool:
+        moved = [pool.submit(tier, store, COLD) for store in stores]
+        while not all(one.done() for one in moved):
+            assert view.read("/kept") == body(2)
+    assert sum(one.result().packs for one in moved) >= 3
+    assert set(classes(stores[0]).values()) == {"STANDARD_IA"}
+    assert list(fsck(stores[1], deep=True)) == []
 
 
 def test_a_rule_is_kept_in_the_bucket(bucket: World, machine: Machine) -> None:
