@@ -30,7 +30,17 @@ from pfs import __version__
 
 PERFORMANCE = ("chunker", "micro", "files", "trees", "s3_read", "s3_write")
 """What docs/performance.md is made of, and what runs if nothing is named."""
-OTHERS = ("delivery", "history", "gc", "bucket", "bucket_reads", "bucket_transfer", "pipelines", "controller")
+OTHERS = (
+    "delivery",
+    "history",
+    "gc",
+    "bucket",
+    "bucket_reads",
+    "bucket_transfer",
+    "encryption",
+    "pipelines",
+    "controller",
+)
 _SECONDS = {"chunker": 60, "micro": 30, "s3_read": 300, "s3_write": 300}
 _QUICK_SECONDS = {"chunker": 5, "micro": 3, "s3_read": 30, "s3_write": 30}
 RESULTS = Path(__file__).parent / "results"

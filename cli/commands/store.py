@@ -60,6 +60,10 @@ def init(
         print_json(record)
     elif record["made"]:
         click.echo(f"made a store in {record['path']}; `pfs create-repo NAME` makes the first repo")
+        if record["encrypted"]:
+            print(
+                "note: who loses its passphrase or key file can never read it again: keep a second one", file=sys.stderr
+            )
     else:
         repos = counted(int(str(record["repos"])), "repo")
         click.echo(f"connected {record['path']} to the store at {backend}, with {repos}")

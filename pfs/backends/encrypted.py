@@ -6,6 +6,7 @@ chose them (`encrypted_names`); only ``config.json`` and ``encryption.json`` can
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,7 +35,8 @@ from pfs.ids import Etag
 
 Span = tuple[int, int]
 """Numbers of blocks: the first, and the one behind the last."""
-_PACKS: Final = PACKS + "/"
+_WINDOW: Final = 16
+"""Blocks that are read at once into memory that stays in the processor's cache."""
 
 
 class EncryptedReads:
@@ -45,6 +47,7 @@ class EncryptedReads:
 
     def __init__(self, below: Reads, key: StoreKey, covers: Covers) -> None:
         self._reads, self._key, self._covers = below, key, covers
+        self._held = threading.local()
 
     @property
     def location(self) -> str:
@@ -99,15 +102,27 @@ class EncryptedReads:
         return found
 
     def read_into(self, name: str, offset: int, buffer: memoryview) -> int:
-        """Fill the buffer; see base.Backend. Holds as much again."""
-        (opened,) = self._read(name, _spans([(offset, len(buffer))]))
+        """Fill the buffer; see base.Backend. Where reads are local work, through 1 MiB that is used again."""
+        if self.parallel > 1 or len(buffer) <= BLOCK:
+            (opened,) = self._read(name, _spans([(offset, len(buffer))]))
+            return opened.copy_into(buffer, offset)
         done = 0
-        for number, block in enumerate(opened.blocks):
-            start = max(offset - (opened.first + number) * BLOCK, 0)
-            part = memoryview(block)[start : start + len(buffer) - done]
-            buffer[done : done + len(part)] = part
-            done += len(part)
+        while done < len(buffer):
+            first = (offset + done) // BLOCK
+            span = first, min(first + _WINDOW, -(-(offset + len(buffer)) // BLOCK))
+            opened = self._window(name, span)
+            done += opened.copy_into(buffer[done:], offset + done)
+            if opened.size is not None:
+                break
         return done
+
+    def _window(self, name: str, span: Span) -> Opened:
+        held: bytearray | None = getattr(self._held, "window", None)
+        if held is None:
+            held = self._held.window = bytearray(_WINDOW * STRIDE)
+        with self._named(name) as covered, memoryview(held) as view:
+            count = self._reads.read_into(covered, span[0] * STRIDE, view[: (span[1] - span[0]) * STRIDE])
+            return self._opened(name, view[:count], span)
 
     def _read(self, name: str, spans: Sequence[Span]) -> list[Opened]:
         wanted = [(first * STRIDE, (stop - first) * STRIDE) for first, stop in spans]
@@ -115,7 +130,7 @@ class EncryptedReads:
             found = self._reads.get_ranges(covered, wanted)
         return [self._opened(name, data, span) for span, data in zip(spans, found, strict=True)]
 
-    def _opened(self, name: str, data: bytes, span: Span, *, is_all: bool = False) -> Opened:
+    def _opened(self, name: str, data: Buffer, span: Span, *, is_all: bool = False) -> Opened:
         """Decrypt what came of a span; what ends too early is the end of the object, or it was cut off.
 
         ``is_all``: it was all from the span's first block on, so the end must be here.
@@ -168,7 +183,7 @@ class EncryptedReads:
 class _LenientReads(EncryptedReads):
     """Reads around damaged blocks."""
 
-    def _opened(self, name: str, data: bytes, span: Span, *, is_all: bool = False) -> Opened:
+    def _opened(self, name: str, data: Buffer, span: Span, *, is_all: bool = False) -> Opened:
         return open_leniently(self._key, name, data, first=span[0])
 
 

@@ -82,6 +82,16 @@ class Opened:
         pieces = [memoryview(block)[max(start - at, 0) : max(stop - at, 0)] for at, block in self._around(start, stop)]
         return b"".join(pieces)
 
+    def copy_into(self, buffer: memoryview, offset: int) -> int:
+        """Copy the object's bytes from ``offset`` on, as far as they are here and fit; return how many."""
+        done = 0
+        for number, block in enumerate(self.blocks):
+            start = max(offset - (self.first + number) * BLOCK, 0)
+            part = memoryview(block)[start : start + len(buffer) - done]
+            buffer[done : done + len(part)] = part
+            done += len(part)
+        return done
+
     def _around(self, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
         for number in range(start // BLOCK, min(len(self.blocks), -(-stop // BLOCK))):
             yield number * BLOCK, self.blocks[number]

@@ -16,7 +16,8 @@ import pytest
 import pfs
 from pfs.attach import Settings, connect
 from pfs.backends.base import Backend
-from pfs.backends.encrypted import EncryptedBackend
+from pfs.backends.encrypted import EncryptedBackend, encrypted
+from pfs.backends.local import LocalBackend
 from pfs.backends.memory import MemoryBackend
 from pfs.backends.registry import open_backend
 from pfs.backends.s3_place import S3Options
@@ -407,3 +408,41 @@ def test_damage_is_found_and_the_rest_is_read(tmp_path: Path) -> None:
         assert report.repos == 1
     cloned = clone(tmp_path / "one", tmp_path / "two", unlock=SECRET)
     assert [name.endswith(file.name) for name in cloned.damaged] == [True]
+
+
+@pytest.mark.parametrize("how", How)
+def test_a_commit_that_fails_at_any_write_is_there_or_not(tmp_path: Path, how: How) -> None:
+    with pfs.init(tmp_path, encrypt=SECRET) as store:
+        fill(store)
+        assert isinstance(store.backend, EncryptedBackend)
+        key, before = store.backend.key, contents(store.repo(OFFICIAL), "master")
+    for fail_at in range(1, 40):
+        faulty = FaultyBackend(LocalBackend(tmp_path / FOLDER / "objects"), fail_at=fail_at, how=how, dead_after=True)
+        path, data = f"/{fail_at}", b"%d" % fail_at * 30_000
+        try:
+            opened = Store(tmp_path / FOLDER, backend=encrypted(faulty, key))
+            with opened as store, store.repo(OFFICIAL).commit("master") as commit:
+                commit.put_file(path, data)
+                commit.delete_file("/west/april.csv")
+            failed = False
+        except StorageError:
+            failed = True
+        with pfs.open(tmp_path, unlock=SECRET) as store:
+            after = contents(store.repo(OFFICIAL), "master")
+            new = {name: body for name, body in {**before, path: data}.items() if name != "/west/april.csv"}
+            assert after == new if not failed else after in (before, new)
+            with store.repo(OFFICIAL).commit("master") as commit:
+                commit.put_file("/west/april.csv", b"west " * 5000)
+            before = contents(store.repo(OFFICIAL), "master")
+            if not faulty.fired:
+                assert list(fsck(store, deep=True)) == []
+                return
+    raise AssertionError("it never came to its end")
+
+
+def test_a_store_in_a_folder_is_told_of_commits_by_the_kernel(tmp_path: Path) -> None:
+    told = []
+    for name, secret in (("plain", None), ("secret", SECRET)):
+        with pfs.init(tmp_path / name, encrypt=secret) as store, store.watch() as watch:
+            told.append(watch.is_told)
+    assert told[0] == told[1]
