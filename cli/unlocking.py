@@ -119,7 +119,14 @@ def fresh(passphrase_file: str | None, key_file: str | None, *, what: str, by_va
 
 
 def _at_terminal() -> bool:
-    return sys.stderr.isatty() and os.isatty(0)
+    """Say whether somebody can be asked, also where stdin is something else."""
+    if not sys.stderr.isatty():
+        return False
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def _ask(prompt: str) -> Secret:

@@ -278,7 +278,8 @@ def test_at_a_terminal_it_is_asked_for(here: Path) -> None:
     shown = typed(here, [pfs, "init", "one", "--encrypt"], [(ask, "my words"), (again, "my words")])
     assert shown.startswith("0 ")
     assert "words" not in shown
-    shown = typed(here, [pfs, "--store", "one", "create-repo", "images"], [("passphrase of the store at", "my words")])
+    piped = ["/bin/sh", "-c", f"echo | {pfs} --store one create-repo images"]
+    shown = typed(here, piped, [("passphrase of the store at", "my words")])
     assert shown.startswith("0 ")
     shown = typed(here, [pfs, "--store", "one", "list-repo"], [("passphrase of the store at", "other words")])
     assert shown.startswith("5 ")
