@@ -189,6 +189,7 @@ def _ids(index: Index) -> list[bytes]:
     return [key for rows in index.rows_of(index.packs()).values() for key, _ in rows][:200]
 
 
+@BOTH
 def test_stores_are_copied_between_plain_and_encrypted(place: Place, tmp_path: Path) -> None:
     with place.make() as store:
         fill(store)
