@@ -1,4 +1,4 @@
-/* pfs._batch: looking at, reading and hashing many small files a call; signatures in _batch.pyi.
+/* pfs._batch: looking at, reading, hashing and writing many small files a call; signatures in _batch.pyi.
  *
  * No mutable state. Whatever is unusual (an error, a link, a large file, no regular file) is only marked: the caller
  * looks at that file again by itself and says what is wrong. The GIL is released for the system calls and hashing.
@@ -141,6 +141,85 @@ static PyObject *batch_read(PyObject *module, PyObject *args) {
     PyMem_Free(rows);
     PyMem_Free((void *)job.paths);
     PyBuffer_Release(&buffer);
+    return result;
+}
+
+/* --- writing --- */
+
+typedef struct {
+    const char *name, *data;
+    size_t size;
+    mode_t mode;
+} new_file;
+
+/* Write a file beside its place and rename it to there; 0: it cannot be, and nothing is left of it. */
+static int create_one(int directory, const new_file *file, const char *pending) {
+    const char *at = file->data;
+    size_t left = file->size;
+    const int fd = openat(directory, pending, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, file->mode);
+    if (fd < 0) return 0;
+    while (left) {
+        const ssize_t n = write(fd, at, left);
+        if (n < 0) break;
+        at += n, left -= (size_t)n;
+    }
+    if (close(fd) == 0 && !left && renameat(directory, pending, directory, file->name) == 0) return 1;
+    unlinkat(directory, pending, 0);
+    return 0;
+}
+
+static size_t create_all(const char *path, const new_file *files, size_t count, const char *token) {
+    size_t done = 0;
+    char pending[32];
+    const int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0) return 0;
+    for (; done < count; done++) {
+        snprintf(pending, sizeof pending, ".pfs-%.8s%08zx", token, done);
+        if (!create_one(directory, &files[done], pending)) break;
+    }
+    close(directory);
+    return done;
+}
+
+/* Take over one (name, data, executable); the strings live as long as the tuple. */
+static int take_file(PyObject *item, new_file *file) {
+    char *name, *data;
+    Py_ssize_t size;
+    int executable;
+    PyObject *held_name, *held_data;
+    if (!PyTuple_Check(item) || !PyArg_ParseTuple(item, "SSp:create", &held_name, &held_data, &executable)) {
+        if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "a file is a tuple");
+        return 0;
+    }
+    if (PyBytes_AsStringAndSize(held_name, &name, NULL) < 0) return 0;
+    if (PyBytes_AsStringAndSize(held_data, &data, &size) < 0) return 0;
+    file->name = name, file->data = data, file->size = (size_t)size, file->mode = executable ? 0777 : 0666;
+    return 1;
+}
+
+static PyObject *batch_create(PyObject *module, PyObject *args) {
+    const char *path, *token;
+    Py_ssize_t token_size;
+    PyObject *items, *result = NULL;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "yO!y#:create", &path, &PyTuple_Type, &items, &token, &token_size)) return NULL;
+    if (token_size != 8) {
+        PyErr_SetString(PyExc_ValueError, "the token has 8 bytes");
+        return NULL;
+    }
+    const size_t count = (size_t)PyTuple_GET_SIZE(items);
+    new_file *files = PyMem_Malloc((count ? count : 1) * sizeof *files);
+    if (files == NULL) return PyErr_NoMemory();
+    size_t taken = 0, done;
+    while (taken < count && take_file(PyTuple_GET_ITEM(items, (Py_ssize_t)taken), &files[taken])) taken++;
+    if (taken == count) {
+        Py_BEGIN_ALLOW_THREADS
+        done = create_all(path, files, count, token);
+        Py_END_ALLOW_THREADS
+        result = PyLong_FromSize_t(done);
+    }
+    PyMem_Free(files);
     return result;
 }
 
@@ -339,6 +418,7 @@ static PyObject *batch_hash(PyObject *module, PyObject *args) {
 
 static PyMethodDef methods[] = {
     {"read", batch_read, METH_VARARGS, "read(paths, buffer, limit): rows of the files that were read to the buffer."},
+    {"create", batch_create, METH_VARARGS, "create(directory, files, token): how many files were written."},
     {"scan", batch_scan, METH_VARARGS, "scan(path): names, stamps and modes of the regular files in a directory."},
     {"hash", batch_hash, METH_VARARGS, "hash(data, spans): BLAKE3 of each span of the data."},
     {NULL, NULL, 0, NULL},

@@ -56,7 +56,9 @@ class Staging:
                     self._forced[one.key] = one
                 if isinstance(one, Put | Delete):
                     self._files[one.key] = one
-                    self._dirs.update(_above(one.key))
+                    at = one.key.rfind(b"/")
+                    if at >= 0 and one.key[:at] not in self._dirs:
+                        self._dirs.update(_above(one.key))
                 else:
                     whole = True
                 if len(self._pending) >= PENDING:

@@ -110,11 +110,8 @@ def edit(
         FileCollisionError: a put or graft would make a path both a file and a directory.
         InvalidInputError: an empty key, a row that is no file or directory, an element of over 65534 bytes.
     """
-    plan = _Plan()
-    for one in edits:
-        plan.add(one)
     editor = _Editor(Sealer(pages, params), changed, refuse=collisions == "refuse")
-    folder = editor.run(plan, open_root(pages, root))
+    folder = editor.run(_planned(edits), open_root(pages, root))
     if folder is None:
         return EMPTY_ROOT
     if folder.pid == root.pid:
@@ -137,12 +134,12 @@ class _Plan:
     files: dict[bytes, Put | Delete] = field(default_factory=dict)
     folders: dict[bytes, _Plan] = field(default_factory=dict)
 
-    def add(self, one: Edit) -> None:
-        """Take in one edit of the root directory."""
+    def add(self, one: Edit) -> _Plan | None:
+        """Take in one edit of the root directory; return the plan of the directory that it is of, if of one file."""
         check_edit(one)
         if isinstance(one, DeleteTree | Graft) and not one.key:
             self.base, self.files, self.folders = one, {}, {}
-            return
+            return None
         *steps, last = one.key.split(b"/")
         plan = self
         for step in steps:
@@ -150,8 +147,9 @@ class _Plan:
             plan = plan.folders.setdefault(step + b"/", _Plan(cleared))
         if isinstance(one, Put | Delete):
             plan.files[last] = one
-        else:
-            plan.folders[last + b"/"] = _Plan(one)
+            return plan
+        plan.folders[last + b"/"] = _Plan(one)
+        return None
 
     def names(self) -> list[bytes]:
         """Return the direct children that are touched, in row order."""
@@ -166,6 +164,20 @@ class _Plan:
                 yield plan.base.key
             yield from (one.key for one in plan.files.values() if isinstance(one, Put))
             plans += plan.folders.values()
+
+
+def _planned(edits: Sequence[Edit]) -> _Plan:
+    """Return the edits by directory; those of one directory mostly come one after the other."""
+    plan = _Plan()
+    head, folder = b"", None
+    for one in edits:
+        at = one.key.rfind(b"/") + 1
+        if folder is None or one.key[:at] != head or not isinstance(one, Put | Delete):
+            head, folder = one.key[:at], plan.add(one)
+        else:
+            check_edit(one)
+            folder.files[one.key[at:]] = one
+    return plan
 
 
 def check_edit(one: Edit) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,9 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pfs.errors import StorageError, StorageFullError
+from pfs.files import create
+from pfs.files.create import create_files
 from pfs.sources import batch
 from pfs.sources.batch import CHANGED, ODD, WHOLE, hash_spans, read_files, scan
 
@@ -96,6 +101,74 @@ def test_a_read_that_sets_no_time_leaves_a_file_unchanged(tmp_path: Path) -> Non
     (tmp_path / "a").write_bytes(b"1")
     [row] = read_files([os.fsencode(tmp_path / "a")], buffer(), limit=10)
     assert row["state"] not in {CHANGED, ODD}
+
+
+@pytest.fixture
+def written(kind: str) -> Iterator[None]:
+    create._native.cache_clear()
+    yield
+    create._native.cache_clear()
+
+
+@pytest.mark.usefixtures("written")
+def test_files_are_written_in_place_of_files_and_links(tmp_path: Path) -> None:
+    (tmp_path / "old").write_bytes(b"what was there before")
+    (tmp_path / "other").write_bytes(b"other")
+    (tmp_path / "link").symlink_to("other")
+    files = [
+        (b"empty", b"", False),
+        (b"old", b"new", True),
+        (b"link", b"1", False),
+        (b"large", b"x" * 3_000_000, False),
+    ]
+    create_files(tmp_path, files)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        **{name.decode(): data for name, data, _ in files},
+        "other": b"other",
+    }
+    assert not (tmp_path / "link").is_symlink()
+    mode = 0o777 & ~_umask()
+    assert (tmp_path / "old").stat().st_mode & 0o777 == mode
+    assert (tmp_path / "empty").stat().st_mode & 0o777 == mode & 0o666
+
+
+@pytest.mark.usefixtures("written")
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_file_that_cannot_be_written_is_named_and_those_before_it_are_there(tmp_path: Path, at: int) -> None:
+    names = ["a", "b", "c"]
+    (tmp_path / names[at] / "full").mkdir(parents=True)
+    with pytest.raises(StorageError, match=f"cannot write .*/{names[at]}: "):
+        create_files(tmp_path, [(name.encode(), b"1", False) for name in names])
+    assert sorted(path.name for path in tmp_path.iterdir()) == names[: at + 1]
+
+
+@pytest.mark.usefixtures("written")
+def test_a_disk_that_is_full_leaves_the_old_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))
+    try:
+        with pytest.raises(StorageFullError, match=r"cannot write .*/a: "):
+            create_files(tmp_path, [(b"small", b"1", False), (b"a", b"x" * 2000, False)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"old", "small": b"1"}
+
+
+@pytest.mark.parametrize("files", [((b"a\0b", b"", False),), ((b"a", b""),), ((b"a", "text", False),), (1,)])
+def test_what_is_no_file_is_not_written(tmp_path: Path, files: tuple[tuple[bytes, bytes, bool], ...]) -> None:
+    native = pytest.importorskip("pfs._batch")
+    with pytest.raises((TypeError, ValueError)):
+        native.create(os.fsencode(tmp_path), files, b"01234567")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def test_no_files_give_no_rows_and_a_buffer_that_is_too_small_is_refused(tmp_path: Path, kind: str) -> None:
