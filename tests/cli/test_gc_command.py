@@ -65,7 +65,9 @@ def test_trash_goes_after_thirty_days_and_is_told(store: Path, pfs: Run, monkeyp
     real = library.store.time.time_ns  # type: ignore[attr-defined]
     init = library.store.Store.__init__
     later = lambda: real() + 31 * 24 * 3600 * 1_000_000_000  # noqa: E731
-    monkeypatch.setattr(library.store.Store, "__init__", lambda self, path: init(self, path, clock_ns=later))
+    monkeypatch.setattr(
+        library.store.Store, "__init__", lambda self, path, **more: init(self, path, clock_ns=later, **more)
+    )
     told = pfs("gc", "--dry-run").out
     assert "would let go of r@old: deleted or replaced more than 30 days ago\n" in told
     assert "would let go of the deleted repos gone\n" in told

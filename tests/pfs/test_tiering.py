@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 import pfs
+from pfs.attach import Settings, connect
 from pfs.backends.classes import code_of
+from pfs.backends.s3_place import S3Options
+from pfs.encryption.secret import KeyFile
 from pfs.errors import InvalidInputError, PfsError, StorageError, StorageFullError, ThawingError
 from pfs.gc.collect import collect
 from pfs.gc.options import Options
@@ -24,13 +28,14 @@ from pfs.tiers.thaw import archived_packs, thaw
 from pfs.tiers.tier import Tiered, tier
 from pfs.upkeep.check import fsck
 from pfs.upkeep.recover import recover
-from tests.pfs.bucket_world import Answer, Asked, World
+from tests.pfs.bucket_world import BUCKET, Answer, Asked, World
 from tests.pfs.gc_world import visible
 from tests.pfs.machines import Machine, machines
 
 DAY_S = 86_400.0
 COLD, DEEP = Rule(), Rule(storage_class="DEEP_ARCHIVE")
 NOW = Options()
+SECRET = KeyFile(b"a key file of 32 bytes or more: 1")
 
 
 @pytest.fixture
@@ -334,6 +339,27 @@ def test_a_pack_that_is_collected_under_the_move(bucket: World, machine: Machine
     assert set(classes(store).values()) == {""}
     assert len(classes(store)) == 2
     assert list(fsck(store, deep=True)) == []
+
+
+def test_an_encrypted_store(bucket: World, tmp_path: Path) -> None:
+    """Names and bytes are others in the bucket; what goes, and how it comes back, is the same."""
+    url, settings = f"s3://{BUCKET}/{uuid4().hex}", Settings(S3Options(endpoint=bucket.url), cache_bytes=0)
+    with connect(tmp_path / "one", url, settings=settings, encrypt=SECRET).store as store:
+        store.create_repo("data")
+        first = put(store, {"/a": body(1)})
+        put(store, {"/a": b""})
+        pass_days(bucket, store, 100)
+        put(store, {"/b": b""})
+        assert tier(store, DEEP).packs == 1
+        with bucket.slow_restore():
+            with pytest.raises(ThawingError):
+                store.repo("data")[first].read("/a")
+            assert collect(store, NOW).did_nothing
+            recover_index = connect(tmp_path / "two", url, settings=settings, unlock=SECRET).store
+        with recover_index as other:
+            assert other.index.tiers() == store.index.tiers() != {}
+            assert thaw(other, archived_packs(other, other.repo("data")[first], "/a"), DEEP).done
+            assert other.repo("data")[first].read("/a") == body(1)
 
 
 def test_two_machines_move_at_once(bucket: World, machine: Machine) -> None:
