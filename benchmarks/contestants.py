@@ -93,7 +93,7 @@ CONTESTANTS = (
         prepare="ostree --repo=$PLACE/repo init --mode=bare-user",
         restore="exec ostree --repo=$PLACE/repo checkout -U -C data $OUT/data",
         restored="$OUT/data",
-        note="whole files, no compression",
+        note="whole files, no compression, nothing checked on restore",
     ),
     Contestant(
         "casync",

@@ -33,6 +33,8 @@ CASES = {
     "one named": "one byte changed in one file, which is named where a program can take names",
     "restore": "restore the last version, compared afterwards",
 }
+_BUSY = 4
+"""A load that a run does not make by itself."""
 _NOTE = {"large/again": "store again under a new time, so that all is read"}
 
 
@@ -85,6 +87,8 @@ def _about(results: Results) -> list[str]:
     lines = [*table(suites, rows), ""]
     if said:
         lines += [f"Others: {said}.", ""]
+    if any(max(map(float, str(one.get("load", "0")).split(", "))) > _BUSY for one in results.about.values()):
+        lines += ["**The machine was busy with other work**: seconds are by chance, CPU seconds say more.", ""]
     scales = {one["scale"] for one in results.about.values() if one.get("scale") not in (None, 1, 1.0)}
     if scales:
         text = ", ".join(f"{scale:g}" for scale in sorted(map(float, map(str, scales))))
