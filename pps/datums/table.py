@@ -6,6 +6,7 @@ two jobs are compared by scanning digests, and unchanged stretches of the file k
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -170,8 +171,10 @@ class TableBuilder:
 
     def __init__(self, leaves: Sequence[PfsInput]) -> None:
         self._number = {leaf: number for number, leaf in enumerate(leaves)}
+        self._known: dict[int, tuple[int, PfsInput]] = {}
         self._ids, self._hashes = bytearray(), bytearray()
-        self._inputs: list[list[Source]] = []
+        self._paths: list[str] = []
+        self._leaves, self._ends = array("h"), array("i", [0])
         self._arrays: list[pa.Array] = []
         self._count = 0
 
@@ -179,16 +182,30 @@ class TableBuilder:
         """Take the next datum."""
         self._ids += identity
         self._hashes += digest
-        self._inputs.append([Source(item.leaf.name, item.path, self._number[item.leaf]) for item in datum])
+        for item in datum:
+            self._paths.append(item.path)
+            self._leaves.append((self._known.get(id(item.leaf)) or self._add(item.leaf))[0])
+        self._ends.append(len(self._paths))
         self._count += 1
-        if len(self._inputs) == _BATCH:
+        if len(self._ends) > _BATCH:
             self._flush()
+
+    def _add(self, leaf: PfsInput) -> tuple[int, PfsInput]:
+        """Note a leaf by identity: its hash costs more than all else that is done for a datum."""
+        known = self._known[id(leaf)] = self._number[leaf], leaf
+        return known
 
     def _flush(self) -> None:
         import pyarrow as pa
 
-        self._arrays.append(pa.array(self._inputs, type=schema().field("inputs").type))
-        self._inputs = []
+        fields = schema().field("inputs").type.value_type
+        names = pa.array([leaf.name for leaf in self._number], pa.string())
+        leaves = np.frombuffer(self._leaves, np.int16)
+        columns = [names.take(pa.array(leaves)), pa.array(self._paths, pa.string()), pa.array(leaves, pa.int16())]
+        items = pa.StructArray.from_arrays(columns, fields=list(fields))
+        ends = pa.array(np.frombuffer(self._ends, np.int32))
+        self._arrays.append(pa.ListArray.from_arrays(ends, items).cast(schema().field("inputs").type))
+        self._paths, self._leaves, self._ends = [], array("h"), array("i", [0])
 
     def build(self) -> tuple[pa.Table, npt.NDArray[np.int64]]:
         """Return columns id, hash and inputs, sorted by id, and each row's place in the order of the input; once, last.

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pfs.ids import CommitId
 from pfs.trees.page import Kind
 from pfs.trees.tree import Tree
-from pps.datums.datum import Datum, Item, datum_hash, datum_id
+from pps.datums.datum import Datum, DatumDigests, Item, datum_id
 from pps.datums.inputs import datums
 from pps.datums.plan import compare
 from pps.datums.readset import difference
@@ -88,11 +88,10 @@ class JobPlan:
 
 def make_plan(pipeline: Pipeline, matches: CommitMatches, base: pa.Table, *, job: CommitId) -> JobPlan:
     """List the datums of a job and compare them with the results in ``base``."""
-    transform, salt = bytes.fromhex(pipeline.record.counts_as), pipeline.record.salt
+    digests = DatumDigests(transform=bytes.fromhex(pipeline.record.counts_as), salt=pipeline.record.salt)
     builder = TableBuilder(pipeline.leaves)
     for datum in datums(pipeline.spec.input, matches):
-        identity = datum_id(datum)
-        builder.add(identity, datum_hash(identity, datum, transform=transform, salt=salt), datum)
+        builder.add(*digests.of(datum), datum)
     table, order = builder.build()
     plan = compare(columns_of(table), columns_of(base))
     known = _reads_same(pipeline, matches, base, source=plan.source)

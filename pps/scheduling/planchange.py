@@ -15,7 +15,7 @@ import numpy as np
 from pfs.glob import Glob
 from pfs.ids import CommitId
 from pfs.trees.tree import Tree
-from pps.datums.datum import Datum, Item, datum_hash, datum_id
+from pps.datums.datum import Datum, DatumDigests, Item, datum_id
 from pps.datums.plan import Digests, digests, order_of, places
 from pps.datums.rematch import rematched
 from pps.datums.table import TableBuilder, ids_of, merged, rows_at
@@ -126,9 +126,8 @@ def _are_at(ids: Digests, rows: np.ndarray[tuple[int], np.dtype[np.int64]], want
 
 
 def _table(pipeline: Pipeline, found: Sequence[Datum]) -> tuple[pa.Table, np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    transform, salt = bytes.fromhex(pipeline.record.counts_as), pipeline.record.salt
+    naming = DatumDigests(transform=bytes.fromhex(pipeline.record.counts_as), salt=pipeline.record.salt)
     builder = TableBuilder(pipeline.leaves)
     for datum in found:
-        identity = datum_id(datum)
-        builder.add(identity, datum_hash(identity, datum, transform=transform, salt=salt), datum)
+        builder.add(*naming.of(datum), datum)
     return builder.build()

@@ -6,10 +6,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from pfs.ids import NO_PAGE, CommitId, TreeId
 from pfs.trees.page import Kind
 from pfs.trees.tree import Row
-from pps.datums.datum import Datum, Item, datum_hash, datum_id, transform_digest
+from pps.datums.datum import Datum, DatumDigests, Item, datum_hash, datum_id, transform_digest
 from pps.spec import PfsInput, Transform
 from pps.spec.task import ArtifactOut, Task
 
@@ -64,6 +67,27 @@ def test_the_hash_says_what_was_in_them_and_what_is_done() -> None:
 def test_reference_inputs_do_not_count_into_the_hash() -> None:
     leaf = replace(LEAF, reference=True)
     assert hash_of(datum(leaf=leaf)) == hash_of(datum(leaf=leaf, tid=TWO))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([LEAF, replace(LEAF, name="n", reference=True), replace(LEAF, s3=True), replace(LEAF)]),
+            st.binary(min_size=1, max_size=9),
+            st.sampled_from([ONE, TWO]),
+        ),
+        max_size=6,
+    ),
+    st.binary(max_size=4),
+    st.text(max_size=4),
+)
+def test_many_at_once_have_the_ids_and_hashes_of_each(
+    items: list[tuple[PfsInput, bytes, TreeId]], transform: bytes, salt: str
+) -> None:
+    digests = DatumDigests(transform=transform, salt=salt)
+    whole = tuple(item for leaf, key, tid in items for item in datum(key, tid, leaf))
+    for one in [whole, *((item,) for item in whole)]:
+        assert digests.of(one) == (datum_id(one), hash_of(one, transform=transform, salt=salt))
 
 
 def test_the_transform_is_its_spec_and_its_code() -> None:
