@@ -38,6 +38,7 @@ OTHERS = (
     "bucket_reads",
     "bucket_transfer",
     "encryption",
+    "index_rows",
     "pipelines",
     "controller",
 )

@@ -21,8 +21,8 @@ import boto3
 import pfs
 from benchmarks.bucket import BUCKET, keep_credentials
 from benchmarks.radosgw import radosgw
+from pfs import parallel
 from pfs.backends.s3 import S3Backend
-from pfs.packs import uploads
 
 Row = dict[str, object]
 _LATENCY_S, _BYTES_S = 0.03, 60e6
@@ -60,13 +60,13 @@ def _measure(folder: Path, settings: pfs.Settings, size: int) -> list[Row]:
     rows: list[Row] = []
     case = f"{size >> 20:,} MiB, 30 ms and 60 MB/s a request"
     source = folder / "source"
-    for number, at_once in enumerate((1, uploads.UPLOADS)):
+    for number, at_once in enumerate((1, parallel.UPLOADS)):
         with source.open("wb") as file:
             for _ in range(size >> 20):
                 file.write(os.urandom(1 << 20))
         with pfs.connect(folder / f"{number}", f"s3://{BUCKET}/{number}", settings=settings).store as store:
             assert store.uploads is not None
-            store.uploads = uploads.Uploads(at_once)
+            store.uploads = parallel.Uploads(at_once)
             begun = time.perf_counter()
             with store.create_repo("data").commit("master") as commit:
                 commit.put_file("/large", source)

@@ -84,6 +84,7 @@ class LocalConfig(msgspec.Struct, frozen=True):
 
     ``cache_bytes``: of packs of a bucket that are kept on this machine. ``encrypted``: so that a config of the bucket
     that says otherwise is not believed: what is written shall not be readable because somebody changed that.
+    ``index_rows``: rows of the index from which on they are kept in files of their own (`pfs.packs.freeze`).
     """
 
     format: int = FORMAT
@@ -91,6 +92,7 @@ class LocalConfig(msgspec.Struct, frozen=True):
     s3: S3Options | None = None
     cache_bytes: int = CACHE_BYTES
     encrypted: bool = False
+    index_rows: int | None = None
 
     @property
     def is_remote(self) -> bool:
@@ -107,6 +109,8 @@ def encode_local_config(config: LocalConfig) -> bytes:
         stored["cache_bytes"] = config.cache_bytes
     if config.encrypted:
         stored["encrypted"] = True
+    if config.index_rows is not None:
+        stored["index_rows"] = config.index_rows
     return msgspec.json.format(msgspec.json.encode(stored), indent=2) + b"\n"
 
 

@@ -30,6 +30,7 @@ from pfs.config import (
     open_objects,
     put_config,
     read_config,
+    read_local_config,
     write_durably,
 )
 from pfs.errors import (
@@ -43,7 +44,7 @@ from pfs.history.reading import history_of
 from pfs.ids import CommitId
 from pfs.model import ChangeToken, CommitInfo, RepoInfo
 from pfs.packs.index import Index
-from pfs.packs.uploads import uploads_to
+from pfs.parallel import uploads_to
 from pfs.paths import check_name
 from pfs.refs.body import is_hidden
 from pfs.refs.level import level
@@ -158,7 +159,8 @@ class Store:
         if backend is None:
             check_encryption(path, self.config)
         self.params = self.config.params()
-        self.index = Index.open(path / INDEX, store_uuid=self.config.store_uuid)
+        freeze_at = read_local_config(path).index_rows
+        self.index = Index.open(path / INDEX, store_uuid=self.config.store_uuid, freeze_at=freeze_at)
         self.refs = Refs(self.backend, clock_ns=self.clock_ns)
         self.refs.on_moved = partial(_spread, weakref.ref(self))  # weakly: a store goes as soon as nobody holds it
         self._bell = _bell_of(path, self.refs) if self.backend.parallel > 1 else None

@@ -78,8 +78,9 @@ def collect(
         alone_here = store.backend.parallel == 1  # a bucket may have several folders on one machine
         report = collector.run(take(store.backend, clock_ns=store.clock_ns, alone_here=alone_here, alive=alive))
         note_run(store)
-    if store.backend.parallel > 1:
-        with suppress(StorageError, InvalidInputError):  # a cache, which the next collection makes as well
+    with suppress(StorageError, InvalidInputError):  # caches, which the next collection puts in order as well
+        store.index.compact()
+        if store.backend.parallel > 1:
             consolidate(store, enough=ENOUGH)
     return replace(report, retention=tuple(effects))
 

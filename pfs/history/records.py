@@ -33,7 +33,6 @@ from pfs.packs.footer import in_batches
 from pfs.packs.index import Index
 from pfs.packs.objects import Objects
 from pfs.packs.pack import PackKind, SealedPack, pack_name, parse_pack_name, read_footer
-from pfs.packs.salvage import salvage
 from pfs.parallel import at_once
 from pfs.refs.body import RefsBody
 from pfs.refs.edges import effective, record_home
@@ -392,6 +391,8 @@ class History:
         try:
             return read_footer(self.reading, name)
         except CorruptionError:
+            from pfs.packs.salvage import salvage
+
             return salvage(self._backend, name)
         except (NotFoundError, ArchivedError):
             return None

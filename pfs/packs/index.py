@@ -6,38 +6,47 @@ transaction an `add`; nothing here waits for the network or hashes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from pfs.backends.durable import storage_errors
-from pfs.errors import IndexDamagedError, InvalidInputError
+from pfs.errors import IndexDamagedError, InvalidInputError, StorageError
 from pfs.ids import CommitId, PackId
 from pfs.packs import index_commits, index_condemned
-from pfs.packs.index_columns import Places, find_columns
-from pfs.packs.index_condemned import CONDEMNED, GONE, SEALED, STALE, States
+from pfs.packs.index_chunks import Chunks, RunGoneError, layout_of, look_up
+from pfs.packs.index_condemned import CONDEMNED, GONE, STALE, States
 from pfs.packs.index_env import SharedEnv, Txn, acquire, release
 from pfs.packs.index_rows import (
     IN_BLOCK,
     KEY_SIZE,
     NUMBER,
-    TIER_AT,
     Location,
     chunk_rows,
     decode_location,
     decode_pack,
-    pack_row,
 )
 from pfs.packs.pack import PackKind, SealedPack
-from pfs.trees.kernel import U8
+
+if TYPE_CHECKING:
+    from pfs.packs.frozen import Frozen, Run
+    from pfs.packs.index_columns import Places
+    from pfs.trees.kernel import U8
 
 __all__ = ["IN_BLOCK", "REWRITES", "Guard", "Index", "IndexStats", "Location"]
 
 _SCHEMA: Final = b"1"
+_SCHEMAS: Final = (_SCHEMA, b"2")
+"""The second is that of an index with frozen rows."""
+T = TypeVar("T")
+
+_ROUNDS: Final = 8
 _DAMAGES: Final = b"damages"
-_FEW: Final = 16  # up to this many ids, single look-ups beat sorting
+FREEZE_AT: Final = 100_000_000
+"""Rows in LMDB from which on they are kept in runs."""
 _FORGOTTEN: Final = 4096  # rows looked at in one writing transaction, so that others do not wait long
 REWRITES: Final = "rewrites/"
 """In front of a repo's name: the `get_meta` key of what the index has seen of rewritten records."""
@@ -68,14 +77,18 @@ class Index:
     and IndexDamagedError when the file is damaged; InvalidInputError after `close`.
     """
 
-    def __init__(self, shared: SharedEnv) -> None:
+    def __init__(self, shared: SharedEnv, *, freeze_at: int | None = None) -> None:
         self._shared = shared
+        self._frozen: Frozen | None = None
+        self._freeze_at = freeze_at or FREEZE_AT
         self._closed = False
         self._packs: dict[int, tuple[PackId, PackKind]] = {}
 
     @classmethod
-    def open(cls, directory: Path, *, store_uuid: str) -> Index:
+    def open(cls, directory: Path, *, store_uuid: str, freeze_at: int | None = None) -> Index:
         """Open the index in ``directory``, making it if it is not there.
+
+        ``freeze_at``: chunk rows in LMDB from which on they go to runs (`pfs.packs.freeze`), 100 million by default.
 
         Raises:
             IndexDamagedError: it cannot be read, or is another store's or release's.
@@ -83,7 +96,7 @@ class Index:
         """
         with storage_errors(f"make the index in {directory}"):
             directory.mkdir(parents=True, exist_ok=True)
-        index = cls(acquire(directory))
+        index = cls(acquire(directory), freeze_at=freeze_at)
         try:
             index._check_owner(directory, store_uuid.encode())
         except BaseException:
@@ -102,7 +115,7 @@ class Index:
         wanted = {"schema": _SCHEMA, "store_uuid": store_uuid}
         if found == {"schema": None, "store_uuid": None}:
             self._env.write(lambda txn: _put_meta(txn, wanted))
-        elif found["schema"] != _SCHEMA:
+        elif found["schema"] not in _SCHEMAS:
             raise IndexDamagedError(str(directory), "another release made it")
         elif found["store_uuid"] != store_uuid:
             raise IndexDamagedError(str(directory), "it belongs to another store")
@@ -115,20 +128,58 @@ class Index:
         keys = [id[:KEY_SIZE] for id in ids]
 
         def work(txn: Txn) -> dict[bytes, Location]:
-            found = {key: decode_location(value) for key, value in _look_up(txn, "chunk", keys).items()}
+            rows = Chunks(txn, self._runs).find(keys)
+            found = {key: decode_location(value) for key, value in rows.items()}
             states, hidden = States(txn), (CONDEMNED, GONE) if to_keep else (GONE,)
             return {key: place for key, place in found.items() if states.of(place.pack_no) not in hidden}
 
-        found = self._env.read(work)
+        found = self._read_chunks(work)
         return [found.get(key) for key in keys]
 
     def find_columns(self, ids: U8) -> Places:
         """Return where a writer may rely on each id (32 columns); one transaction, under 1 us an id."""
-        return self._env.read(lambda txn: find_columns(txn, ids))
+        from pfs.packs.index_columns import find_columns  # for who writes alone
+
+        return self._read_chunks(lambda txn: find_columns(txn, Chunks(txn, self._runs), ids))
+
+    def _read_chunks(self, work: Callable[[Txn], T]) -> T:
+        """Read; again where a run that was named has been merged meanwhile."""
+        for _ in range(_ROUNDS):
+            with suppress(RunGoneError):
+                return self._env.read(work)
+        raise IndexDamagedError(str(self._shared.directory), "a file of frozen rows is missing")
+
+    def _write_chunks(self, work: Callable[[Txn], T]) -> T:
+        """Write; then freeze rows if they are so many."""
+        try:
+            done = self._env.write(work)
+        except RunGoneError as error:
+            detail = "a file of frozen rows is missing"
+            raise IndexDamagedError(str(self._shared.directory), detail) from error
+        if self._env.read(lambda txn: txn.rows(layout_of(txn).active)) >= self._freeze_at:
+            with suppress(StorageError):  # the rows are in, if not where they shall be: the next one tries again
+                self.compact(at=self._freeze_at)
+        return done
+
+    def compact(self, *, at: int | None = None) -> bool:
+        """Freeze rows if there are ``at`` of them in LMDB, merge runs, leave rows of deleted packs; see `freeze`."""
+        from pfs.packs.freeze import freeze
+
+        return freeze(self._env, self._files(), at=self._freeze_at if at is None else at)
+
+    def _files(self) -> Frozen:
+        if self._frozen is None:
+            from pfs.packs.frozen import Frozen  # few indexes have so many rows
+
+            self._frozen = Frozen(self._shared.directory / "frozen")
+        return self._frozen
+
+    def _runs(self, names: tuple[str, ...]) -> list[Run]:
+        return self._files().runs(names)
 
     def seen(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the rows of local files (`pfs.files.seen`) by key, in the order given; one transaction, 1 us a row."""
-        found = self._env.read(lambda txn: _look_up(txn, "seen", keys))
+        found = self._env.read(lambda txn: look_up(txn, "seen", keys))
         return [found.get(key) for key in keys]
 
     def add(
@@ -150,8 +201,8 @@ class Index:
         rows = chunk_rows(fresh)
 
         def work(txn: Txn) -> bool:
-            numbers = [_put_pack(txn, pack) for pack in fresh]
-            _put_rows(txn, rows.items(numbers), numbers)
+            numbers = [index_condemned.put_pack(txn, pack) for pack in fresh]
+            index_condemned.put_rows(txn, Chunks(txn, self._runs), rows.items(numbers), numbers=numbers)
             holds = guard is None or txn.get("meta", guard.key.encode()) in guard.values
             if guard is not None and commits and holds:
                 _put_mark(txn, guard)
@@ -160,16 +211,18 @@ class Index:
             _put_seen(txn, seen)
             return holds
 
-        return self._env.write(work)
+        return self._write_chunks(work) if fresh else self._env.write(work)
 
     def refill(self, packs: Sequence[SealedPack]) -> None:
         """Put back rows of packs, known ones too, where an object is found nowhere, or only in a condemned pack."""
         rows = chunk_rows(packs)
 
         def work(txn: Txn) -> None:
-            index_condemned.fill(txn, rows.items([_put_pack(txn, pack) for pack in packs]))
+            index_condemned.fill(
+                txn, Chunks(txn, self._runs), rows.items([index_condemned.put_pack(txn, pack) for pack in packs])
+            )
 
-        self._env.write(work)
+        self._write_chunks(work)
 
     def generation(self) -> int:
         """Return the generation of collection whose lists have been applied, and all before."""
@@ -247,15 +300,16 @@ class Index:
         """Remove rows, given as (id, place), that still say so: their objects are damaged, and can be stored again."""
 
         def work(txn: Txn) -> None:
+            chunks = Chunks(txn, self._runs)
             for id, place in wanted:
-                value = txn.get("chunk", id[:KEY_SIZE])
+                value = chunks.get(id[:KEY_SIZE])
                 if value is not None and decode_location(value) == place:
-                    txn.delete("chunk", id[:KEY_SIZE])
+                    chunks.delete(id[:KEY_SIZE])
             txn.put("meta", _DAMAGES, b"%d" % (int(txn.get("meta", _DAMAGES) or b"0") + 1))
 
         wanted = list(rows)
         if wanted:
-            self._env.write(work)
+            self._write_chunks(work)
 
     def damages(self) -> int:
         """Return how often rows were dropped because what they name is damaged."""
@@ -263,21 +317,17 @@ class Index:
 
     def sealed(self, packs: Sequence[PackId]) -> list[int] | None:
         """Return the numbers of packs, None when one is not known, or on a list of condemned packs."""
-
-        def work(txn: Txn) -> list[int] | None:
-            found = [txn.get("packid", pack) for pack in packs]
-            numbers = [NUMBER.unpack(number)[0] for number in found if number is not None]
-            states = States(txn)
-            whole = len(numbers) == len(packs) and all(states.of(number) == SEALED for number in numbers)
-            return numbers if whole else None
-
-        return self._env.read(work)
+        return self._env.read(lambda txn: index_condemned.sealed(txn, packs))
 
     def forget(self, ids: Sequence[bytes], packs: Collection[PackId]) -> None:
         """Remove the rows of these ids that point into these packs, which are deleted; 1-2 us an id."""
         for start in range(0, len(ids), _FORGOTTEN):
             batch = ids[start : start + _FORGOTTEN]
-            self._env.write(partial(_forget, keys=[id[:KEY_SIZE] for id in batch], packs=packs))
+            keys = [id[:KEY_SIZE] for id in batch]
+            self._write_chunks(partial(self._forget, keys=keys, packs=packs))
+
+    def _forget(self, txn: Txn, *, keys: Sequence[bytes], packs: Collection[PackId]) -> None:
+        index_condemned.forget(txn, Chunks(txn, self._runs), keys, packs=packs)
 
     def move_commits(self, moves: Iterable[tuple[str, CommitId, PackId, PackId]]) -> None:
         """Change the pack in the rows of commits, given as (repo, id, old pack, new pack), that still name the old."""
@@ -292,37 +342,21 @@ class Index:
             numbers = {pack: txn.get("packid", pack) for pack in packs}
             found: dict[PackId, list[tuple[bytes, Location]]] = {pack: [] for pack in packs}
             lists = {NUMBER.unpack(number)[0]: found[pack] for pack, number in numbers.items() if number is not None}
-            cursor = txn.cursor("chunk")
-            for key, value in cursor.iternext() if lists and cursor.set_range(b"\0") else ():
+            for key, value in Chunks(txn, self._runs).of_packs(set(lists)):
                 place = decode_location(value)
-                if place.pack_no in lists:
-                    lists[place.pack_no].append((key, place))
+                lists[place.pack_no].append((key, place))
             return found
 
-        return self._env.read(work)
+        return self._read_chunks(work)
 
     def set_tiers(self, tiers: Mapping[PackId, int]) -> None:
         """Note in which storage class packs are (`pfs.backends.classes`); of packs that are not known, nothing."""
-
-        def work(txn: Txn) -> None:
-            for pack, tier in tiers.items():
-                number = txn.get("packid", pack)
-                row = None if number is None else txn.get("pack", number)
-                if number is not None and row is not None and row[TIER_AT] != tier:
-                    txn.put("pack", number, row[:TIER_AT] + bytes([tier]) + row[TIER_AT + 1 :])
-
         if tiers:
-            self._env.write(work)
+            self._env.write(lambda txn: index_condemned.set_tiers(txn, tiers))
 
     def tiers(self) -> dict[PackId, int]:
         """Return the packs that are in another storage class than the standard one, as far as that was noted."""
-
-        def work(txn: Txn) -> dict[PackId, int]:
-            cursor = txn.cursor("pack")
-            rows = (value for _, value in cursor.iternext()) if cursor.set_range(NUMBER.pack(0)) else iter(())
-            return {PackId(value[:16]): value[TIER_AT] for value in rows if value[TIER_AT]}
-
-        return self._env.read(work)
+        return self._env.read(index_condemned.tiers)
 
     def has_pack(self, pack_id: PackId) -> bool:
         """Say whether the pack's rows are in."""
@@ -377,24 +411,17 @@ class Index:
         self._env.write(lambda txn: _put_meta(txn, {key: value}))
 
     def stats(self) -> IndexStats:
-        """Return how large the index is, O(1)."""
-        rows, packs = self._env.read(lambda txn: (txn.rows("chunk"), txn.rows("pack")))
-        return IndexStats(rows, packs, self._env.size_bytes())
+        """Return how large the index is, O(1); of frozen rows those count too that newer ones replace."""
+        rows, packs = self._read_chunks(lambda txn: (Chunks(txn, self._runs).count(), txn.rows("pack")))
+        return IndexStats(
+            rows, packs, self._env.size_bytes() + (0 if self._frozen is None else self._frozen.size_bytes())
+        )
 
     def close(self) -> None:
         """Let go of the environment; the last handle closes the file. Idempotent."""
         if not self._closed:
             self._closed = True
             release(self._shared)
-
-
-def _forget(txn: Txn, *, keys: Sequence[bytes], packs: Collection[PackId]) -> None:
-    numbers = {number for pack in packs if (number := txn.get("packid", pack)) is not None}
-    known = {NUMBER.unpack(number)[0] for number in numbers}
-    for key in keys:
-        value = txn.get("chunk", key)
-        if value is not None and decode_location(value).pack_no in known:
-            txn.delete("chunk", key)
 
 
 def _put_mark(txn: Txn, guard: Guard) -> None:
@@ -407,36 +434,7 @@ def _put_meta(txn: Txn, values: Mapping[str, bytes]) -> None:
         txn.put("meta", key.encode(), value)
 
 
-def _look_up(txn: Txn, table: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-    if len(keys) > _FEW:
-        return dict(txn.cursor(table).getmulti(sorted(set(keys))))
-    return {key: value for key in keys if (value := txn.get(table, key)) is not None}
-
-
 def _put_seen(txn: Txn, rows: Mapping[bytes, bytes]) -> None:
     if txn.rows("seen") + len(rows) > SEEN_ROWS:
         txn.clear("seen")
     txn.cursor("seen").putmulti(sorted(rows.items()))
-
-
-def _put_rows(txn: Txn, rows: Sequence[tuple[bytes, bytes]], numbers: Sequence[int]) -> None:
-    """Put chunk rows over what is there; those of condemned packs only where there is nothing better."""
-    states = States(txn)
-    old = {number for number in numbers if states.of(number) != SEALED}
-    if not old:
-        txn.cursor("chunk").putmulti(rows)
-        return
-    txn.cursor("chunk").putmulti([row for row in rows if decode_location(row[1]).pack_no not in old])
-    index_condemned.fill(txn, (row for row in rows if decode_location(row[1]).pack_no in old))
-
-
-def _put_pack(txn: Txn, pack: SealedPack) -> int:
-    known = txn.get("packid", pack.pack_id)
-    if known is not None:  # another process was first; the rows say the same
-        number: int = NUMBER.unpack(known)[0]
-        return number
-    cursor = txn.cursor("pack")
-    number = NUMBER.unpack(cursor.key())[0] + 1 if cursor.last() else 1
-    txn.put("pack", NUMBER.pack(number), pack_row(pack, state=index_condemned.first_state(txn, pack.pack_id)))
-    txn.put("packid", pack.pack_id, NUMBER.pack(number))
-    return number

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pfs.packs.index_chunks import Chunks
 from pfs.packs.index_condemned import CONDEMNED, GONE, States
 from pfs.packs.index_env import Txn
 from pfs.packs.index_rows import KEY_SIZE, LOCATIONS
@@ -27,14 +28,14 @@ class Places(NamedTuple):
         return cls(np.full(count, NOWHERE, np.int64), np.zeros(count, np.uint8))
 
 
-def find_columns(txn: Txn, ids: U8) -> Places:
+def find_columns(txn: Txn, chunks: Chunks, ids: U8) -> Places:
     """Return where a writer may rely on each id (32 columns): in packs that are on no list of condemned packs."""
     found = Places.none(len(ids))
     keys = np.ascontiguousarray(ids[:, :KEY_SIZE])
     words = keys.view(">u8")
     order = np.lexsort((words[:, 1], words[:, 0]))
     wanted = keys.view(f"S{KEY_SIZE}")[order, 0]
-    rows = list(txn.cursor("chunk").getmulti(wanted.view(f"V{KEY_SIZE}").tolist()))
+    rows = chunks.rows(wanted.view(f"V{KEY_SIZE}").tolist())
     if not rows:
         return found
     if len(rows) < len(order):

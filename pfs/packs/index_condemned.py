@@ -1,16 +1,21 @@
-"""What the index knows of condemned packs: which packs are on lists, and which of them are gone (docs/format/index.md).
+"""What the index knows of packs: which are on lists of condemned ones, which are gone, where (docs/format/index.md).
 
 Functions over a transaction, so that a look-up and the state of the packs it meets are seen at one moment.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from pfs.ids import PackId
+from pfs.packs.index_chunks import Chunks
 from pfs.packs.index_env import Txn
-from pfs.packs.index_rows import NUMBER, decode_location
+from pfs.packs.index_rows import NUMBER, TIER_AT, decode_location, pack_row
+from pfs.packs.pack import SealedPack
 
 SEALED: Final = 1
 CONDEMNED: Final = 3
@@ -72,6 +77,13 @@ def state_of(txn: Txn, number: int) -> int:
     return SEALED if row is None else row[_STATE_AT]
 
 
+def gone_numbers(txn: Txn) -> npt.NDArray[np.uint32]:
+    """Return the numbers of the packs that are deleted; reads the whole table of packs."""
+    cursor = txn.cursor("pack")
+    rows = cursor.iternext() if cursor.set_range(b"\0") else iter(())
+    return np.array([NUMBER.unpack(key)[0] for key, row in rows if row[_STATE_AT] == GONE], np.uint32)
+
+
 def set_state(txn: Txn, pack: PackId, state: int) -> bool:
     """Move a pack on to ``state``, never back; say whether that changed anything."""
     number = txn.get("packid", pack)
@@ -109,9 +121,72 @@ class States:
         return _RANK[self.of(decode_location(new).pack_no)] > _RANK[self.of(decode_location(old).pack_no)]
 
 
-def fill(txn: Txn, rows: Iterable[tuple[bytes, bytes]]) -> None:
+def fill(txn: Txn, chunks: Chunks, rows: Sequence[tuple[bytes, bytes]]) -> None:
     """Put chunk rows where there is none, or only one of a pack that is nearer its end."""
-    states = States(txn)
+    states, known = States(txn), chunks.find([key for key, _ in rows])
     for key, value in rows:
-        if states.better(value, txn.get("chunk", key)):
-            txn.put("chunk", key, value)
+        if states.better(value, known.get(key)):
+            known[key] = value
+            chunks.put(key, value)
+
+
+def put_pack(txn: Txn, pack: SealedPack) -> int:
+    """Put the rows of a pack that say what it is, unless they are there; return its number."""
+    known = txn.get("packid", pack.pack_id)
+    if known is not None:  # another process was first; the rows say the same
+        number: int = NUMBER.unpack(known)[0]
+        return number
+    cursor = txn.cursor("pack")
+    number = NUMBER.unpack(cursor.key())[0] + 1 if cursor.last() else 1
+    txn.put("pack", NUMBER.pack(number), pack_row(pack, state=first_state(txn, pack.pack_id)))
+    txn.put("packid", pack.pack_id, NUMBER.pack(number))
+    return number
+
+
+def put_rows(txn: Txn, chunks: Chunks, rows: Sequence[tuple[bytes, bytes]], *, numbers: Sequence[int]) -> None:
+    """Put chunk rows over what is there; those of condemned packs only where there is nothing better."""
+    states = States(txn)
+    old = {number for number in numbers if states.of(number) != SEALED}
+    if not old:
+        chunks.put_many(rows)
+        return
+    chunks.put_many([row for row in rows if decode_location(row[1]).pack_no not in old])
+    fill(txn, chunks, [row for row in rows if decode_location(row[1]).pack_no in old])
+
+
+def forget(txn: Txn, chunks: Chunks, keys: Sequence[bytes], *, packs: Collection[PackId]) -> None:
+    """Remove the rows of these keys that point into these packs.
+
+    Frozen ones of packs that are gone stay: they count as missing, and are left out when runs are merged.
+    """
+    numbers = {number for pack in packs if (number := txn.get("packid", pack)) is not None}
+    known, states = {NUMBER.unpack(number)[0] for number in numbers}, States(txn)
+    for key, value in chunks.find(keys).items():
+        pack_no = decode_location(value).pack_no
+        if pack_no in known and (chunks.is_recent(key) or states.of(pack_no) != GONE):
+            chunks.delete(key)
+
+
+def sealed(txn: Txn, packs: Sequence[PackId]) -> list[int] | None:
+    """Return the numbers of packs, None when one is not known, or on a list of condemned packs."""
+    found = [txn.get("packid", pack) for pack in packs]
+    numbers = [NUMBER.unpack(number)[0] for number in found if number is not None]
+    states = States(txn)
+    whole = len(numbers) == len(packs) and all(states.of(number) == SEALED for number in numbers)
+    return numbers if whole else None
+
+
+def set_tiers(txn: Txn, tiers: Mapping[PackId, int]) -> None:
+    """Note in which storage class packs are; of packs that are not known, nothing."""
+    for pack, tier in tiers.items():
+        number = txn.get("packid", pack)
+        row = None if number is None else txn.get("pack", number)
+        if number is not None and row is not None and row[TIER_AT] != tier:
+            txn.put("pack", number, row[:TIER_AT] + bytes([tier]) + row[TIER_AT + 1 :])
+
+
+def tiers(txn: Txn) -> dict[PackId, int]:
+    """Return the packs that are in another storage class than the standard one, as far as that was noted."""
+    cursor = txn.cursor("pack")
+    rows = (value for _, value in cursor.iternext()) if cursor.set_range(NUMBER.pack(0)) else iter(())
+    return {PackId(value[:16]): value[TIER_AT] for value in rows if value[TIER_AT]}

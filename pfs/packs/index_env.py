@@ -24,7 +24,7 @@ from pfs.shared_lock import SharedLock
 
 T = TypeVar("T")
 
-TABLES: Final = ("meta", "pack", "packid", "chunk", "repo", "commit", "seen", "condemned")
+TABLES: Final = ("meta", "pack", "packid", "chunk", "repo", "commit", "seen", "condemned", "chunk2")
 _MAP_SIZES: Final = (64 << 30, 8 << 30, 1 << 30, 128 << 20)
 """Address space asked for, the file itself stays small; the smaller ones where limits forbid the first."""
 _MAX_READERS: Final = 1024
@@ -231,11 +231,20 @@ class SharedEnv:
 
     def _open_tables(self) -> dict[str, Any]:
         if self._readonly:
-            return {name: self._env.open_db(name.encode(), create=False) for name in TABLES}
+            return dict(self._tables_there())
         # In a write transaction also when they exist: handles that a read transaction opened end with it. It writes
         # nothing then.
         with self._env.begin(write=True) as raw:
             return {name: self._env.open_db(name.encode(), txn=raw) for name in TABLES}
+
+    def _tables_there(self) -> Iterator[tuple[str, Any]]:
+        """Yield the tables of an index that cannot be written to; an older release may have made it with fewer."""
+        for name in TABLES:
+            try:
+                yield name, self._env.open_db(name.encode(), create=False)
+            except lmdb.NotFoundError:
+                if name != TABLES[-1]:
+                    raise
 
     def _map(self) -> Any:
         for size in self._map_sizes:

@@ -32,7 +32,7 @@ from pfs.packs.pack import Codec, PackWriter, RecordType, SealedPack
 from pfs.packs.session_data import DataPacks, StagedRecord
 from pfs.packs.session_memory import SealedFromMemory
 from pfs.packs.trust import TrustedIndex
-from pfs.packs.uploads import Uploads
+from pfs.parallel import Uploads
 from pfs.trees.kernel import U8
 from pfs.trees.page import Page
 

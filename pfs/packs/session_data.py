@@ -17,7 +17,7 @@ from pfs.backends.base import Backend, Buffer
 from pfs.ids import ChunkId, PackId, new_pack_id
 from pfs.packs.compress import decompress
 from pfs.packs.pack import Codec, PackWriter, RecordType, SealedPack
-from pfs.packs.uploads import Uploads
+from pfs.parallel import Uploads
 
 STAGE_BYTES: Final = 4 << 20
 PACK_BYTES: Final = 64 << 20

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pfs.backends.base import Backend, Entry
 from pfs.backends.durable import storage_errors
-from pfs.config import check_encryption, open_objects, read_config
+from pfs.config import check_encryption, open_objects, read_config, read_local_config
 from pfs.errors import (
     ArchivedError,
     ConflictError,
@@ -121,7 +121,7 @@ def _remove_drafts(drafts: Path) -> None:
 def _rebuild(backend: Backend, folder: Path, store_uuid: str, progress: Progress | None) -> RecoverReport:
     fresh = folder / DRAFTS / f"index-{uuid.uuid4().hex}"
     try:
-        index = Index.open(fresh, store_uuid=store_uuid)
+        index = Index.open(fresh, store_uuid=store_uuid, freeze_at=read_local_config(folder).index_rows)
         try:
             renewed = _renew(backend, folder, store_uuid)
             level(backend, index)

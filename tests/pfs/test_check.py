@@ -24,6 +24,7 @@ from pfs.repo import Repo
 from pfs.store import Store
 from pfs.upkeep.check import Damage, fsck
 from pfs.upkeep.recover import recover
+from tests.pfs.frozen_world import freezing_long  # noqa: F401
 
 SMALL, BIG = b"small text " * 50, os.urandom(6_000_000)
 

@@ -19,6 +19,7 @@ from pfs.store import Store
 from pfs.upkeep.check import fsck
 from pfs.upkeep.recover import recover
 from tests.pfs.collect_world import condemn, packs, repack, sweep
+from tests.pfs.frozen_world import freezing  # noqa: F401
 
 A, B = b"chunk a", b"chunk b"
 

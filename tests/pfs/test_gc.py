@@ -30,6 +30,7 @@ from pfs.store import Store
 from pfs.testing.faults import READS, FaultyBackend, How
 from pfs.upkeep.check import fsck
 from pfs.upkeep.recover import recover
+from tests.pfs.frozen_world import freezing_long  # noqa: F401
 from tests.pfs.gc_world import Clock, contents, put, stored_bytes, visible
 
 

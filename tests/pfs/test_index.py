@@ -22,6 +22,7 @@ from pfs.ids import CommitId, PackId
 from pfs.packs.index import IN_BLOCK, Index, Location
 from pfs.packs.index_env import SharedEnv
 from pfs.packs.pack import ENTRY, Codec, SealedPack
+from tests.pfs.frozen_world import freezing  # noqa: F401
 
 UUID: Final = "store-1"
 Row = tuple[bytes, int, int, int, int]

@@ -24,6 +24,7 @@ from pfs.packs.objects import Objects
 from pfs.packs.pack import Codec, PackWriter, RecordType, SealedPack, pack_name
 from pfs.testing.faults import READS, FaultyBackend
 from pfs.trees.page import Cell, Kind, encode_cells
+from tests.pfs.frozen_world import freezing  # noqa: F401
 
 Chunks = list[tuple[ChunkId, int]]
 

@@ -16,6 +16,7 @@ from pfs.packs.pack import PackWriter, RecordType
 from pfs.store import Store
 from pfs.upkeep.check import fsck
 from pfs.upkeep.recover import recover
+from tests.pfs.frozen_world import freezing_long  # noqa: F401
 
 
 def make(path: Path) -> None:

@@ -20,7 +20,7 @@ from pfs.attach import Settings, connect
 from pfs.backends.s3_place import S3Options
 from pfs.errors import AccessRefusedError
 from pfs.packs import session_data
-from pfs.packs.uploads import UPLOADS, Uploads
+from pfs.parallel import UPLOADS, Uploads
 from pfs.store import Store
 from pfs.upkeep.check import fsck
 from tests.pfs.bucket_world import BUCKET, Answer, Asked, World
