@@ -6,7 +6,6 @@ It holds the root user's access and secret key, and the key that the other users
 from __future__ import annotations
 
 import os
-import secrets
 import string
 from functools import lru_cache
 from pathlib import Path
@@ -32,18 +31,22 @@ class RootKey(msgspec.Struct, frozen=True):
 
 def new_access_key() -> str:
     """Return 20 random upper-case letters and digits."""
+    import secrets
+
     return "".join(secrets.choice(ACCESS_CHARS) for _ in range(20))
 
 
 def new_secret_key() -> str:
     """Return 40 random letters and digits (238 bits)."""
+    import secrets
+
     return "".join(secrets.choice(SECRET_CHARS) for _ in range(40))
 
 
 def make_root_key(folder: Path) -> None:
     """Make the root key of a store unless it has one: whole or not at all, mode 0600; raises OSError."""
-    key = RootKey(new_access_key(), new_secret_key(), secrets.token_hex(32))
-    draft = folder / f"{FILE}.{secrets.token_hex(8)}"
+    key = RootKey(new_access_key(), new_secret_key(), os.urandom(32).hex())
+    draft = folder / f"{FILE}.{os.urandom(8).hex()}"
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         os.write(fd, msgspec.json.encode(key) + b"\n")

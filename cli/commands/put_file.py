@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import chain, groupby
 from pathlib import Path
 from threading import Event
@@ -127,7 +128,7 @@ def put_file(
             if not lists:
                 _measure(named, bar)
             intake = Intake(writer, how, alone=not several and named[0].kind != "urls")  # objects may collide
-            _take(intake, sources, origins(endpoint_url), untar=untar)
+            _take(intake, sources, cache(lambda: origins(endpoint_url)), untar=untar)
             done = intake.finish()
             commit = writer.finish().id if done.changed else writer.leave()
     _report(commit, done, as_json=as_json)
@@ -173,44 +174,44 @@ def _check_mirror(source: Source, rules: Rules) -> None:
         )
 
 
-def _take(intake: Intake, sources: Iterable[Source], origins: Origins, *, untar: bool) -> None:
+def _take(intake: Intake, sources: Iterable[Source], others: Callable[[], Origins], *, untar: bool) -> None:
     for kind, group in groupby(sources, key=lambda source: source.kind):
         if untar:
             for source in group:
                 with source.named():
-                    _unpack(intake, source, origins)
+                    _unpack(intake, source, others)
         elif kind == "file":
             intake.files((source.path, Path(source.name)) for source in group)
         elif kind == "url":
-            intake.remote((source.path, _remote(source, origins)) for source in group)
+            intake.remote((source.path, _remote(source, others)) for source in group)
         else:
             for source in group:
                 with source.named():
-                    _take_one(intake, source, origins)
+                    _take_one(intake, source, others)
 
 
-def _remote(source: Source, origins: Origins) -> RemoteFile:
+def _remote(source: Source, others: Callable[[], Origins]) -> RemoteFile:
     with source.named():
-        return source.remote(origins.of(source.name).file(source.name))
+        return source.remote(others().of(source.name).file(source.name))
 
 
-def _take_one(intake: Intake, source: Source, origins: Origins) -> None:
+def _take_one(intake: Intake, source: Source, others: Callable[[], Origins]) -> None:
     if source.kind == "stdin":
         intake.stream(source.path, sys.stdin.buffer)
     elif source.kind == "urls":
-        found = origins.of(source.name).below(source.name)
+        found = others().of(source.name).below(source.name)
         intake.remote((f"{source.path.rstrip('/')}/{file.name}", file) for file in found)
     else:
         intake.tree(source.path, Path(source.name))
 
 
-def _unpack(intake: Intake, source: Source, origins: Origins) -> None:
+def _unpack(intake: Intake, source: Source, others: Callable[[], Origins]) -> None:
     from pfs.sources.local import refuse_device
 
     if source.kind == "stdin":
         intake.archive(source.path, sys.stdin.buffer, name="stdin")
     elif source.kind == "url":
-        file = origins.of(source.name).file(source.name)
+        file = others().of(source.name).file(source.name)
         with file.open(Event()) as fetched:
             intake.archive(source.path, fetched.stream, name=file.shown)
     else:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 from pathlib import Path
 from typing import Final
 
@@ -87,7 +86,7 @@ def _open_stand_in(directory: Path) -> tuple[int, Path]:
     directory.mkdir(exist_ok=True)
     sweep_stand_ins(directory)
     while True:
-        path = directory / (secrets.token_hex(8) + _SUFFIX)
+        path = directory / (os.urandom(8).hex() + _SUFFIX)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         fcntl.flock(fd, fcntl.LOCK_EX)
         if os.fstat(fd).st_nlink:

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-from pfs.changes.deletions import deletions
 from pfs.changes.publish import Publication
 from pfs.changes.rebase import Changes, rebase
 from pfs.changes.spouts import require_spout
@@ -19,7 +18,6 @@ from pfs.files.described import described
 from pfs.files.ingest_local import LocalIngest, Skip
 from pfs.files.seen import SeenFiles
 from pfs.files.seen_folders import SeenFolders
-from pfs.glob import Glob
 from pfs.history.resolve import open_info
 from pfs.ids import NO_PAGE, CommitId, PageId
 from pfs.model import CommitInfo, NewCommit
@@ -234,6 +232,9 @@ class CommitWriter:
             try:
                 self.delete_file(path, recursive=recursive)
             except PathNotFoundError:
+                from pfs.changes.deletions import deletions
+                from pfs.glob import Glob
+
                 tree = Tree(self.session, self._staging.changes().ours)
                 edits = deletions(tree, Glob(path), recursive=recursive)
                 batch = list(islice(edits, PENDING))

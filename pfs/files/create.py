@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -27,7 +26,7 @@ def create_files(directory: Path, files: Sequence[NewFile]) -> None:
     create, path, done = _native(), os.fsencode(directory), 0
     while done < len(files):
         if create is not None:
-            done += create(path, tuple(files[done:]), secrets.token_hex(4).encode())
+            done += create(path, tuple(files[done:]), os.urandom(4).hex().encode())
         if done < len(files):
             name, data, executable = files[done]
             with replacing(directory / os.fsdecode(name), executable=executable, through_links=False) as fd:

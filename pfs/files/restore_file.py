@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -137,7 +136,7 @@ def write_at(fd: int, data: bytes, offset: int) -> None:
 
 
 def _beside(target: Path) -> str:
-    return str(target.parent / f".pfs-{secrets.token_hex(8)}")
+    return str(target.parent / f".pfs-{os.urandom(8).hex()}")
 
 
 def _copied(objects: Objects, row: Row, fd: int, *, jobs: int) -> Generator[int, None, None]:

@@ -13,7 +13,6 @@ from itertools import islice
 from pfs.changes.writer import CommitWriter
 from pfs.errors import FileCollisionError, InvalidInputError
 from pfs.paths import to_key
-from pfs.sources.members import refused
 from pfs.trees.diff import Change, diff
 from pfs.trees.edit import Delete, Edit, Put
 from pfs.trees.row import Root, Row
@@ -87,6 +86,8 @@ class Incoming:
             both = f"both {error.path} and {error.existing}, and a path is either a file or a directory"
             if self._archive is None:
                 raise InvalidInputError(f"the sources put {both}: give them different paths") from error
+            from pfs.sources.members import refused
+
             raise refused(self._archive, f"it puts {both}") from error
 
 

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from itertools import chain, groupby
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from pfs.changes.writer import CommitWriter, file_key
 from pfs.errors import InvalidInputError
@@ -18,10 +18,12 @@ from pfs.intake.how import Intaken, PutHow
 from pfs.intake.incoming import Incoming
 from pfs.paths import clean_path, from_key
 from pfs.sources.local import LocalFile, find_file, open_source
-from pfs.sources.remote import RemoteFile
 from pfs.sources.walk import walk_folders
 from pfs.trees.edit import Put
 from pfs.trees.page import Kind
+
+if TYPE_CHECKING:
+    from pfs.sources.remote import RemoteFile
 
 Named = tuple[str, Path]
 """Where a local file goes, and where it is."""

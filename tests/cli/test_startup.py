@@ -23,6 +23,16 @@ WRITING = {
     "pfs.packs.session",
     "pfs.changes.writer",
 }
+NOT_PUTTING = {
+    "pfs.archives",
+    "pfs.files.restore",
+    "pfs.gc",
+    "pfs.glob",
+    "pfs.patterns",
+    "pfs.sources.members",
+    "pfs.sources.remote",
+    "pfs.sources.urls",
+}
 SCRIPT = (
     "import sys; from cli.pfs_main import main\ntry: main()\nfinally: print(*sys.modules, sep='\\n', file=sys.stderr)"
 )
@@ -50,9 +60,18 @@ def test_listing_repos_imports_little(store: Path, words: list[str]) -> None:
     assert len(found) < 340, "of them some 220 are numpy, msgspec, click and the standard library"
 
 
+def test_help_imports_next_to_nothing(store: Path) -> None:
+    found = modules(store, "--help")
+    assert heavy(found) <= {"difflib"}
+    assert not any(name.startswith(("numpy", "msgspec", "pfs.store", "pfs.trees")) for name in found)
+    assert len(found) < 150
+
+
 def test_putting_a_file_imports_no_server_or_table_libraries(store: Path, pfs: Run) -> None:
     (store / "a").write_bytes(b"1")
     found = modules(store, "put-file", "r@master", "-f", "a")
     assert "pfs.changes.writer" in found
     assert heavy(found) <= {"concurrent", "difflib"}, "threads, and what click looks options up with"
+    assert found & NOT_PUTTING == set()
+    assert len(found) < 450, "of them some 250 are numpy, msgspec, click and the standard library"
     assert pfs("get-file", "r@master:/a").out == "1"
