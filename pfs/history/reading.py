@@ -50,7 +50,7 @@ def afresh(reading: Reads) -> Reads:
     if reading.parallel == 1:
         return reading
     from pfs.backends.cached import CachedReads
-    from pfs.backends.encrypted import EncryptedReads
+    from pfs.backends.encrypted_reads import EncryptedReads
 
     if isinstance(reading, EncryptedReads):
         return reading.over(afresh(reading.below))

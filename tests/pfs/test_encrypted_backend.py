@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,34 @@ def test_any_part_is_that_of_the_plain_bytes(size: int, data: st.DataObject) -> 
     assert secret.read_into(PACK, offset, memoryview(here)) == true.read_into(PACK, offset, memoryview(there))
     assert here == there
     assert [entry.size for entry in secret.entries("")] == [size]
+
+
+LARGE = random.Random(3).randbytes(40 * BLOCK + 17)
+SOME = st.tuples(st.integers(0, 42 * BLOCK), st.sampled_from([0, 1, 5000, BLOCK, 3 * BLOCK, 20 * BLOCK]))
+
+
+@given(st.lists(SOME, max_size=12))
+def test_many_ranges_of_a_large_object_are_read_in_windows(ranges: list[tuple[int, int]]) -> None:
+    backend = encrypted(MemoryBackend(), KEY)
+    backend.put_new(PACK, LARGE)
+    ranges += [(0, BLOCK * 17), *ranges[:1]]
+    assert backend.get_ranges(PACK, ranges) == [LARGE[offset : offset + length] for offset, length in ranges]
+    offset, buffer = ranges[0][0], bytearray(19 * BLOCK)
+    count = backend.read_into(PACK, offset, memoryview(buffer))
+    assert bytes(buffer[:count]) == LARGE[offset : offset + len(buffer)]
+
+
+@pytest.mark.parametrize("end", [STRIDE * 18, STRIDE * 18 + 9, STRIDE * 33, STRIDE * 40 - 1])
+def test_a_false_end_is_found_in_windows_too(below: MemoryBackend, backend: EncryptedBackend, end: int) -> None:
+    backend.put_new(PACK, LARGE)
+    stored = below.get(PACK)
+    for body in (stored[:end], stored[:end] + stored[-TRAILER:]):
+        replaced(below, PACK, body)
+        for ranges in ([(0, len(LARGE))], [(0, 17 * BLOCK), (39 * BLOCK, 9)]):
+            with pytest.raises(CorruptionError):
+                backend.get_ranges(PACK, ranges)
+        with pytest.raises(CorruptionError):
+            backend.read_into(PACK, 0, memoryview(bytearray(len(LARGE))))
 
 
 class Counting(MemoryBackend):
