@@ -167,11 +167,11 @@ def _trees(results: Results, pictures: Path) -> list[str]:
     for case in inside:
         for who in [one for one in sizes if one in results.contestants(case)]:
             value = results.median(case, who, "value")
-            seconds, memory = results.median(case, who), results.median(case, who, "peak_mib")
+            seconds, cpu, memory = (results.median(case, who, column) for column in ("seconds", "cpu_s", "peak_mib"))
             name = case.removeprefix("trees/")
             what = "" if value is None else f"{value:,.0f} {'bytes written' if 'commit' in name else 'a second'}"
-            rows.append([name, who, number(seconds), what, number(memory)])
-    lines += [*table(["", "", "seconds", "", "memory MiB of the process"], rows), ""]
+            rows.append([name, who, number(seconds), number(cpu), what, number(memory)])
+    lines += [*table(["", "", "seconds", "CPU s", "", "memory MiB of the process"], rows), ""]
     lines += ["Commands, each a cold process, beside git's on as many paths:", ""]
     lines += ["![seconds](performance/trees.svg)", ""]
     for case in commands:

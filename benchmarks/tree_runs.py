@@ -18,6 +18,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,6 +30,14 @@ from pfs.view import View
 _BATCH = 65_536
 _FOLDER, _FOLDERS = 1000, 100
 PAGE = 1000
+
+
+class Took(NamedTuple):
+    """What one thing took: by the clock, of CPU with all threads, and what else there is to say of it."""
+
+    seconds: float
+    cpu_s: float
+    value: float | None = None
 
 
 def path_of(number: int, layout: str = "") -> str:
@@ -58,26 +67,26 @@ def stream(place: Path, count: int, layout: str = "") -> None:
             out.write_batch(pa.record_batch([paths, sizes, ids], schema=schema))
 
 
-def build(place: Path, count: int) -> dict[str, float]:
+def build(place: Path, count: int) -> dict[str, Took]:
     """Commit all files of the stream, whose content is elsewhere; durable when it ends."""
     shutil.rmtree(place / "store", ignore_errors=True)
     pfs.init(place / "store").close()
     with pfs.open(place / "store") as store:
         repo = store.create_repo("data")
-        begun = time.perf_counter()
+        clocks = _clocks()
         repo.commit_arrow("master", place / "files.arrow", how=pfs.ArrowPut(presorted=True, external=True))
-        seconds = time.perf_counter() - begun
+        seconds, cpu_s = _since(clocks)
         assert repo["master"].stat("/").file_count == count
-    return {"seconds": seconds}
+    return {"build": Took(seconds, cpu_s, count / seconds)}
 
 
-def ask(place: Path, count: int) -> dict[str, tuple[float, float | None]]:
-    """Return (seconds, value) of what is asked of a store just opened, each a median of many places in the tree.
+def ask(place: Path, count: int) -> dict[str, Took]:
+    """Return what is taken by what is asked of a store just opened, each a median of many places in the tree.
 
     It leaves two commits: of one file in a hundred changed, then of one changed.
     """
     chance = random.Random(count)
-    found: dict[str, tuple[float, float | None]] = {}
+    found: dict[str, Took] = {}
     with pfs.open(place / "store") as store:
         repo = store.repo("data")
         view = repo["master"]
@@ -102,32 +111,44 @@ def _page(view: View, after: str) -> None:
         pass
 
 
-def _each(works: Sequence[Callable[[], object]]) -> tuple[float, None]:
+def _clocks() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def _since(clocks: tuple[float, float]) -> tuple[float, float]:
+    return time.perf_counter() - clocks[0], time.process_time() - clocks[1]
+
+
+def _each(works: Sequence[Callable[[], object]]) -> Took:
     taken = []
     for work in works:
-        begun = time.perf_counter()
+        clocks = _clocks()
         work()
-        taken.append(time.perf_counter() - begun)
-    return median(taken), None
+        taken.append(_since(clocks))
+    return Took(*_medians(taken))
 
 
-def _rate(count: int, work: Callable[[], int]) -> tuple[float, float]:
-    begun = time.perf_counter()
+def _medians(taken: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return median(seconds for seconds, _ in taken), median(cpu_s for _, cpu_s in taken)
+
+
+def _rate(count: int, work: Callable[[], int]) -> Took:
+    clocks = _clocks()
     assert work() == count
-    seconds = time.perf_counter() - begun
-    return seconds, count / seconds
+    seconds, cpu_s = _since(clocks)
+    return Took(seconds, cpu_s, count / seconds)
 
 
-def _one_file_commits(repo: Repo, paths: Sequence[str]) -> tuple[float, float]:
+def _one_file_commits(repo: Repo, paths: Sequence[str]) -> Took:
     """Return the median of seconds, durable, and of the bytes that a commit writes, the index included."""
     taken, written = [], []
     for number, path in enumerate(paths):
-        before, begun = _written(), time.perf_counter()
+        before, clocks = _written(), _clocks()
         with repo.commit("master") as commit:
             commit.put_file(f"/{path}", b"commit %d" % number)
-        taken.append(time.perf_counter() - begun)
+        taken.append(_since(clocks))
         written.append(_written() - before)
-    return median(taken), median(written)
+    return Took(*_medians(taken), median(written))
 
 
 def _written() -> int:

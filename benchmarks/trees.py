@@ -18,6 +18,7 @@ from benchmarks.install_peers import program
 from benchmarks.measure import Cost, measure
 from benchmarks.options import Need, Options
 from benchmarks.results import Results, Sample
+from benchmarks.tree_runs import Took
 
 COUNTS = {"small": 10_000, "1M": 1_000_000, "10M": 10_000_000}
 DATUMS = 1_000_000
@@ -66,17 +67,17 @@ def _of_size(name: str, place: Path, options: Options) -> Iterator[Sample]:
     for turn in range(options.rounds if name != "10M" or options.scale < 0.5 else 1):
         print(f"trees of {count:,} files, round {turn + 1}", file=sys.stderr, flush=True)
         cost, inside = _run("build", place, count)
-        yield _sample("build", f"pfs {name}", turn, cost, seconds=inside["seconds"], value=count / inside["seconds"])
+        yield _sample("build", f"pfs {name}", turn, cost, inside["build"])
         cost, inside = _run("ask", place, count)
-        for case, (seconds, value) in inside.items():
-            yield _sample(case, f"pfs {name}", turn, cost, seconds=seconds, value=value)
+        for case, took in inside.items():
+            yield _sample(case, f"pfs {name}", turn, cost, took)
         if name == "1M":
             yield from _in_turns(place, count, turn)
     for layout in ("one", "four") if name == "10M" else ():
         _run(f"stream of {layout}", place, count)
         cost, inside = _run("build", place, count)
         case = f"build, folders of {layout}" if layout == "four" else "build, one folder"
-        yield _sample(case, f"pfs {name}", 0, cost, seconds=inside["seconds"], value=count / inside["seconds"])
+        yield _sample(case, f"pfs {name}", 0, cost, inside["build"])
 
 
 def _in_turns(place: Path, count: int, turn: int) -> Iterator[Sample]:
@@ -104,17 +105,17 @@ def _planned(place: Path, options: Options) -> Iterator[Sample]:
         yield Sample("trees", f"trees/{case}", "pfs", options.rounds, taken.seconds, taken.cpu_s, taken.peak_kib / 1024)
 
 
-def _run(what: str, place: Path, count: int) -> tuple[Cost, dict[str, float]]:
+def _run(what: str, place: Path, count: int) -> tuple[Cost, dict[str, Took]]:
     """Run a part of `tree_runs` in a process of its own; return its cost and what it found."""
     answer = place / "answer.json"
     answer.unlink(missing_ok=True)
     argv = [sys.executable, "-m", "benchmarks.tree_runs", what, str(place), str(count), str(answer)]
     cost = measure(argv)
-    return cost, json.loads(answer.read_text()) if answer.exists() else {}
+    return cost, {case: Took(*took) for case, took in json.loads(answer.read_text()).items()}
 
 
-def _sample(
-    case: str, who: str, turn: int, cost: Cost, *, seconds: float | None = None, value: float | None = None
-) -> Sample:
-    own = cost.seconds if seconds is None else seconds
-    return Sample("trees", f"trees/{case}", who, turn, own, cost.cpu_s, cost.peak_mib, cost.anon_mib, value=value)
+def _sample(case: str, who: str, turn: int, cost: Cost, took: Took | None = None) -> Sample:
+    """Return what a process cost, or of its time what one thing in it ``took``."""
+    own = took or Took(cost.seconds, cost.cpu_s)
+    memory = (cost.peak_mib, cost.anon_mib)
+    return Sample("trees", f"trees/{case}", who, turn, own.seconds, own.cpu_s, *memory, value=own.value)

@@ -163,6 +163,6 @@ def test_contestants_store_and_restore(tmp_path: Path) -> None:
 
 def test_trees_are_built_from_a_stream_and_asked(tmp_path: Path) -> None:
     tree_runs.stream(tmp_path, 2500)
-    assert tree_runs.build(tmp_path, 2500)["seconds"] > 0
+    assert tree_runs.build(tmp_path, 2500)["build"].seconds > 0
     found = json.loads(json.dumps(tree_runs.ask(tmp_path, 2500)))
     assert {"look-up", "page of 1,000", "commit of one", "diff of one", "diff of 1 %", "list all"} <= set(found)
