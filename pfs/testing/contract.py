@@ -207,13 +207,13 @@ class BackendContract:
         assert [entry.size for entry in found] == [len(name) for name in sorted(names)]
         assert all(entry.modified_ns > 0 for entry in found)
 
-    @pytest.mark.parametrize("prefix", ["a", "a/", "a/b", "a/c/", "a/c/d", "packs/", "z", "a/b/none"])
-    def test_entries_of_a_prefix(self, backend: Backend, prefix: str) -> None:
+    @pytest.mark.parametrize("start", ["a", "a/", "a/b", "a/c/", "a/c/d", "packs/", "z", "a/b/none"])
+    def test_entries_of_a_prefix(self, backend: Backend, start: str) -> None:
         """A prefix need not end at a slash."""
         names = ["a/b", "a/b0", "a/c/d", "a/c/e", "ab", "packs/d/aa/x", "packs/m/aa/x"]
         for name in names:
             backend.put_new(name, b"")
-        assert [entry.name for entry in backend.entries(prefix)] == [n for n in sorted(names) if n.startswith(prefix)]
+        assert [entry.name for entry in backend.entries(start)] == [n for n in sorted(names) if n.startswith(start)]
 
     def test_entries_show_writing_order_in_time(self, backend: Backend) -> None:
         """The store's clock does not run backwards between two objects."""

@@ -183,16 +183,16 @@ def _ready(world: World) -> Iterator[World]:
         yield world
     finally:
         with suppress(world.client.exceptions.NoSuchBucket):
-            _empty(world.client)
+            empty(world.client)
         world.client.close()
 
 
-def _empty(client: Any) -> None:
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
+def empty(client: Any, bucket: str = BUCKET) -> None:
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
         keys = [{"Key": item["Key"]} for item in page.get("Contents", ())]
         if keys:
-            client.delete_objects(Bucket=BUCKET, Delete={"Objects": keys})
-    client.delete_bucket(Bucket=BUCKET)
+            client.delete_objects(Bucket=bucket, Delete={"Objects": keys})
+    client.delete_bucket(Bucket=bucket)
 
 
 class _Front:
