@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from pfs.backends.base import Lenient, Reads
 from pfs.errors import CorruptionError
-from pfs.packs.footer import ENTRY, PACK_HEADER, read_footer
+from pfs.packs.footer import ENTRY, PACK_HEADER, SealedPack, read_footer
 from pfs.packs.record import HEADER_SIZE, RECORD_MAGIC, Record, decode_header, parse_record
 
 _WINDOW: Final = 4 << 20
@@ -22,18 +22,19 @@ class ScannedRecord(NamedTuple):
     record: Record
 
 
-def scan_records(backend: Reads, name: str) -> Iterator[ScannedRecord]:
+def scan_records(backend: Reads, name: str, *, footer: SealedPack | None = None) -> Iterator[ScannedRecord]:
     """Yield the whole records of a pack, in the order of writing, each with its full id verified.
 
     After a damaged place the scan goes on at the next record that checks out. A pack that was stored as a file and lies
     in a damaged record may then show its own records: they are true to their ids, but no more. A block is yielded as
-    one record: which chunks it holds only the footer says. Memory: a window of 4 MiB, or one record.
+    one record: which chunks it holds only the footer says. ``footer``: that of the pack, if it was read already.
+    Memory: a window of 4 MiB, or one record.
 
     Raises:
         NotFoundError: no such pack.
     """
     reads = backend.leniently() if isinstance(backend, Lenient) else backend
-    window = _Window(reads, name, stop=_records_end(backend, name))
+    window = _Window(reads, name, stop=_records_end(backend, name) if footer is None else _end_in(footer))
     offset = PACK_HEADER.size
     while (found := _next_record(window, offset)) is not None:
         yield found
@@ -42,9 +43,12 @@ def scan_records(backend: Reads, name: str) -> Iterator[ScannedRecord]:
 
 def _records_end(backend: Reads, name: str) -> int | None:
     try:
-        pack = read_footer(backend, name)
+        return _end_in(read_footer(backend, name))
     except CorruptionError:
         return None
+
+
+def _end_in(pack: SealedPack) -> int:
     return pack.size - _TRAILER_SIZE - len(pack.entries) * ENTRY.itemsize
 
 

@@ -147,24 +147,12 @@ def _read_footer(store: Store, entry: Entry) -> SealedPack | str | None:
 
 def _check_pack(store: Store, damages: Damages, packs: Packs, pack: SealedPack, *, deep: bool) -> None:
     name, unindexed = pack_name(pack.pack_id, pack.kind), _check_rows(store, damages, packs, pack)
-    if deep and not _is_archived(store.backend, name):
-        bad = _damaged_records(store.backend, name, _entries(pack, 0, len(pack.entries)))
-    else:
+    bad = _damaged_records(store.backend, name, pack) if deep else None
+    if bad is None:
         bad = _damaged_places(store, name, unindexed)
     for offset, entries in bad.items():
         packs.bad_entries[pack.pack_id, offset] = entries
     _add_index_damage(damages, packs, [entry.id for entry in unindexed if entry.offset not in bad], name)
-
-
-def _is_archived(backend: Reads, name: str) -> bool:
-    """Say whether a pack is in an archive and cannot be read before it is restored: then its footer has to do."""
-    if backend.parallel == 1:
-        return False
-    try:
-        backend.get(name, length=1)
-    except (ArchivedError, NotFoundError):
-        return True
-    return False
 
 
 def _check_rows(store: Store, damages: Damages, packs: Packs, pack: SealedPack) -> list[_Entry]:
@@ -227,15 +215,21 @@ def is_whole(backend: Reads, name: str, *, size: int) -> bool:
         pack = read_footer(backend, name, size=size)
     except CorruptionError:
         return False
-    return not _damaged_records(backend, name, _entries(pack, 0, len(pack.entries)))
+    return _damaged_records(backend, name, pack) == {}
 
 
-def _damaged_records(backend: Reads, name: str, entries: Sequence[_Entry]) -> dict[int, list[_Entry]]:
-    """Read every record of the pack; return by offset those that do not hold what the footer says."""
-    wanted = _by_offset(entries)
-    for found in scan_records(backend, name):
-        if all(entry.is_in(found.record) for entry in wanted.get(found.offset, [])):
-            wanted.pop(found.offset, None)
+def _damaged_records(backend: Reads, name: str, pack: SealedPack) -> dict[int, list[_Entry]] | None:
+    """Read every record of the pack; return by offset those that do not hold what the footer says.
+
+    None: it is in an archive, or gone by now, and cannot be read. Then its footer has to do.
+    """
+    wanted = _by_offset(_entries(pack, 0, len(pack.entries)))
+    try:
+        for found in scan_records(backend, name, footer=pack):
+            if all(entry.is_in(found.record) for entry in wanted.get(found.offset, [])):
+                wanted.pop(found.offset, None)
+    except (ArchivedError, NotFoundError):
+        return None
     return wanted
 
 
