@@ -76,9 +76,9 @@ def put_arrow(
         StorageError: a file cannot be read, or what is sorted is not taken by the disk.
     """
     source, target = what[0], to_key(what[1])
-    known = KnownContent(store.backend, store.index, session, external=how.external)
     session.flush_data()
     session.seal_data()
+    known = KnownContent(store.backend, store.index, session, external=how.external)
     with _ordered(source, how, store.path / "tmp") as rows:
         root = build_columns(session, _looked_up(rows, session, known), changed=staging.changed)
     with staging.lock:

@@ -32,9 +32,13 @@ class KnownContent:
     """
 
     def __init__(self, backend: Reads, index: Index, session: WriteSession, *, external: bool) -> None:
-        """``external``: what the store does not have becomes rows of kind EXTERNAL, with the size as given."""
+        """Content that the session put so far is known too.
+
+        ``external``: what the store does not have becomes rows of kind EXTERNAL, with the size as given.
+        """
         self._backend, self._index, self._session = backend, index, session
         self._external = external
+        self._new = session.unsealed()
         self._sizes: Lru[int, tuple[U64, U8, I64]] = Lru(_FOOTER_BYTES)
 
     def kinds(self, ids: U8, sizes: U64, path_of: Callable[[int], str]) -> U8:
@@ -61,9 +65,10 @@ class KnownContent:
 
     def _may_be_here(self, ids: U8, types: U8) -> npt.NDArray[np.bool_]:
         """Say of what is no chunk in a pack whether it is a manifest, was put by the session, or is empty."""
-        raw = ids.tobytes()
-        values = [raw[at : at + 32] for at in range(0, len(raw), 32)]
-        new = np.array(self._session.has_new(values), np.bool_).reshape(len(ids))
+        new = np.zeros(len(ids), np.bool_)
+        if self._new:
+            raw = ids.tobytes()
+            new[:] = [raw[at : at + 32] in self._new for at in range(0, len(raw), 32)]
         empty = (ids == np.frombuffer(EMPTY_CHUNK, np.uint8)).all(axis=1)
         return np.asarray((types == RecordType.MANIFEST) | new | empty)
 

@@ -153,11 +153,12 @@ class WriteSession:
             self.touched.update(set(np.unique(found.pack_no).tolist()) - {NOWHERE})
         return found
 
-    def has_new(self, ids: Sequence[bytes]) -> list[bool]:
-        """Say of each chunk or manifest blob whether this session put it and it is in no pack that the index has."""
+    def unsealed(self) -> frozenset[bytes]:
+        """Return the chunks and manifest blobs that this session put and that are in no pack that the index has."""
         with self._lock:
             self._check_usable()
-            return [id in self._known or id in self._meta for id in ids]
+            blobs = (id for id, (type, _) in self._meta.items() if type is RecordType.MANIFEST)
+            return frozenset((*self._known, *blobs))
 
     def holds(self, ids: Sequence[bytes]) -> list[bool]:
         """Say of each chunk or manifest blob whether the store or the session has it, as if it were put again."""

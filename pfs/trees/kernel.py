@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from xxhash import xxh3_64_intdigest
 
-from pfs.ids import tree_id
+from pfs.ids import tree_ids
 
 U8 = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]
@@ -43,7 +43,7 @@ def folder_tids(counts: I64, names: bytes, lengths: I64, columns: tuple[bytes, b
     widths = lengths.astype("<u2").tobytes()
     ends = np.cumsum(counts)
     name_ends = np.concatenate(([0], np.cumsum(lengths)))[np.concatenate(([0], ends))].tolist()
-    found, start = [], 0
+    texts, start = [], 0
     for number, end in enumerate(ends.tolist()):
         parts = (
             widths[2 * start : 2 * end],
@@ -53,6 +53,6 @@ def folder_tids(counts: I64, names: bytes, lengths: I64, columns: tuple[bytes, b
             sizes[8 * start : 8 * end],
             tids[32 * start : 32 * end],
         )
-        found.append(tree_id(b"".join(parts)))
+        texts.append(b"".join(parts))
         start = end
-    return np.frombuffer(b"".join(found), np.uint8).reshape(-1, 32)
+    return np.frombuffer(tree_ids(texts), np.uint8).reshape(-1, 32)
