@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 _SECOND: Final = 1_000_000_000
+_STEADY: Final = getattr(time, "CLOCK_BOOTTIME", None)
 EARLY_NS: Final = 2 * _SECOND
 LATE_NS: Final = 3 * _SECOND
 """A machine's clock that differs by no more is right: answers tell whole seconds, and are under way for a while."""
@@ -20,13 +21,13 @@ class ServerClock:
     def __init__(self) -> None:
         self._heard: tuple[str, int] | None = None
         self._best_ns = 0
-        """What to add to `time.monotonic_ns` for the server's time; at most that, as dates are cut and answers late."""
+        """What to add to `_steady_ns` for the server's time; at most that, as dates are cut and answers late."""
 
     def hear(self, answer: Mapping[str, Any]) -> None:
         """Take note of an answer of boto3."""
         date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         if date:
-            self._heard = (date, time.monotonic_ns())
+            self._heard = (date, _steady_ns())
 
     @property
     def is_known(self) -> bool:
@@ -43,8 +44,13 @@ class ServerClock:
         # The latest estimate is the best, unless the server's clock was put back.
         if not best_ns - LATE_NS < at_least_ns <= best_ns:
             self._best_ns = best_ns = at_least_ns
-        server_ns = time.monotonic_ns() + best_ns
+        server_ns = _steady_ns() + best_ns
         return machine_ns if server_ns - EARLY_NS <= machine_ns <= server_ns + LATE_NS else server_ns
+
+
+def _steady_ns() -> int:
+    """Return a time that nobody sets; also that goes by while the machine sleeps, where the system tells it."""
+    return time.clock_gettime_ns(_STEADY) if _STEADY is not None else time.monotonic_ns()
 
 
 @lru_cache(maxsize=16)

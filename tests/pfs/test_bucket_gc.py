@@ -66,6 +66,13 @@ def reads(store: Store) -> bytes:
     return store.repo("data")["master"].read("/a")
 
 
+def pass_time(bucket: World, seconds: float, *stores: Store) -> None:
+    """Let the bucket's clock go on, and stores hear of it: by itself time makes no such leaps."""
+    bucket.later_s += seconds
+    for store in stores:
+        packs(store)
+
+
 def set_clock(monkeypatch: pytest.MonkeyPatch, days: float) -> None:
     real = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: real() + int(days * DAY_NS))
@@ -78,21 +85,21 @@ def test_a_day_each_is_usual_in_a_bucket(bucket: World, machine: Machine) -> Non
     there, options = packs(one), usual(one.backend)
     assert (options.min_age_ns, options.grace_ns) == (DAY_NS, DAY_NS)
     assert collect(one, options).did_nothing, "all is young"
-    bucket.later_s = DAY_S + 60
+    pass_time(bucket, DAY_S + 60, one, two)
     report = collect(one, options)
     assert (report.waiting > 0, report.deleted, report.repacked) == (True, 0, 0)
     assert not report.did_nothing
     assert there <= packs(two)
     state = collection.read(one.backend)[0]
     assert (state.phase, state.owner, state.gen) == ("published", "", 1)
-    bucket.later_s += DAY_S - HOUR_S
+    pass_time(bucket, DAY_S - HOUR_S, one, two)
     bucket.counted()
     again = collect(two, options)
     assert (again.waiting, again.did_nothing, again.waits_until_ns) == (report.waiting, True, report.waits_until_ns)
     assert bucket.counted()[0] == 0, "who looks changes nothing"
     assert when_due(two).reason is None
     assert when_due(two).waits_until_ns == report.waits_until_ns
-    bucket.later_s += 2 * HOUR_S
+    pass_time(bucket, 2 * HOUR_S, one, two)
     assert when_due(two).reason == "packs were condemned, and readers had their time"
     ended = collect(two, options)
     assert (ended.resumed, ended.ended) == (True, report.waiting)
@@ -106,7 +113,7 @@ def test_who_will_not_wait_says_so(bucket: World, machine: Machine) -> None:
     """A generation that waits is ended at once by a collection without a grace, also by another machine."""
     one, two = machine("one"), machine("two")
     wasteful(one)
-    bucket.later_s = 2 * DAY_S
+    pass_time(bucket, 2 * DAY_S, one, two)
     assert collect(one, usual(one.backend)).waiting
     assert collect(two, NOW).resumed
     assert sum(entry.size for entry in one.backend.entries("packs/d/")) == 0
@@ -141,13 +148,12 @@ def test_a_machine_whose_clock_is_wrong(
     assert (report.expired.trash, report.deleted, report.repacked) == ((), 0, 0)
     assert there <= packs(two)
     owner = take(one.backend, clock_ns=one.clock_ns, alone_here=False)
-    bucket.later_s = max(HOUR_S, TTL_NS / SECOND_NS) + 60
-    packs(two)  # whose answer tells the time
+    pass_time(bucket, max(HOUR_S, TTL_NS / SECOND_NS) + 60, one, two)
     assert leased_packs(two.backend, now_ns=two.clock_ns(), tidy=False) == set()
     assert collect(two, NOW).deleted, "whose time is over by the bucket's clock is taken over from"
     with pytest.raises(BranchMovedError):
         owner.finish()
-    bucket.later_s = 31 * DAY_S
+    pass_time(bucket, 31 * DAY_S, one, two)
     assert collect(two, NOW).expired.trash == ("data@old",)
     assert reads(one) == b"new"
 
@@ -161,14 +167,13 @@ def test_uploads_expire_by_the_clock_of_the_bucket(
     one.create_repo("data")
     names = [f"uploads/data/{number}/upload" for number in range(2)]
     one.backend.put_new(names[0], b"")
-    bucket.later_s = 6 * DAY_S
+    pass_time(bucket, 6 * DAY_S, one)
     one.backend.put_new(names[1], b"")
     set_clock(monkeypatch, days)
     two = machine("two")
     assert open_uploads(two.backend).number == 2
     assert collect(two, NOW).expired.uploads == ()
-    bucket.later_s = 8 * DAY_S
-    packs(two)
+    pass_time(bucket, 2 * DAY_S, one, two)
     assert collect(two, NOW).expired.uploads == (names[0],)
     assert open_uploads(one.backend).number == 1
 
@@ -192,7 +197,7 @@ def test_a_collector_that_sleeps_through_its_time(bucket: World, machine: Machin
     wasteful(one)
 
     def sleep(_: float) -> None:
-        bucket.later_s += TTL_NS / SECOND_NS + 60
+        pass_time(bucket, TTL_NS / SECOND_NS + 60, two)
         assert collect(two, NOW).resumed
         put(two, "/b", b"meanwhile")
 
@@ -252,7 +257,7 @@ def test_upkeep_is_one_machines(bucket: World, machine: Machine, monkeypatch: py
     one, two = machine("one"), machine("two")
     wasteful(one)
     told: dict[str, list[str]] = {"one": [], "two": []}
-    bucket.later_s = DAY_S + 60
+    pass_time(bucket, DAY_S + 60, one, two)
     first = Upkeep(one, threading.Event(), tell=told["one"].append)
     second = Upkeep(two, threading.Event(), tell=told["two"].append)
     first.once()
@@ -261,12 +266,12 @@ def test_upkeep_is_one_machines(bucket: World, machine: Machine, monkeypatch: py
     second.once()
     host = os.uname().nodename
     assert told["two"] == [f"upkeep: `pfs serve` on {host} does it"]
-    bucket.later_s += HOUR_S
+    pass_time(bucket, HOUR_S, one, two)
     first.once()
-    bucket.later_s += HOUR_S
+    pass_time(bucket, HOUR_S, one, two)
     second.once()
     assert len(told["two"]) == 1, "it was renewed an hour ago"
-    bucket.later_s += DAY_S
+    pass_time(bucket, DAY_S, one, two)
     second.once()
     assert "packs that were condemned before" in told["two"][-1]
     first.once()
@@ -328,7 +333,7 @@ def test_machines_that_write_and_collect(bucket: World, tmp_path: Path, rounds: 
         assert len(made) >= 1
         for store in stores:
             _check(store, made)
-        bucket.later_s = TTL_NS / SECOND_NS + 60  # whoever was killed is dead
+        pass_time(bucket, TTL_NS / SECOND_NS + 60, *stores)  # whoever was killed is dead
         collect(stores[1], NOW)
         assert collection.read(stores[1].backend)[0].phase == "idle"
         for store in stores:
