@@ -43,6 +43,8 @@ class ToRead(NamedTuple):
     key: bytes
     path: str
     size: int = _UNKNOWN_BYTES
+    by_folder: bool = False
+    """Whether it needs no row of its own, since its directory is remembered."""
 
 
 _Group: TypeAlias = list[ToRead]
@@ -116,7 +118,8 @@ class _Target:
 
     def note_rows(self, files: Sequence[ToRead], rows: Rows, refs: Sequence[FileRef | None], at_ns: int) -> None:
         if self._seen is not None:
-            self._seen.note_rows([file.path for file in files], rows, refs, at_ns=at_ns)
+            asked = [None if file.by_folder else ref for file, ref in zip(files, refs, strict=True)]
+            self._seen.note_rows([file.path for file in files], rows, asked, at_ns=at_ns)
 
 
 class _Groups:

@@ -95,7 +95,7 @@ class LocalIngest:
 
         regular = self._without_links(files, known)
         unread = regular if checksum else self._seen.unread(regular, known)
-        to_read = (ToRead(file.key, file.path, file.status.st_size) for file in unread)
+        to_read = (ToRead(file.key, file.path, file.status.st_size, file.by_folder) for file in unread)
         for group in put_groups(self._session, self._params, to_read, jobs=jobs, progress=progress, seen=self._seen):
             yield _drain(ready) + [_put(key, ref, executable=executable) for key, ref, executable in group]
         if ready:
@@ -117,13 +117,13 @@ class LocalIngest:
                 if isinstance(one, LocalFile):
                     yield one
                     continue
-                runs = one.runs() if skip is None else skip.folders.unseen(one, skip.pid_of)
+                runs, noted = (one.runs(), False) if skip is None else skip.folders.unseen(one, skip.pid_of)
                 if checksum:
                     runs = one.runs()
                 elif skip is not None:
                     skip.tell(one, runs, progress)
                 for run in runs:
-                    yield from one.files(run)
+                    yield from one.files(run, noted=noted)
 
         return self.files(files(), checksum=checksum, jobs=jobs, progress=progress)
 

@@ -71,9 +71,11 @@ class SeenFiles:
         """Yield the files that must be read; the others go to ``known`` with their content, in batches."""
         source = iter(files)
         while batch := list(islice(source, _BATCH)):
-            refs = self.recall(batch)
-            known([(file, ref) for file, ref in zip(batch, refs, strict=True) if ref is not None])
-            yield from (file for file, ref in zip(batch, refs, strict=True) if ref is None)
+            asked = [file for file in batch if not file.by_folder]
+            refs = self.recall(asked) if asked else []
+            known([(file, ref) for file, ref in zip(asked, refs, strict=True) if ref is not None])
+            yield from (file for file in batch if file.by_folder)
+            yield from (file for file, ref in zip(asked, refs, strict=True) if ref is None)
 
     def recall(self, files: Sequence[LocalFile]) -> list[FileRef | None]:
         """Return the content of each file as far as that needs no reading; two transactions, some 5 us a file.
@@ -112,7 +114,10 @@ class SeenFiles:
                 self._index.add([], seen=full)
 
     def note_rows(self, paths: Sequence[str], rows: Rows, refs: Sequence[FileRef | None], *, at_ns: int) -> None:
-        """Remember files that were read together, from ``at_ns`` on, as `note` does; None: it was not read."""
+        """Remember files that were read together, from ``at_ns`` on, as `note` does; None: it needs no row.
+
+        The directories of those that could change unnoticed are ``unsteady``, whether or not they need a row.
+        """
         stamps = rows["stamp"]
         newest = np.maximum(stamps["mtime"], stamps["ctime"])
         steady = (rows["state"] == WHOLE) & (newest <= at_ns - RACY_NS) & (stamps["ctime"] % _SECOND != 0)
@@ -124,7 +129,7 @@ class SeenFiles:
                 stamp = packed[row * _STAMP.size : (row + 1) * _STAMP.size]
                 noted[_key_of(paths[row], devices[row])] = stamp + bytes((ref.kind,)) + ref.tid
         self._remember(noted)
-        if len(noted) < len(refs):
+        if not steady.all():
             self.unsteady.update(os.path.dirname(paths[row]) for row in np.flatnonzero(~steady).tolist())
 
     def take(self) -> dict[bytes, bytes]:

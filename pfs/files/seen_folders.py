@@ -19,11 +19,12 @@ from pfs.ids import NO_PAGE, PackId, PageId
 from pfs.packs.index import Index
 from pfs.packs.session import WriteSession
 from pfs.sources.walk import Folder, Run
+from pfs.trees.cutrule import FORMAT
 
 FOLDERS: Final = 16_384
 """Directories noted in one put at most; those beyond are looked at file by file."""
-MIN_FILES: Final = 16
-"""Smaller directories are not worth a row; most of them have no page of their own."""
+MIN_FILES: Final = FORMAT.inline + 1
+"""Smaller directories may have no page of their own."""
 _DIGEST: Final = 16
 _HEAD: Final = 8 + 32 + _DIGEST
 PidOf = Callable[[bytes], PageId]
@@ -51,17 +52,18 @@ class SeenFolders:
         self._packs: dict[bytes, frozenset[PackId]] = {}
         self._damages = index.damages()
 
-    def unseen(self, folder: Folder, pid_of: PidOf) -> list[Run]:
-        """Return the runs of a directory that must be looked at file by file, and note the directory."""
+    def unseen(self, folder: Folder, pid_of: PidOf) -> tuple[list[Run], bool]:
+        """Return the runs of a directory that must be looked at file by file, and whether it is noted."""
         runs = folder.runs()
         if sum(run.stop - run.start for run in runs) < MIN_FILES:
-            return runs
+            return runs, False
         row, digests = self._row_key(folder), [_digest(run) for run in runs]
         known, packs = self._known(row, pid_of(folder.key))
         unseen = [run for run, digest in zip(runs, digests, strict=True) if digest not in known]
-        if unseen and len(self._notes) < FOLDERS:
+        noted = bool(unseen) and len(self._notes) < FOLDERS
+        if noted:
             self._notes[row] = _Note(row, folder.key, folder.path, b"".join(digests), packs)
-        return unseen
+        return unseen, noted
 
     def take(self, pid_of: PidOf, *, unsteady: Iterable[str]) -> dict[bytes, bytes]:
         """Return the rows that are to be written, and forget them; all that was put is in the tree of ``pid_of``.

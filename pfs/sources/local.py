@@ -51,6 +51,8 @@ class LocalFile(NamedTuple):
     key: bytes
     path: str
     status: AnyStatus
+    by_folder: bool = False
+    """Whether its directory is remembered as a whole, and reading the file costs no more than looking it up."""
 
     @property
     def executable(self) -> bool:

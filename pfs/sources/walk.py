@@ -17,6 +17,8 @@ from pfs.sources.batch import RUN, STAMP, Listing, scan
 from pfs.sources.links import Symlinks
 from pfs.sources.local import LocalFile, Status, refuse_link, unusable
 
+SMALL_FILE: Final = 64 << 10
+"""Files up to this many bytes are read as fast as they are looked up."""
 _LONGEST_NAME: Final = 255
 _PLAIN_NAME: Final = re.compile(r"[ -~]{1,255}")
 """What any path takes as the name of an entry of a directory."""
@@ -62,8 +64,8 @@ class Folder(NamedTuple):
             start, at = stop, end
         return found
 
-    def files(self, run: Run) -> Iterator[LocalFile]:
-        """Yield the files of a run by name.
+    def files(self, run: Run, *, noted: bool = False) -> Iterator[LocalFile]:
+        """Yield the files of a run by name; ``noted``: the directory is going to be remembered as a whole.
 
         Raises:
             InvalidPathError: a name that paths do not take.
@@ -76,7 +78,8 @@ class Folder(NamedTuple):
         for name, mode, (size, mtime, ctime, inode) in zip(names[:-1], modes, stamps, strict=True):
             text = os.fsdecode(name)
             key = base + name if checked else _key(base, self.under, text)
-            yield LocalFile(key, above + text, Status(mode, size, mtime, ctime, inode, device))
+            status = Status(mode, size, mtime, ctime, inode, device)
+            yield LocalFile(key, above + text, status, noted and size <= SMALL_FILE)
 
 
 def walk_folders(

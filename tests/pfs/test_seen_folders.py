@@ -22,7 +22,9 @@ from pfs.files.seen import Reading, SeenFiles
 from pfs.intake import Intake, PutHow
 from pfs.packs.pack import pack_name
 from pfs.repo import Repo
+from pfs.sources import walk
 from pfs.sources.batch import scan
+from pfs.sources.local import LocalFile
 from pfs.store import Store
 
 DAY_NS: Final = 86_400_000_000_000
@@ -73,6 +75,12 @@ def forge(store: Store, folder: Path) -> None:
     store.index.add([], seen=seen.take())
 
 
+@pytest.fixture
+def by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are looked up one by one, however small."""
+    monkeypatch.setattr(walk, "SMALL_FILE", -1)
+
+
 def looked_at(store: Store, repo: Repo, folder: Path, branch: str = "master") -> set[str]:
     """Put again, with forged rows, and return the names of the files that were looked at."""
     forge(store, folder)
@@ -81,6 +89,7 @@ def looked_at(store: Store, repo: Repo, folder: Path, branch: str = "master") ->
     return {row.key.decode().rpartition("/")[2] for row in repo[branch].tree.walk() if row.tid in tids}
 
 
+@pytest.mark.usefixtures("by_rows")
 def test_a_directory_that_shows_no_change_is_passed_over(store: Store, repo: Repo, folder: Path) -> None:
     put(repo, folder)
     before = repo["master"].tree.root
@@ -88,6 +97,7 @@ def test_a_directory_that_shows_no_change_is_passed_over(store: Store, repo: Rep
     assert repo["master"].tree.root == before
 
 
+@pytest.mark.usefixtures("by_rows")
 def test_the_first_put_after_another_client_changed_a_directory_looks_at_it(
     store: Store, repo: Repo, folder: Path
 ) -> None:
@@ -105,6 +115,20 @@ def test_metadata_that_another_client_set_are_put_right(store: Store, repo: Repo
     put(repo, folder)
     assert repo["master"].row("/in/003").aux is None
     assert repo["master"].tree.root.tid == before.tid
+
+
+def test_small_files_of_a_remembered_directory_have_no_rows_of_their_own(
+    store: Store, repo: Repo, folder: Path
+) -> None:
+    (folder / "in/large").write_bytes(bytes(100_000))
+    (folder / "alone").write_bytes(b"1")
+    put(repo, folder)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    with repo.commit("master") as commit:
+        seen = SeenFiles(store.index, commit.session, clock_ns=later)
+        refs = seen.recall([LocalFile(b"k", str(path), path.stat()) for path in paths])
+    known = [path.name for path, ref in zip(paths, refs, strict=True) if ref is not None]
+    assert known == ["alone", "large"]
 
 
 @pytest.mark.parametrize("change", ["content", "mode", "replaced", "new", "gone"])
@@ -132,6 +156,7 @@ def test_a_local_change_is_seen(store: Store, repo: Repo, folder: Path, change: 
     assert view.read("/in/003"), "a put deletes nothing"
 
 
+@pytest.mark.usefixtures("by_rows")
 def test_of_a_large_directory_only_the_run_with_the_change_is_looked_at(
     store: Store, repo: Repo, tmp_path: Path
 ) -> None:
@@ -153,6 +178,7 @@ def test_of_a_large_directory_only_the_run_with_the_change_is_looked_at(
     assert repo["master"].read("/1500") == b"new again"
 
 
+@pytest.mark.usefixtures("by_rows")
 def test_branches_are_remembered_apart(store: Store, repo: Repo, folder: Path) -> None:
     for branch in ("master", "dev", "master", "dev"):
         put(repo, folder, branch)
@@ -160,6 +186,7 @@ def test_branches_are_remembered_apart(store: Store, repo: Repo, folder: Path) -
     assert looked_at(store, repo, folder) == set()
 
 
+@pytest.mark.usefixtures("by_rows")
 def test_a_file_that_changed_just_now_keeps_its_directory_from_being_remembered(tmp_path: Path, folder: Path) -> None:
     pfs.init(tmp_path / "other").close()
     with Store(tmp_path / "other/.pfs", clock_ns=lambda: (folder / "in/000").stat().st_ctime_ns) as store:
@@ -223,6 +250,7 @@ def test_several_sources_and_mirrors_take_in_every_file(store: Store, repo: Repo
     assert sum(1 for _ in repo["master"].tree.walk()) == FILES
 
 
+@pytest.mark.usefixtures("by_rows")
 def test_no_more_directories_are_noted_than_memory_is_for(
     store: Store, repo: Repo, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
