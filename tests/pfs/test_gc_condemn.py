@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,3 +71,36 @@ def test_it_ends_within_the_promise_and_finds_nothing_the_second_time(shape: lis
     assert not condemn([*after, *made], now_ns=0).packs
     live = sum(one.live_bytes for one in packs)
     assert sum(one.size for one in after) + moved <= 1.3 * live + 100 * len(packs)
+
+
+DAY_NS = 24 * 3600 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("storage_class", "days"),
+    [("STANDARD_IA", 30), ("ONEZONE_IA", 30), ("GLACIER_IR", 90), ("INTELLIGENT_TIERING", 0), ("COLD_OF_OURS", 0)],
+)
+def test_packs_in_the_cold_are_written_again_when_their_time_is_over(storage_class: str, days: int) -> None:
+    since_ns = 1000 * DAY_NS
+    thin, dead = (
+        replace(facts(n, live=live, age=since_ns), storage_class=storage_class) for n, live in ((1, 0.5), (2, 0))
+    )
+    for passed, repack in ((days * DAY_NS - 1, ()), (days * DAY_NS, (thin,))):
+        decision = condemn([thin, dead], now_ns=since_ns + passed)
+        assert decision.delete == (dead,), "billed either way"
+        if passed >= 0:
+            assert decision.repack == repack
+            assert decision.cold == (() if repack else (thin,))
+
+
+@pytest.mark.parametrize("storage_class", ["GLACIER", "DEEP_ARCHIVE"])
+def test_packs_in_an_archive_are_never_written_again_but_for_a_purge(storage_class: str) -> None:
+    thin = replace(facts(1, live=0.5), storage_class=storage_class)
+    purged = replace(facts(2, live=0.9), storage_class=storage_class, shred=True)
+    decision = condemn([thin, purged], now_ns=10_000 * DAY_NS)
+    assert (decision.repack, decision.cold) == ((purged,), (thin,))
+
+
+def test_packs_in_the_cold_are_not_small() -> None:
+    packs = [replace(facts(number, size=MIB), storage_class="STANDARD_IA") for number in range(3 * SMALL_PACKS)]
+    assert not condemn(packs, now_ns=10_000 * DAY_NS).packs
