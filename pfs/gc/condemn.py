@@ -76,7 +76,7 @@ def _is_thin(facts: PackFacts) -> bool:
 
 
 def _is_cold(facts: PackFacts, now_ns: int) -> bool:
-    if facts.shred:
+    if facts.shred or not facts.storage_class:
         return False
     settled = is_settled(facts.storage_class, facts.modified_ns, now_ns)
     return facts.storage_class in ARCHIVES or not settled

@@ -215,6 +215,18 @@ def rebuilt(store: Store, target: Path, *, of: str = "objects") -> object:
         return known(other)
 
 
+class Told:
+    """What is told of progress."""
+
+    wanted, done = (0, 0), (0, 0)
+
+    def total(self, files: int, size: int) -> None:
+        self.wanted = files, size
+
+    def advance(self, *, files: int = 0, size: int = 0) -> None:
+        self.done = self.done[0] + files, self.done[1] + size
+
+
 def from_segments(store: Store) -> set[PackId]:
     wanted = {PackId(bytes.fromhex(entry.name[-37:-5])): entry.size for entry in store.backend.entries("packs/")}
     return {pack.pack_id for pack in Segments(store.backend).footers(wanted)}
@@ -231,8 +243,11 @@ def test_a_machine_that_reads_segments_knows_what_footers_say(many: Store, tmp_p
     assert (done.written, done.segments, done.covered, done.packs) == (1, 1, len(packs_of(many)), len(packs_of(many)))
     assert from_segments(many) == packs_of(many)
     assert rebuilt(many, tmp_path / "segments") == wanted
-    report = recover(tmp_path / "segments" / ".pfs")
-    assert (report.damaged, report.commits) == ((), 17)
+    for place in ("footers", "segments"):
+        told = Told()
+        report = recover(tmp_path / place / ".pfs", progress=told)
+        assert (report.damaged, report.commits) == ((), 17)
+        assert told.done == told.wanted == (report.packs, report.size_bytes)
     with pfs.open(tmp_path / "segments") as other:
         assert known(other) == wanted
         assert list(fsck(other, deep=True)) == []
