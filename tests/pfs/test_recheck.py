@@ -81,6 +81,23 @@ def test_what_is_condemned_before_the_swap_is_stored_again(store: Store, repo: R
     assert not listed.intersection(named)
 
 
+def test_content_of_an_index_is_stored_again(store: Store, repo: Repo) -> None:
+    """Nothing of it was put: the writer relies on what it looked up, the chunks of a large file among it."""
+    import pyarrow as pa
+
+    listed = dead(store)
+    with repo.commit("spare") as commit:
+        big = commit.put_file("/big", BIG)
+    repo.delete_branch("spare")
+    rows = pa.table({"path": ["x/big", "x/small"], "size": [big.size, len(SMALL)], "id": [big.tid, chunk_id(SMALL)]})
+    with repo.commit("master") as commit:
+        commit.put_arrow(rows)
+        assert commit.session.new_bytes == 0
+        condemn(store.backend, listed)
+    sweep(store.backend, listed)
+    assert whole(store) == {"/base": b"base", "/x/big": BIG, "/x/small": SMALL}
+
+
 def test_what_is_deleted_before_the_swap_is_refused_and_works_the_next_time(store: Store, repo: Repo) -> None:
     listed = dead(store)
     commit = repo.commit("master")
