@@ -60,13 +60,15 @@ class Files:
 
         Raises:
             PathNotFoundError: nothing is there. IsADirectoryError: it is a directory.
-            OSError: it was purged.
+            OSError: it was purged, or its bytes are not in the store.
         """
         row = self.find_file(path) or self.row(path)
         if row.is_dir:
             raise is_a_directory(f"{self.name}{path}")
         if row.kind == Kind.REMOVED:
             raise OSError(errno.ENODATA, f"{path} was purged: only its size and hash are kept")
+        if row.kind == Kind.EXTERNAL:
+            raise OSError(errno.ENODATA, f"the bytes of {path} are not in the store")
         return row
 
     def open(self, row: Row) -> FileReader:
@@ -106,7 +108,7 @@ class Files:
         info: Info = {
             "name": f"{self.name}{about.path}".rstrip("/"),
             "size": 0 if row.is_dir else row.size,
-            "type": {"symlink": "link", "removed": "other"}.get(about.type, about.type),
+            "type": {"symlink": "link", "removed": "other", "external": "other"}.get(about.type, about.type),
             "hash": about.hash,
             "commit": about.commit,
             "mtime": at_ns / 1e9,

@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -181,6 +182,12 @@ def test_content_that_is_not_there(stored: Repo, is_external: bool) -> None:
     with pytest.raises(InvalidInputError, match="only files that are in the store"):
         stored.view("master").read("/there")
     assert stored.view("master").read("/here") == b"one"
+    with pytest.raises(InvalidPathError, match="its bytes are not in the store"):
+        stored.view("master").restore("/", stored.store.path / "out")
+    files = fsspec.filesystem("pfs", store=str(stored.store.path))
+    assert files.info("data@master/there")["type"] == "other"
+    with pytest.raises(OSError, match="not in the store"):
+        files.cat("data@master/there")
     assert not list(fsck(stored.store))
 
 
