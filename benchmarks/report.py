@@ -93,7 +93,7 @@ def _about(results: Results) -> list[str]:
     if scales:
         text = ", ".join(f"{scale:g}" for scale in sorted(map(float, map(str, scales))))
         lines += [
-            f"**Sizes and counts are {text} of those that the tables name**; what is wanted is meant for all of them.",
+            f"**Sizes and counts are {text} of those that the tables name**, where starting a program weighs more.",
             "",
         ]
     return lines

@@ -24,7 +24,7 @@ COUNTS = {"small": 10_000, "1M": 1_000_000, "10M": 10_000_000}
 DATUMS = 1_000_000
 _GIT = {
     "list": "exec git ls-tree -r HEAD",
-    "list one folder": "exec git ls-tree HEAD d0000/s01/",
+    "list one folder": "exec git ls-tree HEAD d0000/s00/",
     "diff of one": "exec git diff --name-status HEAD~1 HEAD",
     "diff of 1 %": "exec git diff --name-status HEAD~2 HEAD~1",
     "commit of one": "git update-index --add --cacheinfo 100644,$(git hash-object -w --stdin <$ONE),$FILE "
@@ -32,7 +32,7 @@ _GIT = {
 }
 _PFS = {
     "list": "exec pfs list-file -r --raw data@master:/",
-    "list one folder": "exec pfs list-file --raw data@master:/d0000/s01/",
+    "list one folder": "exec pfs list-file --raw data@master:/d0000/s00/",
     "diff of one": "exec pfs diff-file --name-only data@master",
     "diff of 1 %": "exec pfs diff-file --name-only data@master^",
     "commit of one": "exec pfs put-file -f $ONE data@master:/$FILE",
