@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -348,8 +349,17 @@ def _check(store: Store, made: list[dict[str, object]]) -> None:
 
 def _one_round(place: Path, number: int, *, until: str, rng: random.Random) -> list[dict[str, object]]:
     """Let two machines write and all three collect; return what the writers said."""
-    writers = [_start(place, machine, "write", f"{number * 2 + machine}", until) for machine in range(2)]
-    fates = ["kill", "fault"] if until.endswith("x") else ["kill", "fault", "whole"] * 4
+    with ExitStack() as stack:
+        writers = [_start(place, machine, "write", f"{number * 2 + machine}", until) for machine in range(2)]
+        for writer in writers:
+            stack.callback(writer.kill)
+        return _watch(place, number, writers=writers, rng=rng, short=until.endswith("x"))
+
+
+def _watch(
+    place: Path, number: int, *, writers: Sequence[subprocess.Popen[str]], rng: random.Random, short: bool
+) -> list[dict[str, object]]:
+    fates = ["kill", "fault"] if short else ["kill", "fault", "whole"] * 4
     for turn, fate in enumerate(fates):
         collector = _start(place, (turn + number) % len(CLOCKS), "collect", f"{rng.randrange(1 << 30)}", fate)
         _, complaint = collector.communicate()
