@@ -45,6 +45,8 @@ class ToRead(NamedTuple):
     size: int = _UNKNOWN_BYTES
     by_folder: bool = False
     """Whether it needs no row of its own, since its directory is remembered."""
+    ctime_ns: int | None = None
+    """When it last changed, by the listing of its directory."""
 
 
 _Group: TypeAlias = list[ToRead]
@@ -112,12 +114,21 @@ class _Target:
     def clock_ns(self) -> int:
         return time.time_ns() if self._seen is None else self._seen.clock_ns()
 
-    def note(self, reading: Reading, ref: FileRef) -> None:
+    def note(self, file: ToRead, reading: Reading, ref: FileRef) -> None:
         if self._seen is not None:
+            self._compare(file, reading.before.st_ctime_ns)
             self._seen.note(reading, ref)
+
+    def _compare(self, file: ToRead, ctime_ns: int) -> None:
+        """Take care that a listing is not remembered of a directory in which a file changed before it was read."""
+        if self._seen is not None and file.ctime_ns not in {None, ctime_ns}:
+            self._seen.unsteady.add(os.path.dirname(file.path))
 
     def note_rows(self, files: Sequence[ToRead], rows: Rows, refs: Sequence[FileRef | None], at_ns: int) -> None:
         if self._seen is not None:
+            for file, ref, ctime_ns in zip(files, refs, rows["stamp"]["ctime"].tolist(), strict=True):
+                if ref is not None:
+                    self._compare(file, ctime_ns)
             asked = [None if file.by_folder else ref for file, ref in zip(files, refs, strict=True)]
             self._seen.note_rows([file.path for file in files], rows, asked, at_ns=at_ns)
 
@@ -171,7 +182,7 @@ class _Groups:
             with open(file.path, "rb", buffering=0) as stream:
                 before, at_ns = os.fstat(stream.fileno()), self._target.clock_ns()
                 ref = put_stream(session, params, stream, jobs=self._jobs, progress=self._progress)
-                self._target.note(Reading(file.path, before, os.fstat(stream.fileno()), at_ns), ref)
+                self._target.note(file, Reading(file.path, before, os.fstat(stream.fileno()), at_ns), ref)
                 return file.key, ref, is_executable(before.st_mode)
         except OSError as error:
             raise _unreadable(file.path, error) from error
@@ -267,7 +278,7 @@ def _store_odd(target: _Target, file: ToRead) -> Stored | None:
     for size, id in store_chunks(target.session, split(view, cut_points(view, target.params))):
         builder.add(size, id)
     ref = builder.finish()
-    target.note(Reading(file.path, before, after, at_ns), ref)
+    target.note(file, Reading(file.path, before, after, at_ns), ref)
     return file.key, ref, is_executable(before.st_mode)
 
 

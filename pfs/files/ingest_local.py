@@ -95,7 +95,9 @@ class LocalIngest:
 
         regular = self._without_links(files, known)
         unread = regular if checksum else self._seen.unread(regular, known)
-        to_read = (ToRead(file.key, file.path, file.status.st_size, file.by_folder) for file in unread)
+        to_read = (
+            ToRead(file.key, file.path, file.status.st_size, file.by_folder, file.status.st_ctime_ns) for file in unread
+        )
         for group in put_groups(self._session, self._params, to_read, jobs=jobs, progress=progress, seen=self._seen):
             yield _drain(ready) + [_put(key, ref, executable=executable) for key, ref, executable in group]
         if ready:

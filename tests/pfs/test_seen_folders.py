@@ -25,6 +25,7 @@ from pfs.repo import Repo
 from pfs.sources import walk
 from pfs.sources.batch import scan
 from pfs.sources.local import LocalFile
+from pfs.sources.walk import Folder, walk_folders
 from pfs.store import Store
 
 DAY_NS: Final = 86_400_000_000_000
@@ -129,6 +130,24 @@ def test_small_files_of_a_remembered_directory_have_no_rows_of_their_own(
         refs = seen.recall([LocalFile(b"k", str(path), path.stat()) for path in paths])
     known = [path.name for path, ref in zip(paths, refs, strict=True) if ref is not None]
     assert known == ["alone", "large"]
+
+
+@pytest.mark.parametrize("size", [3, 100_000, 2_000_000])
+def test_a_listing_that_was_old_when_a_file_was_read_is_not_remembered(
+    store: Store, repo: Repo, folder: Path, size: int
+) -> None:
+    (folder / "in/000").write_bytes(b"1")
+    listed = [one for one in walk_folders(folder, "", leave_out=store.path) if isinstance(one, Folder)]
+    before = (folder / "in/000").stat().st_ctime_ns
+    while (folder / "in/000").stat().st_ctime_ns == before:
+        (folder / "in/000").write_bytes(bytes(size))
+    with repo.commit("master") as commit:
+        for puts in commit.local.tree(iter(listed), commit.skip_unchanged(lambda *_: None)):
+            commit.edit(puts)
+    assert len(repo["master"].read("/in/000")) == size
+    with repo.commit("master") as commit:
+        skip = commit.skip_unchanged(lambda *_: None)
+        assert all(skip.folders.unseen(one, skip.pid_of)[0] for one in listed)
 
 
 @pytest.mark.parametrize("change", ["content", "mode", "replaced", "new", "gone"])
