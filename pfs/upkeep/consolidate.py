@@ -110,8 +110,8 @@ def consolidate(store: Store, *, enough: int = 1, anew: bool = False, progress: 
     """Put the footers of packs that no segment has into segments; nothing for fewer than ``enough`` packs.
 
     ``anew``: leave all segments that there are, and make others from the packs' own footers. Costs a read of each
-    segment's table, of each new footer, and of what is written again. Memory: some 100 MiB. Beside any number of
-    writers, readers and others that do the same: of those one wins.
+    segment's table, of each new footer, and of what is written again. Memory: 100 MiB, and 1 KiB a pack. Beside any
+    number of writers, readers and others that do the same: of those one wins.
 
     Raises:
         StorageError: something cannot be read or written; nothing that counts has changed.
