@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -402,6 +404,38 @@ def test_every_write_fails_once_in_each_way(many: Store, tmp_path: Path) -> None
             if not backend.fired:
                 break
     assert tried > 3
+
+
+KILLED = """
+import os, signal, sys
+import pfs
+from pfs.backends.local import LocalBackend
+from pfs.upkeep.consolidate import consolidate
+call, when = sys.argv[2:]
+work = getattr(LocalBackend, call)
+def die(self, name, *rest):
+    if not name.startswith("idx/"):
+        return work(self, name, *rest)
+    if when == "after":
+        work(self, name, *rest)
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(LocalBackend, call, die)
+with pfs.open(sys.argv[1]) as store:
+    consolidate(store, anew=True)
+"""
+
+
+@pytest.mark.parametrize("call", ["put_new", "swap"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_consolidation_that_is_killed(many: Store, tmp_path: Path, call: str, when: str) -> None:
+    wanted = known(many)
+    consolidate(many)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(many.path), call, when], check=False)
+    assert done.returncode == -9
+    assert from_segments(many) == packs_of(many)
+    assert rebuilt(many, tmp_path / "new") == wanted
+    assert list(fsck(many, deep=True)) == []
+    assert consolidate(many, anew=True).covered == len(packs_of(many))
 
 
 def test_of_two_machines_at_once_one_wins(many: Store) -> None:
