@@ -56,6 +56,7 @@ class FastReads:
         self._clients, self._bucket = clients, bucket
         self._lock = threading.Lock()
         self._store: Any = None
+        self._made_for: Any = None
         self._failed = 0
         forget_in_children(self)
 
@@ -103,9 +104,10 @@ class FastReads:
 
     def _ready(self) -> Any:
         global _threads_of
+        client = self._clients.get()
         with self._lock:
-            if self._store is None:
-                self._store = _make(self._clients, self._bucket)
+            if self._store is None or self._made_for is not client:  # another one has other keys
+                self._store, self._made_for = _make(self._clients, self._bucket), client
                 _threads_of = os.getpid()
             return self._store
 

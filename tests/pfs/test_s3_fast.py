@@ -14,7 +14,7 @@ from pfs.backends.s3 import S3Backend
 from pfs.backends.s3_fast import _RARELY, _TRIES, FastReads, _make, fast_reads
 from pfs.backends.s3_place import S3Options
 from pfs.errors import AccessRefusedError
-from tests.pfs.bucket_world import BUCKET, World
+from tests.pfs.bucket_world import BUCKET, Answer, Asked, World
 
 
 @pytest.fixture
@@ -98,6 +98,31 @@ def test_keys_that_change_are_asked_of_boto3_and_told_as_they_are(
     assert read == ["x/a"]
     assert "Credential=known/" in signed[0]
     assert "/us-east-1/s3/" in signed[0]
+
+
+def test_when_keys_end_those_that_came_are_used(
+    bucket: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, read: list[str]
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    file = tmp_path / "credentials"
+    file.write_text("[other]\naws_access_key_id=one\naws_secret_access_key=x\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    backend = S3Backend(f"s3://{BUCKET}/x", S3Options(endpoint=bucket.url, profile="other"))
+    ended: set[str] = set()
+
+    def answer(asked: Asked) -> Answer:
+        if any(f"Credential={key}/" in asked.authorization for key in ended):
+            return "403 Forbidden", {"Content-Type": "application/xml"}, b"<Error><Code>ExpiredToken</Code></Error>"
+        return "200 OK", {"ETag": '"1"'}, b"1"
+
+    bucket.refuse = answer
+    assert (backend.get("a"), len(read)) == (b"1", 1)
+    ended.add("one")
+    file.write_text("[other]\naws_access_key_id=two\naws_secret_access_key=x\n")
+    assert (backend.get("a"), len(read)) == (b"1", 1)  # boto3 found the new ones
+    assert (backend.get("a"), len(read)) == (b"1", 2)
+    backend.close()
 
 
 @pytest.mark.parametrize(
