@@ -22,9 +22,9 @@ from pfs.encryption.slots import Cost, Slot, make_slot, name_of, open_slot
 from pfs.errors import (
     AlreadyExistsError,
     BranchMovedError,
+    ConfigDamagedError,
     ConflictError,
     CorruptionError,
-    MissingObjectError,
     NotFoundError,
     StorageError,
     StorageFullError,
@@ -58,13 +58,16 @@ class SlotInfo:
 
 
 def read_slots(backend: Backend) -> tuple[Slots, Etag] | None:
-    """Return the slots, or None where there are none; raises CorruptionError, InvalidInputError, StorageError."""
+    """Return the slots, or None where there are none; raises ConfigDamagedError, InvalidInputError, StorageError."""
     found = backend.read(SLOTS)
     if found is None:
         return None
-    where = f"{backend.location}/{SLOTS}"
-    required = ("wid", "key", "slots")
-    return decode_signed(found[0], Slots, where=where, what="key slots", version=_VERSION, required=required), found[1]
+    where, required = f"{backend.location}/{SLOTS}", ("wid", "key", "slots")
+    try:
+        slots = decode_signed(found[0], Slots, where=where, what="key slots", version=_VERSION, required=required)
+    except CorruptionError as error:
+        raise ConfigDamagedError(where, error.detail) from error
+    return slots, found[1]
 
 
 def make_slots(backend: Backend, secret: Secret, *, name: str, cost: Cost | None = None) -> StoreKey:
@@ -187,14 +190,12 @@ def _swapped(backend: Backend, old: Etag | None, fresh: Slots) -> bool:
 
 
 def slots_there(backend: Backend) -> Slots:
-    """Return the slots of an encrypted store, which must have some; raises MissingObjectError, CorruptionError."""
+    """Return the slots of an encrypted store, which must have some; raises ConfigDamagedError."""
     return _read(backend)[0]
 
 
 def _read(backend: Backend) -> tuple[Slots, Etag]:
     found = read_slots(backend)
     if found is None:
-        raise MissingObjectError(f"{backend.location}/{SLOTS}", "without it nothing can be decrypted: bring it back")
-    if not found[0].slots:
-        raise CorruptionError(f"{backend.location}/{SLOTS}", "there is no key slot in it")
+        raise ConfigDamagedError(f"{backend.location}/{SLOTS}", "without the file nothing can be decrypted")
     return found

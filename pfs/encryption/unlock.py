@@ -50,7 +50,7 @@ def unlocked(backend: Backend, unlock: Unlock | None = None) -> EncryptedBackend
 
     Raises:
         KeyNeededError: there is no secret. WrongKeyError: it is of no slot.
-        MissingObjectError, CorruptionError: the slots are gone or damaged.
+        ConfigDamagedError: the slots are gone or damaged. CorruptionError: one of them makes no sense.
     """
     slots = slots_there(backend)
     if isinstance(unlock, StoreKey):

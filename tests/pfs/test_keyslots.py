@@ -29,12 +29,12 @@ from pfs.encryption.slots import Cost, name_of, open_slot
 from pfs.encryption.unlock import Locked, begun, from_environment, unlocked
 from pfs.errors import (
     AlreadyExistsError,
+    ConfigDamagedError,
     ConflictError,
     CorruptionError,
     InvalidInputError,
     InvalidNameError,
     KeyNeededError,
-    MissingObjectError,
     NotFoundError,
     PfsError,
     StorageError,
@@ -244,10 +244,10 @@ def test_slots_that_were_changed_open_nothing(backend: MemoryBackend, key: Store
 
 def test_slots_that_are_lost_or_damaged_are_named(backend: MemoryBackend) -> None:
     assert read_slots(backend) is None
-    with pytest.raises(MissingObjectError, match=r"encryption\.json"):
+    with pytest.raises(ConfigDamagedError, match=r"encryption\.json is damaged: without the file .* from a copy"):
         unlocked(backend, OLD)
     backend.swap(SLOTS, None, b"{}")
-    with pytest.raises(CorruptionError, match=r"encryption\.json"):
+    with pytest.raises(ConfigDamagedError, match=r"encryption\.json is damaged: its checksum"):
         unlocked(backend, OLD)
 
 
