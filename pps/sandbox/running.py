@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal, cast
 
 from pps.sandbox.handover import Ends, close_ends
@@ -202,8 +203,12 @@ class Running:
             found = _INIT.search(self._ears.text)
             # While its pipe is open it is alive, stopped or about to end, and its number is its own.
             if self._control is not None and found is not None:
+                # It may have been stopped before it could say what it started; stopped, it collects no child.
+                children = [] if self._own_pids else _children(int(found[1]))
                 with suppress(ProcessLookupError):
                     os.kill(int(found[1]), signal.SIGKILL)
+                for child in children:
+                    _kill_group(child)
 
     def _close(self) -> None:
         with self._lock:
@@ -230,6 +235,13 @@ def _waiting_bytes(fd: int) -> int:
 
 def _left(deadline: float | None) -> float | None:
     return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:  # it is gone, or there is no /proc
+        return []
 
 
 def _kill_group(pid: int) -> None:

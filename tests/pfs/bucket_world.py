@@ -178,7 +178,9 @@ def _serving(world: World, context: ssl.SSLContext | None = None) -> Iterator[in
 
 
 def _ready(world: World) -> Iterator[World]:
-    world.client.create_bucket(Bucket=BUCKET)
+    with suppress(world.client.exceptions.BucketAlreadyOwnedByYou):
+        world.client.create_bucket(Bucket=BUCKET)
+    clear(world.client)  # servers in one process share what they hold
     try:
         yield world
     finally:
@@ -188,11 +190,17 @@ def _ready(world: World) -> Iterator[World]:
 
 
 def empty(client: Any, bucket: str = BUCKET) -> None:
+    clear(client, bucket)
+    client.delete_bucket(Bucket=bucket)
+
+
+def clear(client: Any, bucket: str = BUCKET) -> None:
+    for one in client.list_multipart_uploads(Bucket=bucket).get("Uploads", ()):
+        client.abort_multipart_upload(Bucket=bucket, Key=one["Key"], UploadId=one["UploadId"])
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
         keys = [{"Key": item["Key"]} for item in page.get("Contents", ())]
         if keys:
             client.delete_objects(Bucket=bucket, Delete={"Objects": keys})
-    client.delete_bucket(Bucket=bucket)
 
 
 class _Front:
