@@ -193,7 +193,8 @@ class Uploads:
         """
         gone = {entry.name for entry in expired_uploads(self._backend, now_ns)}
         gone.update(self._left_over())
-        self._backend.delete_many(sorted(gone))
+        if gone:
+            self._backend.delete_many(sorted(gone))
         return len(gone)
 
     def _left_over(self) -> Iterator[str]:

@@ -6,29 +6,52 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from itertools import count
 from pathlib import Path
 
 from tests.matrix.place import Prepared, Style
-from tests.matrix.runner import Bench, Point
+from tests.matrix.runner import Bench, Point, attempt, points_of
 from tests.matrix.scenario import Scenario
 from tests.matrix.scenarios import SCENARIOS
 from tests.matrix.table import DOCUMENT, Counted, row, written
 
 
-def benches(scenario: Scenario, directory: Path) -> dict[Style, Bench]:
-    """Return a scenario's bench in each style."""
-    made: dict[Style, Bench] = {}
-    for style in scenario.styles:
-        place = directory / style
-        place.mkdir(parents=True)
-        made[style] = Bench(scenario, Prepared(style, place / "prepared", scenario.prepare), place)
-    return made
+class Places:
+    """What scenarios begin with, made once in a folder; those that begin alike share it."""
 
+    def __init__(self, directory: Path) -> None:
+        self._directory, self._made = directory, dict[object, Prepared]()
+        self._numbers = count()
 
-def counted(scenario: Scenario, made: dict[Style, Bench]) -> Counted:
-    """Return what a scenario writes."""
-    writes = {style: len(bench.calls) for style, bench in made.items()}
-    return Counted(scenario, writes, {style: bench.points() for style, bench in made.items()})
+    def folder(self) -> Path:
+        made = self._directory / f"{next(self._numbers)}"
+        made.mkdir()
+        return made
+
+    def prepared(self, scenario: Scenario, style: Style) -> Prepared:
+        key = scenario.prepare, style
+        if key not in self._made:
+            self._made[key] = Prepared(style, self.folder() / "top", scenario.prepare)
+        return self._made[key]
+
+    def counted(self, scenario: Scenario) -> Counted:
+        """Do it once in each style; return what it writes."""
+        calls = {style: self._calls(scenario, style) for style in scenario.styles}
+        points = {style: list(points_of(scenario, style, done)) for style, done in calls.items()}
+        return Counted(scenario, {style: len(done) for style, done in calls.items()}, points)
+
+    def _calls(self, scenario: Scenario, style: Style) -> list[str]:
+        done = attempt(scenario, self.prepared(scenario, style).fresh(self.folder() / "top"))
+        if done.error is not None:
+            raise done.error
+        return done.calls
+
+    def run(self, scenario: Scenario) -> tuple[Counted, Counter[str]]:
+        """Run all points."""
+        made = {style: Bench(scenario, self.prepared(scenario, style), self.folder()) for style in scenario.styles}
+        points = {style: bench.points() for style, bench in made.items()}
+        found = Counter(_told(made[style], point) for style in made for point in points[style])
+        return Counted(scenario, {style: len(bench.calls) for style, bench in made.items()}, points), found
 
 
 def _told(bench: Bench, point: Point) -> str:
@@ -45,28 +68,19 @@ def main(words: list[str]) -> None:
     chosen = [one for one in SCENARIOS if not words or any(word in one.name for word in words)]
     if not chosen:
         raise SystemExit(f"no operation is called {words}: {', '.join(one.name for one in SCENARIOS)}")
-    every, wrong = [_counted(scenario) for scenario in SCENARIOS], 0
-    for number, scenario in enumerate(SCENARIOS):
-        if scenario in chosen:
-            began = time.monotonic()
-            found = _run(scenario)
-            wrong += found["wrong"]
-            made = {} if found["wrong"] else {scenario.name: row(every[number], found)}
-            DOCUMENT.write_text(written(DOCUMENT.read_text(), every, made))
-            print(f"{scenario.name}: {found.total()} points, {time.monotonic() - began:.0f} s", flush=True)
+    with tempfile.TemporaryDirectory() as directory:
+        places, wrong = Places(Path(directory)), 0
+        every = [places.counted(scenario) for scenario in SCENARIOS]
+        for number, scenario in enumerate(SCENARIOS):
+            if scenario in chosen:
+                began = time.monotonic()
+                every[number], found = places.run(scenario)
+                wrong += found["wrong"]
+                made = {} if found["wrong"] else {scenario.name: row(every[number], found)}
+                DOCUMENT.write_text(written(DOCUMENT.read_text(), every, made))
+                print(f"{scenario.name}: {found.total()} points, {time.monotonic() - began:.0f} s", flush=True)
     if wrong:
         raise SystemExit(f"{wrong} points are wrong: their rows stay as they are")
-
-
-def _counted(scenario: Scenario) -> Counted:
-    with tempfile.TemporaryDirectory() as directory:
-        return counted(scenario, benches(scenario, Path(directory)))
-
-
-def _run(scenario: Scenario) -> Counter[str]:
-    with tempfile.TemporaryDirectory() as directory:
-        made = benches(scenario, Path(directory))
-        return Counter(_told(bench, point) for bench in made.values() for point in bench.points())
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def _half(rng: random.Random) -> bool:
 
 
 SYNCS = frozenset({"fdatasync", "fsync"})
-TEARS = frozenset({"write", "delete_many"})
+TEARS = frozenset({"write", "delete_many", "set_tier"})
 WAYS = (
     Way("failed", "the call fails and did nothing", ("local", "bucket")),
     Way("reply lost", "it did its work, and the caller sees an error", ("local", "bucket"), How.AFTER),
@@ -166,7 +166,7 @@ def points_of(scenario: Scenario, style: Style, calls: list[str]) -> Iterator[Po
     for way in WAYS if style == "disk" else ():
         if way.lost is not None and way.dead:  # what was acknowledged outlives it
             yield Point(len(calls) + 1, "end", way)
-    for number in range(1, len(calls) + 1, scenario.step):
+    for number in range(1, len(calls) + 1, scenario.disk_step if style == "disk" else 1):
         for way in WAYS:
             once = way.how is not How.READ_ONLY or number == 1
             if style in way.styles and calls[number - 1] in way.calls and once:

@@ -30,8 +30,8 @@ class Scenario:
     lost: str = ""
     """An object that is not there before, as the operation is to put up with."""
     styles: tuple[Style, ...] = ALL
-    step: int = 1
-    """Every so manieth write is broken, where there are very many alike."""
+    disk_step: int = 1
+    """Every so manieth system call is broken, where there are very many alike."""
 
 
 def over(work: Callable[[Store], object]) -> Act:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
@@ -10,12 +11,15 @@ from pfs.backends.base import Backend
 from pfs.errors import StorageError
 from pfs.gc.collect import collect
 from pfs.lifecycle.purge import purge
+from pfs.refs.tiering import Rule
 from pfs.store import Store
 from pfs.testing.faults import FaultyBackend
+from pfs.tiers.tier import tier
+from pfs.upkeep.consolidate import consolidate
 from pfs.upkeep.recover import recover
 from tests.matrix.history import everywhere, rules
 from tests.matrix.place import Place
-from tests.matrix.scenario import Scenario
+from tests.matrix.scenario import Scenario, over
 from tests.matrix.world import put, text
 
 _GC_STATE = "gc/state.json"
@@ -57,6 +61,20 @@ def without_state(store: Store, top: Path) -> None:
     store.backend.delete_many([_GC_STATE])
 
 
+def cold(store: Store, top: Path) -> None:
+    """Have data packs that only an old commit needs."""
+    garbage(store, top)
+    repo = store.repo("other")
+    repo.set_retention(None)
+    for number in range(2):
+        put(repo, "master", {"/large": random.Random(number).randbytes(4_600_000)})
+    put(repo, "master", {"/large": None})
+
+
+def cool(store: Store) -> None:
+    tier(store, Rule(storage_class="STANDARD_IA", older_ns=1))
+
+
 def gather(place: Place, backend: Backend) -> None:
     with place.open(backend) as store:
         collect(store, pause=lambda _: None)
@@ -86,9 +104,11 @@ def _unseen(name: str, prepare: Callable[[Store, Path], object], *, lost: str = 
 
 
 SCENARIOS = (
-    Scenario("gc, retention first", gather, garbage, unit="repo"),
-    _unseen("gc after a purge", purged),
+    Scenario("gc, retention first", gather, garbage, unit="repo", disk_step=3),
+    Scenario("gc after a purge", gather, purged, unit="nothing", disk_step=3),
     _unseen("gc that ends another one", cut_off),
     _unseen("gc without its state", without_state, lost=_GC_STATE),
+    Scenario("index segments", over(lambda store: consolidate(store)), garbage, unit="nothing", styles=("bucket",)),
+    Scenario("tier: cold packs to another class", over(cool), cold, unit="nothing", styles=("bucket",)),
     Scenario("recover, state of gc lost", recovered, without_state, unit="nothing", lost=_GC_STATE),
 )
