@@ -56,6 +56,8 @@ def cut_off(store: Store, top: Path) -> None:
 def without_state(store: Store, top: Path) -> None:
     """Lose what collection knows of itself."""
     garbage(store, top)
+    for name in ("data", "other"):
+        store.repo(name).set_retention(None)
     collect(store)
     put(store.repo("data"), "master", {"/after": text("after")})
     store.backend.delete_many([_GC_STATE])
