@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Final, Literal
+from unittest.mock import patch
 
 import pfs
 from pfs.backends.base import Backend
@@ -75,6 +77,27 @@ class Place:
         shutil.rmtree(self.folder / INDEX, ignore_errors=True)
 
 
+class _InOrder:
+    """Stands in for `os` where pack ids are made: they come in the order of making, and each pack has its own folder.
+
+    What collection writes depends on the order of packs, and what a disk is asked for on their folders.
+    """
+
+    def __init__(self) -> None:
+        self._numbers = count(1)
+
+    def urandom(self, size: int) -> bytes:
+        return next(self._numbers).to_bytes(size, "big")
+
+
+_IN_ORDER: Final = _InOrder()
+
+
+def steady() -> AbstractContextManager[object]:
+    """Return what makes two runs of the same work write the same, call by call, while it is entered."""
+    return patch("pfs.ids.os", _IN_ORDER)
+
+
 class Prepared:
     """A place as it is before a scenario; `fresh` copies it."""
 
@@ -88,7 +111,7 @@ class Prepared:
             shutil.rmtree(top / FOLDER / LOCAL_OBJECTS)
         self._place = Place(style, top, bucket if style == "bucket" else _objects(top))
         bucket._clock_ns = self._place.clock
-        with self._place.open() as store:
+        with steady(), self._place.open() as store:
             prepare(store, top)
         self._place.clock.now_ns += HOUR_NS
 

@@ -15,7 +15,7 @@ from pfs.testing.faults import FaultyBackend, How
 from pfs.testing.passing import REQUESTS, WRITES
 from pfs.testing.syscalls import GROWS, Syscalls
 from pfs.upkeep.check import fsck
-from tests.matrix.place import Place, Prepared, Style
+from tests.matrix.place import Place, Prepared, Style, steady
 from tests.matrix.scenario import Scenario
 from tests.matrix.state import State, differences, known_ids
 
@@ -155,7 +155,8 @@ def _on_disk(scenario: Scenario, place: Place, point: Point | None) -> Attempt:
 
 def _tried(work: Callable[[], object]) -> PfsError | None:
     try:
-        work()
+        with steady():
+            work()
     except PfsError as error:
         return error
     return None

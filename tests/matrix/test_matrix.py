@@ -38,7 +38,7 @@ def prepare(tmp_path_factory: pytest.TempPathFactory) -> Prepare:
     return prepared
 
 
-# On a disk, now and then two packs share a folder, which saves calls: their number is no constant.
+# System calls follow from the calls, and counting them would take as long again.
 @named([case for case in CASES if case[1] != "disk"])
 def test_the_table_says_what_is_written(tmp_path: Path, prepare: Prepare, scenario: Scenario, style: Style) -> None:
     done = attempt(scenario, prepare(scenario, style).fresh(tmp_path / "top"))
