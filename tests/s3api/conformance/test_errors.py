@@ -203,6 +203,7 @@ ELSEWHERE = {
     "IllegalLocationConstraintException": "every region is this one",
     "InsufficientStorage": "needs a full disk",
     "InternalError": "needs a damaged store",
+    "InvalidObjectState": "needs a store with an archive, tested there",
     "InvalidPolicyDocument": "of forms, tested there",
     "InvalidToken": "of session tokens, tested with the signatures",
     "MalformedPOSTRequest": "of forms, tested there",
