@@ -107,6 +107,7 @@ KINDS: Mapping[str, str] = {
     "collection-lost": "InternalError",
     "storage": "InternalError",
     "storage-full": "InsufficientStorage",
+    "bucket-full": "InsufficientStorage",
     "access-refused": "InternalError",
     "unreachable": "ServiceUnavailable",
     "archived": "InvalidObjectState",
@@ -114,6 +115,7 @@ KINDS: Mapping[str, str] = {
     "bucket-not-found": "InternalError",
     "conditions-ignored": "InternalError",
     "wrong-key": "InternalError",
+    "other-root-key": "InternalError",
     "failed": "InternalError",
     "kernel-unavailable": "InternalError",
 }

@@ -186,7 +186,7 @@ def test_a_lost_root_key_is_made_anew(tmp_path: Path) -> None:
     recover(tmp_path / ".pfs")
     with pfs.open(tmp_path) as store:
         assert Keys(store).root()[0].access_key != old.access_key
-        with pytest.raises(CorruptionError, match="create it again"):
+        with pytest.raises(CorruptionError, match="make it again"):
             Keys(store).find(key.access_key)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -102,7 +103,10 @@ def test_a_run_of_another_machine_in_the_middle_is_seen(tmp_path: Path, code: Pa
         with world_in(home) as world:
             runs = {begin(world.store, code, "first"): "first"} if ran_before else {}
             objects = LocalBackend(home / ".pfs/objects")
-            with Store(tmp_path / f"other{at}", backend=objects) as other:
+            elsewhere = tmp_path / f"other{at}"
+            elsewhere.mkdir()
+            shutil.copy(home / ".pfs/config.json", elsewhere)
+            with Store(elsewhere, backend=objects) as other:
 
                 def theirs(other: Store = other, runs: dict[CommitId, str] = runs) -> None:
                     # Pipelines that are half made are another's.
