@@ -27,6 +27,7 @@ from pfs.config import (
     encode_local_config,
     put_config,
     read_config,
+    read_local_config,
     write_durably,
 )
 from pfs.errors import (
@@ -37,7 +38,7 @@ from pfs.errors import (
     StoreNotFoundError,
 )
 from pfs.rootkey import make_root_key
-from pfs.store import Store, open
+from pfs.store import INDEX, Store, open
 from pfs.upkeep.recover import recover
 
 if TYPE_CHECKING:
@@ -79,10 +80,11 @@ def connect(
     ``make``: else the store must be there. ``chunk_avg``: of a new store, 256 KiB by default. ``encrypt``: encrypt the
     objects of a new store so that this secret opens it; ``unlock``: opens one that is there and encrypted, if that does
     not. Of one that is there the index is built: a short read for each pack, 16 at once. What was interrupted is
-    completed by the next call, or by opening the folder once it has its config.
+    completed by the next call with the same URL and settings, or by opening the folder once it has its config.
 
     Raises:
-        AlreadyExistsError: there is a store in the folder. StoreNotFoundError: none in the bucket, without ``make``.
+        AlreadyExistsError: there is a store in the folder, or one that was begun with other settings.
+        StoreNotFoundError: none in the bucket, without ``make``.
         InvalidParamsError: ``chunk_avg`` is out of range, or not that of the store that is there; that is not encrypted
             and shall be.
         KeyNeededError, WrongKeyError: it is encrypted, and there is no passphrase or key file, or another one.
@@ -92,7 +94,8 @@ def connect(
     place, settings = parse_s3_url(url), settings or Settings()
     top = Path(directory).absolute()
     folder = top if top.name == FOLDER else top / FOLDER
-    if (folder / LOCAL_CONFIG).exists():
+    begun = _begun(folder)
+    if begun is not None and begun.backend != place.url:
         raise AlreadyExistsError("store", str(folder))
     options = _allowed(place.url, settings.s3 or S3Options())
     from pfs.encryption.unlock import unlocked
@@ -105,14 +108,30 @@ def connect(
         if is_encrypted:  # before anything is made here
             unlock = encrypt or unlock
             unlocked(backend, unlock)
+    config = LocalConfig(backend=place.url, s3=options, cache_bytes=settings.cache_bytes, encrypted=is_encrypted)
+    if begun is not None and encode_local_config(begun) != encode_local_config(config):
+        raise AlreadyExistsError("store", str(folder))
     with storage_errors(f"make a store in {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
         make_root_key(folder)
-        config = LocalConfig(backend=place.url, s3=options, cache_bytes=settings.cache_bytes, encrypted=is_encrypted)
-        write_durably(folder / LOCAL_CONFIG, encode_local_config(config))
+        if begun is None:
+            write_durably(folder / LOCAL_CONFIG, encode_local_config(config))
     if not made:
         recover(folder, unlock=unlock, progress=progress)
     return Connected(open(folder, unlock=unlock), made, options.read_only)
+
+
+def _begun(folder: Path) -> LocalConfig | None:
+    """Return the config that a call wrote which was cut off before there was an index, None where there is none.
+
+    Raises:
+        AlreadyExistsError: there is an index too.
+    """
+    if not (folder / LOCAL_CONFIG).exists():
+        return None
+    if (folder / INDEX / "data.mdb").exists():
+        raise AlreadyExistsError("store", str(folder))
+    return read_local_config(folder)
 
 
 def _allowed(url: str, options: S3Options) -> S3Options:

@@ -80,7 +80,8 @@ def init(directory: Path | str = ".", *, chunk_avg: int = 262144, encrypt: Secre
     """Make a store in ``directory/.pfs`` and open it; ``chunk_avg`` is the average chunk in bytes, for ever.
 
     ``encrypt``: encrypt its objects, for ever, so that this secret opens it (docs/design/encryption.md). An `init` that
-    was interrupted is completed by the next one.
+    was interrupted is completed by the next one: the config of this machine is written last, so that there is a store
+    only where there is all of it.
 
     Raises:
         AlreadyExistsError: there is one.
@@ -99,7 +100,9 @@ def init(directory: Path | str = ".", *, chunk_avg: int = 262144, encrypt: Secre
         make_root_key(folder)
         with closing(open_backend(folder / LOCAL_OBJECTS)) as backend:
             put_config(backend, config, encrypt=encrypt)
+            store_uuid = read_config(backend).store_uuid  # of an earlier init that was interrupted, maybe
         keep_reserve(folder)
+        Index.open(folder / INDEX, store_uuid=store_uuid).close()
         write_durably(folder / LOCAL_CONFIG, encode_local_config(LocalConfig(encrypted=encrypt is not None)))
     except OSError as error:
         raise StorageError(f"make a store in {folder}", error.strerror or str(error)) from error

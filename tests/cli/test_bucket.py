@@ -99,6 +99,25 @@ def test_making_a_store_where_none_can_be(bucket: World, here: Path, pfs: Run, u
     assert listed["KeyCount"] == 0
 
 
+def test_what_was_cut_off_before_the_index_is_completed_by_the_same_words(
+    bucket: World, here: Path, pfs: Run, url: str
+) -> None:
+    again = ("init", "one", "--backend", url, "--endpoint", bucket.url)
+    in_the_way = here / "one" / ".pfs" / "index.lmdb"
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.write_bytes(b"as a full disk is")
+    assert "make the index" in pfs(*again, code=5).err
+    in_the_way.unlink()
+    config = (here / "one" / ".pfs" / "config.json").read_bytes()
+    assert "already exists" in pfs(*again, "--cache-size", "0", code=4).err
+    assert "already exists" in pfs("init", "one", "--backend", f"{url}-2", "--endpoint", bucket.url, code=4).err
+    assert (here / "one" / ".pfs" / "config.json").read_bytes() == config
+    assert "with 0 repos" in pfs(*again).out
+    pfs("--store", "one", "create-repo", "r")
+    assert "already exists" in pfs(*again, code=4).err
+    assert pfs("--store", "one", "list-repo").out.count("r") > 0
+
+
 def test_a_server_that_compares_etags_without_quotes(bucket: World, here: Path, pfs: Run, url: str) -> None:
     bucket.bare_etags = True
     pfs("init", "--backend", url, "--endpoint", bucket.url)

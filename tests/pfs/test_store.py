@@ -24,6 +24,7 @@ from pfs.errors import (
     InvalidNameError,
     InvalidParamsError,
     RepoNotFoundError,
+    StorageError,
     StoreNotFoundError,
 )
 from pfs.gc.collect import collect
@@ -65,6 +66,28 @@ def test_an_interrupted_init_is_completed(tmp_path: Path) -> None:
     (tmp_path / ".pfs/config.json").unlink()
     with pfs.init(tmp_path) as store:
         assert store.config.store_uuid == uuid
+        assert [info.name for info in store.list_repos()] == ["r"]
+
+
+def test_an_init_that_could_not_make_the_index_is_completed(tmp_path: Path) -> None:
+    (tmp_path / ".pfs").mkdir()
+    (tmp_path / ".pfs/index.lmdb").write_bytes(b"in the way, as a full disk is")
+    with pytest.raises(StorageError, match="make the index"):
+        pfs.init(tmp_path)
+    config = (tmp_path / ".pfs/objects/config.json").read_bytes()
+    (tmp_path / ".pfs/index.lmdb").unlink()
+    with pfs.init(tmp_path) as store:
+        store.create_repo("r")
+    assert (tmp_path / ".pfs/objects/config.json").read_bytes() == config
+
+
+def test_a_store_that_only_lost_its_index_is_still_there(tmp_path: Path) -> None:
+    with pfs.init(tmp_path) as store:
+        store.create_repo("r")
+    shutil.rmtree(tmp_path / ".pfs/index.lmdb")
+    with pytest.raises(AlreadyExistsError):
+        pfs.init(tmp_path)
+    with pfs.open(tmp_path) as store:
         assert [info.name for info in store.list_repos()] == ["r"]
 
 
