@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from cli.exits import usage_error
+
 if TYPE_CHECKING:
     from pfs.backends.s3_place import S3Options
 
@@ -33,7 +35,12 @@ def bucket_options(server: str, bucket: str) -> Callable[[Command], Command]:
         click.option(
             "--storage-class", metavar="CLASS", help=f"Storage class of data packs in {bucket}, such as STANDARD_IA."
         ),
-        click.option("--sse", metavar="NAME", help="Encryption by the server: AES256, aws:kms, aws:kms:dsse."),
+        click.option(
+            "--sse",
+            type=click.Choice(["AES256", "aws:kms", "aws:kms:dsse"]),
+            metavar="NAME",
+            help="Encryption by the server: AES256, aws:kms, aws:kms:dsse.",
+        ),
         click.option("--sse-key", metavar="ID", help="KMS key of --sse aws:kms."),
         click.option(
             "--ca-bundle",
@@ -60,7 +67,10 @@ def bucket_options(server: str, bucket: str) -> Callable[[Command], Command]:
 
 
 def s3_options(given: Mapping[str, object]) -> S3Options:
-    """Return what the options say."""
+    """Return what the options say; raises UsageError for a key that nothing would use."""
+    sse = given.get("sse")
+    if given.get("sse_key") is not None and sse in (None, "AES256"):
+        raise usage_error("--sse-key is the key of a KMS: add --sse aws:kms or --sse aws:kms:dsse")
     import msgspec
 
     from pfs.backends.s3_place import S3Options

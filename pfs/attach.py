@@ -20,7 +20,9 @@ from pfs.config import (
     CACHE_BYTES,
     FOLDER,
     LOCAL_CONFIG,
+    LOCAL_OBJECTS,
     OBJECT_CONFIG,
+    OBJECT_SLOTS,
     ChunkerConfig,
     LocalConfig,
     StoreConfig,
@@ -119,6 +121,25 @@ def connect(
     if not made:
         recover(folder, unlock=unlock, progress=progress)
     return Connected(open(folder, unlock=unlock), made, options.read_only)
+
+
+def is_begun(directory: Path | str, url: str | None = None, *, options: S3Options | None = None) -> bool:
+    """Say whether there is a store at a URL (None: in the folder), or one whose making was cut off.
+
+    Raises:
+        AlreadyExistsError: there is a store in the folder.
+        StorageError: the bucket cannot be read.
+    """
+    top = Path(directory).absolute()
+    folder = top if top.name == FOLDER else top / FOLDER
+    place = None if url is None else parse_s3_url(url).url
+    begun = _begun(folder)
+    if begun is not None and begun.backend != place:
+        raise AlreadyExistsError("store", str(folder))
+    if place is None:
+        return any((folder / LOCAL_OBJECTS / name).exists() for name in (OBJECT_CONFIG, OBJECT_SLOTS))
+    with closing(open_backend(place, options)) as backend:
+        return any(backend.read(name) is not None for name in (OBJECT_CONFIG, OBJECT_SLOTS))
 
 
 def _begun(folder: Path) -> LocalConfig | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from typing import TYPE_CHECKING, NamedTuple
@@ -53,6 +54,8 @@ def init(
         raise usage_error("--passphrase-file and --key-file are of encrypted stores: add --encrypt")
     secret = None
     if encrypt:
+        if key_file is not None and not os.path.lexists(key_file):
+            _refuse_new_key(place, backend, key_file, options)
         secret = unlocking.fresh(passphrase_file, key_file, what="the encrypted store", by_variables=True)
     wish = _Wish(place, average, secret)
     record = _init_here(wish, options) if backend is None else _connect(wish, backend, options)
@@ -68,6 +71,22 @@ def init(
         repos = counted(int(str(record["repos"])), "repo")
         click.echo(f"connected {record['path']} to the store at {backend}, with {repos}")
         _note_limits(record)
+
+
+def _refuse_new_key(place: str, backend: str | None, key_file: str, options: dict[str, str | None]) -> None:
+    """Refuse to make a key file for a store that is there: it would not open it.
+
+    Raises:
+        AlreadyExistsError: that store is in the folder. NotFoundError: it is in the bucket, or was begun.
+    """
+    from pathlib import Path
+
+    from pfs.attach import is_begun
+    from pfs.encryption.secret import read_key_file
+
+    named = {name: value for name, value in options.items() if name != "cache_size"}
+    if is_begun(place, backend, options=None if backend is None else s3_options(named)):
+        read_key_file(Path(key_file))
 
 
 def _note_limits(record: dict[str, Json]) -> None:

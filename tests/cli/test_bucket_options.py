@@ -157,6 +157,14 @@ def test_a_bucket_with_object_lock_and_versions(bucket: World, here: Path, pfs: 
     pfs("fsck", "--deep")
 
 
+def test_encryption_that_no_server_knows_is_refused(bucket: World, here: Path, pfs: Run, url: str) -> None:
+    to = ("init", "--backend", url, "--endpoint", bucket.url)
+    assert "is not one of" in pfs(*to, "--sse", "AES128", code=2).err
+    assert "add --sse aws:kms" in pfs(*to, "--sse-key", "k", code=2).err
+    assert "add --sse aws:kms" in pfs(*to, "--sse-key", "k", "--sse", "AES256", code=2).err
+    assert not (here / ".pfs").exists()
+
+
 def test_encryption_and_classes_are_passed_on(bucket: World, here: Path, pfs: Run, url: str) -> None:
     pfs("init", "--backend", url, "--endpoint", bucket.url, "--sse", "AES256", "--storage-class", "STANDARD_IA")
     (here / "a").write_bytes(random.Random(1).randbytes(5_000_000))

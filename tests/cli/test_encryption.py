@@ -79,6 +79,15 @@ def test_a_passphrase_and_its_rotation(here: Path, pfs: Run, monkeypatch: pytest
     assert [path.name for path in before if before[path] != after[path]] == ["encryption.json"]
 
 
+def test_no_key_file_is_made_for_a_store_that_is_there(store: Path, here: Path, pfs: Run) -> None:
+    again = ("init", "one", "--encrypt", "--key-file", "typo")
+    assert "already exists" in pfs(*again, code=4).err
+    (here / "one" / ".pfs" / "config.json").unlink()  # as if it had been cut off
+    assert "there is no key file 'typo'" in pfs(*again, code=3).err
+    assert not (here / "typo").exists()
+    pfs("init", "one", "--encrypt", "--key-file", "key")
+
+
 def test_key_slots(store: Path, pfs: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     pfs("create-keyslot", "spare", "--key-file", "second")
     listed = pfs("list-keyslot", "--json").json
@@ -141,6 +150,9 @@ def test_an_encrypted_bucket_from_two_machines(
     assert (record["made"], record["encrypted"]) == (False, True)
     assert "does not open" in pfs("init", "three", *to, "--encrypt", "--key-file", "other", code=5).err
     assert not (here / "three").exists()
+    assert "there is no key file 'typo'" in pfs("init", "four", *to, "--encrypt", "--key-file", "typo", code=3).err
+    assert not (here / "four").exists()
+    assert not (here / "typo").exists()
     pfs("--store", "one", "create-repo", "images")
     pfs("--store", "one", "put-file", "images@master", "-f", "a.txt")
     spec = {
