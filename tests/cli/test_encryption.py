@@ -148,6 +148,7 @@ def test_an_encrypted_bucket_from_two_machines(
     record = pfs("init", "two", *to, "--json").json
     assert isinstance(record, dict)
     assert (record["made"], record["encrypted"]) == (False, True)
+    (here / "other").write_text("another key file, of 32 bytes and more")
     assert "does not open" in pfs("init", "three", *to, "--encrypt", "--key-file", "other", code=5).err
     assert not (here / "three").exists()
     assert "there is no key file 'typo'" in pfs("init", "four", *to, "--encrypt", "--key-file", "typo", code=3).err
