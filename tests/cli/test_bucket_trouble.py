@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Callable
 from itertools import count
@@ -193,6 +194,21 @@ def test_without_the_right_to_list_or_delete(bucket: World, store: Path, pfs: Ru
     bucket.refuse = lambda _: None
     pfs("gc", "--min-age", "0", "--grace", "0")
     pfs("fsck", "--deep")
+
+
+def test_a_url_that_was_first_read_only_is_tried_again_once_its_folder_is_gone(
+    bucket: World, store: Path, pfs: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    url = json.loads((store / ".pfs/config.json").read_text())["backend"]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.url)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    bucket.refuse = to_writes(xml("AccessDenied"))
+    assert pfs("--store", url, "get-file", "r@master:/a").out == "1"
+    bucket.refuse = lambda _: None
+    assert "may only read; connect another" in pfs("--store", url, "put-file", "r@master", "-f", "b", code=5).err
+    shutil.rmtree(pfs("--store", url, "locate").out.strip())
+    pfs("--store", url, "put-file", "r@master", "-f", "b")
+    assert pfs("--store", url, "get-file", "r@master:/b").out == "2"
 
 
 def test_a_machine_that_may_only_read(bucket: World, store: Path, pfs: Run) -> None:
