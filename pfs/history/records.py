@@ -62,7 +62,8 @@ class History:
         """``reading``: what packs are read through, and what to do about damaged ones; else the backend itself."""
         self._backend, self._index, self._refs = backend, index, refs
         self.reading = reading or backend
-        self._lock = threading.RLock()
+        self._on_damaged = on_damaged
+        self._lock, self._salvaging = threading.RLock(), threading.Lock()
         self._segments: Segments | None = None
         self.objects = Objects(
             self.reading,
@@ -236,7 +237,19 @@ class History:
             if self._index.stats().packs == before and self._index.take_stale():
                 self._refill()
                 return True
-            return self._index.stats().packs != before
+            return self._index.stats().packs != before or self._mend_salvaged()
+
+    def _mend_salvaged(self) -> bool:
+        """Index packs anew whose footer was damaged and is whole by now; say whether there were any."""
+        mended = list[SealedPack]()
+        doubtful = self._index.salvaged()
+        for name in sorted(doubtful):
+            with suppress(CorruptionError, ArchivedError, NotFoundError):
+                mended.append(read_footer(self._backend, name))
+        if mended:
+            self._index.refill(mended)
+            self._index.note_salvaged(doubtful - {pack_name(pack.pack_id, pack.kind) for pack in mended})
+        return bool(mended)
 
     def _ask_for(self, name: str) -> bool:
         """Have an archived pack restored; say whether it can be read now."""
@@ -389,13 +402,24 @@ class History:
 
     def _footer(self, name: str) -> SealedPack | None:
         try:
-            return read_footer(self.reading, name)
-        except CorruptionError:
-            from pfs.packs.salvage import salvage
-
-            return salvage(self._backend, name)
+            with suppress(CorruptionError):
+                return read_footer(self.reading, name)
+            self._on_damaged(name)
+            try:
+                return read_footer(self._backend, name)
+            except CorruptionError:
+                return self._salvaged(name)
         except (NotFoundError, ArchivedError):
             return None
+
+    def _salvaged(self, name: str) -> SealedPack:
+        """Return what is whole of a pack, and remember that it is one to be looked at again."""
+        from pfs.packs.salvage import salvage
+
+        pack = salvage(self._backend, name)
+        with suppress(StorageError), self._salvaging:
+            self._index.note_salvaged(self._index.salvaged() | {name})
+        return pack
 
     def _learn(self, footers: Iterable[SealedPack | None]) -> int:
         learned = 0

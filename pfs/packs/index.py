@@ -45,6 +45,7 @@ T = TypeVar("T")
 
 _ROUNDS: Final = 8
 _DAMAGES: Final = b"damages"
+_SALVAGED: Final = "salvaged"
 FREEZE_AT: Final = 100_000_000
 """Rows in LMDB from which on they are kept in runs."""
 _FORGOTTEN: Final = 4096  # rows looked at in one writing transaction, so that others do not wait long
@@ -297,7 +298,10 @@ class Index:
         return known
 
     def drop(self, rows: Iterable[tuple[bytes, Location]]) -> None:
-        """Remove rows, given as (id, place), that still say so: their objects are damaged, and can be stored again."""
+        """Remove rows, given as (id, place), that still say so: their objects are damaged, and can be stored again.
+
+        `dropped` still knows them, for readers who find them nowhere else.
+        """
 
         def work(txn: Txn) -> None:
             chunks = Chunks(txn, self._runs)
@@ -305,11 +309,42 @@ class Index:
                 value = chunks.get(id[:KEY_SIZE])
                 if value is not None and decode_location(value) == place:
                     chunks.delete(id[:KEY_SIZE])
+                    txn.put("dropped", id[:KEY_SIZE], value)
             txn.put("meta", _DAMAGES, b"%d" % (int(txn.get("meta", _DAMAGES) or b"0") + 1))
 
         wanted = list(rows)
         if wanted:
             self._write_chunks(work)
+
+    def dropped(self, ids: Sequence[bytes]) -> dict[bytes, Location]:
+        """Return where those of the ids were that `drop` removed."""
+
+        def work(txn: Txn) -> dict[bytes, Location]:
+            found = ((id, txn.get("dropped", id[:KEY_SIZE])) for id in ids)
+            return {id: decode_location(value) for id, value in found if value is not None}
+
+        return self._env.read(work)
+
+    def put_back(self, rows: Mapping[bytes, Location]) -> None:
+        """Undo `drop` for these rows, by id: their objects are whole after all. Rows made since are left alone."""
+
+        def work(txn: Txn) -> None:
+            chunks = Chunks(txn, self._runs)
+            for key in (id[:KEY_SIZE] for id in rows):
+                value = txn.get("dropped", key)
+                if value is not None and chunks.get(key) is None:
+                    chunks.put(key, value)
+                txn.delete("dropped", key)
+
+        self._write_chunks(work)
+
+    def salvaged(self) -> frozenset[str]:
+        """Return the names of packs whose rows are those of what was whole in them when they were damaged."""
+        return frozenset((self.get_meta(_SALVAGED) or b"").decode().split())
+
+    def note_salvaged(self, names: Collection[str]) -> None:
+        """Set what `salvaged` returns."""
+        self.set_meta(_SALVAGED, " ".join(sorted(names)).encode())
 
     def damages(self) -> int:
         """Return how often rows were dropped because what they name is damaged."""

@@ -24,7 +24,7 @@ from pfs.shared_lock import SharedLock
 
 T = TypeVar("T")
 
-TABLES: Final = ("meta", "pack", "packid", "chunk", "repo", "commit", "seen", "condemned", "chunk2")
+TABLES: Final = ("meta", "pack", "packid", "chunk", "repo", "commit", "seen", "condemned", "chunk2", "dropped")
 _MAP_SIZES: Final = (64 << 30, 8 << 30, 1 << 30, 128 << 20)
 """Address space asked for, the file itself stays small; the smaller ones where limits forbid the first."""
 _MAX_READERS: Final = 1024

@@ -8,9 +8,10 @@ and records are verified by their full id, chunks where the caller wants it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Final, NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple, TypeVar
 
 from pfs.backends.base import Reads
 from pfs.errors import (
@@ -25,7 +26,7 @@ from pfs.errors import (
 from pfs.ids import EMPTY_CHUNK, ChunkId, CommitId, ManifestId, PackId, PageId, TreeId
 from pfs.lru import Lru
 from pfs.packs.commit_record import CommitRecord, decode_record
-from pfs.packs.index import Index
+from pfs.packs.index import Index, Location
 from pfs.packs.manifest import Manifest
 from pfs.packs.pack import Record, RecordType, pack_name, read_footer, scan_records
 from pfs.packs.raw import is_raw, read_raw
@@ -45,6 +46,8 @@ _FEW_BYTES: Final = 1 << 20
 
 _NETWORK_THREADS: Final = 8
 _ROUNDS: Final = 16
+_NONE: Final[Mapping[bytes, Location]] = MappingProxyType({})
+T = TypeVar("T")
 """Packs that may be collected away one after the other under a reader before it gives up."""
 
 
@@ -172,7 +175,7 @@ class Objects:
     def _commit_payloads(self, name: str) -> Iterator[tuple[int, bytes]]:
         """Yield the commit records of a pack; by a scan of all of it where its footer is damaged."""
         try:
-            entries = read_footer(self._backend, name).entries
+            entries = self._twice(name, lambda: read_footer(self._backend, name)).entries
         except CorruptionError:
             scanned = scan_records(self._backend, name)
             yield from ((at, record.payload) for at, record in scanned if record.type is RecordType.COMMIT)
@@ -189,7 +192,7 @@ class Objects:
 
     def record_at(self, name: str, offset: int) -> Record:
         """Return the record at ``offset`` of the pack ``name``, verified; raises NotFoundError too."""
-        return self._packs.record(name, offset)
+        return self._twice(name, lambda: self._packs.record(name, offset))
 
     def chunk(self, id: ChunkId, size: int, *, verify: bool = False) -> bytes:
         """Return a chunk of ``size`` bytes; ``verify`` compares the full id too (2 GB/s), not only the checksum."""
@@ -255,10 +258,27 @@ class Objects:
             if round_no and not learned and not collected:
                 break
             learned = self._on_missing()  # False says little at first: another thread may have taught the index
-        raise error
+        return self._read_forgotten(request, error)
 
-    def _read(self, request: _Request) -> dict[bytes, bytes]:
-        located = sorted(self._locate(request).items())
+    def _read_forgotten(self, request: _Request, missing: MissingObjectError) -> dict[bytes, bytes]:
+        """Read what is nowhere but where it was damaged when it was read last: a bad cable, or brought back since.
+
+        Raises:
+            CorruptionError: it still is. MissingObjectError: the one given, where nothing is remembered either.
+        """
+        rows = self._index.dropped(list(request.sizes))
+        if not rows:
+            raise missing
+        try:
+            found = self._read(request, rows)
+        except _GoneError as gone:
+            raise gone.error from missing
+        with suppress(StorageError):
+            self._index.put_back(rows)
+        return found
+
+    def _read(self, request: _Request, dropped: Mapping[bytes, Location] = _NONE) -> dict[bytes, bytes]:
+        located = sorted(self._locate(request, dropped).items())
         threads = self._backend.parallel if len(located) > 1 else 1
         found: dict[bytes, bytes] = {}
         for read in at_once(threads, lambda item: self._read_pack(*item, request=request), located):
@@ -268,20 +288,34 @@ class Objects:
     def _read_pack(self, pack_no: int, wanted: Sequence[Wanted], *, request: _Request) -> dict[bytes, bytes]:
         pack_id, pack_kind = self._index.pack(pack_no)
         name = pack_name(pack_id, pack_kind)
+
+        def read() -> dict[bytes, bytes]:
+            return dict(self._packs.read(name, wanted, kind=request.kind, verify=request.verify))
+
         try:
             try:
-                return dict(self._packs.read(name, wanted, kind=request.kind, verify=request.verify))
-            except CorruptionError:
-                if not self._on_damaged(name):
-                    raise
+                return self._twice(name, read)
             except ArchivedError as error:
                 self._ask(name, error, _where(request.kind, wanted[0].id))
-            return dict(self._packs.read(name, wanted, kind=request.kind, verify=request.verify))
+            return self._twice(name, read)
         except NotFoundError as error:
             where = _where(request.kind, wanted[0].id)
             raise _GoneError(pack_id, MissingObjectError(where, f"its pack {name} is gone")) from error
         except CorruptionError:
             self._forget_damaged(name, wanted, request)
+            raise
+
+    def _twice(self, name: str, read: Callable[[], T]) -> T:
+        """Read of a pack; again where the first bytes were wrong and others may come. What is wrong is not kept."""
+        try:
+            return read()
+        except CorruptionError:
+            if not self._on_damaged(name):
+                raise
+        try:
+            return read()
+        except CorruptionError:
+            self._on_damaged(name)
             raise
 
     def _ask(self, name: str, error: ArchivedError, where: str) -> None:
@@ -304,10 +338,11 @@ class Objects:
         with suppress(StorageError):  # the index may be on a disk that is full or read-only
             self._index.drop(bad)
 
-    def _locate(self, request: _Request) -> dict[int, list[Wanted]]:
+    def _locate(self, request: _Request, dropped: Mapping[bytes, Location]) -> dict[int, list[Wanted]]:
         by_pack: dict[int, list[Wanted]] = {}
         ids = list(request.sizes)
-        for id, place in zip(ids, self._index.find(ids), strict=True):
+        for id, found in zip(ids, self._index.find(ids), strict=True):
+            place = found or dropped.get(id)
             if place is None:
                 raise MissingObjectError(_where(request.kind, id), "no pack is known to have it")
             by_pack.setdefault(place.pack_no, []).append(Wanted(id, request.sizes[id], place))

@@ -9,17 +9,18 @@ import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from pfs.backends.inotify import watch_folders
-from pfs.errors import CommitNotFoundError, PathConflictError, PurgedError
+from pfs.errors import CommitNotFoundError, PathConflictError, PfsError, PurgedError
 from pfs.gc.options import Options
 from pfs.store import Store
 from pfs.upkeep.check import fsck
 from pfs.upkeep.recover import recover
-from tests.pfs.bucket_world import Asked, World
+from tests.pfs.bucket_world import BUCKET, Answer, Asked, World
 from tests.pfs.machines import Machine, machines
 
 
@@ -202,6 +203,40 @@ def test_a_damaged_cache_is_read_around(bucket: World, machine: Machine, tmp_pat
         data[len(data) // 2] ^= 1
         path.write_bytes(data)
     assert files(machine("one")) == {"/a": b"1" * 5000}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_came_garbled_does_no_harm_later(bucket: World, machine: Machine, seed: int) -> None:
+    """Each answer with bytes of a pack has a wrong bit, for a while: no longer than that is anything amiss."""
+    rng = random.Random(seed)
+    one, two = machine("one"), machine("two")
+    one.create_repo("data")
+    bodies = {f"/{number}": rng.randbytes(9_000) * 2 for number in range(5)}
+    put(one, "/first", b"first")
+    assert files(two) == {"/first": b"first"}
+    for path, body in bodies.items():
+        put(one, path, body)
+
+    def garbled(asked: Asked) -> Answer | None:
+        if asked.method != "GET" or "packs/" not in asked.key or asked.key.endswith("/"):
+            return None
+        found = bucket.client.get_object(Bucket=BUCKET, Key=asked.key, Range=asked.headers.get("range", "bytes=0-"))
+        data = bytearray(found["Body"].read())
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        return "206 Partial Content", {"Content-Range": found["ContentRange"], "ETag": found["ETag"]}, bytes(data)
+
+    bucket.refuse = garbled
+    for _ in range(3):
+        with suppress(PfsError):
+            assert files(two) == {"/first": b"first", **bodies}
+        with suppress(PfsError):
+            commits(two)
+    bucket.refuse = lambda _: None
+    assert files(two) == {"/first": b"first", **bodies}
+    assert commits(two) == commits(one)
+    put(two, "/last", bodies["/3"])
+    assert files(one) == files(two)
+    assert whole(two)
 
 
 @pytest.mark.s3

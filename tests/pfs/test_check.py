@@ -142,6 +142,22 @@ def test_a_damaged_chunk_names_its_file_only(tmp_path: Path) -> None:
         store.repo("data")["master"].read("/big")
 
 
+def test_what_was_damaged_is_read_where_it_is_brought_back(tmp_path: Path) -> None:
+    make(tmp_path)
+    (pack,) = objects(tmp_path, "packs/d/*/*.pack")[-1:]
+    before = pack.read_bytes()
+    rewrite(pack, lambda data: data.__setitem__(200_000, data[200_000] ^ 1))
+    with pfs.open(tmp_path) as store:
+        for _ in range(3):
+            with pytest.raises(CorruptionError, match=pack.name):
+                store.repo("data")["master"].read("/big")
+    rewrite(pack, lambda data: data.__setitem__(slice(None), before))
+    with pfs.open(tmp_path) as store:
+        assert store.repo("data")["master"].read("/big") == BIG
+        assert store.repo("data")["master"].read("/big") == BIG
+    assert check(tmp_path, deep=True) == []
+
+
 @pytest.mark.parametrize("found_by", ["fsck", "fsck without a footer", "a read"])
 def test_putting_a_damaged_file_again_heals_it(tmp_path: Path, found_by: str) -> None:
     make(tmp_path)
