@@ -139,7 +139,8 @@ class S3Backend:
     def read(self, name: str) -> tuple[bytes, Etag] | None:
         """Return body and etag, or None."""
         try:
-            body, etag = self._get(name)
+            # The first answer is boto3's, which tells the server's time: else that would be asked for.
+            body, etag = self._get(name, by_boto3=not self._clock.is_known)
         except NotFoundError:
             return None
         return body, Etag(etag)
@@ -253,9 +254,11 @@ class S3Backend:
         except _BeyondError:
             return b""
 
-    def _get(self, name: str, offset: int = 0, length: int | None = None) -> tuple[bytes, str]:
+    def _get(
+        self, name: str, offset: int = 0, length: int | None = None, *, by_boto3: bool = False
+    ) -> tuple[bytes, str]:
         """Return the bytes, and of a whole object its etag."""
-        fast, missing = self._fast, f"no object {name} in {self._place.url}"
+        fast, missing = None if by_boto3 else self._fast, f"no object {name} in {self._place.url}"
         try:
             found = None if fast is None else fast.get(self._key(name), offset, length)
         except NoSuchKeyError as error:

@@ -211,7 +211,7 @@ def test_refused_credentials(backend: S3Backend, world: World, code: str, boto3_
     ):
         with pytest.raises(AccessRefusedError, match=f"answered {code}; (check|these credentials have ended)"):
             work()
-    assert len(world.asked) == (6 if boto3_only else 8)  # trying again is no use
+    assert len(world.asked) == (6 if boto3_only else 7)  # trying again is no use
 
 
 def test_no_credentials(world: World, prefix: str, monkeypatch: pytest.MonkeyPatch, boto3_only: bool) -> None:
