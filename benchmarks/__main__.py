@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import own, report
 from benchmarks.contestants import ALL, CONTESTANTS
 from benchmarks.install_peers import versions
 from benchmarks.options import Need, Options
@@ -109,6 +109,10 @@ def _check(suites: list[str], options: Options) -> None:
     if disk > free * 0.95:
         sys.exit("that is not enough: choose another --place, a smaller --scale, or fewer --datasets")
     missing = [name for name, version in versions().items() if version is None]
+    if not own.is_current():
+        print(
+            "ours is not there as a wheel of these sources (python -m benchmarks.install_peers): commands start later"
+        )
     if missing:
         print(f"not here (python -m benchmarks.install_peers): {', '.join(missing)}", file=sys.stderr)
 

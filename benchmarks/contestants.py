@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.install_peers import FOLDER, program
+from benchmarks import own
+from benchmarks.install_peers import program
+from benchmarks.installing import FOLDER
 
 Dataset = Literal["tiny", "medium", "text", "small", "large"]
 ALL: tuple[Dataset, ...] = ("tiny", "medium", "text", "small", "large")
@@ -40,7 +41,7 @@ class Contestant:
     restored: str = "$OUT"
     datasets: tuple[Dataset, ...] = ALL
     in_place: bool = False
-    """The data must lie in PLACE/work/data, where SRC is then."""
+    """The data must lie in PLACE/tree/data, where SRC is then."""
     versions: bool = True
     idle: str = ""
     """Do nothing, to see what its start takes."""
@@ -52,7 +53,7 @@ class Contestant:
         return self.kind == "ours" or program(self.program) is not None
 
 
-_GIT = "git init -q $PLACE/work && cd $PLACE/work && git config feature.manyFiles true && git config gc.auto 0"
+_GIT = "git init -q $PLACE/tree && cd $PLACE/tree && git config feature.manyFiles true && git config gc.auto 0"
 _CHANGES = ("again", "changed", "100 changed", "one changed", "one named")
 
 CONTESTANTS = (
@@ -106,10 +107,10 @@ CONTESTANTS = (
     Contestant(
         "git",
         "git",
-        "cd $PLACE/work && git add -A && exec git commit -q --allow-empty -m v$N",
-        "work/.git",
+        "cd $PLACE/tree && git add -A && exec git commit -q --allow-empty -m v$N",
+        "tree/.git",
         prepare=_GIT,
-        restore="cd $PLACE/work && exec git worktree add -q --detach $OUT/data",
+        restore="cd $PLACE/tree && exec git worktree add -q --detach $OUT/data",
         restored="$OUT/data/data",
         datasets=("tiny", "small"),
         in_place=True,
@@ -118,23 +119,23 @@ CONTESTANTS = (
     Contestant(
         "dvc",
         "dvc",
-        "cd $PLACE/work && exec dvc add -q data",
-        "work/.dvc",
-        prepare="mkdir -p $PLACE/work && cd $PLACE/work && dvc init -q --no-scm && dvc config core.analytics false",
-        before_restore="rm -rf $PLACE/work/data",
-        restore="cd $PLACE/work && exec dvc checkout -q",
-        restored="$PLACE/work/data",
+        "cd $PLACE/tree && exec dvc add -q data",
+        "tree/.dvc",
+        prepare="mkdir -p $PLACE/tree && cd $PLACE/tree && dvc init -q --no-scm && dvc config core.analytics false",
+        before_restore="rm -rf $PLACE/tree/data",
+        restore="cd $PLACE/tree && exec dvc checkout -q",
+        restored="$PLACE/tree/data",
         in_place=True,
         note="whole files, no compression",
     ),
     Contestant(
         "git-annex",
         "git-annex",
-        "cd $PLACE/work && git annex add -q . && exec git commit -q -m v$N",
-        "work/.git",
+        "cd $PLACE/tree && git annex add -q . && exec git commit -q -m v$N",
+        "tree/.git",
         prepare=f"{_GIT} && git annex init -q",
         skips=("again",),
-        before_restore="git clone -q $PLACE/work $OUT/clone",
+        before_restore="git clone -q $PLACE/tree $OUT/clone",
         restore="cd $OUT/clone && exec git annex get -q .",
         restored="$OUT/clone/data",
         datasets=("large", "medium", "text"),
@@ -193,11 +194,12 @@ CONTESTANTS = (
 
 def environment(place: Path) -> dict[str, str]:
     """Return the environment of commands: each program's settings and files are below ``place``."""
-    own = [str(Path(sys.executable).parent), *(str(FOLDER / name / "bin") for name in ("dvc",))]
-    kept = {name: os.environ[name] for name in ("PYTHONPATH", "LANG") if name in os.environ}
+    programs = [own.programs(), *(FOLDER / name / "bin" for name in ("dvc",))]
+    names = ("LANG",) if own.is_current() else ("LANG", "PYTHONPATH")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     return {
         **kept,
-        "PATH": os.pathsep.join([*own, os.environ.get("PATH", os.defpath)]),
+        "PATH": os.pathsep.join([*map(str, programs), os.environ.get("PATH", os.defpath)]),
         "HOME": str(place / "home"),
         "PLACE": str(place),
         "OUT": str(place / "out"),

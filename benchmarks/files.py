@@ -166,7 +166,7 @@ class _Turn:
 
     def __init__(self, contestant: Contestant, source: _Source, place: Path) -> None:
         self._contestant, self._source, self._place = contestant, source, place
-        self._data = place / "work" / "data" if contestant.in_place else source.folder
+        self._data = place / "tree" / "data" if contestant.in_place else source.folder
         self._version = self._stored = 0
         self._environment = environment(place) | {"Z": "1" if source.dataset in {"text", "small"} else "0"}
         self._file = _FILE

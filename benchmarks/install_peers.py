@@ -1,8 +1,8 @@
 """Get the programs and libraries that ours is compared with: `python -m benchmarks.install_peers`.
 
-Debian's come by apt-get where this is root; what PyPI has gets a venv or a folder of its own in `.peers`, never the
-venv that this runs in. What is there stays, so a second run costs nothing; what cannot be had is said in a line, and
-the benchmarks go on without it.
+Ours is installed as a wheel (`benchmarks/own.py`). Debian's come by apt-get where this is root; what PyPI has gets a
+venv or a folder of its own in `.peers`, never the venv that this runs in. What is there stays, so a second run costs
+nothing; what cannot be had is said in a line, and the benchmarks go on without it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import shutil
 import subprocess
 import sys
 from functools import lru_cache
-from pathlib import Path
 
-FOLDER = Path(__file__).parents[1] / ".peers"
+from benchmarks import own
+from benchmarks.installing import FOLDER, run
+
 LIBRARIES = FOLDER / "libraries"
 DEBIAN = {
     "restic": "restic",
@@ -38,13 +39,14 @@ _VERSION = {"git-annex": ("git-annex", "version"), "ostree": ("ostree", "--versi
 
 def main() -> None:
     """Install what is missing; print the version of each, or that it cannot be had."""
+    own.install()
     _from_debian([name for name in DEBIAN if program(name) is None])
     for name, wanted in VENVS.items():
         if program(name) is None:
             _into_venv(name, wanted)
     for name, one in MODULES.items():
         if not (LIBRARIES / name).exists():
-            _run(sys.executable, "-m", "pip", "install", "--quiet", "--target", str(LIBRARIES), one)
+            run(sys.executable, "-m", "pip", "install", "--quiet", "--target", str(LIBRARIES), one)
     for name, version in versions().items():
         print(f"{name}: {version or 'cannot be had here'}")
 
@@ -90,26 +92,18 @@ def _from_debian(missing: list[str]) -> None:
         print(f"not root on Debian, so {', '.join(missing)} cannot be installed", file=sys.stderr)
         return
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    _run("apt-get", "update", "-qq", env=environment)
+    run("apt-get", "update", "-qq", env=environment)
     for name in missing:
         options = ("-qq", "-y", "--no-install-recommends")
-        _run("apt-get", "install", *options, DEBIAN[name], env=environment)
+        run("apt-get", "install", *options, DEBIAN[name], env=environment)
 
 
 def _into_venv(name: str, wanted: tuple[str, ...]) -> None:
     place = FOLDER / name
-    if not _run(sys.executable, "-m", "venv", str(place)):
+    if not run(sys.executable, "-m", "venv", str(place)):
         return
-    if not _run(str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", *wanted):
+    if not run(str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", *wanted):
         shutil.rmtree(place, ignore_errors=True)
-
-
-def _run(*argv: str, env: dict[str, str] | None = None) -> bool:
-    done = subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env, check=False)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        print(f"{' '.join(argv[:4])} ...: {lines[-1] if lines else done.returncode}", file=sys.stderr)
-    return done.returncode == 0
 
 
 if __name__ == "__main__":
