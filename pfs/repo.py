@@ -18,7 +18,7 @@ from pfs.ids import CommitId, new_commit_id
 from pfs.model import BranchInfo, BranchRef, CommitInfo, NewCommit, Provenance, RepoInfo, TagInfo
 from pfs.provenance.pull import settle
 from pfs.refs.body import check_user_branch, is_hidden
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 from pfs.view import View
 
 if TYPE_CHECKING:

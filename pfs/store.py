@@ -48,7 +48,8 @@ from pfs.parallel import uploads_to
 from pfs.paths import check_name
 from pfs.refs.body import is_hidden
 from pfs.refs.level import level
-from pfs.refs.swap import Refs, RefsState
+from pfs.refs.read import RefsState
+from pfs.refs.swap import Refs
 from pfs.refs.turn import Turns
 from pfs.refs.watch import CHECK_S, Watch, change_token, moved
 from pfs.rootkey import make_root_key
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
     from pfs.provenance.dag import Dag
     from pfs.refs.bell import Bell
     from pfs.refs.mirror import Mirror
-    from pfs.refs.swap import RefsState
+    from pfs.refs.read import RefsState
     from pfs.repo import Repo
     from pfs.transactions.transaction import Transaction
 

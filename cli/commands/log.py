@@ -15,7 +15,7 @@ from cli.records import commit_record
 
 if TYPE_CHECKING:
     from pfs.model import CommitInfo
-    from pfs.refs.swap import RefsState
+    from pfs.refs.read import RefsState
 
 _number = click.option("-n", "--number", type=click.IntRange(min=0), help="At most so many; 0 is all.")
 

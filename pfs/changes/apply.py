@@ -15,7 +15,7 @@ from pfs.errors import CommitClosedError
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import CommitInfo, NewCommit
 from pfs.refs.body import BranchEntry, OpenEntry
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 from pfs.trees.edit import Edit, edit
 from pfs.trees.page import Changed
 from pfs.trees.row import EMPTY_ROOT, Root

@@ -39,7 +39,7 @@ from pfs.refs.body import (
     without_branch,
     without_open,
 )
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 
 if TYPE_CHECKING:
     from pfs.store import Store

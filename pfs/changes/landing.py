@@ -15,7 +15,7 @@ from pfs.ids import CommitId, new_commit_id
 from pfs.model import CommitInfo, NewCommit, Provenance
 from pfs.paths import from_key
 from pfs.refs.body import RefsBody
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 from pfs.trees.page import Changed
 from pfs.trees.row import Root
 

@@ -19,7 +19,7 @@ from pfs.history.resolve import chosen
 from pfs.ids import CommitId
 from pfs.model import CommitInfo
 from pfs.refs.body import RefsBody, check_user_branch, with_branch
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 
 if TYPE_CHECKING:
     from pfs.store import Store

@@ -26,7 +26,7 @@ from pfs.refs.body import (
     with_open,
     without_open,
 )
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 from pfs.trees.page import Changed
 from pfs.trees.row import EMPTY_ROOT, Root
 

@@ -46,7 +46,7 @@ from pfs.refs.body import (
     with_trash,
     without_open,
 )
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 from pfs.trees.row import EMPTY_ROOT
 
 if TYPE_CHECKING:

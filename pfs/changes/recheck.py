@@ -26,7 +26,7 @@ from pfs.trees.row import Root
 if TYPE_CHECKING:
     from pfs.files.fileref import Content
     from pfs.packs.session import WriteSession
-    from pfs.refs.swap import RefsState
+    from pfs.refs.read import RefsState
     from pfs.store import Store
 
 _BATCH = 4_096

@@ -15,7 +15,7 @@ from pfs.history.graph import Graph
 from pfs.history.resolve import finished
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import CommitInfo, NewCommit
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 from pfs.trees.row import EMPTY_ROOT, Root
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from pfs.refs.body import (
     with_trash,
 )
 from pfs.refs.edges import without_commit
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 
 if TYPE_CHECKING:
     from pfs.store import Store

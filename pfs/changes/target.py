@@ -13,7 +13,7 @@ from pfs.history.resolve import base_of, find_id, refuse_commit
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import Provenance
 from pfs.refs.body import BranchEntry, check_branch_name, is_hidden
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 from pfs.trees.row import EMPTY_ROOT, Root
 
 if TYPE_CHECKING:

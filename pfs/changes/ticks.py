@@ -14,7 +14,7 @@ from pfs.model import BranchRef, ChangeToken
 from pfs.provenance.cron import parse_schedule
 from pfs.provenance.fire import Firing
 from pfs.refs.body import BranchEntry, RefsBody
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 from pfs.refs.watch import CHECK_S, Watch
 
 if TYPE_CHECKING:

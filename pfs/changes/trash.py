@@ -23,7 +23,7 @@ from pfs.refs.body import (
     with_trash,
 )
 from pfs.refs.buried import buried
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 from pfs.shorten import quoted
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from pfs.ids import NO_PAGE, CommitId, PageId
 from pfs.model import CommitInfo, NewCommit
 from pfs.paths import clean_path, from_key, to_key
 from pfs.refs.body import BranchEntry, OpenEntry
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 from pfs.sources.links import Symlinks
 from pfs.sources.local import open_source
 from pfs.sources.walk import walk_folders

@@ -29,8 +29,8 @@ from pfs.lifecycle.retention import apply_retention, foreseen
 from pfs.lifecycle.unread import Readers, nobody
 from pfs.packs.lease import leased_packs
 from pfs.refs.collector_lock import alone
+from pfs.refs.read import RefsState
 from pfs.refs.renew import renew
-from pfs.refs.swap import RefsState
 from pfs.upkeep.consolidate import ENOUGH, consolidate
 
 if TYPE_CHECKING:

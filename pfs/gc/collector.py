@@ -36,7 +36,7 @@ from pfs.refs import facts, shreds
 from pfs.refs.collection import GC_STATE
 from pfs.refs.edges import squashed
 from pfs.refs.level import level
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 
 if TYPE_CHECKING:
     from pfs.files.progress import Progress

@@ -17,7 +17,7 @@ from pfs.gc.uploads import expired_uploads
 from pfs.refs.back_off import back_off
 from pfs.refs.body import TRASH_NS, Buried, RefsBody
 from pfs.refs.buried import is_old
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 
 if TYPE_CHECKING:
     from pfs.store import Store

@@ -22,7 +22,7 @@ from pfs.refs.body import BranchEntry, OpenEntry, RefsBody, encode_body
 from pfs.refs.buried import buried
 from pfs.refs.edges import record_homes, with_records
 from pfs.refs.prepared import possible
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 
 if TYPE_CHECKING:
     from pfs.store import Store

@@ -21,7 +21,7 @@ from pfs.packs.pack import RecordType, pack_name, read_footer
 from pfs.refs.body import RefsBody
 from pfs.refs.buried import buried
 from pfs.refs.prepared import possible
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 from pfs.transactions.roots import staged_roots
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from pfs.errors import RepoNotFoundError
 from pfs.gc.roots import bodies
 from pfs.gc.survey import Survey
 from pfs.ids import PackId
+from pfs.refs.read import RefsState
 from pfs.refs.shreds import read_words, without
-from pfs.refs.swap import RefsState
 
 if TYPE_CHECKING:
     from pfs.store import Store

@@ -15,7 +15,7 @@ from pfs.gc.survey import entry_bytes, footers
 from pfs.history.reachable import live_commits
 from pfs.packs.pack import RecordType, SealedPack
 from pfs.refs.body import is_hidden
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 
 if TYPE_CHECKING:
     from pfs.files.progress import Progress

@@ -12,7 +12,7 @@ from pfs.history.resolve import MIN_PREFIX, open_info
 from pfs.ids import CommitId, is_commit_id
 from pfs.model import CommitInfo, CommitSetInfo
 from pfs.refs.body import is_hidden
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 from pfs.shorten import quoted
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pfs.ids import CommitId
 from pfs.packs.commit_record import CommitRecord
 from pfs.refs.body import is_hidden
 from pfs.refs.edges import edges_to
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 
 if TYPE_CHECKING:
     from pfs.store import Store

@@ -20,7 +20,7 @@ from pfs.ids import CommitId, PackId
 from pfs.packs.index import REWRITES, Guard, Index
 from pfs.packs.objects import Objects
 from pfs.refs.edges import record_homes
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 
 _AT_WORK = -1
 

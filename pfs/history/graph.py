@@ -13,7 +13,7 @@ from pfs.ids import CommitId
 from pfs.model import CommitInfo
 from pfs.refs.body import is_hidden
 from pfs.refs.edges import effective
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 
 if TYPE_CHECKING:
     from pfs.store import Store

@@ -17,7 +17,7 @@ from pfs.ids import CommitId
 from pfs.packs.commit_record import CommitRecord
 from pfs.refs.body import DROPPED
 from pfs.refs.edges import effective, squashed, squashed_into
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 
 if TYPE_CHECKING:
     from pfs.store import Store

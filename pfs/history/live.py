@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pfs.ids import CommitId
 from pfs.refs.body import RefsBody
 from pfs.refs.edges import effective
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 
 if TYPE_CHECKING:
     from pfs.store import Store

@@ -10,7 +10,7 @@ from pfs.history.resolve import open_info, resolve
 from pfs.ids import CommitId
 from pfs.model import CommitInfo
 from pfs.refs.body import is_hidden
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 
 if TYPE_CHECKING:
     from pfs.store import Store

@@ -10,7 +10,7 @@ from pfs.history.linked import Found
 from pfs.ids import CommitId
 from pfs.packs.commit_record import RecordLink
 from pfs.refs.edges import effective, record_homes
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 
 if TYPE_CHECKING:
     from pfs.history.records import History

@@ -37,7 +37,8 @@ from pfs.parallel import at_once
 from pfs.refs.body import RefsBody
 from pfs.refs.edges import effective, record_home
 from pfs.refs.level import level
-from pfs.refs.swap import Refs, RefsState
+from pfs.refs.read import RefsState
+from pfs.refs.swap import Refs
 
 if TYPE_CHECKING:
     from pfs.history.segments import Segments

@@ -19,7 +19,7 @@ from pfs.ids import CommitId, is_commit_id
 from pfs.model import CommitInfo, Provenance
 from pfs.refs.body import OpenEntry, RefsBody
 from pfs.refs.edges import effective
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 from pfs.shorten import quoted
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pfs.history.graph import Graph, newness
 from pfs.ids import CommitId
 from pfs.model import ChangeType, CommitInfo
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 from pfs.trees.diff import diff
 from pfs.trees.row import EMPTY_ROOT, Root, Row
 from pfs.trees.tree import Tree

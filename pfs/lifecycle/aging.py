@@ -23,8 +23,8 @@ from pfs.lifecycle.rewriting import Pages, Rewriting
 from pfs.lifecycle.traces import Traces
 from pfs.packs.commit_record import CommitRecord
 from pfs.refs.body import OpenEntry, RefsBody, is_hidden
+from pfs.refs.read import RefsState
 from pfs.refs.retention import PathRule
-from pfs.refs.swap import RefsState
 from pfs.trees.edit import Edit, edit
 from pfs.trees.row import PageSink, Root
 from pfs.trees.strip import Stripper

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pfs.history.reachable import live_commits
 from pfs.ids import NO_PAGE, CommitId, PageId
 from pfs.refs.body import is_hidden
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 from pfs.trees.page import Kind, Page
 from pfs.trees.row import Root, open_page
 

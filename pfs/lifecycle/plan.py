@@ -19,8 +19,8 @@ from pfs.lifecycle.keep import Dated, kept
 from pfs.lifecycle.unread import Readers, Since, nobody, unread_in
 from pfs.refs.body import FAILED, TAG, RefsBody, TrashEntry, is_hidden, with_trash, without_branch
 from pfs.refs.edges import edge_of, record_home, with_edges, with_records, without_facts
+from pfs.refs.read import RefsState
 from pfs.refs.retention import Retention
-from pfs.refs.swap import RefsState
 
 if TYPE_CHECKING:
     from pfs.store import Store

@@ -16,7 +16,7 @@ from pfs.lifecycle.rewriting import Pages, Rewriting
 from pfs.lifecycle.traces import Traces
 from pfs.packs.commit_record import CommitRecord
 from pfs.refs.body import OpenEntry, RefsBody
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 from pfs.trees.edit import Edit, edit
 from pfs.trees.row import PageSink, Root, Row
 from pfs.trees.strip import Stripper

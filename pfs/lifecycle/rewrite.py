@@ -13,7 +13,7 @@ from pfs.lifecycle.traces import Traces
 from pfs.packs.commit_record import CommitRecord
 from pfs.paths import from_key
 from pfs.refs.body import OpenEntry, RefsBody, is_hidden
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 from pfs.trees.edit import Edit, edit
 from pfs.trees.page import Kind
 from pfs.trees.row import PageSink, Root, open_page

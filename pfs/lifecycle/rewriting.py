@@ -17,8 +17,8 @@ from pfs.packs.commit_record import SAME_PACK, CommitRecord, record_root
 from pfs.refs.back_off import back_off
 from pfs.refs.body import BranchEntry, OpenEntry, RefsBody, root_entry
 from pfs.refs.edges import with_records
+from pfs.refs.read import RefsState
 from pfs.refs.shreds import with_words
-from pfs.refs.swap import RefsState
 from pfs.trees.row import MemoryPages, PageSink, Root
 
 if TYPE_CHECKING:

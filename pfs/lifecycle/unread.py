@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from pfs.ids import CommitId
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 
 
 class Unread(NamedTuple):

@@ -51,8 +51,9 @@ from pfs.errors import (
 from pfs.moving.objects import PACKS, Copier
 from pfs.moving.still import copied_whole
 from pfs.refs.body import RefsBody, encode_body
-from pfs.refs.swap import PREFIX as REFS
-from pfs.refs.swap import Refs, refs_name
+from pfs.refs.read import PREFIX as REFS
+from pfs.refs.read import refs_name
+from pfs.refs.swap import Refs
 from pfs.rootkey import make_root_key
 from pfs.upkeep.recover import recover
 

@@ -18,7 +18,7 @@ from pfs.refs.body import RefsBody, is_hidden
 from pfs.refs.edges import effective
 
 if TYPE_CHECKING:
-    from pfs.refs.swap import RefsState
+    from pfs.refs.read import RefsState
     from pfs.store import Store
 
 

@@ -34,7 +34,7 @@ from pfs.provenance.fire import Firing
 from pfs.refs import collection
 from pfs.refs.back_off import back_off
 from pfs.refs.body import HEAD, BranchEntry, RefsBody, TrashEntry, pointed, with_branch, with_trash
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 from pfs.trees.page import Page
 from pfs.trees.row import EMPTY_ROOT, Root
 

@@ -21,7 +21,7 @@ from pfs.model import BranchRef
 from pfs.provenance.cause import Cause, cause, position, spare_id
 from pfs.provenance.dag import Dag
 from pfs.refs.body import BranchEntry, OpenEntry, RefsBody, root_entry, with_branch, with_open, without_open
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 from pfs.trees.row import EMPTY_ROOT, Root
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from pfs.model import ChangeToken
 from pfs.refs.body import RefsBody
-from pfs.refs.swap import PREFIX, RefsState
+from pfs.refs.read import PREFIX, RefsState
 
 if TYPE_CHECKING:
     from pfs.errors import PfsError

@@ -16,14 +16,14 @@ from pfs.refs.prepared import folded, without_entry
 from pfs.refs.transactions import Verdict
 
 if TYPE_CHECKING:
-    from pfs.refs.swap import Refs, RefsState
+    from pfs.refs.read import RefsReader, RefsState
 
 ROUNDS = 50
 Raw = Mapping[str, "RefsState | None"]
 
 
 def take(
-    refs: Refs,
+    refs: RefsReader,
     names: Callable[[], Iterable[str]],
     damaged: MutableMapping[str, PfsError] | None,
     *,
@@ -63,7 +63,7 @@ def decide(body: RefsBody, verdicts: Mapping[str, Verdict]) -> RefsBody:
     return body
 
 
-def _read(refs: Refs, names: Iterable[str], broken: dict[str, PfsError], *, last: Raw | None = None) -> Raw:
+def _read(refs: RefsReader, names: Iterable[str], broken: dict[str, PfsError], *, last: Raw | None = None) -> Raw:
     found: dict[str, RefsState | None] = {}
 
     def read(name: str) -> None:
@@ -78,7 +78,7 @@ def _read(refs: Refs, names: Iterable[str], broken: dict[str, PfsError], *, last
 
 
 def _decided(state: RefsState, verdicts: Mapping[str, Verdict]) -> RefsState:
-    from pfs.refs.swap import RefsState
+    from pfs.refs.read import RefsState
 
     body = decide(state.body, verdicts)
     return state if body is state.body else RefsState(state.repo, body, state.etag)

@@ -20,7 +20,7 @@ from pfs.backends.base import Backend
 from pfs.backends.inotify import Notices, watch_folders
 from pfs.model import ChangeToken
 from pfs.refs import transactions
-from pfs.refs.swap import PREFIX
+from pfs.refs.read import PREFIX
 
 WATCHED: Final = (PREFIX, transactions.PREFIX)
 POLLS_S: Final = (0.02, 1.0)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pfs.refs.swap import RefsState
+    from pfs.refs.read import RefsState
 
 
 class Windows:

@@ -27,7 +27,8 @@ from pfs.provenance.pull import spread
 from pfs.refs.body import Prepared, RefsBody, encode_body, tombstone
 from pfs.refs.level import level
 from pfs.refs.prepared import difference, is_empty
-from pfs.refs.swap import Refs, RefsState
+from pfs.refs.read import RefsState
+from pfs.refs.swap import Refs
 from pfs.refs.turn import Turns
 from pfs.store import Store
 

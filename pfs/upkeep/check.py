@@ -18,8 +18,8 @@ from pfs.packs.commit_record import RecordLink
 from pfs.refs.body import OpenEntry
 from pfs.refs.collection import GC_STATE
 from pfs.refs.edges import effective, record_homes
+from pfs.refs.read import RefsState, refs_name
 from pfs.refs.renew import lost_detail
-from pfs.refs.swap import RefsState, refs_name
 from pfs.refs.transactions import object_name
 from pfs.transactions.roots import StagedRoot, roots_in
 from pfs.upkeep.check_lost import check_lost_refs

@@ -10,7 +10,7 @@ from pfs.errors import CorruptionError, NotFoundError, StorageError
 from pfs.packs.commit_record import CommitRecord, decode_record
 from pfs.packs.pack import pack_name
 from pfs.refs.body import RefsBody
-from pfs.refs.swap import RefsState, refs_name
+from pfs.refs.read import RefsState, refs_name
 from pfs.upkeep.check_packs import Packs
 from pfs.upkeep.damage import Damages, Taint
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pfs.errors import CorruptionError, MissingObjectError, StorageError
 from pfs.history.linked import Found
-from pfs.refs.swap import RefsState
+from pfs.refs.read import RefsState
 from pfs.upkeep.damage import Damages, Taint
 
 if TYPE_CHECKING:

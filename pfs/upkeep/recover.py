@@ -41,8 +41,9 @@ from pfs.parallel import at_once
 from pfs.refs.collection import GC_STATE
 from pfs.refs.collector_lock import alone
 from pfs.refs.level import level
+from pfs.refs.read import refs_name
 from pfs.refs.renew import lost_detail, renew
-from pfs.refs.swap import Refs, refs_name
+from pfs.refs.swap import Refs
 from pfs.rootkey import make_root_key
 from pfs.store import INDEX
 

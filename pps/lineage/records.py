@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pfs.packs.commit_record import CommitRecord
-    from pfs.refs.swap import RefsState
+    from pfs.refs.read import RefsState
     from pfs.store import Store
 
 _TABLES = 2

@@ -27,7 +27,7 @@ from pps.spec.types import PfsInput, Spec
 
 if TYPE_CHECKING:
     from pfs.refs.mirror import Mirror
-    from pfs.refs.swap import RefsState
+    from pfs.refs.read import RefsState
     from pfs.store import Store
 
 

@@ -35,7 +35,7 @@ from pps.spec.task import BUCKETS
 
 if TYPE_CHECKING:
     from pfs.packs.session import WriteSession
-    from pfs.refs.swap import RefsState
+    from pfs.refs.read import RefsState
     from pfs.store import Store
     from pps.model.records import JobRecord
 

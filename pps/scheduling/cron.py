@@ -24,7 +24,7 @@ from pps.spec.types import Cron, PfsInput
 from pps.times import parse_time, time_text
 
 if TYPE_CHECKING:
-    from pfs.refs.swap import RefsState
+    from pfs.refs.read import RefsState
     from pfs.store import Store
     from pps.model.catalog import Pipeline
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pfs.errors import PfsError
     from pfs.packs.commit_record import CommitRecord
     from pfs.refs.body import BranchEntry
-    from pfs.refs.swap import RefsState
+    from pfs.refs.read import RefsState
     from pfs.store import Store
 
 Branch = tuple[str, str]

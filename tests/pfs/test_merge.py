@@ -20,7 +20,8 @@ from pfs.history.graph import Graph
 from pfs.ids import CommitId, PageId, new_commit_id
 from pfs.model import BranchRef, NewCommit
 from pfs.refs.body import RefsBody
-from pfs.refs.swap import Refs, RefsState
+from pfs.refs.read import RefsState
+from pfs.refs.swap import Refs
 from pfs.repo import Repo
 from pfs.store import Store
 from pfs.testing.faults import FaultyBackend

@@ -15,7 +15,8 @@ from pfs.files.fileref import FileRef
 from pfs.ids import PackId, chunk_id
 from pfs.packs import session_data
 from pfs.refs.collection import KEPT
-from pfs.refs.swap import Refs, RefsState
+from pfs.refs.read import RefsState
+from pfs.refs.swap import Refs
 from pfs.repo import Repo
 from pfs.store import Store
 from pfs.trees.page import Kind

@@ -24,7 +24,8 @@ from pfs.errors import BranchMovedError, ConflictError, NotFoundError, Transacti
 from pfs.refs import snapshot, swap
 from pfs.refs.body import Prepared, RefsBody
 from pfs.refs.prepared import applied, without_entry
-from pfs.refs.swap import Refs, RefsState
+from pfs.refs.read import RefsState
+from pfs.refs.swap import Refs
 from pfs.refs.transactions import LEASE_NS, TransactionBody, Transactions, TransactionState, Verdict
 from pfs.repo import Repo
 from pfs.store import Store
