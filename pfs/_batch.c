@@ -416,10 +416,69 @@ static PyObject *batch_hash(PyObject *module, PyObject *args) {
     return result;
 }
 
+/* Of each file of a listing the first bytes of BLAKE3 of its name, NUL and stamp. */
+#define DIGEST 8
+
+typedef struct {
+    const char *names;
+    size_t names_size;
+    const uint8_t *stamps;
+    size_t count;
+} digest_job;
+
+/* 0: done, 1: the names are not as many, 2: no memory. */
+static int digest_all(const digest_job *job, uint8_t *out) {
+    const size_t size = job->names_size + job->count * sizeof(stamp);
+    uint8_t *data = malloc(size + 1), *full = malloc(job->count * 32 + 1);
+    hash_span *spans = malloc((job->count + 1) * sizeof *spans);
+    int failed = data == NULL || full == NULL || spans == NULL ? 2 : 0;
+    size_t at = 0, name = 0;
+    for (size_t k = 0; !failed && k < job->count; k++) {
+        const char *end = memchr(job->names + name, 0, job->names_size - name);
+        if (end == NULL) {
+            failed = 1;
+            break;
+        }
+        const size_t length = (size_t)(end - job->names) + 1 - name;
+        memcpy(data + at, job->names + name, length);
+        memcpy(data + at + length, job->stamps + k * sizeof(stamp), sizeof(stamp));
+        spans[k].offset = at, spans[k].length = length + sizeof(stamp);
+        at += length + sizeof(stamp), name += length;
+    }
+    if (!failed && name != job->names_size) failed = 1;
+    if (!failed && hash_spans(data, spans, job->count, full)) failed = 2;
+    for (size_t k = 0; !failed && k < job->count; k++) memcpy(out + k * DIGEST, full + k * 32, DIGEST);
+    free(spans), free(full), free(data);
+    return failed;
+}
+
+static PyObject *batch_digest(PyObject *module, PyObject *args) {
+    Py_buffer names, stamps;
+    int failed = 0;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*y*:digest", &names, &stamps)) return NULL;
+    const digest_job job = {names.buf, (size_t)names.len, stamps.buf, (size_t)stamps.len / sizeof(stamp)};
+    PyObject *result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(job.count * DIGEST));
+    if (result != NULL) {
+        uint8_t *out = (uint8_t *)PyBytes_AS_STRING(result);
+        Py_BEGIN_ALLOW_THREADS
+        failed = digest_all(&job, out);
+        Py_END_ALLOW_THREADS
+    }
+    if (failed == 1) PyErr_SetString(PyExc_ValueError, "there is not one name for each stamp");
+    if (failed == 2) PyErr_NoMemory();
+    if (failed) Py_CLEAR(result);
+    PyBuffer_Release(&stamps);
+    PyBuffer_Release(&names);
+    return result;
+}
+
 static PyMethodDef methods[] = {
     {"read", batch_read, METH_VARARGS, "read(paths, buffer, limit): rows of the files that were read to the buffer."},
     {"create", batch_create, METH_VARARGS, "create(directory, files, token): how many files were written."},
     {"scan", batch_scan, METH_VARARGS, "scan(path): names, stamps and modes of the regular files in a directory."},
+    {"digest", batch_digest, METH_VARARGS, "digest(names, stamps): 8 bytes for each file of a listing."},
     {"hash", batch_hash, METH_VARARGS, "hash(data, spans): BLAKE3 of each span of the data."},
     {NULL, NULL, 0, NULL},
 };

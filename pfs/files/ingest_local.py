@@ -31,8 +31,8 @@ class Skip(NamedTuple):
     """Is told how many files and bytes are passed over."""
 
     def tell(self, folder: Folder, unseen: Sequence[Run], progress: Progress | None) -> None:
-        """Tell of the files of a directory that are not in the runs given."""
-        count = len(folder.listing.modes) // 4 - sum(run.stop - run.start for run in unseen)
+        """Tell of the files of a directory that are not among those given."""
+        count = len(folder.listing.modes) // 4 - sum(run.files for run in unseen)
         if count:
             size = folder.size - sum(run.size for run in unseen)
             self.skipped(count, size)

@@ -1,28 +1,34 @@
 """Directories that were put before: runs of files none of which shows a change, in a directory of the store as it was.
 
 Where both are so, putting those files again changes nothing, and they need not be looked at one by one: the row of a
-directory says which runs of files (by the hash of their names and stamps) its page in the store (by its pid) has. A
-pid is the hash of all that the page says, so whatever was changed there since shows. That the content is whole is made
-sure of by the packs that it may lie in: they are looked at as those of any content that is put again, and the row is
-void once damage was found in any pack. The rows are in the index, beside those of files. Format: docs/format/index.md.
+directory says which runs of files (by the hash of their names and stamps) its page in the store (by its pid) has, and a
+row of each run which files it was of, so that of a run with a change only the changed files are looked at. A pid is the
+hash of all that the page says, so whatever was changed there since shows. That the content is whole is made sure of by
+the packs that it may lie in: they are looked at as those of any content that is put again, and the row is void once
+damage was found in any pack. The rows are in the index, beside those of files. Format: docs/format/index.md.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from blake3 import blake3
 
 from pfs.ids import NO_PAGE, PackId, PageId
 from pfs.packs.index import Index
 from pfs.packs.session import WriteSession
+from pfs.sources.batch import digest_files
 from pfs.sources.walk import Folder, Run
 from pfs.trees.cutrule import FORMAT
 
 FOLDERS: Final = 16_384
 """Directories noted in one put at most; those beyond are looked at file by file."""
+RUN_ROWS: Final = 2048
+"""Rows of runs noted in one put at most, some 4 KB each; runs beyond are read whole when a file of theirs changed."""
 MIN_FILES: Final = FORMAT.inline + 1
 """Smaller directories may have no page of their own."""
 _DIGEST: Final = 16
@@ -40,6 +46,8 @@ class _Note(NamedTuple):
     runs: bytes
     packs: frozenset[PackId]
     """Where what was not looked at lies."""
+    rows: dict[bytes, bytes]
+    """Those of runs."""
 
 
 class SeenFolders:
@@ -51,19 +59,31 @@ class SeenFolders:
         self._notes: dict[bytes, _Note] = {}
         self._packs: dict[bytes, frozenset[PackId]] = {}
         self._damages = index.damages()
+        self._run_rows = 0
 
     def unseen(self, folder: Folder, pid_of: PidOf) -> tuple[list[Run], bool]:
-        """Return the runs of a directory that must be looked at file by file, and whether it is noted."""
+        """Return the files of a directory that must be looked at, by run, and whether it is noted."""
         runs = folder.runs()
         if sum(run.stop - run.start for run in runs) < MIN_FILES:
             return runs, False
         row, digests = self._row_key(folder), [_digest(run) for run in runs]
         known, packs = self._known(row, pid_of(folder.key))
-        unseen = [run for run, digest in zip(runs, digests, strict=True) if digest not in known]
+        places = [number for number, digest in enumerate(digests) if digest not in known]
+        keys = _run_keys(row, runs, places)
+        values = self._index.seen(keys) if known else [None] * len(keys)
+        files = [digest_files(runs[place].names, runs[place].stamps) for place in places]
+        unseen = [
+            _changed(runs[place], own, value if value is not None and value[:_DIGEST] in known else b"")
+            for place, own, value in zip(places, files, values, strict=True)
+        ]
         noted = bool(unseen) and len(self._notes) < FOLDERS
         if noted:
-            self._notes[row] = _Note(row, folder.key, folder.path, b"".join(digests), packs)
-        return unseen, noted
+            kept = max(RUN_ROWS - self._run_rows, 0)
+            own_rows = zip(keys[:kept], places, files, strict=False)
+            rows = {key: digests[place] + own.tobytes() for key, place, own in own_rows}
+            self._run_rows += len(rows)
+            self._notes[row] = _Note(row, folder.key, folder.path, b"".join(digests), packs, rows)
+        return [run for run in unseen if run.files], noted
 
     def take(self, pid_of: PidOf, *, unsteady: Iterable[str]) -> dict[bytes, bytes]:
         """Return the rows that are to be written, and forget them; all that was put is in the tree of ``pid_of``.
@@ -80,6 +100,7 @@ class SeenFolders:
                 packs = b"".join(sorted(own | note.packs))
                 name = blake3(b"packs:" + packs).digest(_DIGEST)
                 rows[name] = packs
+                rows |= note.rows
                 rows[note.row] = self._damages.to_bytes(8, "little") + pid + name + note.runs
         return rows
 
@@ -110,3 +131,17 @@ class SeenFolders:
 
 def _digest(run: Run) -> bytes:
     return blake3(run.names + run.stamps).digest(_DIGEST)
+
+
+def _run_keys(folder: bytes, runs: Sequence[Run], places: Iterable[int]) -> list[bytes]:
+    """Return the keys of the rows of some runs: by the file that each comes behind, so that it may change."""
+    ends = [b"", *(run.names[run.names.rfind(b"\0", 0, -1) + 1 : -1] for run in runs)]
+    return [blake3(b"run:" + folder + ends[place]).digest(_DIGEST) for place in places]
+
+
+def _changed(run: Run, files: npt.NDArray[np.uint64], row: bytes) -> Run:
+    """Return the run with those of its files that its row does not have."""
+    if not row:
+        return run
+    known = np.frombuffer(row, "<u8", offset=_DIGEST)
+    return run._replace(only=tuple(np.flatnonzero(~np.isin(files, known)).tolist()))

@@ -58,6 +58,7 @@ class _Batch(NamedTuple):
     read: Callable[[tuple[bytes, ...], bytearray | memoryview, int], bytes]
     scan: Callable[[bytes], tuple[bytes, bytes, bytes, bytes, bytes, bool, int]]
     hash: Callable[[bytes | bytearray | memoryview, bytes], bytes]
+    digest: Callable[[bytes, bytes], bytes]
 
 
 def read_files(paths: Sequence[bytes], buffer: memoryview, *, limit: int) -> Rows:
@@ -84,13 +85,18 @@ def hash_spans(data: memoryview, offsets: npt.NDArray[np.uint64], lengths: npt.N
     return _batch().hash(data, spans.tobytes())
 
 
+def digest_files(names: bytes, stamps: bytes) -> npt.NDArray[np.uint64]:
+    """Return of each file of a listing the first 8 bytes of BLAKE3 of its name, NUL and stamp; 0.2 us a file."""
+    return np.frombuffer(_batch().digest(names, stamps), "<u8")
+
+
 @cache
 def _batch() -> _Batch:
     try:
         from pfs import _batch as native
     except ImportError:
-        return _Batch(_read, _scan, _hash)
-    return _Batch(native.read, native.scan, native.hash)
+        return _Batch(_read, _scan, _hash, _digest)
+    return _Batch(native.read, native.scan, native.hash, native.digest)
 
 
 def _read(paths: tuple[bytes, ...], buffer: bytearray | memoryview, limit: int) -> bytes:
@@ -185,3 +191,9 @@ def _hash(data: bytes | bytearray | memoryview, spans: bytes) -> bytes:
     view = memoryview(data)
     rows = struct.iter_unpack("<QQ", spans)
     return b"".join(blake3(view[offset : offset + length]).digest() for offset, length in rows)
+
+
+def _digest(names: bytes, stamps: bytes) -> bytes:
+    rows = range(0, len(stamps), _STAMP_ROW.size)
+    parts = zip(names.split(b"\0")[:-1], rows, strict=True)
+    return b"".join(blake3(name + b"\0" + stamps[at : at + _STAMP_ROW.size]).digest(8) for name, at in parts)

@@ -32,11 +32,19 @@ class Run(NamedTuple):
     stop: int
     names: bytes
     stamps: bytes
+    only: tuple[int, ...] | None = None
+    """The numbers in the run of those that are meant, ascending; None: all."""
+
+    @property
+    def files(self) -> int:
+        """Number of files."""
+        return self.stop - self.start if self.only is None else len(self.only)
 
     @property
     def size(self) -> int:
         """Bytes of all files."""
-        return int(np.frombuffer(self.stamps, STAMP)["size"].sum())
+        sizes = np.frombuffer(self.stamps, STAMP)["size"]
+        return int(sizes.sum() if self.only is None else sizes[list(self.only)].sum())
 
 
 class Folder(NamedTuple):
@@ -65,7 +73,7 @@ class Folder(NamedTuple):
         return found
 
     def files(self, run: Run, *, noted: bool = False) -> Iterator[LocalFile]:
-        """Yield the files of a run by name; ``noted``: the directory is going to be remembered as a whole.
+        """Yield those files of a run that are meant, by name; ``noted``: the directory is remembered as a whole.
 
         Raises:
             InvalidPathError: a name that paths do not take.
@@ -75,7 +83,9 @@ class Folder(NamedTuple):
         modes = np.frombuffer(self.listing.modes, "<u4")[run.start : run.stop].tolist()
         stamps = np.frombuffer(run.stamps, STAMP).tolist()
         names, above, device = run.names.split(b"\0"), f"{self.path}/", self.listing.device
-        for name, mode, (size, mtime, ctime, inode) in zip(names[:-1], modes, stamps, strict=True):
+        rows = zip(names[:-1], modes, stamps, strict=True)
+        chosen = rows if run.only is None else map(list(rows).__getitem__, run.only)
+        for name, mode, (size, mtime, ctime, inode) in chosen:
             text = os.fsdecode(name)
             key = base + name if checked else _key(base, self.under, text)
             status = Status(mode, size, mtime, ctime, inode, device)

@@ -19,7 +19,7 @@ from pfs.errors import StorageError, StorageFullError
 from pfs.files import create
 from pfs.files.create import create_files
 from pfs.sources import batch
-from pfs.sources.batch import CHANGED, ODD, WHOLE, hash_spans, read_files, scan
+from pfs.sources.batch import CHANGED, ODD, WHOLE, digest_files, hash_spans, read_files, scan
 
 KINDS = ["native", "twin"]
 
@@ -251,3 +251,22 @@ def test_spans_outside_of_the_data_are_refused(kind: str) -> None:
             _batch.hash(b"0123456789", np.array([offset, length], "<u8").tobytes())
     with pytest.raises(ValueError, match="outside"):
         _batch.hash(b"0123456789", b"123")
+
+
+NAMES = st.binary(min_size=1, max_size=255).map(lambda name: name.replace(b"\0", b"."))
+
+
+@given(files=st.lists(st.tuples(NAMES, st.binary(min_size=32, max_size=32)), max_size=40))
+@pytest.mark.parametrize("one", KINDS)
+def test_files_of_a_listing_are_told_apart_by_name_and_stamp(one: str, files: list[tuple[bytes, bytes]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        choose(one, patch)
+        found = digest_files(b"".join(name + b"\0" for name, _ in files), b"".join(stamp for _, stamp in files))
+    batch._batch.cache_clear()
+    assert found.astype("<u8").tobytes() == b"".join(blake3(name + b"\0" + stamp).digest(8) for name, stamp in files)
+
+
+@pytest.mark.parametrize("names", [b"", b"a", b"a\0", b"a\0b", b"a\0b\0c\0"])
+def test_names_that_are_not_as_many_as_stamps_are_refused(names: bytes) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        digest_files(names, bytes(64))

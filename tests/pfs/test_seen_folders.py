@@ -176,9 +176,11 @@ def test_a_local_change_is_seen(store: Store, repo: Repo, folder: Path, change: 
 
 
 @pytest.mark.usefixtures("by_rows")
-def test_of_a_large_directory_only_the_run_with_the_change_is_looked_at(
-    store: Store, repo: Repo, tmp_path: Path
+@pytest.mark.parametrize("rows", [0, seen_folders.RUN_ROWS])
+def test_of_a_large_directory_only_what_changed_is_looked_at(
+    store: Store, repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
+    monkeypatch.setattr(seen_folders, "RUN_ROWS", rows)
     folder = tmp_path / "src"
     folder.mkdir()
     for number in range(3000):
@@ -193,8 +195,34 @@ def test_of_a_large_directory_only_the_run_with_the_change_is_looked_at(
     assert put(repo, folder) == 3000
     tids = {row.tid for row in store.repo("forge")["master"].tree.walk()}
     found = [row.tid in tids for row in repo["master"].tree.walk()]
-    assert 0 < sum(found) < 2500
+    assert 0 < sum(found) < 2500 if rows == 0 else sum(found) == 0
     assert repo["master"].read("/1500") == b"new again"
+
+
+@pytest.mark.usefixtures("by_rows")
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_change_leaves_its_neighbours_unlooked_at(store: Store, repo: Repo, folder: Path, *, gone: bool) -> None:
+    put(repo, folder)
+    for changed in ("003", "004"):  # the second time by the rows that the first left
+        forge(store, folder)
+        if gone:
+            (folder / "in" / changed).unlink()
+        else:
+            (folder / "in" / changed).write_bytes(b"new")
+        put(repo, folder)
+        forged = {row.tid for row in store.repo("forge")["master"].tree.walk()}
+        assert not any(row.tid in forged for row in repo["master"].tree.walk())
+        assert gone or repo["master"].read(f"/in/{changed}") == b"new"
+
+
+@pytest.mark.usefixtures("by_rows")
+def test_rows_of_runs_are_not_believed_for_what_the_store_has_otherwise(store: Store, repo: Repo, folder: Path) -> None:
+    put(repo, folder)
+    with repo.commit("master") as commit:
+        commit.put_file("/in/007", b"theirs")
+    (folder / "in/003").write_bytes(b"new")
+    put(repo, folder)
+    assert repo["master"].read("/in/007") == (folder / "in/007").read_bytes()
 
 
 @pytest.mark.usefixtures("by_rows")
