@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from cli import stdio
 from cli.limits import spare_memory
 from cli.live import describe
+from cli.trouble import Trouble
 from pfs.backends.durable import storage_errors
 from pfs.errors import ConflictError, FailedError, PfsError
 
@@ -146,14 +147,10 @@ class Daemon:
 
         def work() -> None:
             with self._store.watch() as watch:
-                ticker = Ticker(self._store, watch)
+                ticker, trouble = Ticker(self._store, watch), Trouble("cron triggers", _note)
                 while not self._stop.wait(_TICK_S):
-                    try:
+                    with trouble.told():
                         ticker.run()
-                    except PfsError as error:
-                        _note(f"cron triggers: {error}")
-                    except Exception as error:  # a bug of ours must not end the ticks for good
-                        _note(f"cron triggers: internal error: {type(error).__name__}: {error}")
 
         thread = threading.Thread(target=work, name="ticker")
         thread.start()

@@ -53,7 +53,7 @@ class LeaseBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LeaseLostError(ConflictError):
-    """Another controller took over, as this one was silent for too long: ``(location)``."""
+    """Another controller took over or may have, as this one was silent for too long: ``(location)``."""
 
     kind = "lease-lost"
 
@@ -63,8 +63,8 @@ class LeaseLostError(ConflictError):
 
     def __str__(self) -> str:
         return (
-            f"another controller of {self.location} took over, as this one was silent for too long: what it had not"
-            " committed is the other's to do"
+            f"this controller of {self.location} could write nothing for too long, so another may have taken over:"
+            " what was not committed is done by that one, or by `pfs serve` when it is started again"
         )
 
 
