@@ -94,9 +94,10 @@ def digest_files(names: bytes, stamps: bytes) -> npt.NDArray[np.uint64]:
 def _batch() -> _Batch:
     try:
         from pfs import _batch as native
-    except ImportError:
+
+        return _Batch(native.read, native.scan, native.hash, native.digest)
+    except (ImportError, AttributeError):  # not built, or not since the source changed
         return _Batch(_read, _scan, _hash, _digest)
-    return _Batch(native.read, native.scan, native.hash, native.digest)
 
 
 def _read(paths: tuple[bytes, ...], buffer: bytearray | memoryview, limit: int) -> bytes:
