@@ -385,10 +385,12 @@ static PyObject *batch_scan(PyObject *module, PyObject *args) {
 
 static PyObject *batch_hash(PyObject *module, PyObject *args) {
     Py_buffer data, spans;
+    const char *context = "";
+    Py_ssize_t length = 0;
     PyObject *result = NULL;
 
     (void)module;
-    if (!PyArg_ParseTuple(args, "y*y*:hash", &data, &spans)) return NULL;
+    if (!PyArg_ParseTuple(args, "y*y*|s#:hash", &data, &spans, &context, &length)) return NULL;
     const size_t count = (size_t)spans.len / sizeof(hash_span);
     hash_span *wanted = PyMem_Malloc((count ? count : 1) * sizeof *wanted);
     if (wanted == NULL) PyErr_NoMemory();
@@ -403,7 +405,7 @@ static PyObject *batch_hash(PyObject *module, PyObject *args) {
         int failed;
         uint8_t *out = (uint8_t *)PyBytes_AS_STRING(result);
         Py_BEGIN_ALLOW_THREADS
-        failed = hash_spans(data.buf, wanted, count, out);
+        failed = hash_spans((const uint8_t *)context, (size_t)length, data.buf, wanted, count, out);
         Py_END_ALLOW_THREADS
         if (failed) {
             Py_CLEAR(result);
@@ -480,6 +482,7 @@ static PyMethodDef methods[] = {
     {"scan", batch_scan, METH_VARARGS, "scan(path): names, stamps and modes of the regular files in a directory."},
     {"digest", batch_digest, METH_VARARGS, "digest(names, stamps): 8 bytes for each file of a listing."},
     {"hash", batch_hash, METH_VARARGS, "hash(data, spans): BLAKE3 of each span of the data."},
+    {"hash_in", batch_hash, METH_VARARGS, "hash_in(data, spans, context): the same in derive-key mode."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -26,7 +26,7 @@ typedef struct {
 
 typedef uint32_t lanes __attribute__((vector_size(4 * LANES)));
 
-enum { CHUNK_START = 1, CHUNK_END = 2, PARENT = 4, ROOT = 8 };
+enum { CHUNK_START = 1, CHUNK_END = 2, PARENT = 4, ROOT = 8, OF_CONTEXT = 32, WITH_CONTEXT = 64 };
 
 static const uint32_t hash_start[8] = {0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A,
                                        0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19};
@@ -38,6 +38,11 @@ static const uint8_t hash_order[7][16] = {
 
 static const int hash_mixed[8][4] = {{0, 4, 8, 12}, {1, 5, 9, 13}, {2, 6, 10, 14}, {3, 7, 11, 15},
                                      {0, 5, 10, 15}, {1, 6, 11, 12}, {2, 7, 8, 13}, {3, 4, 9, 14}};
+
+/* What chunks and parents start from, and the flags that all blocks have. */
+typedef struct {
+    uint32_t key[8], flags;
+} hash_mode;
 
 /* One block of each lane; h[w] has word w of the chaining values of all lanes. */
 typedef struct {
@@ -127,6 +132,7 @@ typedef struct {
 typedef struct {
     const uint8_t *data;
     const hash_span *spans;
+    const hash_mode *mode;
     size_t count, span;
     uint64_t chunk;
     uint8_t *out;
@@ -145,15 +151,15 @@ static int next_chunk(hash_queue *q, hash_lane *lane) {
     return 1;
 }
 
-static void start_lane(hash_step *s, const hash_lane *lane, int k) {
-    for (int w = 0; w < 8; w++) s->h[w][k] = hash_start[w];
+static void start_lane(hash_step *s, const hash_lane *lane, const hash_mode *mode, int k) {
+    for (int w = 0; w < 8; w++) s->h[w][k] = mode->key[w];
     s->low[k] = (uint32_t)lane->number, s->high[k] = (uint32_t)(lane->number >> 32);
 }
 
-static void feed_lane(hash_step *s, hash_lane *lane, int k) {
+static void feed_lane(hash_step *s, hash_lane *lane, const hash_mode *mode, int k) {
     const size_t size = lane->left < BLOCK ? lane->left : BLOCK;
     if (lane->left <= BLOCK) lane->flags |= CHUNK_END | (lane->alone ? (uint32_t)ROOT : 0);
-    s->flags[k] = lane->flags, s->length[k] = (uint32_t)size;
+    s->flags[k] = lane->flags | mode->flags, s->length[k] = (uint32_t)size;
     lane->flags = 0;
     if (size < BLOCK) {
         memset(lane->padded, 0, BLOCK);
@@ -180,11 +186,11 @@ static void hash_chunks(hash_compress compress, hash_queue *q) {
     memset(&s, 0, sizeof s);
     for (int k = 0; k < LANES; k++) {
         s.block[k] = nothing;
-        if (next_chunk(q, &lane[k])) start_lane(&s, &lane[k], k), busy++;
+        if (next_chunk(q, &lane[k])) start_lane(&s, &lane[k], q->mode, k), busy++;
     }
     while (busy) {
         for (int k = 0; k < LANES; k++) {
-            if (lane[k].out != NULL) feed_lane(&s, &lane[k], k);
+            if (lane[k].out != NULL) feed_lane(&s, &lane[k], q->mode, k);
         }
         compress(&s);
         for (int k = 0; k < LANES; k++) {
@@ -194,7 +200,7 @@ static void hash_chunks(hash_compress compress, hash_queue *q) {
             if (lane[k].left) continue;
             take_lane(&s, lane[k].out, k);
             if (next_chunk(q, &lane[k])) {
-                start_lane(&s, &lane[k], k);
+                start_lane(&s, &lane[k], q->mode, k);
             } else {
                 s.block[k] = nothing, busy--;
             }
@@ -204,23 +210,25 @@ static void hash_chunks(hash_compress compress, hash_queue *q) {
 
 typedef struct {
     hash_step s;
+    const hash_mode *mode;
     uint8_t *out[LANES];
     int used;
 } hash_parents;
 
 static void run_parents(hash_compress compress, hash_parents *p) {
     for (int k = p->used; k < LANES; k++) p->s.block[k] = p->s.block[0];
-    for (int w = 0; w < 8; w++) p->s.h[w] = (lanes){0} + hash_start[w];
+    for (int w = 0; w < 8; w++) p->s.h[w] = (lanes){0} + p->mode->key[w];
     compress(&p->s);
     for (int k = 0; k < p->used; k++) take_lane(&p->s, p->out[k], k);
     p->used = 0;
 }
 
 /* Join the `left[n]` values of each span at `at[n]` to one, a level of all spans at a time. */
-static void join_chunks(hash_compress compress, uint8_t **at, uint64_t *left, size_t count) {
+static void join_chunks(hash_compress compress, const hash_mode *mode, uint8_t **at, uint64_t *left, size_t count) {
     hash_parents p;
     int more = 1;
     memset(&p, 0, sizeof p);
+    p.mode = mode;
     p.s.length += BLOCK;
     while (more) {
         more = 0;
@@ -228,7 +236,7 @@ static void join_chunks(hash_compress compress, uint8_t **at, uint64_t *left, si
             for (uint64_t pair = 0; pair < left[n] / 2; pair++) {
                 /* A pair goes where no pair that is still to be read lies: behind it all have been loaded. */
                 p.s.block[p.used] = at[n] + 64 * pair, p.out[p.used] = at[n] + 32 * pair;
-                p.s.flags[p.used] = PARENT | (left[n] == 2 ? (uint32_t)ROOT : 0);
+                p.s.flags[p.used] = mode->flags | PARENT | (left[n] == 2 ? (uint32_t)ROOT : 0);
                 if (++p.used == LANES) run_parents(compress, &p);
             }
         }
@@ -241,24 +249,40 @@ static void join_chunks(hash_compress compress, uint8_t **at, uint64_t *left, si
     }
 }
 
-/* BLAKE3 of each span to `out`, 32 bytes each; not 0: no memory. */
-static int hash_spans(const uint8_t *data, const hash_span *spans, size_t count, uint8_t *out) {
+/* BLAKE3 of each span in a mode to `out`, 32 bytes each; not 0: no memory. */
+static int hash_in_mode(const hash_mode *mode, const uint8_t *data, const hash_span *spans, size_t count, uint8_t *out) {
     uint64_t total = 0;
     for (size_t n = 0; n < count; n++) total += chunks_of(&spans[n]);
     uint8_t *values = malloc((size_t)total * 32 + 1), **at = malloc((count + 1) * sizeof *at);
     uint64_t *left = malloc((count + 1) * sizeof *left);
     const int failed = values == NULL || at == NULL || left == NULL;
     if (!failed && count) {
-        hash_queue q = {data, spans, count, 0, 0, values};
+        hash_queue q = {data, spans, mode, count, 0, 0, values};
         const hash_compress compress = hash_best();
         uint8_t *next = values;
         for (size_t n = 0; n < count; n++) at[n] = next, left[n] = chunks_of(&spans[n]), next += 32 * left[n];
         hash_chunks(compress, &q);
-        join_chunks(compress, at, left, count);
+        join_chunks(compress, mode, at, left, count);
         for (size_t n = 0; n < count; n++) memcpy(out + 32 * n, at[n], 32);
     }
     free(left), free(at), free(values);
     return failed;
+}
+
+/* BLAKE3 of each span, in derive-key mode if there is a context; not 0: no memory. */
+static int hash_spans(const uint8_t *context, size_t length, const uint8_t *data, const hash_span *spans, size_t count,
+                      uint8_t *out) {
+    hash_mode mode = {.flags = 0};
+    uint8_t key[32];
+    memcpy(mode.key, hash_start, sizeof mode.key);
+    if (length) {
+        const hash_span whole = {0, length};
+        mode.flags = OF_CONTEXT;
+        if (hash_in_mode(&mode, context, &whole, 1, key)) return 1;
+        memcpy(mode.key, key, sizeof key);
+        mode.flags = WITH_CONTEXT;
+    }
+    return hash_in_mode(&mode, data, spans, count, out);
 }
 
 #endif

@@ -13,7 +13,6 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterable
 from typing import NewType
 
 from blake3 import blake3
@@ -38,6 +37,9 @@ Etag = NewType("Etag", str)
 EMPTY_CHUNK = ChunkId(blake3(b"").digest())
 NO_PAGE = PageId(bytes(32))
 """The pid of an inlined directory."""
+
+TREE_CONTEXT = "pfs tid v1"
+"""Of a `TreeId` of a directory."""
 
 _COMMIT_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -64,12 +66,7 @@ def record_id(data: bytes) -> RecordId:
 
 def tree_id(data: bytes | memoryview) -> TreeId:
     """Return the logical id of a directory or shard from its canonical serialisation (docs/format/tree.md)."""
-    return TreeId(blake3(data, derive_key_context="pfs tid v1").digest())
-
-
-def tree_ids(serialisations: Iterable[bytes]) -> bytes:
-    """Return `tree_id` of each, one behind the other: for very many small directories."""
-    return b"".join([blake3(data, derive_key_context="pfs tid v1").digest() for data in serialisations])
+    return TreeId(blake3(data, derive_key_context=TREE_CONTEXT).digest())
 
 
 def new_commit_id() -> CommitId:

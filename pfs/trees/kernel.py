@@ -5,11 +5,14 @@ What NumPy has no call for. Each does a whole column, and knows nothing of trees
 
 from __future__ import annotations
 
+from itertools import repeat
+
 import numpy as np
 import numpy.typing as npt
 from xxhash import xxh3_64_intdigest
 
-from pfs.ids import tree_ids
+from pfs.digests import digests_in
+from pfs.ids import TREE_CONTEXT
 
 U8 = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]
@@ -29,8 +32,8 @@ def gather(data: U8, starts: I64, stops: I64) -> bytes:
 
 def name_hashes(names: bytes, starts: I64, stops: I64, seed: int) -> U64:
     """Return XXH3-64 of the pieces ``names[start:stop]``."""
-    pieces = (names[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True))
-    return np.fromiter((xxh3_64_intdigest(piece, seed) for piece in pieces), np.uint64, len(starts))
+    pieces = [names[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
+    return np.fromiter(map(xxh3_64_intdigest, pieces, repeat(seed)), np.uint64, len(pieces))
 
 
 def folder_tids(counts: I64, names: bytes, lengths: I64, columns: tuple[bytes, bytes, bytes]) -> U8:
@@ -42,17 +45,18 @@ def folder_tids(counts: I64, names: bytes, lengths: I64, columns: tuple[bytes, b
     kinds, sizes, tids = columns
     widths = lengths.astype("<u2").tobytes()
     ends = np.cumsum(counts)
-    name_ends = np.concatenate(([0], np.cumsum(lengths)))[np.concatenate(([0], ends))].tolist()
-    texts, start = [], 0
-    for number, end in enumerate(ends.tolist()):
-        parts = (
+    name_ends = np.concatenate(([0], np.cumsum(lengths)))[np.concatenate(([0], ends))]
+    texts: list[bytes] = []
+    start = first = 0
+    for end, last in zip(ends.tolist(), name_ends[1:].tolist(), strict=True):
+        texts += (
             widths[2 * start : 2 * end],
-            names[name_ends[number] : name_ends[number + 1]],
+            names[first:last],
             b"\0",
             kinds[start:end],
             sizes[8 * start : 8 * end],
             tids[32 * start : 32 * end],
         )
-        texts.append(b"".join(parts))
-        start = end
-    return np.frombuffer(tree_ids(texts), np.uint8).reshape(-1, 32)
+        start, first = end, last
+    text_ends = 43 * ends + name_ends[1:] + np.arange(1, len(ends) + 1)
+    return np.frombuffer(digests_in(TREE_CONTEXT, b"".join(texts), text_ends), np.uint8).reshape(-1, 32)
