@@ -69,7 +69,7 @@ def test_one_has_it_until_it_is_given_back(world: World) -> None:
     assert (second.holder(), locks.any_alive()) == ("", False)
     assert second.acquire()
     assert not second.after_crash
-    with pytest.raises(LeaseLostError, match="took over"):
+    with pytest.raises(LeaseLostError, match="taken over"):
         first.check()
     second.release()
 
@@ -244,5 +244,5 @@ def test_the_first_that_lost_it_stands_by_and_goes_on_in_its_turn(world: World, 
     stop.set()
     thread.join(60)
     assert not thread.is_alive()
-    assert any(isinstance(event, events.Trouble) and "took over" in event.message for event in told)
+    assert any(isinstance(event, events.Trouble) and "taken over" in event.message for event in told)
     assert world.output("upper") == {"/a": b"X"}
