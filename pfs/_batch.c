@@ -405,7 +405,7 @@ static PyObject *batch_hash(PyObject *module, PyObject *args) {
         int failed;
         uint8_t *out = (uint8_t *)PyBytes_AS_STRING(result);
         Py_BEGIN_ALLOW_THREADS
-        failed = hash_spans((const uint8_t *)context, (size_t)length, data.buf, wanted, count, out);
+        failed = hash_spans_in((const uint8_t *)context, (size_t)length, data.buf, wanted, count, out);
         Py_END_ALLOW_THREADS
         if (failed) {
             Py_CLEAR(result);

@@ -270,8 +270,8 @@ static int hash_in_mode(const hash_mode *mode, const uint8_t *data, const hash_s
 }
 
 /* BLAKE3 of each span, in derive-key mode if there is a context; not 0: no memory. */
-static int hash_spans(const uint8_t *context, size_t length, const uint8_t *data, const hash_span *spans, size_t count,
-                      uint8_t *out) {
+static int hash_spans_in(const uint8_t *context, size_t length, const uint8_t *data, const hash_span *spans,
+                         size_t count, uint8_t *out) {
     hash_mode mode = {.flags = 0};
     uint8_t key[32];
     memcpy(mode.key, hash_start, sizeof mode.key);
@@ -283,6 +283,10 @@ static int hash_spans(const uint8_t *context, size_t length, const uint8_t *data
         mode.flags = WITH_CONTEXT;
     }
     return hash_in_mode(&mode, data, spans, count, out);
+}
+
+static int hash_spans(const uint8_t *data, const hash_span *spans, size_t count, uint8_t *out) {
+    return hash_spans_in(NULL, 0, data, spans, count, out);
 }
 
 #endif
