@@ -6,6 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -13,9 +14,10 @@ import numpy as np
 
 from pfs.errors import InvalidInputError, NotFoundError, StorageError
 from pfs.paths import MAX_PATH_BYTES, to_key
-from pfs.sources.batch import RUN, STAMP, Listing, scan
+from pfs.sources.batch import RUN, STAMP, Listing
 from pfs.sources.links import Symlinks
 from pfs.sources.local import LocalFile, Status, refuse_link, unusable
+from pfs.sources.scans import AHEAD, Scans
 
 SMALL_FILE: Final = 64 << 10
 """Files up to this many bytes are read as fast as they are looked up."""
@@ -111,8 +113,9 @@ def walk_folders(
         raise NotFoundError(f"no directory at {directory}") from error
     if not stat.S_ISDIR(top.st_mode):
         raise InvalidInputError(f"{directory} is not a directory")
-    walk = _Walk(str(leave_out), symlinks)
-    yield from walk.run(str(directory), under.rstrip("/"), ((top.st_dev, top.st_ino),))
+    with closing(Scans()) as scans:
+        walk = _Walk(str(leave_out), symlinks, scans)
+        yield from walk.run(str(directory), under.rstrip("/"), ((top.st_dev, top.st_ino),))
 
 
 class _Walk(NamedTuple):
@@ -120,10 +123,11 @@ class _Walk(NamedTuple):
 
     leave_out: str
     symlinks: Symlinks
+    scans: Scans
 
     def run(self, directory: str, under: str, above: tuple[tuple[int, int], ...]) -> Iterator[Folder | LocalFile]:
         try:
-            listing = scan(os.fsencode(directory))
+            listing = self.scans.take(directory)
         except OSError as error:
             raise StorageError(f"read {directory}", error.strerror or str(error)) from error
         others = self._others(directory, listing.others)
@@ -134,7 +138,9 @@ class _Walk(NamedTuple):
         for name, entry, status in others:
             if not stat.S_ISDIR(status.st_mode):
                 yield LocalFile(_key(key + b"/" if key else b"", under, name), entry, status)
-        for name, entry, status in folders:
+        entries = [entry for _, entry, _ in folders if entry != self.leave_out]
+        for number, (name, entry, status) in enumerate(folders):
+            self.scans.begin(entries[number : number + AHEAD])
             here = (status.st_dev, status.st_ino)
             if here in above:
                 raise InvalidInputError(f"{entry} links to a directory that it lies in")

@@ -1,0 +1,83 @@
+"""A walk over a folder: the same files in the same order, whatever is listed ahead."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pfs.errors import InvalidInputError, StorageError
+from pfs.sources import scans
+from pfs.sources.local import LocalFile
+from pfs.sources.walk import Folder, walk_folders
+
+PATHS = st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=6).map("/".join), max_size=30)
+
+
+def keys(place: Path) -> list[bytes]:
+    found = []
+    for one in walk_folders(place, "", leave_out=place / "none"):
+        files: Iterator[LocalFile] = iter([one] if isinstance(one, LocalFile) else ())
+        if isinstance(one, Folder):
+            files = (file for run in one.runs() for file in one.files(run))
+        found += [file.key for file in files]
+    return found
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@given(paths=PATHS, held=st.integers(0, 4), ahead=st.integers(1, 4))
+def test_what_is_listed_ahead_changes_nothing(
+    tmp_path_factory: pytest.TempPathFactory, paths: list[str], held: int, ahead: int
+) -> None:
+    place = tmp_path_factory.mktemp("walk")
+    for path in paths:
+        folder = place / path
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "file").write_bytes(b"1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scans, "_HELD", held)
+        patch.setattr("pfs.sources.walk.AHEAD", ahead)
+        found = keys(place)
+    assert sorted(found) == sorted(os.fsencode(path.relative_to(place)) for path in place.rglob("file"))
+    assert len(found) == len(set(found))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pfs.sources.walk.AHEAD", 1)  # nothing is begun
+        assert keys(place) == found
+
+
+def test_a_directory_that_goes_away_or_is_no_directory_any_more_is_named(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(b"1")
+    found = walk_folders(tmp_path, "", leave_out=tmp_path / "none")
+    (tmp_path / "file").write_bytes(b"1")
+    assert isinstance(next(found), Folder)  # of the top, before anything below is listed
+    (tmp_path / "b/file").unlink()
+    (tmp_path / "b").rmdir()
+    assert isinstance(next(found), Folder)
+    with pytest.raises(StorageError, match=f"cannot read {tmp_path}/b: "):
+        list(found)
+
+
+def test_a_walk_that_ends_early_leaves_no_thread(tmp_path: Path) -> None:
+    for number in range(10):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "file").write_bytes(b"1")
+    found = walk_folders(tmp_path, "", leave_out=tmp_path / "none")
+    next(found)
+    assert any(thread.name.startswith("scan") for thread in threading.enumerate())
+    found.close()  # type: ignore[attr-defined]
+    assert not any(thread.name.startswith("scan") for thread in threading.enumerate())
+
+
+def test_a_link_to_a_directory_above_is_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "c").symlink_to(".")
+    with pytest.raises(InvalidInputError, match="links to a directory that it lies in"):
+        list(walk_folders(tmp_path, "", leave_out=tmp_path / "none"))
