@@ -1,4 +1,4 @@
-"""Get the programs and libraries that ours is compared with: `python -m benchmarks.install_peers`.
+"""Get the programs and libraries that ours is compared with: `benchmarks/install_peers`, as `make bench` does.
 
 Ours is installed as a wheel (`benchmarks/own.py`). Debian's come by apt-get where this is root; what PyPI has gets a
 venv or a folder of its own in `.peers`, never the venv that this runs in. What is there stays, so a second run costs
