@@ -21,6 +21,9 @@ R = TypeVar("R")
 UPLOADS: Final = 4
 """Packs under way at once. With the one that is being filled, 64 MiB each, they stay below 512 MiB."""
 
+SEALS: Final = 2
+"""Packs that are synced to a disk at once: one would leave it idle while the index is told."""
+
 
 def at_once(threads: int, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """Yield ``work(item)`` of each item, in their order, by so many threads; with 1 in the caller's, as it is asked.
@@ -61,7 +64,7 @@ def in_order(pool: Executor, work: Callable[[T], R], items: Iterable[T], *, dept
 class Uploads:
     """Threads whose `submit` waits while ``limit`` calls are under way; thread-safe; begins anew after a fork.
 
-    What it runs waits for the network alone, so whoever waits for a place gets one.
+    What it runs waits for the network or disk alone, so whoever waits for a place gets one.
     """
 
     def __init__(self, limit: int = UPLOADS) -> None:
@@ -102,6 +105,6 @@ class Uploads:
             pool.shutdown()
 
 
-def uploads_to(backend: Reads) -> Uploads | None:
-    """Return threads for a backend where writing waits for a network, else None."""
-    return Uploads() if backend.parallel > 1 else None
+def uploads_to(backend: Reads) -> Uploads:
+    """Return threads for full packs: more of them where writing waits for a network than where it waits for a disk."""
+    return Uploads(UPLOADS if backend.parallel > 1 else SEALS)

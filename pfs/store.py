@@ -44,7 +44,7 @@ from pfs.history.reading import history_of
 from pfs.ids import CommitId
 from pfs.model import ChangeToken, CommitInfo, RepoInfo
 from pfs.packs.index import Index
-from pfs.parallel import uploads_to
+from pfs.parallel import Uploads, uploads_to
 from pfs.paths import check_name
 from pfs.refs.body import is_hidden
 from pfs.refs.level import level
@@ -189,8 +189,7 @@ class Store:
 
     def close(self) -> None:
         """Release the index and the backend; idempotent. What is called afterwards raises InvalidInputError."""
-        if self.uploads is not None:
-            self.uploads.close()
+        self.uploads.close()
         self.refs.close()
         self.index.close()
         self.backend.close()
@@ -275,10 +274,7 @@ class Store:
         delete_repo(self, check_name("repo", name), force=force)
 
     def session(self, *, background: Executor | None = None) -> WriteSession:
-        """Return a fresh write session: for one commit attempt, worker or upload; ``background`` syncs full packs.
-
-        To a bucket threads of the store put them.
-        """
+        """Return a fresh write session: for one commit attempt, worker or upload; see `sealing`."""
         from pfs.packs.session import WriteSession
 
         session = WriteSession(
@@ -287,11 +283,15 @@ class Store:
             self.objects,
             clock=self.clock_ns,
             seen_gen=self._seen_gen(),
-            background=self.uploads or background,
+            background=self.sealing(background),
         )
         with self._sessions_lock:
             self._sessions.add(session)
         return session
+
+    def sealing(self, background: Executor | None) -> Executor | Uploads:
+        """Return what makes full packs durable: ``background`` if given, but for a bucket threads of the store."""
+        return self.uploads if background is None or self.backend.parallel > 1 else background
 
     def _seen_gen(self) -> int:
         """Return the generation of collection that the index is level with; read once only where that is a request.

@@ -75,7 +75,7 @@ class WriteSession:
         self._level = compression_level
         self._clock = clock
         self._background = background
-        self._lock = threading.RLock()
+        self._lock, self._leasing = threading.RLock(), threading.Lock()
         self._lease = Lease(backend, clock_ns=clock)
         self._start()
 
@@ -91,8 +91,9 @@ class WriteSession:
         self._packs: list[PackId] = []
         self._data = DataPacks(
             self._backend,
-            begun=self._begun,
-            sealed=self._index_data_pack,
+            begun=self._packs.append,
+            seal=self._seal_data_pack,
+            sealed=self._forget_indexed,
             clock_ns=self._clock,
             background=self._background,
         )
@@ -221,14 +222,20 @@ class WriteSession:
             record = StagedRecord([(id, len(data)) for id, data in block], packed, Codec.IN_BLOCK)
             self._data.add(record, last=last)
 
-    def _begun(self, pack: PackId) -> None:
-        """Lease a data pack before it is there: what it will hold may be in no memory by the end."""
-        self._packs.append(pack)
+    def _seal_data_pack(self, writer: PackWriter) -> SealedPack:
+        """Lease a data pack before it is there, since what it holds may be in no memory by the end; then index it.
+
+        Three syncs, each of which may wait for the disk: in the background nobody who adds waits with them.
+        """
         self._write_lease()
+        sealed = writer.seal()
+        self._index.add([sealed])
+        return sealed
 
     def _write_lease(self) -> None:
-        relied_on = (self._index.pack(number)[0] for number in sorted(self.touched))
-        self._lease.write([*self._packs, self._meta_pack, *relied_on], seen_gen=self.seen_gen)
+        with self._leasing:  # of two that write it the later one says more
+            relied_on = (self._index.pack(number)[0] for number in sorted(self.touched.copy()))
+            self._lease.write([*self._packs, self._meta_pack, *relied_on], seen_gen=self.seen_gen)
 
     def keep_lease(self) -> None:
         """Write the lease again if it is time: for who writes nothing for long and will; any thread."""
@@ -236,8 +243,7 @@ class WriteSession:
             with self._lock:
                 self._write_lease()
 
-    def _index_data_pack(self, pack: SealedPack) -> None:
-        self._index.add([pack])
+    def _forget_indexed(self, pack: SealedPack) -> None:
         ids = pack.entries["id"].tobytes()
         with self._lock:
             self._known.difference_update(ChunkId(ids[at : at + 32]) for at in range(0, len(ids), 32))

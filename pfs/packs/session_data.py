@@ -66,16 +66,20 @@ class DataPacks:
         backend: Backend,
         *,
         begun: Callable[[PackId], None],
+        seal: Callable[[PackWriter], SealedPack],
         sealed: Callable[[SealedPack], None],
         clock_ns: Callable[[], int],
         background: Executor | Uploads | None = None,
     ) -> None:
-        """``begun`` is told each new pack, ``sealed`` each durable one, in a thread that adds or seals."""
+        """``seal`` makes a pack durable, in the background if there is one, where it must wait for nobody that adds.
+
+        ``begun`` is told each new pack, ``sealed`` each durable one, in a thread that adds or seals.
+        """
         self._backend = backend
         self._background = background
         self._at_once = background.limit if isinstance(background, Uploads) else 1
         self._sealing: deque[Future[SealedPack]] = deque()
-        self._on_begun, self._on_sealed = begun, sealed
+        self._on_begun, self._do_seal, self._on_sealed = begun, seal, sealed
         self._clock_ns = clock_ns
         self._lock = threading.Lock()
         self._writer: PackWriter | None = None
@@ -129,7 +133,7 @@ class DataPacks:
             writer = self._take_writer()
             sealing, self._sealing = self._sealing, deque()
         try:
-            sealed = [] if writer is None else [_sealed(writer)]
+            sealed = [] if writer is None else [self._sealed(writer)]
         finally:
             wait(sealing)  # nothing goes on once an error was told
         for pack in (*sealed, *(future.result() for future in sealing)):
@@ -184,9 +188,9 @@ class DataPacks:
     def _seal(self, writer: PackWriter) -> None:
         # Outside the lock: the sync of a full pack takes a while, and others go on with the next one.
         if self._background is None:
-            self._on_sealed(_sealed(writer))
+            self._on_sealed(self._sealed(writer))
             return
-        future = self._background.submit(_sealed, writer)
+        future = self._background.submit(self._sealed, writer)
         with self._lock:
             self._sealing.append(future)
             ended = self._take_ended()
@@ -206,10 +210,9 @@ class DataPacks:
             if future.done():
                 future.result()
 
-
-def _sealed(writer: PackWriter) -> SealedPack:
-    try:
-        return writer.seal()
-    except BaseException:
-        writer.abandon()
-        raise
+    def _sealed(self, writer: PackWriter) -> SealedPack:
+        try:
+            return self._do_seal(writer)
+        except BaseException:
+            writer.abandon()
+            raise

@@ -69,7 +69,7 @@ class StagedStore(Store):
             self.objects,
             clock=self.clock_ns,
             seen_gen=seen_gen,
-            background=self.uploads or background,
+            background=self.sealing(background),
         )
 
 

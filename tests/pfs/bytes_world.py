@@ -18,6 +18,7 @@ from pfs.packs.index import Index
 from pfs.packs.manifest import encode
 from pfs.packs.objects import Objects
 from pfs.packs.session import WriteSession
+from pfs.parallel import Uploads
 from pfs.trees.page import Kind
 
 SMALL = ChunkerParams(65536)
@@ -32,8 +33,8 @@ class World:
         self.index = Index.open(directory / "index", store_uuid="test")
         self.objects = Objects(self.backend, self.index, on_missing=lambda: False)
 
-    def session(self, backend: Backend | None = None) -> WriteSession:
-        return WriteSession(backend or self.backend, self.index, self.objects)
+    def session(self, backend: Backend | None = None, *, background: Uploads | None = None) -> WriteSession:
+        return WriteSession(backend or self.backend, self.index, self.objects, background=background)
 
     def commit(self, session: WriteSession) -> None:
         self.index.add(session.seal())

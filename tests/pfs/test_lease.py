@@ -2,19 +2,26 @@
 
 import subprocess
 import sys
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import msgspec
 import numpy as np
+import pytest
 
 import pfs
+from pfs.backends.base import Backend
 from pfs.backends.memory import MemoryBackend
+from pfs.errors import StorageError
 from pfs.ids import PackId, chunk_id
 from pfs.machine import host_of, this_machine
+from pfs.packs import session_data
 from pfs.packs.index import Index
 from pfs.packs.lease import PATIENCE_NS, PREFIX, RENEW_NS, TTL_NS, Lease, leased_packs
 from pfs.packs.objects import Objects
 from pfs.packs.session import WriteSession
+from pfs.parallel import Uploads
 from pfs.store import Store
 from pfs.testing.faults import FaultyBackend
 
@@ -78,8 +85,9 @@ class Session:
         self.index = Index.open(directory, store_uuid="u")
         self.objects = Objects(self.backend, self.index, on_missing=lambda: False)
 
-    def begin(self) -> WriteSession:
-        return WriteSession(self.backend, self.index, self.objects, clock=self.clock)
+    def begin(self, backend: Backend | None = None, *, background: Uploads | None = None) -> WriteSession:
+        chosen = backend or self.backend
+        return WriteSession(chosen, self.index, self.objects, clock=self.clock, background=background)
 
     def leased(self) -> frozenset[PackId]:
         return leased_packs(self.backend, now_ns=self.clock.now_ns)
@@ -93,11 +101,12 @@ def put(session: WriteSession, seed: int, *, size: int = 1 << 20) -> None:
 def test_a_data_pack_is_leased_before_it_is_there(tmp_path: Path) -> None:
     place = Session(tmp_path)
     session = place.begin()
-    put(session, 1)
-    assert place.leased() == set(), "all of it is in memory"
-    for seed in range(2, 8):
+    for seed in range(1, 8):
         put(session, seed)
     assert not list(place.backend.entries("packs/"))
+    assert place.leased() == set(), "no part of it is where a collection could take it"
+    session.seal_data()
+    assert list(place.backend.entries("packs/"))
     assert set(session.pack_ids) <= place.leased()
     other = place.begin()
     other.adopt(session)
@@ -106,6 +115,34 @@ def test_a_data_pack_is_leased_before_it_is_there(tmp_path: Path) -> None:
     other.abandon()
     assert place.leased() == set()
     place.index.close()
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+def test_who_dies_at_any_moment_leaves_no_data_pack_without_a_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_background: bool
+) -> None:
+    monkeypatch.setattr(session_data, "STAGE_BYTES", 100_000)
+    monkeypatch.setattr(session_data, "PACK_BYTES", 150_000)
+    packs_left = set[int]()
+    for fail_at in count(1):
+        folder = tmp_path / str(fail_at)
+        folder.mkdir()
+        place, uploads = Session(folder), Uploads(2)
+        dying = FaultyBackend(place.backend, fail_at=fail_at, dead_after=True)
+        session = place.begin(dying, background=uploads if in_background else None)
+        with suppress(StorageError):
+            for seed in range(12):
+                put(session, seed, size=50_000)
+            session.seal_data()
+        session.abandon()
+        uploads.close()
+        packs = {PackId(bytes.fromhex(entry.name[-37:-5])) for entry in place.backend.entries("packs/")}
+        packs_left.add(len(packs))
+        if not dying.fired:
+            break
+        assert packs <= place.leased()
+        place.index.close()
+    assert packs_left >= {0, 1, 2, 3}
 
 
 def test_who_takes_long_leases_what_it_relies_on(tmp_path: Path) -> None:

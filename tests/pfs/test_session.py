@@ -15,6 +15,7 @@ from pfs.packs import session_data
 from pfs.packs.commit_record import CommitRecord, record_root
 from pfs.packs.pack import Codec, RecordType, pack_name, read_footer
 from pfs.packs.session import WriteSession
+from pfs.parallel import Uploads
 from pfs.testing.faults import WRITES, FaultyBackend, How
 from pfs.trees.page import Cell, Kind, encode_cells
 from pfs.trees.row import EMPTY_ROOT
@@ -259,11 +260,13 @@ def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_data, "PACK_BYTES", 250_000)
 
 
+@pytest.mark.parametrize("in_background", [False, True])
 @pytest.mark.parametrize("how", How)
 def test_a_fault_at_any_write_ends_the_session_and_the_next_one_succeeds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: How
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: How, in_background: bool
 ) -> None:
     shrink(monkeypatch)
+    uploads = Uploads(2)
     counted = FaultyBackend(MemoryBackend(), counted=OF_PACKS)
     (tmp_path / "count").mkdir()
     world = World(tmp_path / "count", counted)
@@ -273,7 +276,8 @@ def test_a_fault_at_any_write_ends_the_session_and_the_next_one_succeeds(
         inner = MemoryBackend()
         (tmp_path / str(call)).mkdir()
         world = World(tmp_path / str(call), inner)
-        session = world.session(FaultyBackend(inner, fail_at=call, how=how, counted=OF_PACKS))
+        faulty = FaultyBackend(inner, fail_at=call, how=how, counted=OF_PACKS)
+        session = world.session(faulty, background=uploads if in_background else None)
         with pytest.raises(StorageFullError if how is How.FULL else StorageError):
             everything(session, world)
         with pytest.raises(StorageError):
@@ -284,6 +288,7 @@ def test_a_fault_at_any_write_ends_the_session_and_the_next_one_succeeds(
         for entry in inner.entries("packs/"):
             read_footer(inner, entry.name)
         world.index.close()
+    uploads.close()
 
 
 def test_a_failure_in_one_thread_is_not_hidden_by_another_that_relied_on_it(
