@@ -22,7 +22,7 @@ from pfs.backends.base import Backend, Buffer
 from pfs.errors import PfsError, StorageError
 from pfs.ids import ChunkId, CommitId, ManifestId, PackId, PageId, TreeId, new_pack_id, page_id, record_id
 from pfs.packs.commit_record import CommitRecord, encode_record
-from pfs.packs.compress import SMALL_CHUNK, compress, compress_block, is_compressible
+from pfs.packs.compress import SMALL_CHUNK, are_compressible, compress, compress_block
 from pfs.packs.index import Index
 from pfs.packs.index_columns import NOWHERE, Places
 from pfs.packs.lease import Lease
@@ -125,7 +125,7 @@ class WriteSession:
         """
         with self._ending_on_error():
             fresh = self._claim(batch)
-            self._data.add_all([record for id, data in fresh if (record := self._record(id, data)) is not None])
+            self._data.add_all(self._records(fresh))
         return sum(len(data) for _, data in fresh)
 
     def _claim(self, batch: Sequence[tuple[ChunkId, Buffer]]) -> list[tuple[ChunkId, Buffer]]:
@@ -194,33 +194,37 @@ class WriteSession:
         with self._lock:
             self.borrowed.add(source)
 
-    def _record(self, id: ChunkId, data: Buffer) -> StagedRecord | None:
-        """Return the record of a chunk; None: it went to the block."""
-        size = len(data)
-        if not is_compressible(data):
-            return StagedRecord([(id, size)], data, Codec.RAW)
-        if size < SMALL_CHUNK:
-            self._add_to_block(id, bytes(data))
-            return None
-        packed = compress(data, level=self._level)
-        return StagedRecord([(id, size)], *((data, Codec.RAW) if packed is None else (packed, Codec.ZSTD)))
+    def _records(self, fresh: Sequence[tuple[ChunkId, Buffer]]) -> list[StagedRecord]:
+        """Return the records of chunks, and of the blocks that are full by the small ones among them."""
+        records: list[StagedRecord] = []
+        small: list[tuple[ChunkId, bytes]] = []
+        for (id, data), shrinks in zip(fresh, are_compressible([data for _, data in fresh]), strict=True):
+            if shrinks and len(data) < SMALL_CHUNK:
+                small.append((id, bytes(data)))
+                continue
+            packed = compress(data, level=self._level) if shrinks else None
+            form = (data, Codec.RAW) if packed is None else (packed, Codec.ZSTD)
+            records.append(StagedRecord(((id, len(data)),), *form))
+        return records + [self._block_record(block) for block in self._add_to_block(small)]
 
-    def _add_to_block(self, id: ChunkId, data: bytes) -> None:
+    def _add_to_block(self, chunks: Sequence[tuple[ChunkId, bytes]]) -> list[list[tuple[ChunkId, bytes]]]:
+        """Take small chunks in; return the blocks that are full."""
+        full = []
         with self._lock:
-            full = self._take_block() if self._block_bytes + len(data) > BLOCK_BYTES else []
-            self._block.append((id, data))
-            self._block_bytes += len(data)
-        self._write_block(full)
+            for chunk in chunks:
+                if self._block_bytes + len(chunk[1]) > BLOCK_BYTES:
+                    full.append(self._take_block())
+                self._block.append(chunk)
+                self._block_bytes += len(chunk[1])
+        return [block for block in full if block]
 
     def _take_block(self) -> list[tuple[ChunkId, bytes]]:
         taken, self._block, self._block_bytes = self._block, [], 0
         return taken
 
-    def _write_block(self, block: list[tuple[ChunkId, bytes]], *, last: bool = False) -> None:
-        if block:
-            packed = compress_block([data for _, data in block], level=self._level)
-            record = StagedRecord([(id, len(data)) for id, data in block], packed, Codec.IN_BLOCK)
-            self._data.add(record, last=last)
+    def _block_record(self, block: Sequence[tuple[ChunkId, bytes]]) -> StagedRecord:
+        packed = compress_block([data for _, data in block], level=self._level)
+        return StagedRecord([(id, len(data)) for id, data in block], packed, Codec.IN_BLOCK)
 
     def _seal_data_pack(self, writer: PackWriter) -> SealedPack:
         """Lease a data pack before it is there, since what it holds may be in no memory by the end; then index it.
@@ -376,7 +380,8 @@ class WriteSession:
             with self._lock:
                 self._check_usable()
                 block = self._take_block()
-            self._write_block(block, last=True)
+            if block:
+                self._data.add(self._block_record(block), last=True)
 
     def seal_data(self) -> None:
         """Make the data packs durable and index them, so that `adopt` and `seal` have little left to do."""
@@ -432,8 +437,8 @@ class WriteSession:
         self.new_chunks += other.new_chunks
         for record in records:
             self._data.add(record)
-        for id, data in block:
-            self._add_to_block(id, data)
+        for full in self._add_to_block(block):
+            self._data.add(self._block_record(full))
 
     def _adopt_meta(self, other: WriteSession) -> None:
         for id in other._unwritten:

@@ -324,7 +324,7 @@ def test_the_first_cause_is_told_by_whatever_is_called_later(world: World, monke
 def test_what_is_no_error_of_ours_ends_a_session_as_dropped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     session = world.session()
     with monkeypatch.context() as patch:
-        patch.setattr("pfs.packs.session.is_compressible", lambda _: 1 / 0)
+        patch.setattr("pfs.packs.session.are_compressible", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             put(session, b"x")
     with pytest.raises(StorageError, match="dropped"):
