@@ -22,7 +22,7 @@ from pfs.backends.base import Backend, Buffer
 from pfs.errors import PfsError, StorageError
 from pfs.ids import ChunkId, CommitId, ManifestId, PackId, PageId, TreeId, new_pack_id, page_id, record_id
 from pfs.packs.commit_record import CommitRecord, encode_record
-from pfs.packs.compress import SMALL_CHUNK, are_compressible, compress, compress_block
+from pfs.packs.compress import SMALL_CHUNK, are_compressible, compress, compress_block, is_compressible
 from pfs.packs.index import Index
 from pfs.packs.index_columns import NOWHERE, Places
 from pfs.packs.lease import Lease
@@ -59,7 +59,6 @@ class WriteSession:
         index: Index,
         objects: Objects,
         *,
-        compression_level: int = 1,
         clock: Callable[[], int] = time.time_ns,
         seen_gen: int = 0,
         background: Executor | Uploads | None = None,
@@ -72,7 +71,6 @@ class WriteSession:
         """No list of a generation up to this one has a pack that this session, or one adopted, wrote or relies on."""
         self._backend, self._index, self._objects = backend, index, objects
         self._stored = TrustedIndex(backend, index)
-        self._level = compression_level
         self._clock = clock
         self._background = background
         self._lock, self._leasing = threading.RLock(), threading.Lock()
@@ -98,6 +96,8 @@ class WriteSession:
             background=self._background,
         )
         self._known: set[ChunkId] = set()
+        self._pays = False
+        """Whether the last large chunk was worth compressing; which one that was is not certain, and need not be."""
         self._block: list[tuple[ChunkId, bytes]] = []
         self._block_bytes = 0
         self._meta: dict[bytes, tuple[RecordType, bytes]] = {}
@@ -198,14 +198,25 @@ class WriteSession:
         """Return the records of chunks, and of the blocks that are full by the small ones among them."""
         records: list[StagedRecord] = []
         small: list[tuple[ChunkId, bytes]] = []
-        for (id, data), shrinks in zip(fresh, are_compressible([data for _, data in fresh]), strict=True):
-            if shrinks and len(data) < SMALL_CHUNK:
+        shrinks = iter(are_compressible([data for _, data in fresh if len(data) < SMALL_CHUNK]))
+        for id, data in fresh:
+            if len(data) >= SMALL_CHUNK:
+                records.append(self._large_record(id, data))
+            elif next(shrinks):
                 small.append((id, bytes(data)))
-                continue
-            packed = compress(data, level=self._level) if shrinks else None
-            form = (data, Codec.RAW) if packed is None else (packed, Codec.ZSTD)
-            records.append(StagedRecord(((id, len(data)),), *form))
+            else:
+                records.append(StagedRecord(((id, len(data)),), data, Codec.RAW))
         return records + [self._block_record(block) for block in self._add_to_block(small)]
+
+    def _large_record(self, id: ChunkId, data: Buffer) -> StagedRecord:
+        """Return the record of a chunk that shares no block.
+
+        No sample is taken when the one before was worth compressing: it would be a twelfth of the work, and to learn
+        that this one is not worth it costs less than that.
+        """
+        packed = compress(data) if self._pays or is_compressible(data) else None
+        self._pays = packed is not None
+        return StagedRecord(((id, len(data)),), *((data, Codec.RAW) if packed is None else (packed, Codec.ZSTD)))
 
     def _add_to_block(self, chunks: Sequence[tuple[ChunkId, bytes]]) -> list[list[tuple[ChunkId, bytes]]]:
         """Take small chunks in; return the blocks that are full."""
@@ -223,7 +234,7 @@ class WriteSession:
         return taken
 
     def _block_record(self, block: Sequence[tuple[ChunkId, bytes]]) -> StagedRecord:
-        packed = compress_block([data for _, data in block], level=self._level)
+        packed = compress_block([data for _, data in block])
         return StagedRecord([(id, len(data)) for id, data in block], packed, Codec.IN_BLOCK)
 
     def _seal_data_pack(self, writer: PackWriter) -> SealedPack:

@@ -114,6 +114,22 @@ def test_the_sample_decides_how_a_chunk_is_kept(world: World) -> None:
     assert found == {"raw": Codec.RAW, "small raw": Codec.RAW, "zstd": Codec.ZSTD, "block": Codec.IN_BLOCK}
 
 
+def test_no_sample_is_taken_behind_a_chunk_that_was_worth_compressing(world: World) -> None:
+    odd = bytearray(text(400_000))
+    for start in (0, 196_000, 392_000):
+        odd[start : start + 8192] = noise(8192, start)
+    parts = [bytes(odd), text(100_000), bytes(odd[:-1]), noise(100_000), bytes(odd[:-2]), text(100_000, 1), noise(5000)]
+    session = world.session()
+    for part in parts:
+        put(session, part)
+    [pack] = session.seal()
+    codecs = {bytes(row["id"].tobytes()): Codec(int(row["codec"])) for row in pack.entries}
+    raw, packed = Codec.RAW, Codec.ZSTD
+    assert [codecs[chunk_id(part)] for part in parts] == [raw, packed, packed, raw, raw, packed, raw]
+    world.index.add([pack])
+    assert read(world, *parts)
+
+
 def test_small_chunks_share_blocks_in_the_order_they_came(world: World) -> None:
     session = world.session()
     parts = [text(3000 + seed, seed) for seed in range(300)]
