@@ -45,7 +45,7 @@ def _filled(folder: Path, ids: bytes) -> Index:
         entries = np.zeros(len(every[start : start + _PACK]), ENTRY)
         entries["id"], entries["off"] = np.sort(every[start : start + _PACK]), 32
         entries["type"] = 1
-        index.add([SealedPack(PackId(number.to_bytes(16, "big")), "d", 1 << 26, 0, entries)])
+        index.add([SealedPack(PackId(number.to_bytes(16, "big")), "d", 1 << 26, 0, entries.tobytes())])
     return index
 
 

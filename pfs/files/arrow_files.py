@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from pfs.arrays import I64, U8
 from pfs.errors import InvalidInputError, InvalidPathError
 from pfs.files.arrow_metadata import packed_metadata
 from pfs.paths import MAX_NAME_BYTES, MAX_PATH_BYTES, clean_path, from_key
 from pfs.trees import columns
-from pfs.trees.kernel import I64, U8, gather
+from pfs.trees.kernel import gather
 from pfs.trees.shape import Keys
 
 if TYPE_CHECKING:

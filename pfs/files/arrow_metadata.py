@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from pfs.arrays import I64
 from pfs.errors import InvalidInputError
 from pfs.files.described import described
-from pfs.trees.kernel import I64
 from pfs.trees.page import pack_aux
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from pfs.arrays import I64, U8, U64
 from pfs.backends.base import Reads
 from pfs.errors import InvalidInputError, MissingObjectError, NotFoundError
 from pfs.ids import EMPTY_CHUNK, ChunkId, TreeId
@@ -16,7 +17,6 @@ from pfs.packs.index import IN_BLOCK, Index
 from pfs.packs.index_columns import NOWHERE
 from pfs.packs.pack import RecordType, pack_name, read_footer
 from pfs.packs.session import WriteSession
-from pfs.trees.kernel import I64, U8, U64
 from pfs.trees.page import Kind
 
 _FOOTER_BYTES: Final = 128 << 20

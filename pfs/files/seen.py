@@ -22,9 +22,9 @@ from contextlib import suppress
 from itertools import islice
 from typing import Final, NamedTuple
 
-import numpy as np
 from blake3 import blake3
 
+from pfs.arrays import np
 from pfs.errors import CorruptionError, PfsError
 from pfs.files.fileref import EMPTY_FILE, FileRef
 from pfs.ids import TreeId

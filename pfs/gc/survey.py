@@ -17,7 +17,7 @@ from pfs.backends.base import Entry
 from pfs.errors import ArchivedError, CorruptionError, NotFoundError
 from pfs.gc.idset import IdSet, Scratch, prefixes
 from pfs.ids import PackId
-from pfs.packs.pack import ENTRY, PackKind, SealedPack, parse_pack_name, read_footer
+from pfs.packs.pack import ENTRY_ROW, PackKind, SealedPack, parse_pack_name, read_footer
 from pfs.parallel import at_once
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def record_spans(pack: SealedPack) -> Iterator[tuple[int, int, npt.NDArray[np.in
 def _records(pack: SealedPack) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.intp], npt.NDArray[np.int64]]:
     """Return where records begin, which of these each entry is in, and their lengths."""
     starts, where = np.unique(pack.entries["off"], return_inverse=True)
-    end = pack.size - _TRAILER - len(pack.entries) * ENTRY.itemsize
+    end = pack.size - _TRAILER - len(pack.footer)
     lengths: npt.NDArray[np.int64] = np.append(starts.astype(np.int64)[1:], end) - starts
     return starts, where, lengths
 
@@ -162,7 +162,7 @@ def entry_bytes(pack: SealedPack) -> npt.NDArray[np.int64]:
     starts, where, lengths = _records(pack)
     plain = np.bincount(where, weights=entries["ulen"], minlength=len(starts))
     shares = entries["ulen"] / np.maximum(plain[where], 1)
-    sizes: npt.NDArray[np.int64] = np.ceil(shares * lengths[where]).astype(np.int64) + ENTRY.itemsize
+    sizes: npt.NDArray[np.int64] = np.ceil(shares * lengths[where]).astype(np.int64) + ENTRY_ROW.size
     return sizes
 
 

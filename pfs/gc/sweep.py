@@ -168,7 +168,7 @@ def _without_home(store: Store, others: Sequence[Entry], group: _Group) -> set[P
         here = wanted[places] == ids
         if here.any():
             found[places[here]] = True
-            store.index.refill([pack._replace(entries=pack.entries[here])])
+            store.index.refill([pack._replace(footer=pack.entries[here].tobytes())])
     return {pack for pack, ids in group if not found[np.searchsorted(wanted, ids)].all()}
 
 

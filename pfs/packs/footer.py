@@ -7,10 +7,9 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 from xxhash import xxh3_128_digest
 
+from pfs.arrays import Voids, np
 from pfs.backends.base import Backend, Reads
 from pfs.errors import ArchivedError, CorruptionError, NotFoundError
 from pfs.ids import PackId
@@ -30,6 +29,8 @@ MAX_PACK: Final = (1 << 32) - 1
 """Largest pack in bytes: offsets have 32 bits."""
 _GUESS: Final = 64 * 1024
 """One suffix read of this many bytes has the trailer and 1,364 entries."""
+_FEW: Final = 64
+"""Entries up to which a loop is as fast as columns."""
 _BATCH: Final = 64
 _BATCH_ROWS: Final = 1 << 20
 _NAME: Final = re.compile(r"packs/([dm])/([0-9a-f]{2})/([0-9a-f]{32})\.pack")
@@ -37,24 +38,46 @@ _NAME: Final = re.compile(r"packs/([dm])/([0-9a-f]{2})/([0-9a-f]{32})\.pack")
 SHELF: Final = "footers/"
 _SHELVED: Final = re.compile(r"footers/[0-9a-f]{2}/([0-9a-f]{32})\.footer")
 
-ENTRY: Final = np.dtype(
-    [("id", "V32"), ("off", "<u4"), ("clen", "<u4"), ("ulen", "<u4"), ("type", "u1"), ("codec", "u1"), ("pad", "<u2")]
-)
-"""A footer entry, 48 bytes. With codec IN_BLOCK, ``off`` is the block's and ``clen`` the offset in its plain bytes."""
+ENTRY: Final = [
+    ("id", "V32"),
+    ("off", "<u4"),
+    ("clen", "<u4"),
+    ("ulen", "<u4"),
+    ("type", "u1"),
+    ("codec", "u1"),
+    ("pad", "<u2"),
+]
+"""A footer entry, 48 bytes, as NumPy takes it.
+
+With codec IN_BLOCK, ``off`` is the block's and ``clen`` the offset in its plain bytes.
+"""
 ENTRY_ROW: Final = struct.Struct("<32sIIIBBH")
 """The same, for one row."""
 
-Entries = npt.NDArray[np.void]
-
 
 class SealedPack(NamedTuple):
-    """What the footer of a durable pack says; ``entries`` is an array of ENTRY, sorted by id."""
+    """What the footer of a durable pack says."""
 
     pack_id: PackId
     kind: PackKind
     size: int
     created_ms: int
-    entries: Entries
+    footer: bytes
+    """Rows of ENTRY_ROW, sorted by id."""
+
+    @property
+    def rows(self) -> int:
+        """Number of entries."""
+        return len(self.footer) // ENTRY_ROW.size
+
+    @property
+    def entries(self) -> Voids:
+        """The entries, an array of ENTRY over the bytes of the footer."""
+        return np.frombuffer(self.footer, ENTRY)
+
+    def ids(self) -> Iterator[bytes]:
+        """Yield the ids of the entries, in order."""
+        return (self.footer[at : at + 32] for at in range(0, len(self.footer), ENTRY_ROW.size))
 
 
 def in_batches(packs: Iterable[SealedPack]) -> Iterator[list[SealedPack]]:
@@ -62,7 +85,7 @@ def in_batches(packs: Iterable[SealedPack]) -> Iterator[list[SealedPack]]:
     batch, rows = list[SealedPack](), 0
     for pack in packs:
         batch.append(pack)
-        rows += len(pack.entries)
+        rows += pack.rows
         if len(batch) == _BATCH or rows >= _BATCH_ROWS:
             yield batch
             batch, rows = [], 0
@@ -146,9 +169,10 @@ def read_footer(backend: Reads, name: str, *, size: int | None = None) -> Sealed
         raise CorruptionError(name, f"it is not {end} bytes long as its trailer says")
     header = tail if len(tail) == end else backend.get(name, length=PACK_HEADER.size)
     check_pack_header(header[: PACK_HEADER.size], pack_id, kind, where=name)
-    entries: Entries = np.frombuffer(footer, dtype=ENTRY)
-    _check_entries(entries, footer_off, name)
-    return SealedPack(pack_id, kind, end, pack_time_ms(pack_id), entries)
+    pack = SealedPack(pack_id, kind, end, pack_time_ms(pack_id), footer)
+    if not entries_fit(pack, footer_off):
+        raise CorruptionError(name, "its footer has an entry that no record can have")
+    return pack
 
 
 def shelf_name(pack_id: PackId) -> str:
@@ -168,7 +192,7 @@ def shelve(backend: Backend, name: str) -> None:
     Raises as `read_footer`, and StorageError.
     """
     pack = read_footer(backend, name)
-    length = len(pack.entries) * ENTRY.itemsize + _TRAILER.size
+    length = len(pack.footer) + _TRAILER.size
     tail = backend.get(name, offset=-length)
     backend.put_new(shelf_name(pack.pack_id), backend.get(name, length=PACK_HEADER.size) + tail)
 
@@ -186,9 +210,10 @@ def _read_shelved(backend: Reads, name: str, *, size: int | None) -> SealedPack:
     if len(footer) != footer_len or xxh3_128_digest(footer) != checksum or size not in (None, end):
         raise CorruptionError(shelf_name(pack_id), "it is not the footer of its pack")
     check_pack_header(data[: PACK_HEADER.size], pack_id, kind, where=name)
-    entries: Entries = np.frombuffer(footer, dtype=ENTRY)
-    _check_entries(entries, footer_off, name)
-    return SealedPack(pack_id, kind, end, pack_time_ms(pack_id), entries)
+    pack = SealedPack(pack_id, kind, end, pack_time_ms(pack_id), footer)
+    if not entries_fit(pack, footer_off):
+        raise CorruptionError(name, "its footer has an entry that no record can have")
+    return pack
 
 
 def _decode_trailer(tail: bytes, pack_id: PackId, name: str) -> tuple[int, int, bytes]:
@@ -201,17 +226,32 @@ def _decode_trailer(tail: bytes, pack_id: PackId, name: str) -> tuple[int, int, 
     if version != _VERSION:
         raise CorruptionError(name, f"its format version is {version}, this release reads {_VERSION}")
     whole = footer_off + footer_len + _TRAILER.size
-    if footer_len != rows * ENTRY.itemsize or footer_off < PACK_HEADER.size or whole > MAX_PACK:
+    if footer_len != rows * ENTRY_ROW.size or footer_off < PACK_HEADER.size or whole > MAX_PACK:
         raise CorruptionError(name, "its trailer contradicts itself")
     return footer_off, footer_len, checksum
 
 
-def _check_entries(entries: Entries, footer_off: int, name: str) -> None:
+def entries_fit(pack: SealedPack, footer_off: int, *, few: int = _FEW) -> bool:
+    """Say whether every entry is one that a record before the footer can have; up to ``few`` one by one."""
+    return _columns_fit(pack, footer_off) if pack.rows > few else _rows_fit(pack, footer_off)
+
+
+def _rows_fit(pack: SealedPack, footer_off: int) -> bool:
+    for _, start, length, _, kind, codec, _ in ENTRY_ROW.iter_unpack(pack.footer):
+        end = start + HEADER_SIZE + (0 if codec == Codec.IN_BLOCK else length)
+        if not RecordType.CHUNK <= kind < RecordType.BLOCK or codec > Codec.IN_BLOCK:
+            return False
+        if start < PACK_HEADER.size or end > footer_off:
+            return False
+    return True
+
+
+def _columns_fit(pack: SealedPack, footer_off: int) -> bool:
+    entries = pack.entries
     kinds, codecs = entries["type"], entries["codec"]
     starts = entries["off"].astype(np.uint64)
     in_block = codecs == Codec.IN_BLOCK
     ends = starts + HEADER_SIZE + np.where(in_block, 0, entries["clen"]).astype(np.uint64)
     good = (kinds >= RecordType.CHUNK) & (kinds < RecordType.BLOCK) & (codecs <= Codec.IN_BLOCK)
     good &= (starts >= PACK_HEADER.size) & (ends <= footer_off)
-    if not bool(good.all()):
-        raise CorruptionError(name, "its footer has an entry that no record can have")
+    return bool(good.all())

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from pfs.backends.durable import storage_errors
 from pfs.errors import IndexDamagedError
 from pfs.packs.index_chunks import RunGoneError
-from pfs.packs.index_rows import KEY_SIZE, LOCATIONS
+from pfs.packs.index_rows import KEY_SIZE, LOCATION_SIZE, LOCATIONS
 
 _HEADER: Final = struct.Struct("<4sB3xQQ40x")
 _MAGIC: Final = b"PFR1"
@@ -101,8 +101,8 @@ class Run:
         at = bisect_left(self._high, high)
         while at < len(self._high) and self._high[at] == high:
             if self._low[at] == low:
-                start = self._values_at + at * LOCATIONS.itemsize
-                return self._map[start : start + LOCATIONS.itemsize]
+                start = self._values_at + at * LOCATION_SIZE
+                return self._map[start : start + LOCATION_SIZE]
             at += 1
         return None
 

@@ -17,6 +17,7 @@ from pfs.backends.durable import storage_errors
 from pfs.errors import IndexDamagedError, InvalidInputError, StorageError
 from pfs.ids import CommitId, PackId
 from pfs.packs import index_commits, index_condemned
+from pfs.packs.chunk_rows import chunk_rows
 from pfs.packs.index_chunks import Chunks, RunGoneError, layout_of, look_up
 from pfs.packs.index_condemned import CONDEMNED, GONE, STALE, States
 from pfs.packs.index_env import SharedEnv, Txn, acquire, release
@@ -25,16 +26,15 @@ from pfs.packs.index_rows import (
     KEY_SIZE,
     NUMBER,
     Location,
-    chunk_rows,
     decode_location,
     decode_pack,
 )
 from pfs.packs.pack import PackKind, SealedPack
 
 if TYPE_CHECKING:
+    from pfs.arrays import U8
     from pfs.packs.frozen import Frozen, Run
     from pfs.packs.index_columns import Places
-    from pfs.trees.kernel import U8
 
 __all__ = ["IN_BLOCK", "REWRITES", "Guard", "Index", "IndexStats", "Location"]
 

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import numpy as np
-
+from pfs.arrays import np
 from pfs.packs.index_env import Txn
-from pfs.packs.index_rows import LOCATIONS
+from pfs.packs.index_rows import LOCATION_SIZE
 
 if TYPE_CHECKING:
     from pfs.packs.frozen import Rows, Run
@@ -119,7 +118,7 @@ class Chunks:
         for run in self._runs:
             places = run.find(high[left], low[left])
             here = places >= 0
-            values = run.rows.values[places[here]].view(f"V{LOCATIONS.itemsize}").tolist()
+            values = run.rows.values[places[here]].view(f"V{LOCATION_SIZE}").tolist()
             found.update(zip((missing[at] for at in left[here].tolist()), values, strict=True))
             left = left[~here]
             if not len(left):
@@ -176,7 +175,7 @@ class Chunks:
 
             for piece in pieces_of(run.rows):
                 some = piece.part(np.isin(piece.values["pack_no"], list(numbers)))
-                yield from zip(keys_of(some), some.values.view(f"V{LOCATIONS.itemsize}").tolist(), strict=True)
+                yield from zip(keys_of(some), some.values.view(f"V{LOCATION_SIZE}").tolist(), strict=True)
 
 
 def look_up(txn: Txn, table: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
+from pfs.arrays import I64, U8, np
 from pfs.packs.index_chunks import Chunks
 from pfs.packs.index_condemned import CONDEMNED, GONE, States
 from pfs.packs.index_env import Txn
 from pfs.packs.index_rows import KEY_SIZE, LOCATIONS
-from pfs.trees.kernel import I64, U8
 
 NOWHERE = -1
 """The pack number of what is not there."""

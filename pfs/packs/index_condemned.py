@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
+from pfs.arrays import np, npt
 from pfs.ids import PackId
 from pfs.packs.index_chunks import Chunks
 from pfs.packs.index_env import Txn

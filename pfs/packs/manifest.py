@@ -9,12 +9,13 @@ Format: docs/format/manifest.md.
 from __future__ import annotations
 
 import struct
+from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import Final, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
+from pfs.arrays import Voids, np
 from pfs.errors import CorruptionError
 from pfs.ids import ChunkId, ManifestId, manifest_id
 
@@ -22,7 +23,9 @@ FAN: Final = 4096
 """Chunks of a leaf; part of the format."""
 _MAGIC: Final = b"MF01"
 _HEADER: Final = struct.Struct("<4sB3sIIQ")
-_SIZE_TYPES: Final = (np.dtype("<u4"), np.dtype("<u8"))
+_SIZE_TYPES: Final = ("I", "Q")
+_SIZE_BYTES: Final = (4, 8)
+"""Of a size in a leaf, and in a top."""
 _ID_BYTES: Final = 32
 
 
@@ -96,12 +99,12 @@ class Manifest:
         self.blob = blob
         """Its bytes as stored."""
         self._level, sizes, self._ids_at = _decode(blob, where)
-        self._ends = np.cumsum(sizes)
+        self._ends = array("Q", accumulate(sizes))
 
     @property
     def size(self) -> int:
         """Size of the file in bytes."""
-        return int(self._ends[-1])
+        return self._ends[-1]
 
     @property
     def entries(self) -> int:
@@ -117,9 +120,8 @@ class Manifest:
         entries = [self.blob[at : at + _ID_BYTES] for at in range(self._ids_at, len(self.blob), _ID_BYTES)]
         yield entries
         if self._level:
-            sizes = np.diff(self._ends, prepend=np.uint64(0)).tolist()
-            for entry, size in zip(entries, sizes, strict=True):
-                yield from self._leaf(ManifestId(entry), size).ids()
+            for entry, start, end in zip(entries, (0, *self._ends), self._ends, strict=False):
+                yield from self._leaf(ManifestId(entry), end - start).ids()
 
     @property
     def is_top(self) -> bool:
@@ -127,19 +129,19 @@ class Manifest:
         return self._level > 0
 
     @property
-    def id_column(self) -> npt.NDArray[np.void]:
+    def id_column(self) -> Voids:
         """The ids that this blob lists, 32 bytes each, in order."""
         return np.frombuffer(self.blob, "V32", len(self._ends), self._ids_at)
 
     def _refs(self, start: int, stop: int, *, base: int) -> Iterator[ChunkRef]:
         if start >= stop:
             return
-        first = int(np.searchsorted(self._ends, np.uint64(max(start, 0)), side="right"))
-        offset = int(self._ends[first - 1]) if first else 0
+        first = bisect_right(self._ends, start)
+        offset = self._ends[first - 1] if first else 0
         for row in range(first, len(self._ends)):
             if offset >= stop:
                 return
-            end = int(self._ends[row])
+            end = self._ends[row]
             at = self._ids_at + row * _ID_BYTES
             entry = self.blob[at : at + _ID_BYTES]
             if self._level:
@@ -158,20 +160,19 @@ class Manifest:
 
 def _encode(level: int, sizes: Sequence[int], ids: Sequence[bytes]) -> bytes:
     header = _HEADER.pack(_MAGIC, level, b"", len(ids), 0, sum(sizes))
-    return b"".join((header, np.array(sizes, dtype=_SIZE_TYPES[level]).tobytes(), *ids))
+    return b"".join((header, struct.pack(f"<{len(sizes)}{_SIZE_TYPES[level]}", *sizes), *ids))
 
 
-def _decode(blob: bytes, where: str) -> tuple[int, npt.NDArray[np.uint64], int]:
+def _decode(blob: bytes, where: str) -> tuple[int, tuple[int, ...], int]:
     if len(blob) < _HEADER.size:
         raise CorruptionError(where, "the chunk manifest is too short")
     magic, level, zeros, rows, zero, total = _HEADER.unpack_from(blob)
     if magic != _MAGIC or level >= len(_SIZE_TYPES) or rows == 0 or any(zeros) or zero:
         raise CorruptionError(where, "it is no chunk manifest")
-    dtype = _SIZE_TYPES[level]
-    ids_at = _HEADER.size + rows * dtype.itemsize
+    ids_at = _HEADER.size + rows * _SIZE_BYTES[level]
     if len(blob) != ids_at + rows * _ID_BYTES:
         raise CorruptionError(where, "the chunk manifest has another length than its header says")
-    sizes = np.frombuffer(blob, dtype=dtype, count=rows, offset=_HEADER.size).astype(np.uint64)
-    if int(sizes.min()) == 0 or int(sizes.sum()) != total:
+    sizes = struct.unpack_from(f"<{rows}{_SIZE_TYPES[level]}", blob, _HEADER.size)
+    if 0 in sizes or sum(sizes) != total:
         raise CorruptionError(where, "the sizes in the chunk manifest do not add up")
     return int(level), sizes, ids_at

@@ -28,7 +28,7 @@ from pfs.lru import Lru
 from pfs.packs.commit_record import CommitRecord, decode_record
 from pfs.packs.index import Index, Location
 from pfs.packs.manifest import Manifest
-from pfs.packs.pack import Record, RecordType, pack_name, read_footer, scan_records
+from pfs.packs.pack import ENTRY_ROW, Record, RecordType, pack_name, read_footer, scan_records
 from pfs.packs.raw import is_raw, read_raw
 from pfs.packs.read import PackReader, Wanted
 from pfs.parallel import at_once
@@ -175,12 +175,12 @@ class Objects:
     def _commit_payloads(self, name: str) -> Iterator[tuple[int, bytes]]:
         """Yield the commit records of a pack; by a scan of all of it where its footer is damaged."""
         try:
-            entries = self._twice(name, lambda: read_footer(self._backend, name)).entries
+            pack = self._twice(name, lambda: read_footer(self._backend, name))
         except CorruptionError:
             scanned = scan_records(self._backend, name)
             yield from ((at, record.payload) for at, record in scanned if record.type is RecordType.COMMIT)
             return
-        for offset in sorted(entries["off"][entries["type"] == RecordType.COMMIT].tolist()):
+        for offset in sorted(row[1] for row in ENTRY_ROW.iter_unpack(pack.footer) if row[4] == RecordType.COMMIT):
             yield offset, self.record_at(name, offset).payload
 
     def blobs(self, kind: RecordType, ids: Sequence[bytes]) -> dict[bytes, bytes]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import numpy as np
-
 from pfs.backends.base import Backend, Buffer
 from pfs.errors import StorageError
 from pfs.ids import ChunkId, PackId
@@ -43,6 +41,7 @@ from pfs.packs.scan import ScannedRecord, scan_records
 
 __all__ = [
     "ENTRY",
+    "ENTRY_ROW",
     "HEADER_BYTES",
     "HEADER_SIZE",
     "MAX_PACK",
@@ -92,7 +91,7 @@ class PackWriter:
     @property
     def sealed_size(self) -> int:
         """Bytes that the pack would have if it were sealed now."""
-        return self.size + len(self._rows) * ENTRY.itemsize + _TRAILER_SIZE
+        return self.size + len(self._rows) * ENTRY_ROW.size + _TRAILER_SIZE
 
     def add(
         self, type: RecordType, id: bytes, payload: Buffer, *, codec: Codec = Codec.RAW, ulen: int | None = None
@@ -123,7 +122,7 @@ class PackWriter:
         self._append(encode_header(RecordType.BLOCK, id, payload, codec=Codec.ZSTD, ulen=ulen), payload, rows)
 
     def _check_room(self, payload: Buffer, *, entries: int) -> None:
-        added = HEADER_SIZE + len(payload) + entries * ENTRY.itemsize
+        added = HEADER_SIZE + len(payload) + entries * ENTRY_ROW.size
         if len(payload) > MAX_PAYLOAD or self.sealed_size + added > MAX_PACK:
             raise StorageError(f"write {self._name}", "a pack holds at most 4 GiB, and a record at most 256 MiB")
 
@@ -160,8 +159,7 @@ class PackWriter:
         if not self._object.publish():
             raise StorageError(f"write {self._name}", "a pack of this id exists already")
         size = self.size + len(footer) + len(trailer)
-        entries = np.frombuffer(footer, dtype=ENTRY)
-        return SealedPack(self.pack_id, self.kind, size, pack_time_ms(self.pack_id), entries)
+        return SealedPack(self.pack_id, self.kind, size, pack_time_ms(self.pack_id), footer)
 
     def abandon(self) -> None:
         """Drop the pack; idempotent; after `seal` it does nothing."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from pfs.backends.base import Reads
 from pfs.errors import CorruptionError
 from pfs.ids import chunk_id
-from pfs.packs.footer import ENTRY, ENTRY_ROW, PACK_HEADER, SealedPack, pack_time_ms, parse_pack_name
+from pfs.packs.footer import ENTRY_ROW, PACK_HEADER, SealedPack, pack_time_ms, parse_pack_name
 from pfs.packs.index_rows import IN_BLOCK, KEY_SIZE, Location
 from pfs.packs.record import HEADER_SIZE, Codec, RecordType
 from pfs.packs.scan import scan_records
@@ -44,5 +42,4 @@ def salvage(backend: Reads, name: str, *, known: Iterable[tuple[bytes, Location]
             id = key[:KEY_SIZE] + bytes(32 - KEY_SIZE)
             rows.append(ENTRY_ROW.pack(id, place.offset, place.clen, 0, RecordType.CHUNK, Codec.IN_BLOCK, 0))
     pack_id, kind = identity
-    entries = np.frombuffer(b"".join(sorted(rows)), dtype=ENTRY)
-    return SealedPack(pack_id, kind, end, pack_time_ms(pack_id), entries)
+    return SealedPack(pack_id, kind, end, pack_time_ms(pack_id), b"".join(sorted(rows)))

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from pfs.backends.base import Lenient, Reads
 from pfs.errors import CorruptionError
-from pfs.packs.footer import ENTRY, PACK_HEADER, SealedPack, read_footer
+from pfs.packs.footer import PACK_HEADER, SealedPack, read_footer
 from pfs.packs.record import HEADER_SIZE, RECORD_MAGIC, Record, decode_header, parse_record
 
 _WINDOW: Final = 4 << 20
@@ -49,7 +49,7 @@ def _records_end(backend: Reads, name: str) -> int | None:
 
 
 def _end_in(pack: SealedPack) -> int:
-    return pack.size - _TRAILER_SIZE - len(pack.entries) * ENTRY.itemsize
+    return pack.size - _TRAILER_SIZE - len(pack.footer)
 
 
 def _next_record(window: _Window, offset: int) -> ScannedRecord | None:

@@ -18,7 +18,7 @@ from xxhash import xxh3_128_digest
 
 from pfs.errors import CorruptionError
 from pfs.ids import PackId, record_id
-from pfs.packs.footer import ENTRY, SealedPack, pack_time_ms
+from pfs.packs.footer import ENTRY_ROW, SealedPack, pack_time_ms
 from pfs.packs.record import RecordType
 
 SEGMENT_BYTES: Final = 32 << 20
@@ -57,7 +57,7 @@ class Head:
     @property
     def size(self) -> int:
         """Bytes of the object."""
-        return self.entries_at + int(self.table["entries"].sum(dtype=np.uint64)) * ENTRY.itemsize
+        return self.entries_at + int(self.table["entries"].sum(dtype=np.uint64)) * ENTRY_ROW.size
 
     def packs(self) -> list[PackId]:
         """Return the packs that are covered."""
@@ -77,9 +77,9 @@ def encode_segment(
     Takes as many bytes again while it works.
     """
     ordered = sorted(packs, key=lambda pack: pack.pack_id)
-    footers = [pack.entries.tobytes() for pack in ordered]
+    footers = [pack.footer for pack in ordered]
     rows = [
-        (pack.pack_id, xxh3_128_digest(footer), pack.size, len(pack.entries), pack.kind.encode(), b"")
+        (pack.pack_id, xxh3_128_digest(footer), pack.size, pack.rows, pack.kind.encode(), b"")
         for pack, footer in zip(ordered, footers, strict=True)
     ]
     table = np.array(rows, dtype=_TABLE).tobytes()
@@ -129,13 +129,12 @@ def footers_in(data: bytes, head: Head) -> Iterator[SealedPack | None]:
     """Yield the footer of each pack of the whole object ``data``, in the order of the table; None: it is damaged."""
     at = head.entries_at
     for pack, checksum, size, count, kind, _ in head.table.tolist():
-        part = data[at : at + count * ENTRY.itemsize]
-        at += count * ENTRY.itemsize
+        part = data[at : at + count * ENTRY_ROW.size]
+        at += count * ENTRY_ROW.size
         if xxh3_128_digest(part) != checksum:
             yield None
             continue
-        entries = np.frombuffer(part, ENTRY)
-        yield SealedPack(PackId(pack), "d" if kind == b"d" else "m", size, pack_time_ms(PackId(pack)), entries)
+        yield SealedPack(PackId(pack), "d" if kind == b"d" else "m", size, pack_time_ms(PackId(pack)), part)
 
 
 def records_in(data: bytes, head: Head) -> Iterator[tuple[PackId, bytes]]:

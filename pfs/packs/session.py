@@ -16,8 +16,7 @@ from contextlib import contextmanager
 from copy import copy
 from typing import Final
 
-import numpy as np
-
+from pfs.arrays import U8, np
 from pfs.backends.base import Backend, Buffer
 from pfs.errors import PfsError, StorageError
 from pfs.ids import ChunkId, CommitId, ManifestId, PackId, PageId, TreeId, new_pack_id, page_id, record_id
@@ -33,7 +32,6 @@ from pfs.packs.session_data import DataPacks, StagedRecord
 from pfs.packs.session_memory import SealedFromMemory
 from pfs.packs.trust import TrustedIndex
 from pfs.parallel import Uploads
-from pfs.trees.kernel import U8
 from pfs.trees.page import Page
 
 BLOCK_BYTES: Final = 256 << 10
@@ -259,9 +257,8 @@ class WriteSession:
                 self._write_lease()
 
     def _forget_indexed(self, pack: SealedPack) -> None:
-        ids = pack.entries["id"].tobytes()
         with self._lock:
-            self._known.difference_update(ChunkId(ids[at : at + 32]) for at in range(0, len(ids), 32))
+            self._known.difference_update(map(ChunkId, pack.ids()))
 
     def chunk(self, id: ChunkId, size: int) -> bytes:
         """Return a chunk of the store or of this session; one in an open pack costs the sealing of that pack.

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
+from pfs.arrays import U8, np
 from pfs.backends.base import Backend
 from pfs.errors import CorruptionError, NotFoundError, StorageError
 from pfs.ids import PackId
@@ -19,7 +18,6 @@ from pfs.packs.index import Index, Location
 from pfs.packs.index_columns import NOWHERE, Places
 from pfs.packs.pack import HEADER_BYTES, check_pack_header, pack_name
 from pfs.parallel import at_once
-from pfs.trees.kernel import U8
 
 
 class TrustedIndex:

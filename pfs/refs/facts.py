@@ -14,10 +14,9 @@ from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 from xxhash import xxh3_128_digest
 
+from pfs.arrays import Voids, np
 from pfs.backends.base import Backend
 from pfs.errors import CorruptionError, MissingObjectError, NotFoundError
 from pfs.lru import Lru
@@ -29,10 +28,11 @@ _RATIO: Final = 4
 """An older object of at most this many times the rows that are added is merged with them."""
 _MAGIC: Final = b"PRF1"
 _HEADER: Final = struct.Struct("<4sI8x16s")
-_ROW: Final = np.dtype([("key", "S17"), ("what", "u1"), ("value", "V16")])
+_ROW: Final = [("key", "S17"), ("what", "u1"), ("value", "V16")]
+_ROW_SIZE: Final = 34
 _HELD_BYTES: Final = 64 << 20
 
-Rows = npt.NDArray[np.void]
+Rows = Voids
 
 
 class Fact(IntEnum):
@@ -101,7 +101,7 @@ def decode(data: bytes, *, where: str) -> Facts:
         raise CorruptionError(where, "it is too short")
     magic, count, checksum = _HEADER.unpack_from(data)
     rows = data[_HEADER.size :]
-    if magic != _MAGIC or len(rows) != count * _ROW.itemsize or xxh3_128_digest(rows) != checksum:
+    if magic != _MAGIC or len(rows) != count * _ROW_SIZE or xxh3_128_digest(rows) != checksum:
         raise CorruptionError(where, "its checksum does not match")
     return Facts(np.frombuffer(rows, _ROW))
 

@@ -13,17 +13,22 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 from blake3 import blake3
 
-STAMP: Final = np.dtype([("size", "<u8"), ("mtime", "<i8"), ("ctime", "<i8"), ("inode", "<u8")])
+from pfs.arrays import U64, Voids, np
+
+STAMP: Final = [("size", "<u8"), ("mtime", "<i8"), ("ctime", "<i8"), ("inode", "<u8")]
 """What must be equal for a file to be the same; times in ns since 1970."""
-READ: Final = np.dtype(
-    [("offset", "<u8"), ("length", "<u8"), ("stamp", STAMP), ("device", "<u8"), ("mode", "<u4"), ("state", "<u4")]
-)
+READ: Final = [
+    ("offset", "<u8"),
+    ("length", "<u8"),
+    ("stamp", STAMP),
+    ("device", "<u8"),
+    ("mode", "<u4"),
+    ("state", "<u4"),
+]
 """A file that was read: where it is in the buffer, its status before, and one of the states below."""
-RUN: Final = np.dtype([("files", "<u8"), ("names", "<u8")])
+RUN: Final = [("files", "<u8"), ("names", "<u8")]
 """The end of a run in the columns, and in the bytes of the names."""
 _RUN_FILES: Final = 512
 """Files of a run, on average."""
@@ -31,7 +36,7 @@ WHOLE, CHANGED, ODD = 0, 1, 2
 """Read and unchanged meanwhile; read, and its status changed meanwhile; not read: too large, no file, an error."""
 _READ_ROW: Final = struct.Struct("<QQQqqQQII")
 _STAMP_ROW: Final = struct.Struct("<QqqQ")
-Rows = npt.NDArray[np.void]
+Rows = Voids
 
 
 class Listing(NamedTuple):
@@ -79,7 +84,7 @@ def scan(directory: bytes) -> Listing:
     return Listing(*_batch().scan(directory))
 
 
-def hash_spans(data: memoryview, offsets: npt.NDArray[np.uint64], lengths: npt.NDArray[np.uint64]) -> bytes:
+def hash_spans(data: memoryview, offsets: U64, lengths: U64) -> bytes:
     """Return the BLAKE3 of each span of the data, 32 bytes each; several short ones at once fill the vector lanes."""
     spans = np.stack((offsets, lengths), axis=1).astype("<u8", copy=False)
     return _batch().hash(data, spans.tobytes())

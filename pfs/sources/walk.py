@@ -10,8 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import numpy as np
-
+from pfs.arrays import np
 from pfs.errors import InvalidInputError, NotFoundError, StorageError
 from pfs.paths import MAX_PATH_BYTES, to_key
 from pfs.sources.batch import RUN, STAMP, Listing
@@ -24,7 +23,7 @@ SMALL_FILE: Final = 64 << 10
 _LONGEST_NAME: Final = 255
 _PLAIN_NAME: Final = re.compile(r"[ -~]{1,255}")
 """What any path takes as the name of an entry of a directory."""
-_STAMP_BYTES: Final = STAMP.itemsize
+_STAMP_BYTES: Final = 32
 
 
 class Run(NamedTuple):

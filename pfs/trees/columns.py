@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from pfs.arrays import I64, U8
 from pfs.errors import InvalidInputError
-from pfs.trees.kernel import I64, U8
 from pfs.trees.shape import Keys
 from pfs.trees.span import Aux
 

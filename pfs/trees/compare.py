@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
+from pfs.arrays import np, npt
 from pfs.ids import NO_PAGE, PageId
 from pfs.trees.page import Cell, Group, Kind, Page
 from pfs.trees.row import PageSource, open_page

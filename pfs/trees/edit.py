@@ -310,7 +310,7 @@ class _Editor:
                 continue
             page = top.leaf(twin).page
             row = page.find(twin)
-            if row < page.count and page.name(row) == twin and page.depths[row] == 0:
+            if row < page.count and page.name(row) == twin and page.depth(row) == 0:
                 there.add(twin)
 
     def _check_collisions(self, plan: _Plan, there: set[bytes], prefix: bytes) -> None:
@@ -380,6 +380,6 @@ def _direct_names(content: Content, names: list[bytes]) -> set[bytes]:
     for name in names:
         twin = name[:-1] if name.endswith(b"/") else name + b"/"
         row = page.find(twin)
-        if row < page.count and page.name(row) == twin and page.depths[row] == 0:
+        if row < page.count and page.name(row) == twin and page.depth(row) == 0:
             there.add(twin)
     return there

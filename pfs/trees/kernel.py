@@ -7,16 +7,11 @@ from __future__ import annotations
 
 from itertools import repeat
 
-import numpy as np
-import numpy.typing as npt
 from xxhash import xxh3_64_intdigest
 
+from pfs.arrays import I64, U8, U64, np
 from pfs.digests import digests_in
 from pfs.ids import TREE_CONTEXT
-
-U8 = npt.NDArray[np.uint8]
-U64 = npt.NDArray[np.uint64]
-I64 = npt.NDArray[np.int64]
 
 
 def gather(data: U8, starts: I64, stops: I64) -> bytes:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
-
-import numpy as np
 
 from pfs.trees.page_row import Cell, Changed, Kind
 
@@ -71,8 +70,8 @@ class Sections(NamedTuple):
 def encode(level: int, rows: Columns) -> bytes:
     """Return the page of these rows."""
     count = len(rows.names)
-    ends = np.cumsum(np.fromiter(map(len, rows.names), np.int64, count))
-    names = b"".join((bytes(4), ends.astype("<u4").tobytes(), *rows.names))
+    ends = struct.pack(f"<{count + 1}I", 0, *accumulate(map(len, rows.names)))
+    names = b"".join((ends, *rows.names))
     sections = Sections(
         kinds=rows.kinds + rows.depths,
         sizes=rows.sizes,

@@ -8,9 +8,8 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
+from pfs.arrays import np, npt
 from pfs.ids import NO_PAGE, TreeId, tree_id
 
 MAX_ELEMENT_BYTES = 65534
@@ -84,8 +83,8 @@ def newest(changes: Sequence[Changed | None] | set[Changed | None]) -> Changed |
 
 def level_tid(level: int, names: Sequence[bytes], columns: tuple[bytes, bytes, bytes]) -> TreeId:
     """Return the logical id of a page; ``columns`` are kinds, sizes and tids of its depth-0 rows."""
-    lengths = np.fromiter(map(len, names), "<u2", len(names))
-    return columns_tid(level, lengths, b"".join(names), columns)
+    lengths = struct.pack(f"<{len(names)}H", *map(len, names))
+    return tree_id(b"".join((lengths, *names, bytes((level,)), *columns)))
 
 
 def columns_tid(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final
-
-import numpy as np
 
 from pfs.ids import NO_PAGE, PageId
 from pfs.trees.page import Cell, Page
@@ -35,7 +34,7 @@ def top_cells_from(page: Page, start: int) -> Iterator[Cell]:
     if tops is None:
         yield from cells_from(page, start)
         return
-    at, size = int(np.searchsorted(tops, start)), _FIRST_BLOCK
+    at, size = bisect_left(tops, start), _FIRST_BLOCK
     while at < len(tops):
         yield from page.cells_at(tops[at : at + size])
         at += size

@@ -6,17 +6,17 @@ one that encoding all its rows would give; this costs a tenth of that.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
-from pfs.ids import TreeId, tree_id
+from pfs.ids import TreeId
 from pfs.trees.page import Cell, Changed, Group, Kind, Page, newest
 from pfs.trees.page_encode import NOT_CHANGED, Sections, join_sections, pack_aux_rows, pack_changes, pack_sparse
 
 _FOLDERS = (Kind.DIR, Kind.SHARD)
+_U64 = struct.Struct("<Q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,9 @@ class Patched(NamedTuple):
 def single_row(page: Page, name: bytes) -> int | None:
     """Return the row of a direct child that has no inlined rows below it; None for any other."""
     row = page.find(name)
-    if row == page.count or page.name(row) != name or page.depths[row]:
+    if row == page.count or page.name(row) != name or page.depth(row):
         return None
-    return None if row + 1 < page.count and page.depths[row + 1] else row
+    return None if row + 1 < page.count and page.depth(row + 1) else row
 
 
 def fits(old: Group | None, new: Group | None) -> bool:
@@ -63,61 +63,49 @@ def fits(old: Group | None, new: Group | None) -> bool:
 
 
 def apply_patch(patch: Patch) -> Patched:
-    """Return the page with the new rows; each must fit the one that it replaces."""
-    page, cells = patch.page, patch.cells
-    kinds, sizes, tids = page.kinds.copy(), page.sizes.copy(), page.tids.copy()
-    counts, pids = page.counts.copy(), bytearray(page.pids)
-    for row, cell in cells.items():
-        kinds[row], sizes[row] = cell.kind, cell.size
-        tids[row] = np.frombuffer(cell.tid, "<u8")
+    """Return the page with the new rows; each must fit the one that it replaces. Some 50 us, little more a row."""
+    page = patch.page
+    kinds, sizes, tids = map(bytearray, page.columns)
+    sparse, counts, pids = map(bytearray, page.sparse_section)
+    for row, cell in patch.cells.items():
+        kinds[row], tids[32 * row : 32 * row + 32] = cell.kind, cell.tid
+        _U64.pack_into(sizes, 8 * row, cell.size)
         if cell.kind in _FOLDERS:
             number = page.sparse_number(row)
-            counts[number], pids[32 * number : 32 * number + 32] = cell.files, cell.pid
+            _U64.pack_into(counts, 8 * number, cell.files)
+            pids[32 * number : 32 * number + 32] = cell.pid
     table, changed = _changed_section(patch)
-    data = join_sections(
-        page.level,
-        page.count,
-        page.names_section,
-        Sections(
-            kinds=kinds.tobytes() + page.depths.tobytes(),
-            sizes=sizes.tobytes(),
-            tids=tids.tobytes(),
-            sparse=pack_sparse(page.sparse.tobytes(), counts.tobytes(), bytes(pids)),
-            changed=changed,
-            aux=_aux_section(patch),
-        ),
-        n_sparse=len(page.sparse),
+    sections = Sections(
+        kinds=bytes(kinds) + page.depths_section,
+        sizes=bytes(sizes),
+        tids=bytes(tids),
+        sparse=pack_sparse(bytes(sparse), bytes(counts), bytes(pids)),
+        changed=changed,
+        aux=_aux_section(patch),
     )
-    top = page.depths == 0
-    direct = sizes[top].sum(dtype=np.uint64)
-    files = int(np.count_nonzero(top)) - int(np.count_nonzero(top[page.sparse]))
-    files += int(counts[top[page.sparse]].sum(dtype=np.uint64))
-    tid = tree_id(
-        b"".join((*page.top_names(), bytes((page.level,)), *(c[top].tobytes() for c in (kinds, sizes, tids))))
-    )
-    return Patched(data, tid, int(direct), files, newest(table))
+    data = join_sections(page.level, page.count, page.names_section, sections, n_sparse=len(counts) // 8)
+    size, files = page.totals(sizes, counts)
+    return Patched(data, page.top_tid(kinds, sizes, tids), size, files, newest(table))
 
 
 def _changed_section(patch: Patch) -> tuple[list[Changed | None], bytes]:
     """Return the commits that the rows name, and the section that says so."""
     page, cells = patch.page, patch.cells
-    fresh = {cell.changed for cell in cells.values()}
-    numbers = page.change_numbers.copy()
-    rows = np.fromiter(cells, np.int64, len(cells))
-    numbers[rows] = NOT_CHANGED
-    kept = {page.changes[number] for number in np.unique(numbers).tolist() if number != NOT_CHANGED}
-    table = sorted(change for change in kept | fresh if change is not None)
+    numbers = page.change_list
+    for row in cells:
+        numbers[row] = NOT_CHANGED
+    kept = {page.changes[number] for number in set(numbers) if number != NOT_CHANGED}
+    table = sorted(change for change in kept | {cell.changed for cell in cells.values()} if change is not None)
     if not table:
         return [], b""
     place: dict[Changed | None, int] = {change: number for number, change in enumerate(table)}
     place[None] = NOT_CHANGED
-    moved = np.full(NOT_CHANGED + 1, NOT_CHANGED, "<u2")
-    for number, change in enumerate(page.changes):
-        moved[number] = place.get(change, NOT_CHANGED)
-    numbers = moved[numbers]
+    moved = {number: place.get(change, NOT_CHANGED) for number, change in enumerate(page.changes)}
+    moved[NOT_CHANGED] = NOT_CHANGED
+    numbers = [moved[number] for number in numbers]
     for row, cell in cells.items():
         numbers[row] = place[cell.changed]
-    return list(table), pack_changes(table, numbers.astype("<u2").tobytes())
+    return list(table), pack_changes(table, struct.pack(f"<{len(numbers)}H", *numbers))
 
 
 def _aux_section(patch: Patch) -> bytes:

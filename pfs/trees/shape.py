@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pfs.trees.kernel import I64, U8
+from pfs.arrays import I64, U8
 
 _SLASH = ord("/")
 _DEEP = 64

@@ -11,7 +11,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from pfs.trees.kernel import I64, U8, U64, folder_tids, gather, name_hashes
+from pfs.arrays import I64, U8, U64
+from pfs.trees.kernel import folder_tids, gather, name_hashes
 from pfs.trees.page_row import Kind
 from pfs.trees.shape import Keys, Shape
 

@@ -240,12 +240,12 @@ class Tree:
                 return None
             page, row = leaf, leaf.find(path)
             if folder:
-                if row < page.count and page.kinds[row] == Kind.DIR and page.name(row) == path:
+                if row < page.count and page.kind(row) == Kind.DIR and page.name(row) == path:
                     return _At(page, row, prefix)
                 row -= 1
             else:
                 row = page.behind(row, path) - 1
-                if row >= 0 and page.kinds[row] != Kind.DIR and page.name(row) == path:
+                if row >= 0 and page.kind(row) != Kind.DIR and page.name(row) == path:
                     return _At(page, row, prefix)
             # The rows below a directory with a page of its own are not here, so its marker is the last row before them.
             name = page.name(row) if row >= 0 else b""
@@ -279,7 +279,7 @@ class Tree:
         if pid != NO_PAGE:
             page = open_page(self.pages, pid)
             return _Folder(page, 0, page.count, 0, path, b"")
-        depth = int(at.page.depths[at.row]) + 1
+        depth = at.page.depth(at.row) + 1
         stop = at.page.group_end(at.row)
         return _Folder(at.page, at.row + 1, stop, depth, at.prefix, path[len(at.prefix) :])
 

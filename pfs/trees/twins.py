@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from pfs.arrays import I64
 from pfs.errors import FileCollisionError
 from pfs.paths import from_key
-from pfs.trees.kernel import I64
 from pfs.trees.shape import Keys, Shape
 
 

@@ -12,8 +12,9 @@ import pytest
 from tests.cli.conftest import Run
 
 HEAVY = {
-    "asyncio", "awscrt", "boto3", "botocore", "concurrent", "cryptography", "difflib", "http", "pps", "pyarrow",
-    "rich", "s3api", "socket", "ssl", "subprocess", "tempfile", "uvicorn", "uvloop", "xml", "yaml", "zipfile",
+    "asyncio", "awscrt", "boto3", "botocore", "concurrent", "cryptography", "difflib", "http", "numpy", "pps",
+    "pyarrow", "rich", "s3api", "socket", "ssl", "subprocess", "tempfile", "uvicorn", "uvloop", "xml", "yaml",
+    "zipfile",
 }  # fmt: skip
 WRITING = {
     "pfs.trees.edit",
@@ -57,7 +58,7 @@ def test_listing_repos_imports_little(store: Path, words: list[str]) -> None:
     assert "pfs.store" in found
     assert heavy(found) == set()
     assert found & WRITING == set()
-    assert len(found) < 340, "of them some 220 are numpy, msgspec, click and the standard library"
+    assert len(found) < 260
 
 
 def test_help_imports_next_to_nothing(store: Path) -> None:
@@ -73,5 +74,31 @@ def test_putting_a_file_imports_no_server_or_table_libraries(store: Path, pfs: R
     assert "pfs.changes.writer" in found
     assert heavy(found) <= {"concurrent", "difflib"}, "threads, and what click looks options up with"
     assert found & NOT_PUTTING == set()
-    assert len(found) < 450, "of them some 250 are numpy, msgspec, click and the standard library"
+    assert len(found) < 350
     assert pfs("get-file", "r@master:/a").out == "1"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["get-file", "r@master:/d/a0007"],
+        ["inspect-file", "r@master:/d"],
+        ["list-file", "r@master:/"],
+        ["list-commit", "r@master"],
+        ["inspect-commit", "r@master"],
+        ["inspect-repo", "r"],
+        ["list-branch", "r"],
+        ["put-file", "r@master:/d/a0007", "-f", "a"],
+        ["delete-file", "r@master:/d/a0007"],
+    ],
+)
+def test_no_command_for_one_file_loads_numpy_however_many_there_are(store: Path, pfs: Run, words: list[str]) -> None:
+    (store / "a").write_bytes(b"1")
+    (store / "d").mkdir()
+    for number in range(600):
+        (store / "d" / f"a{number:04}").write_bytes(b"%d" % number)
+    pfs("put-file", "r@master:/d", "-r", "-f", "d")
+    found = modules(store, *words)
+    assert "pfs.trees.page" in found
+    assert heavy(found) <= {"concurrent", "difflib"}
+    assert len(found) < 350

@@ -381,7 +381,7 @@ def test_an_index_that_lies_is_found(tmp_path: Path) -> None:
     shifted["off"] += 8
     shutil.rmtree(tmp_path / ".pfs/index.lmdb")
     index = Index.open(tmp_path / ".pfs/index.lmdb", store_uuid=uuid)
-    index.add([footer._replace(entries=shifted)])
+    index.add([footer._replace(footer=shifted.tobytes())])
     index.close()
     assert {damage.kind for damage in check(tmp_path)} == {"index"}
     recover(tmp_path / ".pfs")

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from pfs.errors import IndexDamagedError, StorageError
 from pfs.ids import CommitId, PackId
+from pfs.packs.chunk_rows import chunk_rows
 from pfs.packs.index import IN_BLOCK, Index, Location
 from pfs.packs.index_env import SharedEnv
 from pfs.packs.pack import ENTRY, Codec, SealedPack
@@ -31,7 +32,7 @@ Row = tuple[bytes, int, int, int, int]
 
 def pack_of(rows: list[Row], *, number: int = 1) -> SealedPack:
     entries = np.array([(id, off, clen, clen, type, codec, 0) for id, off, clen, type, codec in rows], dtype=ENTRY)
-    return SealedPack(PackId(number.to_bytes(16, "big")), "d", 1000, 5, entries)
+    return SealedPack(PackId(number.to_bytes(16, "big")), "d", 1000, 5, entries.tobytes())
 
 
 def chunks(*ids: bytes, number: int = 1) -> SealedPack:
@@ -238,7 +239,7 @@ from pfs.packs.pack import ENTRY, SealedPack
 entries = np.zeros(50_000, ENTRY)
 entries["id"] = np.frombuffer(np.random.default_rng(1).bytes(32 * 50_000), "V32")
 index = Index.open(Path(sys.argv[1]), store_uuid="store-1")
-index.add([SealedPack(bytes(15) + b"z", "d", 1, 1, entries)])
+index.add([SealedPack(bytes(15) + b"z", "d", 1, 1, entries.tobytes())])
 index.close()
 """
 
@@ -269,12 +270,12 @@ index = Index.open(Path(sys.argv[1]) / "index", store_uuid="store-1")
 filler = Path(sys.argv[1], "filler")
 filler.write_bytes(bytes(3_600_000))
 try:
-    index.add([SealedPack(bytes(16), "d", 1, 1, entries)])
+    index.add([SealedPack(bytes(16), "d", 1, 1, entries.tobytes())])
 except StorageFullError as error:
     print(error.kind)
 print(index.stats()[:2])
 filler.unlink()
-index.add([SealedPack(bytes(16), "d", 1, 1, entries)])
+index.add([SealedPack(bytes(16), "d", 1, 1, entries.tobytes())])
 print(index.stats()[:2])
 """
 
@@ -407,3 +408,15 @@ def fork_and_write(index: Index, number: int) -> int:
         finally:
             os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+IDS = st.binary(min_size=2, max_size=2).map(lambda start: start.ljust(32, b"."))
+NUMBERS = st.integers(0, 2**32 - 1)
+ROWS = st.lists(st.tuples(IDS, NUMBERS, NUMBERS, st.integers(1, 6), st.integers(0, 2)), max_size=9)
+
+
+@given(st.lists(ROWS, max_size=4))
+def test_few_chunk_rows_are_made_as_many_are(drawn: list[list[Row]]) -> None:
+    packs = [pack_of(rows, number=number) for number, rows in enumerate(drawn, 1)]
+    numbers = list(range(7, 7 + len(packs)))
+    assert chunk_rows(packs, few=10**6).items(numbers) == chunk_rows(packs, few=-1).items(numbers)

@@ -276,7 +276,7 @@ def test_an_index_that_is_wrong_is_noticed(
     """It says that b"wanted" lies where b"others" of the same length does."""
     real = place.pack(lambda writer: add_other(writer, b"others"))
     lying = place.pack(lambda writer: add(writer, b"wanted"))
-    place.index.add([SealedPack(real.pack_id, real.kind, real.size, real.created_ms, lying.entries)])
+    place.index.add([SealedPack(real.pack_id, real.kind, real.size, real.created_ms, lying.footer)])
     with pytest.raises(CorruptionError, match=real.pack_id.hex()):
         place.objects.chunk(chunk_id(b"wanted"), 6)
 

@@ -6,6 +6,7 @@ import mmap
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pytest
 import zstandard
 from hypothesis import given
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 from pfs.backends.memory import MemoryBackend
 from pfs.errors import CorruptionError, NotFoundError, StorageError
 from pfs.ids import ChunkId, PackId, chunk_id, manifest_id, new_pack_id, page_id, record_id
+from pfs.packs.footer import entries_fit, pack_time_ms
 from pfs.packs.pack import (
     ENTRY,
+    ENTRY_ROW,
     HEADER_SIZE,
     MAX_PACK,
     Codec,
@@ -96,7 +99,7 @@ def test_seal_says_what_the_footer_says() -> None:
 
 
 def test_entry_is_48_bytes() -> None:
-    assert ENTRY.itemsize == 48
+    assert np.dtype(ENTRY).itemsize == ENTRY_ROW.size == 48
 
 
 def test_names() -> None:
@@ -310,3 +313,14 @@ def write_records(backend: FaultyBackend) -> None:
     except StorageError:
         writer.abandon()
         raise
+
+
+@given(
+    rows=st.lists(
+        st.tuples(*[st.sampled_from([0, 31, 32, 60, 100, 2**32 - 1])] * 2, st.integers(0, 9), st.integers(0, 5))
+    )
+)
+def test_few_entries_are_checked_as_many_are(rows: list[tuple[int, int, int, int]]) -> None:
+    footer = b"".join(ENTRY_ROW.pack(bytes(32), off, clen, 1, type, codec, 0) for off, clen, type, codec in rows)
+    pack = SealedPack(PACK_ID, "d", 1000, pack_time_ms(PACK_ID), footer)
+    assert entries_fit(pack, 160, few=0) == entries_fit(pack, 160, few=len(rows))

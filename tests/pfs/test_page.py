@@ -17,6 +17,7 @@ from pfs.ids import NO_PAGE, TreeId
 from pfs.trees.cutrule import TreeParams, cuts
 from pfs.trees.edit import Put, edit
 from pfs.trees.page import EMPTY_PAGE, Cell, Changed, Kind, Page, encode_cells, newest, pack_aux, unpack_aux
+from pfs.trees.page_check import why_not_rows
 from pfs.trees.tree import EMPTY_ROOT, MemoryPages, Tree
 from tests.pfs.tree_model import FILES, SMALL, TINY, put
 
@@ -194,3 +195,25 @@ def test_a_page_of_many_rows_is_shared_between_readers() -> None:
     root = edit(pages, EMPTY_ROOT, [put(b"%04d" % n) for n in range(1000)], changed=LATE)
     assert pages.get_page(root.pid) is pages.get_page(root.pid)
     assert len(list(Tree(pages, root).walk())) == 1000
+
+
+@given(
+    st.integers(0, 1),
+    st.lists(st.tuples(st.integers(0, 7), st.integers(0, 3)), max_size=6),
+    st.lists(st.integers(0, 7), max_size=4) | st.none(),
+)
+def test_rows_that_no_page_has_are_refused(level: int, rows: list[tuple[int, int]], listed: list[int] | None) -> None:
+    folders = [row for row, (kind, _) in enumerate(rows) if kind in (Kind.DIR, Kind.SHARD)]
+    sparse = folders if listed is None else listed
+    kinds, depths = bytes(kind for kind, _ in rows), bytes(depth for _, depth in rows)
+    assert (why_not_rows(level, kinds, depths, sparse) is None) == (sparse == folders and are_rows(level, rows))
+
+
+def are_rows(level: int, rows: list[tuple[int, int]]) -> bool:
+    """Say whether a page may have rows of these kinds and depths."""
+    above = 0
+    for kind, depth in rows:
+        if depth > above or kind > max(Kind) or (level and depth) or bool(level) != (kind == Kind.SHARD):
+            return False
+        above = depth + (kind == Kind.DIR)
+    return True

@@ -44,7 +44,7 @@ def footer(number: int, ids: list[bytes], *, kind: str = "d") -> SealedPack:
     rows = [(id, 32 + 100 * at, 40 + at, 50 + at, 1, at % 3, 0) for at, id in enumerate(sorted(ids))]
     pack = PackId((1_700_000_000_000 + number).to_bytes(6, "big") + number.to_bytes(10, "big"))
     entries = np.array(rows, dtype=ENTRY)
-    return SealedPack(pack, "d" if kind == "d" else "m", 1000 + number, pack_time_ms(pack), entries)
+    return SealedPack(pack, "d" if kind == "d" else "m", 1000 + number, pack_time_ms(pack), entries.tobytes())
 
 
 def golden_packs() -> list[SealedPack]:
@@ -368,7 +368,9 @@ def test_a_segment_that_lies_about_a_pack_is_found_by_fsck(many: Store) -> None:
     records: dict[PackId, list[bytes]] = {}
     for pack, record in records_in(data, head):
         records.setdefault(pack, []).append(record)
-    lying = encode_segment(bytes.fromhex(row.id), 0, [footers[0]._replace(entries=wrong), *footers[1:]], records)
+    lying = encode_segment(
+        bytes.fromhex(row.id), 0, [footers[0]._replace(footer=wrong.tobytes()), *footers[1:]], records
+    )
     (many.path / "objects" / row.name).write_bytes(lying)
     assert [(one.kind, one.object) for one in fsck(many)] == [("segment", row.name)]
 
