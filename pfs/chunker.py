@@ -208,7 +208,10 @@ def kernel() -> Kernel:
     """
     match os.environ.get("PFS_KERNEL", ""):
         case "":
-            return kernels()[0]
+            try:
+                return _c_kernels()[0]
+            except ImportError:
+                return _numpy_kernel()
         case "c":
             return load_kernel("c")
         case "numpy":

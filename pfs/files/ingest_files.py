@@ -10,8 +10,8 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Final, NamedTuple, TypeAlias
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from pfs.backends.base import Buffer
 from pfs.chunker import ChunkerParams, cut_points
@@ -27,9 +27,14 @@ from pfs.sources.batch import ODD, Rows, hash_spans, read_files
 from pfs.sources.local import is_executable
 from pfs.trees.page import Kind
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
 Stored: TypeAlias = tuple[bytes, FileRef, bool]
 """Key, content, whether the file is executable."""
 _GROUP_FILES: Final = 512
+_FEW: Final = 16
+"""Files up to which each is read by itself, if there are no others."""
 _UNKNOWN_BYTES: Final = 16 << 10
 """What a file counts for in a group when its size is not known."""
 _WHOLE_BYTES: Final = 1 << 20
@@ -85,13 +90,11 @@ def put_groups(
     seen: SeenFiles | None = None,
 ) -> Iterator[list[Stored]]:
     """Store files as `put_files` does, and yield them in groups."""
-    jobs = jobs or os.cpu_count() or 1
-    with ThreadPoolExecutor(jobs, "ingest") as pool:
-        groups = _Groups(_Target(session, params, seen), pool, jobs=jobs, progress=progress)
-        try:
-            yield from groups.run(files)
-        finally:
-            groups.stop()
+    groups = _Groups(_Target(session, params, seen), jobs=jobs or os.cpu_count() or 1, progress=progress)
+    try:
+        yield from groups.run(files)
+    finally:
+        groups.stop()
 
 
 class _Target:
@@ -136,16 +139,19 @@ class _Target:
 class _Groups:
     """The files under way, in order."""
 
-    def __init__(self, target: _Target, pool: ThreadPoolExecutor, *, jobs: int, progress: Progress | None) -> None:
-        self._target, self._pool, self._jobs, self._progress = target, pool, jobs, progress
+    def __init__(self, target: _Target, *, jobs: int, progress: Progress | None) -> None:
+        self._target, self._jobs, self._progress = target, jobs, progress
         self._waiting: deque[tuple[_Group, Future[list[Stored | None]]]] = deque()
 
     def run(self, files: Iterable[ToRead]) -> Iterator[list[Stored]]:
         groups = _grouped(files)
         first, second = next(groups, None), next(groups, None)
         if first is not None and second is None:
-            # All there is: starting a thread would cost more than storing a few small files.
-            yield self._told(first, _store_group(self._target, first))
+            # All there is: starting a thread would cost more than storing a few small files, and of very few columns
+            # and the buffer to read to would.
+            few = len(first) <= _FEW
+            alone = (_store_alone(self._target, file) for file in first)
+            yield self._told(first, list(alone) if few else _store_group(self._target, first))
             return
         for group in (first, second):
             self._send(group)
@@ -157,9 +163,15 @@ class _Groups:
             yield self._finished()
 
     def stop(self) -> None:
-        for _, future in self._waiting:
-            future.cancel()
-        wait([future for _, future in self._waiting])
+        """End the threads; what they have not begun is left."""
+        if "_pool" in self.__dict__:
+            self._pool.shutdown(cancel_futures=True)
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        from concurrent.futures import ThreadPoolExecutor  # several modules, for puts of many files alone
+
+        return ThreadPoolExecutor(self._jobs, "ingest")
 
     def _send(self, group: _Group | None) -> None:
         if group:
@@ -214,7 +226,7 @@ def _store_group(target: _Target, group: _Group) -> list[Stored | None]:
             target.note_rows(files, rows, refs, at_ns)
             modes = rows["mode"].tolist()
             for file, ref, mode in zip(files, refs, modes, strict=True):
-                results.append(_store_odd(target, file) if ref is None else (file.key, ref, is_executable(mode)))
+                results.append(_store_alone(target, file) if ref is None else (file.key, ref, is_executable(mode)))
     finally:
         target.give_buffer(buffer)
     return results
@@ -255,7 +267,7 @@ def _ref_of(target: _Target, chunks: Sequence[tuple[ChunkId, Buffer]]) -> FileRe
     return builder.finish()
 
 
-def _store_odd(target: _Target, file: ToRead) -> Stored | None:
+def _store_alone(target: _Target, file: ToRead) -> Stored | None:
     """Store a file by itself; None when it is too large to be read whole, or grew while it was read."""
     at_ns = target.clock_ns()
     try:

@@ -14,10 +14,9 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 from blake3 import blake3
 
+from pfs.arrays import U64, np
 from pfs.ids import NO_PAGE, PackId, PageId
 from pfs.packs.index import Index
 from pfs.packs.session import WriteSession
@@ -139,7 +138,7 @@ def _run_keys(folder: bytes, runs: Sequence[Run], places: Iterable[int]) -> list
     return [blake3(b"run:" + folder + ends[place]).digest(_DIGEST) for place in places]
 
 
-def _changed(run: Run, files: npt.NDArray[np.uint64], row: bytes) -> Run:
+def _changed(run: Run, files: U64, row: bytes) -> Run:
     """Return the run with those of its files that its row does not have."""
     if not row:
         return run
