@@ -47,7 +47,7 @@ test-containers: $(STAMP)-dev
 # Real S3 clients have venvs of their own, as they hold other versions of what the gateway uses.
 CLIENTS := $(VENV)-clients
 AIO := $(VENV)-clients-aio
-RUN_CLIENTS = -m pytest -o filterwarnings=default -W ignore::ResourceWarning
+RUN_CLIENTS = -m pytest --confcutdir tests/clients -o filterwarnings=default -W ignore::ResourceWarning
 $(CLIENTS)/.installed: tests/clients/requirements.txt
 $(AIO)/.installed: tests/clients/aio/requirements.txt
 $(CLIENTS)/.installed $(AIO)/.installed:
