@@ -1,17 +1,13 @@
-"""Globs over trees: which files and directories a pattern names, and what its parentheses captured."""
+"""Globs: which paths a pattern names, and what its parentheses captured; `expand` takes them to trees."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import cached_property
 
 from pfs.patterns.matcher import Matcher
-from pfs.patterns.nodes import Segment
+from pfs.patterns.names import Level
 from pfs.patterns.parser import parse
-from pfs.trees.page import Kind
-from pfs.trees.row import Row, root_row
-from pfs.trees.tree import Tree
 
 _REFERENCE = re.compile(r"\$(?:(\$)|(\d+)|\{(\d+)\})")
 
@@ -47,11 +43,11 @@ class Glob:
         return prefix or "/"
 
     @cached_property
-    def levels(self) -> tuple[Matcher, ...]:
+    def levels(self) -> tuple[Level, ...]:
         """What matches the names from the root down; the last matches all that is left of a path if it may be deep."""
         names = next((n for n, segment in enumerate(self.segments) if segment.deep), len(self.segments))
         rest = self.segments[names:]
-        return (*(Matcher((segment,)) for segment in self.segments[:names]), *((Matcher(rest),) if rest else ()))
+        return (*(Level((segment,)) for segment in self.segments[:names]), *((Level(rest),) if rest else ()))
 
     @cached_property
     def _whole(self) -> Matcher:
@@ -101,59 +97,5 @@ class Glob:
         return _REFERENCE.sub(value, template)
 
 
-def expand(tree: Tree, pattern: str | Glob) -> Iterator[Row]:
-    """Yield the files and directories that match, in key order, opening only directories that can hold a match.
-
-    The root directory matches ``/`` alone. Directory markers of S3 (files without a name and without bytes) and
-    a top directory without a name are left out.
-
-    Raises:
-        InvalidInputError: the pattern is malformed.
-    """
-    glob = pattern if isinstance(pattern, Glob) else Glob(pattern)
-    if not glob.segments:
-        return iter((root_row(tree.pages, tree.root),))
-    return (row for row in _expand(tree, glob) if not _is_nameless(row))
-
-
 def _is_below_root(path: str) -> bool:
     return len(path) > 1 and path[0] == "/"
-
-
-def _is_nameless(row: Row) -> bool:
-    return not row.key or (row.kind != Kind.DIR and not row.size and row.key.endswith(b"/"))
-
-
-def _expand(tree: Tree, glob: Glob) -> Iterator[Row]:
-    """Match names level by level; a stack of our own, since patterns may have thousands of segments."""
-    levels = tuple(zip(glob.segments, glob.levels, strict=False))
-    stack = [_matches(tree, b"", *levels[0])]
-    while stack:
-        row = next(stack[-1], None)
-        if row is None:
-            stack.pop()
-        elif len(stack) == len(levels):
-            yield row
-        elif row.kind == Kind.DIR:
-            stack.append(_matches(tree, row.order_key, *levels[len(stack)]))
-
-
-def _matches(tree: Tree, base: bytes, segment: Segment, matcher: Matcher) -> Iterator[Row]:
-    """Yield what the segment (if it is deep, it and the rest of the pattern) matches in directory ``base``."""
-    start = base + _bytes(segment.literal)
-    if segment.deep:
-        return (row for row in tree.scan_prefix(start, with_dirs=True) if _matched(matcher, row, len(base)))
-    if segment.special:
-        return (row for row in tree.list_delimited(start) if _matched(matcher, row, len(base)))
-    rows = tree.stat(start, want="file"), tree.stat(start, want="dir")
-    return (row for row in rows if row is not None)
-
-
-def _matched(matcher: Matcher, row: Row, start: int) -> bool:
-    if len(row.key) < start:  # the directory that is searched, spelled with its slash
-        return False
-    return matcher.matches(row.key[start:].decode(errors="surrogateescape"))
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode(errors="surrogateescape")

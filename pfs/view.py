@@ -122,8 +122,8 @@ class View:
         Raises:
             InvalidInputError: the pattern is malformed.
         """
+        from pfs.expand import expand
         from pfs.files.selection import with_contents
-        from pfs.glob import expand
 
         rows = expand(self.tree, pattern)
         return map(file_info, with_contents(self.tree, rows) if recursive else rows)
@@ -349,22 +349,23 @@ def _check_range(offset: int, length: int | None) -> None:
 
 
 def file_info(row: Row) -> FileInfo:
-    """Return the public value of a tree's row."""
-    path, aux = from_key(row.key), row.aux or {}
-    mime, metadata, etag = aux.get("m"), aux.get("u"), aux.get("e")
-    digest = row.tid.hex()
+    """Return the public value of a tree's row; 1 us."""
+    key, aux, changed, digest = row.key, row.aux, row.changed, row.tid.hex()
+    mime = etag = metadata = None
+    if aux is not None:
+        mime, metadata, etag = aux.get("m"), aux.get("u"), aux.get("e")
     return FileInfo(
-        path=path + "/" if row.is_dir and row.key else path,
-        type=_TYPES.get(row.kind, "file"),
-        size_bytes=row.size,
-        hash=digest,
-        file_count=row.count,
-        commit=None if row.changed is None else CommitId(row.changed.commit.hex()),
-        changed_ns=None if row.changed is None else row.changed.finished_ns,
-        mime=mime if isinstance(mime, str) else None,
-        metadata={str(k): str(v) for k, v in metadata.items()} if isinstance(metadata, Mapping) else {},
-        etag=etag if isinstance(etag, str) else f"{digest[:32]}-1",
-        executable=bool(aux.get("x")),
+        from_key(key) + "/" if row.kind is Kind.DIR and key else from_key(key),
+        _TYPES.get(row.kind, "file"),
+        row.size,
+        digest,
+        row.count,
+        None if changed is None else CommitId(changed.commit.hex()),
+        None if changed is None else changed.finished_ns,
+        mime if isinstance(mime, str) else None,
+        {str(k): str(v) for k, v in metadata.items()} if isinstance(metadata, Mapping) else {},
+        etag if isinstance(etag, str) else digest[:32] + "-1",
+        aux is not None and bool(aux.get("x")),
     )
 
 

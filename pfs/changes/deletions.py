@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pfs.errors import InvalidInputError
+from pfs.expand import expand
 from pfs.files.selection import outermost
-from pfs.glob import Glob, expand
+from pfs.glob import Glob
 from pfs.paths import from_key
 from pfs.trees.edit import Delete, DeleteTree
 from pfs.trees.tree import Tree

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pfs.errors import PathNotFoundError
-from pfs.glob import Glob, expand
+from pfs.expand import expand
+from pfs.glob import Glob
 from pfs.paths import from_key
 from pfs.trees.row import Row
 from pfs.trees.tree import Tree

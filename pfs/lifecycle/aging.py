@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from pfs.glob import Glob, expand
+from pfs.expand import expand
+from pfs.glob import Glob
 from pfs.history.reachable import live_commits
 from pfs.ids import CommitId
 from pfs.lifecycle.commits import anchored_by_open

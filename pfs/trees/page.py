@@ -11,10 +11,10 @@ import struct
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise, repeat
-from operator import sub
+from operator import itemgetter, sub
 from typing import Literal
 
 from pfs.arrays import U8, U16, U32, U64, Voids, np
@@ -27,6 +27,7 @@ from pfs.trees.page_row import (
     Bytes,
     Cell,
     Changed,
+    Fields,
     Group,
     Kind,
     cells_tid,
@@ -42,6 +43,7 @@ __all__ = [
     "Cell",
     "Changed",
     "Columns",
+    "Fields",
     "Group",
     "Kind",
     "Page",
@@ -56,6 +58,7 @@ __all__ = [
 
 
 _NONE = memoryview(b"")
+_FOLDERS = frozenset(map(int, (Kind.DIR, Kind.SHARD)))
 
 
 def integers(data: Bytes | memoryview, code: Literal["H", "I", "Q"], count: int, at: int) -> memoryview:
@@ -382,6 +385,10 @@ class Page:
 
     def cells(self, start: int = 0, stop: int | None = None) -> list[Cell]:
         """Return some or all rows; about 0.4 us each."""
+        return list(map(Cell._make, self.fields(start, stop)))
+
+    def fields(self, start: int = 0, stop: int | None = None) -> Iterator[Fields]:
+        """Yield what the cells of some or all rows are made of."""
         stop = self.count if stop is None else min(stop, self.count)
         at, end = self._tids_at + 32 * start, self._tids_at + 32 * stop
         tids = [self.data[place : place + 32] for place in range(at, end, 32)]
@@ -392,14 +399,26 @@ class Page:
             counts[row], pids[row] = self._counts[number], self._pid_at(number)
         changes = self._changes_of(start, stop)
         aux = map(self._aux.get, range(start, stop)) if self._aux else repeat(None)
-        columns = zip(
-            self._some_names(start, stop), kinds, depths, sizes, tids, counts, pids, changes, aux, strict=False
-        )
-        return list(map(Cell._make, columns))
+        return zip(self._some_names(start, stop), kinds, depths, sizes, tids, counts, pids, changes, aux, strict=False)
 
-    def cells_at(self, rows: Sequence[int]) -> list[Cell]:
-        """Return rows that lie apart; about 2 us each."""
-        return [self.cell(row) for row in rows]
+    def fields_at(self, rows: Sequence[int]) -> Iterator[Fields]:
+        """Yield what the cells of rows that lie apart are made of; about 0.5 us each."""
+        if len(rows) < 2:
+            return iter([tuple(self.cell(row)) for row in rows])
+        data, at = self.data, self._tids_at
+        pick, follow = itemgetter(*rows), itemgetter(*[row + 1 for row in rows])
+        kinds, starts, stops = pick(self._kinds), pick(self._ends), follow(self._ends)
+        start = self._names_at
+        names = [data[start + one : start + two] for one, two in zip(starts, stops, strict=True)]
+        tids = [data[at + 32 * row : at + 32 * row + 32] for row in rows]
+        counts, pids = [1] * len(rows), [NO_PAGE] * len(rows)
+        for place in [place for place, kind in enumerate(kinds) if kind in _FOLDERS] if self._sparse else ():
+            number = self.sparse_number(rows[place])
+            counts[place], pids[place] = self._counts[number], self._pid_at(number)
+        changes = map(self.changed, rows) if self._changed is not None else repeat(None)
+        aux = map(self._aux.get, rows) if self._aux else repeat(None)
+        columns = names, kinds, pick(self._depths), pick(self._sizes), tids, counts, pids, changes, aux
+        return zip(*columns, strict=False)
 
     def _changes_of(self, start: int, stop: int) -> Iterable[Changed | None]:
         if self._changed is None:

@@ -7,7 +7,8 @@ from typing import Final
 
 from pfs.trees.page_row import Kind
 
-_FILE, _SHARD, _CHUNKED = (bytes((kind,)) for kind in (Kind.FILE, Kind.SHARD, Kind.CHUNKED))
+_SHARD: Final = bytes((Kind.SHARD,))
+_FILES: Final = bytes(kind for kind in Kind if kind not in (Kind.DIR, Kind.SHARD))
 _DIR: Final = int(Kind.DIR)
 _KNOWN: Final = bytes(Kind)
 _IS_FOLDER: Final = bytes(kind in (Kind.DIR, Kind.SHARD) for kind in range(256))
@@ -41,4 +42,4 @@ def _is_plain(level: int, kinds: bytes, depths: bytes, sparse: list[int]) -> boo
         return False
     if level:
         return sparse == list(range(len(kinds))) and kinds.count(_SHARD) == len(kinds)
-    return not sparse and kinds.count(_FILE) + kinds.count(_CHUNKED) == len(kinds)
+    return not sparse and not kinds.translate(None, _FILES)

@@ -60,6 +60,8 @@ class Cell(NamedTuple):
     aux: bytes | None = None
 
 
+Fields = tuple[bytes, int, int, int, bytes, int, bytes, Changed | None, bytes | None]
+"""What a `Cell` is made of."""
 Group = list[Cell]
 """One direct child of a directory as a leaf holds it: a file's row, or a directory's marker with the rows
 inlined below it. In index pages: one SHARD row."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pfs.ids import NO_PAGE, PageId
-from pfs.trees.page import Cell, Page
+from pfs.trees.page import Page
+from pfs.trees.row import PageSource, Row, rows_of
 
 BLOCK: Final = 256
 """Rows that are decoded together at most."""
 _FIRST_BLOCK: Final = 4
+AHEAD: Final = 16
+_FIRST_AHEAD: Final = 4
+"""Pages that a walk reads together, and at first: a page of a listing has as many."""
 
 
 def bound_row(page: Page, bound: bytes, *, after: bool) -> int:
@@ -19,26 +23,46 @@ def bound_row(page: Page, bound: bytes, *, after: bool) -> int:
     return page.find_after(bound) if after else page.find(bound)
 
 
-def cells_from(page: Page, start: int) -> Iterator[Cell]:
+def rows_from(page: Page, start: int, prefix: bytes) -> Iterator[Row]:
     """Yield rows in blocks that grow: a page of a listing costs no more than it shows, a long walk little each."""
     size = _FIRST_BLOCK
     while start < page.count:
-        yield from page.cells(start, start + size)
+        yield from rows_of(page.fields(start, start + size), prefix)
         start += size
         size = min(2 * size, BLOCK)
 
 
-def top_cells_from(page: Page, start: int) -> Iterator[Cell]:
-    """Yield the rows at depth 0 as `cells_from` does: those inlined below them, often more, are not looked at."""
+def top_rows_from(page: Page, start: int, prefix: bytes) -> Iterator[Row]:
+    """Yield the rows at depth 0 as `rows_from` does: those inlined below them, often more, are not looked at."""
     tops = page.top_rows
     if tops is None:
-        yield from cells_from(page, start)
+        yield from rows_from(page, start, prefix)
         return
     at, size = bisect_left(tops, start), _FIRST_BLOCK
     while at < len(tops):
-        yield from page.cells_at(tops[at : at + size])
+        yield from rows_of(page.fields_at(tops[at : at + size]), prefix)
         at += size
         size = min(2 * size, BLOCK)
+
+
+def rows_at(page: Page, rows: Sequence[int], prefix: bytes) -> list[Row]:
+    """Return some rows, ascending, with their full keys; ``prefix`` is the directory of the page, with its slash."""
+    if not rows:
+        return []
+    whole = rows[-1] - rows[0] + 1 == len(rows)
+    return rows_of(page.fields(rows[0], rows[-1] + 1) if whole else page.fields_at(rows), prefix)
+
+
+def read_ahead(pages: PageSource, page: Page, row: int, ready: int) -> int:
+    """Read the next children of an index page together when a walk comes to its second, and so on.
+
+    Returns the row behind those that were read together so far; ``ready`` is what the call before returned, or 0.
+    """
+    if not row or row < ready:
+        return ready
+    stop = min(row + (AHEAD if ready else _FIRST_AHEAD), page.count)
+    pages.prefetch([page.pid_of(child) for child in range(row, stop)])
+    return stop
 
 
 def step(page: Page, key: bytes) -> tuple[PageId, bytes]:

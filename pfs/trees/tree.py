@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from pfs.errors import InvalidInputError
 from pfs.ids import NO_PAGE, PageId
 from pfs.trees.page import Changed, Group, Kind, Page
-from pfs.trees.page_walk import BLOCK, bound_row, cells_from, step, top_cells_from
+from pfs.trees.page_walk import BLOCK, bound_row, read_ahead, rows_from, step, top_rows_from
 from pfs.trees.row import (
     EMPTY_ROOT,
     MemoryPages,
@@ -38,11 +38,6 @@ __all__ = [
     "Row",
     "Tree",
 ]
-
-
-_AHEAD = 16
-_FIRST_AHEAD = 4
-"""Pages that a walk reads together, and at first: a page of a listing has as many."""
 
 
 class _At(NamedTuple):
@@ -291,8 +286,7 @@ class Tree:
             yield from (row_of(cell, folder.prefix) for cell in cells if cell.depth == folder.depth)
             return
         for page, start in self._leaves(folder.page, bound, after=after):
-            for cell in top_cells_from(page, start):
-                yield row_of(cell, folder.prefix)
+            yield from top_rows_from(page, start, folder.prefix)
 
     def _leaves(self, page: Page, bound: bytes | None, *, after: bool) -> Iterator[tuple[Page, int]]:
         """Yield the leaves of one directory from the one of ``bound`` on, each with its first wanted row."""
@@ -306,7 +300,7 @@ class Tree:
             if not page.level:
                 yield page, row
             elif row < page.count:
-                ready = self._read_ahead(page, row, ready)
+                ready = read_ahead(self.pages, page, row, ready)
                 stack += ((page, row + 1, ready), (self._child(page, row), 0, 0))
             else:
                 seeking = False
@@ -333,14 +327,6 @@ class Tree:
         for row in range(last, -1, -1):
             yield from self._leaves_back(self._child(page, row), bound if row == last else None)
 
-    def _read_ahead(self, page: Page, row: int, ready: int) -> int:
-        """Read the next children of an index page together when a walk comes to its second, and so on; see `_At`."""
-        if not row or row < ready:
-            return ready
-        stop = min(row + (_AHEAD if ready else _FIRST_AHEAD), page.count)
-        self.pages.prefetch([page.pid_of(child) for child in range(row, stop)])
-        return stop
-
     def _child(self, page: Page, row: int) -> Page:
         return open_page(self.pages, PageId(page.pid_of(row)))
 
@@ -352,18 +338,17 @@ class Tree:
             page, row, base, ready = stack.pop()
             if page.level:
                 if row < page.count:
-                    ready = self._read_ahead(page, row, ready)
+                    ready = read_ahead(self.pages, page, row, ready)
                     stack += (_At(page, row + 1, base, ready), _At(self._child(page, row), 0, base))
                 continue
             inside = base.startswith(prefix)
-            for cell in cells_from(page, row):
-                if not inside and not (base + cell.name).startswith(prefix):
+            for found in rows_from(page, row, base):
+                if not inside and not found.order_key.startswith(prefix):
                     return
-                found = row_of(cell, base)
                 yield found
                 row += 1
-                if cell.pid != NO_PAGE:
-                    stack += (_At(page, row, base), _At(open_page(self.pages, found.pid), 0, base + cell.name))
+                if found.pid != NO_PAGE:
+                    stack += (_At(page, row, base), _At(open_page(self.pages, found.pid), 0, found.order_key))
                     break
 
     def _seek(self, bound: bytes, *, after: bool) -> _Stack:

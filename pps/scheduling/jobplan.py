@@ -55,7 +55,7 @@ class CommitMatches:
 
     def rows(self, leaf: PfsInput) -> Iterator[Row]:
         """Yield what matches a leaf's glob, in key order."""
-        from pfs.glob import expand
+        from pfs.expand import expand
 
         rows = expand(self.tree(leaf), leaf.glob)
         return (row for row in rows if row.kind != Kind.REMOVED)  # what was purged is no input any more

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pfs.errors import InvalidInputError
-from pfs.glob import Glob, expand
+from pfs.expand import expand
+from pfs.glob import Glob
 from pfs.ids import PageId
 from pfs.trees.edit import edit
 from pfs.trees.page import Changed, Page
@@ -139,6 +140,21 @@ def test_literal_prefix(pattern: str, prefix: str) -> None:
 
 PATTERNS = ["/*", "/**", "/*/*", "/a/*", "/n1*/**", "/**/a", "/a", "/a/b", "/[ab]/n?", "/{a,b}/(n*|b)/*", "/!(a)/*"]
 PATTERNS += ["/a**", "/n*(1|2)", "/*/n1**", "/a-/.", "/c.txt/*", "/{a/b,b/a}", "/a/@(b|b/*)", "/b/**1"]
+PATTERNS += [
+    "/**1",
+    "/*1",
+    "/*/*1",
+    "/**/n*",
+    "/*/**",
+    "/*/*/*",
+    "/a\\/b",
+    "/a\\/**",
+    "/**/",
+    "/n1",
+    "/*/b",
+    "/*/*/b**",
+    "/**/*1",
+]
 
 
 @settings(max_examples=60, deadline=None)

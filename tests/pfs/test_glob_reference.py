@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pfs.glob import Glob, expand
+from pfs.expand import expand
+from pfs.glob import Glob
 from pfs.repo import Repo
 from pfs.trees.row import MemoryPages
 from pfs.trees.tree import EMPTY_ROOT, Tree

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from pfs.glob import Glob, expand
+from pfs.expand import expand
+from pfs.glob import Glob
 from pfs.ids import CommitId, TreeId, chunk_id
 from pfs.lifecycle.purge import purge
 from pfs.trees.edit import Edit, Put, edit
