@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from functools import partial
 from pathlib import Path
+from typing import Final
 
 from pfs.backends.durable import storage_errors, write_all
 from pfs.errors import StorageError
@@ -17,9 +18,15 @@ from pfs.files.reader import BATCH_BYTES, batches, chunk_refs, iter_range
 from pfs.ids import ChunkId
 from pfs.packs.manifest import ChunkRef
 from pfs.packs.objects import Objects
+from pfs.packs.read_into import Room
 from pfs.parallel import in_order
 from pfs.trees.page import Kind
 from pfs.trees.row import Row
+
+_IOV_MAX: Final = 1024
+"""Buffers that one write takes."""
+_ROOM_BYTES: Final = BATCH_BYTES + (1 << 20)
+"""A batch of usual chunks: the last may begin just before its end."""
 
 
 def restore_file(
@@ -127,12 +134,16 @@ def place_link(target: Path, text: bytes) -> None:
             raise
 
 
-def write_at(fd: int, data: bytes, offset: int) -> None:
-    """Write all of ``data`` at ``offset``, however short the single writes are."""
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(fd, view, offset)
-        view, offset = view[written:], offset + written
+def write_at(fd: int, pieces: Sequence[memoryview], offset: int) -> None:
+    """Write pieces one behind the other from ``offset`` on, however short the single writes are."""
+    pending = list(pieces)
+    while pending:
+        written = os.pwritev(fd, pending[:_IOV_MAX], offset)
+        offset += written
+        while pending and written >= len(pending[0]):
+            written -= len(pending.pop(0))
+        if written:
+            pending[0] = pending[0][written:]
 
 
 def _beside(target: Path) -> str:
@@ -141,7 +152,7 @@ def _beside(target: Path) -> str:
 
 def _copied(objects: Objects, row: Row, fd: int, *, jobs: int) -> Generator[int, None, None]:
     """Write the chunks of a file to their places, and yield how many bytes that were each time."""
-    groups, work = batches(chunk_refs(objects, row)), partial(_copy, objects, fd)
+    groups, work = batches(chunk_refs(objects, row)), _Copies(objects, fd).copy
     if row.size <= BATCH_BYTES or jobs == 1:
         yield from map(work, groups)
         return
@@ -149,8 +160,28 @@ def _copied(objects: Objects, row: Row, fd: int, *, jobs: int) -> Generator[int,
         yield from in_order(pool, work, groups, depth=jobs)
 
 
-def _copy(objects: Objects, fd: int, refs: Sequence[ChunkRef]) -> int:
-    data = objects.chunks([(ref.id, ref.size) for ref in refs])
-    for ref, piece in zip(refs, data, strict=True):
-        write_at(fd, piece, ref.offset)
-    return sum(map(len, data))
+class _Copies:
+    """Writes chunks to their places in a file, through room that is used again; any number of threads."""
+
+    def __init__(self, objects: Objects, fd: int) -> None:
+        self._objects, self._fd = objects, fd
+        self._rooms: deque[Room] = deque()
+
+    def copy(self, refs: Sequence[ChunkRef]) -> int:
+        """Write chunks that follow each other; return how many bytes that were."""
+        size = sum(ref.size for ref in refs)
+        room = self._take(size)
+        try:
+            pieces = self._objects.chunks_into([(ref.id, ref.size) for ref in refs], room)
+            write_at(self._fd, pieces, refs[0].offset)
+        finally:
+            self._rooms.append(room)
+        return size
+
+    def _take(self, size: int) -> Room:
+        """Return room that nobody uses, for so many bytes of a batch and what is stored with them."""
+        needed = size + (size >> 4)
+        room = self._rooms.pop() if self._rooms else None
+        if room is None or len(room.plain) < needed:
+            room = Room(*(memoryview(bytearray(max(needed, _ROOM_BYTES))) for _ in Room._fields))
+        return room

@@ -29,8 +29,8 @@ from pfs.packs.commit_record import CommitRecord, decode_record
 from pfs.packs.index import Index, Location
 from pfs.packs.manifest import Manifest
 from pfs.packs.pack import ENTRY_ROW, Record, RecordType, pack_name, read_footer, scan_records
-from pfs.packs.raw import is_raw, read_raw
 from pfs.packs.read import PackReader, Wanted
+from pfs.packs.read_into import Room, is_raw, read_into
 from pfs.parallel import at_once
 from pfs.trees.page import Page
 
@@ -206,14 +206,15 @@ class Objects:
         """
         return self._chunks(wanted, verify=False, passing=passing)
 
-    def chunks_into(self, wanted: Sequence[tuple[ChunkId, int]], buffer: memoryview) -> list[memoryview]:
-        """Return chunks as `chunks` does, ``passing``; views of ``buffer`` where they are stored as they are, and fit.
+    def chunks_into(self, wanted: Sequence[tuple[ChunkId, int]], room: Room) -> list[memoryview]:
+        """Return chunks as `chunks` does, ``passing``; views of ``room.plain`` where they are in it, and fit.
 
-        The buffer is used again and again, so that the bytes stay in the processor's cache. Raises as `chunks`.
+        The room is used again and again, so that no new memory is touched, and the bytes stay in the processor's cache.
+        Raises as `chunks`.
         """
         places = self._index.find([id for id, _ in wanted])
         with suppress(PfsError):  # whatever is wrong is said, or mended, by the other way of reading
-            found = read_raw(self._backend, self._index, zip(wanted, places, strict=True), buffer)
+            found = read_into(self._backend, self._index, zip(wanted, places, strict=True), room)
             if found is not None:
                 return found
         return [memoryview(data) for data in self.chunks(wanted, passing=True)]

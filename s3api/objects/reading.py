@@ -20,6 +20,7 @@ from pfs.files.fileref import Content
 from pfs.files.reader import chunk_refs
 from pfs.packs.manifest import ChunkRef
 from pfs.packs.objects import Objects
+from pfs.packs.read_into import Room
 from s3api.http.outlet import Outlet
 
 BUDGET_BYTES: Final = 96 << 20
@@ -83,7 +84,7 @@ class Extent:
 
     def fetch_into(self, refs: Sequence[ChunkRef], buffer: memoryview) -> list[memoryview]:
         """Return the bytes as `fetch` does, maybe as views of ``buffer``; raises as `Objects.chunks`."""
-        data = self._objects.chunks_into([(ref.id, ref.size) for ref in refs], buffer)
+        data = self._objects.chunks_into([(ref.id, ref.size) for ref in refs], Room(buffer))
         self._look_ahead()
         return self._cut(refs, data)
 

@@ -10,10 +10,13 @@ import pfs
 from pfs.errors import CorruptionError, MissingObjectError
 from pfs.files.reader import chunk_refs
 from pfs.ids import ChunkId
+from pfs.packs.compress import SMALL_CHUNK
+from pfs.packs.read_into import Room
 from pfs.store import Store
 
 MIB = 1 << 20
 RANDOM = os.urandom(3 * MIB)
+TEXT = b"".join(b"%d,%d,some text\n" % (line, line * line) for line in range(120_000))
 Wanted = list[tuple[ChunkId, int]]
 
 
@@ -32,11 +35,11 @@ def stored(store: Store, data: bytes) -> Wanted:
     return [(ref.id, ref.size) for ref in chunk_refs(store.objects, row)]
 
 
-def read(store: Store, wanted: Wanted, size: int = 8 * MIB) -> tuple[bytes, int]:
+def read(store: Store, wanted: Wanted, size: int = 8 * MIB, packed: int = 0) -> tuple[bytes, int]:
     """Return the bytes, and how many views are of the buffer."""
-    buffer = memoryview(bytearray(size))
-    found = store.objects.chunks_into(wanted, buffer)
-    return b"".join(found), sum(view.obj is buffer.obj for view in found)
+    room = Room(memoryview(bytearray(size)), memoryview(bytearray(packed)))
+    found = store.objects.chunks_into(wanted, room)
+    return b"".join(found), sum(view.obj is room.plain.obj for view in found)
 
 
 def test_raw_chunks_are_read_into_the_buffer(store: Store) -> None:
@@ -51,10 +54,25 @@ def test_any_order_and_several_packs(store: Store) -> None:
     assert read(store, mixed) == (b"".join(store.objects.chunks(mixed)), len(mixed))
 
 
-def test_compressed_chunks_come_the_other_way(store: Store) -> None:
+def test_compressed_chunks_come_the_other_way_where_there_is_no_room_for_them(store: Store) -> None:
     wanted = stored(store, bytes(2 * MIB) + RANDOM)
     assert not store.objects.are_raw(wanted)
     assert read(store, wanted) == (bytes(2 * MIB) + RANDOM, 0)
+
+
+def test_compressed_chunks_are_unpacked_into_the_buffer(store: Store) -> None:
+    wanted = [one for one in stored(store, TEXT + RANDOM + TEXT[::-1]) if one[1] >= SMALL_CHUNK]
+    assert not store.objects.are_raw(wanted)
+    for order in (wanted, wanted[::-1]):
+        data = b"".join(store.objects.chunks(order))
+        assert read(store, order, size=16 * MIB, packed=8 * MIB) == (data, len(order))
+        assert read(store, order, size=16 * MIB, packed=1000) == (data, 0), "too little room for what is packed"
+        assert read(store, order, size=len(data) - 1, packed=8 * MIB) == (data, 0)
+
+
+def test_chunks_of_a_block_come_the_other_way(store: Store) -> None:
+    small = stored(store, b"some text " * 1000)
+    assert read(store, small + stored(store, TEXT), packed=8 * MIB) == (b"some text " * 1000 + TEXT, 0)
 
 
 def test_what_does_not_fit_comes_the_other_way(store: Store) -> None:
@@ -70,16 +88,17 @@ def test_what_is_nowhere_is_missing(store: Store) -> None:
         read(store, [(ChunkId(bytes(32)), 10)])
 
 
+@pytest.mark.parametrize("data", [RANDOM, TEXT], ids=["raw", "compressed"])
 @pytest.mark.parametrize("cut", [False, True])
-def test_damage_is_told(store: Store, cut: bool) -> None:
-    wanted = stored(store, RANDOM)
+def test_damage_is_told(store: Store, cut: bool, data: bytes) -> None:
+    wanted = stored(store, data)
     names = [entry.name for entry in store.backend.entries("packs/")]
     pack = max((store.path / "objects" / name for name in names), key=lambda file: file.stat().st_size)
     if cut:
-        os.truncate(pack, MIB)
+        os.truncate(pack, pack.stat().st_size // 3)
     else:
         with pack.open("r+b") as file:
-            file.seek(2 * MIB)
+            file.seek(pack.stat().st_size // 2)
             file.write(b"damaged")
     with pytest.raises(CorruptionError):
-        read(store, wanted)
+        read(store, wanted, packed=8 * MIB)
