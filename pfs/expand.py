@@ -162,7 +162,7 @@ def _behind(prefix: bytes) -> bytes:
 
 def _named(rows: list[Row]) -> list[Row]:
     """Leave out what has no name: a top directory without one, and directory markers of S3."""
-    if all(row.size and row.key for row in rows):
+    if len([row for row in rows if row.size and row.key]) == len(rows):
         return rows
     return [row for row in rows if row.key and (row.size or row.is_dir or not row.key.endswith(b"/"))]
 

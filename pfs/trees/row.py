@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from pfs.errors import MissingObjectError
 from pfs.ids import PageId, TreeId, page_id
 from pfs.trees.page import EMPTY_PAGE, Cell, Changed, Fields, Kind, Page, cells_tid, newest, unpack_aux
+
+_DIR: Final = Kind.DIR  # a look at a member of the class costs three times one at a name
 
 
 class Row(Struct, frozen=True, gc=False):
@@ -37,12 +39,12 @@ class Row(Struct, frozen=True, gc=False):
     @property
     def is_dir(self) -> bool:
         """Whether this is a directory."""
-        return self.kind == Kind.DIR
+        return self.kind == _DIR
 
     @property
     def order_key(self) -> bytes:
         """The key as rows are ordered: directories with a slash at the end. What paging goes by."""
-        return self.key + b"/" if self.kind == Kind.DIR else self.key
+        return self.key + b"/" if self.kind == _DIR else self.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ def row_of(cell: Cell, prefix: bytes) -> Row:
 
 def rows_of(rows: Iterable[Fields], prefix: bytes) -> list[Row]:
     """Return what `row_of` does of each of many rows of a page; 0.4 us each."""
-    folder = Kind.DIR
+    folder = int(_DIR)
     return [
         Row(
             prefix + name[:-1] if kind == folder else prefix + name,

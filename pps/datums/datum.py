@@ -9,13 +9,17 @@ alike.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from itertools import chain, pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
 from blake3 import blake3
+from msgspec import Struct
 
+from pfs.arrays import np, npt
+from pfs.digests import digests_in
 from pfs.glob import Glob
 from pfs.ids import CommitId
 from pfs.paths import from_key
@@ -31,9 +35,8 @@ TRANSFORM_CONTEXT = "pfs transform v1"
 _DIGEST_LENGTH = (32).to_bytes(8, "big")
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """What one leaf of the input gives to a datum: a file or directory of a commit."""
+class Item(Struct, frozen=True, gc=False):
+    """What one leaf of the input gives to a datum: a file or directory of a commit. They come by the million."""
 
     leaf: PfsInput
     commit: CommitId
@@ -103,33 +106,48 @@ def datum_hash(identity: bytes, datum: Datum, *, transform: bytes, salt: str) ->
     return _digest(HASH_CONTEXT, parts)
 
 
+class _Leaf(NamedTuple):
+    """What the digests of all its files share."""
+
+    names: bytes
+    counts: bool
+    """Whether content counts."""
+    leaf: PfsInput
+
+
 class DatumDigests:
     """Gives `datum_id` and `datum_hash` of many datums; what all of one leaf share is put together once. One thread."""
 
     def __init__(self, *, transform: bytes, salt: str) -> None:
         """Arguments as of `datum_hash`."""
         self._end = _framed(transform) + _framed(salt.encode())
-        self._leaves: dict[int, tuple[bytes, bool, PfsInput]] = {}
+        self._leaves: dict[int, _Leaf] = {}
 
-    def of(self, datum: Datum) -> tuple[bytes, bytes]:
-        """Return id and hash of a datum."""
-        named: list[bytes] = []
-        content: list[bytes] = []
-        for item in datum:
-            row = item.row
-            names, counts, _ = self._leaves.get(id(item.leaf)) or self._add(item.leaf)
-            named += (names, len(row.key).to_bytes(8, "big"), row.key)
-            if counts:
-                content += (_DIGEST_LENGTH, row.tid)
-        identity = blake3(b"".join(named), derive_key_context=ID_CONTEXT).digest()
-        body = b"".join((_DIGEST_LENGTH, identity, *content, self._end))
-        return identity, blake3(body, derive_key_context=HASH_CONTEXT).digest()
+    def of(self, datums: Sequence[Datum]) -> tuple[bytes, bytes]:
+        """Return ids and hashes, 32 bytes of each datum one behind the other; 1 us a datum."""
+        items = list(chain.from_iterable(datums))
+        leaves = [self._leaves.get(id(item.leaf)) or self._add(item.leaf) for item in items]
+        keys = [item.row.key for item in items]
+        named = [leaf.names + len(key).to_bytes(8, "big") + key for leaf, key in zip(leaves, keys, strict=True)]
+        stops = np.cumsum(np.fromiter(map(len, datums), np.int64, len(datums)))
+        ends = np.concatenate(([0], _ends(named)))[stops]
+        ids = digests_in(ID_CONTEXT, b"".join(named), ends)
+        tids = [_DIGEST_LENGTH + item.row.tid if leaf.counts else b"" for leaf, item in zip(leaves, items, strict=True)]
+        if len(items) != len(datums) or not all(datums):
+            tids = [b"".join(tids[start:stop]) for start, stop in pairwise([0, *stops.tolist()])]
+        end = self._end
+        bodies = [_DIGEST_LENGTH + ids[32 * at : 32 * at + 32] + tid + end for at, tid in enumerate(tids)]
+        return ids, digests_in(HASH_CONTEXT, b"".join(bodies), _ends(bodies))
 
-    def _add(self, leaf: PfsInput) -> tuple[bytes, bool, PfsInput]:
+    def _add(self, leaf: PfsInput) -> _Leaf:
         """Note a leaf; by identity, as its hash costs more than all else, and so it is kept."""
         names = b"".join(_framed(part.encode()) for part in (leaf.name, leaf.repo, leaf.branch))
-        known = self._leaves[id(leaf)] = names, not (leaf.reference or leaf.s3), leaf
+        known = self._leaves[id(leaf)] = _Leaf(names, not (leaf.reference or leaf.s3), leaf)
         return known
+
+
+def _ends(texts: Sequence[bytes]) -> npt.NDArray[np.int64]:
+    return np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)))
 
 
 def transform_digest(transform: Transform, code: Mapping[str, bytes]) -> bytes:

@@ -73,8 +73,7 @@ def datums(node: Input, matches: Matches) -> Iterator[Datum]:
 
 def _pfs(leaf: PfsInput, matches: Matches) -> Iterator[Datum]:
     commit = matches.commit(leaf)
-    for row in matches.rows(leaf):
-        yield (Item(leaf, commit, row),)
+    return ((Item(leaf, commit, row),) for row in matches.rows(leaf))
 
 
 def _cross(node: CrossInput, matches: Matches) -> Iterator[Datum]:

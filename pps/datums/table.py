@@ -6,7 +6,6 @@ two jobs are compared by scanning digests, and unchanged stretches of the file k
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -17,11 +16,9 @@ import numpy.typing as npt
 from pfs.errors import CorruptionError
 from pfs.ids import CommitId
 from pfs.structs import ready
-from pps.datums.datum import Datum
 from pps.datums.plan import Columns, digests, order_of, places
 from pps.executor import Bytes, Reads, Seconds
 from pps.model.state import DatumState
-from pps.spec.types import PfsInput
 
 if TYPE_CHECKING:
     from mmap import mmap
@@ -161,73 +158,6 @@ def _digests_of(table: pa.Table, name: str) -> npt.NDArray[np.bytes_]:
         return digests(b"")
     raw = column.buffers()[1]
     return np.frombuffer(raw, dtype="S32", count=len(column), offset=column.offset * 32)
-
-
-class TableBuilder:
-    """Collects the datums of a job in the order in which its input yields them; 100 to 200 bytes each. One thread.
-
-    ``leaves`` are those of the input, in their order.
-    """
-
-    def __init__(self, leaves: Sequence[PfsInput]) -> None:
-        self._number = {leaf: number for number, leaf in enumerate(leaves)}
-        self._known: dict[int, tuple[int, PfsInput]] = {}
-        self._ids, self._hashes = bytearray(), bytearray()
-        self._paths: list[str] = []
-        self._leaves, self._ends = array("h"), array("i", [0])
-        self._arrays: list[pa.Array] = []
-        self._count = 0
-
-    def add(self, identity: bytes, digest: bytes, datum: Datum) -> None:
-        """Take the next datum."""
-        self._ids += identity
-        self._hashes += digest
-        for item in datum:
-            self._paths.append(item.path)
-            self._leaves.append((self._known.get(id(item.leaf)) or self._add(item.leaf))[0])
-        self._ends.append(len(self._paths))
-        self._count += 1
-        if len(self._ends) > _BATCH:
-            self._flush()
-
-    def _add(self, leaf: PfsInput) -> tuple[int, PfsInput]:
-        """Note a leaf by identity: its hash costs more than all else that is done for a datum."""
-        known = self._known[id(leaf)] = self._number[leaf], leaf
-        return known
-
-    def _flush(self) -> None:
-        import pyarrow as pa
-
-        fields = schema().field("inputs").type.value_type
-        names = pa.array([leaf.name for leaf in self._number], pa.string())
-        leaves = np.frombuffer(self._leaves, np.int16)
-        columns = [names.take(pa.array(leaves)), pa.array(self._paths, pa.string()), pa.array(leaves, pa.int16())]
-        items = pa.StructArray.from_arrays(columns, fields=list(fields))
-        ends = pa.array(np.frombuffer(self._ends, np.int32))
-        self._arrays.append(pa.ListArray.from_arrays(ends, items).cast(schema().field("inputs").type))
-        self._paths, self._leaves, self._ends = [], array("h"), array("i", [0])
-
-    def build(self) -> tuple[pa.Table, npt.NDArray[np.int64]]:
-        """Return columns id, hash and inputs, sorted by id, and each row's place in the order of the input; once, last.
-
-        A column at a time, so that the most memory is that of all and of one of them again.
-        """
-        import pyarrow as pa
-
-        self._flush()
-        order = order_of(np.frombuffer(self._ids, dtype="S32"))
-        ids, self._ids = _digest_column(self._ids, order), bytearray()
-        hashes, self._hashes = _digest_column(self._hashes, order), bytearray()
-        inputs, self._arrays = pa.chunked_array(self._arrays), []
-        inputs = inputs.combine_chunks().take(pa.array(order))
-        return pa.table([ids, hashes, inputs], names=["id", "hash", "inputs"]), order
-
-
-def _digest_column(raw: bytearray, order: npt.NDArray[np.int64]) -> pa.Array:
-    import pyarrow as pa
-
-    column = np.frombuffer(raw, dtype="V32")[order]
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), len(column), [None, pa.py_buffer(column)])
 
 
 def result_columns(results: Sequence[Result]) -> pa.Table:

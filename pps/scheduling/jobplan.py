@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,8 @@ from pps.datums.datum import Datum, DatumDigests, Item, datum_id
 from pps.datums.inputs import datums
 from pps.datums.plan import compare
 from pps.datums.readset import difference
-from pps.datums.table import Result, TableBuilder, columns_of, mine
+from pps.datums.table import Result, columns_of, mine
+from pps.datums.table_builder import TableBuilder
 from pps.executor import DatumDone, DatumInput, DatumTask
 from pps.model.state import DatumState
 from pps.model.variables import pipeline_variables
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from pfs.trees.row import Row
     from pps.model.catalog import Pipeline
     from pps.scheduling.queue import Branch
+
+_TOGETHER: Final = 4096
+"""Datums that are hashed in one call."""
+_REMOVED: Final = Kind.REMOVED
 
 
 class CommitMatches:
@@ -58,7 +63,7 @@ class CommitMatches:
         from pfs.expand import expand
 
         rows = expand(self.tree(leaf), leaf.glob)
-        return (row for row in rows if row.kind != Kind.REMOVED)  # what was purged is no input any more
+        return (row for row in rows if row.kind != _REMOVED)  # what was purged is no input any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +95,9 @@ def make_plan(pipeline: Pipeline, matches: CommitMatches, base: pa.Table, *, job
     """List the datums of a job and compare them with the results in ``base``."""
     digests = DatumDigests(transform=bytes.fromhex(pipeline.record.counts_as), salt=pipeline.record.salt)
     builder = TableBuilder(pipeline.leaves)
-    for datum in datums(pipeline.spec.input, matches):
-        builder.add(*digests.of(datum), datum)
+    found = datums(pipeline.spec.input, matches)
+    while some := list(islice(found, _TOGETHER)):
+        builder.add(*digests.of(some), some)
     table, order = builder.build()
     plan = compare(columns_of(table), columns_of(base))
     known = _reads_same(pipeline, matches, base, source=plan.source)

@@ -18,7 +18,8 @@ from pfs.trees.tree import Tree
 from pps.datums.datum import Datum, DatumDigests, Item, datum_id
 from pps.datums.plan import Digests, digests, order_of, places
 from pps.datums.rematch import rematched
-from pps.datums.table import TableBuilder, ids_of, merged, rows_at
+from pps.datums.table import ids_of, merged, rows_at
+from pps.datums.table_builder import TableBuilder
 from pps.model.state import JobState
 from pps.scheduling.jobplan import CommitMatches, JobPlan
 from pps.spec.types import Input, PfsInput, Reprocess, UnionInput
@@ -128,6 +129,5 @@ def _are_at(ids: Digests, rows: np.ndarray[tuple[int], np.dtype[np.int64]], want
 def _table(pipeline: Pipeline, found: Sequence[Datum]) -> tuple[pa.Table, np.ndarray[tuple[int], np.dtype[np.int64]]]:
     naming = DatumDigests(transform=bytes.fromhex(pipeline.record.counts_as), salt=pipeline.record.salt)
     builder = TableBuilder(pipeline.leaves)
-    for datum in found:
-        builder.add(*naming.of(datum), datum)
+    builder.add(*naming.of(found), found)
     return builder.build()

@@ -86,8 +86,11 @@ def test_many_at_once_have_the_ids_and_hashes_of_each(
 ) -> None:
     digests = DatumDigests(transform=transform, salt=salt)
     whole = tuple(item for leaf, key, tid in items for item in datum(key, tid, leaf))
-    for one in [whole, *((item,) for item in whole)]:
-        assert digests.of(one) == (datum_id(one), hash_of(one, transform=transform, salt=salt))
+    every = [whole, *((item,) for item in whole), ()]
+    ids = [datum_id(one) for one in every]
+    hashes = [hash_of(one, transform=transform, salt=salt) for one in every]
+    assert digests.of(every) == (b"".join(ids), b"".join(hashes))
+    assert digests.of([]) == (b"", b"")
 
 
 def test_the_transform_is_its_spec_and_its_code() -> None:

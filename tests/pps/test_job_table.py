@@ -15,13 +15,13 @@ from pps.datums.ended import EndedDatums
 from pps.datums.plan import compare
 from pps.datums.table import (
     Result,
-    TableBuilder,
     columns_of,
     empty_table,
     entries,
     result_columns,
     with_results,
 )
+from pps.datums.table_builder import TableBuilder
 from pps.model.state import DatumState
 from pps.scheduling import jobtable
 from pps.scheduling.jobplan import JobPlan
@@ -44,7 +44,7 @@ def identity(number: int) -> bytes:
 def planned(datums: dict[int, int]) -> pa.Table:
     builder = TableBuilder([PfsInput("in", "images")])
     for number, content in datums.items():
-        builder.add(identity(number), bytes([content]) * 32, ())
+        builder.add(identity(number), bytes([content]) * 32, [()])
     return builder.build()[0]
 
 

@@ -19,7 +19,6 @@ from pps.datums.ended import EndedDatums
 from pps.datums.plan import digest_values
 from pps.datums.table import (
     Result,
-    TableBuilder,
     by_id,
     columns_of,
     decode_table,
@@ -36,6 +35,7 @@ from pps.datums.table import (
     with_state,
     without,
 )
+from pps.datums.table_builder import TableBuilder
 from pps.executor import Bytes, Seconds
 from pps.model import state
 from pps.model.event_log import EventLog, decode_events
@@ -158,7 +158,7 @@ _rows = st.dictionaries(_ids, _result, max_size=6)
 def test_a_table_holds_what_was_put_into_it(rows: dict[bytes, Result]) -> None:
     builder = TableBuilder([PfsInput("in", "images")])
     for number, identity in enumerate(rows):
-        builder.add(identity, bytes([number]) * 32, datum(f"key{number}"))
+        builder.add(identity, bytes([number]) * 32, [datum(f"key{number}")])
     planned, order = builder.build()
     given_order = list(rows)
     results = [rows[given_order[place]] for place in order]
@@ -198,7 +198,7 @@ def test_a_table_in_pieces_is_stored_whole() -> None:
     count = 40_000
     builder = TableBuilder([PfsInput("in", "images")])
     for number in range(count):
-        builder.add(number.to_bytes(32, "big"), bytes(32), datum(f"key{number}"))
+        builder.add(number.to_bytes(32, "big"), bytes(32), [datum(f"key{number}")])
     planned, _ = builder.build()
     result = Result(DatumState.SUCCESS, ran_in=JOB)
     whole = with_results(planned, range(count), result_columns([result] * count))

@@ -12,7 +12,8 @@ from pfs.ids import CommitId
 from pfs.store import Store
 from pfs.trees.row import Row
 from pps.controller import Controller
-from pps.datums.table import Result, TableBuilder, encode_table, result_columns, with_results
+from pps.datums.table import Result, encode_table, result_columns, with_results
+from pps.datums.table_builder import TableBuilder
 from pps.model.state import Counters, DatumState
 from pps.scheduling import stored_table
 from pps.scheduling.stored_table import laid_out, read_table
@@ -35,7 +36,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(stored_table, "_MAPPED_BYTES", mapped_bytes)
     builder = TableBuilder([PfsInput("in", "images")])
     for number in range(20_000):
-        builder.add(number.to_bytes(32, "big"), bytes(32), ())
+        builder.add(number.to_bytes(32, "big"), bytes(32), [()])
     result = Result(DatumState.SUCCESS, ran_in=CommitId("a" * 32))
     table = with_results(builder.build()[0], range(20_000), result_columns([result] * 20_000))
     pfs.init(tmp_path / "store").close()
