@@ -80,6 +80,7 @@ static int read_open(int fd, char *out, size_t room, size_t limit, read_row *row
 }
 
 typedef struct {
+    int directory; /* that paths are relative to */
     const char *const *paths;
     size_t count;
     char *out;
@@ -90,7 +91,7 @@ static size_t read_all(const read_job *job, read_row *rows) {
     size_t used = 0, k;
     for (k = 0; k < job->count; k++) {
         read_row *row = &rows[k];
-        const int fd = open(job->paths[k], O_RDONLY | O_CLOEXEC);
+        const int fd = openat(job->directory, job->paths[k], O_RDONLY | O_CLOEXEC);
         memset(row, 0, sizeof *row);
         row->offset = used, row->state = READ_ODD;
         if (fd < 0) continue;
@@ -117,6 +118,28 @@ static const char **strings(PyObject *list, Py_ssize_t count) {
     return found;
 }
 
+/* Read the files of a job that has paths, and return their rows. */
+static PyObject *rows_of(const read_job *job) {
+    PyObject *result = NULL;
+    size_t done;
+    read_row *rows = PyMem_Malloc((job->count ? job->count : 1) * sizeof *rows);
+    if (rows == NULL) return PyErr_NoMemory();
+    Py_BEGIN_ALLOW_THREADS
+    done = read_all(job, rows);
+    Py_END_ALLOW_THREADS
+    result = PyBytes_FromStringAndSize((const char *)rows, (Py_ssize_t)(done * sizeof *rows));
+    PyMem_Free(rows);
+    return result;
+}
+
+/* Where to read to; 0: the buffer is too small for the largest file. */
+static int take_buffer(read_job *job, const Py_buffer *buffer, Py_ssize_t limit) {
+    job->out = buffer->buf, job->size = (size_t)buffer->len, job->limit = (size_t)limit;
+    if (limit >= 0 && limit < buffer->len) return 1;
+    PyErr_SetString(PyExc_ValueError, "the buffer holds no file of the limit");
+    return 0;
+}
+
 static PyObject *batch_read(PyObject *module, PyObject *args) {
     PyObject *paths, *result = NULL;
     Py_buffer buffer;
@@ -125,20 +148,46 @@ static PyObject *batch_read(PyObject *module, PyObject *args) {
 
     (void)module;
     if (!PyArg_ParseTuple(args, "O!w*n:read", &PyTuple_Type, &paths, &buffer, &limit)) return NULL;
-    job.count = (size_t)PyTuple_GET_SIZE(paths);
-    job.paths = strings(paths, PyTuple_GET_SIZE(paths));
-    job.out = buffer.buf, job.size = (size_t)buffer.len, job.limit = (size_t)limit;
-    if (limit < 0 || limit >= buffer.len) PyErr_SetString(PyExc_ValueError, "the buffer holds no file of the limit");
-    read_row *rows = PyMem_Malloc((job.count ? job.count : 1) * sizeof *rows);
-    if (rows == NULL) PyErr_NoMemory();
-    if (job.paths != NULL && rows != NULL && !PyErr_Occurred()) {
-        size_t done;
-        Py_BEGIN_ALLOW_THREADS
-        done = read_all(&job, rows);
-        Py_END_ALLOW_THREADS
-        result = PyBytes_FromStringAndSize((const char *)rows, (Py_ssize_t)(done * sizeof *rows));
+    job.directory = AT_FDCWD, job.count = (size_t)PyTuple_GET_SIZE(paths);
+    job.paths = take_buffer(&job, &buffer, limit) ? strings(paths, PyTuple_GET_SIZE(paths)) : NULL;
+    if (job.paths != NULL) result = rows_of(&job);
+    PyMem_Free((void *)job.paths);
+    PyBuffer_Release(&buffer);
+    return result;
+}
+
+/* Where the names begin, each of which ends in NUL; NULL with an error where the last does not. */
+static const char **names_in(const char *names, size_t size, size_t *count) {
+    size_t found = 0;
+    if (size && names[size - 1] != 0) {
+        PyErr_SetString(PyExc_ValueError, "a name has no end");
+        return NULL;
     }
-    PyMem_Free(rows);
+    for (size_t at = 0; at < size; at++) found += names[at] == 0;
+    const char **starts = PyMem_Malloc((found ? found : 1) * sizeof *starts);
+    if (starts == NULL) return (const char **)PyErr_NoMemory();
+    for (size_t k = 0; k < found; names += strlen(names) + 1) starts[k++] = names;
+    *count = found;
+    return starts;
+}
+
+static PyObject *batch_read_in(PyObject *module, PyObject *args) {
+    const char *directory, *names;
+    PyObject *result = NULL;
+    Py_buffer buffer;
+    Py_ssize_t limit, size;
+    read_job job;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "yy#w*n:read_in", &directory, &names, &size, &buffer, &limit)) return NULL;
+    job.paths = take_buffer(&job, &buffer, limit) ? names_in(names, (size_t)size, &job.count) : NULL;
+    if (job.paths != NULL) {
+        Py_BEGIN_ALLOW_THREADS
+        job.directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        Py_END_ALLOW_THREADS
+        result = rows_of(&job); /* without the directory each file is odd */
+        if (job.directory >= 0) close(job.directory);
+    }
     PyMem_Free((void *)job.paths);
     PyBuffer_Release(&buffer);
     return result;
@@ -478,6 +527,7 @@ static PyObject *batch_digest(PyObject *module, PyObject *args) {
 
 static PyMethodDef methods[] = {
     {"read", batch_read, METH_VARARGS, "read(paths, buffer, limit): rows of the files that were read to the buffer."},
+    {"read_in", batch_read_in, METH_VARARGS, "read_in(directory, names, buffer, limit): the same of files in it."},
     {"create", batch_create, METH_VARARGS, "create(directory, files, token): how many files were written."},
     {"scan", batch_scan, METH_VARARGS, "scan(path): names, stamps and modes of the regular files in a directory."},
     {"digest", batch_digest, METH_VARARGS, "digest(names, stamps): 8 bytes for each file of a listing."},

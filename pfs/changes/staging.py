@@ -17,6 +17,7 @@ from pfs.ids import NO_PAGE
 from pfs.paths import from_key
 from pfs.trees.edit import Delete, Edit, Graft, Put, edit
 from pfs.trees.page import Changed
+from pfs.trees.put_rows import PutRows
 from pfs.trees.row import Root, Row
 from pfs.trees.tree import Tree
 
@@ -36,8 +37,11 @@ class Staging:
         """What rows get that are changed here."""
         self._base = self._root = base
         self._pending: list[Edit] = []
+        self._waiting = 0
         self._files: dict[bytes, Put | Delete] = {}
         self._dirs: set[bytes] = set()
+        self._by_columns: set[bytes] = set()
+        """Directories of files that wait and are not among ``_files``."""
         self._forced: dict[bytes, Put] = {}
         self.lock = threading.RLock()
         """Held for what reads the staged state and then changes it."""
@@ -52,19 +56,28 @@ class Staging:
             whole = False
             for one in edits:
                 self._pending.append(one)
+                self._waiting += len(one.names) if isinstance(one, PutRows) else 1
                 if isinstance(one, Put) and one.force:
                     self._forced[one.key] = one
-                if isinstance(one, Put | Delete):
+                if isinstance(one, PutRows):
+                    self._add_columns(one)
+                elif isinstance(one, Put | Delete):
                     self._files[one.key] = one
                     at = one.key.rfind(b"/")
                     if at >= 0 and one.key[:at] not in self._dirs:
                         self._dirs.update(_above(one.key))
                 else:
                     whole = True
-                if len(self._pending) >= PENDING:
+                if self._waiting >= PENDING:
                     self._flush()
             if whole:  # what directories hold now is in the tree only
                 self._flush()
+
+    def _add_columns(self, rows: PutRows) -> None:
+        self._by_columns.add(rows.key)
+        self._dirs.update((*_above(rows.key), rows.key))
+        for name in rows.names if self._files else ():
+            self._files.pop(rows.key_of(name), None)
 
     def add_file(self, put: Put) -> None:
         """Stage one file, refusing a path that is a directory or lies below a file.
@@ -95,7 +108,7 @@ class Staging:
             if isinstance(staged, Put) and want != "dir":
                 return Row(key, staged.kind, staged.size, staged.tid, 1, NO_PAGE, self.changed, staged.aux)
             below = want != "file" and (not key or key in self._dirs)
-            if self._pending and (staged is not None or below):
+            if self._pending and (staged is not None or below or (want != "dir" and self._may_wait(key))):
                 self._flush()
             return Tree(self._session, self._root).stat(key, want=want)
 
@@ -110,12 +123,16 @@ class Staging:
         # error would commit without what waited beside it.
         if self._pending:
             root = edit(self._session, self._root, self._pending, changed=self.changed, collisions=self._collisions)
-            self._root, self._pending = root, []
-        self._files, self._dirs = {}, set()
+            self._root, self._pending, self._waiting = root, [], 0
+        self._files, self._dirs, self._by_columns = {}, set(), set()
+
+    def _may_wait(self, key: bytes) -> bool:
+        """Say whether a file may be one of those that wait as columns."""
+        return key[: max(key.rfind(b"/"), 0)] in self._by_columns
 
     def _refuse_collision(self, key: bytes) -> None:
         above = _above(key)
-        if key in self._dirs or any(folder in self._files for folder in above):
+        if key in self._dirs or any(folder in self._files or self._may_wait(folder) for folder in above):
             self._flush()  # the tree says whether what waits really collides
         tree = Tree(self._session, self._root)
         if key not in self._files and tree.stat(key, want="dir") is not None:

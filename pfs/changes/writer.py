@@ -173,8 +173,8 @@ class CommitWriter:
         )
         skip = self.skip_unchanged(skipped)
         for batch in self.local.tree(found, skip, checksum=checksum, jobs=jobs, progress=progress):
-            self._staging.add(batch)
-            count += len(batch)
+            self._staging.add(batch.edits)
+            count += batch.files
         return count
 
     def skip_unchanged(self, skipped: Callable[[int, int], None]) -> Skip:

@@ -7,7 +7,6 @@ is needed for little, and threads do not wait for it. What is unusual about a fi
 from __future__ import annotations
 
 import os
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -19,6 +18,7 @@ from pfs.errors import StorageError
 from pfs.files.fileref import EMPTY_FILE, FileRef, RefBuilder
 from pfs.files.ingest_queue import BATCH_BYTES, store_chunks
 from pfs.files.ingest_stream import put_stream, split
+from pfs.files.ingest_target import WHOLE_BYTES, Part, Target, ToRead
 from pfs.files.progress import Progress
 from pfs.files.seen import Reading, SeenFiles
 from pfs.ids import ChunkId, TreeId, chunk_id
@@ -30,31 +30,30 @@ from pfs.trees.page import Kind
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
+    from pfs.trees.put_rows import PutRows
+
 Stored: TypeAlias = tuple[bytes, FileRef, bool]
 """Key, content, whether the file is executable."""
 _GROUP_FILES: Final = 512
 _FEW: Final = 16
 """Files up to which each is read by itself, if there are no others."""
-_UNKNOWN_BYTES: Final = 16 << 10
-"""What a file counts for in a group when its size is not known."""
-_WHOLE_BYTES: Final = 1 << 20
-"""Files up to this are read whole; larger ones are streamed."""
+_Group: TypeAlias = list[ToRead]
 StrPath: TypeAlias = str | os.PathLike[str]
 
 
-class ToRead(NamedTuple):
-    """A file that is to be read; ``size`` is what it should have."""
+class Grouped(NamedTuple):
+    """Files that were stored together: of a directory as columns, if any, and single ones."""
 
-    key: bytes
-    path: str
-    size: int = _UNKNOWN_BYTES
-    by_folder: bool = False
-    """Whether it needs no row of its own, since its directory is remembered."""
-    ctime_ns: int | None = None
-    """When it last changed, by the listing of its directory."""
+    rows: PutRows | None
+    stored: list[Stored]
 
 
-_Group: TypeAlias = list[ToRead]
+class _Done(NamedTuple):
+    """What a thread of the pool did; None: a file that is to be streamed."""
+
+    rows: PutRows | None
+    group: _Group
+    results: list[Stored | None]
 
 
 def put_files(
@@ -76,91 +75,50 @@ def put_files(
         StorageError: a file cannot be read (it is named), or the session cannot store.
     """
     found = (ToRead(key, os.fspath(file)) for key, file in files)
-    for stored in put_groups(session, params, found, jobs=jobs, progress=progress, seen=seen):
-        yield from stored
+    for group in put_groups(session, params, found, jobs=jobs, progress=progress, seen=seen):
+        yield from group.stored
 
 
 def put_groups(
     session: WriteSession,
     params: ChunkerParams,
-    files: Iterable[ToRead],
+    files: Iterable[ToRead | Part],
     *,
     jobs: int | None = None,
     progress: Progress | None = None,
     seen: SeenFiles | None = None,
-) -> Iterator[list[Stored]]:
-    """Store files as `put_files` does, and yield them in groups."""
-    groups = _Groups(_Target(session, params, seen), jobs=jobs or os.cpu_count() or 1, progress=progress)
+) -> Iterator[Grouped]:
+    """Store files as `put_files` does, and parts of directories, and yield them in groups; single ones in order."""
+    groups = _Groups(Target(session, params, seen), jobs=jobs or os.cpu_count() or 1, progress=progress)
     try:
         yield from groups.run(files)
     finally:
         groups.stop()
 
 
-class _Target:
-    """Where files go, and the buffers that they are read to."""
-
-    def __init__(self, session: WriteSession, params: ChunkerParams, seen: SeenFiles | None) -> None:
-        self.session, self.params, self._seen = session, params, seen
-        self._buffers: deque[memoryview] = deque()
-
-    def take_buffer(self) -> memoryview:
-        """Return a buffer that nobody uses; there come to be as many as threads."""
-        try:
-            return self._buffers.pop()
-        except IndexError:
-            return memoryview(bytearray(BATCH_BYTES + _WHOLE_BYTES + 1))
-
-    def give_buffer(self, buffer: memoryview) -> None:
-        self._buffers.append(buffer)
-
-    def clock_ns(self) -> int:
-        return time.time_ns() if self._seen is None else self._seen.clock_ns()
-
-    def note(self, file: ToRead, reading: Reading, ref: FileRef) -> None:
-        if self._seen is not None:
-            self._compare(file, reading.before.st_ctime_ns)
-            self._seen.note(reading, ref)
-
-    def _compare(self, file: ToRead, ctime_ns: int) -> None:
-        """Take care that a listing is not remembered of a directory in which a file changed before it was read."""
-        if self._seen is not None and file.ctime_ns not in {None, ctime_ns}:
-            self._seen.unsteady.add(os.path.dirname(file.path))
-
-    def note_rows(self, files: Sequence[ToRead], rows: Rows, refs: Sequence[FileRef | None], at_ns: int) -> None:
-        if self._seen is not None:
-            for file, ref, ctime_ns in zip(files, refs, rows["stamp"]["ctime"].tolist(), strict=True):
-                if ref is not None:
-                    self._compare(file, ctime_ns)
-            asked = [None if file.by_folder else ref for file, ref in zip(files, refs, strict=True)]
-            self._seen.note_rows([file.path for file in files], rows, asked, at_ns=at_ns)
-
-
 class _Groups:
     """The files under way, in order."""
 
-    def __init__(self, target: _Target, *, jobs: int, progress: Progress | None) -> None:
+    def __init__(self, target: Target, *, jobs: int, progress: Progress | None) -> None:
         self._target, self._jobs, self._progress = target, jobs, progress
-        self._waiting: deque[tuple[_Group, Future[list[Stored | None]]]] = deque()
+        self._waiting: deque[Future[_Done]] = deque()
 
-    def run(self, files: Iterable[ToRead]) -> Iterator[list[Stored]]:
+    def run(self, files: Iterable[ToRead | Part]) -> Iterator[Grouped]:
         groups = _grouped(files)
         first, second = next(groups, None), next(groups, None)
         if first is not None and second is None:
             # All there is: starting a thread would cost more than storing a few small files, and of very few columns
             # and the buffer to read to would.
-            few = len(first) <= _FEW
-            alone = (_store_alone(self._target, file) for file in first)
-            yield self._told(first, list(alone) if few else _store_group(self._target, first))
+            yield self._told(_store_few(self._target, first))
             return
         for group in (first, second):
             self._send(group)
         for group in groups:
             self._send(group)
             while len(self._waiting) > self._jobs + 1:
-                yield self._finished()
+                yield self._told(self._waiting.popleft().result())
         while self._waiting:
-            yield self._finished()
+            yield self._told(self._waiting.popleft().result())
 
     def stop(self) -> None:
         """End the threads; what they have not begun is left."""
@@ -173,20 +131,18 @@ class _Groups:
 
         return ThreadPoolExecutor(self._jobs, "ingest")
 
-    def _send(self, group: _Group | None) -> None:
+    def _send(self, group: _Group | Part | None) -> None:
         if group:
-            self._waiting.append((group, self._pool.submit(_store_group, self._target, group)))
+            self._waiting.append(self._pool.submit(_store, self._target, group))
 
-    def _finished(self) -> list[Stored]:
-        group, future = self._waiting.popleft()
-        return self._told(group, future.result())
-
-    def _told(self, group: _Group, results: list[Stored | None]) -> list[Stored]:
-        stored = [self._stream(file) if found is None else found for file, found in zip(group, results, strict=True)]
+    def _told(self, done: _Done) -> Grouped:
+        results = zip(done.group, done.results, strict=True)
+        stored = [self._stream(file) if found is None else found for file, found in results]
         if self._progress is not None:
-            sizes = (found[1].size for found in results if found is not None)  # what was streamed told its bytes
-            self._progress.advance(files=len(stored), size=sum(sizes))
-        return stored
+            count, size = (0, 0) if done.rows is None else (len(done.rows.names), done.rows.size)
+            size += sum(found[1].size for found in done.results if found is not None)  # streams told their bytes
+            self._progress.advance(files=count + len(stored), size=size)
+        return Grouped(done.rows, stored)
 
     def _stream(self, file: ToRead) -> Stored:
         session, params = self._target.session, self._target.params
@@ -200,10 +156,13 @@ class _Groups:
             raise _unreadable(file.path, error) from error
 
 
-def _grouped(files: Iterable[ToRead]) -> Iterator[_Group]:
+def _grouped(files: Iterable[ToRead | Part]) -> Iterator[_Group | Part]:
     group: _Group = []
     held = 0
     for file in files:
+        if isinstance(file, Part):
+            yield file
+            continue
         group.append(file)
         held += file.size
         if held >= BATCH_BYTES or len(group) == _GROUP_FILES:
@@ -213,14 +172,29 @@ def _grouped(files: Iterable[ToRead]) -> Iterator[_Group]:
         yield group
 
 
-def _store_group(target: _Target, group: _Group) -> list[Stored | None]:
+def _store(target: Target, group: _Group | Part) -> _Done:
+    if not isinstance(group, Part):
+        return _Done(None, group, _store_group(target, group))
+    from pfs.files.ingest_columns import store_part  # for who puts directories alone
+
+    rows, rest = store_part(target, group)
+    return _Done(rows, rest, _store_group(target, rest) if rest else [])
+
+
+def _store_few(target: Target, group: _Group | Part) -> _Done:
+    if isinstance(group, Part) or len(group) > _FEW:
+        return _store(target, group)
+    return _Done(None, group, [_store_alone(target, file) for file in group])
+
+
+def _store_group(target: Target, group: _Group) -> list[Stored | None]:
     """Read and store files; None: one that is to be streamed."""
     paths = [os.fsencode(file.path) for file in group]
     buffer, results = target.take_buffer(), list[Stored | None]()
     try:
         while len(results) < len(group):
             start, at_ns = len(results), target.clock_ns()
-            rows = read_files(paths[start:], buffer, limit=_WHOLE_BYTES)
+            rows = read_files(paths[start:], buffer, limit=WHOLE_BYTES)
             files = group[start : start + len(rows)]
             refs = _store_rows(target, rows, buffer)
             target.note_rows(files, rows, refs, at_ns)
@@ -232,7 +206,7 @@ def _store_group(target: _Target, group: _Group) -> list[Stored | None]:
     return results
 
 
-def _store_rows(target: _Target, rows: Rows, buffer: memoryview) -> list[FileRef | None]:
+def _store_rows(target: Target, rows: Rows, buffer: memoryview) -> list[FileRef | None]:
     """Store what was read to the buffer; None: that file is odd."""
     least = target.params.min_bytes
     short = (rows["state"] != ODD) & (rows["length"] <= least)
@@ -260,21 +234,21 @@ def _store_rows(target: _Target, rows: Rows, buffer: memoryview) -> list[FileRef
     return [_ref_of(target, ref) if isinstance(ref, list) else ref for ref in refs]
 
 
-def _ref_of(target: _Target, chunks: Sequence[tuple[ChunkId, Buffer]]) -> FileRef:
+def _ref_of(target: Target, chunks: Sequence[tuple[ChunkId, Buffer]]) -> FileRef:
     builder = RefBuilder(target.session)
     for id, chunk in chunks:
         builder.add(len(chunk), id)
     return builder.finish()
 
 
-def _store_alone(target: _Target, file: ToRead) -> Stored | None:
+def _store_alone(target: Target, file: ToRead) -> Stored | None:
     """Store a file by itself; None when it is too large to be read whole, or grew while it was read."""
     at_ns = target.clock_ns()
     try:
         fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             before = os.fstat(fd)
-            if before.st_size > _WHOLE_BYTES:
+            if before.st_size > WHOLE_BYTES:
                 return None
             # One byte more than the file should have tells that it ends there, in one call.
             data = os.read(fd, before.st_size + 1)

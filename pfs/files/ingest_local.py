@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
 from pfs.chunker import ChunkerParams
 from pfs.files.fileref import FileRef, put_link
 from pfs.files.progress import Progress
-from pfs.files.seen import Reading, SeenFiles
+from pfs.files.seen import LOOKED_UP, Reading, SeenFiles
 from pfs.files.seen_folders import PidOf, SeenFolders
 from pfs.sources.local import LocalFile, link_text
 from pfs.sources.walk import Folder, Run
-from pfs.trees.edit import Put
+from pfs.trees.edits import Put, puts_of
+from pfs.trees.put_rows import PutRows
 
 if TYPE_CHECKING:
+    from pfs.files.ingest_target import Part, ToRead
     from pfs.packs.session import WriteSession
 
 T = TypeVar("T")
@@ -38,6 +40,32 @@ class Skip(NamedTuple):
             self.skipped(count, size)
             if progress is not None:
                 progress.advance(files=count, size=size)
+
+
+class Batch(NamedTuple):
+    """Edits that put files which are stored: single ones, and of one directory many."""
+
+    single: list[Put]
+    rows: PutRows | None
+
+    @property
+    def edits(self) -> list[Put | PutRows]:
+        """All of them."""
+        return [*self.single, *([] if self.rows is None else [self.rows])]
+
+    @property
+    def files(self) -> int:
+        """Number of files."""
+        return len(self.single) + (0 if self.rows is None else len(self.rows.names))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(put.size for put in self.single) + (0 if self.rows is None else self.rows.size)
+
+    def puts(self) -> list[Put]:
+        """Return an edit for each file."""
+        return self.single + ([] if self.rows is None else puts_of(self.rows))
 
 
 class LocalIngest:
@@ -84,7 +112,13 @@ class LocalIngest:
         Raises:
             InvalidInputError: a link that cannot be kept. StorageError: a file cannot be read, or not stored.
         """
-        from pfs.files.ingest_files import ToRead, put_groups
+        for batch in self._store(files, checksum=checksum, jobs=jobs, progress=progress):
+            yield batch.puts()
+
+    def _store(
+        self, files: Iterable[LocalFile | Part], *, checksum: bool, jobs: int | None, progress: Progress | None
+    ) -> Iterator[Batch]:
+        from pfs.files.ingest_files import put_groups
 
         ready: list[Put] = []
 
@@ -93,15 +127,33 @@ class LocalIngest:
             if progress is not None:
                 progress.advance(files=len(found), size=sum(ref.size for _, ref in found))
 
-        regular = self._without_links(files, known)
-        unread = regular if checksum else self._seen.unread(regular, known)
-        to_read = (
-            ToRead(file.key, file.path, file.status.st_size, file.by_folder, file.status.st_ctime_ns) for file in unread
-        )
-        for group in put_groups(self._session, self._params, to_read, jobs=jobs, progress=progress, seen=self._seen):
-            yield _drain(ready) + [_put(key, ref, executable=executable) for key, ref, executable in group]
+        unread = self._unread(files, known, checksum=checksum)
+        for group in put_groups(self._session, self._params, unread, jobs=jobs, progress=progress, seen=self._seen):
+            single = [_put(key, ref, executable=executable) for key, ref, executable in group.stored]
+            yield Batch(_drain(ready) + single, group.rows)
         if ready:
-            yield _drain(ready)
+            yield Batch(_drain(ready), None)
+
+    def _unread(self, files: Iterable[LocalFile | Part], known: Known, *, checksum: bool) -> Iterator[ToRead | Part]:
+        """Yield what must be read: parts of directories at once, single files when there are enough to look up."""
+        waiting: list[LocalFile] = []
+        for file in files:
+            if not isinstance(file, LocalFile):
+                yield file
+            elif file.is_link:
+                known([(file, put_link(self._session, link_text(file)))])
+            else:
+                waiting.append(file)
+            if len(waiting) == LOOKED_UP:
+                yield from self._to_read(waiting, known, checksum=checksum)
+                waiting = []
+        yield from self._to_read(waiting, known, checksum=checksum)
+
+    def _to_read(self, files: Sequence[LocalFile], known: Known, *, checksum: bool) -> Iterator[ToRead]:
+        from pfs.files.ingest_target import ToRead
+
+        for file in files if checksum else self._seen.unread(files, known):
+            yield ToRead(file.key, file.path, file.status.st_size, file.by_folder, file.status.st_ctime_ns)
 
     def tree(
         self,
@@ -111,10 +163,13 @@ class LocalIngest:
         checksum: bool = False,
         jobs: int | None = None,
         progress: Progress | None = None,
-    ) -> Iterator[list[Put]]:
-        """Store the files of directories as `files`; with ``skip``, except those whose put would change nothing."""
+    ) -> Iterator[Batch]:
+        """Store the files of directories as `files`; with ``skip``, except those whose put would change nothing.
 
-        def files() -> Iterator[LocalFile]:
+        Directories are remembered if each batch is staged before the next is asked for, up to the end.
+        """
+
+        def files() -> Iterator[LocalFile | Part]:
             for one in found:
                 if isinstance(one, LocalFile):
                     yield one
@@ -124,10 +179,19 @@ class LocalIngest:
                     runs = one.runs()
                 elif skip is not None:
                     skip.tell(one, runs, progress)
+                if noted:
+                    from pfs.files.ingest_columns import parts_of
+
+                    parts, runs = parts_of(one, runs)
+                    yield from parts
                 for run in runs:
                     yield from one.files(run, noted=noted)
 
-        return self.files(files(), checksum=checksum, jobs=jobs, progress=progress)
+        if skip is not None:
+            skip.folders.begin()
+        yield from self._store(files(), checksum=checksum, jobs=jobs, progress=progress)
+        if skip is not None:
+            skip.folders.end()
 
     def members(
         self,
@@ -141,13 +205,6 @@ class LocalIngest:
         from pfs.files.ingest_members import put_members
 
         return put_members(self._session, self._params, items, opened=opened, jobs=jobs, progress=progress)
-
-    def _without_links(self, files: Iterable[LocalFile], known: Known) -> Iterator[LocalFile]:
-        for file in files:
-            if file.is_link:
-                known([(file, put_link(self._session, link_text(file)))])
-            else:
-                yield file
 
 
 def _put(key: bytes, ref: FileRef, *, executable: bool) -> Put:

@@ -24,13 +24,13 @@ from typing import Final, NamedTuple
 
 from blake3 import blake3
 
-from pfs.arrays import np
+from pfs.arrays import np, npt
 from pfs.errors import CorruptionError, PfsError
 from pfs.files.fileref import EMPTY_FILE, FileRef
 from pfs.ids import TreeId
 from pfs.packs.index import Index
 from pfs.packs.session import WriteSession
-from pfs.sources.batch import WHOLE, Rows
+from pfs.sources.batch import ODD, WHOLE, Rows
 from pfs.sources.local import AnyStatus, LocalFile
 from pfs.trees.page import Kind
 
@@ -38,7 +38,7 @@ RACY_NS: Final = 100_000_000
 """Ten times the longest tick by which kernels stamp files; file systems of coarser times stamp whole seconds."""
 NOTES: Final = 32_768
 """Notes in memory at most; a put of fewer files writes them with its commit."""
-_BATCH: Final = 4096
+LOOKED_UP: Final = 4096
 """Files looked up in one transaction."""
 _SECOND: Final = 1_000_000_000
 _STAMP: Final = struct.Struct("<QqqQ")
@@ -70,7 +70,7 @@ class SeenFiles:
     ) -> Iterator[LocalFile]:
         """Yield the files that must be read; the others go to ``known`` with their content, in batches."""
         source = iter(files)
-        while batch := list(islice(source, _BATCH)):
+        while batch := list(islice(source, LOOKED_UP)):
             asked = [file for file in batch if not file.by_folder]
             refs = self.recall(asked) if asked else []
             known([(file, ref) for file, ref in zip(asked, refs, strict=True) if ref is not None])
@@ -118,10 +118,8 @@ class SeenFiles:
 
         The directories of those that could change unnoticed are ``unsteady``, whether or not they need a row.
         """
-        stamps = rows["stamp"]
-        newest = np.maximum(stamps["mtime"], stamps["ctime"])
-        steady = (rows["state"] == WHOLE) & (newest <= at_ns - RACY_NS) & (stamps["ctime"] % _SECOND != 0)
-        packed, devices = stamps.tobytes(), rows["device"].tolist()
+        steady = are_steady(rows, at_ns)
+        packed, devices = rows["stamp"].tobytes(), rows["device"].tolist()
         noted = {}
         for row in np.flatnonzero(steady).tolist():
             ref = refs[row]
@@ -129,8 +127,8 @@ class SeenFiles:
                 stamp = packed[row * _STAMP.size : (row + 1) * _STAMP.size]
                 noted[_key_of(paths[row], devices[row])] = stamp + bytes((ref.kind,)) + ref.tid
         self._remember(noted)
-        if not steady.all():
-            self.unsteady.update(os.path.dirname(paths[row]) for row in np.flatnonzero(~steady).tolist())
+        unsteady = ~steady & (rows["state"] != ODD)  # what is odd is read by itself, and noted then
+        self.unsteady.update(os.path.dirname(paths[row]) for row in np.flatnonzero(unsteady).tolist())
 
     def take(self) -> dict[bytes, bytes]:
         """Return the rows that wait to be written, and forget them."""
@@ -140,6 +138,16 @@ class SeenFiles:
     def _take(self) -> dict[bytes, bytes]:
         taken, self._notes = self._notes, {}
         return taken
+
+
+def are_steady(rows: Rows, at_ns: int) -> npt.NDArray[np.bool_]:
+    """Say of files that were read from ``at_ns`` on whether none of them could change unnoticed."""
+    stamps = rows["stamp"]
+    newest = np.maximum(stamps["mtime"], stamps["ctime"])
+    steady: npt.NDArray[np.bool_] = (
+        (rows["state"] == WHOLE) & (newest <= at_ns - RACY_NS) & (stamps["ctime"] % _SECOND != 0)
+    )
+    return steady
 
 
 def _key(path: str, status: AnyStatus) -> bytes:

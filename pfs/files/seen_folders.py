@@ -56,6 +56,7 @@ class SeenFolders:
         """``place`` names the branch that is written to: directories of several are remembered apart."""
         self._index, self._session, self._place = index, session, place
         self._notes: dict[bytes, _Note] = {}
+        self._begun: dict[bytes, _Note] = {}
         self._packs: dict[bytes, frozenset[PackId]] = {}
         self._damages = index.damages()
         self._run_rows = 0
@@ -75,14 +76,23 @@ class SeenFolders:
             _changed(runs[place], own, value if value is not None and value[:_DIGEST] in known else b"")
             for place, own, value in zip(places, files, values, strict=True)
         ]
-        noted = bool(unseen) and len(self._notes) < FOLDERS
+        noted = bool(unseen) and len(self._notes) + len(self._begun) < FOLDERS
         if noted:
             kept = max(RUN_ROWS - self._run_rows, 0)
             own_rows = zip(keys[:kept], places, files, strict=False)
             rows = {key: digests[place] + own.tobytes() for key, place, own in own_rows}
             self._run_rows += len(rows)
-            self._notes[row] = _Note(row, folder.key, folder.path, b"".join(digests), packs, rows)
+            self._begun[row] = _Note(row, folder.key, folder.path, b"".join(digests), packs, rows)
         return [run for run in unseen if run.files], noted
+
+    def begin(self) -> None:
+        """Begin a put of directories; what was noted in one that did not come to its end is forgotten."""
+        self._begun = {}
+
+    def end(self) -> None:
+        """End a put: every file that had to be looked at is staged, so what was noted holds."""
+        self._notes |= self._begun
+        self._begun = {}
 
     def take(self, pid_of: PidOf, *, unsteady: Iterable[str]) -> dict[bytes, bytes]:
         """Return the rows that are to be written, and forget them; all that was put is in the tree of ``pid_of``.

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pfs.arrays import np
+from pfs.arrays import np, npt
 from pfs.errors import InvalidInputError, NotFoundError, StorageError
 from pfs.paths import MAX_PATH_BYTES, to_key
 from pfs.sources.batch import RUN, STAMP, Listing
@@ -63,6 +63,17 @@ class Folder(NamedTuple):
         """Bytes of all files."""
         return int(np.frombuffer(self.listing.stamps, STAMP)["size"].sum())
 
+    @property
+    def is_small(self) -> npt.NDArray[np.bool_]:
+        """Of each file, whether it is read as fast as it is looked up."""
+        small: npt.NDArray[np.bool_] = np.frombuffer(self.listing.stamps, STAMP)["size"] <= SMALL_FILE
+        return small
+
+    @property
+    def has_plain_names(self) -> bool:
+        """Whether any path takes the names of all files, and the paths are not too long with them."""
+        return self.listing.plain and len(self.key) + 1 + _LONGEST_NAME < MAX_PATH_BYTES
+
     def runs(self) -> list[Run]:
         """Return the files in runs."""
         found, listing = [], self.listing
@@ -79,8 +90,7 @@ class Folder(NamedTuple):
         Raises:
             InvalidPathError: a name that paths do not take.
         """
-        base = self.key + b"/" if self.key else b""
-        checked = self.listing.plain and len(base) + _LONGEST_NAME < MAX_PATH_BYTES
+        base, checked = self.key + b"/" if self.key else b"", self.has_plain_names
         modes = np.frombuffer(self.listing.modes, "<u4")[run.start : run.stop].tolist()
         stamps = np.frombuffer(run.stamps, STAMP).tolist()
         names, above, device = run.names.split(b"\0"), f"{self.path}/", self.listing.device

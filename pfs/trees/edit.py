@@ -6,64 +6,23 @@ a bulk build, gives the same ``tid`` and, with the same ``changed`` and metadata
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeVar
 
-from pfs.errors import FileCollisionError, InvalidInputError
+from pfs.errors import FileCollisionError
 from pfs.ids import NO_PAGE, PageId, TreeId
 from pfs.paths import from_key
 from pfs.trees.cutrule import FORMAT, TreeParams
+from pfs.trees.edits import Delete, DeleteTree, Edit, Graft, Put, check_edit
 from pfs.trees.level import Content, Spot, rebuild
-from pfs.trees.page import MAX_ELEMENT_BYTES, Cell, Changed, Group, Kind, Page, pack_aux
+from pfs.trees.page import Cell, Changed, Group, Page, pack_aux
 from pfs.trees.patch import Patch, fits, single_row
-from pfs.trees.row import EMPTY_ROOT, PageSink, Root, Row, open_page
+from pfs.trees.plan import Plan, planned
+from pfs.trees.row import EMPTY_ROOT, PageSink, Root, open_page
 from pfs.trees.seal import Folder, Sealer, groups_of, inlined_rows, marker
 from pfs.trees.tree import Tree
 
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """Set a file."""
-
-    key: bytes
-    kind: Kind
-    size: int
-    tid: TreeId
-    aux: Mapping[str, object] | None = None
-    force: bool = False
-    """Mark the row as changed even if nothing in it is."""
-    changed: Changed | None = None
-    """When the row last changed, if that is not the moment of this edit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """Remove a file; nothing happens if there is none."""
-
-    key: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteTree:
-    """Remove a directory and all below it; the empty key is the root."""
-
-    key: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Graft:
-    """Set a directory to one of any tree whose pages the sink can read: O(log n), no bytes.
-
-    The rows below keep their ``changed``. An inlined directory has no page to graft: :func:`copy_dir` makes the
-    right edits for either.
-    """
-
-    key: bytes
-    row: Row
-
-
-Edit = Put | Delete | DeleteTree | Graft
+__all__ = ["Delete", "DeleteTree", "Edit", "Graft", "Put", "check_edit", "copy_dir", "edit", "open_root"]
 
 
 def copy_dir(source: Tree, key: bytes, target: bytes) -> list[Edit]:
@@ -111,7 +70,7 @@ def edit(
         InvalidInputError: an empty key, a row that is no file or directory, an element of over 65534 bytes.
     """
     editor = _Editor(Sealer(pages, params), changed, refuse=collisions == "refuse")
-    folder = editor.run(_planned(edits), open_root(pages, root))
+    folder = editor.run(planned(edits), open_root(pages, root))
     if folder is None:
         return EMPTY_ROOT
     if folder.pid == root.pid:
@@ -126,82 +85,10 @@ def open_root(pages: PageSink, root: Root) -> Folder | None:
     return Folder(root.tid, root.size, root.count, None, root.pid, [])
 
 
-@dataclass(slots=True)
-class _Plan:
-    """The edits of one directory: what it starts from, then its direct files, then its directories."""
-
-    base: DeleteTree | Graft | None = None
-    files: dict[bytes, Put | Delete] = field(default_factory=dict)
-    folders: dict[bytes, _Plan] = field(default_factory=dict)
-
-    def add(self, one: Edit) -> _Plan | None:
-        """Take in one edit of the root directory; return the plan of the directory that it is of, if of one file."""
-        check_edit(one)
-        if isinstance(one, DeleteTree | Graft) and not one.key:
-            self.base, self.files, self.folders = one, {}, {}
-            return None
-        *steps, last = one.key.split(b"/")
-        plan = self
-        for step in steps:
-            cleared = plan.base if isinstance(plan.base, DeleteTree) else None
-            plan = plan.folders.setdefault(step + b"/", _Plan(cleared))
-        if isinstance(one, Put | Delete):
-            plan.files[last] = one
-            return plan
-        plan.folders[last + b"/"] = _Plan(one)
-        return None
-
-    def names(self) -> list[bytes]:
-        """Return the direct children that are touched, in row order."""
-        return sorted([*self.files, *self.folders])
-
-    def writes(self) -> Iterator[bytes]:
-        """Yield the keys that are put or grafted here and below."""
-        plans = [self]
-        while plans:
-            plan = plans.pop()
-            if isinstance(plan.base, Graft):
-                yield plan.base.key
-            yield from (one.key for one in plan.files.values() if isinstance(one, Put))
-            plans += plan.folders.values()
-
-
-def _planned(edits: Sequence[Edit]) -> _Plan:
-    """Return the edits by directory; those of one directory mostly come one after the other."""
-    plan = _Plan()
-    head, folder = b"", None
-    for one in edits:
-        at = one.key.rfind(b"/") + 1
-        if folder is None or one.key[:at] != head or not isinstance(one, Put | Delete):
-            head, folder = one.key[:at], plan.add(one)
-        else:
-            check_edit(one)
-            folder.files[one.key[at:]] = one
-    return plan
-
-
-def check_edit(one: Edit) -> None:
-    """Check one edit by itself.
-
-    Raises:
-        InvalidInputError: an empty key, a row that is no file or directory, an element of over 65534 bytes.
-    """
-    if len(one.key) > MAX_ELEMENT_BYTES and max(map(len, one.key.split(b"/"))) > MAX_ELEMENT_BYTES:
-        raise InvalidInputError(f"{from_key(one.key)[:40]}...: an element is over {MAX_ELEMENT_BYTES} bytes")
-    if isinstance(one, Graft) and (one.row.kind != Kind.DIR or one.row.pid == NO_PAGE):
-        raise InvalidInputError(f"cannot graft {from_key(one.key)}: the row is not a directory with a page")
-    if not isinstance(one, Put):
-        return
-    if not one.key:
-        raise InvalidInputError("cannot put a file with an empty key")
-    if one.kind in (Kind.DIR, Kind.SHARD) or len(one.tid) != 32 or not 0 <= one.size < 2**63:
-        raise InvalidInputError(f"cannot put {from_key(one.key)}: the row is not that of a file")
-
-
 class _Call(NamedTuple):
     """One directory to be edited: the edits, what it holds now, and its full key with its slash."""
 
-    plan: _Plan
+    plan: Plan
     old: Folder | None
     prefix: bytes
 
@@ -219,7 +106,7 @@ class _Editor:
         self.changed = changed
         self.refuse = refuse
 
-    def run(self, plan: _Plan, old: Folder | None) -> Folder | None:
+    def run(self, plan: Plan, old: Folder | None) -> Folder | None:
         """Return the root directory after the edits of ``plan``; ``old`` itself if they change nothing.
 
         Directories are nested calls on a stack of our own: a key may have 2,000 steps.
@@ -239,6 +126,10 @@ class _Editor:
 
     def _apply(self, call: _Call) -> _Steps[Folder | None]:
         plan, old, prefix = call
+        fresh = self._fresh(plan, old) if plan.rows else None
+        if fresh is not None:
+            return fresh
+        plan.spread()
         names = plan.names()
         if isinstance(plan.base, Graft):
             old = self.sealer.folder_of(plan.base.row.pid)
@@ -254,6 +145,17 @@ class _Editor:
         self._check_collisions(plan, {group[0].name for group in merged}, prefix)
         return self.sealer.finish(0, self.sealer.split(0, merged))
 
+    def _fresh(self, plan: Plan, old: Folder | None) -> Folder | None:
+        """Return a directory of many files where none stood, made of columns; None where edits must be merged."""
+        puts = [one for one in plan.files.values() if isinstance(one, Put) and one.changed is None]
+        alone = old is None and not plan.folders and not isinstance(plan.base, Graft) and len(puts) == len(plan.files)
+        if not alone or sum(len(rows.names) for rows in plan.rows) <= self.sealer.params.inline:
+            return None
+        from pfs.trees.fresh import fresh_folder, rows_of
+
+        parts = plan.rows + ([rows_of(plan.rows[0].key, puts)] if puts else [])
+        return fresh_folder(self.sealer, parts, changed=self.changed)
+
     def _known(self, names: list[bytes], old: Folder | None) -> list[Group]:
         """Return the old groups of ``names`` alone: what is removed and put again unchanged keeps its commit."""
         if old is None or old.pid == NO_PAGE:
@@ -265,7 +167,7 @@ class _Editor:
         wanted = set(names)
         return [group for group in groups if group[0].name in wanted]
 
-    def _apply_to_pages(self, plan: _Plan, names: list[bytes], old: Folder, prefix: bytes) -> _Steps[Folder | None]:
+    def _apply_to_pages(self, plan: Plan, names: list[bytes], old: Folder, prefix: bytes) -> _Steps[Folder | None]:
         top = Spot(self.sealer.pages, open_page(self.sealer.pages, old.pid))
         wanted = top.leaves(names)
         touched: list[tuple[Spot, Content]] = []
@@ -281,7 +183,7 @@ class _Editor:
             self._check_collisions(plan, there, prefix)
         return rebuild(self.sealer, touched) if touched else old
 
-    def _leaf(self, plan: _Plan, names: list[bytes], page: Page, prefix: bytes) -> _Steps[Content]:
+    def _leaf(self, plan: Plan, names: list[bytes], page: Page, prefix: bytes) -> _Steps[Content]:
         """Return what a leaf is to hold: a patch where each name keeps its one row, else its groups."""
         rows = [single_row(page, name) for name in names]
         found: dict[bytes, Group] = {}
@@ -299,7 +201,7 @@ class _Editor:
         found = found or {group[0].name: group for group in groups_of(page.cells())}
         return _with_children(found, dict(zip(names, new, strict=True)))
 
-    def _look_up_siblings(self, plan: _Plan, wanted: dict[Spot, list[bytes]], top: Spot, there: set[bytes]) -> None:
+    def _look_up_siblings(self, plan: Plan, wanted: dict[Spot, list[bytes]], top: Spot, there: set[bytes]) -> None:
         """Add to ``there`` the untouched twins (`a` of `a/` and the other way) that lie in other leaves than those."""
         for spot, name in ((spot, name) for spot, names in wanted.items() for name in names):
             is_dir = name.endswith(b"/")
@@ -313,7 +215,7 @@ class _Editor:
             if row < page.count and page.name(row) == twin and page.depth(row) == 0:
                 there.add(twin)
 
-    def _check_collisions(self, plan: _Plan, there: set[bytes], prefix: bytes) -> None:
+    def _check_collisions(self, plan: Plan, there: set[bytes], prefix: bytes) -> None:
         """Refuse a put or graft of this directory whose path is both a file and a directory in ``there``."""
         if not self.refuse:
             return
@@ -325,7 +227,7 @@ class _Editor:
             if name != b"/" and name[:-1] in there and name in there and written is not None:
                 raise FileCollisionError(from_key(written), from_key(prefix + name[:-1]))
 
-    def _merge(self, plan: _Plan, names: list[bytes], groups: list[Group], prefix: bytes) -> _Steps[list[Group]]:
+    def _merge(self, plan: Plan, names: list[bytes], groups: list[Group], prefix: bytes) -> _Steps[list[Group]]:
         """Return the groups with those of ``names`` replaced, added or left out."""
         by_name = {group[0].name: group for group in groups}
         new: dict[bytes, Group | None] = {}
@@ -333,7 +235,7 @@ class _Editor:
             new[name] = yield from self._child(plan, name, by_name.get(name), prefix)
         return _with_children(by_name, new)
 
-    def _child(self, plan: _Plan, name: bytes, old: Group | None, prefix: bytes) -> _Steps[Group | None]:
+    def _child(self, plan: Plan, name: bytes, old: Group | None, prefix: bytes) -> _Steps[Group | None]:
         """Return what a direct child is to be; None: it goes."""
         new = self._file(plan.files[name], old) if name in plan.files else None
         if name in plan.folders:
@@ -350,7 +252,7 @@ class _Editor:
             return old
         return [new]
 
-    def _folder(self, plan: _Plan, old: Group | None, prefix: bytes) -> _Steps[Group | None]:
+    def _folder(self, plan: Plan, old: Group | None, prefix: bytes) -> _Steps[Group | None]:
         before = None
         if old:
             top = old[0]

@@ -19,7 +19,7 @@ from pfs.errors import StorageError, StorageFullError
 from pfs.files import create
 from pfs.files.create import create_files
 from pfs.sources import batch
-from pfs.sources.batch import CHANGED, ODD, WHOLE, digest_files, hash_spans, read_files, scan
+from pfs.sources.batch import CHANGED, ODD, WHOLE, digest_files, hash_spans, read_files, read_files_in, scan
 
 KINDS = ["native", "twin"]
 
@@ -88,6 +88,48 @@ def test_the_unusual_is_marked_and_its_neighbours_are_read(tmp_path: Path) -> No
     rows = read_files([os.fsencode(tmp_path / name) for name in names], buffer(), limit=100)
     assert rows["state"].tolist() == [WHOLE, ODD, ODD, ODD, ODD, WHOLE, WHOLE]
     assert rows["length"].tolist() == [4, 0, 0, 0, 0, 4, 4]
+
+
+def test_files_of_a_directory_are_read_as_by_their_paths(tmp_path: Path) -> None:
+    (tmp_path / "good").write_bytes(b"good")
+    (tmp_path / "large").write_bytes(b"x" * 101)
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "link").symlink_to("good")
+    (tmp_path / "run").write_bytes(b"run")
+    (tmp_path / "run").chmod(0o755)
+    names = [b"absent", b"directory", b"good", b"large", b"link", b"run", b"odd\nname\xff"]
+    (tmp_path / os.fsdecode(names[-1])).write_bytes(b"")
+    one, other = buffer(), buffer()
+    expected = read_files([os.path.join(os.fsencode(tmp_path), name) for name in names], one, limit=100)
+    found = read_files_in(os.fsencode(tmp_path), b"\0".join((*names, b"")), other, limit=100)
+    assert found.tobytes() == expected.tobytes()
+    assert found["state"].tolist() == [ODD, ODD, WHOLE, ODD, WHOLE, WHOLE, WHOLE]
+    assert bytes(one) == bytes(other)
+
+
+def test_as_many_files_of_a_directory_are_read_as_fit(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).write_bytes(b"x" * 1500)
+    place = os.fsencode(tmp_path)
+    assert [len(read_files_in(place, b"a\0b\0c\0", buffer(size), limit=1500)) for size in (1501, 3001, 4501)] == [
+        1,
+        2,
+        3,
+    ]
+    assert len(read_files_in(place, b"", buffer(), limit=10)) == 0
+
+
+@pytest.mark.parametrize("name", ["absent", "file"])
+def test_without_the_directory_each_file_is_odd(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_bytes(b"1")
+    rows = read_files_in(os.fsencode(tmp_path / name), b"a\0b\0", buffer(), limit=10)
+    assert rows["state"].tolist() == [ODD, ODD]
+    assert not rows["length"].any()
+
+
+def test_names_without_an_end_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no end"):
+        read_files_in(os.fsencode(tmp_path), b"a\0b", buffer(), limit=10)
 
 
 def test_a_file_that_says_another_size_than_it_has_is_odd() -> None:

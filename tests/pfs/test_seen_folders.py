@@ -142,8 +142,8 @@ def test_a_listing_that_was_old_when_a_file_was_read_is_not_remembered(
     while (folder / "in/000").stat().st_ctime_ns == before:
         (folder / "in/000").write_bytes(bytes(size))
     with repo.commit("master") as commit:
-        for puts in commit.local.tree(iter(listed), commit.skip_unchanged(lambda *_: None)):
-            commit.edit(puts)
+        for batch in commit.local.tree(iter(listed), commit.skip_unchanged(lambda *_: None)):
+            commit.edit(batch.edits)
     assert len(repo["master"].read("/in/000")) == size
     with repo.commit("master") as commit:
         skip = commit.skip_unchanged(lambda *_: None)
