@@ -147,7 +147,13 @@ def serving(folder: Path, *, secure: bool, workers: int) -> Iterator[Endpoint]:
 
 
 def _check(answers: list[dict[str, Any]]) -> None:
-    """Look at what all clients were answered: no error of the server's own, no refusal that was asked for for ever."""
+    """Look at what all clients were answered: no error of the server's own, no refusal that was asked for for ever.
+
+    A client that left before it was answered has no status.
+    """
+    unanswered = [answer for answer in answers if "status" not in answer]
+    assert all(answer["cut"] for answer in unanswered), unanswered
+    answers = [answer for answer in answers if "status" in answer]
     failed = [answer for answer in answers if answer["status"] >= 500 and answer["error"] != "NotImplemented"]
     assert not failed, failed
     refused = Counter(
