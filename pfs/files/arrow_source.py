@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, TypeAlias
@@ -64,20 +66,45 @@ def _read(file: Path) -> Iterator[pa.RecordBatch]:
             with pq.ParquetFile(file) as parquet:
                 yield from parquet.iter_batches(batch_size=BATCH)
             return
-        with pa.memory_map(str(file)) as data:
-            try:
-                reader = pa.ipc.open_file(data)
-            except pa.ArrowInvalid:
-                data.seek(0)
-                yield from pa.ipc.open_stream(data)
-                return
-            yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
+        yield from _mapped(file)
     except pa.ArrowInvalid as error:
         raise InvalidInputError(f"{file} is no Arrow file, Arrow stream or Parquet file: {error}") from None
     except FileNotFoundError:
         raise NotFoundError(f"{file} is not there") from None
     except OSError as error:
         raise StorageError(f"read {file}", error.strerror or str(error)) from error
+
+
+def _mapped(file: Path) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of an Arrow file or stream, however large its batches are, of which some MiB are in memory."""
+    import pyarrow as pa
+
+    with file.open("rb") as stream:
+        if not os.fstat(stream.fileno()).st_size:
+            raise pa.ArrowInvalid("it is empty")
+        mapping = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    data = pa.BufferReader(pa.py_buffer(mapping))
+    touched = 0
+    for batch in _batches_in(data):
+        for start in range(0, batch.num_rows, BATCH):
+            part = batch.slice(start, BATCH)
+            yield part
+            touched += part.nbytes
+            if touched > _BATCH_BYTES:
+                mapping.madvise(mmap.MADV_DONTNEED)  # they come back from the page cache if they are looked at again
+                touched = 0
+
+
+def _batches_in(data: pa.BufferReader) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+
+    try:
+        reader = pa.ipc.open_file(data)
+    except pa.ArrowInvalid:
+        data.seek(0)
+        yield from pa.ipc.open_stream(data)
+        return
+    yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
 
 
 def _resized(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 import pfs
 from pfs import ArrowPut
 from pfs.errors import FileCollisionError, InvalidInputError, InvalidPathError, NotFoundError, StorageError
+from pfs.files import arrow_source
+from pfs.files.arrow_source import batches_of
 from pfs.ids import chunk_id
 from pfs.repo import Repo
 from pfs.rows import sorting
@@ -287,8 +289,9 @@ def test_columns_that_are_none(stored: Repo, rows: dict[str, list[Any]], reason:
 
 def test_sources_that_are_none(stored: Repo, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no Arrow")
+    (tmp_path / "empty").touch()
     (tmp_path / "text.parquet").write_text("no Parquet")
-    for name in ("text", "text.parquet"):
+    for name in ("text", "empty", "text.parquet"):
         with pytest.raises(InvalidInputError, match="is no Arrow file"):
             stored.commit_arrow("master", tmp_path / name)
     with pytest.raises(NotFoundError, match="is not there"):
@@ -300,6 +303,30 @@ def test_sources_that_are_none(stored: Repo, tmp_path: Path) -> None:
     mixed = [*table({"a": b"one"}).to_batches(), *table({"b": b"one"}, mime=["a/b"]).to_batches()]
     with pytest.raises(InvalidInputError, match="differ in their columns"):
         stored.commit_arrow("master", mixed)
+
+
+def test_memory_is_not_that_of_a_file_and_its_largest_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrow_source, "_BATCH_BYTES", 4 << 20)
+    rows = 600_000
+    batch = pa.record_batch({"path": pa.array([f"f{n:07}" for n in range(rows)]), "size": pa.array(range(rows))})
+    for name, new in (("file", pa.ipc.new_file), ("stream", pa.ipc.new_stream)):
+        with pa.OSFile(str(tmp_path / name), "wb") as sink, new(sink, batch.schema) as out:
+            out.write_batch(batch)
+        peak = total = 0
+        start = mapped_kib()
+        for part in batches_of(tmp_path / name):
+            assert part.num_rows <= 65_536
+            assert part.column("size")[0].as_py() == total
+            total += len(part.column("path").to_pylist())
+            peak = max(peak, mapped_kib() - start)
+        assert total == rows
+        assert peak < 9 << 10 < (tmp_path / name).stat().st_size >> 10
+
+
+def mapped_kib() -> int:
+    """How much of files is in the memory of the process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssFile:"))
 
 
 def test_nothing_to_put(stored: Repo) -> None:
