@@ -41,7 +41,11 @@ def write_all(fd: int, buffers: Sequence[Buffer]) -> None:
     """Write all buffers in order at the descriptor's position, however short the single writes are."""
     pending = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
     while pending:
-        written = os.writev(fd, pending[:_IOV_MAX])
+        some = pending[:_IOV_MAX]
+        written = os.writev(fd, some)
+        if written == sum(map(len, some)):
+            del pending[: len(some)]
+            continue
         done = 0
         while done < len(pending) and written >= len(pending[done]):
             written -= len(pending[done])

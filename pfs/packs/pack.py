@@ -88,11 +88,6 @@ class PackWriter:
     def __len__(self) -> int:
         return len(self._rows)
 
-    @property
-    def sealed_size(self) -> int:
-        """Bytes that the pack would have if it were sealed now."""
-        return self.size + len(self._rows) * ENTRY_ROW.size + _TRAILER_SIZE
-
     def add(
         self, type: RecordType, id: bytes, payload: Buffer, *, codec: Codec = Codec.RAW, ulen: int | None = None
     ) -> None:
@@ -101,9 +96,10 @@ class PackWriter:
         Raises:
             StorageError: it cannot be written, or does not fit: a pack has at most 4 GiB, a payload 256 MiB.
         """
-        plain = len(payload) if ulen is None else ulen
-        self._check_room(payload, entries=1)
-        row = ENTRY_ROW.pack(id, self.size, len(payload), plain, type, codec, 0)
+        stored = len(payload)
+        plain = stored if ulen is None else ulen
+        self._check_room(stored, entries=1)
+        row = ENTRY_ROW.pack(id, self.size, stored, plain, type, codec, 0)
         self._append(encode_header(type, id, payload, codec=codec, ulen=plain), payload, [row])
 
     def add_block(self, chunks: Sequence[tuple[ChunkId, int]], payload: Buffer, *, ulen: int) -> None:
@@ -112,7 +108,7 @@ class PackWriter:
         Raises:
             StorageError: as `add`.
         """
-        self._check_room(payload, entries=len(chunks))
+        self._check_room(len(payload), entries=len(chunks))
         rows, start = [], 0
         for chunk, size in chunks:
             rows.append(ENTRY_ROW.pack(chunk, self.size, start, size, RecordType.CHUNK, Codec.IN_BLOCK, 0))
@@ -121,9 +117,9 @@ class PackWriter:
         id = block_id(payload)
         self._append(encode_header(RecordType.BLOCK, id, payload, codec=Codec.ZSTD, ulen=ulen), payload, rows)
 
-    def _check_room(self, payload: Buffer, *, entries: int) -> None:
-        added = HEADER_SIZE + len(payload) + entries * ENTRY_ROW.size
-        if len(payload) > MAX_PAYLOAD or self.sealed_size + added > MAX_PACK:
+    def _check_room(self, stored: int, *, entries: int) -> None:
+        sealed = self.size + (len(self._rows) + entries) * ENTRY_ROW.size + _TRAILER_SIZE
+        if stored > MAX_PAYLOAD or sealed + HEADER_SIZE + stored > MAX_PACK:
             raise StorageError(f"write {self._name}", "a pack holds at most 4 GiB, and a record at most 256 MiB")
 
     def _append(self, header: bytes, payload: Buffer, rows: list[bytes]) -> None:

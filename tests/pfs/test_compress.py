@@ -35,3 +35,11 @@ def test_many_at_once_are_told_what_each_is(many: int, chunks: list[tuple[int, i
 def test_what_is_random_is_left_and_text_is_not() -> None:
     noise, text = np.random.default_rng(1).bytes(9000), b"text and more text\n" * 500
     assert are_compressible([noise, text] * 40) == [False, True] * 40
+
+
+@given(seed=st.integers(0, 2**32 - 1), values=st.integers(1, 128))
+def test_ascii_pays_whatever_it_says(seed: int, values: int) -> None:
+    """Nothing is ASCII and worse to compress than random numbers of seven bits; it is not sampled."""
+    data = np.random.default_rng(seed).integers(0, values, 16_000, np.uint8).tobytes()
+    assert is_compressible(data)
+    assert len(compress.compress_block([data])) <= len(data) * 0.9
