@@ -13,10 +13,10 @@ from pfs.errors import CorruptionError
 from pfs.gc.idset import IdSet, prefixes
 from pfs.gc.survey import record_spans
 from pfs.ids import ChunkId, PackId, chunk_id, new_pack_id
+from pfs.packs.chunk_records import BLOCK_BYTES
 from pfs.packs.compress import compress_block
 from pfs.packs.pack import PackKind, PackWriter, RecordType, SealedPack, pack_name
 from pfs.packs.record import HEADER_SIZE, Header, check_record, decode_header
-from pfs.packs.session import BLOCK_BYTES
 from pfs.packs.session_data import PACK_BYTES, PACK_ENTRIES
 
 if TYPE_CHECKING:

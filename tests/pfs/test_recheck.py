@@ -154,6 +154,7 @@ def test_own_data_packs_that_are_condemned_are_copied(
     known = set(packs(store.backend))
     with repo.commit("master") as commit:
         commit.put_file("/big", BIG)
+        commit.session.seal_data()
         own = set(packs(store.backend)) - known
         assert own
         condemn(store.backend, own)

@@ -10,8 +10,7 @@ import pytest
 from pfs.backends.memory import MemoryBackend
 from pfs.errors import StorageError, StorageFullError
 from pfs.ids import CommitId, chunk_id, record_id
-from pfs.packs import session as session_module
-from pfs.packs import session_data
+from pfs.packs import session_data, session_meta
 from pfs.packs.commit_record import CommitRecord, record_root
 from pfs.packs.pack import Codec, RecordType, pack_name, read_footer
 from pfs.packs.session import WriteSession
@@ -190,7 +189,7 @@ def test_a_second_seal_holds_only_what_is_new_but_names_all_that_is_not_indexed(
 
 
 def test_many_pages_do_not_stay_in_memory(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "META_BYTES", 10_000)
+    monkeypatch.setattr(session_meta, "META_BYTES", 10_000)
     session = world.session()
     pids = [session.put_page(page(b"%d" % number)) for number in range(300)]
     assert len(session.pack_ids) > 3
@@ -340,7 +339,7 @@ def test_the_first_cause_is_told_by_whatever_is_called_later(world: World, monke
 def test_what_is_no_error_of_ours_ends_a_session_as_dropped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     session = world.session()
     with monkeypatch.context() as patch:
-        patch.setattr("pfs.packs.session.are_compressible", lambda _: 1 / 0)
+        patch.setattr("pfs.packs.chunk_records.are_compressible", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             put(session, b"x")
     with pytest.raises(StorageError, match="dropped"):
