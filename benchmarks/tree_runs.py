@@ -12,8 +12,10 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -24,11 +26,15 @@ import numpy as np
 
 import pfs
 from benchmarks.history import _put
+from pfs.changes import replay
+from pfs.expand import expand
 from pfs.repo import Repo
 from pfs.view import View
 
 _BATCH = 65_536
 _FOLDER, _FOLDERS = 1000, 100
+_SMALL = 10_000
+_EDITS = 1000
 PAGE = 1000
 
 
@@ -87,23 +93,36 @@ def ask(place: Path, count: int) -> dict[str, Took]:
     """
     chance = random.Random(count)
     found: dict[str, Took] = {}
-    with pfs.open(place / "store") as store:
+    with pfs.open(place / "store") as store, _beside(place) as small:
         repo = store.repo("data")
         view = repo["master"]
         some = [path_of(chance.randrange(count)) for _ in range(200)]
         found["look-up"] = _each([partial(view.stat, f"/{path}") for path in some])
+        found["size of all"] = _each([partial(view.stat, "/")] * 9)
         found["page of 1,000"] = _each([partial(_page, view, path) for path in some[:50]])
         pattern = f"/{Path(path_of(count // 2)).parent}/*7.dat"
         found["glob in a folder"] = _each([lambda: list(view.glob(pattern))] * 9)
         found["list all"] = _rate(count, lambda: sum(1 for _ in view.tree.walk()))
-        found["scan for datums"] = _rate(count, lambda: sum(1 for _ in view.glob("/*/*/*")))
-        found["commit of one"] = _one_file_commits(repo, some[:15])
+        found["scan for datums"] = _rate(count, lambda: sum(1 for _ in expand(view.tree, "/*/*/*")))
+        found["glob by name"] = _rate(count, lambda: 100 * sum(1 for _ in view.glob("/**/*77.dat")))
+        found |= _one_file_commits((repo, some[:15]), (small, [path_of(number * 500) for number in range(15)]))
         found["diff of one"] = _each([lambda: list(repo["master"].diff())] * 9)
+        found |= _merges(repo, small, count)
         _change_one_percent(repo, count)
         found["diff of 1 %"] = _rate(count // 100, lambda: sum(1 for _ in repo["master"].diff()))
         with repo.commit("master") as commit:
             commit.put_file(f"/{some[0]}", b"at last")
     return found
+
+
+@contextmanager
+def _beside(place: Path) -> Iterator[Repo]:
+    """Give a repo of `_SMALL` files in a store of its own, for what is to be compared in turns."""
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        stream(Path(folder), _SMALL)
+        build(Path(folder), _SMALL)
+        with pfs.open(Path(folder) / "store") as store:
+            yield store.repo("data")
 
 
 def _page(view: View, after: str) -> None:
@@ -139,16 +158,43 @@ def _rate(count: int, work: Callable[[], int]) -> Took:
     return Took(seconds, cpu_s, count / seconds)
 
 
-def _one_file_commits(repo: Repo, paths: Sequence[str]) -> Took:
-    """Return the median of seconds, durable, and of the bytes that a commit writes, the index included."""
-    taken, written = [], []
-    for number, path in enumerate(paths):
-        before, clocks = _written(), _clocks()
-        with repo.commit("master") as commit:
-            commit.put_file(f"/{path}", b"commit %d" % number)
-        taken.append(_since(clocks))
-        written.append(_written() - before)
-    return Took(*_medians(taken), median(written))
+def _one_file_commits(*repos: tuple[Repo, Sequence[str]]) -> dict[str, Took]:
+    """Return the medians of seconds, durable, and of bytes written, the index included: of a repo, and a small one.
+
+    They take turns, so that what else the machine does slows both.
+    """
+    taken: list[list[tuple[float, float]]] = [[], []]
+    written: list[list[int]] = [[], []]
+    for number, paths in enumerate(zip(*(paths for _, paths in repos), strict=True)):
+        for which, (repo, _) in enumerate(repos):
+            before, clocks = _written(), _clocks()
+            with repo.commit("master") as commit:
+                commit.put_file(f"/{paths[which]}", b"commit %d" % number)
+            taken[which].append(_since(clocks))
+            written[which].append(_written() - before)
+    names = "commit of one", f"commit of one in {_SMALL:,} files"
+    return {name: Took(*_medians(taken[at]), median(written[at])) for at, name in enumerate(names)}
+
+
+def _merges(large: Repo, small: Repo, count: int) -> dict[str, Took]:
+    """Return what merging `_EDITS` scattered changes on each side takes, in turns, of stores opened afresh."""
+    repos = {"merge of 2 x 1,000": (large, count), f"merge in {_SMALL:,} files": (small, _SMALL)}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in repos}
+    for repo, files in repos.values():
+        picks = random.Random(1).sample(range(files), min(2 * _EDITS, files))
+        for branch, some in (("left", picks[::2]), ("right", picks[1::2])):
+            repo.create_branch(branch, head="master")
+            with repo.commit(branch) as commit:
+                for number in some:
+                    _put(commit, path_of(number).encode(), b"%d of a branch" % number)
+    for turn in range(5):
+        for name, (repo, _) in repos.items():
+            with pfs.open(repo.store.path.parent) as store:
+                store.repo("data").create_branch(f"merged-{turn}", head="left")
+                clocks = _clocks()
+                replay.merge(store, "data", "right", f"merged-{turn}")
+                taken[name].append(_since(clocks))
+    return {name: Took(*_medians(some)) for name, some in taken.items()}
 
 
 def _written() -> int:

@@ -116,7 +116,7 @@ def _scaled(value: float | None, unit: float) -> float | None:
 
 
 def _ten_million(results: Results) -> float | None:
-    return results.ratio_of(("trees/commit of one", "pfs 10M"), ("trees/commit of one", "pfs small"))
+    return results.ratio_of(("trees/commit of one", "pfs 10M"), ("trees/commit of one in 10,000 files", "pfs 10M"))
 
 
 def _value(case: str, who: str, unit: float) -> Measure:
