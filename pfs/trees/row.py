@@ -160,6 +160,12 @@ def rows_of(rows: Iterable[Fields], prefix: bytes) -> list[Row]:
     ]
 
 
+def files_of(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows that are no directories."""
+    folder = _DIR
+    return [row for row in rows if row.kind is not folder]
+
+
 def root_row(pages: PageSource, root: Root) -> Row:
     """Return the row of the root directory; its key is empty."""
     changed = newest(open_page(pages, root.pid).changes)

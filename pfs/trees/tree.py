@@ -7,14 +7,22 @@ methods may be called from several threads.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import Literal, NamedTuple
 
 from pfs.errors import InvalidInputError
 from pfs.ids import NO_PAGE, PageId
 from pfs.trees.page import Changed, Group, Kind, Page
-from pfs.trees.page_walk import BLOCK, bound_row, read_ahead, rows_from, step, top_rows_from
+from pfs.trees.page_walk import (
+    BLOCK,
+    bound_row,
+    read_ahead,
+    read_folders_ahead,
+    runs_from,
+    step,
+    top_rows_from,
+)
 from pfs.trees.row import (
     EMPTY_ROOT,
     MemoryPages,
@@ -22,6 +30,7 @@ from pfs.trees.row import (
     PageSource,
     Root,
     Row,
+    files_of,
     open_page,
     root_row,
     row_of,
@@ -47,7 +56,7 @@ class _At(NamedTuple):
     row: int
     prefix: bytes
     ready: int = 0
-    """Of an index page: the row behind the children that were read together."""
+    """The row behind the children that were read together."""
 
 
 _Stack = list[_At]
@@ -152,9 +161,13 @@ class Tree:
             with_dirs: directories too, each before what it holds, but not ``prefix_dir`` itself.
         """
         prefix = prefix_dir + b"/" if prefix_dir else b""
-        for row in self._scan(prefix, start_after):
-            if row.kind != Kind.DIR or (with_dirs and row.order_key != prefix):
-                yield row
+        for rows in self._scan(prefix, start_after):
+            if not with_dirs:
+                yield from files_of(rows)
+            elif rows[0].order_key == prefix:
+                yield from rows[1:]
+            else:
+                yield from rows
 
     def scan_prefix(
         self,
@@ -168,8 +181,8 @@ class Tree:
 
         With ``with_dirs`` also the directories whose ``order_key`` does.
         """
-        rows = self._scan(prefix, start_after)
-        return islice(rows if with_dirs else (row for row in rows if row.kind != Kind.DIR), limit)
+        runs = self._scan(prefix, start_after)
+        return islice(chain.from_iterable(runs if with_dirs else map(files_of, runs)), limit)
 
     def list_delimited(
         self,
@@ -211,7 +224,7 @@ class Tree:
         if slash < 0 or slash + 1 == len(start_after):
             return
         inside = start_after[: slash + 1]
-        if any(row.kind != Kind.DIR for row in self._scan(inside, start_after)):
+        if any(map(files_of, self._scan(inside, start_after))):
             found = self._find(inside, folder=True)
             if found is not None:
                 yield row_of(found.page.cell(found.row), found.prefix)
@@ -330,8 +343,8 @@ class Tree:
     def _child(self, page: Page, row: int) -> Page:
         return open_page(self.pages, PageId(page.pid_of(row)))
 
-    def _scan(self, prefix: bytes, start_after: bytes) -> Iterator[Row]:
-        """Yield rows, directories too, that start with ``prefix`` and come behind ``start_after``, in order."""
+    def _scan(self, prefix: bytes, start_after: bytes) -> Iterator[Sequence[Row]]:
+        """Yield rows, directories too, that start with ``prefix`` and come behind ``start_after``: runs in order."""
         after = start_after >= prefix and start_after != b""
         stack = self._seek(start_after if after else prefix, after=after)
         while stack:
@@ -341,14 +354,17 @@ class Tree:
                     ready = read_ahead(self.pages, page, row, ready)
                     stack += (_At(page, row + 1, base, ready), _At(self._child(page, row), 0, base))
                 continue
-            inside = base.startswith(prefix)
-            for found in rows_from(page, row, base):
-                if not inside and not found.order_key.startswith(prefix):
+            for rows in runs_from(page, row, base):
+                if not base.startswith(prefix) and not rows[-1].order_key.startswith(prefix):
+                    kept = [found for found in rows if found.order_key.startswith(prefix)]
+                    yield from [kept] if kept else []
                     return
-                yield found
-                row += 1
-                if found.pid != NO_PAGE:
-                    stack += (_At(page, row, base), _At(open_page(self.pages, found.pid), 0, found.order_key))
+                yield rows
+                row += len(rows)
+                last = rows[-1]
+                if last.pid != NO_PAGE:
+                    ready = read_folders_ahead(self.pages, page, row - 1, ready)
+                    stack += (_At(page, row, base, ready), _At(open_page(self.pages, last.pid), 0, last.order_key))
                     break
 
     def _seek(self, bound: bytes, *, after: bool) -> _Stack:
