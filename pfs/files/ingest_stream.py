@@ -12,10 +12,12 @@ from typing import BinaryIO, Final
 from pfs.chunker import ChunkerParams, Splitter, cut_points
 from pfs.errors import InvalidInputError, StorageError
 from pfs.files.fileref import FileRef
-from pfs.files.ingest_queue import BATCH_BYTES, ChunkQueue
+from pfs.files.ingest_queue import ChunkQueue
 from pfs.files.progress import Progress
 from pfs.packs.session import WriteSession
 
+_BUFFER_BYTES: Final = 2 << 20
+"""Some six chunks: with less more would be cut twice, with more the bytes would be in no near cache any longer."""
 Tee = Callable[[memoryview], None]
 _HEAD_BYTES: Final = 256 * 1024
 """Streams that end within this are stored without threads and large buffers."""
@@ -40,7 +42,7 @@ def put_stream(
         progress: told in the caller's thread.
         tee: gets every byte once, in order, in the caller's thread; the view is valid during the call only.
 
-    Memory: ``jobs`` + 2 buffers of 4 MiB, or of two largest chunks where those are larger.
+    Memory: ``jobs`` + 2 buffers of 2 MiB, or of two largest chunks where those are larger.
 
     Raises:
         StorageError: the stream cannot be read, or the session cannot store.
@@ -74,7 +76,7 @@ def split(data: memoryview, cuts: list[int]) -> list[memoryview]:
 
 
 def _splitter(params: ChunkerParams, jobs: int) -> Splitter:
-    size = max(BATCH_BYTES, 2 * params.max_bytes)
+    size = max(_BUFFER_BYTES, 2 * params.max_bytes)
     return Splitter(params, buffer_bytes=size, buffers=1 if jobs == 1 else jobs + 2)
 
 
