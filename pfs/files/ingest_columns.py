@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pfs.arrays import I64, U8
 from pfs.backends.base import Buffer
 from pfs.files.ingest_queue import BATCH_BYTES
-from pfs.files.ingest_target import WHOLE_BYTES, Part, Target, ToRead
+from pfs.files.ingest_target import LEAST_PART, WHOLE_BYTES, Part, Target, ToRead
 from pfs.ids import ChunkId
 from pfs.sources.batch import ODD, STAMP, Rows, hash_spans, read_files_in
 from pfs.sources.walk import Folder, Run
@@ -23,15 +23,13 @@ from pfs.trees.span import Aux, Files
 
 _FILES: Final = 512
 """Files of a part at most."""
-_LEAST: Final = 33
-"""Fewer files are put one by one: their directory is edited row by row, or has no page of its own."""
 _EXECUTABLE: Final = pack_aux({"x": True}) or b""
 
 
 def parts_of(folder: Folder, runs: Sequence[Run]) -> tuple[Iterator[Part], list[Run]]:
     """Return the small files among those of a directory that are meant, and what must be read one by one."""
     rows, rest = _chosen(folder, runs)
-    if len(rows) < _LEAST or not folder.has_plain_names:
+    if len(rows) < LEAST_PART or not folder.has_plain_names:
         return iter(()), list(runs)
     return _parts(folder, rows), rest
 

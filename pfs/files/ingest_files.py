@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Stored: TypeAlias = tuple[bytes, FileRef, bool]
 """Key, content, whether the file is executable."""
 _GROUP_FILES: Final = 512
-_FEW: Final = 16
+_FEW: Final = 128
 """Files up to which each is read by itself, if there are no others."""
 _Group: TypeAlias = list[ToRead]
 StrPath: TypeAlias = str | os.PathLike[str]

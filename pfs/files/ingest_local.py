@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
 
 from pfs.chunker import ChunkerParams
 from pfs.files.fileref import FileRef, put_link
+from pfs.files.ingest_target import LEAST_PART, ToRead
 from pfs.files.progress import Progress
 from pfs.files.seen import LOOKED_UP, Reading, SeenFiles
 from pfs.files.seen_folders import PidOf, SeenFolders
@@ -17,7 +18,7 @@ from pfs.trees.edits import Put, puts_of
 from pfs.trees.put_rows import PutRows
 
 if TYPE_CHECKING:
-    from pfs.files.ingest_target import Part, ToRead
+    from pfs.files.ingest_target import Part
     from pfs.packs.session import WriteSession
 
 T = TypeVar("T")
@@ -150,8 +151,6 @@ class LocalIngest:
         yield from self._to_read(waiting, known, checksum=checksum)
 
     def _to_read(self, files: Sequence[LocalFile], known: Known, *, checksum: bool) -> Iterator[ToRead]:
-        from pfs.files.ingest_target import ToRead
-
         for file in files if checksum else self._seen.unread(files, known):
             yield ToRead(file.key, file.path, file.status.st_size, file.by_folder, file.status.st_ctime_ns)
 
@@ -179,7 +178,7 @@ class LocalIngest:
                     runs = one.runs()
                 elif skip is not None:
                     skip.tell(one, runs, progress)
-                if noted:
+                if noted and sum(run.files for run in runs) >= LEAST_PART:
                     from pfs.files.ingest_columns import parts_of
 
                     parts, runs = parts_of(one, runs)

@@ -18,6 +18,8 @@ from pfs.sources.batch import Rows
 
 _UNKNOWN_BYTES: Final = 16 << 10
 """What a file counts for in a group when its size is not known."""
+LEAST_PART: Final = 33
+"""Fewer files of a directory are put one by one: it is edited row by row, or has no page of its own."""
 WHOLE_BYTES: Final = 1 << 20
 """Files up to this are read whole; larger ones are streamed."""
 

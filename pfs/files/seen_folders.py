@@ -11,12 +11,11 @@ damage was found in any pack. The rows are in the index, beside those of files. 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from blake3 import blake3
 
-from pfs.arrays import U64, np
 from pfs.ids import NO_PAGE, PackId, PageId
 from pfs.packs.index import Index
 from pfs.packs.session import WriteSession
@@ -80,7 +79,7 @@ class SeenFolders:
         if noted:
             kept = max(RUN_ROWS - self._run_rows, 0)
             own_rows = zip(keys[:kept], places, files, strict=False)
-            rows = {key: digests[place] + own.tobytes() for key, place, own in own_rows}
+            rows = {key: digests[place] + own for key, place, own in own_rows}
             self._run_rows += len(rows)
             self._begun[row] = _Note(row, folder.key, folder.path, b"".join(digests), packs, rows)
         return [run for run in unseen if run.files], noted
@@ -148,9 +147,13 @@ def _run_keys(folder: bytes, runs: Sequence[Run], places: Iterable[int]) -> list
     return [blake3(b"run:" + folder + ends[place]).digest(_DIGEST) for place in places]
 
 
-def _changed(run: Run, files: U64, row: bytes) -> Run:
+def _changed(run: Run, files: bytes, row: bytes) -> Run:
     """Return the run with those of its files that its row does not have."""
     if not row:
         return run
-    known = np.frombuffer(row, "<u8", offset=_DIGEST)
-    return run._replace(only=tuple(np.flatnonzero(~np.isin(files, known)).tolist()))
+    known = set(_each(row[_DIGEST:]))
+    return run._replace(only=tuple(number for number, file in enumerate(_each(files)) if file not in known))
+
+
+def _each(files: bytes) -> Iterator[bytes]:
+    return (files[at : at + 8] for at in range(0, len(files), 8))

@@ -97,9 +97,9 @@ def hash_spans(data: memoryview, offsets: U64, lengths: U64) -> bytes:
     return _batch().hash(data, spans.tobytes())
 
 
-def digest_files(names: bytes, stamps: bytes) -> U64:
+def digest_files(names: bytes, stamps: bytes) -> bytes:
     """Return of each file of a listing the first 8 bytes of BLAKE3 of its name, NUL and stamp; 0.2 us a file."""
-    return np.frombuffer(_batch().digest(names, stamps), "<u8")
+    return _batch().digest(names, stamps)
 
 
 @cache

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import re
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from pfs.arrays import np, npt
 from pfs.errors import InvalidInputError, NotFoundError, StorageError
 from pfs.paths import MAX_PATH_BYTES, to_key
-from pfs.sources.batch import RUN, STAMP, Listing
+from pfs.sources.batch import STAMP, Listing
 from pfs.sources.links import Symlinks
 from pfs.sources.local import LocalFile, Status, refuse_link, unusable
 from pfs.sources.scans import AHEAD, Scans
@@ -23,7 +25,10 @@ SMALL_FILE: Final = 64 << 10
 _LONGEST_NAME: Final = 255
 _PLAIN_NAME: Final = re.compile(r"[ -~]{1,255}")
 """What any path takes as the name of an entry of a directory."""
-_STAMP_BYTES: Final = 32
+_STAMP: Final = struct.Struct("<QqqQ")
+_SIZE: Final = struct.Struct("<Q24x")
+_RUN: Final = struct.Struct("<QQ")
+"""Rows of STAMP, the size in them, and rows of RUN: NumPy would take longer to load than many puts take."""
 
 
 class Run(NamedTuple):
@@ -44,8 +49,9 @@ class Run(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes of all files."""
-        sizes = np.frombuffer(self.stamps, STAMP)["size"]
-        return int(sizes.sum() if self.only is None else sizes[list(self.only)].sum())
+        if self.only is None:
+            return _size_of(self.stamps)
+        return sum(_STAMP.unpack_from(self.stamps, row * _STAMP.size)[0] for row in self.only)
 
 
 class Folder(NamedTuple):
@@ -61,7 +67,7 @@ class Folder(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes of all files."""
-        return int(np.frombuffer(self.listing.stamps, STAMP)["size"].sum())
+        return _size_of(self.listing.stamps)
 
     @property
     def is_small(self) -> npt.NDArray[np.bool_]:
@@ -78,8 +84,8 @@ class Folder(NamedTuple):
         """Return the files in runs."""
         found, listing = [], self.listing
         start = at = 0
-        for stop, end in np.frombuffer(listing.runs, RUN).tolist():
-            stamps = listing.stamps[start * _STAMP_BYTES : stop * _STAMP_BYTES]
+        for stop, end in _RUN.iter_unpack(listing.runs):
+            stamps = listing.stamps[start * _STAMP.size : stop * _STAMP.size]
             found.append(Run(start, stop, listing.names[at:end], stamps))
             start, at = stop, end
         return found
@@ -91,8 +97,8 @@ class Folder(NamedTuple):
             InvalidPathError: a name that paths do not take.
         """
         base, checked = self.key + b"/" if self.key else b"", self.has_plain_names
-        modes = np.frombuffer(self.listing.modes, "<u4")[run.start : run.stop].tolist()
-        stamps = np.frombuffer(run.stamps, STAMP).tolist()
+        modes = struct.unpack_from(f"<{run.stop - run.start}I", self.listing.modes, 4 * run.start)
+        stamps = _STAMP.iter_unpack(run.stamps)
         names, above, device = run.names.split(b"\0"), f"{self.path}/", self.listing.device
         rows = zip(names[:-1], modes, stamps, strict=True)
         chosen = rows if run.only is None else map(list(rows).__getitem__, run.only)
@@ -184,6 +190,10 @@ class _Walk(NamedTuple):
             return Status.of(os.stat(entry))
         except OSError as error:
             raise unusable(entry, error, is_link=True) from error
+
+
+def _size_of(stamps: bytes) -> int:
+    return sum(chain.from_iterable(_SIZE.iter_unpack(stamps)))
 
 
 def _key(base: bytes, under: str, name: str) -> bytes:

@@ -95,7 +95,7 @@ def test_the_same_files_as_one_by_one(
     change(folder)
     monkeypatch.setattr(ingest_columns, "_FILES", least)
     count = put(repo, folder.parent)
-    monkeypatch.setattr(ingest_columns, "_LEAST", 1 << 30)
+    monkeypatch.setattr(ingest_columns, "LEAST_PART", 1 << 30)
     assert put(repo, folder.parent, "alone") == count
     assert rows(repo, "master") == rows(repo, "alone")
     assert repo["master"].tree.root.tid == repo["alone"].tree.root.tid
