@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
@@ -15,6 +16,9 @@ from pfs.trees.seal import groups_of, inlined_rows
 
 _AHEAD = 128
 """Pages that are read together: those of one index page, on the average."""
+
+
+_DIR = int(Kind.DIR)
 
 
 class _Part(NamedTuple):
@@ -165,16 +169,19 @@ def _unequal_rows(old: Side, new: Side, *, versions: bool) -> tuple[list[Group],
 
 def _different(left: Page, right: Page, *, versions: bool) -> list[int]:
     """Return the depth-0 rows whose groups differ, for pages of the same names; times count with ``versions`` only."""
-    differ = (left.tids != right.tids).any(axis=1) | (left.kinds != right.kinds) | (left.sizes != right.sizes)
+    rows = set((np.flatnonzero(left.tids.ravel() != right.tids.ravel()) >> 2).tolist())
+    (kinds, sizes, _), (other_kinds, other_sizes, _) = left.columns, right.columns
+    if sizes != other_sizes:
+        rows.update(np.flatnonzero(left.sizes != right.sizes).tolist())
+    if kinds != other_kinds or left.pids != right.pids:
+        rows.update(np.flatnonzero(left.kinds != right.kinds).tolist())
+        folders = np.flatnonzero(left.kinds == _DIR).tolist()
+        rows.update(row for row in folders if left.pid_of(row) != right.pid_of(row))
     if versions:
-        differ |= _commits(left) != _commits(right)
-    rows = set(np.flatnonzero(differ).tolist())
+        rows.update(np.flatnonzero(_commits(left) != _commits(right)).tolist())
     rows.update(row for row in left.aux_rows | right.aux_rows if left.aux(row) != right.aux(row))
-    folders = np.flatnonzero(left.kinds == Kind.DIR).tolist()
-    rows.update(row for row in folders if left.pid_of(row) != right.pid_of(row))
-    tops = np.flatnonzero(left.depths == 0)
-    found = np.searchsorted(tops, sorted(rows), side="right") - 1
-    return [int(row) for row in tops[np.unique(found)]]
+    tops = left.top_rows
+    return sorted(rows if tops is None else {tops[bisect_right(tops, row) - 1] for row in rows})
 
 
 def _commits(page: Page) -> npt.NDArray[np.bytes_]:
