@@ -6,6 +6,7 @@ import sys
 from typing import NoReturn
 
 from cli.app import Entry, program, run
+from cli.process import run_process
 
 _PIPELINE, _JOB, _SECRET = "Pipelines", "Jobs and datums", "Secrets"
 _WORKFLOW = "Workflows"
@@ -67,4 +68,4 @@ def main() -> NoReturn:
     if sys.argv[1:3] == ["next", "datum"]:
         # As Pachyderm's program spells it, in code that runs there and here.
         sys.argv[1:3] = ["next-datum"]
-    run(program("pps", COMMANDS, help=_HELP))
+    run_process(lambda: run(program("pps", COMMANDS, help=_HELP)))

@@ -35,7 +35,8 @@ NOT_PUTTING = {
     "pfs.sources.urls",
 }
 SCRIPT = (
-    "import sys; from cli.pfs_main import main\ntry: main()\nfinally: print(*sys.modules, sep='\\n', file=sys.stderr)"
+    "import atexit, sys; from cli.pfs_main import main\n"
+    "atexit.register(lambda: print(*sys.modules, sep='\\n', file=sys.stderr))\nmain()"
 )
 
 
