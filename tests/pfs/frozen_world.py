@@ -25,4 +25,4 @@ def freezing_long(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 def _freeze_at(rows: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     if rows is not None:
-        monkeypatch.setattr("pfs.packs.index.FREEZE_AT", rows)
+        monkeypatch.setattr("pfs.packs.index_handle.FREEZE_AT", rows)
