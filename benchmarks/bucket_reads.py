@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import boto3
+from msgspec.structs import replace
 
 from benchmarks.bucket import BUCKET, keep_credentials
 from benchmarks.radosgw import radosgw

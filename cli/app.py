@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
 import click
@@ -50,12 +49,11 @@ class Entry(NamedTuple):
     panel: str
 
 
-@dataclass(slots=True)
 class Settings:
     """What holds for a whole invocation; kept as click's context object."""
 
-    program: str
-    store: str | None = None
+    def __init__(self, *, program: str, store: str | None = None) -> None:
+        self.program, self.store = program, store
 
 
 class CommandTable(click.Group):

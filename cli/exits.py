@@ -10,7 +10,6 @@ import errno
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -95,6 +94,8 @@ def guard(program: str, body: Callable[[], object], *, reads: bool = False) -> i
         return _say(program, f"cannot use {place}: {(error.strerror or str(error)).lower()}{advice}", _os_code(error))
     except Exception as error:  # the last guard: our own bugs must not end in a traceback for the user
         if os.environ.get("PFS_DEBUG"):
+            import traceback
+
             traceback.print_exc()
         return _say(program, f"internal error: {type(error).__name__}: {error}; PFS_DEBUG=1 shows where", FAILED)
     return result if isinstance(result, int) else DONE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -48,11 +47,15 @@ def human_time(text: Json) -> str:
 
 def print_json(value: Json) -> None:
     """Print one JSON document: an object for inspect-*, an array for list-*."""
+    import json
+
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def print_json_array(records: Iterable[Record]) -> None:
     """Print records as one JSON array, a record at a time, so that a million of them need no memory."""
+    import json
+
     first = True
     for record in records:
         sys.stdout.write(("[\n" if first else ",\n") + json.dumps(record, ensure_ascii=False))
@@ -123,6 +126,8 @@ def _plain(value: Json) -> str:
         return "-"
     if isinstance(value, str):
         return printable(value)
+    import json
+
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -7,9 +7,11 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from cli.exits import told_with, usage_error
 from pfs.errors import NotFoundError, StorageError
@@ -27,8 +29,7 @@ SourceKind = Literal["stdin", "file", "folder", "url", "urls"]
 _LONGEST_LINE: Final = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """One thing to put: what it is, its name as the user gave it, and the path of the file or folder it becomes.
 
     ``urls`` stands for all that is below a URL. A ``file://`` URL is a file or folder, and ``name`` its path.
@@ -57,8 +58,7 @@ class Source:
         return replace(file, open=opened) if self.line else file
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class Rules(Struct, frozen=True, kw_only=True):
     """How words are read, and where sources land: at ``path`` as typed, or below it.
 
     Below it when it ends in a slash, is None, or there are ``several``.

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
+
+from msgspec import Struct
 
 P1_ABOVE = 0x7FF7
 """A position is a candidate when its window hash, as a signed 16-bit number, is above this."""
@@ -17,8 +18,7 @@ P1_ABOVE = 0x7FF7
 _U64 = (1 << 64) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """All that a kernel needs to know: sizes in bytes, thresholds and keys as unsigned numbers."""
 
     min_bytes: int

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from itertools import cycle, pairwise
 from typing import Literal, Protocol, TypeAlias
+
+from msgspec import Struct
 
 from pfs._plg_plan import Plan, hit_by_constant, make_plan
 from pfs.errors import InvalidInputError, InvalidParamsError, StorageError
@@ -39,8 +40,7 @@ class KernelUnavailableError(InvalidInputError):
         return f"PFS_KERNEL={self.kernel} cannot be used: {self.reason}; unset it, or use c or numpy"
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkerParams:
+class ChunkerParams(Struct, frozen=True):
     """What decides the cuts, one set for each store, for ever.
 
     ``avg_bytes`` is 64 KiB to 8 MiB; random data has a mean chunk of 1.2 times that. ``seed`` has 64 bits.
@@ -104,8 +104,7 @@ class Kernel(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class _Twin:
+class _Twin(Struct, frozen=True):
     """A kernel: its name and the function behind it."""
 
     name: str

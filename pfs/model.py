@@ -6,10 +6,9 @@ Times are nanoseconds since the epoch (UTC), sizes are bytes, hashes are lower-c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from pfs.ids import CommitId
 
@@ -22,7 +21,7 @@ Origin = Literal["user", "auto"]
 """Who began a commit: a user, or the system (outputs of jobs, commits opened since a source of the branch moved)."""
 
 
-class Provenance(NamedTuple):
+class Provenance(Struct, frozen=True):
     """A commit that another one was made from."""
 
     repo: str
@@ -37,8 +36,7 @@ class BranchRef(NamedTuple):
     branch: str
 
 
-@dataclass(frozen=True, slots=True)
-class RepoInfo:
+class RepoInfo(Struct, frozen=True):
     """A repo; ``size_bytes`` and ``file_count`` are those of the head of ``master`` (0 without one).
 
     ``error``: in listings, why it cannot be read; all but the name is empty then.
@@ -54,8 +52,7 @@ class RepoInfo:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trigger:
+class Trigger(Struct, frozen=True, kw_only=True):
     """When a branch is moved to a commit that was just finished on another ``branch`` of its repo.
 
     ``size_bytes``: when it is that much larger than the head. ``commits``: when so many came since the head.
@@ -71,8 +68,7 @@ class Trigger:
     all: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class BranchInfo:
+class BranchInfo(Struct, frozen=True):
     """A branch; ``head`` is the last finished commit, None before the first; ``open_commit`` the one being written.
 
     ``never``: those of its provenance whose moves open nothing here. ``updated_ns``: when the head last moved, or what
@@ -92,8 +88,7 @@ class BranchInfo:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class TagInfo:
+class TagInfo(Struct, frozen=True):
     """A tag: a name that means ``commit`` for good."""
 
     name: str
@@ -102,8 +97,7 @@ class TagInfo:
     created_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class CommitInfo:
+class CommitInfo(Struct, frozen=True):
     """A commit: finished, finished with an ``error`` (never a head), or open (``finished_ns`` is None)."""
 
     id: CommitId
@@ -123,8 +117,7 @@ class CommitInfo:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class CommitSetInfo:
+class CommitSetInfo(Struct, frozen=True):
     """The commits of all repos with one id, by repo name; ``finished_ns`` is None while one of them is open."""
 
     id: CommitId
@@ -133,8 +126,7 @@ class CommitSetInfo:
     finished_ns: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionInfo:
+class TransactionInfo(Struct, frozen=True):
     """A transaction that is under way; ``operations`` are lines for people, ``commits`` what it starts or changes.
 
     ``state``: ``open``, or ``pending`` while it is being finished.
@@ -169,8 +161,7 @@ class FileInfo(Struct, frozen=True, gc=False):
     executable: bool
 
 
-@dataclass(frozen=True, slots=True)
-class FileChange:
+class FileChange(Struct, frozen=True):
     """One path that differs between two commits; ``content_same``: only its metadata changed."""
 
     path: str
@@ -180,8 +171,7 @@ class FileChange:
     content_same: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewCommit:
+class NewCommit(Struct, frozen=True, kw_only=True):
     """A finished commit to publish: its tree is in the session that `Repo.publish` gets.
 
     ``parents[0]`` must be the head of the branch when it is swapped in (no parents: the branch has no head
@@ -213,8 +203,10 @@ class NewCommit:
         return self.parents[0] if self.parents else None
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeToken:
+class ChangeToken(Struct, frozen=True):
     """A state of all refs objects: per object its time, size and etag; compare with ``==``."""
 
-    refs: tuple[tuple[str, int, int, str], ...] = field(repr=False)
+    refs: tuple[tuple[str, int, int, str], ...]
+
+    def __repr__(self) -> str:
+        return f"ChangeToken(of {len(self.refs)} objects)"

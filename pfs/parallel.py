@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
@@ -39,14 +39,20 @@ def at_once(threads: int, work: Callable[[T], R], items: Iterable[T]) -> Iterato
         yield from in_order(pool, work, items, depth=2 * threads)
 
 
+def ended(futures: Collection[Future[R]]) -> None:
+    """Wait until all of them have ended, well or not."""
+    if futures:
+        from concurrent.futures import wait
+
+        wait(futures)
+
+
 def in_order(pool: Executor, work: Callable[[T], R], items: Iterable[T], *, depth: int) -> Iterator[R]:
     """Yield ``work(item)`` of each item, in their order, with up to ``depth`` of them begun ahead.
 
     ``items`` is read in the caller's thread. When the caller stops early, or an item fails, what is under way is waited
     for, and what has not begun is dropped.
     """
-    from concurrent.futures import wait
-
     waiting: deque[Future[R]] = deque()
     try:
         for item in items:
@@ -58,7 +64,7 @@ def in_order(pool: Executor, work: Callable[[T], R], items: Iterable[T], *, dept
     finally:
         for future in waiting:
             future.cancel()
-        wait(waiting)
+        ended(waiting)
 
 
 class Uploads:

@@ -8,7 +8,8 @@ takes only paths that a file system can hold, so that nothing odd ever reaches a
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pfs.errors import InvalidAddressError, InvalidNameError, InvalidPathError
 from pfs.shorten import quoted
@@ -78,8 +79,7 @@ def is_disk_name(name: bytes) -> bool:
     return name not in {b"", b".", b".."} and len(name) <= MAX_NAME_BYTES and _CONTROL.search(name) is None
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """``repo@ref:/path``; ``ref`` is a branch, tag, commit id or ancestry expression; ``path`` is as typed."""
 
     repo: str

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from pfs.ids import CommitId, is_commit_id
 
@@ -14,7 +16,7 @@ REPO_VARIABLE: Final = "PPS_PIPELINE_NAME"
 CODE_VARIABLE: Final = "PPS_SPEC_COMMIT"
 
 
-class Spout(NamedTuple):
+class Spout(Struct, frozen=True):
     """A spout: the repo that it writes to, and the commit of its code."""
 
     repo: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
+
+from msgspec import Struct
 
 from pfs.errors import InvalidInputError
 from pfs.ids import Etag
@@ -24,8 +25,7 @@ def check_object_name(name: str) -> str:
     return name
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One object in a listing: size in bytes, time of writing in ns since the epoch by the store's own clock.
 
     ``etag``: where a listing says it without reading the object, as `Backend.read` does; else empty.

@@ -7,10 +7,11 @@ chose them (`encrypted_names`); only ``config.json`` and ``encryption.json`` can
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol, runtime_checkable
+
+from msgspec.structs import replace
 
 from pfs.backends.base import Backend, Buffer, Entry, NewObject
 from pfs.backends.encrypted_blocks import BLOCK, Sealer, plain_size, seal

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from pfs.errors import InvalidInputError
 from pfs.shorten import quoted
 
 SCHEME: Final = "s3://"
-_BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
-_PREFIX: Final = re.compile(r"[A-Za-z0-9_.+=-]+(/[A-Za-z0-9_.+=-]+)*")
+_BUCKET: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}"
+_PREFIX: Final = r"[A-Za-z0-9_.+=-]+(/[A-Za-z0-9_.+=-]+)*"
 _MAX_PREFIX: Final = 512
 TIMEOUT_S: Final = 60
 
 Addressing = Literal["auto", "path", "virtual"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class S3Options:
+class S3Options(Struct, frozen=True, kw_only=True):
     """How to reach the bucket; nothing here is secret: keys come from where boto3 finds them.
 
     ``profile``: one of ~/.aws/config. ``addressing``: the bucket in the path or in the host name. ``storage_class``: of
@@ -52,8 +52,7 @@ class S3Options:
         return self.timeout_s or TIMEOUT_S
 
 
-@dataclass(frozen=True, slots=True)
-class S3Place:
+class S3Place(Struct, frozen=True):
     """A bucket and the prefix of all names in it: empty, or ending in a slash."""
 
     bucket: str
@@ -73,9 +72,9 @@ def parse_s3_url(url: str) -> S3Place:
     """
     bucket, _, prefix = url.removeprefix(SCHEME).partition("/")
     prefix = prefix.rstrip("/")
-    if not url.startswith(SCHEME) or not _BUCKET.fullmatch(bucket):
+    if not url.startswith(SCHEME) or not re.fullmatch(_BUCKET, bucket):
         raise InvalidInputError(f"{quoted(url)} names no bucket: write s3://bucket/prefix")
     dotted = {".", ".."} & set(prefix.split("/"))
-    if prefix and (not _PREFIX.fullmatch(prefix) or dotted or len(prefix) > _MAX_PREFIX):
+    if prefix and (not re.fullmatch(_PREFIX, prefix) or dotted or len(prefix) > _MAX_PREFIX):
         raise InvalidInputError(f"the prefix in {quoted(url)} cannot be used: write letters, digits and _ . + = - /")
     return S3Place(bucket, prefix and prefix + "/")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pfs.errors import (
@@ -48,8 +48,7 @@ Triggered = Trigger | Literal["keep", "none"]
 """A trigger to set, or what to do with the one that is there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """What a branch shall be; ``head`` a ref. None and ``keep`` leave what is there.
 
     ``move``: the id for what the move to ``head`` brings about; None: that of the commit, or of a move not forwards.

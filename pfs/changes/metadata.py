@@ -6,10 +6,9 @@ A commit's go when its record does; a branch's go to the trash with it and come 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from dataclasses import replace as with_fields
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from pfs.errors import BranchNotFoundError, CommitNotFoundError, ConflictError, InvalidInputError
@@ -28,8 +27,7 @@ MAX_COMMITS: Final = 1_000
 """Commits of a repo that may have metadata: they are part of the one object that every commit replaces."""
 
 
-@dataclass(frozen=True, slots=True)
-class MetadataEdit:
+class MetadataEdit(Struct, frozen=True):
     """What to change: first all go if ``clear`` is set, then those that ``unset`` names, then ``set`` is put in."""
 
     set: Mapping[str, str] = field(default_factory=dict)
@@ -91,7 +89,7 @@ def edit_commit(store: Store, repo: str, ref: str, edit: MetadataEdit) -> Mappin
 
 def noted(body: RefsBody, info: CommitInfo) -> CommitInfo:
     """Return a commit with its metadata."""
-    return with_fields(info, metadata=body.notes[info.id]) if info.id in body.notes else info
+    return replace(info, metadata=body.notes[info.id]) if info.id in body.notes else info
 
 
 def _is_there(store: Store, repo: str, body: RefsBody, commit: CommitId) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pfs.changes.branches import pointer, refuse_tag
@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     from pfs.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(Struct, frozen=True):
     """What an open commit starts as; ``parent`` is a ref, None the head of the branch."""
 
     branch: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 from pfs.errors import PathConflictError
 from pfs.paths import from_key
@@ -23,8 +24,7 @@ BATCH = 8_192
 """Changes in memory at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(Struct, frozen=True):
     """What a commit did: its tree before and after; ``forced``: puts that count as changes even of equal content."""
 
     base: Root

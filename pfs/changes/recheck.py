@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pfs.errors import CollectedError, MissingObjectError
 from pfs.history.live import is_live
@@ -33,7 +35,7 @@ _BATCH = 4_096
 """Ids that are looked up together."""
 
 
-class Planned(NamedTuple):
+class Planned(Struct, frozen=True):
     """A tree that is about to become live, and one that is live already, as near to it as there is."""
 
     live: Root

@@ -21,7 +21,7 @@ from pfs.trees.row import EMPTY_ROOT, Root
 if TYPE_CHECKING:
     from pfs.store import Store
 
-_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_NAME = r"[A-Za-z0-9_-]+"
 _AS_USUAL = How()
 
 
@@ -177,7 +177,7 @@ def _own(graph: Graph, head: CommitId, onto: CommitId) -> list[CommitInfo]:
 
 def _branch_of(store: Store, repo: str, ref: str, info: CommitInfo) -> str:
     """Return the branch that a ref expression begins with, else the one that the commit was made on."""
-    match = _NAME.match(ref)
+    match = re.match(_NAME, ref)
     name = "" if match is None else match[0]
     return name if name in store.refs.read(repo).body.branches else info.branch
 

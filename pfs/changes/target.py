@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pfs.changes.branches import refuse_tag
 from pfs.changes.rebase import Collisions
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from pfs.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """What the caller asked for: ``branch`` may be the id of an open commit; ``parent`` a ref to start from.
 
     Of a commit with an error that is the nearest before it without one.
@@ -35,8 +35,7 @@ class Wish:
     collisions: Collisions
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """What it comes to.
 
     ``root`` is the tree of ``parent``, ``head`` the branch's; ``forked``: the caller named the parent.

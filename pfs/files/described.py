@@ -11,8 +11,8 @@ from pfs.shorten import quoted, shorten
 
 MAX_METADATA_BYTES: Final = 2048
 """S3's limit of all names and values of a file together; more could not be shown there."""
-_MIME: Final = re.compile(r"[!-.0-~]+/[!-.0-~]+( ?;[ -~]*)?")
-_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
+_MIME: Final = r"[!-.0-~]+/[!-.0-~]+( ?;[ -~]*)?"
+_NAME: Final = r"[A-Za-z0-9._-]+"
 
 
 def described(mime: str | None = None, metadata: Mapping[str, str] | None = None) -> dict[str, object]:
@@ -37,7 +37,7 @@ def described(mime: str | None = None, metadata: Mapping[str, str] | None = None
 
 def is_media_type(text: str) -> bool:
     """Say whether it is a media type, with or without parameters."""
-    return _MIME.fullmatch(text) is not None
+    return re.fullmatch(_MIME, text) is not None
 
 
 def kept_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
@@ -50,7 +50,7 @@ def kept_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check_entry(name: str, value: str) -> None:
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(_NAME, name):
         raise InvalidInputError(f"invalid metadata name {quoted(name)}: use letters, digits, '.', '-' and '_' only")
     if any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 or 0xD800 <= ord(char) < 0xE000 for char in value):
         raise InvalidInputError(f"the metadata {shorten(name)} has control characters, which no header can hold")

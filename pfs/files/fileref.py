@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from pfs.backends.base import Buffer
 from pfs.ids import EMPTY_CHUNK, ChunkId, ManifestId, TreeId, chunk_id
@@ -12,8 +13,7 @@ from pfs.packs.manifest import Manifest, ManifestBuilder
 from pfs.trees.page import Kind
 
 
-@dataclass(frozen=True, slots=True)
-class FileRef:
+class FileRef(Struct, frozen=True):
     """What a row needs to point at bytes: FILE with the id of its one chunk, or CHUNKED with that of its manifest."""
 
     kind: Kind

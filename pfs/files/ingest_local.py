@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
 
+from msgspec import Struct
+
 from pfs.chunker import ChunkerParams
 from pfs.files.fileref import FileRef, put_link
 from pfs.files.ingest_target import LEAST_PART, ToRead
@@ -25,7 +27,7 @@ T = TypeVar("T")
 Known = Callable[[Sequence[tuple[LocalFile, FileRef]]], None]
 
 
-class Skip(NamedTuple):
+class Skip(Struct, frozen=True):
     """How files are found that need no edit, since the directory of the store has them as they are."""
 
     folders: SeenFolders

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, wait
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pfs.backends.base import Buffer
 from pfs.files.fileref import FileRef, RefBuilder
 from pfs.ids import ChunkId, chunk_id
 from pfs.packs.session import WriteSession
+from pfs.parallel import ended
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
 BATCH_BYTES: Final = 4 << 20
 """Bytes of one batch, about: enough to make the interpreter's share small, and to stay in the caches."""
@@ -59,7 +62,7 @@ class ChunkQueue:
         """Wait until nothing is at work any more; the buffers are free then."""
         for future in self._waiting:
             future.cancel()
-        wait(self._waiting)
+        ended(self._waiting)
         self._waiting.clear()
 
     def _take(self, stored: list[tuple[int, ChunkId]]) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from pfs.chunker import ChunkerParams, Splitter, cut_points
 from pfs.errors import InvalidInputError, StorageError
@@ -15,6 +14,9 @@ from pfs.files.fileref import FileRef
 from pfs.files.ingest_queue import ChunkQueue
 from pfs.files.progress import Progress
 from pfs.packs.session import WriteSession
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 _BUFFER_BYTES: Final = 2 << 20
 """Some six chunks: with less more would be cut twice, with more the bytes would be in no near cache any longer."""
@@ -85,6 +87,8 @@ def _pool(jobs: int) -> Iterator[Executor | None]:
     if jobs < 2:
         yield None
         return
+    from concurrent.futures import ThreadPoolExecutor  # several modules, for large files alone
+
     with ThreadPoolExecutor(jobs, "ingest") as pool:
         yield pool
 

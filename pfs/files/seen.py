@@ -20,9 +20,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final
 
 from blake3 import blake3
+from msgspec import Struct
 
 from pfs.arrays import np, npt
 from pfs.errors import CorruptionError, PfsError
@@ -45,7 +46,7 @@ _STAMP: Final = struct.Struct("<QqqQ")
 _KINDS: Final = {int(kind): kind for kind in (Kind.FILE, Kind.CHUNKED)}
 
 
-class Reading(NamedTuple):
+class Reading(Struct, frozen=True):
     """A file that was read: its status right before and right after, and the time before, in ns since 1970."""
 
     path: str

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from blake3 import blake3
+from msgspec import Struct
 
 from pfs.ids import NO_PAGE, PackId, PageId
 from pfs.packs.index import Index
@@ -35,7 +36,7 @@ PidOf = Callable[[bytes], PageId]
 """The pid of a directory of the store by its key, NO_PAGE where it has none."""
 
 
-class _Note(NamedTuple):
+class _Note(Struct, frozen=True):
     """A directory that was put."""
 
     row: bytes

@@ -18,7 +18,7 @@ from pfs.shorten import quoted
 if TYPE_CHECKING:
     from pfs.store import Store
 
-_PREFIX = re.compile(rf"[0-9a-f]{{{MIN_PREFIX},32}}")
+_PREFIX = rf"[0-9a-f]{{{MIN_PREFIX},32}}"
 
 
 def members(store: Store, commit: CommitId) -> Iterator[tuple[RefsState, CommitInfo]]:
@@ -56,7 +56,7 @@ def commit_sets(store: Store) -> list[CommitSetInfo]:
 
 def find_id(store: Store, text: str) -> CommitId:
     """Return the full id of a set; a full id is taken as it is. Errors as `commit_set`."""
-    if not _PREFIX.fullmatch(text):
+    if not re.fullmatch(_PREFIX, text):
         raise InvalidInputError(f"{quoted(text)} is no commit id: write 6 or more of its hex digits, or repo@commit")
     if is_commit_id(text):
         return CommitId(text)

@@ -7,7 +7,8 @@ which children know too, then leads there over the index.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pfs.errors import MissingObjectError, NotFoundError
 from pfs.ids import CommitId, PackId
@@ -19,8 +20,7 @@ from pfs.refs.body import RefsBody
 from pfs.refs.edges import record_home
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A commit record, and the meta pack it was read from."""
 
     record: CommitRecord

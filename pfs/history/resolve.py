@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 MIN_PREFIX = 6
 _FAR = 10**12
-_REF = re.compile(r"(?P<base>\.?[A-Za-z0-9_-]+)(?P<up>(?:\^\d*)*|(?:~\d*)*)(?P<nth>\.\d+)?")
-_STEP = re.compile(r"[\^~](\d*)")
-_PREFIX = re.compile(rf"[0-9a-f]{{{MIN_PREFIX},31}}")
+_REF = r"(?P<base>\.?[A-Za-z0-9_-]+)(?P<up>(?:\^\d*)*|(?:~\d*)*)(?P<nth>\.\d+)?"
+_STEP = r"[\^~](\d*)"
+_PREFIX = rf"[0-9a-f]{{{MIN_PREFIX},31}}"
 
 
 def resolve(store: Store, state: RefsState, ref: str) -> CommitInfo:
@@ -39,14 +39,14 @@ def resolve(store: Store, state: RefsState, ref: str) -> CommitInfo:
         InvalidInputError: it is no ref expression, or an ambiguous prefix. CommitNotFoundError: there is no
         such branch or commit, the branch has no finished commit, or no such ancestor.
     """
-    match = _REF.fullmatch(ref)
+    match = re.fullmatch(_REF, ref)
     if match is None or (match["up"] and match["nth"]):
         hint = "write master, an id, master^, master~2 or master.1"
         raise InvalidInputError(f"{quoted(ref)} is no branch or commit: {hint}")
     if match["nth"]:
         return _nth(store, state, match["base"], ref)
     info = _base(store, state, match["base"])
-    steps = sum(_number(count or "1") for count in _STEP.findall(match["up"]))
+    steps = sum(_number(count or "1") for count in re.findall(_STEP, match["up"]))
     return _ancestor(store, info, steps, ref) if steps else info
 
 
@@ -75,9 +75,13 @@ def chosen(store: Store, state: RefsState, ref: str) -> CommitInfo:
 
 def refuse_squashed(store: Store, state: RefsState, ref: str) -> None:
     """Raise ConflictError if ``ref`` begins with the id of a squashed commit, or with a prefix of it alone."""
-    match = _REF.fullmatch(ref)
+    match = re.fullmatch(_REF, ref)
     base = "" if match is None else match["base"]
-    if base in state.body.branches or base in state.body.tags or not (is_commit_id(base) or _PREFIX.fullmatch(base)):
+    if (
+        base in state.body.branches
+        or base in state.body.tags
+        or not (is_commit_id(base) or re.fullmatch(_PREFIX, base))
+    ):
         return
     lineage = Lineage(store, state)
     if is_commit_id(base):
@@ -135,7 +139,7 @@ def find_id(store: Store, state: RefsState, text: str) -> CommitId | None:
     body, repo = state.body, state.repo
     if is_commit_id(text):
         return CommitId(text) if text in body.open else Lineage(store, state).survivor(CommitId(text))
-    if not _PREFIX.fullmatch(text):
+    if not re.fullmatch(_PREFIX, text):
         return None
     ids = {*body.open, *(record.id for record in Lineage(store, state).records())}
     fitting = sorted(commit for commit in ids if commit.startswith(text))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from pfs.errors import InvalidInputError
 from pfs.files.described import described
@@ -11,8 +12,7 @@ from pfs.files.progress import Progress
 from pfs.sources.links import Symlinks
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PutHow:
+class PutHow(Struct, frozen=True, kw_only=True):
     """What holds for all sources of a put.
 
     ``append``: add to files that are there. ``mirror``: what is below this path and was not put is deleted.
@@ -36,8 +36,7 @@ class PutHow:
             raise InvalidInputError("what is appended to cannot be mirrored: leave out --append or --delete-extra")
 
 
-@dataclass(frozen=True, slots=True)
-class Intaken:
+class Intaken(Struct, frozen=True):
     """What a put did: files and bytes that were put; of a mirror, what was deleted and whether anything changed.
 
     ``notes`` are lines for the user, about what was passed over.

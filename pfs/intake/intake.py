@@ -6,10 +6,11 @@ import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+
+from msgspec.structs import replace
 
 from pfs.changes.writer import CommitWriter, file_key
 from pfs.errors import InvalidInputError

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from pfs.arrays import U32, Voids, np
 from pfs.packs.footer import ENTRY, ENTRY_ROW, SealedPack
@@ -15,7 +17,7 @@ _FEW: Final = 256
 """Entries up to which a loop (1 us each) costs less than to load NumPy."""
 
 
-class FewRows(NamedTuple):
+class FewRows(Struct, frozen=True):
     """Rows of the chunk table, sorted by key: (key, which of the packs, offset, clen and type as they are stored)."""
 
     rows: list[tuple[bytes, int, int, int]]
@@ -25,7 +27,7 @@ class FewRows(NamedTuple):
         return [(key, LOCATION.pack(numbers[pack], offset, size)) for key, pack, offset, size in self.rows]
 
 
-class ChunkRows(NamedTuple):
+class ChunkRows(Struct, frozen=True):
     """Rows of the chunk table, sorted by key; ``pack_index`` says which of the packs each row is of."""
 
     keys: Voids

@@ -23,7 +23,7 @@ _MAGIC: Final = b"PGC1"
 _VERSION: Final = 1
 _ROW: Final = struct.Struct("<16sc")
 _SUM: Final = 16
-_NAME: Final = re.compile(re.escape(PREFIX) + r"(\d{12})-[0-9a-f]+\.idx")
+_NAME: Final = re.escape(PREFIX) + r"(\d{12})-[0-9a-f]+\.idx"
 
 Condemned = dict[PackId, PackKind]
 """The packs of a list; the kind says the object's name."""
@@ -36,7 +36,7 @@ def list_name(gen: int, sid: str) -> str:
 
 def list_gen(name: str) -> int | None:
     """Return the generation that a list was made for, None where ``name`` is no list's."""
-    match = _NAME.fullmatch(name)
+    match = re.fullmatch(_NAME, name)
     return None if match is None else int(match[1])
 
 

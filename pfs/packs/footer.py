@@ -33,10 +33,10 @@ _FEW: Final = 64
 """Entries up to which a loop is as fast as columns."""
 _BATCH: Final = 64
 _BATCH_ROWS: Final = 1 << 20
-_NAME: Final = re.compile(r"packs/([dm])/([0-9a-f]{2})/([0-9a-f]{32})\.pack")
+_NAME: Final = r"packs/([dm])/([0-9a-f]{2})/([0-9a-f]{32})\.pack"
 
 SHELF: Final = "footers/"
-_SHELVED: Final = re.compile(r"footers/[0-9a-f]{2}/([0-9a-f]{32})\.footer")
+_SHELVED: Final = r"footers/[0-9a-f]{2}/([0-9a-f]{32})\.footer"
 
 ENTRY: Final = [
     ("id", "V32"),
@@ -100,7 +100,7 @@ def pack_name(pack_id: PackId, kind: PackKind) -> str:
 
 def parse_pack_name(name: str) -> tuple[PackId, PackKind] | None:
     """Return id and kind of the pack that an object name means, None when it is no pack's."""
-    match = _NAME.fullmatch(name)
+    match = re.fullmatch(_NAME, name)
     if match is None or not match[3].endswith(match[2]):
         return None
     return PackId(bytes.fromhex(match[3])), "d" if match[1] == "d" else "m"
@@ -182,7 +182,7 @@ def shelf_name(pack_id: PackId) -> str:
 
 def shelved_pack(name: str) -> PackId | None:
     """Return the pack whose copy an object name means; None where it is no such name."""
-    match = _SHELVED.fullmatch(name)
+    match = re.fullmatch(_SHELVED, name)
     return None if match is None else PackId(bytes.fromhex(match[1]))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from msgspec import Struct
 
 from pfs.arrays import I64, U8, np
 from pfs.packs.index_chunks import Chunks
@@ -14,7 +14,7 @@ NOWHERE = -1
 """The pack number of what is not there."""
 
 
-class Places(NamedTuple):
+class Places(Struct, frozen=True):
     """Where objects lie: the number of the pack, NOWHERE without one, and the type in the index's row."""
 
     pack_no: I64

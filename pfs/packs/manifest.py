@@ -13,7 +13,9 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from pfs.arrays import Voids, np
 from pfs.errors import CorruptionError
@@ -29,7 +31,7 @@ _SIZE_BYTES: Final = (4, 8)
 _ID_BYTES: Final = 32
 
 
-class ChunkRef(NamedTuple):
+class ChunkRef(Struct, frozen=True):
     """One chunk of a file: where it begins in the file, its size in bytes, its id."""
 
     offset: int

@@ -11,7 +11,9 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
+
+from msgspec import Struct
 
 from pfs.backends.base import Reads
 from pfs.errors import (
@@ -59,7 +61,7 @@ class _GoneError(Exception):
         self.pack, self.error = pack, error
 
 
-class _Request(NamedTuple):
+class _Request(Struct, frozen=True):
     """Objects of one kind; ``sizes`` are those of chunks in bytes, None where the caller does not know it."""
 
     kind: RecordType

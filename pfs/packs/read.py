@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from pfs.backends.base import Reads
 from pfs.errors import CorruptionError
@@ -19,7 +21,7 @@ _BATCH: Final = 8 << 20
 """Bytes asked for at once, so that small chunks out of many blocks do not hold all those blocks in memory."""
 
 
-class Wanted(NamedTuple):
+class Wanted(Struct, frozen=True):
     """An object and where the index says it is; ``size`` is that of a chunk in bytes, None where it is not known."""
 
     id: bytes
@@ -27,7 +29,7 @@ class Wanted(NamedTuple):
     place: Location
 
 
-class _Spot(NamedTuple):
+class _Spot(Struct, frozen=True):
     """One record, ``length`` bytes of its payload, and what is wanted of it: several things only from a block."""
 
     offset: int

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import zstandard
 from blake3 import blake3
+from msgspec import Struct
 from xxhash import xxh3_64_intdigest
 
 from pfs.backends.base import Buffer
@@ -63,7 +64,7 @@ class Header(NamedTuple):
     id: bytes
 
 
-class Record(NamedTuple):
+class Record(Struct, frozen=True):
     """A checked record; ``payload`` is plain, ``stored`` counts the bytes in the pack, header included."""
 
     type: RecordType

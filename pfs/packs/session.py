@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import Executor
+from typing import TYPE_CHECKING
 
 from pfs.backends.base import Backend, Buffer
 from pfs.ids import ChunkId, PackId
@@ -21,6 +21,9 @@ from pfs.packs.pack import PackWriter, RecordType, SealedPack
 from pfs.packs.session_data import DataPacks
 from pfs.packs.session_meta import MetaSession
 from pfs.parallel import Uploads
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 
 class WriteSession(MetaSession):

@@ -10,14 +10,16 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, wait
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfs.backends.base import Backend, Buffer
 from pfs.ids import ChunkId, PackId, new_pack_id
 from pfs.packs.compress import decompress
 from pfs.packs.pack import Codec, PackWriter, RecordType, SealedPack
-from pfs.parallel import Uploads
+from pfs.parallel import Uploads, ended
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
 STAGE_BYTES: Final = 4 << 20
 PACK_BYTES: Final = 64 << 20
@@ -135,7 +137,7 @@ class DataPacks:
         try:
             sealed = [] if writer is None else [self._sealed(writer)]
         finally:
-            wait(sealing)  # nothing goes on once an error was told
+            ended(sealing)  # nothing goes on once an error was told
         for pack in (*sealed, *(future.result() for future in sealing)):
             self._on_sealed(pack)
 
@@ -158,7 +160,7 @@ class DataPacks:
             self._staged, self._staged_bytes = [], 0
             self._held.clear()
             sealing, self._sealing = self._sealing, deque()
-        wait(sealing)
+        ended(sealing)
         if writer is not None:
             writer.abandon()
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pfs.errors import ConflictError, CorruptionError, InvalidInputError, PfsError, RepoNotFoundError
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from pfs.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(Struct, frozen=True):
     """What a branch is computed from. ``never``: those of the sources whose moves open nothing on it.
 
     ``pipeline``: jobs make the commits of the branch; ``spout``: its command does, while it runs.

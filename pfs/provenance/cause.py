@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from blake3 import blake3
+from msgspec import Struct
 
 from pfs.ids import CommitId
 from pfs.refs.body import BranchEntry, RefsBody
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(Struct, frozen=True):
     """Why a branch has to be made anew: ``id`` for the commits of it, ``spare`` where a repo has that id already."""
 
     id: CommitId

@@ -9,11 +9,12 @@ Pachyderm uses, and what cronsim, by which expressions are worked out, takes bes
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pfs.errors import InvalidInputError
 from pfs.shorten import quoted, shorten
@@ -31,17 +32,16 @@ _NAMED = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-_ZONE = re.compile(r"(?:CRON_)?TZ=(\S*) (.*)")
-_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ms|us|µs|μs|ns|[dhms])")
-_EVERY = re.compile(rf"@every\s+((?:{_PART.pattern})+)")
+_ZONE = r"(?:CRON_)?TZ=(\S*) (.*)"
+_PART = r"(\d+\.?\d*|\.\d+)(ms|us|µs|μs|ns|[dhms])"
+_EVERY = rf"@every\s+((?:{_PART})+)"
 _UNIT_NS = {"d": 86400 * SECOND_NS, "h": 3600 * SECOND_NS, "m": 60 * SECOND_NS, "s": SECOND_NS, "ms": SECOND_NS // 1000}
 _UNIT_NS |= {"us": 1000, "µs": 1000, "μs": 1000, "ns": 1}
 _MOST_NS = 2**63 - 1
 _HINT = "write five cron fields as in '0 * * * *', @daily or @every 1h"
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """A schedule that was checked: ``every_ns`` after each tick, or else a cron expression; with neither, never.
 
     ``zone``: the time zone of the expression.
@@ -91,7 +91,7 @@ def parse_schedule(text: str) -> Schedule:
         InvalidInputError: it is none.
     """
     plain = " ".join(text.split())
-    match = _ZONE.fullmatch(plain)
+    match = re.fullmatch(_ZONE, plain)
     zone, what = ("UTC", plain) if match is None else (match[1] or "UTC", match[2])
     try:
         _zone(zone)
@@ -132,8 +132,8 @@ def _fault(expression: str) -> str | None:
 
 def _every_ns(what: str, text: str) -> int:
     """Return whole seconds, at least one: parts of a second are dropped, as by Pachyderm."""
-    match = _EVERY.fullmatch(what)
-    parts = () if match is None else _PART.findall(match[1])
+    match = re.fullmatch(_EVERY, what)
+    parts = () if match is None else re.findall(_PART, match[1])
     every_ns = int(sum(Decimal(count) * _UNIT_NS[unit] for count, unit in parts))
     if not 0 < every_ns <= _MOST_NS:
         raise InvalidInputError(f"{quoted(text)} is no schedule: write a duration as in '@every 1h30m'")

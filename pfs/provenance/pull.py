@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from dataclasses import replace as with_fields
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -198,7 +197,7 @@ class Pull:
         if found is None or body is None or not self._store.replayed:
             return found
         spare = spare_id(source.repo, source.branch, position(body, source.branch) or found.id, at_ns=0)
-        return with_fields(found, spare=spare)
+        return replace(found, spare=spare)
 
     def _chosen(self, why: Cause) -> CommitId:
         """Return one id for all that a move brings about: its own, unless a repo that it reaches has that already."""

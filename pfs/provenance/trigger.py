@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pfs.errors import ConflictError, InvalidInputError
 from pfs.model import Trigger
@@ -15,11 +16,10 @@ from pfs.provenance.cron import parse_schedule
 from pfs.refs.body import BranchEntry, TriggerEntry, check_user_branch
 from pfs.shorten import quoted
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?)b?", re.IGNORECASE)
+_SIZE = r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?)b?"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """A commit that may fire a trigger, against the head of the branch: sizes in bytes, times of finishing in ns.
 
     ``old_finished_ns`` without a head: when the branch was made. ``commits(n)``: whether n came since the head.
@@ -109,7 +109,7 @@ def parse_size(text: str) -> int:
     Raises:
         InvalidInputError: it is none.
     """
-    match = _SIZE.fullmatch(text.strip())
+    match = re.fullmatch(_SIZE, text.strip(), re.IGNORECASE)
     if match is None or (match[3] and not match[2]):
         raise InvalidInputError(f"{quoted(text)} is no size: write bytes, or 10K, 100MB, 1.5GB")
     power = " kmgtp".index(match[2].lower() or " ")

@@ -7,8 +7,8 @@ both. Those that read an object raise CorruptionError, MissingObjectError or Sto
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pfs.ids import CommitId, PackId
@@ -20,7 +20,7 @@ _GONE = ""
 """In a body's own facts: there is none, whatever older objects say."""
 
 
-class Edge(NamedTuple):
+class Edge(Struct, frozen=True):
     """The first parent that a commit has instead of the one in its record; None: it has no parent."""
 
     parent: CommitId | None

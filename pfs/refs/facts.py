@@ -12,8 +12,9 @@ import struct
 import uuid
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final
 
+from msgspec import Struct
 from xxhash import xxh3_128_digest
 
 from pfs.arrays import Voids, np
@@ -46,7 +47,7 @@ class Fact(IntEnum):
     """The child that took the commit over."""
 
 
-class Value(NamedTuple):
+class Value(Struct, frozen=True):
     """``what``: GONE hides an older fact, NOTHING is an edge to no parent, else ``id`` are the 16 bytes of an id."""
 
     what: int

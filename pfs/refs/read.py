@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pfs.backends.base import Backend
@@ -28,8 +28,7 @@ _KEPT_BYTES = 4 << 20
 """Stored bytes of bodies that are kept parsed."""
 
 
-@dataclass(frozen=True, slots=True)
-class RefsState:
+class RefsState(Struct, frozen=True):
     """A body as read, with the etag that a swap of it must name."""
 
     repo: str

@@ -19,7 +19,7 @@ from pfs.errors import CorruptionError, InvalidInputError
 from pfs.structs import ready
 
 S = TypeVar("S", bound=msgspec.Struct)
-_SUM = re.compile(rb',"sum":"([0-9a-f]{32})"}')
+_SUM = rb',"sum":"([0-9a-f]{32})"}'
 _SUM_BYTES = len(',"sum":""}') + 32
 
 
@@ -30,7 +30,7 @@ def sign_body(plain: bytes) -> bytes:
 
 def unsign_body(data: bytes, *, where: str) -> bytes:
     """Return a stored object without its checksum, once that was compared; raises CorruptionError."""
-    match = _SUM.fullmatch(data[-_SUM_BYTES:])
+    match = re.fullmatch(_SUM, data[-_SUM_BYTES:])
     plain = data[:-_SUM_BYTES] + b"}"
     if match is None or match[1] != xxh3_128_hexdigest(plain).encode():
         raise CorruptionError(where, "its checksum does not match")

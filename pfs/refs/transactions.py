@@ -12,10 +12,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pfs.backends.base import Backend
@@ -70,8 +70,7 @@ class TransactionBody(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.id}-{self.attempt}"
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionState:
+class TransactionState(Struct, frozen=True):
     """A body as read, with the etag that a swap of it must name."""
 
     body: TransactionBody

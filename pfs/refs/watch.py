@@ -14,13 +14,15 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, Self, runtime_checkable
 
 from pfs.backends.base import Backend
-from pfs.backends.inotify import Notices, watch_folders
 from pfs.model import ChangeToken
 from pfs.refs import transactions
 from pfs.refs.read import PREFIX
+
+if TYPE_CHECKING:
+    from pfs.backends.inotify import Notices
 
 WATCHED: Final = (PREFIX, transactions.PREFIX)
 POLLS_S: Final = (0.02, 1.0)
@@ -139,6 +141,8 @@ class Watch:
 
 
 def _notices(backend: Backend, folders: Iterable[Path]) -> Notices | None:
+    from pfs.backends.inotify import watch_folders  # ctypes, for who waits alone
+
     if isinstance(backend, InFolders):
         return watch_folders([*(backend.folder(prefix) for prefix in WATCHED), *folders])
     here = list(folders)

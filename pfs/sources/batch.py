@@ -14,6 +14,7 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from blake3 import blake3
+from msgspec import Struct
 
 from pfs.arrays import U64, Voids, np
 
@@ -58,7 +59,7 @@ class Listing(NamedTuple):
     device: int
 
 
-class _Batch(NamedTuple):
+class _Batch(Struct, frozen=True):
     """One implementation."""
 
     read: Callable[[tuple[bytes, ...], bytearray | memoryview, int], bytes]

@@ -9,7 +9,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple, TypeAlias
+from typing import BinaryIO, Final, TypeAlias
+
+from msgspec import Struct
 
 from pfs.errors import InvalidInputError, NotFoundError, PfsError, StorageError
 from pfs.sources.links import Symlinks, stays_inside
@@ -17,7 +19,7 @@ from pfs.sources.links import Symlinks, stays_inside
 _EXECUTABLE: Final = 0o111
 
 
-class Status(NamedTuple):
+class Status(Struct, frozen=True):
     """What is asked of a file's status, by the names of `os.stat_result`; a third of its cost."""
 
     st_mode: int
@@ -45,7 +47,7 @@ class Status(NamedTuple):
 AnyStatus: TypeAlias = Status | os.stat_result
 
 
-class LocalFile(NamedTuple):
+class LocalFile(Struct, frozen=True):
     """A file on the disk, or a symbolic link that is kept: the key it is put at, its absolute path, and its status."""
 
     key: bytes

@@ -8,7 +8,7 @@ from typing import Final
 from pfs.errors import InvalidInputError
 from pfs.shorten import shorten
 
-_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)")
+_SCHEME: Final = r"[A-Za-z][A-Za-z0-9+.-]*(?=://)"
 _LONGEST: Final = 120
 """Of a URL in a message: what leads there should be seen, and what it is."""
 _NO_TYPE: Final = {"", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded"}
@@ -16,7 +16,7 @@ _NO_TYPE: Final = {"", "application/octet-stream", "binary/octet-stream", "appli
 
 def scheme_of(word: str) -> str | None:
     """Return the scheme of a URL in lower case; None for what is none."""
-    found = _SCHEME.match(word)
+    found = re.match(_SCHEME, word)
     return found[0].lower() if found else None
 
 

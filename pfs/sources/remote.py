@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final, Protocol
 
+from msgspec import Struct
+
 from pfs.errors import StorageError
 
 _ATTEMPTS: Final = 5
@@ -38,8 +40,7 @@ class Fetched:
     known: Known = Known()
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteFile:
+class RemoteFile(Struct, frozen=True):
     """A file behind a URL.
 
     ``name`` is its path below the URL that was listed, else its base name; ``shown`` is the URL without secrets.

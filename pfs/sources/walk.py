@@ -12,6 +12,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from msgspec import Struct
+
 from pfs.arrays import np, npt
 from pfs.errors import InvalidInputError, NotFoundError, StorageError
 from pfs.paths import MAX_PATH_BYTES, to_key
@@ -54,7 +56,7 @@ class Run(NamedTuple):
         return sum(_STAMP.unpack_from(self.stamps, row * _STAMP.size)[0] for row in self.only)
 
 
-class Folder(NamedTuple):
+class Folder(Struct, frozen=True):
     """The regular files of one directory that are to be put at keys below ``key``."""
 
     key: bytes
@@ -133,7 +135,7 @@ def walk_folders(
         yield from walk.run(str(directory), under.rstrip("/"), ((top.st_dev, top.st_ino),))
 
 
-class _Walk(NamedTuple):
+class _Walk(Struct, frozen=True):
     """One walk over a directory and all below."""
 
     leave_out: str

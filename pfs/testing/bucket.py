@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import count
 from typing import Self
+
+from msgspec.structs import replace
 
 from pfs.backends.base import Entry
 from pfs.backends.memory import MemoryBackend

@@ -6,7 +6,8 @@ The clock of a machine is an argument of `Store`; this is that of the server whi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from pfs.backends.base import Backend, Entry
 from pfs.testing.passing import PassingBackend

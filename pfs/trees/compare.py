@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from pfs.arrays import np, npt
 from pfs.ids import NO_PAGE, PageId
 from pfs.trees.page import Cell, Group, Kind, Page
@@ -21,7 +23,7 @@ _AHEAD = 128
 _DIR = int(Kind.DIR)
 
 
-class _Part(NamedTuple):
+class _Part(Struct, frozen=True):
     """A page that is not read yet, or the rows of an inlined directory."""
 
     level: int

@@ -8,16 +8,15 @@ before N rows, four times it behind.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from xxhash import xxh3_64_intdigest
 
 from pfs.arrays import I64, U64, np
 from pfs.errors import InvalidParamsError
 
 
-@dataclass(frozen=True, slots=True)
-class TreeParams:
+class TreeParams(Struct, frozen=True):
     """Shape of the tree; the defaults are the format's constants, frozen in a store's config.json."""
 
     leaf_bits: int = 8

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pfs.ids import NO_PAGE
 from pfs.trees.compare import Pair, Side, commit_of, unequal_groups
@@ -12,8 +13,7 @@ from pfs.trees.row import PageSource, Root, Row, row_of
 from pfs.trees.tree import Tree
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One path that differs: only ``new`` = added, only ``old`` = deleted, both = modified."""
 
     key: bytes
@@ -26,8 +26,7 @@ class Change:
         return self.old is not None and self.new is not None and self.old.tid == self.new.tid
 
 
-@dataclass(slots=True)
-class Behind:
+class Behind(Struct):
     """Where a diff goes on: only keys behind this one; it may be moved on while the diff runs."""
 
     key: bytes = b""

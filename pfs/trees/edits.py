@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import islice
 from operator import lt
+
+from msgspec import Struct
 
 from pfs.errors import InvalidInputError
 from pfs.ids import NO_PAGE, TreeId
@@ -15,8 +16,7 @@ from pfs.trees.put_rows import PutRows
 from pfs.trees.row import Row
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(Struct, frozen=True):
     """Set a file."""
 
     key: bytes
@@ -30,22 +30,19 @@ class Put:
     """When the row last changed, if that is not the moment of this edit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(Struct, frozen=True):
     """Remove a file; nothing happens if there is none."""
 
     key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteTree:
+class DeleteTree(Struct, frozen=True):
     """Remove a directory and all below it; the empty key is the root."""
 
     key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Graft:
+class Graft(Struct, frozen=True):
     """Set a directory to one of any tree whose pages the sink can read: O(log n), no bytes.
 
     The rows below keep their ``changed``. An inlined directory has no page to graft: :func:`copy_dir` makes the

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from pfs.trees.page_row import Cell, Changed, Kind
 
 MAGIC = b"PG01"
@@ -19,7 +21,7 @@ _FOLDERS = (Kind.DIR, Kind.SHARD)
 _PADDING = (b"", b"\0" * 7, b"\0" * 6, b"\0" * 5, b"\0" * 4, b"\0" * 3, b"\0" * 2, b"\0")
 
 
-class Columns(NamedTuple):
+class Columns(Struct, frozen=True):
     """The rows of one page as the encoder takes them; the byte strings are little-endian columns."""
 
     names: Sequence[bytes]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from pfs.ids import TreeId
 from pfs.trees.page import Cell, Changed, Group, Kind, Page, newest
@@ -19,8 +19,7 @@ _FOLDERS = (Kind.DIR, Kind.SHARD)
 _U64 = struct.Struct("<Q")
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
+class Patch(Struct, frozen=True):
     """A page and the rows that take the place of those of the same number."""
 
     page: Page
@@ -37,7 +36,7 @@ class Patch:
         return groups
 
 
-class Patched(NamedTuple):
+class Patched(Struct, frozen=True):
     """The new page, and what the row above says of it."""
 
     data: bytes

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from pfs.trees.edits import Delete, DeleteTree, Edit, Graft, Put, check_edit, puts_of
 from pfs.trees.put_rows import PutRows
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(Struct):
     """The edits of one directory: what it starts from, then its direct files, then its directories."""
 
     base: DeleteTree | Graft | None = None

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from pfs.trees.span import Files
 
 
-@dataclass(frozen=True, slots=True)
-class PutRows:
+class PutRows(Struct, frozen=True):
     """Set files of a directory; a put of each of them gives the same tree."""
 
     key: bytes

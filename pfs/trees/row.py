@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -47,8 +46,7 @@ class Row(Struct, frozen=True, gc=False):
         return self.key + b"/" if self.kind == _DIR else self.key
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
+class Root(Struct, frozen=True):
     """The root of a tree: what a commit records of it."""
 
     pid: PageId

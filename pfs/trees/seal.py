@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from pfs.ids import NO_PAGE, PageId, TreeId
 from pfs.trees.cutrule import FORMAT, TreeParams, cuts
@@ -13,7 +14,7 @@ from pfs.trees.patch import Patch, apply_patch
 from pfs.trees.row import PageSink, open_page
 
 
-class Folder(NamedTuple):
+class Folder(Struct, frozen=True):
     """A directory as its parent's rows show it: by the page of its rows, or by the rows when they are few."""
 
     tid: TreeId

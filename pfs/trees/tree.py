@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Literal, NamedTuple
 
+from msgspec import Struct
+
 from pfs.errors import InvalidInputError
 from pfs.ids import NO_PAGE, PageId
 from pfs.trees.page import Changed, Group, Kind, Page
@@ -62,7 +64,7 @@ class _At(NamedTuple):
 _Stack = list[_At]
 
 
-class _Folder(NamedTuple):
+class _Folder(Struct, frozen=True):
     """An opened directory: the rows of ``page`` from ``start`` to ``stop`` at ``depth`` and below."""
 
     page: Page

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec.structs
+from msgspec.structs import replace as with_fields
 
 from pfs.errors import InvalidInputError, NotFoundError, RepoNotFoundError, StorageError
 from pfs.files.ingest import put_stream
@@ -342,7 +343,7 @@ def _put_code(store: Store, session: WriteSession, name: str, path: Path) -> Put
     try:
         with path.open("rb") as stream:
             put = _put(store, session, f"{CODE_DIR}/{name}", stream)
-        return replace(put, aux={"x": True} if path.stat().st_mode & 0o111 else None)
+        return with_fields(put, aux={"x": True} if path.stat().st_mode & 0o111 else None)
     except OSError as error:
         raise StorageError(f"read the code file {path}", error.strerror or str(error)) from error
 

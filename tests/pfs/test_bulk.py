@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pfs.errors import FileCollisionError, InvalidInputError
 from pfs.ids import PageId, page_id
