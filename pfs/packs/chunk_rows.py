@@ -13,8 +13,8 @@ from pfs.packs.footer import ENTRY, ENTRY_ROW, SealedPack
 from pfs.packs.index_rows import IN_BLOCK, KEY_SIZE, LOCATION, LOCATION_SIZE, LOCATIONS
 from pfs.packs.record import Codec
 
-_FEW: Final = 256
-"""Entries up to which a loop (1 us each) costs less than to load NumPy."""
+_FEW: Final = 4096
+"""Entries up to which a loop (1 us each) costs far less than to load NumPy: those of a full pack of text, too."""
 
 
 class FewRows(Struct, frozen=True):
