@@ -1,4 +1,7 @@
-"""A repo: branches, commits, and the way to read and write them. Delegates; holds no state but its name."""
+"""A repo: branches, commits, and the way to read and write them. Delegates; holds no state but its name.
+
+What reading does not need is imported by the methods that do it: most processes only read (docs/design/startup.md).
+"""
 
 from __future__ import annotations
 
@@ -8,21 +11,19 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from pfs.changes import branches, metadata, open_commits, squash, tags, trash
-from pfs.changes.branches import Triggered, branch_info
-from pfs.changes.metadata import MetadataEdit
-from pfs.changes.publish import Publication
-from pfs.changes.rebase import Collisions
+from pfs.changes import metadata
 from pfs.history.resolve import open_info, resolve
 from pfs.ids import CommitId, new_commit_id
 from pfs.model import BranchInfo, BranchRef, CommitInfo, NewCommit, Provenance, RepoInfo, TagInfo
-from pfs.provenance.pull import settle
 from pfs.refs.body import check_user_branch, is_hidden
 from pfs.refs.read import RefsState
 from pfs.view import View
 
 if TYPE_CHECKING:
     from pfs.changes.arrow_put import ArrowPut
+    from pfs.changes.branches import Triggered
+    from pfs.changes.metadata import MetadataEdit
+    from pfs.changes.rebase import Collisions
     from pfs.changes.writer import CommitWriter
     from pfs.files.arrow_source import ArrowFiles
     from pfs.files.progress import Progress
@@ -94,17 +95,23 @@ class Repo:
             ConflictError: ``head`` is open, or finished with an error; two branches of one repo would be connected by
                 provenance, or a branch with itself; triggers would go in a circle.
         """
+        from pfs.changes import branches
+
         wish = branches.Wish(head, provenance, never, trigger)
         return branches.create(self.store, self.name, name, wish)
 
     def branches(self, *, hidden: bool = False) -> list[BranchInfo]:
         """Return the branches by name; ``hidden``: the system's own (``.spec``) too."""
+        from pfs.changes.branches import branch_info
+
         body = self._settled().body
         names = sorted(name for name in body.branches if hidden or not is_hidden(name))
         return [branch_info(self.name, body, name) for name in names]
 
     def branch(self, name: str) -> BranchInfo:
         """Return one branch; raises BranchNotFoundError."""
+        from pfs.changes.branches import branch_info
+
         return branch_info(self.name, self._settled().body, name)
 
     def delete_branch(self, name: str, *, force: bool = False) -> None:
@@ -116,6 +123,8 @@ class Repo:
             ConflictError: it has an open commit, or other branches are computed from it or follow it; with ``force``
                 they lose that.
         """
+        from pfs.changes import branches
+
         branches.delete(self.store, self.name, check_user_branch(name), force=force)
 
     def start_commit(
@@ -137,6 +146,9 @@ class Repo:
                 it and all before it ended with an error.
             AlreadyExistsError: the repo has a commit of that id.
         """
+        from pfs.changes import open_commits
+        from pfs.provenance.pull import settle
+
         settle(self.store, self.name)
         new = open_commits.Opening(branch, parent, message, tuple(provenance))
         return open_commits.start(self.store, self.name, commit_id or new_commit_id(), new)
@@ -150,11 +162,16 @@ class Repo:
             PathConflictError: the head moved meanwhile, and one of the same paths was changed.
             ConflictError: it is made from a commit that is open.
         """
+        from pfs.changes import open_commits
+        from pfs.provenance.pull import settle
+
         settle(self.store, self.name)
         return open_commits.finish(self.store, self.name, ref, message=message, error=error)
 
     def clear_commit(self, ref: str) -> CommitInfo:
         """Take all changes out of an open commit: it holds the files of its parent. Raises as `finish_commit`."""
+        from pfs.changes import open_commits
+
         return open_commits.clear(self.store, self.name, ref)
 
     def drop_open(self, ref: str) -> None:
@@ -163,30 +180,44 @@ class Repo:
         Raises:
             ConflictError: something was made from it.
         """
+        from pfs.changes import open_commits
+
         open_commits.drop(self.store, self.name, ref)
 
     def create_tag(self, name: str, ref: str) -> TagInfo:
         """Name a finished commit for good; see `pfs.changes.tags.create_tag`."""
+        from pfs.changes import tags
+
         return tags.create_tag(self.store, self.name, name, ref)
 
     def tags(self) -> list[TagInfo]:
         """Return the tags by name."""
+        from pfs.changes import tags
+
         return tags.list_tags(self.store, self.name)
 
     def delete_tag(self, name: str) -> None:
         """Take a tag away, into the trash; raises TagNotFoundError."""
+        from pfs.changes import tags
+
         tags.delete_tag(self.store, self.name, name)
 
     def squash_commit(self, ref: str) -> CommitInfo:
         """Take a commit out from between its parent and its children, O(1); see `pfs.changes.squash.squash`."""
+        from pfs.changes import squash
+
         return squash.squash(self.store, self.name, ref)
 
     def drop_commit(self, ref: str) -> CommitInfo:
         """Take a commit without children away: its branch moves back to the parent; see `pfs.changes.squash.drop`."""
+        from pfs.changes import squash
+
         return squash.drop(self.store, self.name, ref)
 
     def undelete(self, name: str) -> CommitId | None:
         """Put back a branch, tag or head that was taken away, or a dropped commit by id (`pfs.changes.trash`)."""
+        from pfs.changes import trash
+
         return trash.undelete(self.store, self.name, name)
 
     def retention(self) -> Retention | None:
@@ -295,6 +326,8 @@ class Repo:
             BranchMovedError: a head is not what its new commit replaces; nothing was published.
             AlreadyExistsError: the repo has a commit of that id.
         """
+        from pfs.changes.publish import Publication
+
         return Publication(self.store, self.name, session).commit(lambda _: commits)
 
     def view(self, ref: str, *, follow_open: bool = False) -> View:
@@ -308,6 +341,8 @@ class Repo:
 
     def _settled(self) -> RefsState:
         """Return the refs, with commits opened that a crash kept from being opened."""
+        from pfs.provenance.pull import settle
+
         settle(self.store, self.name)
         return self._state()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from pfs.changes.refusal import refuse_tag
 from pfs.errors import (
     BranchNotFoundError,
     CommitNotFoundError,
@@ -210,19 +211,6 @@ def _is_there(store: Store, branch: BranchRef) -> bool:
     return state is not None and branch.branch in state.body.branches
 
 
-def refuse_output(repo: str, body: RefsBody, branch: str) -> None:
-    """Raise ConflictError if the branch is computed from others: only its pipeline writes to it.
-
-    One without a pipeline is written to in the commits that are opened when its sources move.
-    """
-    entry = body.branches.get(branch)
-    if entry is not None and entry.pipeline:
-        raise ConflictError(f"{repo}@{branch} is the output of a pipeline: write to another branch or repo")
-    if entry is not None and entry.provenance:
-        sources = ", ".join(f"{source[0]}@{source[1]}" for source in entry.provenance)
-        raise ConflictError(f"{repo}@{branch} is computed from {sources}: it takes files when that gets a new commit")
-
-
 def refuse_dependents(store: Store, repo: str, *, branch: str | None = None) -> None:
     """Raise ConflictError if branches are computed from the repo, or from one branch of it, or follow that branch.
 
@@ -250,12 +238,6 @@ def refuse_pipeline(state: RefsState) -> None:
         raise ConflictError(
             f"repo {state.repo!r} is the output of a pipeline: `pps delete-pipeline {state.repo}`, or use --force"
         )
-
-
-def refuse_tag(repo: str, body: RefsBody, name: str) -> None:
-    """Raise ConflictError if the name is that of a tag: tags do not move, and take no writes."""
-    if name in body.tags:
-        raise ConflictError(f"{repo}@{name} is a tag, which never moves: name a branch")
 
 
 def moved(

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pfs.changes.branches import branch_info, movable, moved, pointer, refuse_output, refuse_tag
+from pfs.changes.branches import branch_info, movable, moved, pointer
 from pfs.changes.merge import UNRESOLVED, Merge, Resolution, Trees
 from pfs.changes.publish import Publication
+from pfs.changes.refusal import refuse_output, refuse_tag
 from pfs.errors import BranchMovedError, ConflictError, InvalidInputError, MergeConflictError
 from pfs.history.resolve import finished
 from pfs.ids import CommitId, new_commit_id

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pfs.changes.branches import pointer, refuse_tag
+from pfs.changes.branches import pointer
 from pfs.changes.publish import Publication
 from pfs.changes.rebase import Changes, rebase
+from pfs.changes.refusal import refuse_tag
 from pfs.changes.spouts import provenance_by_hand, require_spout
 from pfs.errors import AlreadyExistsError, CommitClosedError, CommitNotFoundError, ConflictError
 from pfs.history.dependents import refuse_made_from

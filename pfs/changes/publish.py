@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from pfs.changes.branches import refuse_tag
 from pfs.changes.recheck import Planned, recheck
+from pfs.changes.refusal import refuse_tag
 from pfs.errors import (
     AlreadyExistsError,
     BranchMovedError,

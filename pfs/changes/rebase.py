@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from pfs.errors import PathConflictError
 from pfs.paths import from_key
-from pfs.trees.diff import diff
 from pfs.trees.edit import Delete, Edit, Put, edit
 from pfs.trees.page import Changed
 from pfs.trees.row import Root, Row
@@ -52,6 +51,8 @@ def rebase(
 
 
 def _edits(session: WriteSession, changes: Changes, theirs: Tree, place: str) -> Iterator[Edit]:
+    from pfs.trees.diff import diff  # where others wrote meanwhile alone
+
     for change in diff(session, changes.base, session, changes.ours):
         _refuse_conflict(theirs.stat(change.key, want="file"), change.old, change.new, place=(place, change.key))
         row = change.new

@@ -21,7 +21,6 @@ from pfs.packs.manifest import Manifest
 from pfs.packs.record import RecordType
 from pfs.refs.collection import Collection as State
 from pfs.refs.level import level
-from pfs.trees.diff import diff
 from pfs.trees.page import Kind, Page
 from pfs.trees.row import Root
 
@@ -121,6 +120,8 @@ class Needed:
 
     def tree(self, planned: Planned) -> None:
         """Make sure of every page and file of the new tree that the live one has not at the same path."""
+        from pfs.trees.diff import diff  # where others wrote meanwhile alone
+
         for change in diff(self._session, planned.live, self, planned.new):
             if change.new is not None:
                 self.file(change.new)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from pfs.changes.branches import refuse_tag
+from pfs.changes.refusal import refuse_tag
 from pfs.errors import BranchNotFoundError, InvalidInputError
 from pfs.refs.body import BranchEntry, RefsBody, check_user_branch, with_branch
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pfs.changes.branches import refuse_output
+from pfs.changes.refusal import refuse_output
 from pfs.model import Provenance
 from pfs.refs.body import BranchEntry, RefsBody
 from pfs.spout import CODE_BRANCH

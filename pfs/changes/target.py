@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from pfs.changes.branches import refuse_tag
 from pfs.changes.rebase import Collisions
+from pfs.changes.refusal import refuse_tag
 from pfs.changes.spouts import provenance_by_hand, require_spout
 from pfs.errors import InvalidNameError
 from pfs.history.resolve import base_of, find_id, refuse_commit

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from pfs.changes.branches import refuse_output, refuse_tag
+from pfs.changes.refusal import refuse_output, refuse_tag
 from pfs.errors import AlreadyExistsError, BranchNotFoundError, ConflictError, RepoNotFoundError
 from pfs.history.ancestors import is_ancestor
 from pfs.history.graph import Graph

@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from pfs.errors import ConflictError, InvalidInputError
 from pfs.model import Trigger
-from pfs.provenance.cron import parse_schedule
 from pfs.refs.body import BranchEntry, TriggerEntry, check_user_branch
 from pfs.shorten import quoted
 
@@ -37,6 +36,8 @@ def fires(trigger: TriggerEntry, step: Step) -> bool:
 
     With no condition set it never fires, with ``all`` always. One with ``cron`` is fired by time alone.
     """
+    from pfs.provenance.cron import parse_schedule  # few triggers have one
+
     if trigger.cron:
         return False
     held: list[bool] = []
@@ -62,6 +63,8 @@ def trigger_entry(trigger: Trigger) -> TriggerEntry:
     Raises:
         InvalidNameError, InvalidInputError: it names no branch, or has a schedule, size or count that is none.
     """
+    from pfs.provenance.cron import parse_schedule  # few triggers have one
+
     check_user_branch(trigger.branch)
     if trigger.commits < 0 or (trigger.size_bytes or 0) < 0:
         raise InvalidInputError("a trigger's size and number of commits cannot be negative")

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from pfs.changes.branches import refuse_output
 from pfs.changes.publish import Publication
 from pfs.changes.rebase import same_file
+from pfs.changes.refusal import refuse_output
 from pfs.errors import ConflictError, FailedError, NotFoundError, RepoNotFoundError
 from pfs.files.reader import iter_range
 from pfs.ids import CommitId, new_commit_id
