@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TypeAlias
 
 Json: TypeAlias = "str | int | float | bool | Mapping[str, Json] | Sequence[Json] | None"
@@ -12,8 +13,12 @@ Record: TypeAlias = Mapping[str, Json]
 Column: TypeAlias = "tuple[str, Callable[[Record], str]]"
 
 
+@lru_cache(maxsize=256)
 def timestamp(ns: int | None) -> str | None:
-    """Return nanoseconds since the epoch as RFC 3339 in UTC with microseconds; None stays None."""
+    """Return nanoseconds since the epoch as RFC 3339 in UTC with microseconds; None stays None.
+
+    The last are kept: the files of a listing share the times of a few commits.
+    """
     if ns is None:
         return None
     moment = datetime.fromtimestamp(ns // 1_000_000_000, tz=UTC).replace(microsecond=ns // 1000 % 1_000_000)
@@ -56,9 +61,10 @@ def print_json_array(records: Iterable[Record]) -> None:
     """Print records as one JSON array, a record at a time, so that a million of them need no memory."""
     import json
 
+    encode = json.JSONEncoder(ensure_ascii=False).encode
     first = True
     for record in records:
-        sys.stdout.write(("[\n" if first else ",\n") + json.dumps(record, ensure_ascii=False))
+        sys.stdout.write(("[\n" if first else ",\n") + encode(record))
         first = False
     sys.stdout.write("[]\n" if first else "\n]\n")
 
@@ -85,10 +91,13 @@ def printable(text: str) -> str:
 def _print_block(rows: list[list[str]]) -> None:
     if not rows:
         return
-    rows = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
+    padded = []
+    for column in zip(*rows, strict=True):
+        cells = [printable(cell) for cell in column]
+        width = max(map(len, cells))
+        padded.append([cell.ljust(width) for cell in cells])
+    lines = ["  ".join(cells).rstrip() for cells in zip(*padded, strict=True)]
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 def emit(records: Iterable[Record], columns: Sequence[Column], *, as_json: bool) -> None:
