@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from mmap import mmap
 from pathlib import Path
 from typing import Final
 
@@ -183,5 +184,7 @@ class _Copies:
         needed = size + (size >> 4)
         room = self._rooms.pop() if self._rooms else None
         if room is None or len(room.plain) < needed:
-            room = Room(*(memoryview(bytearray(max(needed, _ROOM_BYTES))) for _ in Room._fields))
+            room = Room(
+                *(memoryview(mmap(-1, max(needed, _ROOM_BYTES))) for _ in Room._fields)
+            )  # touched as it is used
         return room
