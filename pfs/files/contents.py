@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
@@ -30,6 +29,8 @@ def contents(
     Raises:
         CorruptionError, MissingObjectError, StorageError: as `Objects.chunks`; what was yielded before is right.
     """
+    from concurrent.futures import ThreadPoolExecutor  # several modules, for much to do alone
+
     with ThreadPoolExecutor(jobs, "read") as pool:
         for batch in in_order(pool, partial(_fetch, objects), _batches(items), depth=jobs):
             yield from batch

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, Final, NamedTuple, TypeVar, cast
 
 from pfs.chunker import ChunkerParams, cut_points
@@ -49,6 +48,8 @@ def put_members(
 
     def store(batch: list[_Whole]) -> list[_Whole]:
         return _store(session, params, batch)
+
+    from concurrent.futures import ThreadPoolExecutor  # several modules, for much to do alone
 
     with ThreadPoolExecutor(jobs, "ingest") as pool:
         batches = _batches(items, opened, lambda stream: put_stream(session, params, stream, jobs=jobs))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -80,6 +79,8 @@ def iter_range(
         for group in groups:
             yield from fetch(group)
         return
+    from concurrent.futures import ThreadPoolExecutor  # several modules, for much to do alone
+
     with ThreadPoolExecutor(jobs, "read") as pool:
         depth = max(_AHEAD_BYTES // BATCH_BYTES, 1)
         for pieces in in_order(pool, fetch, groups, depth=min(depth, jobs)):

@@ -6,7 +6,6 @@ import os
 import stat
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from mmap import mmap
 from pathlib import Path
@@ -157,6 +156,8 @@ def _copied(objects: Objects, row: Row, fd: int, *, jobs: int) -> Generator[int,
     if row.size <= BATCH_BYTES or jobs == 1:
         yield from map(work, groups)
         return
+    from concurrent.futures import ThreadPoolExecutor  # several modules, for much to do alone
+
     with ThreadPoolExecutor(jobs, "restore") as pool:
         yield from in_order(pool, work, groups, depth=jobs)
 

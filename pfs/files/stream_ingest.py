@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pfs.backends.base import Buffer
 from pfs.chunker import ChunkerParams, cut_points
@@ -11,6 +10,9 @@ from pfs.files.fileref import FileRef
 from pfs.files.ingest_queue import BATCH_BYTES, ChunkQueue
 from pfs.files.ingest_stream import split
 from pfs.packs.session import WriteSession
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 _INLINE_BYTES: Final = 256 * 1024
 """Bodies up to this are stored in the caller's thread: handing over would cost more than it hides."""

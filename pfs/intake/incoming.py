@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from pfs.changes.writer import CommitWriter
 from pfs.errors import FileCollisionError, InvalidInputError
 from pfs.paths import to_key
-from pfs.trees.diff import Change, diff
 from pfs.trees.edit import Delete, Edit, Put
 from pfs.trees.row import Root, Row
 from pfs.trees.tree import Tree
+
+if TYPE_CHECKING:
+    from pfs.trees.diff import Change
 
 _BATCH = 1024
 
@@ -69,6 +72,8 @@ class Incoming:
         return deleted, _stage(self._writer, map(_put, rows))
 
     def _changes(self, path: str) -> Iterator[Change]:
+        from pfs.trees.diff import diff
+
         key, session = to_key(path), self._writer.session
         base = key + b"/" if key else b""
         return diff(session, self._writer.begun_with, session, self._root(), prefix=base)

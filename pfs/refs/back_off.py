@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 
 
@@ -11,7 +10,11 @@ def back_off(round_no: int, *, far: bool = False) -> None:
 
     ``far``: a round takes some requests, so moments are 25 times as long, and there is one before the first retry too.
     """
+    if not far and not round_no:
+        return
+    import random  # hashes and mathematics that a round that is won needs not
+
     if far:
         time.sleep(random.uniform(0, min(2.0, 0.05 * 2**round_no)))
-    elif round_no:
+    else:
         time.sleep(random.uniform(0, min(0.1, 0.002 * 2**round_no)))

@@ -73,7 +73,7 @@ def test_putting_a_file_imports_no_server_or_table_libraries(store: Path, pfs: R
     (store / "a").write_bytes(b"1")
     found = modules(store, "put-file", "r@master", "-f", "a")
     assert "pfs.changes.writer" in found
-    assert heavy(found) <= {"concurrent", "difflib"}, "threads, and what click looks options up with"
+    assert heavy(found) <= {"difflib"}, "what click looks options up with"
     assert found & NOT_PUTTING == set()
     assert len(found) < 330
     assert pfs("get-file", "r@master:/a").out == "1"
@@ -101,7 +101,7 @@ def test_no_command_for_one_file_loads_numpy_however_many_there_are(store: Path,
     pfs("put-file", "r@master:/d", "-r", "-f", "d")
     found = modules(store, *words)
     assert "pfs.trees.page" in found
-    assert heavy(found) <= {"concurrent", "difflib"}
+    assert heavy(found) <= {"difflib"}
     assert len(found) < 330
 
 
@@ -112,7 +112,7 @@ def test_putting_directories_again_loads_no_numpy(store: Path, pfs: Run) -> None
     words = ["put-file", "r@master:/d", "-r", "-f", "d"]
     # What was written a moment before it is read is not remembered, so the first puts may read all of it.
     found = next((found for _ in range(20) if "numpy" not in (found := modules(store, *words))), {"numpy"})
-    assert heavy(found) <= {"concurrent", "difflib"}
+    assert heavy(found) <= {"difflib"}
     (store / "d/a0300").write_bytes(b"new")
-    assert heavy(modules(store, *words)) <= {"concurrent", "difflib"}
+    assert heavy(modules(store, *words)) <= {"difflib"}
     assert pfs("get-file", "r@master:/d/a0300").out == "new"
