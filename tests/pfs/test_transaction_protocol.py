@@ -21,7 +21,7 @@ from pfs.backends.base import Backend
 from pfs.backends.local import LocalBackend
 from pfs.backends.memory import MemoryBackend
 from pfs.errors import BranchMovedError, ConflictError, NotFoundError, TransactionNotFoundError
-from pfs.refs import snapshot, swap
+from pfs.refs import read, snapshot
 from pfs.refs.body import Prepared, RefsBody
 from pfs.refs.prepared import applied, without_entry
 from pfs.refs.read import RefsState
@@ -323,8 +323,8 @@ def fold_without_mark(body: RefsBody, entry: Prepared) -> RefsBody:
 
 
 _MUTANTS: list[tuple[str, object, str, object, str]] = [
-    ("several repos are read once", swap, "take", read_once, "reader"),
-    ("several repos are read one by one", swap, "take", read_each_alone, "reader"),
+    ("several repos are read once", read, "take", read_once, "reader"),
+    ("several repos are read one by one", read, "take", read_each_alone, "reader"),
     ("nobody gives way", Refs, "_give_way", give_no_way, "writer of the same name"),
     ("the object goes before the entries", finish_module, "settle", remove_first, "reader"),
     ("an abort is no swap of what was read", Transactions, "abort", abort_whatever_it_is, "tidier"),
