@@ -13,7 +13,7 @@ from pfs.files.fileref import FileRef, put_link
 from pfs.files.ingest_target import LEAST_PART, ToRead
 from pfs.files.progress import Progress
 from pfs.files.seen import LOOKED_UP, Reading, SeenFiles
-from pfs.files.seen_folders import PidOf, SeenFolders
+from pfs.files.seen_folders import Note, PidOf, SeenFolders
 from pfs.sources.local import LocalFile, link_text
 from pfs.sources.walk import Folder, Run
 from pfs.trees.edits import Put, puts_of
@@ -169,30 +169,31 @@ class LocalIngest:
 
         Directories are remembered if each batch is staged before the next is asked for, up to the end.
         """
+        notes: list[Note] = []
 
         def files() -> Iterator[LocalFile | Part]:
             for one in found:
                 if isinstance(one, LocalFile):
                     yield one
                     continue
-                runs, noted = (one.runs(), False) if skip is None else skip.folders.unseen(one, skip.pid_of)
+                runs, note = (one.runs(), None) if skip is None else skip.folders.unseen(one, skip.pid_of)
+                if note is not None:
+                    notes.append(note)
                 if checksum:
                     runs = one.runs()
                 elif skip is not None:
                     skip.tell(one, runs, progress)
-                if noted and sum(run.files for run in runs) >= LEAST_PART:
+                if note is not None and sum(run.files for run in runs) >= LEAST_PART:
                     from pfs.files.ingest_columns import parts_of
 
                     parts, runs = parts_of(one, runs)
                     yield from parts
                 for run in runs:
-                    yield from one.files(run, noted=noted)
+                    yield from one.files(run, noted=note is not None)
 
-        if skip is not None:
-            skip.folders.begin()
         yield from self._store(files(), checksum=checksum, jobs=jobs, progress=progress)
         if skip is not None:
-            skip.folders.end()
+            skip.folders.remember(notes)
 
     def members(
         self,

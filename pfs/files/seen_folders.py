@@ -36,8 +36,8 @@ PidOf = Callable[[bytes], PageId]
 """The pid of a directory of the store by its key, NO_PAGE where it has none."""
 
 
-class _Note(Struct, frozen=True):
-    """A directory that was put."""
+class Note(Struct, frozen=True):
+    """A directory that is remembered once it was put."""
 
     row: bytes
     key: bytes
@@ -55,17 +55,17 @@ class SeenFolders:
     def __init__(self, index: Index, session: WriteSession, *, place: str) -> None:
         """``place`` names the branch that is written to: directories of several are remembered apart."""
         self._index, self._session, self._place = index, session, place
-        self._notes: dict[bytes, _Note] = {}
-        self._begun: dict[bytes, _Note] = {}
+        self._notes: dict[bytes, Note] = {}
+        self._noted = 0
         self._packs: dict[bytes, frozenset[PackId]] = {}
         self._damages = index.damages()
         self._run_rows = 0
 
-    def unseen(self, folder: Folder, pid_of: PidOf) -> tuple[list[Run], bool]:
-        """Return the files of a directory that must be looked at, by run, and whether it is noted."""
+    def unseen(self, folder: Folder, pid_of: PidOf) -> tuple[list[Run], Note | None]:
+        """Return the files of a directory that must be looked at, by run, and what to remember then."""
         runs = folder.runs()
         if sum(run.stop - run.start for run in runs) < MIN_FILES:
-            return runs, False
+            return runs, None
         row, digests = self._row_key(folder), [_digest(run) for run in runs]
         known, packs = self._known(row, pid_of(folder.key))
         places = [number for number, digest in enumerate(digests) if digest not in known]
@@ -76,23 +76,19 @@ class SeenFolders:
             _changed(runs[place], own, value if value is not None and value[:_DIGEST] in known else b"")
             for place, own, value in zip(places, files, values, strict=True)
         ]
-        noted = bool(unseen) and len(self._notes) + len(self._begun) < FOLDERS
-        if noted:
+        note = None
+        if unseen and self._noted < FOLDERS:
+            self._noted += 1
             kept = max(RUN_ROWS - self._run_rows, 0)
             own_rows = zip(keys[:kept], places, files, strict=False)
             rows = {key: digests[place] + own for key, place, own in own_rows}
             self._run_rows += len(rows)
-            self._begun[row] = _Note(row, folder.key, folder.path, b"".join(digests), packs, rows)
-        return [run for run in unseen if run.files], noted
+            note = Note(row, folder.key, folder.path, b"".join(digests), packs, rows)
+        return [run for run in unseen if run.files], note
 
-    def begin(self) -> None:
-        """Begin a put of directories; what was noted in one that did not come to its end is forgotten."""
-        self._begun = {}
-
-    def end(self) -> None:
-        """End a put: every file that had to be looked at is staged, so what was noted holds."""
-        self._notes |= self._begun
-        self._begun = {}
+    def remember(self, notes: Iterable[Note]) -> None:
+        """Take notes of directories; every file of theirs that had to be looked at is staged."""
+        self._notes |= {note.row: note for note in notes}
 
     def take(self, pid_of: PidOf, *, unsteady: Iterable[str]) -> dict[bytes, bytes]:
         """Return the rows that are to be written, and forget them; all that was put is in the tree of ``pid_of``.
