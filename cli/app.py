@@ -10,11 +10,12 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import click
 
 from cli import exits, stdio, unlocking
+from cli.entry import Entry
 from pfs.shorten import quoted
 
 _READ_VERBS = ("list-", "inspect-", "get-", "glob-", "diff-", "find-", "wait-", "subscribe-")
@@ -38,15 +39,6 @@ _READ_ONLY = frozenset(
     }
 )
 """Commands that change nothing, whatever becomes of their output; none at all is help."""
-
-
-class Entry(NamedTuple):
-    """Where a command lives, and its one line in the program's help."""
-
-    module: str
-    function: str
-    help: str
-    panel: str
 
 
 class Settings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from cli.app import Entry, program, run
+from cli.entry import Entry
 from cli.process import run_process
 
 _STORE, _REPO, _COMMIT, _TXN, _FILE, _SERVE = "Store", "Repos and branches", "Commits", "Transactions", "Files", "S3"
@@ -91,4 +91,10 @@ _HELP = "Versioned data: files become immutable, deduplicated commits; every rep
 
 def main() -> NoReturn:
     """Run `pfs` with the words of the command line."""
-    run_process(lambda: run(program("pfs", COMMANDS, help=_HELP)))
+    run_process(_run)
+
+
+def _run() -> NoReturn:
+    from cli.app import program, run  # click: loaded once `run_process` has put off looking for garbage
+
+    run(program("pfs", COMMANDS, help=_HELP))

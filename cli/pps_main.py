@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-from cli.app import Entry, program, run
+from cli.entry import Entry
 from cli.process import run_process
 
 _PIPELINE, _JOB, _SECRET = "Pipelines", "Jobs and datums", "Secrets"
@@ -68,4 +68,10 @@ def main() -> NoReturn:
     if sys.argv[1:3] == ["next", "datum"]:
         # As Pachyderm's program spells it, in code that runs there and here.
         sys.argv[1:3] = ["next-datum"]
-    run_process(lambda: run(program("pps", COMMANDS, help=_HELP)))
+    run_process(_run)
+
+
+def _run() -> NoReturn:
+    from cli.app import program, run  # click: loaded once `run_process` has put off looking for garbage
+
+    run(program("pps", COMMANDS, help=_HELP))

@@ -51,8 +51,6 @@ from pfs.refs.level import level
 from pfs.refs.read import RefsState
 from pfs.refs.swap import Refs
 from pfs.refs.turn import Turns
-from pfs.refs.watch import CHECK_S, Watch, change_token, moved
-from pfs.rootkey import make_root_key
 from pfs.spout import Spout
 
 if TYPE_CHECKING:
@@ -69,6 +67,7 @@ if TYPE_CHECKING:
     from pfs.refs.bell import Bell
     from pfs.refs.mirror import Mirror
     from pfs.refs.read import RefsState
+    from pfs.refs.watch import Watch
     from pfs.repo import Repo
     from pfs.transactions.transaction import Transaction
 
@@ -90,6 +89,8 @@ def init(directory: Path | str = ".", *, chunk_avg: int = 262144, encrypt: Secre
         WrongKeyError, ConflictError: one that was interrupted had another secret, or the other way of storing.
         StorageError: it cannot be written.
     """
+    from pfs.rootkey import make_root_key
+
     top = Path(directory).absolute()
     folder = top if top.name == FOLDER else top / FOLDER
     if (folder / LOCAL_CONFIG).exists():
@@ -389,10 +390,14 @@ class Store:
 
     def changes(self, last: ChangeToken | None = None) -> ChangeToken:
         """Return a token of the present state of all refs, for `wait`; ``last``: one from before, which saves reads."""
+        from pfs.refs.watch import change_token
+
         return change_token(self.backend, self.clock_ns(), last=last)
 
     def wait(self, since: ChangeToken, timeout_s: float) -> bool:
         """Wait until refs are other than at ``since`` (True, at once if they are) or the time is over (False)."""
+        from pfs.refs.watch import CHECK_S, change_token, moved
+
         end, token = time.monotonic() + timeout_s, since
         with self.watch() as watch:
             while True:
@@ -406,6 +411,8 @@ class Store:
 
     def watch(self, folders: Iterable[Path] = ()) -> Watch:
         """Return a place to wait until refs, or files in ``folders``, may have moved; close it."""
+        from pfs.refs.watch import Watch
+
         far = [] if self._bell is None else [self._bell.folder]
         return Watch(self.backend, self.clock_ns, folders=[*folders, *far])
 

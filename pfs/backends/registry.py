@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pfs.backends.base import Backend
 from pfs.backends.local import LocalBackend
-from pfs.backends.memory import MemoryBackend
-from pfs.backends.s3_place import S3Options
 from pfs.errors import InvalidInputError
 from pfs.shorten import quoted
+
+if TYPE_CHECKING:
+    from pfs.backends.s3_place import S3Options
+
+
+def _memory(place: str, options: S3Options | None) -> Backend:
+    from pfs.backends.memory import MemoryBackend
+
+    return MemoryBackend()
 
 
 def _bucket(place: str, options: S3Options | None) -> Backend:
@@ -22,7 +29,7 @@ def _bucket(place: str, options: S3Options | None) -> Backend:
 
 
 _BACKENDS: Final[Mapping[str, Callable[[str, S3Options | None], Backend]]] = MappingProxyType(
-    {"file": lambda place, _: LocalBackend(Path(place)), "memory": lambda *_: MemoryBackend(), "s3": _bucket}
+    {"file": lambda place, _: LocalBackend(Path(place)), "memory": _memory, "s3": _bucket}
 )
 
 
