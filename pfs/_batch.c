@@ -91,7 +91,8 @@ static size_t read_all(const read_job *job, read_row *rows) {
     size_t used = 0, k;
     for (k = 0; k < job->count; k++) {
         read_row *row = &rows[k];
-        const int fd = openat(job->directory, job->paths[k], O_RDONLY | O_CLOEXEC);
+        /* What was a file when it was listed may be a pipe by now, which must not be waited for. */
+        const int fd = openat(job->directory, job->paths[k], O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
         memset(row, 0, sizeof *row);
         row->offset = used, row->state = READ_ODD;
         if (fd < 0) continue;

@@ -24,7 +24,7 @@ from pfs.files.seen import Reading, SeenFiles
 from pfs.ids import ChunkId, TreeId, chunk_id
 from pfs.packs.session import WriteSession
 from pfs.sources.batch import ODD, Rows, hash_spans, read_files
-from pfs.sources.local import is_executable
+from pfs.sources.local import is_executable, open_regular
 from pfs.trees.page import Kind
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class _Groups:
     def _stream(self, file: ToRead) -> Stored:
         session, params = self._target.session, self._target.params
         try:
-            with open(file.path, "rb", buffering=0) as stream:
+            with open(open_regular(file.path), "rb", buffering=0) as stream:
                 before, at_ns = os.fstat(stream.fileno()), self._target.clock_ns()
                 ref = put_stream(session, params, stream, jobs=self._jobs, progress=self._progress)
                 self._target.note(file, Reading(file.path, before, os.fstat(stream.fileno()), at_ns), ref)
@@ -245,7 +245,7 @@ def _store_alone(target: Target, file: ToRead) -> Stored | None:
     """Store a file by itself; None when it is too large to be read whole, or grew while it was read."""
     at_ns = target.clock_ns()
     try:
-        fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = open_regular(file.path)
         try:
             before = os.fstat(fd)
             if before.st_size > WHOLE_BYTES:

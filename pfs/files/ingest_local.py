@@ -193,7 +193,7 @@ class LocalIngest:
 
         yield from self._store(files(), checksum=checksum, jobs=jobs, progress=progress)
         if skip is not None:
-            skip.folders.remember(notes)
+            skip.folders.remember(notes, skip.pid_of)
 
     def members(
         self,

@@ -55,7 +55,7 @@ class SeenFolders:
     def __init__(self, index: Index, session: WriteSession, *, place: str) -> None:
         """``place`` names the branch that is written to: directories of several are remembered apart."""
         self._index, self._session, self._place = index, session, place
-        self._notes: dict[bytes, Note] = {}
+        self._notes: dict[bytes, tuple[Note, PageId]] = {}
         self._noted = 0
         self._packs: dict[bytes, frozenset[PackId]] = {}
         self._damages = index.damages()
@@ -86,21 +86,24 @@ class SeenFolders:
             note = Note(row, folder.key, folder.path, b"".join(digests), packs, rows)
         return [run for run in unseen if run.files], note
 
-    def remember(self, notes: Iterable[Note]) -> None:
-        """Take notes of directories; every file of theirs that had to be looked at is staged."""
-        self._notes |= {note.row: note for note in notes}
+    def remember(self, notes: Iterable[Note], pid_of: PidOf) -> None:
+        """Take notes of directories; every file of theirs that had to be looked at is in the tree of ``pid_of``.
+
+        What changes there afterwards, in the same commit, voids them.
+        """
+        self._notes |= {note.row: (note, pid_of(note.key)) for note in notes}
 
     def take(self, pid_of: PidOf, *, unsteady: Iterable[str]) -> dict[bytes, bytes]:
-        """Return the rows that are to be written, and forget them; all that was put is in the tree of ``pid_of``.
+        """Return the rows that are to be written, and forget them; all that was staged is in the tree of ``pid_of``.
 
         ``unsteady`` are the directories of files that could change without showing it.
         """
-        notes, self._notes = self._notes, {}
-        notes = {row: note for row, note in notes.items() if note.path not in set(unsteady)}
+        held, self._notes = self._notes, {}
+        odd = set(unsteady)
+        notes = [(note, pid) for note, pid in held.values() if note.path not in odd and pid == pid_of(note.key)]
         rows: dict[bytes, bytes] = {}
         own = frozenset(self._session.pack_ids) | self._session.relied_on if notes else frozenset()
-        for note in notes.values():
-            pid = pid_of(note.key)
+        for note, pid in notes:
             if pid != NO_PAGE:
                 packs = b"".join(sorted(own | note.packs))
                 name = blake3(b"packs:" + packs).digest(_DIGEST)

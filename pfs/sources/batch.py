@@ -149,7 +149,7 @@ def _read_one(
     path: bytes, out: memoryview, limit: int, *, directory: int | None
 ) -> tuple[int, bytes, int, int, int] | None:
     """Return length, stamp, device, mode and state; None when it does not fit."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=directory)
     try:
         before = os.fstat(fd)
         odd = (0, bytes(_STAMP_ROW.size), 0, 0, ODD)

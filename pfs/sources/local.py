@@ -99,6 +99,19 @@ def _is_terminal(path: str) -> bool:
         os.close(fd)
 
 
+def open_regular(path: str) -> int:
+    """Open a file that was a regular one when it was listed, and return its descriptor, which does not block.
+
+    Raises:
+        OSError: it cannot be opened, or became something else, such as a pipe, which would be waited for.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise OSError(errno.EINVAL, "it is no regular file any more")
+
+
 @contextmanager
 def open_source(source: Path | str | bytes | BinaryIO, key: bytes) -> Iterator[tuple[BinaryIO, LocalFile | None]]:
     """Yield a stream of the source, and what it was opened from if that is a file; closes only what it opened.

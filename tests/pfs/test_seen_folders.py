@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pfs
+from pfs.changes.writer import CommitWriter
+from pfs.errors import StorageError
 from pfs.files import seen_folders
 from pfs.files.fileref import FileRef
 from pfs.files.seen import Reading, SeenFiles
@@ -357,3 +359,58 @@ def test_puts_end_with_the_same_files_as_those_that_look_at_all(
                     assert repo["master"].tree.root.tid == repo["all"].tree.root.tid
                     both = [[(row.key, row.aux) for row in repo[name].tree.walk()] for name in ("master", "all")]
                     assert both[0] == both[1]
+
+
+def _another_file(commit: CommitWriter, _other: Path) -> None:
+    commit.put_file("/in/005", b"of somebody else")
+    commit.delete_file("/in/006")
+
+
+def _append(commit: CommitWriter, _other: Path) -> None:
+    commit.put_file("/in/007", b"more", append=True)
+
+
+def _another_tree(commit: CommitWriter, other: Path) -> None:
+    commit.put_tree("/", other)
+
+
+def _delete_all(commit: CommitWriter, _other: Path) -> None:
+    commit.delete_file("/in", recursive=True)
+
+
+def _delete_some(commit: CommitWriter, _other: Path) -> None:
+    commit.delete_match("/in/00*")
+
+
+@pytest.mark.parametrize("change", [_another_file, _append, _another_tree, _delete_all, _delete_some])
+def test_what_changes_a_directory_later_in_the_same_commit_is_undone_by_the_next_put(
+    repo: Repo, folder: Path, tmp_path: Path, change: Callable[[CommitWriter, Path], None]
+) -> None:
+    (tmp_path / "other/in").mkdir(parents=True)
+    for number in range(FILES):
+        (tmp_path / f"other/in/{number:03}").write_bytes(b"other %d" % number)
+    with repo.commit("master") as commit:
+        commit.put_tree("/", folder)
+        change(commit, tmp_path / "other")
+    put(repo, folder)
+    found = {file.path: repo["master"].read(file.path) for file in repo["master"].list("/in")}
+    assert found == {f"/in/{number:03}": b"%d" % number * 50 for number in range(FILES)}
+    with repo.commit("master") as commit:
+        commit.put_tree("/", folder)
+        commit.put_tree("/elsewhere", tmp_path / "other")
+    assert put(repo, folder) == FILES
+    assert repo["master"].read("/in/005") == b"5" * 50
+
+
+def test_a_file_that_became_a_pipe_is_refused_and_not_waited_for(repo: Repo, folder: Path) -> None:
+    with repo.commit("master") as commit:
+        listed = list(walk_folders(folder, "", leave_out=folder / "none", symlinks="follow"))
+        for name in ("003", "004"):
+            (folder / "in" / name).unlink()
+            os.mkfifo(folder / "in" / name)
+        with pytest.raises(StorageError, match="003: it is no regular file any more"):
+            list(commit.local.tree(listed, commit.skip_unchanged(lambda files, size: None)))
+        files = [file for one in listed if isinstance(one, Folder) for run in one.runs() for file in one.files(run)]
+        with pytest.raises(StorageError, match="004: it is no regular file any more"):
+            list(commit.local.files(files[4:5]))
+        commit.drop()
