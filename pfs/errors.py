@@ -415,7 +415,9 @@ class StorageFullError(StorageError):
     kind = "storage-full"
 
     def __str__(self) -> str:
-        return f"cannot {self.action}: no space left on the device; nothing was changed, free space and try again"
+        if self.reason == "File too large":  # EFBIG, of `ulimit -f` or the file system
+            return f"cannot {self.action}: a limit allows no larger file (`ulimit -f`); the store is as it was"
+        return f"cannot {self.action}: no space left on the device; the store is as it was, free space and try again"
 
 
 class BucketFullError(StorageFullError):
@@ -424,7 +426,9 @@ class BucketFullError(StorageFullError):
     kind = "bucket-full"
 
     def __str__(self) -> str:
-        return f"cannot {self.action}: the bucket is full: {self.reason}; nothing was changed, make room and try again"
+        return (
+            f"cannot {self.action}: the bucket is full: {self.reason}; the store is as it was, make room and try again"
+        )
 
 
 class AccessRefusedError(StorageError):
