@@ -21,8 +21,8 @@ Origin = Literal["user", "auto"]
 """Who began a commit: a user, or the system (outputs of jobs, commits opened since a source of the branch moved)."""
 
 
-class Provenance(Struct, frozen=True):
-    """A commit that another one was made from."""
+class Provenance(NamedTuple):
+    """A commit that another one was made from; a tuple, as callers take it apart."""
 
     repo: str
     branch: str
