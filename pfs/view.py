@@ -14,7 +14,6 @@ from pfs.errors import InvalidInputError, PathNotFoundError, PurgedError
 from pfs.ids import CommitId
 from pfs.model import CommitInfo, FileChange, FileInfo, FileType
 from pfs.paths import clean_path, from_key, to_key
-from pfs.trees.diff import diff
 from pfs.trees.page import Kind
 from pfs.trees.row import EMPTY_ROOT, Root, Row
 from pfs.trees.tree import Tree
@@ -149,11 +148,15 @@ class View:
         return self._changes_of_two(before, key, old_key, shallow=shallow)
 
     def _changes(self, before: Tree, key: bytes) -> Iterator[FileChange]:
+        from pfs.trees.diff import diff
+
         for change in diff(self._store.objects, before.root, self._store.objects, self.tree.root, prefix=key):
             if not key or change.key == key or change.key.startswith(key + b"/"):
                 yield _file_change(change.old, change.new)
 
     def _changes_of_two(self, before: Tree, key: bytes, old_key: bytes, *, shallow: bool) -> Iterator[FileChange]:
+        from pfs.trees.diff import diff
+
         old, new = before.stat(old_key, want="file"), self.tree.stat(key, want="file")
         if old is not None:
             old = replace(old, key=key)

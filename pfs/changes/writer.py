@@ -17,7 +17,6 @@ from pfs.errors import ConflictError, InvalidInputError, InvalidPathError, PathN
 from pfs.files.described import described
 from pfs.files.ingest_local import LocalIngest, Skip
 from pfs.files.seen import SeenFiles
-from pfs.files.seen_folders import SeenFolders
 from pfs.history.resolve import open_info
 from pfs.ids import NO_PAGE, CommitId, PageId
 from pfs.model import CommitInfo, NewCommit
@@ -26,7 +25,6 @@ from pfs.refs.body import BranchEntry, OpenEntry
 from pfs.refs.read import RefsState
 from pfs.sources.links import Symlinks
 from pfs.sources.local import open_source
-from pfs.sources.walk import walk_folders
 from pfs.trees.edit import Delete, DeleteTree, Edit, Put, copy_dir
 from pfs.trees.page import Changed, Kind
 from pfs.trees.row import EMPTY_ROOT, Root, Row
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
     from pfs.changes.arrow_put import ArrowPut, Taken
     from pfs.files.arrow_source import ArrowFiles
     from pfs.files.ingest import FileRef, Progress
+    from pfs.files.seen_folders import SeenFolders
     from pfs.packs.session import WriteSession
     from pfs.store import Store
     from pfs.view import View
@@ -58,7 +57,7 @@ class CommitWriter:
         self._changed = Changed(bytes.fromhex(target.commit), self._store.clock_ns())
         self._staging = Staging(self.session, target.root, self._changed, collisions=target.collisions)
         self._seen = SeenFiles(store.index, self.session, clock_ns=store.machine_clock_ns)
-        self._folders = SeenFolders(store.index, self.session, place=self._place)
+        self._folders: SeenFolders | None = None
         self.local = LocalIngest(self.session, store.params, self._seen)
         """Stores local files for this commit, without staging them."""
         self._required: list[tuple[bytes, Check]] = []
@@ -162,6 +161,8 @@ class CommitWriter:
             FileCollisionError: at the latest when the commit is finished.
             NotFoundError, StorageError: something cannot be read.
         """
+        from pfs.sources.walk import walk_folders
+
         count = 0
 
         def skipped(files: int, _size: int) -> None:
@@ -182,6 +183,10 @@ class CommitWriter:
 
         ``skipped`` is told how many files and bytes. The rest must be staged as it comes, without metadata of its own.
         """
+        from pfs.files.seen_folders import SeenFolders
+
+        if self._folders is None:
+            self._folders = SeenFolders(self._store.index, self.session, place=self._place)
         return Skip(self._folders, lambda key: _pid(self._staging.stat(key, want="dir")), skipped)
 
     def put_arrow(self, source: ArrowFiles, path: str = "/", how: ArrowPut | None = None) -> Taken:
@@ -353,6 +358,8 @@ class CommitWriter:
     def _seen_rows(self) -> dict[bytes, bytes]:
         """Return what is to be remembered of local files and directories."""
         tree = Tree(self.session, self._staging.changes().ours)
+        if self._folders is None:
+            return self._seen.take()
         folders = self._folders.take(lambda key: _pid(tree.stat(key, want="dir")), unsteady=self._seen.unsteady)
         return self._seen.take() | folders
 

@@ -13,15 +13,15 @@ from pfs.files.fileref import FileRef, put_link
 from pfs.files.ingest_target import LEAST_PART, ToRead
 from pfs.files.progress import Progress
 from pfs.files.seen import LOOKED_UP, Reading, SeenFiles
-from pfs.files.seen_folders import Note, PidOf, SeenFolders
 from pfs.sources.local import LocalFile, link_text
-from pfs.sources.walk import Folder, Run
 from pfs.trees.edits import Put, puts_of
 from pfs.trees.put_rows import PutRows
 
 if TYPE_CHECKING:
     from pfs.files.ingest_target import Part
+    from pfs.files.seen_folders import Note, PidOf, SeenFolders
     from pfs.packs.session import WriteSession
+    from pfs.sources.walk import Folder, Run
 
 T = TypeVar("T")
 Known = Callable[[Sequence[tuple[LocalFile, FileRef]]], None]

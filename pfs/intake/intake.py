@@ -16,14 +16,13 @@ from pfs.changes.writer import CommitWriter, file_key
 from pfs.errors import InvalidInputError
 from pfs.files.described import described
 from pfs.intake.how import Intaken, PutHow
-from pfs.intake.incoming import Incoming
 from pfs.paths import clean_path, from_key
 from pfs.sources.local import LocalFile, find_file, open_source
-from pfs.sources.walk import walk_folders
 from pfs.trees.edit import Put
 from pfs.trees.page import Kind
 
 if TYPE_CHECKING:
+    from pfs.intake.incoming import Incoming
     from pfs.sources.remote import RemoteFile
 
 Named = tuple[str, Path]
@@ -39,7 +38,7 @@ class Intake:
 
     def __init__(self, writer: CommitWriter, how: PutHow, *, alone: bool = False) -> None:
         self._writer, self._how = writer, how
-        self._incoming = None if how.append or (alone and how.mirror is None) else Incoming(writer)
+        self._incoming = None if how.append or (alone and how.mirror is None) else _incoming(writer)
         self._said = described(how.mime, how.metadata)
         self._files = self._size = 0
         self._notes: list[str] = []
@@ -81,6 +80,8 @@ class Intake:
         """Take in everything below a directory; see `CommitWriter.put_tree`."""
         if self._how.append:
             raise InvalidInputError("only single files can be appended to, not directories")
+        from pfs.sources.walk import walk_folders
+
         how, store = self._how, self._writer.store_path
         found = walk_folders(directory.absolute(), clean_path(path), leave_out=store, symlinks=how.symlinks)
         # Only what is staged as it comes, and says nothing of its own, is in the end what the commit has.
@@ -176,3 +177,9 @@ class Intake:
     def _count_all(self, files: int, size: int) -> None:
         self._files += files
         self._size += size
+
+
+def _incoming(writer: CommitWriter) -> Incoming:
+    from pfs.intake.incoming import Incoming
+
+    return Incoming(writer)

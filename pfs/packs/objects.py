@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec import Struct
 
@@ -32,7 +32,6 @@ from pfs.packs.index import Index, Location
 from pfs.packs.manifest import Manifest
 from pfs.packs.pack import ENTRY_ROW, Record, RecordType, pack_name, read_footer, scan_records
 from pfs.packs.read import PackReader, Wanted
-from pfs.packs.read_into import Room, is_raw, read_into
 from pfs.parallel import at_once
 from pfs.trees.page import Page
 
@@ -49,6 +48,9 @@ _FEW_BYTES: Final = 1 << 20
 _NETWORK_THREADS: Final = 8
 _ROUNDS: Final = 16
 _NONE: Final[Mapping[bytes, Location]] = MappingProxyType({})
+if TYPE_CHECKING:
+    from pfs.packs.read_into import Room
+
 T = TypeVar("T")
 """Packs that may be collected away one after the other under a reader before it gives up."""
 
@@ -214,6 +216,8 @@ class Objects:
         The room is used again and again, so that no new memory is touched, and the bytes stay in the processor's cache.
         Raises as `chunks`.
         """
+        from pfs.packs.read_into import read_into
+
         places = self._index.find([id for id, _ in wanted])
         with suppress(PfsError):  # whatever is wrong is said, or mended, by the other way of reading
             found = read_into(self._backend, self._index, zip(wanted, places, strict=True), room)
@@ -223,6 +227,8 @@ class Objects:
 
     def are_raw(self, wanted: Sequence[tuple[ChunkId, int]]) -> bool:
         """Say whether all these chunks are stored as they are, so that reading them is little work; one look-up."""
+        from pfs.packs.read_into import is_raw
+
         places = self._index.find([id for id, _ in wanted])
         return all(is_raw(place, size) for place, (_, size) in zip(places, wanted, strict=True))
 

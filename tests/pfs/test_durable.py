@@ -16,7 +16,7 @@ from pfs.errors import StorageError, StorageFullError
     [
         (errno.ENOSPC, StorageFullError, "no space left on the device"),
         (errno.EDQUOT, StorageFullError, "no space left on the device"),
-        (errno.EFBIG, StorageFullError, r"a limit allows no larger file \(`ulimit -f`\)"),
+        (errno.EFBIG, StorageFullError, r"no space left under a limit of file sizes \(`ulimit -f`\)"),
         (errno.EIO, StorageError, "Input/output error"),
     ],
 )
