@@ -416,7 +416,9 @@ class StorageFullError(StorageError):
 
     def __str__(self) -> str:
         if self.reason == "File too large":  # EFBIG, of `ulimit -f` or the file system
-            return f"cannot {self.action}: no space left under a limit of file sizes (`ulimit -f`); the store is as it was"
+            return (
+                f"cannot {self.action}: no space left under a limit of file sizes (`ulimit -f`); the store is as it was"
+            )
         return f"cannot {self.action}: no space left on the device; the store is as it was, free space and try again"
 
 
