@@ -126,7 +126,7 @@ CONTESTANTS = (
         restore="cd $PLACE/tree && exec dvc checkout -q",
         restored="$PLACE/tree/data",
         in_place=True,
-        note="whole files, no compression",
+        note="whole files, no compression, nothing checked on restore",
     ),
     Contestant(
         "git-annex",

@@ -89,13 +89,17 @@ def small_file(place: Path, number: int, count: int) -> Path:
 
 
 def changed_copy(source: Path, target: Path, *, insertions: int, seed: int) -> int:
-    """Copy a file with 1 % of its bytes changed in ``insertions`` places and as many insertions of 1 to 999 bytes.
+    """Copy a file with 1 % of its bytes changed, in places of 1 MiB, and with insertions of 1 to 999 bytes.
 
-    All places are apart from each other by chance alone. Returns how many bytes are new.
+    All places are apart from each other by chance alone. In the many places of a finer change everybody stores more of
+    what is new: these are such that restic stores 8 and borg 15 times as much. Returns how many bytes are new.
     """
     chance, size = np.random.default_rng(seed), source.stat().st_size
-    length = size // 100 // insertions
-    spots = sorted((int(at), number % 2 == 0) for number, at in enumerate(chance.integers(0, size, 2 * insertions)))
+    changes = max(round(size / 100 / MIB), 1)
+    length = size // 100 // changes
+    spots = sorted(
+        (int(at), number < changes) for number, at in enumerate(chance.integers(0, size, changes + insertions))
+    )
     new = done = 0
     with source.open("rb") as stream, target.open("wb") as out:
         for at, is_change in spots:
