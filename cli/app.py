@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import click
 
-from cli import exits, stdio, unlocking
+from cli import exits, process, stdio, unlocking
 from cli.entry import Entry
 from pfs.shorten import quoted
 
@@ -65,6 +65,7 @@ class CommandTable(click.Group):
         if name is None:
             return None
         entry = self.table[name]
+        process.load_msgspec()
         command = getattr(importlib.import_module(entry.module), entry.function)
         assert isinstance(command, click.Command)
         return command

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli import stdio
+from cli import process, stdio
 from cli.limits import spare_memory
 from cli.live import describe
 from cli.trouble import Trouble
@@ -61,6 +61,7 @@ class Daemon:
             ConflictError: another daemon or controller works on this store; it says where.
             StorageError: the address cannot be bound.
         """
+        process.stays()
         spare_memory(many=False)
         working: list[threading.Thread] = []
         with self._signals():

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
-from cli import wiring
+from cli import process, wiring
 from pfs.errors import ConflictError, FailedError, InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def serve(place: Path, only: Sequence[Address], *, on_mounted: Callable[[], None
     from pfs.mount.fuse import run
     from pfs.mount.tree import MountTree
 
+    process.stays()
     with wiring.open_store() as store, _Quiet() as quiet:
         tree = MountTree(store, only)
 

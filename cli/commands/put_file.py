@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import chain, groupby
 from pathlib import Path
@@ -112,7 +110,7 @@ def put_file(
         _check_mirror(named[0], rules)
     from pfs.intake import Intake, PutHow
 
-    with _rare_collections(), wiring.open_changes() as changes, Bar("putting") as bar:
+    with wiring.open_changes() as changes, Bar("putting") as bar:
         how = PutHow(
             append=append,
             mirror=rules.folder if delete_extra else None,
@@ -237,14 +235,3 @@ def _report(commit: str, done: Intaken, *, as_json: bool) -> None:
         )
     else:
         click.echo(commit)
-
-
-@contextmanager
-def _rare_collections() -> Iterator[None]:
-    """Look for cyclic garbage rarely: a put makes values by the million and no cycles; looking costs it a fifth."""
-    thresholds = gc.get_threshold()
-    gc.set_threshold(100_000, *thresholds[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)

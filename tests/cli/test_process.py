@@ -55,3 +55,9 @@ def test_an_error_that_is_no_exit_goes_on() -> None:
     done = ended("run_process(lambda: 1 / 0)")
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stderr
+
+
+def test_who_imports_typing_extensions_after_msgspec_has_it() -> None:
+    script = "from cli.process import load_msgspec; load_msgspec()\nassert 'typing_extensions' not in sys.modules\n"
+    done = ended(script + "import typing_extensions; from msgspec import Struct; print(typing_extensions.TypedDict)")
+    assert "TypedDict" in done.stdout

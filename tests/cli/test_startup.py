@@ -13,8 +13,8 @@ from tests.cli.conftest import Run
 
 HEAVY = {
     "asyncio", "awscrt", "boto3", "botocore", "concurrent", "cryptography", "difflib", "http", "numpy", "pps",
-    "pyarrow", "rich", "s3api", "socket", "ssl", "subprocess", "tempfile", "uvicorn", "uvloop", "xml", "yaml",
-    "zipfile",
+    "pyarrow", "rich", "s3api", "socket", "ssl", "subprocess", "tempfile", "typing_extensions", "uvicorn", "uvloop",
+    "xml", "yaml", "zipfile",
 }  # fmt: skip
 WRITING = {
     "pfs.trees.edit",
@@ -40,13 +40,22 @@ SCRIPT = (
 )
 
 
+COLLECTIONS = (
+    "import gc, sys; from cli.pfs_main import main\n"
+    "gc.callbacks.append(lambda phase, info: print(phase, file=sys.stderr))\nmain()"
+)
+
+
 def modules(store: Path, *words: str) -> set[str]:
     """Return the modules that a command of a fresh process has imported at its end."""
+    return set(said(SCRIPT, store, *words).split())
+
+
+def said(script: str, store: Path, *words: str) -> str:
+    """Return what a fresh process that runs the script prints on stderr."""
     environment = {**os.environ, "PFS_STORE": str(store)}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *words], env=environment, capture_output=True, text=True, check=True
-    )
-    return set(done.stderr.split())
+    command = [sys.executable, "-c", script, *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr
 
 
 def heavy(found: set[str]) -> set[str]:
@@ -77,6 +86,12 @@ def test_putting_a_file_imports_no_server_or_table_libraries(store: Path, pfs: R
     assert found & NOT_PUTTING == set()
     assert len(found) < 330
     assert pfs("get-file", "r@master:/a").out == "1"
+
+
+@pytest.mark.parametrize("words", [["list-repo"], ["put-file", "r@master", "-f", "a"]])
+def test_starting_never_looks_for_garbage(store: Path, words: list[str]) -> None:
+    (store / "a").write_bytes(b"1")
+    assert said(COLLECTIONS, store, *words) == ""
 
 
 @pytest.mark.parametrize(
