@@ -14,38 +14,10 @@ from typing import NoReturn
 
 import click
 
-from cli import exits, process, stdio, unlocking
+from cli import exits, process, words
 from cli.entry import Entry
+from cli.invoke import invoke
 from pfs.shorten import quoted
-
-_READ_VERBS = ("list-", "inspect-", "get-", "glob-", "diff-", "find-", "wait-", "subscribe-")
-_READ_ONLY = frozenset(
-    {
-        "",
-        "check-status",
-        "completion",
-        "doctor",
-        "draw",
-        "export-lineage",
-        "fsck",
-        "lineage",
-        "locate",
-        "log",
-        "logs",
-        "schema",
-        "stats",
-        "validate",
-        "version",
-    }
-)
-"""Commands that change nothing, whatever becomes of their output; none at all is help."""
-
-
-class Settings:
-    """What holds for a whole invocation; kept as click's context object."""
-
-    def __init__(self, *, program: str, store: str | None = None) -> None:
-        self.program, self.store = program, store
 
 
 class CommandTable(click.Group):
@@ -61,7 +33,7 @@ class CommandTable(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command; plurals (``list-repos``) are aliases of the singular."""
-        name = singular(cmd_name, self.table)
+        name = words.singular(cmd_name, self.table)
         if name is None:
             return None
         entry = self.table[name]
@@ -75,7 +47,7 @@ class CommandTable(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Like click's, but says which command was probably meant."""
         name = args[0]
-        if not name.startswith("-") and singular(name, self.table) is None:
+        if not name.startswith("-") and words.singular(name, self.table) is None:
             import difflib
 
             near = difflib.get_close_matches(name, self.table, n=1, cutoff=0.6)
@@ -93,9 +65,10 @@ class CommandTable(click.Group):
                 formatter.write_dl(rows)
 
 
-@click.pass_context
-def _remember(ctx: click.Context, store: str | None) -> None:
-    ctx.obj = Settings(program=ctx.info_name or "pfs", store=store)
+def _remember(store: str | None) -> None:
+    from cli.wiring import choose_store
+
+    choose_store(store)
 
 
 def program(name: str, table: Mapping[str, Entry], *, help: str) -> CommandTable:
@@ -125,58 +98,24 @@ def program(name: str, table: Mapping[str, Entry], *, help: str) -> CommandTable
     return CommandTable(table, name=name, help=help, params=options)
 
 
-def singular(name: str, table: Mapping[str, Entry]) -> str | None:
-    """Return the command that ``name`` or its plural spelling means, or None."""
-    for candidate in (name, name.removesuffix("s"), name.removesuffix("es")):
-        if candidate in table:
-            return candidate
-    return None
-
-
-def hoist_store(args: Sequence[str]) -> list[str]:
-    """Move ``--store X`` to the front, wherever it stands before a ``--``, so that it may follow the command."""
-    front: list[str] = []
-    rest: list[str] = []
-    words = iter(args)
-    for word in words:
-        if word == "--":
-            rest.append(word)
-            rest.extend(words)
-        elif word == "--store":
-            front.append(word)
-            front.extend(value for value in [next(words, None)] if value is not None)
-        elif word.startswith("--store="):
-            front.append(word)
-        else:
-            rest.append(word)
-    return front + rest
-
-
-def joined(words: Sequence[str], table: Mapping[str, Entry]) -> list[str]:
-    """Return words of which ``list repo`` is made ``list-repo``, as Pachyderm's users type it, where that is a command.
-
-    A first word that is a command by itself stays one.
-    """
-    for at, word in enumerate(words[:-1]):
-        if word.startswith("-") or (at and words[at - 1] == "--store"):
-            continue
-        both = f"{word}-{words[at + 1]}"
-        if singular(word, table) is None and singular(both, table) is not None:
-            return [*words[:at], both, *words[at + 2 :]]
-        break
-    return list(words)
-
-
 def run(command: CommandTable, args: Sequence[str] | None = None) -> NoReturn:
     """Run a program and exit with the documented code; every error is one line on stderr."""
-    stdio.prepare()
     name = command.name or "pfs"
-    words = joined(hoist_store(sys.argv[1:] if args is None else args), command.table)
-    called = next((word for word in words if singular(word, command.table) is not None), "")
-    reads = called.startswith(_READ_VERBS) or called in _READ_ONLY
+    typed = words.joined(words.hoist_store(sys.argv[1:] if args is None else args), command.table)
+    reads = words.is_reading(words.called(typed, command.table))
+    invoke(name, lambda: _called(command, typed, name), reads=reads)
 
-    def body() -> object:
-        with unlocking.variables_taken():
-            return command.main(words, prog_name=name, standalone_mode=False)
 
-    sys.exit(exits.guard(name, body, reads=reads))
+def _called(command: CommandTable, typed: list[str], name: str) -> object:
+    """Run the command that the words name, and let errors of click be ours."""
+    try:
+        return command.main(typed, prog_name=name, standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return exits.DONE
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if isinstance(context, click.Context) else name
+        raise exits.WrongWords(path, error.format_message()) from error
+    except click.Abort as error:
+        raise KeyboardInterrupt from error

@@ -13,8 +13,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-import click
-
 from cli import stdio
 from pfs import errors
 from pfs.shorten import quoted, shorten
@@ -39,6 +37,14 @@ class ExitCode(Exception):  # noqa: N818 - not an error: a command's way to end 
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code
+
+
+class WrongWords(Exception):  # noqa: N818 - of a command line, and no error of the libraries
+    """The words do not fit the command: ``(command, message)``, the first with its program."""
+
+    def __init__(self, command: str, message: str) -> None:
+        super().__init__(command, message)
+        self.command, self.line = command, " ".join(map(shorten, message.split()))
 
 
 def exit_code(error: errors.PfsError) -> int:
@@ -79,16 +85,11 @@ def guard(program: str, body: Callable[[], object], *, reads: bool = False) -> i
         return _output_closed(program, closed.reason, reads=reads)
     except KeyboardInterrupt:
         return _say(program, "interrupted: nothing half-written was kept", 128 + signal.SIGINT)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
-        return DONE
-    except click.ClickException as error:
-        path = _command_path(error) or program
-        words = " ".join(map(shorten, error.format_message().split()))
-        return _say(path, f"{_lower(words)}: see `{path} --help`", USAGE)
-    except click.Abort:
-        return _say(program, "interrupted: nothing half-written was kept", 128 + signal.SIGINT)
+    except WrongWords as error:
+        return _say(error.command, f"{_lower(error.line)}: see `{error.command} --help`", USAGE)
     except OSError as error:
+        if error.errno == errno.EPIPE:
+            return FAILED  # that of stderr, since stdout has its own: nobody is there to be told
         place = quoted(error.filename) if error.filename is not None else "the system"
         advice = "; free space and try again" if error.errno in _FULL else ""
         return _say(program, f"cannot use {place}: {(error.strerror or str(error)).lower()}{advice}", _os_code(error))
@@ -99,11 +100,6 @@ def guard(program: str, body: Callable[[], object], *, reads: bool = False) -> i
             traceback.print_exc()
         return _say(program, f"internal error: {type(error).__name__}: {error}; PFS_DEBUG=1 shows where", FAILED)
     return result if isinstance(result, int) else DONE
-
-
-def _command_path(error: click.ClickException) -> str | None:
-    context = getattr(error, "ctx", None)
-    return context.command_path if isinstance(context, click.Context) else None
 
 
 def _os_code(error: OSError) -> int:

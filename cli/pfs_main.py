@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import NoReturn
 
 from cli.entry import Entry
@@ -95,6 +96,9 @@ def main() -> NoReturn:
 
 
 def _run() -> NoReturn:
+    from cli import plain
+
+    plain.run("pfs", sys.argv[1:])
     from cli.app import program, run  # click: loaded once `run_process` has put off looking for garbage
 
     run(program("pfs", COMMANDS, help=_HELP))

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-import click
-
 from cli.exits import usage_error
 
 if TYPE_CHECKING:
@@ -70,6 +68,7 @@ def unlock_unasked(locked: Locked) -> Secret:
 
 def options(what: str) -> Callable[[F], F]:
     """Return ``--passphrase-file`` and ``--key-file``; ``what`` says in the help what they are of."""
+    import click
 
     def added(command: F) -> F:
         key = click.option("--key-file", metavar="FILE", help=f"Key file {what}; 32 bytes or more.")
@@ -137,7 +136,7 @@ def _ask(prompt: str) -> Secret:
     try:
         return Passphrase(getpass(prompt))
     except EOFError as error:
-        raise click.Abort from error
+        raise KeyboardInterrupt from error
 
 
 def _wipe(name: str) -> None:

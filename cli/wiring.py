@@ -1,12 +1,11 @@
-"""From what the user typed to values of the libraries: stores, addresses, options that many commands share."""
+"""From what the user typed to values of the libraries: stores and addresses. It knows nothing of click."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
-
-import click
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 from cli import transactions, unlocking
 from cli.exits import usage_error
@@ -14,19 +13,22 @@ from pfs.paths import Address, parse_address
 from pfs.shorten import quoted
 
 if TYPE_CHECKING:
-    from cli.app import Settings
     from pfs.model import CommitInfo
     from pfs.repo import Repo
     from pfs.store import Store
     from pfs.view import View
 
-F = TypeVar("F", bound=Callable[..., object])
+_location: ContextVar[str | None] = ContextVar("location", default=None)
+
+
+def choose_store(location: str | None) -> None:
+    """Keep what --store said, None for nothing, for the command that runs now."""
+    _location.set(location)
 
 
 def store_location() -> str | None:
     """Return what --store said, if anything."""
-    settings: Settings | None = click.get_current_context().obj
-    return settings.store if settings is not None else None
+    return _location.get()
 
 
 @contextmanager
@@ -98,37 +100,6 @@ def commit_of(store: Store, repo: str, ref: str) -> CommitInfo:
     return store.repo(repo).inspect(ref) if staged is None else staged.info
 
 
-def complete_address(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Complete ``repo`` and ``repo@branch`` from the store; silent where there is none."""
-    from pfs.errors import PfsError
-    from pfs.opening import open as open_at
-
-    try:
-        with open_at(ctx.find_root().params.get("store"), unlock=unlocking.unlock_unasked) as store:
-            repos = [info.name for info in store.list_repos()]
-            name, at, _ = incomplete.partition("@")
-            if not at:
-                return [repo for repo in repos if repo.startswith(incomplete)]
-            return [f"{name}@{branch.name}" for branch in store.repo(name).branches()]
-    except (PfsError, OSError):
-        return []
-
-
-def address_argument(name: str = "address", *, metavar: str, required: bool = True) -> Callable[[F], F]:
-    """Return an argument that completes repos and branches."""
-    return click.argument(name, metavar=metavar, required=required, shell_complete=complete_address)
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-raw_option = click.option("--raw", is_flag=True, help="Print sizes as plain byte counts.")
-
-
 def ids(text: str) -> tuple[str, ...]:
     """Return the parts of a list with commas; none for an empty one."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-gpus_option = click.option(
-    "--gpus", metavar="IDS", default="", help="GPUs to hand out to commands, such as 0,1: as CUDA_VISIBLE_DEVICES."
-)
-jobs_option = click.option("-j", "--jobs", type=click.IntRange(1, 256), help="Threads. Default: one a core.")

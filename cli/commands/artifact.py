@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.exits import FAILED, ExitCode
 from cli.output import Column, Record, counted, emit, field, human_size, printable, size_of
 
@@ -38,8 +38,8 @@ _workflow = click.argument("workflow", required=False, shell_complete=_complete_
 @_workflow
 @click.option("--task", metavar="TASK", help="Of this task only.")
 @click.option("--run", metavar="ID", help="As this run left them. Default: the newest of each task.")
-@wiring.json_option
-@wiring.raw_option
+@options.json_option
+@options.raw_option
 def list_artifact(workflow: str | None, task: str | None, run: str | None, as_json: bool, raw: bool) -> None:
     """List what the tasks of workflows left: outputs and buckets, with size, type, origin, and where it went.
 
@@ -96,8 +96,8 @@ def _places(record: Record) -> str:
 @click.command("expire-artifact")
 @_workflow
 @click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
-@wiring.json_option
-@wiring.raw_option
+@options.json_option
+@options.raw_option
 def expire_artifact(workflow: str | None, dry_run: bool, as_json: bool, raw: bool) -> None:
     """Do what the files of workflows say under `keep`: what has had its time goes, and what was delivered of it.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.exits import usage_error
 from cli.output import Record, emit, emit_one, field, note, time_of
 from cli.records import branch_record, branch_text
@@ -22,7 +22,7 @@ _NEVER = ":never"
 
 
 @click.command("create-branch")
-@wiring.address_argument(metavar="REPO@BRANCH")
+@options.address_argument(metavar="REPO@BRANCH")
 @click.option("--head", metavar="COMMIT", help="The commit it points to; default: none yet.")
 @click.option(
     "-p",
@@ -133,8 +133,8 @@ def _trigger(conditions: dict[str, str | int | bool | None], *, clear: bool) -> 
 
 
 @click.command("list-branch")
-@wiring.address_argument("repo", metavar="REPO")
-@wiring.json_option
+@options.address_argument("repo", metavar="REPO")
+@options.json_option
 def list_branch(repo: str, as_json: bool) -> None:
     """List the branches of a repo by name."""
     columns = [
@@ -154,8 +154,8 @@ def _said(name: str) -> Callable[[Record], str]:
 
 
 @click.command("inspect-branch")
-@wiring.address_argument(metavar="REPO@BRANCH")
-@wiring.json_option
+@options.address_argument(metavar="REPO@BRANCH")
+@options.json_option
 def inspect_branch(address: str, as_json: bool) -> None:
     """Show one branch: its head, what it is computed from, what is computed from it, what it follows."""
     repo, branch = wiring.branch_address(address)
@@ -165,7 +165,7 @@ def inspect_branch(address: str, as_json: bool) -> None:
 
 
 @click.command("delete-branch")
-@wiring.address_argument(metavar="REPO@BRANCH")
+@options.address_argument(metavar="REPO@BRANCH")
 @click.option("-f", "--force", is_flag=True, help="Even when others are computed from it or follow it; they lose that.")
 def delete_branch(address: str, force: bool) -> None:
     """Take a branch away; its commits stay in trash for 30 days."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from cli import transactions, wiring
+from cli import options, transactions, wiring
 
 
 @click.command("delete-file")
-@wiring.address_argument(metavar="REPO@BRANCH:/PATH")
+@options.address_argument(metavar="REPO@BRANCH:/PATH")
 @click.option("-r", "--recursive", is_flag=True, help="Delete a directory with all below; / deletes everything.")
 @click.option("-m", "--message", default="", help="The message of the commit.")
 def delete_file(address: str, recursive: bool, message: str) -> None:
@@ -26,8 +26,8 @@ def delete_file(address: str, recursive: bool, message: str) -> None:
 
 
 @click.command("copy-file")
-@wiring.address_argument("source", metavar="REPO@COMMIT:/SRC")
-@wiring.address_argument("target", metavar="REPO@BRANCH:/DST")
+@options.address_argument("source", metavar="REPO@COMMIT:/SRC")
+@options.address_argument("target", metavar="REPO@BRANCH:/DST")
 @click.option("-a", "--append", is_flag=True, help="Append to a file that exists.")
 @click.option("-m", "--message", default="", help="The message of the commit.")
 def copy_file(source: str, target: str, append: bool, message: str) -> None:

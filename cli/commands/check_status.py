@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.exits import FAILED, ExitCode
 from cli.output import Record, emit, field
 from cli.pipeline_records import pipeline_record
 
 
 @click.command("check-status")
-@wiring.json_option
+@options.json_option
 def check_status(as_json: bool) -> None:
     """List pipelines that are damaged, fail or cannot send what they made; exit 1 if there is one."""
     from pps.pipelines.pipelines import Pipelines

@@ -6,7 +6,7 @@ from itertools import dropwhile, islice, takewhile
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.exits import usage_error
 from cli.output import Record, emit, emit_one, field, note, size_of, time_of
 from cli.records import commit_record
@@ -21,7 +21,7 @@ def state(record: Record) -> str:
 
 
 @click.command("start-commit")
-@wiring.address_argument(metavar="REPO@BRANCH")
+@options.address_argument(metavar="REPO@BRANCH")
 @click.option(
     "-p",
     "--parent",
@@ -52,7 +52,7 @@ def own_ref(repo: str, ref: str | None) -> str | None:
 
 
 @click.command("finish-commit")
-@wiring.address_argument(metavar="REPO@BRANCH-OR-COMMIT")
+@options.address_argument(metavar="REPO@BRANCH-OR-COMMIT")
 @click.option("-m", "--message", help="Replace the message.")
 @click.option("--error", metavar="TEXT", help="Say that it failed: it is kept, and does not become the head.")
 def finish_commit(address: str, message: str | None, error: str | None) -> None:
@@ -65,7 +65,7 @@ def finish_commit(address: str, message: str | None, error: str | None) -> None:
 
 
 @click.command("clear-commit")
-@wiring.address_argument(metavar="REPO@BRANCH-OR-COMMIT")
+@options.address_argument(metavar="REPO@BRANCH-OR-COMMIT")
 def clear_commit(address: str) -> None:
     """Take all changes out of an open commit: it stays open, with the files of its parent."""
     repo, ref = wiring.branch_address(address)
@@ -74,9 +74,9 @@ def clear_commit(address: str) -> None:
 
 
 @click.command("inspect-commit")
-@wiring.address_argument(metavar="REPO@COMMIT")
+@options.address_argument(metavar="REPO@COMMIT")
 @click.option("--wait", is_flag=True, help="Wait until it is finished; a branch means its open commit.")
-@wiring.json_option
+@options.json_option
 def inspect_commit(address: str, wait: bool, as_json: bool) -> None:
     """Show one commit: sizes, parents, provenance, error."""
     from pfs.changes.waiting import wait_commit
@@ -88,14 +88,14 @@ def inspect_commit(address: str, wait: bool, as_json: bool) -> None:
 
 
 @click.command("list-commit")
-@wiring.address_argument(metavar="REPO[@BRANCH]")
+@options.address_argument(metavar="REPO[@BRANCH]")
 @click.option("-n", "--number", type=click.IntRange(min=0), help="At most so many; 0 is all.")
 @click.option("--from", "after", metavar="COMMIT", help="Only commits newer than this one.")
 @click.option("--to", "last", metavar="COMMIT", help="Only this commit and what it comes from.")
 @click.option("--origin", type=click.Choice(["user", "auto"]), help="Only those that users began, or the system.")
 @click.option("--reverse", is_flag=True, help="The oldest first.")
-@wiring.json_option
-@wiring.raw_option
+@options.json_option
+@options.raw_option
 def list_commit(
     address: str,
     number: int | None,

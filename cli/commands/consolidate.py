@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.exits import CONFLICT, ExitCode
 from cli.output import counted, print_json
 from cli.progress import Bar
@@ -12,7 +12,7 @@ from cli.progress import Bar
 
 @click.command("consolidate-index")
 @click.option("--anew", is_flag=True, help="Make all segments again from the packs, instead of adding to them.")
-@wiring.json_option
+@options.json_option
 def consolidate_index(anew: bool, as_json: bool) -> None:
     """Put the tables of contents of packs together, so that another machine needs few requests for them.
 

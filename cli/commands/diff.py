@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.exits import usage_error
 from cli.output import Column, Record, emit, field, human_size
 from cli.records import change_record
@@ -48,14 +48,14 @@ def _before_and_after(name: str, text: Callable[[int], str]) -> Callable[[Record
 
 
 @click.command("diff-file")
-@wiring.address_argument("new", metavar="REPO@COMMIT[:/PATH]")
-@wiring.address_argument("old", metavar="[REPO@COMMIT[:/PATH]]", required=False)
+@options.address_argument("new", metavar="REPO@COMMIT[:/PATH]")
+@options.address_argument("old", metavar="[REPO@COMMIT[:/PATH]]", required=False)
 @click.option("--name-only", is_flag=True, help="Print the paths only.")
 @click.option("--shallow", is_flag=True, help="Only what stands right in the directory; a directory is one line.")
 @click.option("--rows", is_flag=True, help="Compare the rows of tables: CSV, JSON Lines, Parquet.")
 @click.option("--key", "keys", metavar="COLUMN", multiple=True, help="With --rows: what identifies a row; repeatable.")
-@wiring.json_option
-@wiring.raw_option
+@options.json_option
+@options.raw_option
 def diff_file(
     new: str,
     old: str | None,

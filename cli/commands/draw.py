@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.exits import usage_error
 from cli.graph import Lanes
 from cli.output import print_json, printable
@@ -22,7 +22,7 @@ _SHAPES = {"repo": "cylinder", "cron": "oval", "pipeline": "box"}
 @click.command("draw")
 @click.argument("pipeline", metavar="[PIPELINE]", required=False)
 @click.option("--dot", is_flag=True, help="Print Graphviz DOT: `pps draw --dot | dot -Tsvg`.")
-@wiring.json_option
+@options.json_option
 def draw(pipeline: str | None, dot: bool, as_json: bool) -> None:
     """Draw pipelines and what they read, sources first; of one pipeline, all that feeds it and that it feeds."""
     from pps.pipelines.dag import dag

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.durations import seconds
 from cli.exits import STORAGE, ExitCode
 from cli.output import Json, Record, human_size, human_time, print_json, timestamp
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     help="Give readers this long before packs go: 90s, 5m. Default: 0, of stores in buckets 24h. Over 10m it is not "
     "waited for: `pfs gc` after it, or `pfs serve`, deletes what this one condemned.",
 )
-@wiring.json_option
+@options.json_option
 def gc(dry_run: bool, min_age: str | None, grace: str | None, as_json: bool) -> None:
     """Free the space of what nothing leads to any more: collect garbage.
 

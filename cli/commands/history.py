@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.exits import usage_error
 from cli.output import Record, emit, emit_with_table, field, size_of, time_of
 from cli.records import commit_set_record
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("squash-commit")
-@wiring.address_argument(metavar="REPO@COMMIT|ID")
+@options.address_argument(metavar="REPO@COMMIT|ID")
 def squash_commit(address: str) -> None:
     """Take a commit out of the history; its changes count as its children's. An id alone: in all repos.
 
@@ -29,7 +29,7 @@ def squash_commit(address: str) -> None:
 
 
 @click.command("drop-commit")
-@wiring.address_argument(metavar="REPO@COMMIT|ID")
+@options.address_argument(metavar="REPO@COMMIT|ID")
 def drop_commit(address: str) -> None:
     """Take a commit without children away: its branch moves back to the parent. An id alone: in all repos.
 
@@ -56,7 +56,7 @@ def _each(command: str, address: str, one: Callable[..., CommitInfo], whole: Cal
 
 
 @click.command("undelete")
-@wiring.address_argument(metavar="REPO[@BRANCH]")
+@options.address_argument(metavar="REPO[@BRANCH]")
 @click.option(
     "--before",
     type=click.IntRange(min=1),
@@ -79,7 +79,7 @@ def undelete(address: str, before: int | None) -> None:
 
 
 @click.command("list-commit-set")
-@wiring.json_option
+@options.json_option
 def list_commit_set(as_json: bool) -> None:
     """List the commits of all repos by id, newest first: a commit, and what it caused under the same id."""
     from pfs.history.commit_set import commit_sets
@@ -98,7 +98,7 @@ def list_commit_set(as_json: bool) -> None:
 
 @click.command("inspect-commit-set")
 @click.argument("commit", metavar="ID")
-@wiring.json_option
+@options.json_option
 def inspect_commit_set(commit: str, as_json: bool) -> None:
     """Show the commits of all repos with one id."""
     from pfs.history.commit_set import commit_set

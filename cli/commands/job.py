@@ -6,7 +6,7 @@ from datetime import datetime
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.durations import human_duration, seconds
 from cli.exits import FAILED, ExitCode, usage_error
 from cli.histories import parse_history
@@ -72,7 +72,7 @@ JOB_COLUMNS = [
     metavar="N|all|none",
     help="Only of the pipeline's present version (none) and N before it.",
 )
-@wiring.json_option
+@options.json_option
 def list_job(
     job_set: str | None,
     pipeline: str | None,
@@ -101,7 +101,7 @@ _job_or_set = click.argument("job", metavar="[PIPELINE@]JOB")
 
 @click.command("inspect-job")
 @_job_or_set
-@wiring.json_option
+@options.json_option
 @click.pass_context
 def inspect_job(context: click.Context, job: str, as_json: bool) -> None:
     """Show one job: state, counters, reason, inputs, what its datums took; by an id alone all jobs that have it."""
@@ -118,8 +118,8 @@ def inspect_job(context: click.Context, job: str, as_json: bool) -> None:
 @click.command("list-datum")
 @click.argument("job", metavar="[PIPELINE@JOB]", required=False)
 @click.option("--state", "states", multiple=True, type=click.Choice(DATUM_STATES), help="Only these; repeatable.")
-@wiring.json_option
-@wiring.raw_option
+@options.json_option
+@options.raw_option
 @spec_options
 def list_datum(given: Given, job: str | None, states: tuple[str, ...], as_json: bool, raw: bool) -> None:
     """List the datums of a job with their states, or with -f those that a spec would have now."""
@@ -177,7 +177,7 @@ def _paths(record: Record) -> str:
 @click.command("inspect-datum")
 @click.argument("job", metavar="PIPELINE@JOB")
 @click.argument("datum", metavar="DATUM")
-@wiring.json_option
+@options.json_option
 def inspect_datum(job: str, datum: str, as_json: bool) -> None:
     """Show one datum: inputs, state, tries, times, exit code and the end of its log."""
     from pps.jobs.jobs import Jobs
@@ -192,7 +192,7 @@ _job = click.argument("job", metavar="PIPELINE@JOB")
 @click.command("wait-job")
 @_job_or_set
 @click.option("--timeout", metavar="DURATION", help="Exit 4 when it has not ended by then.")
-@wiring.json_option
+@options.json_option
 @click.pass_context
 def wait_job(context: click.Context, job: str, timeout: str | None, as_json: bool) -> None:
     """Wait until a job, or all of an id, have ended; exit 1 if one did not succeed. It does not run them."""
@@ -225,7 +225,7 @@ def stop_job(job: str) -> None:
 
 @click.command("delete-job")
 @_job
-@wiring.json_option
+@options.json_option
 def delete_job(job: str, as_json: bool) -> None:
     """Delete a job that has ended: it is listed no more, its logs go. Its output commit stays, nothing runs again."""
     from pps.jobs.jobs import Jobs
@@ -250,7 +250,7 @@ def restart_datum(job: str, datum: str | None) -> None:
 @click.command("explain-datum")
 @_job
 @click.argument("datum", metavar="DATUM")
-@wiring.json_option
+@options.json_option
 def explain_datum(job: str, datum: str, as_json: bool) -> None:
     """Say in one sentence why a datum ran or was skipped, and against which job."""
     from pps.jobs.jobs import Jobs

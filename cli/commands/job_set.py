@@ -6,7 +6,7 @@ from itertools import islice
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.commands.job import JOB_COLUMNS, progress
 from cli.durations import seconds
 from cli.exits import FAILED, ExitCode
@@ -18,7 +18,7 @@ _set = click.argument("job_set", metavar="ID")
 
 @click.command("list-job-set")
 @click.option("-n", "--number", type=click.IntRange(min=0), default=0, help="At most so many; 0 is all.")
-@wiring.json_option
+@options.json_option
 def list_job_set(number: int, as_json: bool) -> None:
     """List the jobs of all pipelines by id, newest first: what one commit set off."""
     from pps.jobs.jobs import Jobs
@@ -38,7 +38,7 @@ def list_job_set(number: int, as_json: bool) -> None:
 
 @click.command("inspect-job-set")
 @_set
-@wiring.json_option
+@options.json_option
 def inspect_job_set(job_set: str, as_json: bool) -> None:
     """Show the jobs of all pipelines with one id, in the order in which they began."""
     from pps.jobs.jobs import Jobs
@@ -51,7 +51,7 @@ def inspect_job_set(job_set: str, as_json: bool) -> None:
 @click.command("wait-job-set")
 @_set
 @click.option("--timeout", metavar="DURATION", help="Exit 4 when not all have ended by then.")
-@wiring.json_option
+@options.json_option
 def wait_job_set(job_set: str, timeout: str | None, as_json: bool) -> None:
     """Wait until all jobs of an id have ended, and show them; exit 1 if one did not succeed. It does not run them."""
     from pps.jobs.jobs import Jobs

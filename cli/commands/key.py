@@ -6,7 +6,7 @@ import shlex
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.exits import usage_error
 from cli.output import Record, emit, emit_one, field
 from cli.records import key_record
@@ -22,7 +22,7 @@ from cli.records import key_record
     help="What the key may do: read; write too; or everything, such as making repos.",
 )
 @click.option("--repo", "repos", multiple=True, metavar="REPO", help="Only for these repos; default: all.")
-@wiring.json_option
+@options.json_option
 def create_key(name: str, role: str, repos: tuple[str, ...], as_json: bool) -> None:
     """Make an S3 key; its secret is shown now and never again."""
     from pfs.keys import Keys
@@ -33,7 +33,7 @@ def create_key(name: str, role: str, repos: tuple[str, ...], as_json: bool) -> N
 
 
 @click.command("list-key")
-@wiring.json_option
+@options.json_option
 def list_key(as_json: bool) -> None:
     """List the S3 keys, without their secrets."""
     from pfs.keys import Keys
@@ -65,7 +65,7 @@ def delete_key(name: str) -> None:
 
 @click.command("credentials")
 @click.option("--env", "as_env", is_flag=True, help='As `export` lines for a shell: eval "$(pfs credentials --env)".')
-@wiring.json_option
+@options.json_option
 def credentials(as_env: bool, as_json: bool) -> None:
     """Print the root key of the store, for S3 clients."""
     from pfs.keys import Keys

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import unlocking, wiring
+from cli import options, unlocking, wiring
 from cli.exits import usage_error
 from cli.output import Json, emit, field, timestamp
 
@@ -33,7 +33,7 @@ _name = click.argument("name", metavar="NAME", shell_complete=_complete)
 
 
 @click.command("list-keyslot")
-@wiring.json_option
+@options.json_option
 def list_keyslot(as_json: bool) -> None:
     """List what opens the store: passphrases and key files, by the names of their slots."""
     from pfs.encryption.keeper import list_slots

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.exits import usage_error
 from cli.output import print_json
 
 
 @click.command("lineage")
-@wiring.address_argument(metavar="REPO@COMMIT[:/PATH]")
+@options.address_argument(metavar="REPO@COMMIT[:/PATH]")
 @click.option("--up", is_flag=True, help="What it was made from, to the raw commits: default.")
 @click.option("--down", is_flag=True, help="What it went into.")
 @click.option("--both", is_flag=True, help="Both, as --up --down.")
@@ -24,7 +24,7 @@ from cli.output import print_json
     help="At most so many files of a directory, inputs of a datum and so on; how many more there are is said.",
 )
 @click.option("--dot", is_flag=True, help="Print Graphviz DOT: `pps lineage --dot … | dot -Tsvg`.")
-@wiring.json_option
+@options.json_option
 def lineage(
     address: str, up: bool, down: bool, both: bool, depth: int | None, limit: int, dot: bool, as_json: bool
 ) -> None:

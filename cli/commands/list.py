@@ -6,7 +6,7 @@ from itertools import islice
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.exits import usage_error
 from cli.output import Column, emit, emit_one, field, size_of
 from cli.records import file_record
@@ -17,13 +17,13 @@ def _file_columns(*, raw: bool) -> list[Column]:
 
 
 @click.command("list-file")
-@wiring.address_argument(metavar="REPO@COMMIT[:/DIR]")
+@options.address_argument(metavar="REPO@COMMIT[:/DIR]")
 @click.option("-r", "--recursive", is_flag=True, help="Everything below, files and directories.")
 @click.option("-n", "--number", type=click.IntRange(min=1), help="So many lines at most.")
 @click.option("--from", "after", metavar="PATH", help="Go on behind this path of an earlier listing.")
 @click.option("--reverse", is_flag=True, help="The last first; --from then means what comes before it.")
-@wiring.json_option
-@wiring.raw_option
+@options.json_option
+@options.raw_option
 def list_file(
     address: str, recursive: bool, number: int | None, after: str | None, reverse: bool, as_json: bool, raw: bool
 ) -> None:
@@ -47,9 +47,9 @@ def list_file(
 
 
 @click.command("glob-file")
-@wiring.address_argument(metavar="'REPO@COMMIT:/PATTERN'")
-@wiring.json_option
-@wiring.raw_option
+@options.address_argument(metavar="'REPO@COMMIT:/PATTERN'")
+@options.json_option
+@options.raw_option
 def glob_file(address: str, as_json: bool, raw: bool) -> None:
     """List files and directories whose whole path matches a glob pattern."""
     where = wiring.address(address, ref=True, path=True)
@@ -60,8 +60,8 @@ def glob_file(address: str, as_json: bool, raw: bool) -> None:
 
 
 @click.command("inspect-file")
-@wiring.address_argument(metavar="REPO@COMMIT:/PATH")
-@wiring.json_option
+@options.address_argument(metavar="REPO@COMMIT:/PATH")
+@options.json_option
 def inspect_file(address: str, as_json: bool) -> None:
     """Show one file or directory: size, hash, in which commit it last changed."""
     where = wiring.address(address, ref=True, path=True)

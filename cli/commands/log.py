@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.graph import Lanes
 from cli.output import Record, emit, field, human_time, print_json_array, time_of
 from cli.records import commit_record
@@ -21,10 +21,10 @@ _number = click.option("-n", "--number", type=click.IntRange(min=0), help="At mo
 
 
 @click.command("log")
-@wiring.address_argument(metavar="REPO[@BRANCH]")
+@options.address_argument(metavar="REPO[@BRANCH]")
 @click.option("--graph", "drawn", is_flag=True, help="Draw the lines from commits to parents.")
 @_number
-@wiring.json_option
+@options.json_option
 def log(address: str, drawn: bool, number: int | None, as_json: bool) -> None:
     """Show commits by all their parents, newest first; without a branch, those of all branches and tags."""
     from pfs.history.graph import Graph
@@ -70,9 +70,9 @@ def _line(info: CommitInfo, names: dict[str, list[str]]) -> str:
 
 
 @click.command("find-commit")
-@wiring.address_argument(metavar="REPO@COMMIT:/PATH")
+@options.address_argument(metavar="REPO@COMMIT:/PATH")
 @_number
-@wiring.json_option
+@options.json_option
 def find_commit(address: str, number: int | None, as_json: bool) -> None:
     """List the commits that changed a file or directory, newest first, from a commit back."""
     from pfs.history.touched import touching

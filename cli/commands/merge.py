@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.commands.commit import own_ref
 from cli.exits import usage_error
 from cli.output import field, print_json, print_table
@@ -47,8 +47,8 @@ def _how(ours: bool, theirs: bool, resolve: tuple[str, ...], message: str | None
 
 
 @click.command("merge")
-@wiring.address_argument("source", metavar="REPO@SOURCE")
-@wiring.address_argument("target", metavar="REPO@TARGET")
+@options.address_argument("source", metavar="REPO@SOURCE")
+@options.address_argument("target", metavar="REPO@TARGET")
 @_choices
 def merge(
     source: str, target: str, ours: bool, theirs: bool, resolve: tuple[str, ...], message: str | None, as_json: bool
@@ -63,7 +63,7 @@ def merge(
 
 
 @click.command("revert")
-@wiring.address_argument(metavar="REPO@COMMIT")
+@options.address_argument(metavar="REPO@COMMIT")
 @click.option("-b", "--branch", help="Where; default: the branch of the address, else the one it was made on.")
 @_choices
 def revert(
@@ -85,8 +85,8 @@ def revert(
 
 
 @click.command("cherry-pick")
-@wiring.address_argument("commit", metavar="REPO@COMMIT")
-@wiring.address_argument("target", metavar="REPO@BRANCH")
+@options.address_argument("commit", metavar="REPO@COMMIT")
+@options.address_argument("target", metavar="REPO@BRANCH")
 @_choices
 def cherry_pick(
     commit: str, target: str, ours: bool, theirs: bool, resolve: tuple[str, ...], message: str | None, as_json: bool
@@ -101,7 +101,7 @@ def cherry_pick(
 
 
 @click.command("rebase")
-@wiring.address_argument(metavar="REPO@BRANCH")
+@options.address_argument(metavar="REPO@BRANCH")
 @click.argument("onto", metavar="ONTO")
 @_choices
 def rebase(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.exits import usage_error
 from cli.output import emit_one
 from cli.pairs import pairs
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 @click.command("edit-metadata")
-@wiring.address_argument(metavar="REPO[@BRANCH|@COMMIT]")
+@options.address_argument(metavar="REPO[@BRANCH|@COMMIT]")
 @click.option("--set", "sets", multiple=True, metavar="NAME=VALUE", help="Set a value; repeatable.")
 @click.option("--unset", multiple=True, metavar="NAME", help="Take a name away; repeatable.")
 @click.option("--clear", is_flag=True, help="Take all away first.")
-@wiring.json_option
+@options.json_option
 def edit_metadata(address: str, sets: tuple[str, ...], unset: tuple[str, ...], clear: bool, as_json: bool) -> None:
     """Change what is said of a repo, a branch or a commit by names and values, and print it; print it without options.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import unlocking, wiring
+from cli import options, unlocking, wiring
 from cli.bucket_options import bucket_options, s3_options
 from cli.exits import STORAGE, ExitCode, usage_error
 from cli.output import counted, human_size, print_json
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @unlocking.options("of DST, with --encrypt")
 @click.option("--source-passphrase-file", metavar="FILE", help="The same of SRC, if that is encrypted.")
 @click.option("--source-key-file", metavar="FILE", help="The same of SRC, if that is encrypted.")
-@wiring.json_option
+@options.json_option
 def clone(
     source: str,
     target: str,
@@ -93,12 +93,12 @@ def _secret_of_clone(encrypt: bool, passphrase_file: str | None, key_file: str |
 
 @click.command("push")
 @click.argument("target", metavar="DST", type=click.Path())
-@click.argument("branches", metavar="[REPO[@BRANCH]]...", nargs=-1, shell_complete=wiring.complete_address)
+@click.argument("branches", metavar="[REPO[@BRANCH]]...", nargs=-1, shell_complete=options.complete_address)
 @click.option(
     "--force", is_flag=True, help="Move branches that went another way there; their old heads can be had back."
 )
 @unlocking.options("of DST, if it is encrypted and another than here")
-@wiring.json_option
+@options.json_option
 def push(
     target: str,
     branches: tuple[str, ...],
@@ -121,12 +121,12 @@ def push(
 
 @click.command("pull")
 @click.argument("source", metavar="SRC", type=click.Path())
-@click.argument("branches", metavar="[REPO[@BRANCH]]...", nargs=-1, shell_complete=wiring.complete_address)
+@click.argument("branches", metavar="[REPO[@BRANCH]]...", nargs=-1, shell_complete=options.complete_address)
 @click.option(
     "--force", is_flag=True, help="Move branches that went another way here; their old heads can be had back."
 )
 @unlocking.options("of SRC, if it is encrypted and another than here")
-@wiring.json_option
+@options.json_option
 def pull(
     source: str,
     branches: tuple[str, ...],

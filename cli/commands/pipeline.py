@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.exits import usage_error
 from cli.histories import parse_history
 from cli.output import Record, emit, emit_one, field, print_json, print_json_array, time_of
@@ -39,7 +39,7 @@ def _note(notes: tuple[str, ...]) -> None:
 
 @click.command("create-pipeline")
 @dry_run_option
-@wiring.json_option
+@options.json_option
 @spec_options
 def create_pipeline(given: Given, dry_run: bool, as_json: bool) -> None:
     """Make the pipelines of a spec file, all or none; `pps run` or `pfs serve` runs them."""
@@ -59,7 +59,7 @@ def create_pipeline(given: Given, dry_run: bool, as_json: bool) -> None:
     "--reprocess/--no-reprocess", default=None, help="Run all datums again, or none; default: if code changed."
 )
 @dry_run_option
-@wiring.json_option
+@options.json_option
 @spec_options
 def update_pipeline(given: Given, reprocess: bool | None, dry_run: bool, as_json: bool) -> None:
     """Replace the specs of pipelines by those of a file; makes those that do not exist."""
@@ -101,7 +101,7 @@ def _report(specs: Sequence[Spec], infos: Sequence[PipelineInfo], *, dry_run: bo
 @click.option(
     "-s", "--spec", "only_specs", is_flag=True, help="Print the specs that count, as create-pipeline takes them."
 )
-@wiring.json_option
+@options.json_option
 def list_pipeline(history: int | None, states: tuple[str, ...], only_specs: bool, as_json: bool) -> None:
     """List pipelines with the state of their last job."""
     from itertools import chain, islice
@@ -144,7 +144,7 @@ def _state(record: Record) -> str:
 @click.argument("pipeline", metavar="PIPELINE[@VERSION]")
 @click.option("--spec", "only_spec", is_flag=True, help="Print the spec that counts, as create-pipeline takes it.")
 @click.option("--given", "only_given", is_flag=True, help="Print the spec as it was given, without defaults.")
-@wiring.json_option
+@options.json_option
 def inspect_pipeline(pipeline: str, only_spec: bool, only_given: bool, as_json: bool) -> None:
     """Show one pipeline and its spec, or one version of it."""
     from pps.pipelines.pipelines import Pipelines

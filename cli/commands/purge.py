@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.exits import usage_error
 from cli.output import Record, human_size, print_json
 from cli.progress import Bar
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("-r", "--recursive", is_flag=True, help="A directory, with all files below it.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Say what would be purged, and change nothing.")
-@wiring.json_option
+@options.json_option
 def purge(address: str, recursive: bool, yes: bool, dry_run: bool, as_json: bool) -> None:
     """Delete a path for good, out of all commits of a repo: branches, tags, trash, failed and open commits.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.output import Record, emit, emit_one, field, size_of, time_of
 from cli.records import repo_record
 
 
 @click.command("create-repo")
-@wiring.address_argument("repo", metavar="REPO")
+@options.address_argument("repo", metavar="REPO")
 @click.option("-d", "--description", default="", help="What the repo is for.")
 def create_repo(repo: str, description: str) -> None:
     """Make an empty repo."""
@@ -19,7 +19,7 @@ def create_repo(repo: str, description: str) -> None:
 
 
 @click.command("update-repo")
-@wiring.address_argument("repo", metavar="REPO")
+@options.address_argument("repo", metavar="REPO")
 @click.option("-d", "--description", required=True, help="What the repo is for.")
 def update_repo(repo: str, description: str) -> None:
     """Change the description of a repo."""
@@ -28,8 +28,8 @@ def update_repo(repo: str, description: str) -> None:
 
 
 @click.command("list-repo")
-@wiring.json_option
-@wiring.raw_option
+@options.json_option
+@options.raw_option
 def list_repo(as_json: bool, raw: bool) -> None:
     """List the repos with the size of the head of master."""
     columns = [
@@ -48,8 +48,8 @@ def _described(record: Record) -> str:
 
 
 @click.command("inspect-repo")
-@wiring.address_argument("repo", metavar="REPO")
-@wiring.json_option
+@options.address_argument("repo", metavar="REPO")
+@options.json_option
 def inspect_repo(repo: str, as_json: bool) -> None:
     """Show one repo."""
     with wiring.open_store() as store:
@@ -57,7 +57,7 @@ def inspect_repo(repo: str, as_json: bool) -> None:
 
 
 @click.command("delete-repo")
-@wiring.address_argument("repo", metavar="REPO")
+@options.address_argument("repo", metavar="REPO")
 @click.option(
     "-f", "--force", is_flag=True, help="Even when branches of other repos depend on it, or a pipeline writes to it."
 )

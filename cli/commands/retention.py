@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.durations import seconds
 from cli.exits import usage_error
 from cli.output import Json, Record, print_json
@@ -20,7 +20,7 @@ _Edit: TypeAlias = "Callable[[Retention], Retention]"
 
 
 @click.command("set-retention")
-@wiring.address_argument("repo", metavar="REPO")
+@options.address_argument("repo", metavar="REPO")
 @click.option("--keep-last", type=_COUNT, metavar="N", help="Keep the last N commits.")
 @click.option("--keep-days", metavar="D", help="Keep what was finished in the last D days; also 12h, 2w.")
 @click.option("--keep-daily", type=_COUNT, metavar="N", help="Keep the newest commit of each of N days that have any.")
@@ -32,7 +32,7 @@ _Edit: TypeAlias = "Callable[[Retention], Retention]"
 @click.option("--path-days", metavar="D", help="See --path; also 12h, 2w.")
 @click.option("--branch", metavar="B", help="Rules for this branch alone, instead of the repo's.")
 @click.option("--clear", is_flag=True, help="Take all rules away; with --branch those of the branch.")
-@wiring.json_option
+@options.json_option
 def set_retention(
     repo: str,
     keep_last: int | None,

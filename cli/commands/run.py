@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.exits import FAILED, ExitCode
 from cli.live import LiveView
 from cli.output import emit
@@ -20,10 +20,10 @@ from cli.pipeline_records import job_record
     show_default=True,
     help="How commands come to see /pfs; `pfs doctor` says what this machine offers.",
 )
-@wiring.jobs_option
-@wiring.gpus_option
+@options.jobs_option
+@options.gpus_option
 @click.option("--frozen", is_flag=True, help="Refuse to run when a code file was changed, instead of taking it over.")
-@wiring.json_option
+@options.json_option
 def run_pending(
     pipelines: tuple[str, ...], isolation: str, jobs: int | None, gpus: str, frozen: bool, as_json: bool
 ) -> None:

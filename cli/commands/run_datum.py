@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.commands.job import job_address
 from cli.exits import FAILED, ExitCode, usage_error
 from cli.output import Record, emit, emit_one, field, size_of
@@ -37,7 +37,7 @@ _COLUMNS = [("FILE", field("path")), ("SIZE", size_of("size")), ("COMPARED", fie
     show_default=True,
     help="How the command comes to see /pfs.",
 )
-@wiring.json_option
+@options.json_option
 def run_datum(job: str, datum: str, shell: bool, keep: Path | None, isolation: str, as_json: bool) -> None:
     """Run one datum of a job again, here, as its worker ran it; nothing is committed.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.exits import FAILED, ExitCode
 from cli.output import Record, field, note, print_json, print_json_array, print_table, printable
 from cli.workflow_files import run_options
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="How commands come to see their files; `pfs doctor` says what this machine offers.",
 )
-@wiring.jobs_option
-@wiring.gpus_option
-@wiring.json_option
+@options.jobs_option
+@options.gpus_option
+@options.json_option
 def run_workflow(
     workflow: Workflow,
     asked: Asked,

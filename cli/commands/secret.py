@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.exits import usage_error
 from cli.output import Record, emit, emit_one, field, time_of
 from cli.pairs import pairs
@@ -113,7 +113,7 @@ def _texts(values: Mapping[str, object], name: str) -> dict[str, bytes]:
 
 
 @click.command("list-secret")
-@wiring.json_option
+@options.json_option
 def list_secret(as_json: bool) -> None:
     """List secrets with the names of their keys; values are never shown."""
     from pps.secret_store import Secrets
@@ -130,7 +130,7 @@ def _keys(record: Record) -> str:
 
 @click.command("inspect-secret")
 @click.argument("name", metavar="NAME")
-@wiring.json_option
+@options.json_option
 def inspect_secret(name: str, as_json: bool) -> None:
     """Show the names of a secret's keys, and which pipelines use it."""
     from pps.pipelines.pipelines import Pipelines

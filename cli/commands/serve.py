@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.exits import usage_error
 
 
@@ -23,7 +23,7 @@ from cli.exits import usage_error
 @click.option("--no-pipelines", is_flag=True, help="No pipeline controller.")
 @click.option("--no-s3", is_flag=True, help="No S3 gateway.")
 @click.option("--no-upkeep", is_flag=True, help="No retention and collection once an hour: run `pfs gc` yourself.")
-@wiring.gpus_option
+@options.gpus_option
 @click.option("--standby", is_flag=True, help="Wait while another serves this store, and take over when it is gone.")
 def serve(
     host: str,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.output import Column, Json, Record, field, human_size, print_json, print_table, size_of
 from cli.progress import Bar
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 @click.command("stats")
 @click.option("--exact", is_flag=True, help="Also what is deduplicated and compressed, by a walk over all trees.")
-@wiring.json_option
-@wiring.raw_option
+@options.json_option
+@options.raw_option
 def stats(exact: bool, as_json: bool, raw: bool) -> None:
     """Show what repos take up: their heads, all commits counted whole, and with --exact what of it is stored.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from cli import unlocking, wiring
+from cli import options, unlocking, wiring
 from cli.bucket_options import bucket_options, s3_options
 from cli.exits import FAILED, STORAGE, ExitCode, usage_error
 from cli.output import Json, counted, emit, emit_one, field, human_size, print_json
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 )
 @click.option("--encrypt", is_flag=True, help="Encrypt all that is stored, for ever; asks for a passphrase.")
 @unlocking.options("that opens the store, with --encrypt")
-@wiring.json_option
+@options.json_option
 def init(
     directory: str | None,
     chunk_avg: str | None,
@@ -182,7 +182,7 @@ def locate() -> None:
 
 
 @click.command("version")
-@wiring.json_option
+@options.json_option
 def version(as_json: bool) -> None:
     """Say which version of pfs, Python and the chunker's kernel this is."""
     from pfs.chunker import kernel
@@ -194,7 +194,7 @@ def version(as_json: bool) -> None:
 
 
 @click.command("doctor")
-@wiring.json_option
+@options.json_option
 def doctor(as_json: bool) -> None:
     """Check what this machine offers: kernel, isolation, store, disk; says what to do about each shortfall."""
     from cli.diagnosis import diagnose
@@ -211,7 +211,7 @@ def doctor(as_json: bool) -> None:
 
 @click.command("fsck")
 @click.option("--deep", is_flag=True, help="Read every byte and verify every id.")
-@wiring.json_option
+@options.json_option
 def fsck(deep: bool, as_json: bool) -> None:
     """Check that everything that commits need is there and whole; exit 1 if something is damaged."""
     from pfs.upkeep.check import fsck as check
@@ -244,7 +244,7 @@ def fsck(deep: bool, as_json: bool) -> None:
 
 
 @click.command("recover")
-@wiring.json_option
+@options.json_option
 def recover(as_json: bool) -> None:
     """Rebuild the index from the packs and refs alone; commits and bytes are those of the object store."""
     from pfs.store import locate as locate_at

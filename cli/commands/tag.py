@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.commands.commit import own_ref
 from cli.output import emit, field, time_of
 from cli.records import tag_record
 
 
 @click.command("create-tag")
-@wiring.address_argument(metavar="REPO@TAG")
+@options.address_argument(metavar="REPO@TAG")
 @click.argument("commit", metavar="COMMIT")
 def create_tag(address: str, commit: str) -> None:
     """Name a finished commit; a tag never moves, and cannot have the name of a branch."""
@@ -21,8 +21,8 @@ def create_tag(address: str, commit: str) -> None:
 
 
 @click.command("list-tag")
-@wiring.address_argument("repo", metavar="REPO")
-@wiring.json_option
+@options.address_argument("repo", metavar="REPO")
+@options.json_option
 def list_tag(repo: str, as_json: bool) -> None:
     """List the tags of a repo."""
     columns = [("NAME", field("name")), ("COMMIT", field("commit")), ("CREATED", time_of("created"))]
@@ -31,7 +31,7 @@ def list_tag(repo: str, as_json: bool) -> None:
 
 
 @click.command("delete-tag")
-@wiring.address_argument(metavar="REPO@TAG")
+@options.address_argument(metavar="REPO@TAG")
 def delete_tag(address: str) -> None:
     """Take a tag away; it stays in trash for 30 days."""
     repo, tag = wiring.branch_address(address)

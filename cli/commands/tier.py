@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 from msgspec.structs import replace
 
-from cli import wiring
+from cli import options, wiring
 from cli.durations import human_duration, seconds
 from cli.output import Record, human_size, print_json
 from cli.progress import Bar
@@ -37,7 +37,7 @@ _speed = click.option("--speed", type=click.Choice(_SPEEDS), help="How fast it i
 @_class
 @_heads
 @click.option("--dry-run", is_flag=True, help="Say what would be moved, and change nothing.")
-@wiring.json_option
+@options.json_option
 def tier(older_than: str | None, storage_class: str | None, heads: bool | None, dry_run: bool, as_json: bool) -> None:
     """Move data to a cheaper storage class that only old commits need. For stores in buckets.
 
@@ -88,7 +88,7 @@ def tier_line(done: Tiered) -> str:
 @click.option("--restore-days", type=click.IntRange(1, 3650), help="How long what is restored can be read. Default: 7.")
 @_speed
 @click.option("--off", is_flag=True, help="Move nothing by itself any more.")
-@wiring.json_option
+@options.json_option
 def set_tiering(
     older_than: str | None,
     storage_class: str | None,
@@ -147,11 +147,11 @@ def _rule_line(rule: Rule) -> str:
 
 
 @click.command("thaw")
-@wiring.address_argument(metavar="REPO@REF[:PATH]")
+@options.address_argument(metavar="REPO@REF[:PATH]")
 @click.option("--days", type=click.IntRange(1, 3650), help="How long it can be read. Default: as set-tiering says.")
 @_speed
 @click.option("--wait", is_flag=True, help="Wait until everything can be read.")
-@wiring.json_option
+@options.json_option
 def thaw(address: str, days: int | None, speed: Speed | None, wait: bool, as_json: bool) -> None:
     """Have files restored that are in an archive (GLACIER, DEEP_ARCHIVE), all that a path needs at once.
 

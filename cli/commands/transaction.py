@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import transactions, wiring
+from cli import options, transactions, wiring
 from cli.exits import usage_error
 from cli.output import Record, emit, emit_with_table, field, print_json_array, print_table, time_of
 from cli.records import commit_record, transaction_record
@@ -57,7 +57,7 @@ def resume_transaction(id: str) -> None:
 
 @click.command("finish-transaction")
 @_id
-@wiring.json_option
+@options.json_option
 def finish_transaction(id: str | None, as_json: bool) -> None:
     """Publish the active transaction, or the one named, all at once; print REPO@ID of each of its commits.
 
@@ -97,7 +97,7 @@ def delete_transaction(id: str | None) -> None:
 
 
 @click.command("list-transaction")
-@wiring.json_option
+@options.json_option
 def list_transaction(as_json: bool) -> None:
     """List the transactions that are not finished, the oldest first."""
     from pfs.transactions.transaction import list_transactions
@@ -116,7 +116,7 @@ def list_transaction(as_json: bool) -> None:
 
 @click.command("inspect-transaction")
 @_id
-@wiring.json_option
+@options.json_option
 def inspect_transaction(id: str | None, as_json: bool) -> None:
     """Show the active transaction, or the one named: what was put into it, and its commits."""
     from pfs.transactions import transaction

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import stdio, wiring
+from cli import options, stdio, wiring
 from cli.records import commit_record
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("wait-commit")
-@wiring.address_argument(metavar="REPO@COMMIT|ID")
+@options.address_argument(metavar="REPO@COMMIT|ID")
 def wait_commit(address: str) -> None:
     """Wait until a commit is finished, and print REPO@ID; a branch means its open commit. An id alone: in all repos.
 
@@ -42,7 +42,7 @@ def wait_commit(address: str) -> None:
 
 
 @click.command("subscribe-commit")
-@wiring.address_argument(metavar="REPO@BRANCH")
+@options.address_argument(metavar="REPO@BRANCH")
 @click.option("--new", is_flag=True, help="Leave out the commits that are there already.")
 @click.option("-n", "--number", type=click.IntRange(min=1), help="End after so many.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line instead of ids.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli import wiring
+from cli import options, wiring
 from cli.output import Record, emit, emit_with_table, field, note, print_json, time_of
 from cli.workflow_files import run_options
 from cli.workflow_records import run_record, workflow_record
@@ -43,7 +43,7 @@ TASK_COLUMNS: list[tuple[str, Callable[[Record], str]]] = [
 
 
 @click.command("list-workflow")
-@wiring.json_option
+@options.json_option
 def list_workflow(as_json: bool) -> None:
     """List workflows with their last run."""
     from pps.workflows.infos import list_workflows
@@ -72,7 +72,7 @@ def _last(record: Record, name: str) -> str:
 @click.command("inspect-workflow")
 @click.argument("workflow", metavar="WORKFLOW[@RUN]", shell_complete=_complete)
 @click.option("--file", "only_file", is_flag=True, help="Print the workflow file as it was in that run.")
-@wiring.json_option
+@options.json_option
 def inspect_workflow(workflow: str, only_file: bool, as_json: bool) -> None:
     """Show a run of a workflow, the last one by default: params, and what became of each task."""
     from pps.workflows.infos import file_of_run, inspect_run
@@ -89,7 +89,7 @@ def inspect_workflow(workflow: str, only_file: bool, as_json: bool) -> None:
 @click.command("list-run")
 @_workflow
 @click.option("-n", "--number", type=click.IntRange(min=0), default=0, help="At most so many; 0 is all.")
-@wiring.json_option
+@options.json_option
 def list_run(workflow: str, number: int, as_json: bool) -> None:
     """List the runs of a workflow, newest first."""
     from pps.workflows.infos import list_runs
@@ -114,7 +114,7 @@ def _outcomes(record: Record) -> str:
 @click.command("install-workflow")
 @run_options
 @click.option("--undo", is_flag=True, help="Let it run by hand alone again; it stays, and has a run now.")
-@wiring.json_option
+@options.json_option
 def install_workflow(workflow: Workflow, asked: Asked, undo: bool, as_json: bool) -> None:
     """Let a workflow run by itself: now, with each commit of the repos that it reads, and by its schedule.
 

@@ -7,15 +7,17 @@ whole path: the same on a disk and in an archive.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
 
 from pfs.errors import PathNotFoundError
-from pfs.expand import expand
-from pfs.glob import Glob
 from pfs.paths import from_key
 from pfs.trees.row import Row
 from pfs.trees.tree import Tree
+
+if TYPE_CHECKING:
+    from pfs.glob import Glob
 
 
 class Item(NamedTuple):
@@ -25,8 +27,7 @@ class Item(NamedTuple):
     row: Row
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """Files and directories of one tree, in key order, a directory before what it holds; iterable again and again."""
 
     rows: Callable[[], Iterator[Row]]
@@ -55,6 +56,8 @@ def below(tree: Tree, key: bytes) -> Selection:
 
 def matching(tree: Tree, glob: Glob) -> Selection:
     """Select what a pattern matches, directories with all that is below them; each file once."""
+    from pfs.expand import expand  # few commands match patterns
+
     return Selection(lambda: with_contents(tree, expand(tree, glob)), 0)
 
 

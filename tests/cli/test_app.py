@@ -12,8 +12,8 @@ import click
 import pytest
 
 from cli import exits, pfs_main, pps_main
-from cli.app import hoist_store
 from cli.entry import Entry
+from cli.words import hoist_store
 from pfs import errors
 from tests.cli.conftest import Run
 
