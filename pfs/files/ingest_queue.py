@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pfs.backends.base import Buffer
 from pfs.files.fileref import FileRef, RefBuilder
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 BATCH_BYTES: Final = 4 << 20
 """Bytes of one batch, about: enough to make the interpreter's share small, and to stay in the caches."""
+_Stored: TypeAlias = list[tuple[int, ChunkId]]
+"""The chunks of a batch: size and id."""
 
 
 def store_chunks(session: WriteSession, chunks: Sequence[Buffer]) -> list[tuple[int, ChunkId]]:
@@ -33,11 +35,21 @@ class ChunkQueue:
     """
 
     def __init__(
-        self, session: WriteSession, pool: Executor | None, *, depth: int, done: Callable[[int], None] | None = None
+        self,
+        session: WriteSession,
+        pool: Executor | None,
+        *,
+        depth: int,
+        lends_at: int | None = None,
+        done: Callable[[int], None] | None = None,
     ) -> None:
-        """``done`` is told, in the putting thread, how many bytes have been stored since the last time."""
+        """``lends_at``: while so many batches are at work in the pool, the caller's thread does one itself.
+
+        ``done`` is told, in the putting thread, how many bytes have been stored since the last time.
+        """
         self._session, self._pool, self._depth, self._done = session, pool, depth, done
-        self._waiting: deque[Future[list[tuple[int, ChunkId]]]] = deque()
+        self._lends_at = depth if lends_at is None else lends_at
+        self._waiting: deque[_Stored | Future[_Stored]] = deque()
         self._ref = RefBuilder(session)
 
     def put(self, chunks: Sequence[Buffer]) -> None:
@@ -45,28 +57,35 @@ class ChunkQueue:
 
         So the buffers of a batch are free when ``depth`` more have been put. Raises what storing an earlier one raised.
         """
-        if self._pool is None:
-            self._take(store_chunks(self._session, chunks))
-            return
-        self._waiting.append(self._pool.submit(store_chunks, self._session, chunks))
-        while len(self._waiting) >= self._depth:
-            self._take(self._waiting.popleft().result())
+        if self._pool is None or sum(not _is_done(one) for one in self._waiting) >= self._lends_at:
+            self._waiting.append(store_chunks(self._session, chunks))
+        else:
+            self._waiting.append(self._pool.submit(store_chunks, self._session, chunks))
+        while self._waiting and (len(self._waiting) >= self._depth or _is_done(self._waiting[0])):
+            self._take()
 
     def finish(self) -> FileRef:
         """Wait for the rest and return the file."""
         while self._waiting:
-            self._take(self._waiting.popleft().result())
+            self._take()
         return self._ref.finish()
 
     def abandon(self) -> None:
         """Wait until nothing is at work any more; the buffers are free then."""
-        for future in self._waiting:
+        begun = [one for one in self._waiting if not isinstance(one, list)]
+        for future in begun:
             future.cancel()
-        ended(self._waiting)
+        ended(begun)
         self._waiting.clear()
 
-    def _take(self, stored: list[tuple[int, ChunkId]]) -> None:
+    def _take(self) -> None:
+        oldest = self._waiting.popleft()
+        stored = oldest if isinstance(oldest, list) else oldest.result()
         for size, id in stored:
             self._ref.add(size, id)
         if self._done is not None:
             self._done(sum(size for size, _ in stored))
+
+
+def _is_done(batch: _Stored | Future[_Stored]) -> bool:
+    return isinstance(batch, list) or batch.done()

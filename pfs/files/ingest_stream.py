@@ -1,4 +1,9 @@
-"""One file from a stream that is pulled: the caller's thread reads and cuts, a pool hashes, compresses and writes."""
+"""One file from a stream that is pulled: the caller's thread reads and cuts, a pool hashes, compresses and writes.
+
+On few processors a thread for reading beside one a processor is one too many: they take the processors, the buffers in
+their caches and the interpreter from each other. So there the reader is one of the `jobs` threads: it hands batches
+over as long as the others have one each in reserve, and does the next one itself.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +25,8 @@ if TYPE_CHECKING:
 
 _BUFFER_BYTES: Final = 2 << 20
 """Some six chunks: with less more would be cut twice, with more the bytes would be in no near cache any longer."""
+_LENDING_JOBS: Final = 4
+"""Up to so many threads the reader lends a hand: of more it would be few, and those in reserve take buffers."""
 Tee = Callable[[memoryview], None]
 _HEAD_BYTES: Final = 256 * 1024
 """Streams that end within this are stored without threads and large buffers."""
@@ -40,11 +47,12 @@ def put_stream(
         session: gets the chunks and the manifest.
         params: of the store.
         stream: read with ``readinto`` where it has that, else with ``read``; it is not closed.
-        jobs: threads that hash, compress and write (default: one a processor); 1 does all in the caller's thread.
+        jobs: threads that hash, compress and write (default: one a processor), of up to 4 the caller's is one.
         progress: told in the caller's thread.
         tee: gets every byte once, in order, in the caller's thread; the view is valid during the call only.
 
-    Memory: ``jobs`` + 2 buffers of 2 MiB, or of two largest chunks where those are larger.
+    Memory: ``jobs`` + 2 buffers, of up to 4 jobs twice as many as jobs, of 2 MiB, or of two largest chunks where those
+    are larger.
 
     Raises:
         StorageError: the stream cannot be read, or the session cannot store.
@@ -53,16 +61,19 @@ def put_stream(
     head = bytearray(_HEAD_BYTES)
     filled = source.fill(memoryview(head))
     jobs = jobs or os.cpu_count() or 1
+    lends = jobs <= _LENDING_JOBS
+    helpers, depth = (jobs - 1, 2 * jobs) if lends else (jobs, jobs + 2)
     short = filled < len(head)
-    with _pool(0 if short else jobs) as pool:
-        queue = ChunkQueue(session, pool, depth=jobs + 2, done=_teller(progress))
+    with _pool(0 if short else helpers) as pool:
+        lends_at = 2 * helpers if lends else None
+        queue = ChunkQueue(session, pool, depth=depth, lends_at=lends_at, done=_teller(progress))
         try:
             if short:
                 view = memoryview(head)[:filled]
                 batches: Iterable[list[memoryview]] = [split(view, cut_points(view, params))]
             else:
                 source.unread(head)
-                batches = _splitter(params, jobs).batches(source)
+                batches = _splitter(params, depth if helpers else 1).batches(source)
             for batch in batches:
                 _send(batch, tee)
                 queue.put(batch)
@@ -77,19 +88,19 @@ def split(data: memoryview, cuts: list[int]) -> list[memoryview]:
     return [data[start:stop] for start, stop in pairwise([0, *cuts])]
 
 
-def _splitter(params: ChunkerParams, jobs: int) -> Splitter:
+def _splitter(params: ChunkerParams, buffers: int) -> Splitter:
     size = max(_BUFFER_BYTES, 2 * params.max_bytes)
-    return Splitter(params, buffer_bytes=size, buffers=1 if jobs == 1 else jobs + 2)
+    return Splitter(params, buffer_bytes=size, buffers=buffers)
 
 
 @contextmanager
-def _pool(jobs: int) -> Iterator[Executor | None]:
-    if jobs < 2:
+def _pool(threads: int) -> Iterator[Executor | None]:
+    if not threads:
         yield None
         return
     from concurrent.futures import ThreadPoolExecutor  # several modules, for large files alone
 
-    with ThreadPoolExecutor(jobs, "ingest") as pool:
+    with ThreadPoolExecutor(threads, "ingest") as pool:
         yield pool
 
 

@@ -6,7 +6,7 @@ import io
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -15,8 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pfs.backends.base import Buffer
 from pfs.errors import StorageError
 from pfs.files.ingest import EMPTY_FILE, FileRef, StreamIngest, put_files, put_stream
+from pfs.ids import ChunkId
+from pfs.packs.session import WriteSession
 from pfs.testing.faults import FaultyBackend
 from pfs.trees.page import Kind
 from tests.pfs.bytes_world import SMALL, World, expected_ref, noise, text
@@ -75,7 +78,7 @@ class Counter:
         self.threads.add(threading.get_ident())
 
 
-@pytest.mark.parametrize("jobs", [1, 3])
+@pytest.mark.parametrize("jobs", [1, 2, 3, 5])
 @pytest.mark.parametrize("size", SIZES)
 def test_a_stream_becomes_the_chunks_of_its_bytes_and_comes_back(world: World, size: int, jobs: int) -> None:
     data = noise(size)
@@ -175,13 +178,57 @@ def test_a_stream_that_does_not_block_is_refused(world: World) -> None:
         put_stream(world.session(), SMALL, cast("BinaryIO", Waiting(b"", 1)))
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [1, 2, 4, 6])
 def test_a_failing_backend_ends_a_put(world: World, jobs: int) -> None:
     session = world.session(FaultyBackend(world.backend, fail_at=1))
     with pytest.raises(StorageError, match="injected"):
         put_stream(session, SMALL, io.BytesIO(noise(20_000_000)), jobs=jobs)
     with pytest.raises(StorageError, match="injected"):
         session.seal()
+
+
+class Lingering(WriteSession):
+    """A session in which the threads of a pool store nothing before the reader has stored something itself."""
+
+    def begin(self) -> None:
+        self.reader, self.lent, self.waited = threading.get_ident(), threading.Event(), list[bool]()
+
+    def put_chunks(self, batch: Sequence[tuple[ChunkId, Buffer]]) -> int:
+        if threading.get_ident() == self.reader:
+            self.lent.set()
+        else:
+            self.waited.append(self.lent.wait(60))
+        return super().put_chunks(batch)
+
+
+@pytest.mark.parametrize("jobs", [2, 3, 4])
+def test_the_reader_lends_a_hand_while_the_others_are_at_work(world: World, jobs: int) -> None:
+    data = noise(40_000_000)
+    session, progress = Lingering(world.backend, world.index, world.objects), Counter()
+    session.begin()
+    ref = put_stream(session, SMALL, io.BytesIO(data), jobs=jobs, progress=progress)
+    assert session.waited
+    assert all(session.waited), "who has handed over enough batches must not wait for them"
+    assert (ref, progress.size) == (expected_ref(data), len(data)), "the order is that of the stream"
+    world.commit(session)
+    assert world.read(ref) == data
+
+
+def test_an_error_in_the_hand_that_the_reader_lends_ends_the_put(world: World) -> None:
+    class Failing(Lingering):
+        def put_chunks(self, batch: Sequence[tuple[ChunkId, Buffer]]) -> int:
+            size = super().put_chunks(batch)
+            if threading.get_ident() == self.reader:
+                raise StorageError("store a batch", "injected")
+            return size
+
+    session = Failing(world.backend, world.index, world.objects)
+    session.begin()
+    with pytest.raises(StorageError, match="injected"):
+        put_stream(session, SMALL, io.BytesIO(noise(40_000_000)), jobs=2)
+    names = [thread.name for thread in threading.enumerate()]
+    assert not any(name.startswith("ingest") for name in names), "nothing is at work any more"
+    session.abandon()
 
 
 def test_a_failing_backend_ends_a_push(world: World, pool: ThreadPoolExecutor) -> None:
