@@ -431,42 +431,122 @@ static PyObject *batch_scan(PyObject *module, PyObject *args) {
     return result;
 }
 
-/* --- hashing --- */
+/* --- spans of a buffer --- */
+
+/* The data and a copy of the spans in it, each of which lies within. */
+typedef struct {
+    Py_buffer data, given;
+    hash_span *spans;
+    size_t count;
+} span_job;
+
+static void end_spans(span_job *job) {
+    PyMem_Free(job->spans);
+    PyBuffer_Release(&job->given);
+    PyBuffer_Release(&job->data);
+}
+
+/* Take the spans over from `given`; 0 with an error: they are none, and all is released. */
+static int take_spans(span_job *job) {
+    const uint64_t size = (uint64_t)job->data.len;
+    job->count = (size_t)job->given.len / sizeof(hash_span);
+    job->spans = PyMem_Malloc((job->count ? job->count : 1) * sizeof *job->spans);
+    int good = job->spans != NULL && (size_t)job->given.len == job->count * sizeof *job->spans;
+    if (good) memcpy(job->spans, job->given.buf, job->count * sizeof *job->spans);
+    for (size_t k = 0; good && k < job->count; k++) {
+        good = job->spans[k].offset <= size && job->spans[k].length <= size - job->spans[k].offset;
+    }
+    if (good) return 1;
+    if (job->spans == NULL) {
+        PyErr_NoMemory();
+    } else {
+        PyErr_SetString(PyExc_ValueError, "a span lies outside of the data");
+    }
+    end_spans(job);
+    return 0;
+}
 
 static PyObject *batch_hash(PyObject *module, PyObject *args) {
-    Py_buffer data, spans;
+    span_job job;
     const char *context = "";
     Py_ssize_t length = 0;
-    PyObject *result = NULL;
 
     (void)module;
-    if (!PyArg_ParseTuple(args, "y*y*|s#:hash", &data, &spans, &context, &length)) return NULL;
-    const size_t count = (size_t)spans.len / sizeof(hash_span);
-    hash_span *wanted = PyMem_Malloc((count ? count : 1) * sizeof *wanted);
-    if (wanted == NULL) PyErr_NoMemory();
-    int good = wanted != NULL && (size_t)spans.len == count * sizeof *wanted;
-    if (wanted != NULL && good) memcpy(wanted, spans.buf, count * sizeof *wanted);
-    for (size_t k = 0; good && k < count; k++) {
-        good = wanted[k].offset <= (uint64_t)data.len && wanted[k].length <= (uint64_t)data.len - wanted[k].offset;
-    }
-    if (wanted != NULL && !good) PyErr_SetString(PyExc_ValueError, "a span lies outside of the data");
-    if (good) result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * 32));
+    if (!PyArg_ParseTuple(args, "y*y*|s#:hash", &job.data, &job.given, &context, &length)) return NULL;
+    if (!take_spans(&job)) return NULL;
+    PyObject *result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(job.count * 32));
     if (result != NULL) {
         int failed;
         uint8_t *out = (uint8_t *)PyBytes_AS_STRING(result);
         Py_BEGIN_ALLOW_THREADS
-        failed = hash_spans_in((const uint8_t *)context, (size_t)length, data.buf, wanted, count, out);
+        failed = hash_spans_in((const uint8_t *)context, (size_t)length, job.data.buf, job.spans, job.count, out);
         Py_END_ALLOW_THREADS
         if (failed) {
             Py_CLEAR(result);
             PyErr_NoMemory();
         }
     }
-    PyMem_Free(wanted);
-    PyBuffer_Release(&spans);
-    PyBuffer_Release(&data);
+    end_spans(&job);
     return result;
 }
+
+/* Words are looked at 64 bytes at a time, as a vector. */
+static int is_ascii(const uint8_t *at, size_t size) {
+    uint64_t found = 0;
+    for (; size >= 64; at += 64, size -= 64) {
+        uint64_t words[8];
+        memcpy(words, at, sizeof words);
+        for (int k = 0; k < 8; k++) found |= words[k];
+        if (found & 0x8080808080808080u) return 0;
+    }
+    for (; size; at++, size--) found |= *at;
+    return (found & 0x8080808080808080u) == 0;
+}
+
+static PyObject *batch_are_ascii(PyObject *module, PyObject *args) {
+    span_job job;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*y*:are_ascii", &job.data, &job.given)) return NULL;
+    if (!take_spans(&job)) return NULL;
+    PyObject *result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)job.count);
+    if (result != NULL) {
+        char *out = PyBytes_AS_STRING(result);
+        const uint8_t *data = job.data.buf;
+        Py_BEGIN_ALLOW_THREADS
+        for (size_t k = 0; k < job.count; k++) {
+            out[k] = (char)is_ascii(data + job.spans[k].offset, (size_t)job.spans[k].length);
+        }
+        Py_END_ALLOW_THREADS
+    }
+    end_spans(&job);
+    return result;
+}
+
+static PyObject *batch_join(PyObject *module, PyObject *args) {
+    span_job job;
+    size_t size = 0;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*y*:join", &job.data, &job.given)) return NULL;
+    if (!take_spans(&job)) return NULL;
+    for (size_t k = 0; k < job.count; k++) size += (size_t)job.spans[k].length;
+    PyObject *result = size > PY_SSIZE_T_MAX ? PyErr_NoMemory() : PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
+    if (result != NULL) {
+        char *out = PyBytes_AS_STRING(result);
+        const char *data = job.data.buf;
+        Py_BEGIN_ALLOW_THREADS
+        for (size_t k = 0; k < job.count; k++) {
+            memcpy(out, data + job.spans[k].offset, (size_t)job.spans[k].length);
+            out += job.spans[k].length;
+        }
+        Py_END_ALLOW_THREADS
+    }
+    end_spans(&job);
+    return result;
+}
+
+/* --- listings --- */
 
 /* Of each file of a listing the first bytes of BLAKE3 of its name, NUL and stamp. */
 #define DIGEST 8
@@ -531,6 +611,8 @@ static PyMethodDef methods[] = {
     {"read_in", batch_read_in, METH_VARARGS, "read_in(directory, names, buffer, limit): the same of files in it."},
     {"create", batch_create, METH_VARARGS, "create(directory, files, token): how many files were written."},
     {"scan", batch_scan, METH_VARARGS, "scan(path): names, stamps and modes of the regular files in a directory."},
+    {"are_ascii", batch_are_ascii, METH_VARARGS, "are_ascii(data, spans): of each span a byte, 1 or 0."},
+    {"join", batch_join, METH_VARARGS, "join(data, spans): the bytes of the spans, one after the other."},
     {"digest", batch_digest, METH_VARARGS, "digest(names, stamps): 8 bytes for each file of a listing."},
     {"hash", batch_hash, METH_VARARGS, "hash(data, spans): BLAKE3 of each span of the data."},
     {"hash_in", batch_hash, METH_VARARGS, "hash_in(data, spans, context): the same in derive-key mode."},

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pfs.arrays import I64, U8
-from pfs.backends.base import Buffer
 from pfs.files.ingest_queue import BATCH_BYTES
 from pfs.files.ingest_target import LEAST_PART, WHOLE_BYTES, Part, Target, ToRead
-from pfs.ids import ChunkId
-from pfs.sources.batch import ODD, STAMP, Rows, hash_spans, read_files_in
+from pfs.packs.compress import SMALL_CHUNK
+from pfs.sources.batch import ODD, STAMP, Rows, read_files_in
 from pfs.sources.walk import Folder, Run
+from pfs.spans import Spans, hash_spans
 from pfs.trees.kernel import gather
 from pfs.trees.page import Kind, pack_aux
 from pfs.trees.put_rows import PutRows
@@ -83,13 +83,12 @@ def _alone(part: Part, name: bytes, ctime_ns: int) -> ToRead:
 
 def _store_rows(target: Target, rows: Rows, buffer: memoryview) -> Files:
     """Store what was read to the buffer, each file as one chunk."""
-    ids = hash_spans(buffer, rows["offset"], rows["length"])
-    spans = zip(rows["offset"].tolist(), rows["length"].tolist(), range(0, len(ids), 32), strict=True)
-    chunks: list[tuple[ChunkId, Buffer]] = [
-        (ChunkId(ids[at : at + 32]), buffer[start : start + size]) for start, size, at in spans if size
-    ]
-    target.session.put_chunks(chunks)
-    tids: U8 = np.frombuffer(ids, np.uint8).reshape(-1, 32)
+    offsets, lengths = rows["offset"].astype(np.int64), rows["length"].astype(np.int64)
+    tids: U8 = np.frombuffer(hash_spans(buffer, offsets, lengths), np.uint8).reshape(-1, 32)
+    chunks = Spans(buffer, offsets, lengths, tids)
+    target.session.put_spans(chunks.only((lengths > 0) & (lengths < SMALL_CHUNK)))
+    large = chunks.only(lengths >= SMALL_CHUNK)
+    target.session.put_chunks(list(zip(large.keys(), large.chunks(), strict=True)))
     kinds = np.full(len(rows), Kind.FILE, np.uint8)
     return Files(kinds, rows["length"].astype(np.uint64), tids, _executable((rows["mode"] & 0o111) != 0))
 

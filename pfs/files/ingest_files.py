@@ -23,8 +23,9 @@ from pfs.files.progress import Progress
 from pfs.files.seen import Reading, SeenFiles
 from pfs.ids import ChunkId, TreeId, chunk_id
 from pfs.packs.session import WriteSession
-from pfs.sources.batch import ODD, Rows, hash_spans, read_files
+from pfs.sources.batch import ODD, Rows, read_files
 from pfs.sources.local import is_executable, open_regular
+from pfs.spans import hash_spans
 from pfs.trees.page import Kind
 
 if TYPE_CHECKING:

@@ -127,7 +127,7 @@ class Repacker:
     def _end_block(self) -> None:
         if self._block:
             sizes = [(id, len(chunk)) for id, chunk in self._block]
-            packed = compress_block([chunk for _, chunk in self._block])
+            packed = compress_block(b"".join(chunk for _, chunk in self._block))
             self._writer("d").add_block(sizes, packed, ulen=self._block_bytes)
             self._block, self._block_bytes = [], 0
 

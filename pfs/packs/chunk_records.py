@@ -55,12 +55,12 @@ class ChunkRecords:
                     full.append(self._take())
                 self._block.append(chunk)
                 self._block_bytes += len(chunk[1])
-        return [_block_record(block) for block in full if block]
+        return [_joined_record(block) for block in full if block]
 
     def end_block(self) -> StagedRecord | None:
         """Return the record of the block that is not full."""
         block = self.take_block()
-        return _block_record(block) if block else None
+        return _joined_record(block) if block else None
 
     def take_block(self) -> list[_Small]:
         """Return the chunks that wait, which do so no more."""
@@ -87,6 +87,11 @@ class ChunkRecords:
         return StagedRecord(((id, len(data)),), *((data, Codec.RAW) if packed is None else (packed, Codec.ZSTD)))
 
 
-def _block_record(block: Sequence[_Small]) -> StagedRecord:
-    packed = compress_block([data for _, data in block])
-    return StagedRecord([(id, len(data)) for id, data in block], packed, Codec.IN_BLOCK)
+def block_record(ids: Sequence[ChunkId], sizes: Sequence[int], plain: bytes) -> StagedRecord:
+    """Return the record of a block: ``plain`` are its chunks, one after the other."""
+    return StagedRecord(list(zip(ids, sizes, strict=True)), compress_block(plain), Codec.IN_BLOCK)
+
+
+def _joined_record(block: Sequence[_Small]) -> StagedRecord:
+    chunks = [data for _, data in block]
+    return block_record([id for id, _ in block], list(map(len, chunks)), b"".join(chunks))

@@ -9,11 +9,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import zstandard
 
+from pfs.arrays import np
 from pfs.backends.base import Buffer
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from pfs.spans import Spans
 
 SMALL_CHUNK: Final = 64 * 1024
 """Chunks below this many bytes share a block when they compress."""
@@ -96,15 +102,31 @@ def are_compressible(batch: Sequence[Buffer]) -> list[bool]:
     return [is_known or next(shrinks) for is_known in known]
 
 
+def which_compress(chunks: Spans) -> npt.NDArray[np.bool_]:
+    """Say of each chunk below `SMALL_CHUNK` what `is_compressible` says."""
+    from pfs.spans import are_ascii, packed  # for who stores directories alone
+
+    lengths = chunks.lengths
+    starts = chunks.offsets + np.maximum((lengths - _SMALL_SAMPLE) // 2, 0)
+    sizes = np.minimum(lengths, _SMALL_SAMPLE)
+    shrinks = (lengths < _TINY) | are_ascii(chunks.data, starts, sizes)
+    asked = np.flatnonzero(~shrinks)
+    if len(asked):
+        samples = zstandard.BufferWithSegments(chunks.data, packed(starts[asked], sizes[asked]))
+        made = _tools.sampler.multi_compress_to_buffer(samples)
+        shrinks[asked] = np.array([len(made[at]) for at in range(len(asked))]) <= sizes[asked] * _WORTH
+    return shrinks
+
+
 def compress(data: Buffer) -> bytes | None:
     """Return ``data`` as one zstd frame, or None when that saves less than a tenth. Any thread; releases the GIL."""
     packed = _tools.chunks.compress(data)
     return packed if len(packed) <= len(data) * _WORTH else None
 
 
-def compress_block(parts: list[bytes]) -> bytes:
-    """Return the joined parts as one zstd frame, whatever it saves: a block has only this one form."""
-    return _tools.blocks.compress(b"".join(parts))
+def compress_block(plain: bytes) -> bytes:
+    """Return the joined chunks of a block as one zstd frame, whatever it saves: a block has only this one form."""
+    return _tools.blocks.compress(plain)
 
 
 def decompress(packed: Buffer, size: int) -> bytes:

@@ -75,9 +75,10 @@ class SealedPack(NamedTuple):
         """The entries, an array of ENTRY over the bytes of the footer."""
         return np.frombuffer(self.footer, ENTRY)
 
-    def ids(self) -> Iterator[bytes]:
-        """Yield the ids of the entries, in order."""
-        return (self.footer[at : at + 32] for at in range(0, len(self.footer), ENTRY_ROW.size))
+    def ids(self) -> list[bytes]:
+        """Return the ids of the entries, in order."""
+        footer = self.footer
+        return [footer[at : at + 32] for at in range(0, len(footer), ENTRY_ROW.size)]
 
 
 def in_batches(packs: Iterable[SealedPack]) -> Iterator[list[SealedPack]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from pfs.backends.base import Backend, Buffer
 from pfs.errors import StorageError
@@ -38,6 +39,9 @@ from pfs.packs.record import (
     parse_record,
 )
 from pfs.packs.scan import ScannedRecord, scan_records
+
+if TYPE_CHECKING:
+    from pfs.packs.raws import Raws
 
 __all__ = [
     "ENTRY",
@@ -78,6 +82,7 @@ class PackWriter:
         self.kind: PackKind = kind
         self._name = pack_name(pack_id, kind)
         self._rows: list[bytes] = []
+        self._count = 0
         header = encode_pack_header(pack_id, kind, created_ms=created_ms)
         self.size = len(header)
         """Bytes so far, without footer and trailer."""
@@ -86,7 +91,7 @@ class PackWriter:
         self._write(header)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._count
 
     def add(
         self, type: RecordType, id: bytes, payload: Buffer, *, codec: Codec = Codec.RAW, ulen: int | None = None
@@ -117,8 +122,21 @@ class PackWriter:
         id = block_id(payload)
         self._append(encode_header(RecordType.BLOCK, id, payload, codec=Codec.ZSTD, ulen=ulen), payload, rows)
 
+    def add_raws(self, raws: Raws) -> None:
+        """Append the records of many chunks, together.
+
+        Raises:
+            StorageError: as `add`.
+        """
+        stored = raws.chunks.size + HEADER_SIZE * (raws.chunks.count - 1)
+        self._check_room(stored, entries=raws.chunks.count)
+        self._write(*raws.buffers())
+        self._rows.append(raws.entries(self.size))
+        self.size += HEADER_SIZE + stored
+        self._count += raws.chunks.count
+
     def _check_room(self, stored: int, *, entries: int) -> None:
-        sealed = self.size + (len(self._rows) + entries) * ENTRY_ROW.size + _TRAILER_SIZE
+        sealed = self.size + (self._count + entries) * ENTRY_ROW.size + _TRAILER_SIZE
         if stored > MAX_PAYLOAD or sealed + HEADER_SIZE + stored > MAX_PACK:
             raise StorageError(f"write {self._name}", "a pack holds at most 4 GiB, and a record at most 256 MiB")
 
@@ -126,6 +144,7 @@ class PackWriter:
         self._write(header, payload)
         self.size += HEADER_SIZE + len(payload)
         self._rows += rows
+        self._count += len(rows)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -149,8 +168,9 @@ class PackWriter:
         Raises:
             StorageError: nothing is visible; `abandon` it.
         """
-        self._rows.sort()
-        footer, trailer = encode_footer(self._rows, self.pack_id, footer_off=self.size)
+        rows = b"".join(self._rows)
+        ordered = sorted(rows[at : at + ENTRY_ROW.size] for at in range(0, len(rows), ENTRY_ROW.size))
+        footer, trailer = encode_footer(ordered, self.pack_id, footer_off=self.size)
         self._write(footer, trailer)
         if not self._object.publish():
             raise StorageError(f"write {self._name}", "a pack of this id exists already")

@@ -21,6 +21,8 @@ from pfs.parallel import Uploads, ended
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
+    from pfs.packs.raws import Raws
+
 STAGE_BYTES: Final = 4 << 20
 PACK_BYTES: Final = 64 << 20
 """A data pack is sealed when it has this many bytes."""
@@ -112,6 +114,29 @@ class DataPacks:
                 full = self._take_writer() if self._is_full() else None
             if full is not None:
                 self._seal(full)
+
+    def add_raws(self, raws: Raws) -> None:
+        """Store chunks as they are; those that go to an open pack are written together.
+
+        Raises:
+            StorageError: the backend failed.
+        """
+        while raws.chunks.count:
+            with self._lock:
+                self._raise_failed()
+                done = self._take_in_raws(raws)
+                full = self._take_writer() if self._is_full() else None
+            if full is not None:
+                self._seal(full)
+            raws = raws.only(slice(done, None))
+
+    def _take_in_raws(self, raws: Raws) -> int:
+        if self._writer is None:
+            records = (StagedRecord(((id, len(data)),), data, Codec.RAW) for id, data in raws.each())
+            return self._take_in(list(records), 0, last=False)
+        some = raws.only(slice(min(raws.fit(PACK_BYTES - self._writer.size), PACK_ENTRIES - len(self._writer))))
+        self._writer.add_raws(some)
+        return some.chunks.count
 
     def _take_in(self, records: Sequence[StagedRecord], start: int, *, last: bool) -> int:
         """Stage records, or write them up to the end of the open pack; return how far that went."""

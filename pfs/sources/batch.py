@@ -1,4 +1,4 @@
-"""Many small files a call: read into one buffer, listed with their status, hashed; in C, else by a twin in Python.
+"""Many small files a call: read into one buffer, listed with their status; in C, else by a twin in Python.
 
 One system call takes a microsecond, and a Python object for it another: for files of some KiB that is most of the
 work. The native module is optional; both give the same (tests run over both).
@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from blake3 import blake3
 from msgspec import Struct
 
-from pfs.arrays import U64, Voids, np
+from pfs.arrays import Voids, np
 
 STAMP: Final = [("size", "<u8"), ("mtime", "<i8"), ("ctime", "<i8"), ("inode", "<u8")]
 """What must be equal for a file to be the same; times in ns since 1970."""
@@ -64,7 +64,6 @@ class _Batch(Struct, frozen=True):
 
     read: Callable[[tuple[bytes, ...], bytearray | memoryview, int], bytes]
     scan: Callable[[bytes], tuple[bytes, bytes, bytes, bytes, bytes, bool, int]]
-    hash: Callable[[bytes | bytearray | memoryview, bytes], bytes]
     digest: Callable[[bytes, bytes], bytes]
     read_in: Callable[[bytes, bytes, bytearray | memoryview, int], bytes]
 
@@ -92,12 +91,6 @@ def scan(directory: bytes) -> Listing:
     return Listing(*_batch().scan(directory))
 
 
-def hash_spans(data: memoryview, offsets: U64, lengths: U64) -> bytes:
-    """Return the BLAKE3 of each span of the data, 32 bytes each; several short ones at once fill the vector lanes."""
-    spans = np.stack((offsets, lengths), axis=1).astype("<u8", copy=False)
-    return _batch().hash(data, spans.tobytes())
-
-
 def digest_files(names: bytes, stamps: bytes) -> bytes:
     """Return of each file of a listing the first 8 bytes of BLAKE3 of its name, NUL and stamp; 0.2 us a file."""
     return _batch().digest(names, stamps)
@@ -108,9 +101,9 @@ def _batch() -> _Batch:
     try:
         from pfs import _batch as native
 
-        return _Batch(native.read, native.scan, native.hash, native.digest, native.read_in)
+        return _Batch(native.read, native.scan, native.digest, native.read_in)
     except (ImportError, AttributeError):  # not built, or not since the source changed
-        return _Batch(_read, _scan, _hash, _digest, _read_in)
+        return _Batch(_read, _scan, _digest, _read_in)
 
 
 def _read(paths: Iterable[bytes], buffer: bytearray | memoryview, limit: int) -> bytes:
@@ -218,12 +211,6 @@ def _ends_run(name: bytes) -> bool:
     for byte in name:
         hash = (hash ^ byte) * 16777619 % (1 << 32)
     return (hash ^ hash >> 16) % _RUN_FILES == 0
-
-
-def _hash(data: bytes | bytearray | memoryview, spans: bytes) -> bytes:
-    view = memoryview(data)
-    rows = struct.iter_unpack("<QQ", spans)
-    return b"".join(blake3(view[offset : offset + length]).digest() for offset, length in rows)
 
 
 def _digest(names: bytes, stamps: bytes) -> bytes:

@@ -19,6 +19,7 @@ from pfs.packs.manifest import encode
 from pfs.packs.objects import Objects
 from pfs.packs.session import WriteSession
 from pfs.parallel import Uploads
+from pfs.spans import Spans
 from pfs.trees.page import Kind
 
 SMALL = ChunkerParams(65536)
@@ -54,6 +55,15 @@ def text(size: int, seed: int = 0) -> bytes:
 
 def with_ids(chunks: Sequence[bytes]) -> list[tuple[ChunkId, bytes]]:
     return [(chunk_id(chunk), chunk) for chunk in chunks]
+
+
+def as_spans(chunks: Sequence[bytes]) -> Spans:
+    """The chunks in one buffer, with gaps between them."""
+    data = b"..".join(chunks)
+    lengths = np.array([len(chunk) for chunk in chunks], np.int64)
+    offsets = np.cumsum(lengths + 2) - lengths - 2
+    ids = np.frombuffer(b"".join(map(chunk_id, chunks)), np.uint8).reshape(-1, 32)
+    return Spans(memoryview(data), offsets, lengths, ids)
 
 
 def expected_ref(data: bytes, params: ChunkerParams = SMALL) -> FileRef:

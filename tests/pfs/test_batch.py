@@ -19,7 +19,7 @@ from pfs.errors import StorageError, StorageFullError
 from pfs.files import create
 from pfs.files.create import create_files
 from pfs.sources import batch
-from pfs.sources.batch import CHANGED, ODD, WHOLE, digest_files, hash_spans, read_files, read_files_in, scan
+from pfs.sources.batch import CHANGED, ODD, WHOLE, digest_files, read_files, read_files_in, scan
 
 KINDS = ["native", "twin"]
 
@@ -265,34 +265,6 @@ def test_an_empty_directory_and_one_that_is_not_there(tmp_path: Path) -> None:
 
 RUNS = [807, 1550, 2029, 2573, 2623, 2970, 3000]
 """Where the runs of files 00001 to 03000 end."""
-SIZES = st.one_of(
-    st.sampled_from([0, 1, 63, 64, 65, 1023, 1024, 1025, 2048, 2049, 3072, 5 * 1024 + 1, 100_000]), st.integers(0, 9000)
-)
-
-
-@pytest.mark.parametrize("which", KINDS)
-@given(sizes=st.lists(SIZES, max_size=40), start=st.integers(0, 70), seed=st.integers(0, 2**32 - 1))
-def test_spans_have_the_hashes_that_they_have_alone(which: str, sizes: list[int], start: int, seed: int) -> None:
-    data = np.random.default_rng(seed).bytes(start + sum(sizes))
-    lengths = np.array(sizes, np.uint64)
-    offsets = (start + np.cumsum([0, *sizes])[:-1]).astype(np.uint64)
-    with pytest.MonkeyPatch.context() as patch:
-        choose(which, patch)
-        found = hash_spans(memoryview(data), offsets, lengths)
-    ends = zip(offsets.tolist(), sizes, strict=True)
-    assert found == b"".join(blake3(data[at : at + size]).digest() for at, size in ends)
-
-
-def test_spans_outside_of_the_data_are_refused(kind: str) -> None:
-    if kind != "native":
-        pytest.skip("slices end where the data end")
-    from pfs import _batch
-
-    for offset, length in [(0, 11), (11, 0), (10, 1), (2**64 - 1, 2), (5, 2**64 - 1)]:
-        with pytest.raises(ValueError, match="outside"):
-            _batch.hash(b"0123456789", np.array([offset, length], "<u8").tobytes())
-    with pytest.raises(ValueError, match="outside"):
-        _batch.hash(b"0123456789", b"123")
 
 
 NAMES = st.binary(min_size=1, max_size=255).map(lambda name: name.replace(b"\0", b"."))

@@ -18,7 +18,7 @@ from pfs.parallel import Uploads
 from pfs.testing.faults import WRITES, FaultyBackend, How
 from pfs.trees.page import Cell, Kind, encode_cells
 from pfs.trees.row import EMPTY_ROOT
-from tests.pfs.bytes_world import World, noise, text, with_ids
+from tests.pfs.bytes_world import World, as_spans, noise, text, with_ids
 
 
 @pytest.fixture
@@ -259,10 +259,12 @@ def test_abandon_leaves_nothing_and_ends_the_session(world: World) -> None:
 def everything(session: WriteSession, world: World) -> list[bytes]:
     parts = [noise(150_000, seed) for seed in range(4)] + [text(4000, seed) for seed in range(120)]
     put(session, *parts)
+    columns = [noise(3000, seed) for seed in range(200, 330)] + [text(4000, seed) for seed in range(200, 330)]
+    session.put_spans(as_spans(columns))
     session.put_page(page(b"a"))
     session.put_record(record())
     world.commit(session)
-    return parts
+    return parts + columns
 
 
 OF_PACKS = WRITES - {"swap", "delete_many"}
