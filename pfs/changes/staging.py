@@ -43,6 +43,7 @@ class Staging:
         self._by_columns: set[bytes] = set()
         """Directories of files that wait and are not among ``_files``."""
         self._forced: dict[bytes, Put] = {}
+        self._calls: dict[int, int] = {}
         self.lock = threading.RLock()
         """Held for what reads the staged state and then changes it."""
 
@@ -53,7 +54,8 @@ class Staging:
             FileCollisionError: found when a full batch is put into the tree; the path may be of an earlier call.
         """
         with self.lock:
-            whole = False
+            whole, caller = False, threading.get_ident()
+            self._calls[caller] = self._calls.get(caller, 0) + 1
             for one in edits:
                 self._pending.append(one)
                 self._waiting += len(one.names) if isinstance(one, PutRows) else 1
@@ -72,6 +74,11 @@ class Staging:
                     self._flush()
             if whole:  # what directories hold now is in the tree only
                 self._flush()
+
+    def calls_of_others(self) -> int:
+        """Return how often other threads staged something: where that grew, what is here is not one's own alone."""
+        with self.lock:
+            return sum(self._calls.values()) - self._calls.get(threading.get_ident(), 0)
 
     def _add_columns(self, rows: PutRows) -> None:
         self._by_columns.add(rows.key)

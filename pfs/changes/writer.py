@@ -181,13 +181,25 @@ class CommitWriter:
     def skip_unchanged(self, skipped: Callable[[int, int], None]) -> Skip:
         """Return how to pass over local files that show no change where the commit has them as putting them made it.
 
-        ``skipped`` is told how many files and bytes. The rest must be staged as it comes, without metadata of its own.
+        ``skipped`` is told how many files and bytes. The rest must be staged as it comes, without metadata of its own,
+        by this thread. When another one stages anything meanwhile, directories are not remembered.
         """
         from pfs.files.seen_folders import SeenFolders
 
         if self._folders is None:
             self._folders = SeenFolders(self._store.index, self.session, place=self._place)
-        return Skip(self._folders, lambda key: _pid(self._staging.stat(key, want="dir")), skipped)
+        return Skip(self._folders, self._pids_alone(), skipped)
+
+    def _pids_alone(self) -> Callable[[bytes], PageId]:
+        """Return what tells the pid of a directory as long as no other thread stages anything; NO_PAGE from then on."""
+        staging = self._staging
+        before = staging.calls_of_others()
+
+        def pid_of(key: bytes) -> PageId:
+            with staging.lock:
+                return NO_PAGE if staging.calls_of_others() != before else _pid(staging.stat(key, want="dir"))
+
+        return pid_of
 
     def put_arrow(self, source: ArrowFiles, path: str = "/", how: ArrowPut | None = None) -> Taken:
         """Write files whose content is stored, given as Arrow rows of path, size and id.

@@ -100,7 +100,9 @@ class SeenFolders:
         """
         held, self._notes = self._notes, {}
         odd = set(unsteady)
-        notes = [(note, pid) for note, pid in held.values() if note.path not in odd and pid == pid_of(note.key)]
+        # As it is told and as of a file in it: what lies in the root directory is in one of two slashes.
+        steady = [one for one in held.values() if odd.isdisjoint((one[0].path, os.path.dirname(f"{one[0].path}/-")))]
+        notes = [(note, pid) for note, pid in steady if pid == pid_of(note.key)]
         rows: dict[bytes, bytes] = {}
         own = frozenset(self._session.pack_ids) | self._session.relied_on if notes else frozenset()
         for note, pid in notes:

@@ -6,6 +6,7 @@ Whether files were looked at shows by their rows: those are made to lead to cont
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -414,3 +415,45 @@ def test_a_file_that_became_a_pipe_is_refused_and_not_waited_for(repo: Repo, fol
         with pytest.raises(StorageError, match="004: it is no regular file any more"):
             list(commit.local.files(files[4:5]))
         commit.drop()
+
+
+@pytest.mark.parametrize("other", ["file", "tree"])
+def test_what_another_thread_stages_during_a_put_is_undone_by_the_next_put(
+    repo: Repo, folder: Path, tmp_path: Path, other: str
+) -> None:
+    (tmp_path / "other/in").mkdir(parents=True)
+    for number in range(FILES):
+        (tmp_path / f"other/in/{number:03}").write_bytes(b"other %d" % number)
+
+    def stage() -> None:
+        if other == "file":
+            commit.put_file("/in/005", b"of somebody else")
+        else:
+            commit.put_tree("/", tmp_path / "other")
+
+    with repo.commit("master") as commit:
+        skip, found = commit.skip_unchanged(lambda *_: None), walk_folders(folder, "", leave_out=folder / "none")
+        for batch in commit.local.tree(found, skip):
+            commit.edit(batch.edits)
+            thread = threading.Thread(target=stage)
+            thread.start()
+            thread.join()
+    put(repo, folder)
+    found_now = {file.path: repo["master"].read(file.path) for file in repo["master"].list("/in")}
+    assert found_now == {f"/in/{number:03}": b"%d" % number * 50 for number in range(FILES)}
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_directories_whose_path_ends_in_a_slash_are_watched_too(tmp_path: Path, folder: Path, *, plain: bool) -> None:
+    """As the root directory's does."""
+    pfs.init(tmp_path / "other").close()
+    with Store(tmp_path / "other/.pfs", clock_ns=lambda: (folder / "in/000").stat().st_ctime_ns) as store:
+        listing = scan(os.fsencode(folder / "in"))
+        listed = Folder(b"in", "/in", f"{folder}/in/", listing._replace(plain=plain))
+        repo = store.create_repo("r")
+        with repo.commit("master") as commit:
+            for batch in commit.local.tree([listed], commit.skip_unchanged(lambda *_: None)):
+                commit.edit(batch.edits)
+        with repo.commit("master") as commit:
+            skip = commit.skip_unchanged(lambda *_: None)
+            assert skip.folders.unseen(listed, skip.pid_of)[0]
