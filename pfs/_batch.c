@@ -68,8 +68,8 @@ static int read_open(int fd, char *out, size_t room, size_t limit, read_row *row
     while (got <= size) {
         const ssize_t n = read(fd, out + got, size + 1 - got);
         if (n < 0) return 1;
-        if (n == 0) break;
         got += (size_t)n;
+        if (n == 0 || got == size) break; /* not one byte more was there: what comes now is told by the status */
     }
     if (got != size || fstat(fd, &after) != 0) return 1;
     row->seen = stamp_of(&before), row->length = got, row->mode = before.st_mode;
