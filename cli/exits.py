@@ -115,7 +115,8 @@ def _say(program: str, message: str, code: int) -> int:
     line = " ".join(message.splitlines())
     with suppress(stdio.OutputClosed):
         stdio.flush()
-    print(f"{program}: {line}", file=sys.stderr)
+    with suppress(OSError):  # nobody is there to hear it; the code says it all the same
+        print(f"{program}: {line}", file=sys.stderr)
     return code
 
 

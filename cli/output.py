@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TypeAlias
@@ -142,7 +143,8 @@ def _plain(value: Json) -> str:
 
 def note(text: str) -> None:
     """Say on stderr what a successful command has to say beside its output."""
-    sys.stderr.write(f"note: {printable(text)}\n")
+    with suppress(OSError):  # what the command did stands, whether or not anybody can read this
+        sys.stderr.write(f"note: {printable(text)}\n")
 
 
 def field(name: str, *, default: str = "-") -> Callable[[Record], str]:

@@ -103,6 +103,25 @@ def test_a_command_that_only_reads_has_nothing_that_stands(store: Path, words: s
     assert done.stderr == "pfs: cannot write the output: no space left on device\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("list-file none@master", 3),
+        ("list-repo --no-such", 2),
+        ("diff-file r@master:/a none@master:/a", 3),
+    ],
+)
+def test_errors_that_nobody_can_read_keep_their_code(store: Path, words: str, code: int) -> None:
+    assert shell(store, f"pfs {words} 2>/dev/full").returncode == code
+
+
+def test_what_is_said_beside_a_success_changes_no_code(store: Path) -> None:
+    (store / "d").mkdir()
+    line = "pfs put-file r@other:/ -r -f d --delete-extra"
+    assert "nothing changed" in shell(store, f"{line} && {line}").stderr
+    assert shell(store, f"{line} 2>/dev/full").returncode == 0
+
+
 def test_all_streams_closed(store: Path) -> None:
     assert shell(store, "pfs list-repo <&- >&- 2>&-").returncode == 0
     assert shell(store, "pfs list-file none@master <&- >&- 2>&-").returncode == 3
