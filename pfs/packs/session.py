@@ -12,27 +12,23 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
-from pfs.arrays import np
 from pfs.backends.base import Backend, Buffer
 from pfs.ids import ChunkId, PackId
 from pfs.packs.chunk_records import ChunkRecords
 from pfs.packs.index import Index
-from pfs.packs.index_columns import NOWHERE
 from pfs.packs.objects import Objects
 from pfs.packs.pack import PackWriter, RecordType, SealedPack
+from pfs.packs.session_claims import ClaimingSession
 from pfs.packs.session_data import DataPacks
-from pfs.packs.session_meta import MetaSession
 from pfs.parallel import Uploads
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    import numpy.typing as npt
-
     from pfs.spans import Spans
 
 
-class WriteSession(MetaSession):
+class WriteSession(ClaimingSession):
     """The writing end of a store.
 
     Thread-safe, but whoever seals, adopts, abandons or reads back waits until the puts it counts on have returned.
@@ -62,9 +58,6 @@ class WriteSession(MetaSession):
 
     def _start(self) -> None:
         super()._start()
-        self.new_bytes = 0
-        """Plain bytes of the chunks that the store did not have."""
-        self.new_chunks = 0
         self._data = DataPacks(
             self._backend,
             begun=self._packs.append,
@@ -73,7 +66,6 @@ class WriteSession(MetaSession):
             clock_ns=self._clock,
             background=self._background,
         )
-        self._known: set[ChunkId] = set()
         self._records = ChunkRecords()
 
     @property
@@ -94,24 +86,6 @@ class WriteSession(MetaSession):
             self._data.add_all(self._records.of(fresh))
         return sum(len(data) for _, data in fresh)
 
-    def _claim(self, batch: Sequence[tuple[ChunkId, Buffer]]) -> list[tuple[ChunkId, Buffer]]:
-        with self._lock:
-            self._check_usable()
-            unknown = {id: data for id, data in batch if id not in self._known}
-            if self._lease.is_due:
-                self._write_lease()
-        if not unknown:
-            return []
-        found = self._stored.find(list(unknown))
-        with self._lock:
-            self.touched.update(place.pack_no for place in found if place is not None)
-            missed = (item for item, place in zip(unknown.items(), found, strict=True) if place is None)
-            fresh = [(id, data) for id, data in missed if id not in self._known]
-            self._known.update(id for id, _ in fresh)
-            self.new_chunks += len(fresh)
-            self.new_bytes += sum(len(data) for _, data in fresh)
-        return fresh
-
     def put_spans(self, chunks: Spans) -> int:
         """Do with many chunks below 64 KiB what `put_chunks` does, without values of Python for each."""
         from pfs.packs.span_records import records_of  # for who stores directories alone
@@ -123,47 +97,6 @@ class WriteSession(MetaSession):
                 self._data.add_raws(raws)
                 self._data.add_all(blocks)
         return fresh.size
-
-    def _claim_spans(self, chunks: Spans) -> Spans:
-        with self._lock:
-            self._check_usable()
-            if self._lease.is_due:
-                self._write_lease()
-        is_new = self.places(chunks.ids).pack_no == NOWHERE
-        fresh = chunks if is_new.all() else chunks.only(is_new)
-        ids = fresh.keys()
-        with self._lock:
-            if len(set(ids)) < len(ids) or not self._known.isdisjoint(ids):
-                fresh = fresh.only(self._first(ids))
-            self._known.update(ids)
-            self.new_chunks += fresh.count
-            self.new_bytes += fresh.size
-        return fresh
-
-    def _first(self, ids: Sequence[ChunkId]) -> npt.NDArray[np.bool_]:
-        """Say which of the ids are not known, and not among those before."""
-        met, found = set[ChunkId](), list[bool]()
-        for id in ids:
-            found.append(id not in self._known and id not in met)
-            met.add(id)
-        return np.array(found, np.bool_)
-
-    def unsealed(self) -> frozenset[bytes]:
-        """Return the chunks and manifest blobs that this session put and that are in no pack that the index has."""
-        with self._lock:
-            self._check_usable()
-            blobs = (id for id, (type, _) in self._meta.items() if type is RecordType.MANIFEST)
-            return frozenset((*self._known, *blobs))
-
-    def holds(self, ids: Sequence[bytes]) -> list[bool]:
-        """Say of each chunk or manifest blob whether the store or the session has it, as if it were put again."""
-        found = self._stored.find(ids)
-        with self._lock:
-            self._check_usable()
-            self.touched.update(place.pack_no for place in found if place is not None)
-            return [
-                place is not None or id in self._known or id in self._meta for id, place in zip(ids, found, strict=True)
-            ]
 
     def _seal_data_pack(self, writer: PackWriter) -> SealedPack:
         """Lease a data pack before it is there, since what it holds may be in no memory by the end; then index it.
