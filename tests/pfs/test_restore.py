@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import resource
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,6 +73,12 @@ def row_of(tree: Tree, key: bytes) -> Row:
 
 def on_disk(place: Path) -> dict[str, bytes]:
     return {str(file.relative_to(place)): file.read_bytes() for file in place.rglob("*") if file.is_file()}
+
+
+def place_files(place: Path, files: Mapping[str, bytes]) -> None:
+    place.mkdir()
+    for name, content in files.items():
+        (place / name).write_bytes(content)
 
 
 def damage(world: World) -> None:
@@ -229,26 +237,39 @@ def test_a_link_on_the_disk_is_not_followed(world: World, tmp_path: Path) -> Non
     assert os.listdir(tmp_path / "elsewhere") == []
 
 
+@pytest.mark.parametrize("old", [{"f": b"old"}, {}])
 @pytest.mark.parametrize("size", [50_000, 12_000_000])
-def test_damage_is_reported_and_leaves_the_old_file(world: World, tmp_path: Path, size: int) -> None:
+def test_damage_is_reported_and_leaves_the_old_file(
+    world: World, tmp_path: Path, size: int, old: dict[str, bytes]
+) -> None:
     tree = tree_of(world, {"d/f": noise(size)})
     row = row_of(tree, b"d/f")
     damage(world)
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "f").write_bytes(b"old")
+    place_files(tmp_path / "out", old)
     with pytest.raises(CorruptionError):
         restore_file(world.objects, row, tmp_path / "out" / "f", jobs=2)
     with pytest.raises(CorruptionError):
         restore_tree(world.objects, tree, b"d", tmp_path / "out", jobs=2)
-    assert on_disk(tmp_path / "out") == {"f": b"old"}
+    assert on_disk(tmp_path / "out") == old
 
 
+def test_a_pack_that_was_cut_short_is_reported_and_nothing_is_left(world: World, tmp_path: Path) -> None:
+    tree = tree_of(world, {"f": noise(30_000_000)})
+    row = row_of(tree, b"f")
+    (tmp_path / "out").mkdir()
+    for entry in world.backend.entries("packs/"):
+        os.truncate(Path(world.backend.location, entry.name), entry.size // 2)
+    with pytest.raises(CorruptionError):
+        restore_file(world.objects, row, tmp_path / "out" / "f", jobs=2)
+    assert on_disk(tmp_path / "out") == {}
+
+
+@pytest.mark.parametrize("old", [{"f": b"old"}, {}])
 @pytest.mark.parametrize("size", [500_000, 12_000_000])
-def test_a_full_disk_leaves_the_old_file(world: World, tmp_path: Path, size: int) -> None:
+def test_a_full_disk_leaves_the_old_file(world: World, tmp_path: Path, size: int, old: dict[str, bytes]) -> None:
     tree = tree_of(world, {"d/f": noise(size)})
     row = row_of(tree, b"d/f")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "f").write_bytes(b"old")
+    place_files(tmp_path / "out", old)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, hard))
     try:
@@ -258,7 +279,58 @@ def test_a_full_disk_leaves_the_old_file(world: World, tmp_path: Path, size: int
             restore_tree(world.objects, tree, b"d", tmp_path / "out", jobs=2)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert on_disk(tmp_path / "out") == {"f": b"old"}
+    assert on_disk(tmp_path / "out") == old
+
+
+class Watching:
+    """A progress that looks at the file in the making when its first bytes are there."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.seen: os.stat_result | None = None
+
+    def total(self, files: int, size: int) -> None: ...
+
+    def advance(self, *, files: int = 0, size: int = 0) -> None:
+        if self.seen is None:
+            (pending,) = self._folder.glob(".pfs-*")
+            self.seen = pending.stat()
+
+
+def kind_of_disk(place: Path) -> str:
+    return subprocess.run(["stat", "-f", "-c", "%t", place], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="as stat of GNU tells file systems")
+@pytest.mark.parametrize("old", [{"f": b"old"}, {}])
+def test_blocks_of_a_new_large_file_are_found_at_once_where_that_pays(
+    world: World, tmp_path: Path, old: dict[str, bytes]
+) -> None:
+    native = pytest.importorskip("pfs._batch")
+    data = noise(30_000_000)
+    tree = tree_of(world, {"f": data})
+    place_files(tmp_path / "out", old)
+    progress = Watching(tmp_path / "out")
+    restore_file(world.objects, row_of(tree, b"f"), tmp_path / "out" / "f", jobs=1, progress=progress)
+    reserved = not old and kind_of_disk(tmp_path) == "ef53"
+    assert progress.seen is not None
+    assert progress.seen.st_size < len(data), "after a loss of power it must not look whole"
+    assert (progress.seen.st_blocks * 512 >= len(data)) == reserved, "nothing is reserved for what replaces a file"
+    assert on_disk(tmp_path / "out") == {"f": data}
+    read, write = os.pipe()
+    assert not native.reserve(write, 1 << 20), "a pipe has no blocks"
+    os.close(read)
+    os.close(write)
+
+
+def test_a_large_file_comes_back_without_the_native_module(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pfs._batch", None)
+    data = noise(12_000_000)
+    tree = tree_of(world, {"f": data})
+    restore_file(world.objects, row_of(tree, b"f"), tmp_path / "out", jobs=2)
+    assert (tmp_path / "out").read_bytes() == data
 
 
 def test_a_target_that_cannot_be_is_named(world: World, tmp_path: Path) -> None:
