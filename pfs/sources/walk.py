@@ -20,7 +20,7 @@ from pfs.paths import MAX_PATH_BYTES, to_key
 from pfs.sources.batch import STAMP, Listing
 from pfs.sources.links import Symlinks
 from pfs.sources.local import LocalFile, Status, refuse_link, unusable
-from pfs.sources.scans import AHEAD, Scans
+from pfs.sources.scans import Scans
 
 SMALL_FILE: Final = 64 << 10
 """Files up to this many bytes are read as fast as they are looked up."""
@@ -155,9 +155,8 @@ class _Walk(Struct, frozen=True):
         for name, entry, status in others:
             if not stat.S_ISDIR(status.st_mode):
                 yield LocalFile(_key(key + b"/" if key else b"", under, name), entry, status)
-        entries = [entry for _, entry, _ in folders if entry != self.leave_out]
-        for number, (name, entry, status) in enumerate(folders):
-            self.scans.begin(entries[number : number + AHEAD])
+        self.scans.begin([entry for _, entry, _ in folders if entry != self.leave_out])
+        for name, entry, status in folders:
             here = (status.st_dev, status.st_ino)
             if here in above:
                 raise InvalidInputError(f"{entry} links to a directory that it lies in")

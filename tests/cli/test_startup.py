@@ -134,6 +134,9 @@ def test_putting_directories_again_loads_no_numpy(store: Path, pfs: Run) -> None
     (store / "d").mkdir()
     for number in range(600):
         (store / "d" / f"a{number:04}").write_bytes(b"%d" % number)
+    for name in ("b", "c"):  # listed by threads
+        (store / "d" / name).mkdir()
+        (store / "d" / name / "file").write_bytes(b"1")
     words = ["put-file", "r@master:/d", "-r", "-f", "d"]
     # What was written a moment before it is read is not remembered, so the first puts may read all of it.
     found = next((found for _ in range(20) if "numpy" not in (found := modules(store, *words))), {"numpy"})

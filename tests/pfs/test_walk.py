@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,9 @@ def keys(place: Path) -> list[bytes]:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
-@given(paths=PATHS, held=st.integers(0, 4), ahead=st.integers(1, 4))
+@given(paths=PATHS, held=st.integers(0, 4), threads=st.integers(1, 3))
 def test_what_is_listed_ahead_changes_nothing(
-    tmp_path_factory: pytest.TempPathFactory, paths: list[str], held: int, ahead: int
+    tmp_path_factory: pytest.TempPathFactory, paths: list[str], held: int, threads: int
 ) -> None:
     place = tmp_path_factory.mktemp("walk")
     for path in paths:
@@ -40,13 +41,13 @@ def test_what_is_listed_ahead_changes_nothing(
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "file").write_bytes(b"1")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scans, "_HELD", held)
-        patch.setattr("pfs.sources.walk.AHEAD", ahead)
+        patch.setattr(scans, "HELD", held)
+        patch.setattr(scans, "THREADS", threads)
         found = keys(place)
     assert sorted(found) == sorted(os.fsencode(path.relative_to(place)) for path in place.rglob("file"))
     assert len(found) == len(set(found))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pfs.sources.walk.AHEAD", 1)  # nothing is begun
+        patch.setattr(scans.Scans, "begin", lambda self, directories: None)
         assert keys(place) == found
 
 
@@ -73,6 +74,25 @@ def test_a_walk_that_ends_early_leaves_no_thread(tmp_path: Path) -> None:
     assert any(thread.name.startswith("scan") for thread in threading.enumerate())
     found.close()  # type: ignore[attr-defined]
     assert not any(thread.name.startswith("scan") for thread in threading.enumerate())
+
+
+def test_no_more_is_listed_than_may_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abcdef":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(b"1")
+    monkeypatch.setattr(scans, "HELD", 2)
+    monkeypatch.setattr(scans, "THREADS", 1)
+    with closing(scans.Scans()) as ahead:
+        ahead.begin([f"{tmp_path}/{name}" for name in "bcdef"])
+        with ahead._changed:
+            assert ahead._changed.wait_for(lambda: len(ahead._ended) == 2, timeout=600)
+        ahead.begin([f"{tmp_path}/a", f"{tmp_path}/none"])  # a level below: wanted first, and there is no room
+        assert ahead.take(f"{tmp_path}/a").names == b"file\0"
+        assert set(ahead._ended) == {f"{tmp_path}/b", f"{tmp_path}/c"}
+        with pytest.raises(FileNotFoundError):
+            ahead.take(f"{tmp_path}/none")
+        assert [ahead.take(f"{tmp_path}/{name}").names for name in "bcdef"] == [b"file\0"] * 5
+        assert ahead._held == 0
 
 
 def test_a_link_to_a_directory_above_is_refused(tmp_path: Path) -> None:
