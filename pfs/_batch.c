@@ -609,8 +609,19 @@ static PyObject *batch_digest(PyObject *module, PyObject *args) {
     return result;
 }
 
-/* Blocks for a file that is about to be written whole, found at once where that is known to pay: on ext4. */
+/* Blocks for a file that is about to be written, found at once where that is known to pay: on ext4. What is not used in
+ * the end must not be what others lack meanwhile, so nothing is done when less than LEFT bytes would be free. */
 #define EXT4 0xEF53
+#define LEFT (1LL << 30)
+
+#if defined(__linux__)
+static int reserve_blocks(int fd, long long size) {
+    struct statfs found;
+    if (size <= 0 || fstatfs(fd, &found) != 0 || found.f_type != EXT4) return 0;
+    if ((long long)found.f_bavail < (size + LEFT) / (long long)found.f_bsize) return 0;
+    return fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, size) == 0;
+}
+#endif
 
 static PyObject *batch_reserve(PyObject *module, PyObject *args) {
     int fd, reserved = 0;
@@ -619,9 +630,8 @@ static PyObject *batch_reserve(PyObject *module, PyObject *args) {
     (void)module;
     if (!PyArg_ParseTuple(args, "iL:reserve", &fd, &size)) return NULL;
 #if defined(__linux__)
-    struct statfs found;
     Py_BEGIN_ALLOW_THREADS
-    reserved = fstatfs(fd, &found) == 0 && found.f_type == EXT4 && fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, size) == 0;
+    reserved = reserve_blocks(fd, size);
     Py_END_ALLOW_THREADS
 #endif
     return PyBool_FromLong(reserved);

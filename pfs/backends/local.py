@@ -20,7 +20,15 @@ from typing import Final
 from blake3 import blake3
 
 from pfs.backends.base import Buffer, Entry, check_object_name
-from pfs.backends.durable import Directories, read_at, storage_errors, sync_directory, sync_file, write_all
+from pfs.backends.durable import (
+    Directories,
+    read_at,
+    reserve_blocks,
+    storage_errors,
+    sync_directory,
+    sync_file,
+    write_all,
+)
 from pfs.backends.unnamed import TMP, UnnamedFile
 from pfs.errors import BranchMovedError, InvalidInputError, NotFoundError, StorageError, StoreNotFoundError
 from pfs.ids import Etag
@@ -32,6 +40,10 @@ _SMALL: Final = 64 << 10
 _TOGETHER: Final = 256 << 10
 """The most that is read together for several ranges."""
 _GAP: Final = 4 << 10
+_SMALL_OBJECT: Final = 4 << 20
+"""Bytes of an object that is written without finding blocks ahead."""
+_AHEAD: Final = 16 << 20
+"""Bytes for which a larger one has blocks found at a time: as few as make the price of finding them small."""
 
 _swap_locks: dict[tuple[int, int], threading.Lock] = {}
 """One lock per store directory and process: flock may exclude processes only (NFS maps it to record locks)."""
@@ -256,9 +268,14 @@ class LocalObject:
         self._path = path
         self._file = file
         self._directories = directories
+        self._size, self._reserved = 0, _SMALL_OBJECT
 
     def write(self, *buffers: Buffer) -> None:
         """Append the buffers in order, in one system call."""
+        self._size += sum(memoryview(buffer).nbytes for buffer in buffers)
+        if self._size > self._reserved:
+            self._reserved = self._size + _AHEAD
+            reserve_blocks(self._file.fd, self._reserved)
         with storage_errors(f"write {self._path}"):
             write_all(self._file.fd, buffers)
 
@@ -269,6 +286,8 @@ class LocalObject:
         """
         try:
             with storage_errors(f"write {self._path}"):
+                if self._reserved > _SMALL_OBJECT:
+                    os.ftruncate(self._file.fd, os.fstat(self._file.fd).st_size)  # frees blocks found in vain
                 sync_file(self._file.fd)
                 self._directories.ensure(self._path.parent)
                 linked = self._link()

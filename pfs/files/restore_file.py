@@ -11,7 +11,7 @@ from mmap import mmap
 from pathlib import Path
 from typing import Final
 
-from pfs.backends.durable import storage_errors, write_all
+from pfs.backends.durable import reserve_blocks, storage_errors, write_all
 from pfs.errors import StorageError
 from pfs.files.progress import Progress
 from pfs.files.reader import BATCH_BYTES, batches, chunk_refs, iter_range
@@ -114,8 +114,10 @@ def replacing(target: Path, *, executable: bool, through_links: bool = True, siz
         fd = os.open(pending, flags, 0o777 if executable else 0o666)
         try:
             try:
+                # Not where it replaces a file: ext4 brings it to the disk before the rename then, so that a loss of
+                # power leaves one of the two, but does so only if its blocks are still to be found.
                 if size > BATCH_BYTES and not os.path.lexists(target):
-                    _reserve(fd, size)
+                    reserve_blocks(fd, size)
                 yield fd
             finally:
                 os.close(fd)
@@ -147,19 +149,6 @@ def write_at(fd: int, pieces: Sequence[memoryview], offset: int) -> None:
             written -= len(pending.pop(0))
         if written:
             pending[0] = pending[0][written:]
-
-
-def _reserve(fd: int, size: int) -> None:
-    """Have the disk find all blocks at once, where that is cheaper than with each write; else do nothing.
-
-    Not for a file that replaces another: ext4 brings one to the disk before it renames it over an old one, so that a
-    loss of power leaves one of the two, but does so only if its blocks have not been found yet.
-    """
-    try:
-        from pfs._batch import reserve
-    except ImportError:
-        return
-    reserve(fd, size)
 
 
 def _beside(target: Path) -> str:

@@ -14,12 +14,13 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfs.backends.durable import read_at, write_all
+from pfs.backends.durable import read_at, reserve_blocks, write_all
 from pfs.backends.local import LocalBackend
 from pfs.backends.unnamed import TMP
 from pfs.errors import StorageError, StorageFullError
 from pfs.ids import Etag
 from pfs.testing.syscalls import Syscalls
+from tests.pfs.bytes_world import finds_blocks, noise
 
 
 def run_python(code: str, *args: str) -> subprocess.Popen[bytes]:
@@ -65,6 +66,50 @@ def failing(code: int) -> object:
         raise OSError(code, os.strerror(code))
 
     return fail
+
+
+def allocated(fd: int) -> int:
+    return os.fstat(fd).st_blocks * 512
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_blocks_of_a_large_object_are_found_ahead_and_those_not_needed_are_freed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
+    judged = finds_blocks(tmp_path)
+    if not native:
+        monkeypatch.setitem(sys.modules, "pfs._batch", None)
+    data, mib = noise(30 << 20), 1 << 20
+    new = LocalBackend(tmp_path).create("packs/x")
+    fd = new._file.fd
+    new.write(data[: 3 * mib])
+    assert not judged or allocated(fd) < 4 * mib, "a small object has what it needs"
+    for start, stop in ((3, 6), (6, 29), (29, 30)):
+        new.write(memoryview(data)[start * mib : stop * mib])
+        assert os.fstat(fd).st_size == stop * mib, "after a loss of power it must not look whole"
+        assert not judged or (allocated(fd) > (stop + 8) * mib) == native
+    assert new.publish()
+    stored = tmp_path / "packs/x"
+    assert stored.read_bytes() == data
+    assert not judged or stored.stat().st_blocks * 512 < 31 * mib
+
+
+def test_blocks_that_cannot_be_freed_fail_the_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = LocalBackend(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "ftruncate", failing(errno.EIO))
+        with pytest.raises(StorageError, match="packs/x"):
+            backend.put_new("packs/x", bytes(5 << 20))
+        assert backend.put_new("packs/y", bytes(3 << 20)), "small ones have none"
+    assert files_below(tmp_path) == ["packs/y"]
+
+
+def test_what_has_no_blocks_is_left_alone() -> None:
+    read, write = os.pipe()
+    reserve_blocks(write, 1 << 20)
+    os.close(read)
+    os.close(write)
+    reserve_blocks(write, 1 << 20)
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
