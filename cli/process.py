@@ -14,6 +14,7 @@ _GARBAGE: Final = 100_000
 """Objects made, beyond those freed, between looks for cycles: importing makes 30,000 to 60,000, and no garbage; a put
 makes values by the million and no cycles, and looking would cost it a fifth."""
 _GARBAGE_OF_SERVERS: Final = 20_000
+_INTERRUPTED: Final = 130
 _TURN_S: Final = 0.0003
 """How long a thread may keep the interpreter from another: threads here want it for moments between long calls that go
 without, and waiting for the usual 5 ms leaves a core idle (a tenth of a put of many files)."""
@@ -32,8 +33,10 @@ def run_process(body: Callable[[], NoReturn]) -> NoReturn:
         body()
     except SystemExit as stop:
         code = 0 if stop.code is None else stop.code
-        if not isinstance(code, int) or any(_is_waited_for(thread) for thread in threading.enumerate()):
-            raise
+    except KeyboardInterrupt:  # before the command began, or behind its end: in between it says so itself
+        code = _INTERRUPTED
+    if not isinstance(code, int) or any(_is_waited_for(thread) for thread in threading.enumerate()):
+        sys.exit(code)
     atexit._run_exitfuncs()
     try:
         sys.stdout.flush()

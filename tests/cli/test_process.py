@@ -22,6 +22,12 @@ def test_it_ends_with_the_code(code: str, seen: int) -> None:
     assert ended(f"run_process(lambda: sys.exit({code}))").returncode == seen
 
 
+@pytest.mark.parametrize("thread", ["", "threading.Thread(target=lambda: threading.main_thread().join()).start()\n"])
+def test_an_interrupt_where_no_command_is_under_way_ends_it_without_a_word(thread: str) -> None:
+    done = ended(thread + "def body():\n    raise KeyboardInterrupt\nrun_process(body)")
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_a_text_instead_of_a_code_is_printed() -> None:
     done = ended("run_process(lambda: sys.exit('so it is'))")
     assert (done.returncode, done.stderr) == (1, "so it is\n")
