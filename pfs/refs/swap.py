@@ -237,6 +237,7 @@ class Refs(RefsReader):
                 self._windows.drop(repo)
                 landed = self._find_landed(repo, wid)
                 if landed is not None:
+                    self.on_landed()
                     return landed
                 attempt += 1
                 if isinstance(error, BranchMovedError | StorageFullError):

@@ -199,8 +199,10 @@ def lose_reply(backend: Backend, *, how: How) -> Refs:
 def test_a_swap_whose_reply_is_lost_lands_once(how: How) -> None:
     backend = MemoryBackend()
     Refs(backend).create("r", description="", now_ns=1)
-    body = lose_reply(backend, how=how).update("r", lambda body: replace(body, description=body.description + "x"))
-    assert body.description == "x"
+    refs, landed = lose_reply(backend, how=how), list[None]()
+    refs.on_landed = lambda: landed.append(None)
+    body = refs.update("r", lambda body: replace(body, description=body.description + "x"))
+    assert (body.description, len(landed)) == ("x", 1)
     assert Refs(backend).read("r").body == body
     assert body.seq == 2
 
