@@ -12,7 +12,7 @@ from pfs.changes.spouts import provenance_by_hand, require_spout
 from pfs.errors import InvalidNameError
 from pfs.history.resolve import base_of, find_id, refuse_commit
 from pfs.ids import CommitId, new_commit_id
-from pfs.model import Provenance
+from pfs.model import NewCommit, Provenance
 from pfs.refs.body import BranchEntry, check_branch_name, is_hidden
 from pfs.refs.read import RefsState
 from pfs.trees.row import EMPTY_ROOT, Root
@@ -54,6 +54,20 @@ class Target(Struct, frozen=True, kw_only=True):
     message: str = ""
     provenance: tuple[Provenance, ...] = ()
     collisions: Collisions = "refuse"
+
+    def commit_on(self, parent: CommitId | None, root: Root) -> NewCommit:
+        """Return the new commit with its files as they are on top of a parent."""
+        return NewCommit(
+            branch=self.branch,
+            root=root,
+            id=self.commit,
+            started_ns=self.started_ns,
+            parents=() if parent is None else (parent,),
+            message=self.message,
+            provenance=self.provenance,
+            forked=self.forked,
+            onto=self.head,
+        )
 
 
 def find_target(store: Store, state: RefsState, wish: Wish) -> Target:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from pfs.changes.publish import Publication
 from pfs.changes.rebase import Changes, rebase
+from pfs.changes.remembered import Remembered
 from pfs.changes.spouts import require_spout
 from pfs.changes.staging import PENDING, Staging
 from pfs.changes.target import Target
 from pfs.errors import ConflictError, InvalidInputError, InvalidPathError, PathNotFoundError, PurgedError
 from pfs.files.described import described
 from pfs.files.ingest_local import LocalIngest, Skip
-from pfs.files.seen import SeenFiles
 from pfs.history.resolve import open_info
-from pfs.ids import NO_PAGE, CommitId, PageId
+from pfs.ids import CommitId
 from pfs.model import CommitInfo, NewCommit
 from pfs.paths import clean_path, from_key, to_key
 from pfs.refs.body import BranchEntry, OpenEntry
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from pfs.changes.arrow_put import ArrowPut, Taken
     from pfs.files.arrow_source import ArrowFiles
     from pfs.files.ingest import FileRef, Progress
-    from pfs.files.seen_folders import SeenFolders
     from pfs.packs.session import WriteSession
     from pfs.store import Store
     from pfs.view import View
@@ -56,9 +55,8 @@ class CommitWriter:
         self.session: WriteSession = self._store.session() if session is None else session
         self._changed = Changed(bytes.fromhex(target.commit), self._store.clock_ns())
         self._staging = Staging(self.session, target.root, self._changed, collisions=target.collisions)
-        self._seen = SeenFiles(store.index, self.session, clock_ns=store.machine_clock_ns)
-        self._folders: SeenFolders | None = None
-        self.local = LocalIngest(self.session, store.params, self._seen)
+        self._remembered = Remembered(store, self.session, self._staging, place=self._place)
+        self.local = LocalIngest(self.session, store.params, self._remembered.files)
         """Stores local files for this commit, without staging them."""
         self._required: list[tuple[bytes, Check]] = []
         self._ended = False
@@ -184,22 +182,7 @@ class CommitWriter:
         ``skipped`` is told how many files and bytes. The rest must be staged as it comes, without metadata of its own,
         by this thread. When another one stages anything meanwhile, directories are not remembered.
         """
-        from pfs.files.seen_folders import SeenFolders
-
-        if self._folders is None:
-            self._folders = SeenFolders(self._store.index, self.session, place=self._place)
-        return Skip(self._folders, self._pids_alone(), skipped)
-
-    def _pids_alone(self) -> Callable[[bytes], PageId]:
-        """Return what tells the pid of a directory as long as no other thread stages anything; NO_PAGE from then on."""
-        staging = self._staging
-        before = staging.calls_of_others()
-
-        def pid_of(key: bytes) -> PageId:
-            with staging.lock:
-                return NO_PAGE if staging.calls_of_others() != before else _pid(staging.stat(key, want="dir"))
-
-        return pid_of
+        return self._remembered.skip(skipped)
 
     def put_arrow(self, source: ArrowFiles, path: str = "/", how: ArrowPut | None = None) -> Taken:
         """Write files whose content is stored, given as Arrow rows of path, size and id.
@@ -324,7 +307,7 @@ class CommitWriter:
     def seal(self) -> Changes:
         """Make the changes durable and leave publishing them to a transaction; return the trees before and after."""
         changes = self._staging.changes()
-        seen = self._seen_rows()
+        seen = self._remembered.rows()
         self._store.history.learn(self.session.seal(), (), seen=seen)
         return changes
 
@@ -351,7 +334,7 @@ class CommitWriter:
         return info
 
     def _publish(self) -> CommitInfo:
-        publication = Publication(self._store, self._target.repo, self.session, seen=self._seen_rows())
+        publication = Publication(self._store, self._target.repo, self.session, seen=self._remembered.rows())
         if self._target.open:
             return open_info(self._target.repo, self.id, publication.update_open(self.id, self._onto_open))
         return publication.commit(self._onto_branch)[0]
@@ -363,17 +346,9 @@ class CommitWriter:
         """
         if self._target.parent is None and not self._target.open:
             return self.finish().id
-        self._store.index.add([], seen=self._seen_rows())
+        self._store.index.add([], seen=self._remembered.rows())
         self.drop()
         return self.id if self._target.open else self._target.parent or self.id
-
-    def _seen_rows(self) -> dict[bytes, bytes]:
-        """Return what is to be remembered of local files and directories."""
-        tree = Tree(self.session, self._staging.changes().ours)
-        if self._folders is None:
-            return self._seen.take()
-        folders = self._folders.take(lambda key: _pid(tree.stat(key, want="dir")), unsteady=self._seen.unsteady)
-        return self._seen.take() | folders
 
     def drop(self) -> None:
         """Forget the changes; what was stored of them is free for the next collection. Idempotent."""
@@ -392,18 +367,7 @@ class CommitWriter:
         # Looked up each time, the named parent too: something may have been purged from it since.
         base = EMPTY_ROOT if parent is None else self._store.history.get(target.repo, parent).tree_root()
         root = self._onto(base)
-        commit = NewCommit(
-            branch=target.branch,
-            root=root,
-            id=target.commit,
-            started_ns=target.started_ns,
-            parents=() if parent is None else (parent,),
-            message=target.message,
-            provenance=target.provenance,
-            forked=target.forked,
-            onto=target.head,
-        )
-        return [commit]
+        return [target.commit_on(parent, root)]
 
     def _onto(self, root: Root) -> Root:
         tree = Tree(self.session, root)
@@ -415,7 +379,7 @@ class CommitWriter:
             root,
             changed=self._changed,
             collisions=self._target.collisions,
-            place=f"{self._target.repo}@{self._target.branch}",
+            place=self._place,
         )
 
     @property
@@ -427,10 +391,6 @@ class CommitWriter:
     @property
     def _place(self) -> str:
         return f"{self._target.repo}@{self._target.branch}"
-
-
-def _pid(row: Row | None) -> PageId:
-    return NO_PAGE if row is None else row.pid
 
 
 def file_key(path: str) -> bytes:

@@ -111,9 +111,9 @@ class StagedWriter(CommitWriter):
         self._planned = Planned(there, root)
         packs: tuple[str, ...] = ()
         if self._shared:
-            self._note_seen(self._seen.take())
+            self._note_seen(self._remembered.files.take())
         else:
-            self._store.history.learn(self.session.seal(), (), seen=self._seen.take())
+            self._store.history.learn(self.session.seal(), (), seen=self._remembered.files.take())
             packs = tuple(pack.hex() for pack in packs_of(self._store, self.session))
         return Write(
             repo=self._target.repo,
