@@ -279,11 +279,18 @@ static PyObject *batch_create(PyObject *module, PyObject *args) {
 /* --- directories --- */
 
 typedef struct {
-    char *name;
+    size_t name; /* where it begins in `names` */
     stamp seen;
     uint32_t mode;
     int last; /* of its run: told by the name alone, so that runs stay where files come and go */
 } entry;
+
+/* What is sorted by: eight bytes of a name as a number decide mostly, without a look at the name itself. */
+typedef struct {
+    uint64_t head;
+    const char *name;
+    const entry *file;
+} place;
 
 #define RUN 512
 
@@ -294,11 +301,15 @@ static int ends_run(const char *name) {
 }
 
 typedef struct {
+    char *at; /* names that end in NUL */
+    size_t used, room;
+} bytes;
+
+typedef struct {
     entry *files;
     size_t count, room;
-    char *others; /* names that end in NUL */
-    size_t others_used, others_room;
-    size_t names;
+    place *sorted;
+    bytes names, others;
     int plain;
     uint64_t device;
     int error;
@@ -321,11 +332,10 @@ static int is_plain(const char *name) {
     return 1;
 }
 
-static int add_other(listing *all, const char *name) {
-    const size_t size = strlen(name) + 1;
-    if (!grow((void **)&all->others, &all->others_room, all->others_used + size, 1)) return 0;
-    memcpy(all->others + all->others_used, name, size);
-    all->others_used += size;
+static int add_name(bytes *names, const char *name, size_t size) {
+    if (!grow((void **)&names->at, &names->room, names->used + size, 1)) return 0;
+    memcpy(names->at + names->used, name, size);
+    names->used += size;
     return 1;
 }
 
@@ -334,22 +344,41 @@ static int add_entry(listing *all, int fd, const char *name) {
     /* What is no regular file here, on another device, or gone, is looked at by the caller. */
     if (fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode) ||
         (uint64_t)status.st_dev != all->device) {
-        return add_other(all, name);
+        return add_name(&all->others, name, strlen(name) + 1);
     }
     if (!grow((void **)&all->files, &all->room, all->count + 1, sizeof *all->files)) return 0;
     entry *made = &all->files[all->count];
-    made->name = strdup(name);
-    if (made->name == NULL) return 0;
+    made->name = all->names.used;
+    if (!add_name(&all->names, name, strlen(name) + 1)) return 0;
     made->seen = stamp_of(&status), made->mode = status.st_mode;
     made->last = ends_run(name);
-    all->names += strlen(name) + 1;
     all->plain = all->plain && is_plain(name);
     all->count++;
     return 1;
 }
 
 static int by_name(const void *a, const void *b) {
-    return strcmp(((const entry *)a)->name, ((const entry *)b)->name);
+    const place *one = a, *other = b;
+    if (one->head != other->head) return one->head < other->head ? -1 : 1;
+    return strcmp(one->name, other->name);
+}
+
+static uint64_t head_of(const char *name) {
+    uint64_t head = 0;
+    int shift = 56;
+    for (; *name && shift >= 0; name++, shift -= 8) head |= (uint64_t)(uint8_t)*name << shift;
+    return head;
+}
+
+static int sort(listing *all) {
+    all->sorted = malloc((all->count + 1) * sizeof *all->sorted);
+    if (all->sorted == NULL) return 0;
+    for (size_t k = 0; k < all->count; k++) {
+        const char *name = all->names.at + all->files[k].name;
+        all->sorted[k] = (place){head_of(name), name, &all->files[k]};
+    }
+    qsort(all->sorted, all->count, sizeof *all->sorted, by_name);
+    return 1;
 }
 
 static void list(const char *path, listing *all) {
@@ -371,23 +400,24 @@ static void list(const char *path, listing *all) {
     }
     all->error = errno;
     closedir(dir);
-    if (all->count) qsort(all->files, all->count, sizeof *all->files, by_name);
+    if (all->error == 0 && !sort(all)) all->error = ENOMEM;
 }
 
 static void drop(listing *all) {
-    for (size_t k = 0; k < all->count; k++) free(all->files[k].name);
     free(all->files);
-    free(all->others);
+    free(all->sorted);
+    free(all->names.at);
+    free(all->others.at);
 }
 
 static size_t runs_of(const listing *all) {
-    size_t count = all->count > 0 && !all->files[all->count - 1].last;
+    size_t count = all->count > 0 && !all->sorted[all->count - 1].file->last;
     for (size_t k = 0; k < all->count; k++) count += (size_t)all->files[k].last;
     return count;
 }
 
 static PyObject *listed(const listing *all) {
-    PyObject *names = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)all->names);
+    PyObject *names = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)all->names.used);
     PyObject *stamps = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(all->count * sizeof(stamp)));
     PyObject *modes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(all->count * sizeof(uint32_t)));
     PyObject *runs = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(runs_of(all) * 2 * sizeof(uint64_t)));
@@ -398,17 +428,17 @@ static PyObject *listed(const listing *all) {
     char *run = PyBytes_AS_STRING(runs);
     char *name = PyBytes_AS_STRING(names), *seen = PyBytes_AS_STRING(stamps), *mode = PyBytes_AS_STRING(modes);
     for (size_t k = 0; k < all->count; k++) {
-        const size_t size = strlen(all->files[k].name) + 1;
-        memcpy(name, all->files[k].name, size), name += size;
-        memcpy(seen + k * sizeof(stamp), &all->files[k].seen, sizeof(stamp));
-        memcpy(mode + k * sizeof(uint32_t), &all->files[k].mode, sizeof(uint32_t));
-        if (all->files[k].last || k + 1 == all->count) {
+        const entry *file = all->sorted[k].file;
+        name = stpcpy(name, all->sorted[k].name) + 1;
+        memcpy(seen + k * sizeof(stamp), &file->seen, sizeof(stamp));
+        memcpy(mode + k * sizeof(uint32_t), &file->mode, sizeof(uint32_t));
+        if (file->last || k + 1 == all->count) {
             const uint64_t ends[2] = {k + 1, (uint64_t)(name - PyBytes_AS_STRING(names))};
             memcpy(run, ends, sizeof ends), run += sizeof ends;
         }
     }
-    return Py_BuildValue("(NNNNy#OK)", names, stamps, modes, runs, all->others ? all->others : "",
-                         (Py_ssize_t)all->others_used, all->plain ? Py_True : Py_False,
+    return Py_BuildValue("(NNNNy#OK)", names, stamps, modes, runs, all->others.at ? all->others.at : "",
+                         (Py_ssize_t)all->others.used, all->plain ? Py_True : Py_False,
                          (unsigned long long)all->device);
 }
 

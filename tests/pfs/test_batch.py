@@ -220,6 +220,13 @@ def test_no_files_give_no_rows_and_a_buffer_that_is_too_small_is_refused(tmp_pat
             read_files([b"x"], buffer(10), limit=10)
 
 
+def test_files_are_listed_in_the_order_of_their_bytes(tmp_path: Path) -> None:
+    names = ["z", "é", "eight678", "eight6789", "eight678a", "eight6", "eight678é", "\x01", "eight67"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"1")
+    assert scan(os.fsencode(tmp_path)).names.split(b"\0")[:-1] == sorted(map(os.fsencode, names))
+
+
 def test_a_directory_lists_its_files_by_name_and_the_rest_apart(tmp_path: Path) -> None:
     for name in ("b", "a", "a.b", "B"):
         (tmp_path / name).write_bytes(name.encode())
