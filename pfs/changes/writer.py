@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -171,9 +172,10 @@ class CommitWriter:
             Path(directory).absolute(), clean_path(path), leave_out=self._store.path, symlinks=symlinks
         )
         skip = self.skip_unchanged(skipped)
-        for batch in self.local.tree(found, skip, checksum=checksum, jobs=jobs, progress=progress):
-            self._staging.add(batch.edits)
-            count += batch.files
+        with closing(found):
+            for batch in self.local.tree(found, skip, checksum=checksum, jobs=jobs, progress=progress):
+                self._staging.add(batch.edits)
+                count += batch.files
         return count
 
     def skip_unchanged(self, skipped: Callable[[int, int], None]) -> Skip:

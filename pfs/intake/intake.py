@@ -88,12 +88,13 @@ class Intake:
         skip = None if self._incoming is not None or self._said else self._writer.skip_unchanged(self._count_all)
         local = self._writer.local
         batches = local.tree(found, skip, checksum=how.checksum, jobs=how.jobs, progress=how.progress)
-        if self._incoming is not None or self._said:
-            self._take(put for batch in batches for put in batch.puts())
-            return
-        for batch in batches:
-            self._writer.edit(batch.edits)
-            self._count_all(batch.files, batch.size)
+        with closing(found):
+            if self._incoming is not None or self._said:
+                self._take(put for batch in batches for put in batch.puts())
+                return
+            for batch in batches:
+                self._writer.edit(batch.edits)
+                self._count_all(batch.files, batch.size)
 
     def archive(self, path: str, stream: BinaryIO, *, name: str) -> None:
         """Take in the files of an archive; see `unpack`. Nothing of one that is refused is staged."""

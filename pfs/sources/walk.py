@@ -8,7 +8,7 @@ import stat
 import struct
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -113,8 +113,10 @@ class Folder(Struct, frozen=True):
 
 def walk_folders(
     directory: Path, under: str, *, leave_out: Path, symlinks: Symlinks = "follow"
-) -> Iterator[Folder | LocalFile]:
+) -> Generator[Folder | LocalFile, None, None]:
     """Yield every regular file below: of each directory first its plain files, then links and all else by name.
+
+    Close it where it is not read to its end: threads list ahead.
 
     ``under`` is the target path. Sockets, pipes and devices are passed over, and so is ``leave_out`` (the store
     itself). ``directory`` itself may be a link, whatever ``symlinks`` says of those below.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -12,10 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pfs.changes.writer import CommitWriter
 from pfs.errors import InvalidInputError, StorageError
+from pfs.intake import Intake, PutHow
 from pfs.sources import scans
 from pfs.sources.local import LocalFile
 from pfs.sources.walk import Folder, walk_folders
+from pfs.store import init
 
 PATHS = st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=6).map("/".join), max_size=30)
 
@@ -72,8 +77,55 @@ def test_a_walk_that_ends_early_leaves_no_thread(tmp_path: Path) -> None:
     found = walk_folders(tmp_path, "", leave_out=tmp_path / "none")
     next(found)
     assert any(thread.name.startswith("scan") for thread in threading.enumerate())
-    found.close()  # type: ignore[attr-defined]
+    found.close()
     assert not any(thread.name.startswith("scan") for thread in threading.enumerate())
+
+
+class _Stop(Exception):  # noqa: N818 - no error: what a caller may raise in the midst of a put
+    pass
+
+
+class _Stopping:
+    def total(self, files: int, size: int) -> None:
+        pass
+
+    def advance(self, *, files: int = 0, size: int = 0) -> None:
+        raise _Stop
+
+
+def put_tree(commit: CommitWriter, folder: Path) -> None:
+    commit.put_tree("/", folder, progress=_Stopping(), jobs=1)
+
+
+def take_in(commit: CommitWriter, folder: Path) -> None:
+    Intake(commit, PutHow(progress=_Stopping(), jobs=1), alone=True).tree("/", folder)
+
+
+@pytest.mark.parametrize("put", [put_tree, take_in])
+def test_a_put_that_fails_leaves_no_thread(tmp_path: Path, put: Callable[[CommitWriter, Path], None]) -> None:
+    for number in range(10):
+        (tmp_path / "src" / str(number)).mkdir(parents=True)
+        for file in range(40):
+            (tmp_path / f"src/{number}/{file}").write_bytes(b"1")
+    with init(tmp_path) as store:
+        commit = store.create_repo("r").commit("master")
+        with pytest.raises(_Stop) as kept:
+            put(commit, tmp_path / "src")
+        assert kept.value is not None, "its traceback has the frames of the walk"
+        assert not any(thread.name.startswith("scan") for thread in threading.enumerate())
+        commit.drop()
+
+
+def test_a_walk_that_is_left_behind_keeps_no_process(tmp_path: Path) -> None:
+    for number in range(10):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "file").write_bytes(b"1")
+    script = (
+        "from pathlib import Path; from pfs.sources.walk import walk_folders\n"
+        f"found = walk_folders(Path({str(tmp_path)!r}), '', leave_out=Path('/none')); print(next(found).path)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=600)
+    assert done.stdout == f"{tmp_path}/0\n"
 
 
 def test_no_more_is_listed_than_may_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
