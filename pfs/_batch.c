@@ -649,7 +649,10 @@ static int reserve_blocks(int fd, long long size) {
     struct statfs found;
     if (size <= 0 || fstatfs(fd, &found) != 0 || found.f_type != EXT4) return 0;
     if ((long long)found.f_bavail < (size + LEFT) / (long long)found.f_bsize) return 0;
-    return fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, size) == 0;
+    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, size) == 0) return 1;
+    struct stat seen; /* what a quota or another writer let it have of them goes back */
+    if (fstat(fd, &seen) != 0 || ftruncate(fd, seen.st_size) != 0) return 0;
+    return 0;
 }
 #endif
 
