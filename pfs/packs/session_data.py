@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfs.backends.base import Backend, Buffer
+from pfs.errors import StorageError
 from pfs.ids import ChunkId, PackId, new_pack_id
 from pfs.packs.compress import decompress
 from pfs.packs.pack import Codec, PackWriter, RecordType, SealedPack
@@ -90,6 +92,7 @@ class DataPacks:
         self._staged: list[StagedRecord] = []
         self._staged_bytes = 0
         self._held: dict[ChunkId, StagedRecord] = {}
+        self._broken = False
 
     @property
     def has_staged(self) -> bool:
@@ -108,7 +111,7 @@ class DataPacks:
         """Store records as `add` does; those that go to an open pack are written together."""
         done = 0
         while done < len(records):
-            with self._lock:
+            with self._lock, self._ending_on_error():
                 self._raise_failed()
                 done = self._take_in(records, done, last=last)
                 full = self._take_writer() if self._is_full() else None
@@ -122,7 +125,7 @@ class DataPacks:
             StorageError: the backend failed.
         """
         while raws.chunks.count:
-            with self._lock:
+            with self._lock, self._ending_on_error():
                 self._raise_failed()
                 done = self._take_in_raws(raws)
                 full = self._take_writer() if self._is_full() else None
@@ -157,6 +160,7 @@ class DataPacks:
     def seal_open(self) -> None:
         """Make the open pack durable, if there is one, and what is sealed beside; what is staged stays in memory."""
         with self._lock:
+            self._raise_broken()
             writer = self._take_writer()
             sealing, self._sealing = self._sealing, deque()
         try:
@@ -232,7 +236,27 @@ class DataPacks:
             self._sealing.remove(future)
         return [*many, *ended]
 
+    @contextmanager
+    def _ending_on_error(self) -> Iterator[None]:
+        """End all for every thread when one fails: where in the pack a later record would lie is not known then.
+
+        Else a thread that goes on would fill the pack around the hole, and the index would believe what it says.
+        """
+        try:
+            yield
+        except BaseException:
+            self._broken = True
+            writer = self._take_writer()
+            if writer is not None:
+                writer.abandon()
+            raise
+
+    def _raise_broken(self) -> None:
+        if self._broken:
+            raise StorageError("go on with a commit", "storing an earlier part of it failed")
+
     def _raise_failed(self) -> None:
+        self._raise_broken()
         for future in self._sealing:
             if future.done():
                 future.result()
