@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from pfs.errors import BranchNotFoundError, CommitNotFoundError, ConflictError, InvalidInputError
-from pfs.files.described import MAX_METADATA_BYTES, described
+from pfs.files.described import MAX_METADATA_BYTES, check_metadata
 from pfs.history.lineage import Lineage
 from pfs.history.resolve import chosen
 from pfs.ids import CommitId
@@ -38,9 +38,9 @@ class MetadataEdit(Struct, frozen=True):
         """Return the metadata after the change; raises InvalidInputError: an odd name or value, or too much."""
         kept = {} if self.clear else {name: value for name, value in old.items() if name not in self.unset}
         new = {**kept, **self.set}
+        check_metadata(new)
         if sum(len(name.encode()) + len(value.encode()) for name, value in new.items()) > MAX_METADATA_BYTES:
             raise InvalidInputError(f"the metadata would have over {MAX_METADATA_BYTES} bytes in all")
-        described(None, new)
         return new
 
 

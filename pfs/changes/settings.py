@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from pfs.changes.refusal import refuse_tag
 from pfs.errors import BranchNotFoundError, InvalidInputError
 from pfs.refs.body import BranchEntry, RefsBody, check_user_branch, with_branch
+from pfs.texts import check_text
 
 if TYPE_CHECKING:
     from pfs.store import Store
@@ -35,9 +36,9 @@ class SettingsEdit:
     make: bool = False
 
     def of(self, old: Mapping[str, str]) -> dict[str, str]:
-        """Return the settings after the change; raises InvalidInputError: one is too long."""
+        """Return the settings after the change; raises InvalidInputError: one is too long or no UTF-8."""
         for name, text in self.set.items():
-            if text is not None and len(text.encode()) > MAX_SETTING_BYTES:
+            if text is not None and len(check_text(text).encode()) > MAX_SETTING_BYTES:
                 raise InvalidInputError(f"setting {name!r} of the branch has over {MAX_SETTING_BYTES} bytes")
         new: dict[str, str | None] = {**old, **self.set}
         return {name: text for name, text in sorted(new.items()) if text is not None}
@@ -49,7 +50,7 @@ def edit_settings(store: Store, repo: str, branch: str, edit: SettingsEdit) -> M
     Raises:
         BranchNotFoundError: there is none, and none is to be made.
         ConflictError: a tag has the name; other writers were first too often.
-        InvalidInputError: a text is too long.
+        InvalidInputError: a text is too long, or is not valid UTF-8.
     """
     check_user_branch(branch)
     now_ns = store.clock_ns()

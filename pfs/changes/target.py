@@ -15,6 +15,7 @@ from pfs.ids import CommitId, new_commit_id
 from pfs.model import NewCommit, Provenance
 from pfs.refs.body import BranchEntry, check_branch_name, is_hidden
 from pfs.refs.read import RefsState
+from pfs.texts import check_text
 from pfs.trees.row import EMPTY_ROOT, Root
 
 if TYPE_CHECKING:
@@ -74,11 +75,12 @@ def find_target(store: Store, state: RefsState, wish: Wish) -> Target:
     """Return what to write to.
 
     Raises:
-        InvalidNameError: no name of a branch, or that of a hidden one.
+        InvalidInputError: no name of a branch, or that of a hidden one; the message is not valid UTF-8.
         CommitClosedError: the wish names a finished commit.
         ConflictError: the branch is computed by a pipeline, and no provenance is given; the parent is open, or it and
             all before it ended with an error.
     """
+    check_text(wish.message)
     if is_hidden(wish.branch):
         raise InvalidNameError("branch", wish.branch)
     refuse_tag(state.repo, state.body, wish.branch)

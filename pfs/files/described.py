@@ -27,8 +27,7 @@ def described(mime: str | None = None, metadata: Mapping[str, str] | None = None
             raise InvalidInputError(f"{quoted(mime)} is no media type: write it as in text/csv")
         found["m"] = mime
     if metadata:
-        for name, value in metadata.items():
-            _check_entry(name, value)
+        check_metadata(metadata)
         if sum(len(name.encode()) + len(value.encode()) for name, value in metadata.items()) > MAX_METADATA_BYTES:
             raise InvalidInputError(f"a file's metadata have over {MAX_METADATA_BYTES} bytes, more than S3 shows")
         found["u"] = dict(metadata)
@@ -47,6 +46,16 @@ def kept_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     except InvalidInputError:
         return {}
     return dict(metadata)
+
+
+def check_metadata(metadata: Mapping[str, str]) -> None:
+    """Check names and values one by one, but not how much they are together.
+
+    Raises:
+        InvalidInputError: a name that is no S3 metadata name; a value that no header can hold.
+    """
+    for name, value in metadata.items():
+        _check_entry(name, value)
 
 
 def _check_entry(name: str, value: str) -> None:

@@ -15,6 +15,7 @@ from pfs.errors import CorruptionError
 from pfs.ids import CommitId, PackId, PageId, RecordId, TreeId, is_commit_id, record_id
 from pfs.model import CommitInfo, Origin, Provenance
 from pfs.structs import ready
+from pfs.texts import encoded
 
 if TYPE_CHECKING:
     from pfs.trees.tree import Root
@@ -113,8 +114,12 @@ def record_root(root: Root) -> RecordRoot:
 
 
 def encode_record(record: CommitRecord) -> bytes:
-    """Return the bytes that are stored; the same record gives the same bytes (field order is fixed)."""
-    return msgspec.msgpack.encode(record)
+    """Return the bytes that are stored; the same record gives the same bytes (field order is fixed).
+
+    Raises:
+        InvalidInputError: a text in it is not valid UTF-8.
+    """
+    return encoded(msgspec.msgpack.encode, record)
 
 
 def id_of(record: CommitRecord) -> RecordId:

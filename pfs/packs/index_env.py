@@ -251,7 +251,7 @@ class SharedEnv:
             try:
                 # No spare transactions: a forked child that closes its copy would take their reader slots away.
                 return lmdb.open(
-                    str(self.directory),
+                    os.fsencode(self.directory),  # as str it would have to be UTF-8, which folders need not be
                     map_size=size,
                     max_dbs=16,
                     max_readers=_MAX_READERS,

@@ -17,6 +17,7 @@ from xxhash import xxh3_128_hexdigest
 
 from pfs.errors import CorruptionError, InvalidInputError
 from pfs.structs import ready
+from pfs.texts import encoded
 
 S = TypeVar("S", bound=msgspec.Struct)
 _SUM = rb',"sum":"([0-9a-f]{32})"}'
@@ -38,13 +39,17 @@ def unsign_body(data: bytes, *, where: str) -> bytes:
 
 
 def encode_signed(value: msgspec.Struct, *, left_out: Names[str] = ()) -> bytes:
-    """Return the stored JSON; ``left_out`` names fields that are not stored while they say nothing."""
+    """Return the stored JSON; ``left_out`` names fields that are not stored while they say nothing.
+
+    Raises:
+        InvalidInputError: a text in it is not valid UTF-8.
+    """
     plain = msgspec.to_builtins(value, str_keys=True)
     extra = plain.pop("extra")
     for name in left_out:
         if not plain[name]:
             del plain[name]
-    return sign_body(msgspec.json.encode({**plain, **extra}))
+    return sign_body(encoded(msgspec.json.encode, {**plain, **extra}))
 
 
 def decode_signed(

@@ -30,6 +30,7 @@ from pfs.errors import (
 from pfs.ids import CommitId, Etag, is_commit_id
 from pfs.refs.signed import sign_body, unsign_body
 from pfs.structs import ready
+from pfs.texts import encoded
 
 PREFIX = "txn/"
 VERSION = 1
@@ -78,8 +79,8 @@ class TransactionState(Struct, frozen=True):
 
 
 def encode(body: TransactionBody) -> bytes:
-    """Return the stored JSON, signed as a refs body is."""
-    return sign_body(msgspec.json.encode(body))
+    """Return the stored JSON, signed as a refs body is; raises InvalidInputError: a text in it is not valid UTF-8."""
+    return sign_body(encoded(msgspec.json.encode, body))
 
 
 def decode(data: bytes, *, where: str) -> TransactionBody:

@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 
 from pfs.errors import InvalidInputError, PfsError
 from pfs.sources.names import scheme_of
+from pfs.texts import check_text
 
 Fetch = Callable[[str], str]
 """Reads a file or URL as text; raises PfsError."""
@@ -24,18 +25,17 @@ def evaluate(text: str, *, name: str, args: Mapping[str, str], fetch: Fetch) -> 
     ``name``: the file or URL that it was read from; imports are relative to that. ``args``: its top-level arguments.
 
     Raises:
-        InvalidInputError: it is no jsonnet, fails, or lacks an argument, in one line with file, line and column; the
-            binding is not installed.
+        InvalidInputError: it is no jsonnet, fails, or lacks an argument, in one line with file, line and column; an
+            argument is not valid UTF-8; the binding is not installed.
     """
     try:
         import _jsonnet
     except ImportError as error:
         raise InvalidInputError("jsonnet templates need one package more: `pip install 'pfs[jsonnet]'`") from error
+    given = {check_text(arg): check_text(value) for arg, value in args.items()}
     imports = _Imports(fetch)
     try:
-        made = _jsonnet.evaluate_snippet(
-            name, text, tla_vars=dict(args), import_callback=imports.take, max_stack=_MAX_STACK
-        )
+        made = _jsonnet.evaluate_snippet(name, text, tla_vars=given, import_callback=imports.take, max_stack=_MAX_STACK)
     except RuntimeError as error:
         raise InvalidInputError(_one_line(str(error), name)) from None
     return str(made)

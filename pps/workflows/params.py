@@ -9,6 +9,7 @@ from typing import Final, get_args
 
 from pfs.errors import InvalidInputError
 from pfs.shorten import quoted
+from pfs.texts import check_text
 from pps.spec.fields import Fields
 from pps.spec.json import parse_json
 from pps.spec.node import Node, Plain, kind_of
@@ -131,9 +132,9 @@ def value_of(param: Param, text: str) -> Plain:
     """Return what a text means as the value of a param.
 
     Raises:
-        InvalidInputError: it is not of the param's type.
+        InvalidInputError: it is not of the param's type, or not valid UTF-8.
     """
-    if len(text.encode()) > _MOST_BYTES or "\0" in text:
+    if len(check_text(text).encode()) > _MOST_BYTES or "\0" in text:
         raise InvalidInputError(f"the value of param {param.name!r} is too long, or has a NUL byte")
     if param.type == "string":
         return text

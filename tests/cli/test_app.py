@@ -164,3 +164,38 @@ def test_a_long_word_is_quoted_in_short(store: Path, pfs: Run, words: list[str],
     error = pfs(*words, code=code).err
     assert len(error) < 400, error
     assert "longlonglonglong" * 6 not in error
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("put-file", "r@master:/f", "-f", "f", "-m"),
+        ("delete-file", "r@open:/f", "-m"),
+        ("start-commit", "r@other", "-m"),
+        ("finish-commit", "r@open", "-m"),
+        ("finish-commit", "r@open", "--error"),
+        ("merge", "r@open", "r@master", "-m"),
+        ("start-transaction", "-m"),
+        ("create-repo", "other", "-d"),
+        ("update-repo", "r", "-d"),
+    ],
+)
+def test_texts_that_are_no_utf_8_are_wrong_input(store: Path, pfs: Run, words: tuple[str, ...]) -> None:
+    Path("f").write_text("f")
+    pfs("put-file", "r@master", "-f", "f")
+    if words[0] == "merge":
+        pfs("put-file", "r@open", "-f", "f")
+        pfs("delete-file", "r@master:/f")
+    else:
+        pfs("start-commit", "r@open")
+    said = pfs(*words, "\udcff\udcfe", code=2).err
+    assert said == "pfs: the text '\\udcff\\udcfe' is not valid UTF-8\n"
+
+
+def test_a_store_may_be_in_a_folder_whose_name_is_no_utf_8(tmp_path: Path, pfs: Run) -> None:
+    place = tmp_path / "\udcff"
+    (tmp_path / "f").write_text("1")
+    pfs("init", place)
+    for words in [("create-repo", "r"), ("put-file", "r@master", "-f", tmp_path / "f"), ("recover",), ("fsck",)]:
+        pfs(*words, "--store", place)
+    assert pfs("get-file", "r@master:/f", "--store", place).out == "1"

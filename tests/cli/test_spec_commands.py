@@ -70,6 +70,8 @@ def test_a_template_makes_pipelines(templates: Path, pps: Run) -> None:
         ('function(a)\n error "boo " + a', ("--arg", "a=1"), "t/x.jsonnet:2:2: boo 1"),
         ("function(a) a", (), "t/x.jsonnet: function parameter a not bound"),
         ("function() {}", ("--arg", "a=1"), "t/x.jsonnet: function has no parameter a"),
+        ("{}", ("--arg", "a=\udcff"), "not valid UTF-8"),
+        ("{}", ("--arg", "\udcff=a"), "not valid UTF-8"),
         ('import "lib/nosuch"', (), "t/x.jsonnet:1:1: couldn't open import"),
         ('import "lib/bad.libsonnet"', (), "t/lib/bad.libsonnet:2:6: field does not exist: nosuch"),
         ("local f(x) = 1 + f(x); f(1)", (), "max stack frames exceeded"),

@@ -431,6 +431,7 @@ def test_values_of_params() -> None:
         ({"r": "", "l": "a,b"}, 'write it as JSON, such as ["a", "b"]'),
         ({"r": "", "n": "x"}, "is a number"),
         ({"r": "a\0"}, "NUL"),
+        ({"r": "a\udcff"}, "not valid UTF-8"),
     ],
 )
 def test_wrong_values_of_params(given: dict[str, str], what: str) -> None:
