@@ -190,12 +190,3 @@ def test_texts_that_are_no_utf_8_are_wrong_input(store: Path, pfs: Run, words: t
         pfs("start-commit", "r@open")
     said = pfs(*words, "\udcff\udcfe", code=2).err
     assert said == "pfs: the text '\\udcff\\udcfe' is not valid UTF-8\n"
-
-
-def test_a_store_may_be_in_a_folder_whose_name_is_no_utf_8(tmp_path: Path, pfs: Run) -> None:
-    place = tmp_path / "\udcff"
-    (tmp_path / "f").write_text("1")
-    pfs("init", place)
-    for words in [("create-repo", "r"), ("put-file", "r@master", "-f", tmp_path / "f"), ("recover",), ("fsck",)]:
-        pfs(*words, "--store", place)
-    assert pfs("get-file", "r@master:/f", "--store", place).out == "1"

@@ -421,3 +421,11 @@ def test_a_store_on_a_read_only_disk_is_read(tmp_path: Path) -> None:
     command = ["unshare", "-Urm", "sh", "-c", script, "sh", str(tmp_path), sys.executable, _READ_ONLY]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_it_may_be_in_a_folder_whose_name_is_no_utf_8(tmp_path: Path) -> None:
+    place = tmp_path / "\udcff"
+    with pfs.init(place) as store, store.create_repo("r").commit("master") as commit:
+        commit.put_file("/a", b"1")
+    with pfs.open(place) as store:
+        assert store.repo("r")["master"].read("/a") == b"1"
