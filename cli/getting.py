@@ -52,6 +52,7 @@ def get_file(
     several files and directories, which go out by their whole paths.
     """
     where = wiring.address(address, ref=True, path=True)
+    wiring.refuse_empty("-o", "a file or folder, or - for stdout", output)
     wish = _Wish(None if output == "-" else output, recursive, offset, length, jobs)
     with wiring.open_store() as store:
         view = wiring.view_of(store, where)

@@ -73,7 +73,7 @@ def read(typed: Sequence[str]) -> Call | None:
     if rest[:1] == ["--store"]:
         store, rest = rest[1] if len(rest) > 1 else None, rest[2:]
     plain = COMMANDS.get(rest[0]) if rest else None
-    return None if plain is None else _read(plain, rest, store)
+    return None if plain is None or store == "" else _read(plain, rest, store)
 
 
 def _read(plain: Plain, rest: Sequence[str], store: str | None) -> Call | None:

@@ -63,6 +63,8 @@ def put_file(
     """
     where = wiring.address(address, ref=True)
     assert where.ref is not None
+    for option, named_by in (("-f", files), ("-i", lists), ("--index", (index,))):
+        wiring.refuse_empty(option, "what is to be put", *named_by)
     if index is not None:
         if files or lists or recursive or untar or append or checksum or mime or metadata:
             raise usage_error(

@@ -22,8 +22,21 @@ _location: ContextVar[str | None] = ContextVar("location", default=None)
 
 
 def choose_store(location: str | None) -> None:
-    """Keep what --store said, None for nothing, for the command that runs now."""
+    """Keep what --store said, None for nothing, for the command that runs now; it must not be empty."""
+    refuse_empty("--store", "the folder of a store or the URL of its bucket", location)
     _location.set(location)
+
+
+def refuse_empty(option: str, what: str, *values: str | None) -> None:
+    """Refuse the empty word of an option that names something, as a variable leaves it that is not set.
+
+    A path that is empty would be the working directory. ``what``: what the option names.
+
+    Raises:
+        InvalidInputError: one of the values is empty.
+    """
+    if "" in values:
+        raise usage_error(f"{option} needs a value that is not empty: name {what}")
 
 
 def store_location() -> str | None:

@@ -38,7 +38,10 @@ def singular(name: str, table: Mapping[str, Entry]) -> str | None:
 
 
 def hoist_store(args: Sequence[str]) -> list[str]:
-    """Move ``--store X`` to the front, wherever it stands before a ``--``, so that it may follow the command."""
+    """Move ``--store X`` to the front, wherever it stands before a ``--``, so that it may follow the command.
+
+    One without a word goes there as an empty one, which is refused: else it would take the command for its own.
+    """
     front: list[str] = []
     rest: list[str] = []
     words = iter(args)
@@ -47,8 +50,8 @@ def hoist_store(args: Sequence[str]) -> list[str]:
             rest.append(word)
             rest.extend(words)
         elif word == "--store":
-            front.append(word)
-            front.extend(value for value in [next(words, None)] if value is not None)
+            value = next(words, None)
+            front += ["--store="] if value is None else [word, value]
         elif word.startswith("--store="):
             front.append(word)
         else:

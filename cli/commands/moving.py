@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pfs.encryption.secret import Secret
     from pfs.moving.plan import Wish
     from pfs.store import Store
+
+
+_PLACE: Final = "the folder of a store, or s3://bucket/prefix"
 
 
 @click.command("clone")
@@ -51,6 +54,8 @@ def clone(
     from pfs.backends.s3_place import SCHEME
     from pfs.moving.clone import clone as copy
 
+    wiring.refuse_empty("SRC", _PLACE, source)
+    wiring.refuse_empty("DST", _PLACE, target)
     given = [name for name, value in options.items() if value and value != "auto"]
     if given and not target.startswith(SCHEME):
         raise usage_error(f"--{given[0].replace('_', '-')} is for a DST in a bucket: s3://bucket/prefix")
@@ -114,6 +119,7 @@ def push(
     """
     from pfs.opening import open as open_at
 
+    wiring.refuse_empty("DST", _PLACE, target)
     other = unlocking.given(passphrase_file, key_file) or unlocking.unlock
     with wiring.open_store() as here, open_at(target, unlock=other) as there:
         _send(here, there, branches, force=force, as_json=as_json)
@@ -142,6 +148,7 @@ def pull(
     """
     from pfs.opening import open as open_at
 
+    wiring.refuse_empty("SRC", _PLACE, source)
     other = unlocking.given(passphrase_file, key_file) or unlocking.unlock
     with wiring.open_store() as here, open_at(source, unlock=other) as there:
         _send(there, here, branches, force=force, as_json=as_json)

@@ -48,6 +48,7 @@ def init(
     **options: str | None,
 ) -> None:
     """Make a store in DIR/.pfs (default: here, or where --store says)."""
+    wiring.refuse_empty("DIR", "a folder, or none for the working directory", directory)
     place = directory or wiring.store_location() or "."
     average = None if chunk_avg is None else _size(chunk_avg)
     if not encrypt and (passphrase_file is not None or key_file is not None):

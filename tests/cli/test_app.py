@@ -59,6 +59,36 @@ def test_store_may_stand_anywhere_but_behind_two_dashes() -> None:
     assert hoist_store(["list-repo", "--store", "x", "--json"]) == ["--store", "x", "list-repo", "--json"]
     assert hoist_store(["list-repo", "--store=x"]) == ["--store=x", "list-repo"]
     assert hoist_store(["a", "--", "--store", "x"]) == ["a", "--", "--store", "x"]
+    assert hoist_store(["list-repo", "--store"]) == ["--store=", "list-repo"]
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (("get-file", "r@master:/f", "--store"), "--store"),
+        (("get-file", "r@master:/f", "--store", ""), "--store"),
+        (("--store=", "list-repo"), "--store"),
+        (("put-file", "r@master", "-r", "-f", "", "--delete-extra"), "-f"),
+        (("put-file", "r@master", "-f", "f", "-f", ""), "-f"),
+        (("put-file", "r@master", "-i", ""), "-i"),
+        (("put-file", "r@master", "--index", ""), "--index"),
+        (("get-file", "r@master:/", "-r", "-o", ""), "-o"),
+        (("get-file", "r@master:/f", "-o", ""), "-o"),
+        (("init", ""), "DIR"),
+        (("clone", "", "x"), "SRC"),
+        (("clone", "x", ""), "DST"),
+        (("push", ""), "DST"),
+        (("pull", ""), "SRC"),
+    ],
+)
+def test_an_empty_name_is_not_the_working_directory(store: Path, pfs: Run, words: tuple[str, ...], option: str) -> None:
+    Path("f").write_text("1")
+    pfs("put-file", "r@master:/kept", "-f", "f")
+    before = sorted(path.name for path in store.iterdir())
+    said = pfs(*words, code=2).err
+    assert said.startswith(f"pfs: {option} needs a value that is not empty: name ")
+    assert [record["path"] for record in pfs("list-file", "r@master", "--json").json] == ["/kept"]
+    assert sorted(path.name for path in store.iterdir()) == before
 
 
 def test_store_before_and_after_the_command(store: Path, pfs: Run, tmp_path_factory: pytest.TempPathFactory) -> None:

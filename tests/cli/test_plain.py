@@ -20,7 +20,7 @@ from tests.cli.conftest import Run
 TABLE = program("pfs", pfs_main.COMMANDS, help="pfs")
 ODD = ["-a", "--", "-", "", "-rf", "-fx", "--fil", "--json", "--message=x", "-f"]
 VALUES = ["x", "r@master:/a", "put-file", "a b", "=", "\udcff"]
-STORES = [[], [], ["--store", "s"], ["--store=s"], ["--store", "s", "--store", "t"]]
+STORES = [[], [], ["--store", "s"], ["--store=s"], ["--store", "s", "--store", "t"], ["--store", ""], ["--store"]]
 VALUE = st.sampled_from(VALUES)
 USUAL = st.one_of(
     st.tuples(st.sampled_from(["-f", "--file", "-m", "--message", "-o", "--output"]), VALUE).map(list),
