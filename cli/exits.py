@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from cli import stdio
+from cli import signals, stdio
 from pfs import errors
 from pfs.shorten import quoted, shorten
 
@@ -83,8 +83,8 @@ def guard(program: str, body: Callable[[], object], *, reads: bool = False) -> i
         return stop.code
     except stdio.OutputClosed as closed:
         return _output_closed(program, closed.reason, reads=reads)
-    except KeyboardInterrupt:
-        return _say(program, "interrupted: nothing half-written was kept", 128 + signal.SIGINT)
+    except KeyboardInterrupt as stop:
+        return _say(program, "interrupted: nothing half-written was kept", signals.code_of(stop))
     except WrongWords as error:
         return _say(error.command, f"{_lower(error.line)}: see `{error.command} --help`", USAGE)
     except OSError as error:

@@ -10,11 +10,12 @@ import threading
 from collections.abc import Callable
 from typing import Final, NoReturn
 
+from cli import signals
+
 _GARBAGE: Final = 100_000
 """Objects made, beyond those freed, between looks for cycles: importing makes 30,000 to 60,000, and no garbage; a put
 makes values by the million and no cycles, and looking would cost it a fifth."""
 _GARBAGE_OF_SERVERS: Final = 20_000
-_INTERRUPTED: Final = 130
 _TURN_S: Final = 0.0003
 """How long a thread may keep the interpreter from another: threads here want it for moments between long calls that go
 without, and waiting for the usual 5 ms leaves a core idle (a tenth of a put of many files)."""
@@ -29,12 +30,13 @@ def run_process(body: Callable[[], NoReturn]) -> NoReturn:
     """
     gc.set_threshold(_GARBAGE, 10, 10)
     sys.setswitchinterval(_TURN_S)
+    signals.take()
     try:
         body()
     except SystemExit as stop:
         code = 0 if stop.code is None else stop.code
-    except KeyboardInterrupt:  # before the command began, or behind its end: in between it says so itself
-        code = _INTERRUPTED
+    except KeyboardInterrupt as stop:  # before the command began, or behind its end: in between it says so itself
+        code = signals.code_of(stop)
     if not isinstance(code, int) or any(_is_waited_for(thread) for thread in threading.enumerate()):
         sys.exit(code)
     atexit._run_exitfuncs()

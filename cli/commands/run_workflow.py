@@ -61,12 +61,10 @@ def run_workflow(
             _show_plan(store, workflow, asked, as_json=as_json)
             return
         from cli.job_gateways import job_gateways
-        from cli.signals import sigterm_as_sigint
         from cli.workflow_view import WorkflowView
         from pps.controller import Controller, local_executors
         from pps.workflows.runs import start_run
 
-        stay.enter_context(sigterm_as_sigint())
         run, plan = start_run(store, workflow, asked, say=_say, stay=stay)
         _notes(plan)
         executors = local_executors(store, slots=jobs, gateways=job_gateways(store), gpus=wiring.ids(gpus))

@@ -24,7 +24,7 @@ class UnnamedFile:
     """An open file below ``root``, ``fd``; `link` gives it its name, `close` drops it otherwise. One thread."""
 
     def __init__(self, root: Path) -> None:
-        anonymous = _open_anonymous(root)
+        anonymous = open_unnamed(root)
         self._stand_in: Path | None = None
         if anonymous is None:
             self.fd, self._stand_in = _open_stand_in(root / TMP)
@@ -33,14 +33,10 @@ class UnnamedFile:
 
     def link(self, target: Path) -> None:
         """Name the file; raises FileExistsError when the name is taken, and other OSErrors."""
-        directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            # A directory descriptor makes Python call linkat(2) with AT_SYMLINK_FOLLOW; plain link(2) would name the
-            # symbolic link in /proc.
-            source = self._stand_in or Path(f"/proc/self/fd/{self.fd}")
-            os.link(source, target.name, dst_dir_fd=directory, follow_symlinks=True)
-        finally:
-            os.close(directory)
+        if self._stand_in is None:
+            name_file(self.fd, target)
+        else:
+            os.link(self._stand_in, target)
 
     def close(self) -> None:
         """Close the file and remove the stand-in's name; idempotent."""
@@ -70,12 +66,24 @@ def sweep_stand_ins(directory: Path) -> None:
             os.close(fd)
 
 
-def _open_anonymous(root: Path) -> int | None:
+def name_file(fd: int, target: Path) -> None:
+    """Name a file that `open_unnamed` opened; raises FileExistsError when the name is taken, and other OSErrors."""
+    directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # A directory descriptor makes Python call linkat(2) with AT_SYMLINK_FOLLOW; plain link(2) would name the
+        # symbolic link in /proc.
+        os.link(f"/proc/self/fd/{fd}", target.name, dst_dir_fd=directory, follow_symlinks=True)
+    finally:
+        os.close(directory)
+
+
+def open_unnamed(root: Path, mode: int = 0o666) -> int | None:
+    """Open a file without a name on the file system of ``root``; None where there are none. Raises OSError."""
     flag = getattr(os, "O_TMPFILE", 0)
     if not flag or not os.path.isdir("/proc/self/fd"):
         return None
     try:
-        return os.open(root, os.O_RDWR | flag | os.O_CLOEXEC, 0o666)
+        return os.open(root, os.O_RDWR | flag | os.O_CLOEXEC, mode)
     except OSError as error:
         if error.errno in _UNSUPPORTED and root.is_dir():
             return None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from pfs.backends.durable import reserve_blocks, storage_errors, write_all
+from pfs.backends.unnamed import name_file, open_unnamed
 from pfs.errors import StorageError
 from pfs.files.progress import Progress
 from pfs.files.reader import BATCH_BYTES, batches, chunk_refs, iter_range
@@ -109,9 +110,10 @@ def replacing(target: Path, *, executable: bool, through_links: bool = True, siz
     """
     with storage_errors(f"write {target}"):
         target = target.resolve() if through_links and target.is_symlink() and target.exists() else target
-        pending = _beside(target)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        fd = os.open(pending, flags, 0o777 if executable else 0o666)
+        pending, mode = Path(_beside(target)), 0o777 if executable else 0o666
+        unnamed = open_unnamed(target.parent, mode)
+        named = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        fd = os.open(pending, named, mode) if unnamed is None else unnamed
         try:
             try:
                 # Not where it replaces a file: ext4 brings it to the disk before the rename then, so that a loss of
@@ -119,23 +121,25 @@ def replacing(target: Path, *, executable: bool, through_links: bool = True, siz
                 if size > BATCH_BYTES and not os.path.lexists(target):
                     reserve_blocks(fd, size)
                 yield fd
+                if unnamed is not None:
+                    name_file(fd, pending)
             finally:
                 os.close(fd)
             os.replace(pending, target)
         except BaseException:
-            os.unlink(pending)
+            pending.unlink(missing_ok=True)  # it is gone where an interrupt came behind its renaming
             raise
 
 
 def place_link(target: Path, text: bytes) -> None:
     """Make ``target`` a symbolic link to ``text``, replacing a file there."""
     with storage_errors(f"write {target}"):
-        pending = _beside(target)
-        os.symlink(text, os.fsencode(pending))
+        pending = Path(_beside(target))
         try:
+            os.symlink(text, os.fsencode(pending))
             os.replace(pending, target)
         except BaseException:
-            os.unlink(pending)
+            pending.unlink(missing_ok=True)
             raise
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import signal
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,6 +52,7 @@ def run(
         FailedError: it cannot be mounted.
     """
     operations = _Operations(tree, on_mounted, on_error)
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)  # libfuse takes a signal that nobody has taken
     options: dict[str, object] = {"max_threads": _THREADS} if _version() >= _HAS_MAX_THREADS else {}
     try:
         mfusepy.FUSE(
@@ -67,6 +69,7 @@ def run(
         if not (operations.mounted and error.args == (_ENDED_BY_SIGNAL,)):
             raise FailedError(f"cannot mount at {place}: libfuse failed with code {error}") from error
     finally:
+        signal.signal(signal.SIGTERM, before)
         operations.close()
 
 

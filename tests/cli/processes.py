@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -37,11 +38,11 @@ def run(store: Path, *words: object, code: int = 0) -> str:
     return out.decode()
 
 
-def kill_after(process: subprocess.Popen[bytes], delay_s: float) -> bytes:
-    """Kill -9 a process when ``delay_s`` have gone by, unless it ends before; return what it had printed."""
+def kill_after(process: subprocess.Popen[bytes], delay_s: float, number: signal.Signals = signal.SIGKILL) -> bytes:
+    """Signal a process when ``delay_s`` have gone by, unless it ends before; return what it had printed."""
     with suppress(subprocess.TimeoutExpired):
         return process.communicate(timeout=delay_s)[0]
-    process.kill()
+    process.send_signal(number)
     return process.communicate()[0]
 
 

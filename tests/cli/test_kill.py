@@ -16,6 +16,7 @@ import botocore.exceptions
 import botocore.session
 import pytest
 
+from pfs.backends.unnamed import open_unnamed
 from pfs.store import init
 from pfs.store import open as open_store
 from tests.cli.processes import Served, ids, kill_after, run, serving, start
@@ -75,6 +76,28 @@ def test_interrupted_put_file_leaves_nothing(store: Path, words: tuple[str, ...]
     assert ids(store, "r") == []
     run(store, "pfs", "put-file", "r@master", "-f", "data")
     run(store, "pfs", "fsck", "--deep")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("stood", [b"", b"what stood there"])
+def test_an_ended_get_file_leaves_nothing_beside_its_target(store: Path, number: signal.Signals, stood: bytes) -> None:
+    data = random.Random(1).randbytes(30_000_000)
+    (store / "data").write_bytes(data)
+    run(store, "pfs", "put-file", "r@master:/f", "-f", "data")
+    folder = store / "out"
+    folder.mkdir()
+    target = folder / "f"
+    if open_unnamed(folder) is None and number is signal.SIGKILL:
+        pytest.skip("this file system has no files without a name")
+    for round_no in range(5):
+        target.unlink(missing_ok=True)
+        if stood:
+            target.write_bytes(stood)
+        process = start(store, "pfs", "get-file", "r@master:/f", "-o", str(target))
+        kill_after(process, 0.05 + 0.05 * round_no, number)
+        assert [one.name for one in folder.iterdir()] in ([], ["f"])
+        left = target.read_bytes() if target.exists() else b""
+        assert left in (stood, data)
 
 
 class Writers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,28 @@ def test_it_ends_with_the_code(code: str, seen: int) -> None:
 def test_an_interrupt_where_no_command_is_under_way_ends_it_without_a_word(thread: str) -> None:
     done = ended(thread + "def body():\n    raise KeyboardInterrupt\nrun_process(body)")
     assert (done.returncode, done.stderr) == (130, "")
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_ends_it_with_the_code_that_shells_know(name: str, code: int) -> None:
+    done = ended(
+        f"import os, signal\nrun_process(lambda: os.kill(os.getpid(), signal.{name}) or threading.Event().wait())"
+    )
+    assert (done.returncode, done.stderr) == (code, "")
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_waits_for_the_end_of_an_import(name: str, code: int, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(f"import os, signal\nos.kill(os.getpid(), signal.{name})\nwhole = True\n")
+    body = "def body():\n    import slow\n    print(slow.whole)\n    threading.Event().wait()\n"
+    done = ended(f"sys.path.insert(0, {str(tmp_path)!r})\n{body}run_process(body)")
+    assert (done.returncode, done.stdout, done.stderr) == (code, "True\n", "")
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    body = "def body():\n    os.kill(os.getpid(), signal.SIGINT)\n    sys.exit(3)\n"
+    done = ended(f"import os, signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n{body}run_process(body)")
+    assert done.returncode == 3
 
 
 def test_a_text_instead_of_a_code_is_printed() -> None:

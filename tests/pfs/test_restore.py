@@ -8,6 +8,7 @@ import resource
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -292,8 +293,17 @@ class Watching:
 
     def advance(self, *, files: int = 0, size: int = 0) -> None:
         if self.seen is None:
-            (pending,) = self._folder.glob(".pfs-*")
-            self.seen = pending.stat()
+            [self.seen] = open_below(self._folder)
+
+
+def open_below(folder: Path) -> list[os.stat_result]:
+    """The files below a folder that this process has open, those without a name among them."""
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # that of the listing
+            if os.readlink(f"/proc/self/fd/{fd}").startswith(f"{folder}/"):
+                found.append(os.stat(f"/proc/self/fd/{fd}"))
+    return found
 
 
 @pytest.mark.parametrize("old", [{"f": b"old"}, {}])
