@@ -18,6 +18,7 @@ from pfs.files.described import described
 from pfs.intake.how import Intaken, PutHow
 from pfs.paths import clean_path, from_key
 from pfs.sources.local import LocalFile, find_file, open_source
+from pfs.sources.passed import PassedOver
 from pfs.trees.edit import Put
 from pfs.trees.page import Kind
 
@@ -42,6 +43,7 @@ class Intake:
         self._said = described(how.mime, how.metadata)
         self._files = self._size = 0
         self._notes: list[str] = []
+        self._passed = PassedOver()
 
     def files(self, named: Iterable[Named]) -> None:
         """Take in local files; in batches, however many there are.
@@ -83,7 +85,9 @@ class Intake:
         from pfs.sources.walk import walk_folders
 
         how, store = self._how, self._writer.store_path
-        found = walk_folders(directory.absolute(), clean_path(path), leave_out=store, symlinks=how.symlinks)
+        found = walk_folders(
+            directory.absolute(), clean_path(path), leave_out=store, symlinks=how.symlinks, passed_over=self._passed
+        )
         # Only what is staged as it comes, and says nothing of its own, is in the end what the commit has.
         skip = None if self._incoming is not None or self._said else self._writer.skip_unchanged(self._count_all)
         local = self._writer.local
@@ -126,7 +130,7 @@ class Intake:
             changed = deleted + put > 0
         elif self._incoming is not None:
             self._incoming.put_all()
-        return Intaken(self._files, self._size, deleted, changed, tuple(self._notes))
+        return Intaken(self._files, self._size, deleted, changed, (*self._notes, *self._passed.notes()))
 
     def _ingest(self, files: Iterable[LocalFile]) -> Iterator[Put]:
         how = self._how

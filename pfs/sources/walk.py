@@ -21,6 +21,7 @@ from pfs.paths import MAX_PATH_BYTES, to_key
 from pfs.sources.batch import STAMP, Listing
 from pfs.sources.links import Symlinks
 from pfs.sources.local import LocalFile, Status, refuse_link, unusable
+from pfs.sources.passed import PassedOver
 from pfs.sources.scans import Scans
 
 SMALL_FILE: Final = 64 << 10
@@ -112,14 +113,20 @@ class Folder(Struct, frozen=True):
 
 
 def walk_folders(
-    directory: Path, under: str, *, leave_out: Path, symlinks: Symlinks = "follow"
+    directory: Path,
+    under: str,
+    *,
+    leave_out: Path,
+    symlinks: Symlinks = "follow",
+    passed_over: PassedOver | None = None,
 ) -> Generator[Folder | LocalFile, None, None]:
     """Yield every regular file below: of each directory first its plain files, then links and all else by name.
 
     Close it where it is not read to its end: threads list ahead.
 
-    ``under`` is the target path. Sockets, pipes and devices are passed over, and so is ``leave_out`` (the store
-    itself). ``directory`` itself may be a link, whatever ``symlinks`` says of those below.
+    ``under`` is the target path. Sockets, pipes and devices are passed over and counted in ``passed_over``; so is
+    ``leave_out`` (the store itself), without a count. ``directory`` itself may be a link, whatever ``symlinks`` says of
+    those below.
 
     Raises:
         NotFoundError, InvalidInputError: ``directory`` is none, or a link leads nowhere, in circles, or is refused.
@@ -133,7 +140,7 @@ def walk_folders(
     if not stat.S_ISDIR(top.st_mode):
         raise InvalidInputError(f"{directory} is not a directory")
     with closing(Scans()) as scans:
-        walk = _Walk(str(leave_out), symlinks, scans)
+        walk = _Walk(str(leave_out), symlinks, scans, passed_over or PassedOver())
         yield from walk.run(str(directory), under.rstrip("/"), ((top.st_dev, top.st_ino),))
 
 
@@ -143,6 +150,7 @@ class _Walk(Struct, frozen=True):
     leave_out: str
     symlinks: Symlinks
     scans: Scans
+    passed_over: PassedOver
 
     def run(self, directory: str, under: str, above: tuple[tuple[int, int], ...]) -> Iterator[Folder | LocalFile]:
         try:
@@ -172,8 +180,12 @@ class _Walk(Struct, frozen=True):
             text = os.fsdecode(name)
             entry = f"{directory}/{text}"
             status = self._status(entry)
-            if status is not None and stat.S_IFMT(status.st_mode) in {stat.S_IFREG, stat.S_IFLNK, stat.S_IFDIR}:
+            if status is None:
+                continue
+            if stat.S_IFMT(status.st_mode) in {stat.S_IFREG, stat.S_IFLNK, stat.S_IFDIR}:
                 found.append((text, entry, status))
+            else:
+                self.passed_over.add(entry)
         return found
 
     def _status(self, entry: str) -> Status | None:
