@@ -15,6 +15,7 @@ from pfs.errors import InvalidAddressError, InvalidNameError, InvalidPathError
 from pfs.shorten import quoted
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
+_SLASHES = re.compile("//+")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 MAX_KEY_BYTES = 1024
 """S3's limit; the file API takes longer paths, up to MAX_PATH_BYTES."""
@@ -44,7 +45,7 @@ def clean_path(path: str) -> str:
     cleaned = "/" + "/".join(elements)
     reason = _why_not_a_path(cleaned, elements)
     if reason:
-        raise InvalidPathError(path, reason)
+        raise InvalidPathError(_SLASHES.sub("/", path), reason)
     return cleaned
 
 

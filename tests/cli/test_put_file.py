@@ -378,6 +378,14 @@ def test_a_put_of_folders_tells_what_it_passed_over(store: Path, pfs: Run) -> No
     assert files(pfs) == {"/a": "1", "/b": "2"}
 
 
+@pytest.mark.parametrize("address", ["r@master", "r@master:/", "r@master://"])
+def test_a_wrong_name_is_shown_by_its_path_in_the_repo(store: Path, pfs: Run, address: str) -> None:
+    write({"in/new\nline": "1"})
+    expected = r"pfs: invalid path '/new\nline': control characters are not allowed" + "\n"
+    assert pfs("put-file", address, "-f", "in/new\nline", code=2).err == expected
+    assert pfs("put-file", address, "-r", "-f", "in", code=2).err == expected
+
+
 # indexes
 
 
