@@ -146,6 +146,9 @@ def _do(config: Path, *command: str) -> None:
 
 def main() -> None:
     """Start it for use by hand, until an interrupt or SIGTERM; or for the command that is given, and its exit code."""
+    if sys.argv[1:2] in (["--help"], ["-h"]):
+        print(__doc__)
+        return
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit())
     with radosgw() as server:
