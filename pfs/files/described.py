@@ -8,6 +8,7 @@ from typing import Final
 
 from pfs.errors import InvalidInputError
 from pfs.shorten import quoted, shorten
+from pfs.texts import check_text
 
 MAX_METADATA_BYTES: Final = 2048
 """S3's limit of all names and values of a file together; more could not be shown there."""
@@ -19,7 +20,8 @@ def described(mime: str | None = None, metadata: Mapping[str, str] | None = None
     """Return what a row's metadata say of it; empty when nothing is given.
 
     Raises:
-        InvalidInputError: no media type; a name that is no S3 metadata name; a value with control characters; too much.
+        InvalidInputError: no media type; a name that is no S3 metadata name; a value that is no UTF-8 or has control
+            characters; too much.
     """
     found: dict[str, object] = {}
     if mime is not None:
@@ -61,5 +63,6 @@ def check_metadata(metadata: Mapping[str, str]) -> None:
 def _check_entry(name: str, value: str) -> None:
     if not re.fullmatch(_NAME, name):
         raise InvalidInputError(f"invalid metadata name {quoted(name)}: use letters, digits, '.', '-' and '_' only")
-    if any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 or 0xD800 <= ord(char) < 0xE000 for char in value):
+    check_text(value)
+    if any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in value):
         raise InvalidInputError(f"the metadata {shorten(name)} has control characters, which no header can hold")

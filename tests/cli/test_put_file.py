@@ -289,7 +289,7 @@ def test_mime_and_metadata_are_shown_and_kept_by_append(store: Path, pfs: Run) -
     "words",
     [["--mime", "csv"], ["--mime", "a/b\nc"], ["--metadata", "novalue"], ["--metadata", "=x"], ["--metadata", "a b=x"],
      ["--mime", ""], ["--metadata", "a=1", "--metadata", "a=1"],
-     ["--metadata", "a=x\ny"], ["--metadata", f"a={'x' * 2048}"]],
+     ["--metadata", "a=x\ny"], ["--metadata", "a=\udcff"], ["--metadata", f"a={'x' * 2048}"]],
 )  # fmt: skip
 def test_metadata_that_no_header_holds(store: Path, pfs: Run, words: list[str]) -> None:
     write({"a": "1"})
