@@ -123,6 +123,9 @@ def _json(encoded: str) -> dict[str, object]:
         raise _invalid("invalid Base64 encoding.") from error
     try:
         found = json.loads(plain.decode(), parse_float=_no_number, parse_constant=_no_number)
+        json.dumps(
+            found, ensure_ascii=False
+        ).encode()  # half a surrogate pair is no text, and errors show what there is
     except (ValueError, RecursionError) as error:
         raise _invalid("Invalid JSON.") from error
     if not isinstance(found, dict):

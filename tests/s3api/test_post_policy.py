@@ -147,6 +147,12 @@ def test_texts_that_are_no_policy(text: str) -> None:
         parse_policy(text)
 
 
+def test_what_a_policy_says_can_be_shown() -> None:
+    with pytest.raises(S3Error) as caught:
+        parse_policy(base64.b64encode(rb'{"expiration": "\ud800", "conditions": []}').decode())
+    caught.value.message.encode()
+
+
 def test_ranges_of_sizes() -> None:
     assert policy_of().size_range() == (0, float("inf"))
     assert policy_of(["content-length-range", "5", 10]).size_range() == (5, 10)
