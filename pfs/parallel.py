@@ -19,7 +19,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 UPLOADS: Final = 4
-"""Packs under way at once. With the one that is being filled, 64 MiB each, they stay below 512 MiB."""
+"""Packs under way at once to a bucket, 64 MiB of memory each. One that a session is filling is among them."""
 
 SEALS: Final = 2
 """Packs that are synced to a disk at once: one would leave it idle while the index is told."""
@@ -73,8 +73,9 @@ class Uploads:
     What it runs waits for the network or disk alone, so whoever waits for a place gets one.
     """
 
-    def __init__(self, limit: int = UPLOADS) -> None:
-        self.limit = limit
+    def __init__(self, limit: int = UPLOADS, *, in_memory: bool = True) -> None:
+        """``in_memory``: what is given to them is there until they are done with it; see `wait_to_begin`."""
+        self.limit, self.in_memory = limit, in_memory
         self._begin()
         forget_in_children(self)
 
@@ -103,6 +104,14 @@ class Uploads:
         future.add_done_callback(lambda _: places.release())
         return future
 
+    def wait_to_begin(self) -> None:
+        """Wait for a place before anything is made that is going to take memory until it has one.
+
+        The place is not kept, as what is begun may stay as it is for long: others may take it first.
+        """
+        with self._places:
+            pass
+
     def close(self) -> None:
         """Wait for what is under way and end the threads; idempotent. A later call begins others."""
         with self._lock:
@@ -113,4 +122,4 @@ class Uploads:
 
 def uploads_to(backend: Reads) -> Uploads:
     """Return threads for full packs: more of them where writing waits for a network than where it waits for a disk."""
-    return Uploads(UPLOADS if backend.parallel > 1 else SEALS)
+    return Uploads() if backend.parallel > 1 else Uploads(SEALS, in_memory=False)

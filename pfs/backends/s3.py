@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 
 from pfs.backends.base import Buffer, Entry, check_object_name
 from pfs.backends.classes import STANDARD
+from pfs.backends.collected import Collected
 from pfs.backends.forks import forget_in_children
 from pfs.backends.s3_client import S3Clients
 from pfs.backends.s3_clock import ServerClock
@@ -121,7 +122,7 @@ class S3Backend:
         action = f"write {self._url(name)}"
         self._check_may_write(action)
         write_id, sent = uuid.uuid4().hex, 0
-        body = data if isinstance(data, bytes | bytearray) else bytes(data)
+        body = bytes(data)  # of bytes no copy; of all else boto3 would make one for each try, and send it in one call
 
         def put() -> bool:
             nonlocal sent
@@ -282,7 +283,7 @@ class S3Backend:
             found = _cut(found, wanted)  # a server that knows no ranges sends the whole object
         return found, str(answer.get("ETag", ""))
 
-    def _put(self, name: str, body: bytes | bytearray, **more: object) -> Mapping[str, Any]:
+    def _put(self, name: str, body: bytes, **more: object) -> Mapping[str, Any]:
         held = self._options.storage_class if name.startswith(_DATA) else None
         extra = self._encryption() | ({} if held is None else {"StorageClass": held}) | more
         request = {**self._at(name), "Body": body, **extra}
@@ -353,26 +354,26 @@ class S3Object:
 
     def __init__(self, backend: S3Backend, name: str) -> None:
         self._backend, self._name = backend, name
-        self._written = bytearray()
+        self._written = Collected()
 
     def write(self, *buffers: Buffer) -> None:
         """Append the buffers in order."""
-        for buffer in buffers:
-            self._written += buffer
+        self._written.add(buffers)
 
     def publish(self) -> bool:
         """PUT it; False when the name was taken first."""
         try:
-            done = self._backend.put_new(self._name, self._written)
+            body = self._written.take()
+            done = self._backend.put_new(self._name, body)
             if done:
-                self._backend.published(self._name, self._written)
+                self._backend.published(self._name, body)
             return done
         finally:
             self.abandon()
 
     def abandon(self) -> None:
         """Drop what was written."""
-        self._written = bytearray()
+        self._written = Collected()
 
 
 class _BeyondError(Exception):

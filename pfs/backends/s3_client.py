@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from functools import cache
+from io import BytesIO
 from typing import Any, Final
 
 import boto3
@@ -21,6 +22,8 @@ from pfs.backends.s3_words import as_setup_error
 
 CONNECTIONS: Final = 64
 CONNECT_S: Final = 10
+_SENT_BYTES: Final = 256 << 10
+"""Of a body that are sent by one call, which must take less than the time-out for connecting."""
 _RENEWED_EACH_S: Final = 5.0
 """Stale credentials are looked for again no more often: that may start a program."""
 
@@ -112,7 +115,22 @@ def _make(options: S3Options) -> tuple[Any, Any]:
             client = session.client("s3", **where, config=_config(options, signed=False))
     except (*FAILURES, ValueError) as error:
         raise as_setup_error(error) from error
+    client.meta.events.register("before-parameter-build.s3.PutObject", _send_in_pieces)
     return core, client
+
+
+class _Body(BytesIO):
+    """What is sent, the bytes that it is made of and no copy; urllib3 asks for 16 KiB, and takes what it gets."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes, more than are asked for: for each piece a thread waits for the interpreter."""
+        return super().read(size if size is None or size < 0 else max(size, _SENT_BYTES))
+
+
+def _send_in_pieces(params: dict[str, Any], **_: object) -> None:
+    # Of each call anew, since it begins where it was read to. boto3 would do so itself, but for the size of the pieces.
+    if isinstance(params.get("Body"), bytes):
+        params["Body"] = _Body(params["Body"])
 
 
 def _keys(session: Any) -> tuple[str, str] | None:

@@ -64,7 +64,8 @@ class DataPacks:
     """Takes the records of several threads. After an error it is of no use but for `abandon`.
 
     With a ``background`` a full pack is synced there while records go into the next one: one pack at a time, or several
-    where that is `Uploads`. What fails there is raised by the next call, and by `seal_open` at the latest.
+    where that is `Uploads`. If these hold packs in memory, one is begun once there is a place for it. What fails there
+    is raised by the next call, and by `seal_open` at the latest.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class DataPacks:
         self._backend = backend
         self._background = background
         self._at_once = background.limit if isinstance(background, Uploads) else 1
+        self._places = background if isinstance(background, Uploads) and background.in_memory else None
         self._sealing: deque[Future[SealedPack]] = deque()
         self._on_begun, self._do_seal, self._on_sealed = begun, seal, sealed
         self._clock_ns = clock_ns
@@ -114,9 +116,8 @@ class DataPacks:
             with self._lock, self._ending_on_error():
                 self._raise_failed()
                 done = self._take_in(records, done, last=last)
-                full = self._take_writer() if self._is_full() else None
-            if full is not None:
-                self._seal(full)
+                full = self._take_full()
+            self._end(full)
 
     def add_raws(self, raws: Raws) -> None:
         """Store chunks as they are; those that go to an open pack are written together.
@@ -128,9 +129,8 @@ class DataPacks:
             with self._lock, self._ending_on_error():
                 self._raise_failed()
                 done = self._take_in_raws(raws)
-                full = self._take_writer() if self._is_full() else None
-            if full is not None:
-                self._seal(full)
+                full = self._take_full()
+            self._end(full)
             raws = raws.only(slice(done, None))
 
     def _take_in_raws(self, raws: Raws) -> int:
@@ -199,6 +199,8 @@ class DataPacks:
         self._held.update((id, record) for id, _ in record.members)
 
     def _spill(self) -> None:
+        if self._places is not None:
+            self._places.wait_to_begin()
         pack_id = new_pack_id()
         self._writer = PackWriter(self._backend, "d", pack_id=pack_id, created_ms=self._clock_ns() // 1_000_000)
         self._on_begun(pack_id)
@@ -216,16 +218,31 @@ class DataPacks:
         taken, self._writer = self._writer, None
         return taken
 
-    def _seal(self, writer: PackWriter) -> None:
+    def _take_full(self) -> PackWriter | Sequence[Future[SealedPack]]:
+        """Take the open pack if it is full: return it, or what ended before where it is being sealed already.
+
+        One in memory has its place before another thread waits for one to begin the next pack: so none is left over.
+        """
+        if self._writer is None or not self._is_full():
+            return ()
+        if self._places is None:
+            full, self._writer = self._writer, None
+            return full
+        self._sealing.append(self._places.submit(self._sealed, self._writer))
+        self._writer = None
+        return self._take_ended()
+
+    def _end(self, full: PackWriter | Sequence[Future[SealedPack]]) -> None:
         # Outside the lock: the sync of a full pack takes a while, and others go on with the next one.
-        if self._background is None:
-            self._on_sealed(self._sealed(writer))
-            return
-        future = self._background.submit(self._sealed, writer)
-        with self._lock:
-            self._sealing.append(future)
-            ended = self._take_ended()
-        for earlier in ended:
+        if isinstance(full, PackWriter):
+            if self._background is None:
+                self._on_sealed(self._sealed(full))
+                return
+            future = self._background.submit(self._sealed, full)
+            with self._lock:
+                self._sealing.append(future)
+                full = self._take_ended()
+        for earlier in full:
             self._on_sealed(earlier.result())
 
     def _take_ended(self) -> list[Future[SealedPack]]:

@@ -17,9 +17,14 @@ import pytest
 
 import pfs
 from pfs.attach import Settings, connect
+from pfs.backends.base import Buffer
+from pfs.backends.memory import MemoryBackend, MemoryObject
 from pfs.backends.s3_place import S3Options
 from pfs.errors import AccessRefusedError
+from pfs.ids import chunk_id
 from pfs.packs import session_data
+from pfs.packs.pack import Codec, SealedPack
+from pfs.packs.session_data import DataPacks, StagedRecord
 from pfs.parallel import UPLOADS, Uploads
 from pfs.store import Store
 from pfs.upkeep.check import fsck
@@ -158,7 +163,10 @@ def test_sessions_share_the_places(store: Store, bucket: World) -> None:
 
 PUTTER = """
 import random, sys, pfs
+from pfs.ids import chunk_id
 from pfs.packs import session_data
+from pfs.packs.pack import Codec, SealedPack
+from pfs.packs.session_data import DataPacks, StagedRecord
 session_data.STAGE_BYTES, session_data.PACK_BYTES = 64 << 10, 256 << 10
 with pfs.open(sys.argv[1]) as store, store.repo("data").commit("master") as commit:
     commit.put_file("/a", random.Random(5).randbytes(4 << 20))
@@ -221,6 +229,97 @@ def test_a_large_file_is_read_several_ranges_at_once(store: Store, bucket: World
         other.repo("data")["master"].restore("/large", tmp_path / "large")
     bucket.refuse, bucket.lose = lambda _: None, lambda _: False
     assert (tmp_path / "large").read_bytes() == data
+
+
+class Holding(MemoryBackend):
+    """Holds packs that are published until another one has to wait, or is begun all the same; notes what there is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changed = threading.Condition()
+        self.held: dict[str, int] = {}
+        self.most = self.most_bytes = 0
+        self.publishing = 0
+        self.is_waiting = False
+
+    def create(self, name: str) -> HeldObject:
+        return HeldObject(self, name)
+
+    def note(self, name: str, size: int) -> None:
+        with self.changed:
+            self.held[name] = self.held.get(name, 0) + size
+            self.most = max(self.most, len(self.held))
+            self.most_bytes = max(self.most_bytes, sum(self.held.values()))
+            self.changed.notify_all()
+
+    def hold(self) -> None:
+        with self.changed:
+            self.publishing += 1
+            assert self.changed.wait_for(lambda: self.is_waiting or self.most > UPLOADS, WAIT_S)
+
+
+class HeldObject(MemoryObject):
+    def __init__(self, backend: Holding, name: str) -> None:
+        super().__init__(backend, name)
+        self._holding, self._held_name = backend, name
+        backend.note(name, 0)
+
+    def write(self, *buffers: Buffer) -> None:
+        super().write(*buffers)
+        self._holding.note(self._held_name, sum(map(len, buffers)))
+
+    def publish(self) -> bool:
+        self._holding.hold()
+        try:
+            return super().publish()
+        finally:
+            with self._holding.changed:
+                self._holding.held.pop(self._held_name)
+
+
+class Watched(Uploads):
+    """Tells when a pack that is to be begun waits although all places are taken."""
+
+    def __init__(self, backend: Holding) -> None:
+        super().__init__()
+        self._backend = backend
+
+    def wait_to_begin(self) -> None:
+        with self._backend.changed:
+            self._backend.is_waiting |= self._backend.publishing == UPLOADS
+            self._backend.changed.notify_all()
+        super().wait_to_begin()
+
+
+def test_no_pack_is_begun_while_as_many_as_places_are_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SIZES.items():
+        monkeypatch.setattr(session_data, name, value)
+    backend = Holding()
+    uploads = Watched(backend)
+    sealed: list[SealedPack] = []
+    packs = DataPacks(
+        backend,
+        begun=lambda _: None,
+        seal=lambda writer: writer.seal(),
+        sealed=sealed.append,
+        clock_ns=lambda: 0,
+        background=uploads,
+    )
+
+    def add(number: int) -> None:
+        source = random.Random(number)
+        for _ in range(50):
+            data = source.randbytes(16 << 10)
+            packs.add(StagedRecord([(chunk_id(data), len(data))], data, Codec.RAW))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(8)))
+    packs.seal_open()
+    uploads.close()
+    assert backend.is_waiting
+    assert backend.most == UPLOADS
+    assert backend.most_bytes <= UPLOADS * (SIZES["PACK_BYTES"] + SIZES["STAGE_BYTES"])
+    assert len(sealed) > 4 * UPLOADS
 
 
 def test_threads_end_and_begin_again() -> None:
