@@ -213,6 +213,8 @@ class _Turn:
         self._file = str(data.small_file(Path(), number, self._source.count))
 
     def _store(self, step: str, line: str = "") -> _Step:
+        if step in {"store", "changed"}:
+            self._free_memory()
         _read_all(self._data)
         self._version += 1
         cost = self._do(line or self._contestant.store)
@@ -235,7 +237,7 @@ class _Turn:
     def _free_memory(self) -> None:
         """Free as many pages as the data have: in a virtual machine those cost less than what the host took back.
 
-        Whose working copy is removed before it restores would have them alone.
+        Who came behind one that removed much, or removes a working copy before it restores, would have them alone.
         """
         os.sync()
         spare, zeros = self._place / "spare", bytes(4 * data.MIB)

@@ -90,7 +90,8 @@ def put_groups(
     seen: SeenFiles | None = None,
 ) -> Iterator[Grouped]:
     """Store files as `put_files` does, and parts of directories, and yield them in groups; single ones in order."""
-    groups = _Groups(Target(session, params, seen), jobs=jobs or os.cpu_count() or 1, progress=progress)
+    # One thread more than processors: some wait for the interpreter or the pack, which would leave one idle (a tenth).
+    groups = _Groups(Target(session, params, seen), jobs=jobs or (os.cpu_count() or 1) + 1, progress=progress)
     try:
         yield from groups.run(files)
     finally:

@@ -11,10 +11,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pfs.backends.base import Backend, Buffer
-from pfs.errors import StorageError
+from pfs.errors import PfsError, StorageError
 from pfs.ids import ChunkId, PackId, new_pack_id
 from pfs.packs.compress import decompress
 from pfs.packs.pack import Codec, PackWriter, RecordType, SealedPack
@@ -94,7 +95,7 @@ class DataPacks:
         self._staged: list[StagedRecord] = []
         self._staged_bytes = 0
         self._held: dict[ChunkId, StagedRecord] = {}
-        self._broken = False
+        self._failure: BaseException | None = None
 
     @property
     def has_staged(self) -> bool:
@@ -261,15 +262,17 @@ class DataPacks:
         """
         try:
             yield
-        except BaseException:
-            self._broken = True
+        except BaseException as error:
+            self._failure = self._failure or error
             writer = self._take_writer()
             if writer is not None:
                 writer.abandon()
             raise
 
     def _raise_broken(self) -> None:
-        if self._broken:
+        if isinstance(self._failure, PfsError):
+            raise copy(self._failure) from self._failure
+        if self._failure is not None:
             raise StorageError("go on with a commit", "storing an earlier part of it failed")
 
     def _raise_failed(self) -> None:
